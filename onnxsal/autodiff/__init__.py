@@ -1,0 +1,26 @@
+"""Gradients as graphs: a registry of rules, the reverse walk, rule sets, and the rules by operator family."""
+
+from onnxsal.autodiff import rules as _rules  # registers every rule
+from onnxsal.autodiff.gradient import gradient, gradients_of
+from onnxsal.autodiff.registry import Call, Rule, defvariadic, defvjp, defzero, vjp
+from onnxsal.autodiff.rulesets import DECONV, GUIDED, PLAIN, RuleSet, rule_set
+from onnxsal.autodiff.walk import backward
+
+__all__ = [
+    "DECONV",
+    "GUIDED",
+    "PLAIN",
+    "Call",
+    "Rule",
+    "RuleSet",
+    "backward",
+    "defvariadic",
+    "defvjp",
+    "defzero",
+    "gradient",
+    "gradients_of",
+    "rule_set",
+    "vjp",
+]
+
+del _rules

@@ -1,0 +1,86 @@
+"""Gradient graphs: inside a trace for methods, as a whole model for users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+import onnx_ir as ir
+
+from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
+from onnxsal.autodiff.walk import backward
+from onnxsal.errors import UnsupportedError, UsageError, nearest
+from onnxsal.graph import infer_shapes, normalise, to_proto
+from onnxsal.graph.program import Trace
+from onnxsal.graph.shapes import is_float
+
+
+def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet = PLAIN) -> list[ir.Value]:
+    """Return d(sum of ``y``)/d(value) for every value of ``wrt``, in its shape; zeros where ``y`` does not depend on it.
+
+    With ``y`` one score per image, the gradient of the sum is each image's own gradient.
+    Raises: UnsupportedError: operators on the way have no rule.
+    """
+    infer_shapes(op.model)
+    grads = backward(op, {y: op.full_like(y, 1)}, wrt, rules)
+    return [op.zeros_like(v) if g is None else g for v, g in zip(wrt, grads, strict=True)]
+
+
+def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain") -> onnx.ModelProto:
+    """Return the model with inputs ``seed/<of>`` and outputs ``grad/<wrt>`` added, of standard operators only.
+
+    Args: of: float values, by their names in the user's file. wrt: inputs, intermediate values or initializers.
+    rules: ``plain``, ``guided`` or ``deconv``.
+    Shape: a seed has the shape and type of its value, a gradient that of its own.
+    Raises: UsageError: no such value, or one that holds integers. UnsupportedError: operators without rule.
+    """
+    chosen = rule_set(rules)
+    if not of or not wrt:
+        raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
+    trace = Trace(normalise(model, keep=frozenset(wrt)))
+    ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
+    seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape or ()) for y in ys}
+    grads = backward(trace, seeds, xs, chosen)
+    outputs = {str(v.name): v for v in trace.graph.outputs}
+    for x, g in zip(xs, grads, strict=True):
+        outputs[f"grad/{x.name}"] = _shaped(trace, trace.zeros_like(x) if g is None else g, x)
+    return to_proto(trace.finish_with(outputs).model)
+
+
+def _shaped(trace: Trace, g: ir.Value, x: ir.Value) -> ir.Value:
+    copy: ir.Value = trace.Identity(g)
+    copy.shape, copy.type = x.shape, x.type
+    return copy
+
+
+def _dtype(value: ir.Value) -> ir.DataType:
+    return value.dtype or ir.DataType.FLOAT
+
+
+def _float_value(trace: Trace, name: str) -> ir.Value:
+    if name not in trace:
+        raise UsageError(f"the model has no value {name!r}{nearest(name, trace.names())}")
+    value = trace[name]
+    if is_float(value):
+        return value
+    instead = _float_neighbour(value)
+    hint = f"; use the float value {instead.name!r}" if instead is not None else ""
+    raise UsageError(f"value {name!r} holds {value.dtype} and has no gradient{hint}")
+
+
+def _float_neighbour(value: ir.Value) -> ir.Value | None:
+    """Return the float value nearest to an integer one: upwards for outputs, downwards for inputs."""
+    seen: list[ir.Value] = [value]
+    for current in seen:
+        producer = current.producer()
+        after = [v for node in current.consumers() for v in node.outputs]
+        before = [] if producer is None else [v for v in producer.inputs[:1] if v is not None]
+        for candidate in [*before, *after]:
+            if is_float(candidate):
+                return candidate
+            if candidate not in seen and len(seen) < 64:
+                seen.append(candidate)
+    return None
+
+
+__all__ = ["UnsupportedError", "gradient", "gradients_of"]

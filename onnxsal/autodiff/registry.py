@@ -1,0 +1,138 @@
+"""The registry of rules: for each operator, how the gradient of its outputs becomes that of its inputs.
+
+A rule reads like the operator's own page: ``rule(op, g, y, *inputs, **attributes)`` with the tape, the gradient of the
+output, the output, the node's inputs (None where absent) and those attributes that its signature names, defaults filled
+in. For operators with several outputs ``g`` and ``y`` are tuples, with None for a gradient that is zero.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from onnxsal.graph.tape import Tape
+
+Gradient = ir.Value | None
+Vjp = Callable[..., Any]
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node as a rule sees it: gradients of its outputs, and which inputs want theirs."""
+
+    op: Tape
+    node: ir.Node
+    grads: tuple[Gradient, ...]
+    needed: tuple[bool, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def g(self) -> Any:
+        """The gradient of the output, or the tuple of them where the operator has several."""
+        return self.grads[0] if len(self.grads) == 1 else self.grads
+
+    @property
+    def y(self) -> Any:
+        """The output, or the tuple of them."""
+        return self.node.outputs[0] if len(self.node.outputs) == 1 else tuple(self.node.outputs)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of one operator: gradients of its inputs from a Call, one entry an input."""
+
+    op_type: str
+    domain: str
+    apply: Callable[[Call], Sequence[Gradient]]
+    slots: tuple[bool, ...] | None = None
+    """Which inputs have a gradient; None where every one may."""
+    differentiable: bool = True
+
+    def reaches(self, index: int) -> bool:
+        """Whether a gradient can flow to input ``index``."""
+        return self.differentiable and (self.slots is None or (index < len(self.slots) and self.slots[index]))
+
+
+REGISTRY: dict[Key, Rule] = {}
+
+
+def defvjp(op_type: str, *rules: Vjp | None, domain: str = "", broadcasts: bool = False) -> Rule:
+    """Register one function per input, None for an input without a gradient (a shape, an axis), and return the rule.
+
+    Args: rules: ``rule(op, g, y, *inputs, **attributes)``. broadcasts: each gradient has the shape of ``y``; the walk
+    sums it over the axes along which that input was broadcast.
+    """
+    wanted = [_wanted(rule) for rule in rules]
+
+    def apply(call: Call) -> list[Gradient]:
+        inputs = call.node.inputs
+        return [
+            _reduce(call, i, rule(call.op, call.g, call.y, *inputs, **_pick(call, names))) if rule and need else None
+            for i, (rule, names, need) in enumerate(zip(rules, wanted, call.needed, strict=False))
+        ]
+
+    def _reduce(call: Call, index: int, g: ir.Value) -> ir.Value:
+        x = call.node.inputs[index]
+        return call.op.sum_to(g, x, call.node.outputs[0]) if broadcasts and x is not None else g
+
+    return _register(Rule(op_type, domain, apply, tuple(rule is not None for rule in rules)))
+
+
+def defvariadic(op_type: str, rule: Vjp, *, domain: str = "", broadcasts: bool = False) -> Rule:
+    """Register ``rule(op, g, y, index, *inputs, **attributes)`` for every input of a variadic operator."""
+    names = _wanted(rule)
+
+    def apply(call: Call) -> list[Gradient]:
+        grads: list[Gradient] = []
+        for i, need in enumerate(call.needed):
+            g = rule(call.op, call.g, call.y, i, *call.node.inputs, **_pick(call, names)) if need else None
+            x = call.node.inputs[i]
+            grads.append(call.op.sum_to(g, x, call.node.outputs[0]) if g and x and broadcasts else g)
+        return grads
+
+    return _register(Rule(op_type, domain, apply))
+
+
+def vjp(op_type: str, *, domain: str = "", slots: Sequence[bool] | None = None) -> Callable[[Vjp], Vjp]:
+    """Register the decorated ``rule(call) -> gradients`` for operators whose inputs' gradients share work.
+
+    The function gets a ``Call`` and returns one gradient (or None) an input; it may skip what ``call.needed`` denies.
+    """
+
+    def register(rule: Vjp) -> Vjp:
+        _register(Rule(op_type, domain, rule, None if slots is None else tuple(slots)))
+        return rule
+
+    return register
+
+
+def defzero(*op_types: str, domain: str = "") -> None:
+    """Declare operators without a gradient (integer results, steps): nothing flows through them, and that is right."""
+    for op_type in op_types:
+        _register(Rule(op_type, domain, lambda call: [None] * len(call.node.inputs), differentiable=False))
+
+
+def find(node: ir.Node) -> Rule | None:
+    """Return the rule of a node's operator, or None."""
+    return REGISTRY.get((node.domain, node.op_type))
+
+
+def _register(rule: Rule) -> Rule:
+    REGISTRY[(rule.domain, rule.op_type)] = rule
+    return rule
+
+
+def _wanted(rule: Vjp | None) -> tuple[str, ...]:
+    if rule is None:
+        return ()
+    parameters = inspect.signature(rule).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def _pick(call: Call, names: Sequence[str]) -> dict[str, Any]:
+    return {name: call.attributes[name] for name in names if name in call.attributes}

@@ -1,0 +1,84 @@
+"""Rule sets: the plain derivative, and others laid over it (guided backprop, deconvnet); never another walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, Key, Rule, find
+from onnxsal.errors import UsageError, nearest
+
+
+def _nothing(node: ir.Node) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """A named choice of rules: its own where it has one, the plain ones elsewhere."""
+
+    name: str
+    overrides: Mapping[Key, Callable[[Call, Rule], list[Gradient]]] = field(default_factory=dict)
+    refuses: Callable[[ir.Node], str | None] = _nothing
+    """The reason why a node cannot be served by these rules, or None."""
+
+    def find(self, node: ir.Node) -> Rule | None:
+        """Return the rule for a node, or None where there is none."""
+        plain = find(node)
+        override = self.overrides.get((node.domain, node.op_type))
+        if plain is None or override is None:
+            return plain
+        return Rule(plain.op_type, plain.domain, lambda call: override(call, plain), plain.slots)
+
+
+PLAIN = RuleSet("plain")
+
+
+def _guided(call: Call, plain: Rule) -> list[Gradient]:
+    """1[x > 0] 1[g > 0] g: only positive gradients pass, and only through active units."""
+    op, g, x = call.op, call.g, call.node.inputs[0]
+    positive = op.Relu(g)
+    grads = list(plain.apply(Call(op, call.node, (positive,), call.needed, call.attributes)))
+    if call.node.op_type not in _RECTIFIERS_WITH_SLOPE:
+        return grads
+    return [None if d is None else op.gate(d, op.Greater(x, 0.0)) for d in grads[:1]]
+
+
+def _deconv(call: Call, plain: Rule) -> list[Gradient]:
+    """1[g > 0] g: the forward signal does not gate at all."""
+    return [call.op.Relu(call.g)] + [None] * (len(call.node.inputs) - 1)
+
+
+_RECTIFIERS_WITH_SLOPE = frozenset({"LeakyRelu", "PRelu", "Elu", "Celu", "Selu", "ThresholdedRelu"})
+_RECTIFIERS = ("Relu", "Clip", *sorted(_RECTIFIERS_WITH_SLOPE))
+_SMOOTH = frozenset({"HardSwish", "Gelu", "Mish", "Softplus", "Swish", "Erf"})
+
+
+def _no_rectifier(node: ir.Node) -> str | None:
+    """Smooth activations have no gate to guide: refused by name rather than passed through as if they had."""
+    if node.op_type in _SMOOTH or _is_silu(node):
+        kind = "Silu" if node.op_type == "Mul" else node.op_type
+        return f"{kind} is not a rectifier: guided backprop and deconvnet are defined for Relu, Clip and their kin"
+    return None
+
+
+def _is_silu(node: ir.Node) -> bool:
+    if node.op_type != "Mul" or None in node.inputs:
+        return False
+    a, b = (v for v in node.inputs if v is not None)
+    producers = [(a.producer(), b), (b.producer(), a)]
+    return any(p is not None and p.op_type in ("Sigmoid", "HardSigmoid") and p.inputs[0] is x for p, x in producers)
+
+
+GUIDED = RuleSet("guided", {("", name): _guided for name in _RECTIFIERS}, _no_rectifier)
+DECONV = RuleSet("deconv", {("", name): _deconv for name in _RECTIFIERS}, _no_rectifier)
+RULE_SETS = {rules.name: rules for rules in (PLAIN, GUIDED, DECONV)}
+
+
+def rule_set(name: str) -> RuleSet:
+    """Return a rule set by name. Raises: UsageError: there is none of that name."""
+    if name not in RULE_SETS:
+        raise UsageError(f"there is no rule set {name!r}{nearest(name, RULE_SETS)} (there are: {', '.join(RULE_SETS)})")
+    return RULE_SETS[name]

@@ -1,0 +1,94 @@
+"""The reverse walk: from the gradients of some values of a graph to those of others, on one tape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient
+from onnxsal.autodiff.rulesets import PLAIN, RuleSet
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph import Tape, attributes
+
+
+def backward(
+    op: Tape, seeds: Mapping[ir.Value, ir.Value], wrt: Sequence[ir.Value], rules: RuleSet = PLAIN
+) -> list[Gradient]:
+    """Return the gradient of sum(<seed, value>) for every value of ``wrt``; None where it is provably zero.
+
+    Args: seeds: for every differentiated value its cotangent (same shape and type). The nodes go onto ``op``, whose
+    graph holds all of these values.
+    Raises: UnsupportedError: operators on the way have no rule, all of them named.
+    """
+    nodes = _path(list(op.graph), seeds, wrt, rules)
+    _refuse_unknown(nodes, rules)
+    pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
+    wanted = _dependent(nodes, wrt, rules)
+    for node in reversed(nodes):
+        _step(op, node, pending, wanted, rules)
+    return [op.total(pending[v]) if v in pending else None for v in wrt]
+
+
+def _step(
+    op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], wanted: set[ir.Value], rules: RuleSet
+) -> None:
+    rule = rules.find(node)
+    grads = tuple(_settle(op, pending, v) for v in node.outputs)
+    if rule is None or all(g is None for g in grads):
+        return
+    needed = tuple(v in wanted and rule.reaches(i) for i, v in enumerate(node.inputs))
+    results = rule.apply(Call(op, node, grads, needed, attributes(node)))
+    for value, need, g in zip(node.inputs, needed, results, strict=False):
+        if need and g is not None and value is not None:
+            pending.setdefault(value, []).append(g)
+
+
+def _settle(op: Tape, pending: dict[ir.Value, list[ir.Value]], value: ir.Value) -> Gradient:
+    """Every consumer has spoken by now: sum what they said, once."""
+    parts = pending.get(value)
+    if not parts:
+        return None
+    if len(parts) > 1:
+        parts[:] = [op.total(parts)]
+    return parts[0]
+
+
+def _path(
+    nodes: list[ir.Node], seeds: Mapping[ir.Value, ir.Value], wrt: Sequence[ir.Value], rules: RuleSet
+) -> list[ir.Node]:
+    """Return the nodes between ``wrt`` and the seeded values, in graph order."""
+    wanted = _dependent(nodes, wrt, rules)
+    reach, kept = set(seeds), []
+    for node in reversed(nodes):
+        if any(v in reach for v in node.outputs) and any(v in wanted for v in node.inputs if v is not None):
+            kept.append(node)
+            reach.update(v for i, v in enumerate(node.inputs) if v in wanted and _flows(node, i, rules))
+    return kept[::-1]
+
+
+def _dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet) -> set[ir.Value | None]:
+    """Return the values that depend on ``wrt`` through inputs that a gradient can flow to."""
+    dependent: set[ir.Value | None] = set(wrt)
+    for node in nodes:
+        if any(v in dependent and _flows(node, i, rules) for i, v in enumerate(node.inputs)):
+            dependent.update(node.outputs)
+    return dependent
+
+
+def _flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
+    rule = rules.find(node)
+    return rule is None or rule.reaches(index)
+
+
+def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
+    missing = [(node, "no rule") for node in nodes if rules.find(node) is None]
+    refused = [(node, reason) for node in nodes if (reason := rules.refuses(node))]
+    if not missing and not refused:
+        return
+    lines = [f"{n.op_type} {n.name or n.outputs[0].name!r} ({reason})" for n, reason in [*missing, *refused]]
+    shown = ", ".join(lines[:8]) + (f" and {len(lines) - 8} more" if len(lines) > 8 else "")
+    raise UnsupportedError(
+        f"no gradient can be built with rules {rules.name!r}: {shown}. "
+        "Methods without gradients still work: eigencam, score-cam, ss-cam, is-cam"
+    )

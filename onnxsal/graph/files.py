@@ -1,0 +1,173 @@
+"""Models on disk: reading with every way it can fail told apart, writing whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from onnxsal.errors import ModelError, OutputError, UnsupportedError
+from onnxsal.files import replacing
+
+PROTOBUF_LIMIT = 2**31 - 2**20
+"""A protobuf message may not reach 2 GiB; the rest is head room for the structure around the weights."""
+
+EXTERNAL_THRESHOLD = 1024
+"""Tensors smaller than this many bytes stay in the file even when weights go outside."""
+
+_SIGNATURES = {
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"RIFF": "a RIFF file (a WebP picture?)",
+    b"BM": "a BMP picture",
+    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint?)",
+    b"\x89HDF": "an HDF5 file (a Keras model?)",
+    b"%PDF": "a PDF",
+    b"version https://git-lfs": "a Git LFS pointer, not the model itself (run `git lfs pull`)",
+}
+
+
+def load_ir(source: str | os.PathLike[str] | onnx.ModelProto) -> ir.Model:
+    """Return a model as ``onnx_ir`` reads it; external weights stay references into their files.
+
+    Raises: ModelError: no such file, not an ONNX model, damaged, or weights that are missing or outside its folder.
+    """
+    if isinstance(source, onnx.ModelProto):
+        return _from_proto(source, "the model", Path("."))
+    path = Path(source)
+    return _from_proto(_parse(path), str(path), path.parent)
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        raise ModelError(f"{str(path)!r} is a folder; name the .onnx file in it")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"there is no model file {str(path)!r}") from None
+    except OSError as error:
+        raise ModelError(f"cannot read the model {str(path)!r}: {error.strerror or error}") from error
+    return _decode(data, str(path))
+
+
+def _decode(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        raise ModelError(f"the model file {name!r} is empty")
+    kind = next((text for magic, text in _SIGNATURES.items() if data.startswith(magic)), None)
+    if kind or data[4:8] == b"TFL3":
+        raise ModelError(f"{name!r} is {kind or 'a TensorFlow Lite model'}, not an ONNX model")
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise ModelError(f"{name!r} is not an ONNX model, or the file is damaged or cut short") from None
+    if not proto.HasField("graph") or not (proto.graph.node and proto.graph.output):
+        raise ModelError(f"{name!r} is not an ONNX model: it holds no graph")
+    return proto
+
+
+def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
+    if not proto.opset_import:
+        raise ModelError(f"{name!r} is damaged: it names no operator set")
+    _check_external(proto, name, folder)
+    try:
+        model = ir.from_proto(proto)
+        _set_base(model, folder)
+        _check_tensors(model, name)
+        return model
+    except (ValueError, TypeError, KeyError, AssertionError, IndexError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{name!r} is damaged: {_first_line(error)}") from error
+
+
+def _check_tensors(model: ir.Model, name: str) -> None:
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is not None and not isinstance(tensor, (ir.ExternalTensor, ir.StringTensor)):
+            expected = tensor.nbytes
+            raw = getattr(tensor, "raw", None)
+            if isinstance(raw, onnx.TensorProto) and raw.HasField("raw_data") and len(raw.raw_data) != expected:
+                raise ModelError(
+                    f"{name!r} is damaged: weight {value.name!r} holds {len(raw.raw_data)} bytes, expected {expected}"
+                )
+
+
+def _check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
+    root = folder.resolve()
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        target = (folder / location).resolve()
+        if not target.is_relative_to(root):
+            raise ModelError(
+                f"{name!r} keeps weight {tensor.name!r} at {location!r}, outside the model's folder; this is refused"
+            )
+        if not target.is_file():
+            raise ModelError(
+                f"{name!r} keeps weight {tensor.name!r} in {location!r}, which is missing; copy it beside the model"
+            )
+
+
+def _set_base(model: ir.Model, folder: Path) -> None:
+    base = os.fspath(folder.resolve())
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value.base_dir = base
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Return how many bytes the initializers of the main graph take."""
+    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+
+
+def to_proto(model: ir.Model) -> onnx.ModelProto:
+    """Return the model as one ModelProto; tensors that were external stay references.
+
+    Raises: UnsupportedError: the weights inside exceed protobuf's 2 GiB.
+    """
+    inside = sum(
+        v.const_value.nbytes
+        for v in model.graph.initializers.values()
+        if v.const_value is not None and not isinstance(v.const_value, ir.ExternalTensor)
+    )
+    if inside > PROTOBUF_LIMIT:
+        raise UnsupportedError("the weights inside exceed 2 GiB, the limit of one message; keep them external")
+    proto: Any = ir.to_proto(model)
+    return proto  # type: ignore[no-any-return]
+
+
+def save_ir(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Write the model to ``path``; weights that were external, or too many for one file, lie in ``<name>.data``.
+
+    Raises: OutputError: nothing can be written there.
+    """
+    target = Path(path)
+    external = any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
+    with replacing(target) as part:
+        try:
+            if external or weight_bytes(model) > PROTOBUF_LIMIT:
+                _save_beside(model, target, part)
+            else:
+                part.write_bytes(to_proto(model).SerializeToString())
+        except ValueError as error:
+            raise OutputError(f"cannot write {str(target)!r}: {_first_line(error)}") from error
+
+
+def _save_beside(model: ir.Model, target: Path, part: Path) -> None:
+    with replacing(target.with_name(target.name + ".data")) as data:
+        ir.save(model.clone(), part, external_data=data.name, size_threshold_bytes=EXTERNAL_THRESHOLD)
+        proto = onnx.load(part, load_external_data=False)
+        for tensor in proto.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = target.name + ".data"
+        part.write_bytes(proto.SerializeToString())

@@ -1,0 +1,63 @@
+"""Raising a model to the opset that rules are written against, without touching its weights."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.version_converter
+import onnx_ir as ir
+
+from onnxsal.errors import ModelError, UnsupportedError
+
+TARGET = 21
+"""Rules are written against this opset's form of each operator, or a newer one where the model has it."""
+
+IR_VERSION = 11
+"""The newest file format that every supported ONNX Runtime loads."""
+
+_SMALL = 256
+"""The converter reads small constants (shapes, axes, scales); larger weights are stood in for by inputs."""
+
+
+def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
+    """Return the model in ``target`` or its own opset if that is newer; one in an older opset is converted.
+
+    Raises: UnsupportedError: the opset is below 7. ModelError: the converter refuses the model.
+    """
+    version = model.graph.opset_imports.get("", model.opset_imports.get("", TARGET))
+    if version < 7:
+        raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
+    raised = model if version >= target else _convert(model, target)
+    raised.ir_version = IR_VERSION
+    return raised
+
+
+def _convert(model: ir.Model, target: int) -> ir.Model:
+    """Weights travel round the converter, which would serialise them: inputs stand in for them meanwhile."""
+    graph = model.graph
+    weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    large = {name: tensor for name, tensor in weights.items() if tensor.size > _SMALL}
+    names = {v.name for v in graph.inputs}
+    for name in large:
+        value = graph.initializers.pop(name)
+        if name not in names:
+            graph.inputs.append(value)
+    converted = ir.from_proto(_call_converter(ir.to_proto(model), target))
+    _restore(converted.graph, large, names)
+    converted.metadata_props.update(model.metadata_props)
+    return converted
+
+
+def _call_converter(proto: onnx.ModelProto, target: int) -> onnx.ModelProto:
+    try:
+        return onnx.version_converter.convert_version(proto, target)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the model cannot be raised to opset {target}: {reason}") from error
+
+
+def _restore(graph: ir.Graph, large: dict[str, ir.TensorProtocol], names: set[str | None]) -> None:
+    for value in [v for v in graph.inputs if v.name in large]:
+        value.const_value = large[str(value.name)]
+        if value.name not in names:
+            graph.inputs.remove(value)
+        graph.register_initializer(value)

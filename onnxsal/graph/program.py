@@ -1,0 +1,95 @@
+"""Programs: ONNX graphs with named inputs and outputs that methods build and only ``runtime`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from onnxsal.graph.files import to_proto
+from onnxsal.graph.tape import Tape
+
+
+@dataclass(frozen=True)
+class Program:
+    """An ONNX graph whose leading axis is the batch; never changed once made, extended through a trace."""
+
+    model: ir.Model
+
+    @property
+    def inputs(self) -> dict[str, ir.Value]:
+        """The graph's inputs by name."""
+        return {str(v.name): v for v in self.model.graph.inputs}
+
+    @property
+    def outputs(self) -> dict[str, ir.Value]:
+        """The graph's outputs by name."""
+        return {str(v.name): v for v in self.model.graph.outputs}
+
+    def extend(self) -> Trace:
+        """Return a tape over a copy of the graph (weights shared); the program itself stays as it is."""
+        return Trace(self.model.clone())
+
+    def to_proto(self) -> onnx.ModelProto:
+        """Return the program as a ModelProto."""
+        return to_proto(self.model)
+
+
+class Trace(Tape):
+    """A tape over a model of its own: values are found by name, ``finish`` turns it into a program."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__(model.graph)
+        self.model = model
+        self._values = values_by_name(model.graph)
+
+    def __getitem__(self, name: str) -> ir.Value:
+        return self._values[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def names(self) -> list[str]:
+        """Return the names of all values that the model came with."""
+        return list(self._values)
+
+    def finish(self, **outputs: ir.Value) -> Program:
+        """Return the program with these outputs alone; whatever they do not need is removed, unused inputs stay."""
+        return self.finish_with(outputs)
+
+    def finish_with(self, outputs: Mapping[str, ir.Value]) -> Program:
+        """Return the program with these outputs; for names that are not Python identifiers."""
+        graph = self.graph
+        graph.outputs.clear()
+        for name, value in outputs.items():
+            graph.outputs.append(self._named(name, value))
+        RemoveUnusedNodesPass()(self.model)
+        return Program(self.model)
+
+    def _named(self, name: str, value: ir.Value) -> ir.Value:
+        """A value keeps its name for those who refer to it; an output of another name is a copy of it."""
+        if value.name == name:
+            return value
+        clash = self._values.get(name)
+        if clash is not None and clash is not value:
+            clash.name = f"sal/was/{name}"
+        out = ir.Value(name=name, type=value.type, shape=value.shape)
+        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"sal/output/{name}"))
+        return out
+
+
+def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
+    """Return every value of the main graph by its name."""
+    values = {str(v.name): v for v in graph.inputs}
+    values.update(graph.initializers)
+    values.update({str(v.name): v for node in graph for v in node.outputs if v.name})
+    return values
+
+
+def empty(opset: int, *, domains: Mapping[str, int] | None = None) -> Trace:
+    """Return a tape over a graph with nothing in it."""
+    graph = ir.Graph([], [], nodes=[], opset_imports={**(domains or {}), "": opset}, name="onnxsal")
+    return Trace(ir.Model(graph, ir_version=11, producer_name="onnxsal"))
