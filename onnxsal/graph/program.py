@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxsal.graph.files import to_proto
-from onnxsal.graph.tape import Tape
+from onnxsal.graph.tape import PREFIX, Tape
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Trace(Tape):
         """Return the names of all values that the model came with."""
         return list(self._values)
 
+    def rename(self, name: str, old: ir.Value, new: ir.Value) -> None:
+        """Let ``name`` stand for ``new`` from here on; the value that had it gets a name of ours."""
+        old.name = f"{PREFIX}was/{name}"
+        self._values[name] = new
+
     def finish(self, **outputs: ir.Value) -> Program:
         """Return the program with these outputs alone; whatever they do not need is removed, unused inputs stay."""
         return self.finish_with(outputs)
@@ -75,9 +80,9 @@ class Trace(Tape):
             return value
         clash = self._values.get(name)
         if clash is not None and clash is not value:
-            clash.name = f"sal/was/{name}"
+            clash.name = f"{PREFIX}was/{name}"
         out = ir.Value(name=name, type=value.type, shape=value.shape)
-        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"sal/output/{name}"))
+        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"{PREFIX}output/{name}"))
         return out
 
 

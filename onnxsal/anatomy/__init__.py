@@ -1,0 +1,20 @@
+"""What a model is: its picture, its logit, its layers, and the programs cut from it."""
+
+from onnxsal.anatomy.layers import Layers
+from onnxsal.anatomy.parts import Head, Layer, Picture
+from onnxsal.anatomy.select import TARGET, VERSUS, Anatomy, X, body, dissect, select, stem
+
+__all__ = [
+    "TARGET",
+    "VERSUS",
+    "Anatomy",
+    "Head",
+    "Layer",
+    "Layers",
+    "Picture",
+    "X",
+    "body",
+    "dissect",
+    "select",
+    "stem",
+]

@@ -1,0 +1,159 @@
+"""The layers of a model: every value that holds feature maps, and the one that is chosen when none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.anatomy.layout import Layout, layouts
+from onnxsal.anatomy.parts import Head, Layer, Picture
+from onnxsal.anatomy.reach import cuts, full_edges, weighted_below
+from onnxsal.errors import UnsupportedError, UsageError, nearest
+from onnxsal.graph import dims
+from onnxsal.graph.program import values_by_name
+from onnxsal.graph.shapes import is_float
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The candidates in graph order; ``automatic`` is the position of the one chosen by the rule, None without one."""
+
+    found: tuple[Layer, ...]
+    automatic: int | None
+    aliases: dict[str, str]
+    """Other names of the same maps: node names, the float value in front of a quantised one, the one behind it."""
+
+    def find(self, name: str | None) -> Layer:
+        """Return the layer of that name (value, node, unique suffix, ``#n``), or the automatic one for None.
+
+        Raises: UsageError: unknown or ambiguous. UnsupportedError: nothing can be chosen, there are no maps.
+        """
+        if name is None:
+            return self._chosen()
+        if name.startswith("#") and name[1:].lstrip("-").isdigit():
+            return self._numbered(int(name[1:]))
+        by_name = {layer.name: layer for layer in self.found}
+        exact = by_name.get(name) or by_name.get(self.aliases.get(name, ""))
+        if exact is not None:
+            return exact
+        return self._by_suffix(name, by_name)
+
+    def _chosen(self) -> Layer:
+        if self.automatic is None:
+            raise UnsupportedError(
+                "no layer could be chosen: the model has no value with rows and columns on which the score depends"
+            )
+        return self.found[self.automatic]
+
+    def _numbered(self, number: int) -> Layer:
+        if not 0 <= number < len(self.found):
+            raise UsageError(f"there is no layer #{number}: the layers are #0 to #{len(self.found) - 1}")
+        return self.found[number]
+
+    def _by_suffix(self, name: str, by_name: dict[str, Layer]) -> Layer:
+        known = {**{alias: by_name[to] for alias, to in self.aliases.items() if to in by_name}, **by_name}
+        fitting = {layer.name: layer for key, layer in known.items() if key.endswith(name)}
+        if len(fitting) == 1:
+            return next(iter(fitting.values()))
+        if fitting:
+            raise UsageError(f"layer {name!r} is ambiguous: {', '.join(list(fitting)[:6])}")
+        hint = nearest(name, known)
+        raise UsageError(f"the model has no layer {name!r} that holds feature maps{hint}; see `onnxsal layers MODEL`")
+
+
+def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
+    """Return the layers of a classifier, by following the picture's axes through its graph."""
+    values = values_by_name(graph)
+    source, logit = values[picture.value], values[head.logit]
+    nodes = _between(graph, source, logit)
+    known = layouts(graph, source, picture.value_axes)
+    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known.get(v)))]
+    pairs, aliases = _merge_twins(pairs)
+    edges = full_edges(nodes, logit, known)
+    return Layers(tuple(layer for _, layer in pairs), _automatic(pairs, nodes, edges, logit), aliases)
+
+
+def _automatic(
+    pairs: Sequence[tuple[ir.Value, Layer]],
+    nodes: list[ir.Node],
+    edges: set[tuple[ir.Value, ir.Node]],
+    logit: ir.Value,
+) -> int | None:
+    """The last one that sees every position and lies in front of a weighted operator; cuts before others."""
+    weighted, all_through = weighted_below(nodes, logit), cuts(nodes, edges)
+    full = {value for value, _ in edges}
+    fitting = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in full]
+    through = [i for i in fitting if pairs[i][0] in all_through]
+    return (through or fitting or [None])[-1]
+
+
+def _between(graph: ir.Graph, source: ir.Value, logit: ir.Value) -> list[ir.Node]:
+    """Return the nodes on the way from the picture to the logit, in graph order."""
+    forward: set[ir.Value | None] = {source}
+    ahead = []
+    for node in graph:
+        if any(v in forward for v in node.inputs):
+            forward.update(node.outputs)
+            ahead.append(node)
+    backward, kept = {logit}, []
+    for node in reversed(ahead):
+        if any(v in backward for v in node.outputs):
+            backward.update(v for v in node.inputs if v is not None)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _layer(value: ir.Value, layout: Layout | None) -> Layer | None:
+    shape, node = dims(value), value.producer()
+    if layout is None or shape is None or node is None or (channel := layout.axis("C")) is None:
+        return None
+    height, width, tokens = layout.axis("H"), layout.axis("W"), layout.axis("T")
+    if height is not None and width is not None and len(shape) == 4:
+        spatial, grid = (height, width), (shape[height], shape[width])
+    elif tokens is not None and layout.grid is not None and len(shape) == 3:
+        spatial, grid = (tokens,), layout.grid
+    else:
+        return None
+    extents = (*grid, shape[channel])
+    if not all(isinstance(e, int) for e in extents) or grid == (1, 1) or layout.tags[0] != "B":
+        return None
+    h, w, k = (int(e or 0) for e in extents)
+    return Layer(str(value.name), node.op_type, channel, spatial, (h, w), k, layout.dropped if len(spatial) == 1 else 0)
+
+
+def _merge_twins(
+    pairs: Sequence[tuple[ir.Value, Layer]],
+) -> tuple[list[tuple[ir.Value, Layer]], dict[str, str]]:
+    """Copies are one layer; in quantised graphs the integer value stands for its float forms, which undo fusion."""
+    kept, aliases = [], {}
+    present = {value for value, _ in pairs}
+    for value, layer in pairs:
+        node = value.producer()
+        assert node is not None
+        if node.name:
+            aliases.setdefault(node.name, layer.name)
+        twin = _twin(value, node)
+        if twin is not None and twin in present:
+            aliases[layer.name] = str(twin.name)
+        elif is_float(value) or node.op_type == "QuantizeLinear":
+            kept.append((value, layer))
+    return kept, {alias: aliases.get(to, to) for alias, to in aliases.items()}
+
+
+def _twin(value: ir.Value, node: ir.Node) -> ir.Value | None:
+    """Return the value that stands for this one: what it copies (Dropout, Identity), or its quantised form."""
+    if node.op_type in ("Dropout", "Identity"):
+        return node.inputs[0]
+    if node.op_type == "DequantizeLinear":
+        return node.inputs[0] if node.inputs[0] is not None and _is_quantised(node.inputs[0]) else None
+    consumers = list(value.consumers())
+    if len(consumers) == 1 and consumers[0].op_type == "QuantizeLinear":
+        return consumers[0].outputs[0]
+    return None
+
+
+def _is_quantised(value: ir.Value) -> bool:
+    node = value.producer()
+    return node is not None and node.op_type == "QuantizeLinear"

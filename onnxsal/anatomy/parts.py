@@ -1,0 +1,72 @@
+"""The words for what a model is: its picture, its head, its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.graph import Tape
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where a model takes its picture: the input, and the value behind its fixed preprocessing that is explained."""
+
+    input: str
+    value: str
+    dtype: ir.DataType
+    input_axes: str
+    """``NCHW`` or ``NHWC`` of the model's input."""
+    value_axes: str
+    """The same of the explained value."""
+    channels: int
+    size: tuple[int, int] | None
+    """Height and width, None where the model leaves them open."""
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the graph proves that it wants bytes as they are: an integer input."""
+        return not self.dtype.is_floating_point()
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a classifier's scores are: the logit behind its output, and what makes probabilities of it."""
+
+    output: str
+    logit: str
+    probability: str | None
+    """The value that holds probabilities, in front of any quantisation; None where the model ends in logits."""
+    activation: str
+    """``softmax`` or ``sigmoid``."""
+    classes: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A value with spatial extent: which axis holds the feature maps, which the positions."""
+
+    name: str
+    op_type: str
+    channel_axis: int
+    spatial_axes: tuple[int, ...]
+    """Two axes (h, w), or one axis of tokens."""
+    grid: tuple[int, int]
+    channels: int
+    dropped_tokens: int = 0
+    """Tokens in front of the patches (class token, registers) that have no place in the picture."""
+
+    def maps(self, op: Tape, value: ir.Value) -> ir.Value:
+        """Return a value of this layer's layout as feature maps, float32 [B, K, h, w]."""
+        value = op.cast(value, ir.DataType.FLOAT)
+        if len(self.spatial_axes) == 2:
+            order = [0, self.channel_axis, *self.spatial_axes]
+            return value if order == [0, 1, 2, 3] else op.Transpose(value, perm=order)
+        (tokens,) = self.spatial_axes
+        if self.dropped_tokens:
+            end = self.dropped_tokens + self.grid[0] * self.grid[1]
+            value = op.Slice(value, [self.dropped_tokens], [end], [tokens])
+        if tokens < self.channel_axis:
+            value = op.Transpose(value, perm=[0, 2, 1])
+        return op.Reshape(value, [0, self.channels, *self.grid])  # type: ignore[no-any-return]

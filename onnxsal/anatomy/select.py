@@ -1,0 +1,139 @@
+"""From a model to programs: the stem that makes the explained picture, the body behind it, the score of a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.anatomy.head import find_head
+from onnxsal.anatomy.layers import Layers, find_layers
+from onnxsal.anatomy.parts import Head, Picture
+from onnxsal.anatomy.picture import find_picture
+from onnxsal.graph import Program, dims
+from onnxsal.graph.program import Trace
+
+X = "sal/x"
+"""The explained picture: float32 [B, C, H, W], whatever the model's own layout and type."""
+
+TARGET = "sal/target"
+"""The explained class: int64 [B]."""
+
+VERSUS = "sal/versus"
+"""The class it is explained against: int64 [B]."""
+
+STRAIGHT_THROUGH = "sal.straight_through"
+"""Metadata of a QuantizeLinear whose gradient is passed on unclipped: the re-entry of the explained picture."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the graph proves about a classifier; ``graph`` is in normal form."""
+
+    model: ir.Model
+    picture: Picture
+    head: Head
+    layers: Layers
+
+
+def dissect(model: ir.Model) -> Anatomy:
+    """Return the anatomy of a classifier in normal form.
+
+    Raises: UnsupportedError: its input is not one picture, or its output not one score per class.
+    """
+    picture, head = find_picture(model.graph), find_head(model.graph)
+    return Anatomy(model, picture, head, find_layers(model.graph, picture, head))
+
+
+def stem(anatomy: Anatomy) -> Program:
+    """Return the program from the model's own input to the explained picture ``sal/x``, float32 [B, C, H, W]."""
+    op = Program(anatomy.model).extend()
+    x = op.cast(op[anatomy.picture.value], ir.DataType.FLOAT)
+    if anatomy.picture.value_axes == "NHWC":
+        x = op.Transpose(x, perm=[0, 3, 1, 2])
+    return op.finish_with({X: x})
+
+
+def body(anatomy: Anatomy) -> Program:
+    """Return the program from ``sal/x`` to ``logits`` and ``probabilities``, both float32 [B, classes].
+
+    The model's own values keep their names inside. A value that came out of a DequantizeLinear is quantised again, so
+    that the first layer stays integer.
+    """
+    op = Program(anatomy.model).extend()
+    _enter(op, anatomy.picture)
+    logits = _rows(op, op[anatomy.head.logit], anatomy.head.classes)
+    if anatomy.head.probability is not None:
+        probabilities = _rows(op, op[anatomy.head.probability], anatomy.head.classes)
+    else:
+        probabilities = op.Sigmoid(logits) if anatomy.head.activation == "sigmoid" else op.Softmax(logits, axis=-1)
+    return op.finish_with({"sal/logits": logits, "sal/probabilities": probabilities})
+
+
+def _enter(op: Trace, picture: Picture) -> None:
+    """Cut the graph at the explained value and feed ``sal/x`` there; the model's own input goes."""
+    old, source = op[picture.value], op[picture.input]
+    consumers = [(use.node, use.idx) for use in old.uses()]
+    first = next(iter(op.graph))
+    mark = len(op.graph)
+    x = op.input(X, ir.DataType.FLOAT, _shape(old, picture))
+    value = op.Transpose(x, perm=[0, 2, 3, 1]) if picture.value_axes == "NHWC" else x
+    value = _like(op, op.cast(value, old.dtype), old)
+    for node, index in consumers:
+        node.replace_input_with(index, value)
+    made = list(op.graph)[mark:]
+    op.graph.remove(made)
+    op.graph.insert_before(first, made)
+    op.graph.inputs.remove(source)
+    op.rename(picture.value, old, value)
+
+
+def _shape(old: ir.Value, picture: Picture) -> list[int | str | None]:
+    shape = list(dims(old) or (None,) * 4)
+    return shape if picture.value_axes == "NCHW" else [shape[0], shape[3], shape[1], shape[2]]
+
+
+def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:
+    """Quantise and dequantise as the value it replaces was, straight through."""
+    node = old.producer()
+    if node is None or node.op_type != "DequantizeLinear":
+        return value
+    scale, zero = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    if zero is None:
+        return value
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
+    quantised = op.QuantizeLinear(value, scale, zero, axis=axis)
+    producer = quantised.producer()
+    assert producer is not None
+    producer.metadata_props[STRAIGHT_THROUGH] = "1"
+    return op.DequantizeLinear(quantised, scale, zero, axis=axis)  # type: ignore[no-any-return]
+
+
+def _rows(op: Trace, value: ir.Value, classes: int) -> ir.Value:
+    value = op.cast(value, ir.DataType.FLOAT)
+    shape = dims(value)
+    return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
+
+
+def select(anatomy: Anatomy, score: str = "logit", *, versus: bool = False) -> Program:
+    """Return the program from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
+
+    Args: score: ``logit`` or ``probability``. versus: adds ``sal/versus``; the score is that of the target minus it.
+    """
+    op = body(anatomy).extend()
+    scores = op["sal/logits" if score == "logit" else "sal/probabilities"]
+    target = _index(op, TARGET)
+    picked = _pick(op, scores, target)
+    if versus:
+        picked = op.Sub(picked, _pick(op, scores, _index(op, VERSUS)))
+    return op.finish_with({"score": picked})
+
+
+def _index(op: Trace, name: str) -> ir.Value:
+    batch = (dims(op[X]) or ("batch",))[0]
+    return op.input(name, ir.DataType.INT64, [batch])
+
+
+def _pick(op: Trace, scores: ir.Value, target: ir.Value) -> ir.Value:
+    picked = op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1)
+    return op.Squeeze(picked, [1])  # type: ignore[no-any-return]
