@@ -1,0 +1,186 @@
+"""The fused fill and the ranges on an NVIDIA GPU: the formulas of the processor's kernels, one thread an element."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from onnxsal.errors import UnsupportedError
+from onnxsal.kernels import formulas
+from onnxsal.kernels.masks import INPUT, MASK, Rows, check_fill, checked_key
+from onnxsal.kernels.resize import taps
+
+try:
+    cuda: Any = importlib.import_module("numba.cuda")
+except ImportError as error:
+    raise UnsupportedError(f"the GPU kernels need numba-cuda: pip install 'onnxsal[gpu]' ({error})") from error
+
+BLOCK = 128
+
+
+def _device(function: Callable[..., Any]) -> Any:
+    return cuda.jit(device=True)(function)
+
+
+def _kernel(function: Callable[..., Any]) -> Any:
+    return cuda.jit(function)
+
+
+_bound = formulas.bind(_device, math.sqrt)
+lerp, level, blend, normals = _bound["lerp"], _bound["level"], _bound["blend"], _bound["normals"]
+
+
+@_device
+def _noise(start: Any, element: Any, draw: Any, key: Any) -> Any:
+    a, b = normals(np.uint32(start + np.uint32(element // 2)), draw, key[0], key[1])
+    return a if element % 2 == 0 else b
+
+
+@_device
+def _upsampled(grid: Any, across: Any, down: Any, y: Any, x: Any) -> Any:
+    left, right, share = across[0][x], across[1][x], across[2][x]
+    top = lerp(grid[down[0][y], left], grid[down[0][y], right], share)
+    bottom = lerp(grid[down[1][y], left], grid[down[1][y], right], share)
+    return lerp(top, bottom, down[2][y])
+
+
+@_device
+def _block_range(low: Any, high: Any) -> Any:
+    """Return the smallest low and largest high of the block's threads, to every one of them."""
+    # One a line: the simulator tells shared arrays apart by the line that makes them.
+    lows = cuda.shared.array(BLOCK, np.float32)
+    highs = cuda.shared.array(BLOCK, np.float32)
+    t, half = cuda.threadIdx.x, BLOCK // 2
+    lows[t], highs[t] = low, high
+    cuda.syncthreads()
+    while half > 0:
+        if t < half:
+            lows[t], highs[t] = min(lows[t], lows[t + half]), max(highs[t], highs[t + half])
+        cuda.syncthreads()
+        half //= 2
+    return lows[0], highs[0]
+
+
+@_kernel
+def _planes(planes: Any, masks: Any, rows: Any, options: Any) -> None:
+    """One block a row: the noisy mask, normalised after the noise where asked."""
+    grids, across, down = masks
+    key, renormalise = options
+    row, plane = rows[cuda.blockIdx.x], planes[cuda.blockIdx.x]
+    height, width = plane.shape
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for p in range(cuda.threadIdx.x, height * width, BLOCK):
+        m = np.float32(1)
+        if row.mask >= 0:
+            m = level(_upsampled(grids[row.mask], across, down, p // width, p % width), row.gain, row.offset)
+        if not renormalise or row.mask < 0:
+            m *= row.scale
+        if row.mask_noise != 0:
+            m += row.mask_noise * _noise(MASK, p, row.draw, key)
+        plane[p // width, p % width] = m
+        low, high = min(low, m), max(high, m)
+    if renormalise and row.mask >= 0:
+        low, high = _block_range(low, high)
+        for p in range(cuda.threadIdx.x, height * width, BLOCK):
+            y, x = p // width, p % width
+            plane[y, x] = row.scale * ((plane[y, x] - low) / (high - low)) if high > low else np.float32(0)
+
+
+@_kernel
+def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
+    x, base = picture
+    r = cuda.blockIdx.y
+    channels, height, width = x.shape
+    i = cuda.blockIdx.x * BLOCK + cuda.threadIdx.x
+    if i < channels * height * width:
+        c, y, column = i // (height * width), i // width % height, i % width
+        row, z, mask = rows[r], x[c, y, column], planes[r, y, column]
+        if mask != 1:
+            z = blend(z, base[c, y, column], mask)
+        if row.input_noise != 0:
+            z += row.input_noise * _noise(INPUT, i, row.draw, key)
+        out[r, c, y, column] = z
+
+
+@_kernel
+def _ranges(found: Any, grids: Any, across: Any, down: Any) -> None:
+    k, width = cuda.blockIdx.x, across[0].size
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
+        value = _upsampled(grids[k], across, down, p // width, p % width)
+        low, high = min(low, value), max(high, value)
+    low, high = _block_range(low, high)
+    if cuda.threadIdx.x == 0:
+        found[0, k], found[1, k] = low, high
+
+
+def check_available() -> None:
+    """Raise UnsupportedError, saying what is missing, unless a GPU can be used."""
+    if not cuda.is_available():
+        detail = " ".join(str(cuda.cuda_error()).split())
+        raise UnsupportedError(
+            "the GPU kernels need an NVIDIA GPU, its driver, and what pip install 'onnxsal[gpu]' brings; "
+            f"numba cannot use a GPU here: {detail}"
+        )
+
+
+def upload(values: Any) -> Any:
+    """Return ``values`` as a float32 array on the GPU; one that lies there already is taken as it is."""
+    check_available()
+    if hasattr(values, "copy_to_host"):
+        return values
+    if hasattr(values, "__cuda_array_interface__"):
+        return cuda.as_cuda_array(values)
+    return cuda.to_device(np.require(values, np.float32, ["C", "A"]))
+
+
+def _masks(grids: Any, size: tuple[int, int]) -> tuple[Any, ...]:
+    sides = [taps(grids.shape[i], n) for i, n in ((2, size[1]), (1, size[0]))]
+    return (grids, *(tuple(cuda.to_device(column) for column in side) for side in sides))
+
+
+def fill(
+    out: Any,
+    x: Any,
+    rows: Rows,
+    *,
+    baseline: Any = None,
+    grids: Any = None,
+    key: tuple[int, int] = (0, 0),
+    renormalise: bool = False,
+) -> None:
+    """Return nothing; write the batch as ``masks.fill`` does, into an array on the GPU.
+
+    Args:
+        out: ``[R, C, H, W]`` on the GPU (anything with ``__cuda_array_interface__``).
+        x, baseline, grids: as there; arrays on the GPU (``upload``) save a copy each call.
+        rows: on the host.
+
+    Raises:
+        UnsupportedError: no GPU can be used.
+        UsageError: shapes, types or mask indices do not fit.
+    """
+    out, x = upload(out), upload(x)
+    base = upload(np.zeros(x.shape, np.float32) if baseline is None else baseline)
+    grids = upload(np.zeros((1, 1, 1), np.float32) if grids is None else grids)
+    check_fill(out, x, rows, base, grids)
+    if not rows.size:
+        return
+    planes, table = cuda.device_array((rows.size, *x.shape[1:]), np.float32), cuda.to_device(rows)
+    options = (checked_key(key), renormalise)
+    _planes[rows.size, BLOCK](planes, _masks(grids, x.shape[1:]), table, options)
+    blocks = (math.ceil(math.prod(x.shape) / BLOCK), rows.size)
+    _compose[blocks, BLOCK](out, (x, base), planes, table, options[0])
+
+
+def upsampled_range(grids: Any, size: tuple[int, int]) -> Any:
+    """Return the smallest and largest value of each upsampled grid, float32 ``[2, K]`` on the GPU."""
+    grids = upload(grids)
+    found = cuda.device_array((2, grids.shape[0]), np.float32)
+    if grids.shape[0]:
+        _ranges[grids.shape[0], BLOCK](found, *_masks(grids, size))
+    return found
