@@ -1,0 +1,54 @@
+"""The GPU's twins: on numba's simulator everywhere, on a GPU where there is one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxsal.errors import UnsupportedError
+
+pytest.importorskip("numba.cuda", reason="this numba has no CUDA target: needs numba-cuda")
+HERE = Path(__file__).resolve().parent
+
+
+def run_twins(tolerance: float, **environment: str) -> None:
+    path = os.pathsep.join([str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(HERE / "cuda_twins.py"), str(tolerance)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_on_the_simulator_they_agree_with_the_processor():
+    run_twins(1e-6, NUMBA_ENABLE_CUDASIM="1")
+
+
+def test_on_a_gpu_they_agree_with_the_processor():
+    """A GPU fuses multiplication and addition, so the last bits may differ."""
+    run_twins(1e-5, NUMBA_ENABLE_CUDASIM="0")
+
+
+def test_without_the_package_one_sentence_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba.cuda", None)
+    monkeypatch.delitem(sys.modules, "onnxsal.kernels.cuda", raising=False)
+    with pytest.raises(UnsupportedError, match=r"numba-cuda: pip install 'onnxsal\[gpu\]'"):
+        importlib.import_module("onnxsal.kernels.cuda")
+
+
+def test_without_a_gpu_one_sentence_says_what_is_missing(monkeypatch):
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    monkeypatch.setattr(cuda.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cuda.cuda, "cuda_error", lambda: "\nno driver\nfound\n")
+    with pytest.raises(UnsupportedError, match=r"onnxsal\[gpu\].*no driver found$"):
+        cuda.upload([1.0])

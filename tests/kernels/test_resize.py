@@ -1,0 +1,77 @@
+"""Bilinear resizing against a loop over the definition and against ONNX's Resize."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from onnxsal.errors import UsageError
+from onnxsal.kernels.resize import bilinear, taps
+
+SIZES = [
+    ((7, 5), (14, 20)),
+    ((3, 2), (224, 31)),
+    ((9, 11), (4, 3)),
+    ((1, 1), (5, 6)),
+    ((6, 6), (6, 6)),
+    ((2, 5), (1, 1)),
+]
+
+
+def slow(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """One pixel at a time in float64, from the definition of half-pixel centres."""
+    (h, w), out = plane.shape, np.zeros(size)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            v = min(max((y + 0.5) * h / size[0] - 0.5, 0), h - 1)
+            u = min(max((x + 0.5) * w / size[1] - 0.5, 0), w - 1)
+            i, j = math.floor(v), math.floor(u)
+            corners = [(i, j, (1 - v + i) * (1 - u + j)), (min(i + 1, h - 1), j, (v - i) * (1 - u + j))]
+            corners += [(i, min(j + 1, w - 1), (1 - v + i) * (u - j))]
+            corners += [(min(i + 1, h - 1), min(j + 1, w - 1), (v - i) * (u - j))]
+            out[y, x] = sum(share * float(plane[a, b]) for a, b, share in corners)
+    return out
+
+
+@pytest.mark.parametrize(("source", "size"), SIZES)
+def test_bilinear_follows_the_definition(source, size):
+    maps = np.random.default_rng(0).standard_normal((2, 3, *source)).astype(np.float32)
+    found = bilinear(maps, size)
+    assert found.dtype == np.float32
+    for index in np.ndindex(2, 3):
+        np.testing.assert_allclose(found[index], slow(maps[index], size), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("source", "size"), SIZES)
+def test_bilinear_is_what_onnx_resize_does(source, size):
+    ort, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    node = onnx.helper.make_node("Resize", ["x", "", "", "size"], ["y"], mode="linear")
+    shape = [1, 1, *source]
+    graph = onnx.helper.make_graph(
+        [node],
+        "resize",
+        [onnx.helper.make_tensor_value_info("x", 1, shape)],
+        [onnx.helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(np.array([1, 1, *size]), "size")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=10)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    np.testing.assert_allclose(bilinear(x, size), session.run(None, {"x": x})[0], rtol=0, atol=2e-5)
+
+
+def test_a_flat_map_stays_flat_to_the_bit():
+    value = np.float32(0.1)
+    assert set(bilinear(np.full((5, 7), value), (224, 197)).ravel()) == {value}
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    x = np.random.default_rng(2).standard_normal((3, 8, 9)).astype(np.float32)
+    np.testing.assert_array_equal(bilinear(x, (8, 9)), x)
+
+
+def test_nothing_cannot_be_resized():
+    with pytest.raises(UsageError, match="0 samples"):
+        taps(0, 5)
