@@ -1,0 +1,51 @@
+"""The catalogue of methods: built-ins by the same registration as plug-ins, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from onnxsal import plugins
+from onnxsal.errors import EnvironmentSetupError
+from onnxsal.methods.registry import Method
+
+plugins.offer(
+    plugins.METHODS,
+    {
+        "gradient": "onnxsal.methods.gradients:gradient",
+        "input-x-gradient": "onnxsal.methods.gradients:input_x_gradient",
+        "guided-backprop": "onnxsal.methods.gradients:guided_backprop",
+        "deconvnet": "onnxsal.methods.gradients:deconvnet",
+        "integrated-gradients": "onnxsal.methods.integrated:integrated_gradients",
+        "smoothgrad": "onnxsal.methods.smoothing:smoothgrad",
+        "smoothgrad-squared": "onnxsal.methods.smoothing:smoothgrad_squared",
+        "vargrad": "onnxsal.methods.smoothing:vargrad",
+        "cam": "onnxsal.methods.cam:cam",
+        "grad-cam": "onnxsal.methods.cam:grad_cam",
+        "grad-cam++": "onnxsal.methods.cam:grad_cam_pp",
+        "hirescam": "onnxsal.methods.cam:hirescam",
+        "layercam": "onnxsal.methods.cam:layercam",
+        "xgrad-cam": "onnxsal.methods.cam:xgrad_cam",
+        "eigencam": "onnxsal.methods.eigencam:eigencam",
+        "smooth-grad-cam++": "onnxsal.methods.smooth_grad_cam:smooth_grad_cam_pp",
+        "score-cam": "onnxsal.methods.score_cam:score_cam",
+        "ss-cam": "onnxsal.methods.score_cam:ss_cam",
+        "is-cam": "onnxsal.methods.score_cam:is_cam",
+    },
+)
+
+
+def names() -> list[str]:
+    """Return the names of all methods, built-in and plugged-in, without importing any."""
+    return list(plugins.offers(plugins.METHODS))
+
+
+def get(name: str) -> Method:
+    """Return a method by name.
+
+    Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
+    """
+    offer = plugins.find(plugins.METHODS, name, kind="method")
+    found = offer.load()
+    if not isinstance(found, Method):
+        raise EnvironmentSetupError(
+            f"{name!r} from {offer.origin} is not a method: {offer.target} is {type(found).__name__}"
+        )
+    return found

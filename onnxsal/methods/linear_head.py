@@ -1,0 +1,54 @@
+"""Whether everything between a layer and the score is linear, which is what CAM stands on."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Anatomy, Layer
+from onnxsal.graph import Tape
+from onnxsal.graph.program import values_by_name
+
+_LINEAR = frozenset({
+    "GlobalAveragePool", "AveragePool", "ReduceMean", "ReduceSum", "Gemm", "MatMul", "Conv", "Flatten", "Reshape",
+    "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear",
+    "BatchNormalization", "Gather", "GatherElements", "Shape", "Slice", "Concat",
+})  # fmt: skip
+_WITH_CONSTANT = frozenset({"Add", "Sub", "Mul", "Div"})
+
+
+def non_linear(op: Tape, source: ir.Value, score: ir.Value) -> ir.Node | None:
+    """Return the first node on the way from ``source`` to ``score`` that is not linear in it, or None."""
+    return _blocking(list(op.graph), source, score)
+
+
+def linear_layer(anatomy: Anatomy) -> Layer | None:
+    """Return the earliest layer from which everything to the logit is linear, or None."""
+    values = values_by_name(anatomy.model.graph)
+    nodes, logit = list(anatomy.model.graph), values[anatomy.head.logit]
+    chosen = None
+    for layer in reversed(anatomy.layers.found):
+        if _blocking(nodes, values[layer.name], logit) is not None:
+            break
+        chosen = layer
+    return chosen
+
+
+def _blocking(nodes: list[ir.Node], source: ir.Value, target: ir.Value) -> ir.Node | None:
+    needed: set[ir.Value] = {target}
+    for node in reversed(nodes):
+        if any(v in needed for v in node.outputs) and source not in node.outputs:
+            needed.update(v for v in node.inputs if v is not None)
+    reached: set[ir.Value | None] = {source}
+    for node in nodes:
+        moved = [v for v in node.inputs if v in reached]
+        if moved and any(v in needed for v in node.outputs):
+            if not _is_linear(node, len(moved)):
+                return node
+            reached.update(node.outputs)
+    return None
+
+
+def _is_linear(node: ir.Node, moved: int) -> bool:
+    if node.op_type in _WITH_CONSTANT:
+        return moved == 1 or node.op_type in ("Add", "Sub")
+    return node.op_type in _LINEAR and (moved == 1 or node.op_type not in ("MatMul", "Gemm", "Conv"))

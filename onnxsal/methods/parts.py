@@ -1,0 +1,45 @@
+"""What methods have in common: a trace that holds a layer's maps and the gradient of the score at them."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Layer
+from onnxsal.autodiff import PLAIN, RuleSet, gradients_of
+from onnxsal.graph import Program
+from onnxsal.graph.program import Trace
+
+POSITIONS = (2, 3)
+"""The axes of rows and columns in [B, K, h, w]."""
+
+
+def activation(op: Trace, layer: Layer) -> ir.Value:
+    """Return the feature maps of a layer, float32 [B, K, h, w].
+
+    In a quantised graph they are read from the integers: reading the float in front would undo their fusion.
+    """
+    value = op[layer.name]
+    node = value.producer()
+    if node is not None and node.op_type == "QuantizeLinear":
+        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
+        value = op.DequantizeLinear(value, *node.inputs[1:], axis=axis)
+    return layer.maps(op, value)
+
+
+def trace_with_gradient(score: Program, layer: Layer, rules: RuleSet = PLAIN) -> tuple[Trace, ir.Value, ir.Value]:
+    """Return a trace, the layer's maps A, and the gradient g of the score at them; both float32 [B, K, h, w]."""
+    op = score.extend()
+    (g,) = gradients_of(op, op["score"], [op[layer.name]], rules)
+    return op, activation(op, layer), layer.maps(op, g)
+
+
+def combine(op: Trace, weights: ir.Value, maps: ir.Value, *, rectify: bool = True) -> ir.Value:
+    """Return sum_k w_k A_k, [B, h, w], without its negative part unless told otherwise; w [B, K, 1, 1] or like A."""
+    total = op.ReduceSum(op.Mul(weights, maps), [1], keepdims=0)
+    return op.Relu(total) if rectify else total
+
+
+def divide(op: Trace, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a / b, and 0 where b is 0."""
+    zero = op.Equal(b, 0.0)
+    return op.Where(zero, 0.0, op.Div(a, op.Where(zero, 1.0, b)))  # type: ignore[no-any-return]

@@ -1,0 +1,230 @@
+"""What a method is: a function from programs to a program or a record, with its options, checked."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from onnxsal.anatomy import Anatomy, Layer
+from onnxsal.errors import UsageError, nearest
+from onnxsal.graph import Program
+from onnxsal.records import Record
+
+Result = Program | Record
+Scores = Literal["logit", "probability"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The bounds of a number, both inclusive; None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def check(self, name: str, value: float) -> None:
+        """Raise UsageError where ``value`` lies outside."""
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            low = "" if self.low is None else f"{self.low:g} <= "
+            high = "" if self.high is None else f" <= {self.high:g}"
+            raise UsageError(f"option {name}={value!r} is out of range: {low}{name}{high}")
+
+
+Samples = Annotated[int, Range(1)]
+Level = Annotated[float, Range(0)]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of a method."""
+
+    name: str
+    type: Any
+    default: Any
+    range: Range | None = None
+
+    def convert(self, value: Any) -> Any:
+        """Return ``value`` (text from the command line, or a Python object) in the option's type, range checked."""
+        found = _convert(self.name, self.type, value)
+        if self.range is not None and found is not None:
+            self.range.check(self.name, found)
+        return found
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Forwards and backwards in images through the model, for K maps, as ``K x samples`` or a number of samples."""
+
+    forwards: Callable[[Mapping[str, Any], int], int]
+    backwards: Callable[[Mapping[str, Any], int], int]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method: call it with what its signature names to get its program or record."""
+
+    name: str
+    build: Callable[..., Result]
+    paper: str
+    when: str
+    """When to choose it, in one line."""
+    score: Scores | Callable[[Mapping[str, Any]], Scores] = "logit"
+    """The score it explains unless told otherwise; a function of the options where presets differ."""
+    rules: str | None = "plain"
+    """The rule set of its gradients; None for forward-only methods."""
+    cost: Cost = field(default=Cost(lambda o, k: 1, lambda o, k: 1))
+    choose_layer: Callable[[Anatomy], Layer] | None = None
+    """Its own automatic layer, where the common rule does not fit."""
+
+    def __call__(self, *args: Any, **options: Any) -> Result:
+        return self.build(*args, **options)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it is built from: ``score``, ``layer``, ``inner``."""
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+        return tuple(p.name for p in inspect.signature(self.build).parameters.values() if p.kind in kinds)
+
+    @property
+    def options(self) -> dict[str, Parameter]:
+        """Its options by name."""
+        hints = typing.get_type_hints(self.build, include_extras=True)
+        return {
+            p.name: _parameter(p, hints.get(p.name, Any))
+            for p in inspect.signature(self.build).parameters.values()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options, converted, with defaults. Raises: UsageError: unknown, of the wrong type, out of range."""
+        known = self.options
+        for name in options:
+            if name not in known:
+                there = f"it takes {', '.join(known)}" if known else "it takes no options"
+                raise UsageError(f"method {self.name!r} has no option {name!r}{nearest(name, known)} ({there})")
+        return {n: p.convert(options[n]) if n in options else p.default for n, p in known.items()}
+
+    def default_score(self, options: Mapping[str, Any]) -> Scores:
+        """Return the score explained unless told otherwise."""
+        return self.score(options) if callable(self.score) else self.score
+
+
+def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable[[Callable[..., Result]], Method]:
+    """Return a decorator that makes a Method of a function.
+
+    The function's positional parameters say what it is built from (``score: Program``, ``layer: Layer``,
+    ``inner: Program | Record``), its keyword-only ones are its options: typed, with defaults, ranges by ``Annotated``.
+    Packages offer methods through the entry-point group ``onnxsal.methods``.
+
+    Args: paper: authors, year, identifier, equation. when: when to choose it. details: further fields of Method.
+    """
+    unknown = set(details) - set(Method.__dataclass_fields__)
+    if unknown:
+        raise UsageError(f"method {name!r}: there is no field {sorted(unknown)}")
+    return lambda build: Method(name=name, build=build, paper=paper, when=when, **details)
+
+
+def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
+    bounds = None
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        bounds = next((e for e in extras if isinstance(e, Range)), None)
+    return Parameter(parameter.name, hint, parameter.default, bounds)
+
+
+def _convert(name: str, hint: Any, value: Any) -> Any:
+    if hint is Any:
+        return value
+    options = get_args(hint) if get_origin(hint) in (typing.Union, __import__("types").UnionType) else (hint,)
+    for candidate in options:
+        try:
+            return _as(candidate, value)
+        except (ValueError, TypeError):
+            continue
+    raise UsageError(f"option {name}={value!r}: expected {_shown(options)}{_suggestion(options, value)}")
+
+
+def _as(hint: Any, value: Any) -> Any:
+    """Return ``value`` as one plain type; text is read the way it is written on a command line."""
+    if hint is type(None):
+        if value is None or value in ("none", "None"):
+            return None
+        raise ValueError
+    if get_origin(hint) is Literal:
+        return _as_literal(get_args(hint), value)
+    if get_origin(hint) in (tuple, list):
+        return _as_tuple(get_args(hint), value)
+    if hint is bool:
+        return _as_bool(value)
+    if hint is str:
+        if not isinstance(value, str):
+            raise TypeError
+        return value
+    if hint in (int, float):
+        return _as_number(hint, value)
+    if isinstance(value, hint):
+        return value
+    raise TypeError
+
+
+def _as_literal(choices: tuple[Any, ...], value: Any) -> Any:
+    for choice in choices:
+        if type(value) is type(choice) and value == choice:
+            return choice
+        if isinstance(value, str) and value == str(choice):
+            return choice
+    raise ValueError
+
+
+def _as_tuple(args: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        text = value.strip()
+        value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",")]
+    if isinstance(value, (int, float)):
+        value = [value]
+    inner = args[0] if args else str
+    if len(args) > 1 and args[1] is not Ellipsis and len(value) != len(args):
+        raise ValueError
+    return tuple(_as(inner, each) for each in value)
+
+
+def _as_bool(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError
+
+
+def _as_number(hint: Any, value: Any) -> Any:
+    if isinstance(value, bool):
+        raise TypeError
+    number = float(value)
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError
+    if hint is int and number != int(number):
+        raise ValueError
+    return hint(number)
+
+
+def _shown(options: tuple[Any, ...]) -> str:
+    names = []
+    for hint in options:
+        if get_origin(hint) is Literal:
+            names.extend(str(a) for a in get_args(hint))
+        elif hint is type(None):
+            names.append("none")
+        else:
+            names.append(
+                {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
+            )
+    return " or ".join(names)
+
+
+def _suggestion(options: tuple[Any, ...], value: Any) -> str:
+    choices = [str(a) for hint in options if get_origin(hint) is Literal for a in get_args(hint)]
+    return nearest(str(value), choices) if choices else ""

@@ -1,0 +1,169 @@
+"""Score-based class activation maps: feature maps weighed by the score of the picture seen through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Layer
+from onnxsal.errors import UsageError
+from onnxsal.graph import Program
+from onnxsal.graph.program import empty
+from onnxsal.methods.parts import activation, combine
+from onnxsal.methods.registry import Cost, Level, Samples, Scores, method
+from onnxsal.records import Draws, Grids, Moments, Noise, Record
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One published way to weigh maps by scores."""
+
+    score: Scores
+    normalise: Literal["after", "before"] = "after"
+    softmax: bool = False
+    skip_flat: bool = True
+    baseline: bool = False
+
+
+SCORE_CAM = {
+    "official": Variant("probability"),
+    "paper": Variant("logit", softmax=True, baseline=True),
+    "torchcam": Variant("logit", "before", softmax=True, skip_flat=False),
+    "pytorch-grad-cam": Variant("logit", softmax=True, skip_flat=False),
+    "tf-keras-vis": Variant("probability", skip_flat=False),
+}
+"""Presets of Score-CAM, as METHODS tables them; all combine the raw maps."""
+
+SS_CAM = {
+    "onnxsal": Variant("probability"),
+    "paper": Variant("probability", baseline=True),
+    "authors": Variant("probability"),
+}
+"""Presets of SS-CAM; how each adds its noise is in ``_noise``."""
+
+
+def _preset_score(options: Mapping[str, Any]) -> Scores:
+    return {**SCORE_CAM, **SS_CAM}[str(options["preset"])].score
+
+
+@method(
+    "score-cam",
+    paper="Wang et al. 2020, arXiv:1910.01279, eq. 5-6 and algorithm 1",
+    when="forward passes only: any operator, any precision; one forward a feature map",
+    score=_preset_score,
+    rules=None,
+    cost=Cost(lambda o, k: min(k, o["top_k"] or k) + 1, lambda o, k: 0),
+)
+def score_cam(
+    score: Program,
+    layer: Layer,
+    *,
+    preset: Literal["official", "paper", "torchcam", "pytorch-grad-cam", "tf-keras-vis"] = "official",
+    top_k: Samples | None = None,
+) -> Record:
+    """ReLU of the sum over channels of score times activation; [h, w], >= 0.
+
+    Each map, upsampled and min-max normalised, masks the picture; its weight is the score of what remains.
+
+    Args: preset: which of the published variants. top_k: only the maps of highest standard deviation
+    (Faster-Score-CAM).
+    """
+    variant = SCORE_CAM[preset]
+    draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline)
+    return _record(score, layer, draws, variant, (("preset", preset), ("top_k", top_k)))
+
+
+@method(
+    "ss-cam",
+    paper="Wang et al. 2020, arXiv:2006.14255, eq. 5-7 (variants 1 and 2)",
+    when="Score-CAM with each score averaged over noise; costs N times as much",
+    score=_preset_score,
+    rules=None,
+    cost=Cost(lambda o, k: min(k, o["top_k"] or k) * o["samples"] + 1, lambda o, k: 0),
+)
+def ss_cam(
+    score: Program,
+    layer: Layer,
+    *,
+    variant: Literal[1, 2] = 2,
+    samples: Samples = 35,
+    noise: Level | None = None,
+    preset: Literal["onnxsal", "paper", "authors"] = "onnxsal",
+    top_k: Samples | None = None,
+) -> Record:
+    """ReLU of the sum over channels of mean noisy score times activation; [h, w], >= 0.
+
+    Args:
+        variant: 1 adds the noise to the normalised map, 2 to the masked picture.
+        samples, noise: N and sigma. A share of the map's range (1) or of the range of the masked picture (2) for the
+            preset ``onnxsal`` (0.5); absolute for ``paper`` (2); 2 for ``authors``, who use (2 / range)^2.
+        preset: which published variant.
+        top_k: only the maps of highest standard deviation.
+    """
+    chosen = SS_CAM[preset]
+    level = _noise(variant, preset, noise)
+    draws = Draws(samples=samples, masks=_grids(chosen, top_k), noise=level, reference=chosen.baseline)
+    notes = (("preset", preset), ("variant", variant), ("sigma", level.sigma), ("sigma_unit", level.unit))
+    return _record(score, layer, draws, chosen, notes)
+
+
+def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
+    on: Literal["mask", "input"] = "mask" if variant == 1 else "input"
+    if preset == "onnxsal":
+        unit: Literal["range of masks", "range of masked x"] = "range of masks" if variant == 1 else "range of masked x"
+        return Noise(0.5 if sigma is None else sigma, unit, on)
+    return Noise(2.0 if sigma is None else sigma, "authors" if preset == "authors" else "absolute", on)
+
+
+@method(
+    "is-cam",
+    paper="Naidu et al. 2020, arXiv:2010.03023, eq. 5-6",
+    when="Score-CAM with each score averaged over fainter and fuller masks",
+    score="probability",
+    rules=None,
+    cost=Cost(lambda o, k: min(k, o["top_k"] or k) * o["samples"] + 2, lambda o, k: 0),
+)
+def is_cam(score: Program, layer: Layer, *, samples: Samples = 10, top_k: Samples | None = None) -> Record:
+    """ReLU of the sum over channels of mean score, over masks scaled by i/N, times activation; [h, w], >= 0.
+
+    Args: samples: N; i runs from 1 to N, not accumulated. top_k: only the maps of highest standard deviation.
+    """
+    variant = Variant("probability", baseline=True)
+    scales = tuple(i / samples for i in range(1, samples + 1))
+    draws = Draws(samples=samples, masks=_grids(variant, top_k), scales=scales, reference=True)
+    return _record(score, layer, draws, variant, (("top_k", top_k),))
+
+
+def _grids(variant: Variant, top_k: int | None) -> Grids:
+    return Grids(variant.normalise, variant.skip_flat, top_k)
+
+
+def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes: tuple[tuple[str, Any], ...]) -> Record:
+    if isinstance(draws.masks, Grids) and draws.masks.top_k is not None and draws.masks.top_k > layer.channels:
+        raise UsageError(f"option top_k={draws.masks.top_k}: layer {layer.name!r} has {layer.channels} feature maps")
+    head = score.extend()
+    return Record(
+        head=head.finish(maps=activation(head, layer)),
+        draws=draws,
+        body=score,
+        moments=Moments(("score",), per="mask"),
+        tail=_tail(variant),
+        notes=notes,
+    )
+
+
+def _tail(variant: Variant) -> Program:
+    """From the maps, their mean scores [K] and which of them were drawn [K] to the map."""
+    op = empty(21)
+    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
+    scores = op.input("mean/score", ir.DataType.FLOAT, ["K"])
+    drawn = op.Greater(op.input("drawn", ir.DataType.FLOAT, ["K"]), 0.5)
+    if variant.baseline:
+        scores = op.Sub(scores, op.input("reference/score", ir.DataType.FLOAT, [1]))
+    if variant.softmax:
+        scores = op.Softmax(op.Where(drawn, scores, -1e30), axis=0)
+    weights = op.Where(drawn, scores, 0.0)
+    return op.finish(saliency=combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps))

@@ -1,0 +1,88 @@
+"""Plug-ins: what is offered under a group of entry points, by name without importing it, and by whom.
+
+Built-ins are offered through the same table: ``offer`` takes their names and targets where an installed package would
+declare entry points. An object is imported when it is asked for, so a broken package hurts only who asks for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
+
+METHODS, RULES, METRICS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics"
+"""Entry-point groups: a method (``module:object``), a module of rules to import, a metric."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One name of a group: where its object is, and which package brought it."""
+
+    name: str
+    group: str
+    target: str
+    package: str
+    version: str
+
+    @property
+    def origin(self) -> str:
+        """Package and version."""
+        return f"{self.package} {self.version}"
+
+    def load(self) -> Any:
+        """Import and return the object.
+
+        Raises: EnvironmentSetupError: its package cannot be imported, or has no such object.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            found = importlib.import_module(module)
+            return functools.reduce(getattr, attribute.split("."), found) if attribute else found
+        except OnnxsalImportErrors as error:
+            raise EnvironmentSetupError(
+                f"{self.name!r} comes from the package {self.origin}, which is broken: "
+                f"{type(error).__name__}: {error}; upgrade or uninstall it"
+            ) from error
+
+
+OnnxsalImportErrors = (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError, OSError, KeyError)
+"""What importing somebody else's package may raise."""
+
+_BUILT_IN: dict[str, dict[str, str]] = {}
+
+
+def offer(group: str, targets: Mapping[str, str]) -> None:
+    """Offer built-in objects (``module:object`` by name) in a group."""
+    _BUILT_IN.setdefault(group, {}).update(targets)
+
+
+def offers(group: str) -> dict[str, Offer]:
+    """Return everything on offer in a group by name; a built-in keeps its name against a package that reuses it."""
+    from onnxsal import __version__
+
+    found = {name: Offer(name, group, to, "onnxsal", __version__) for name, to in _BUILT_IN.get(group, {}).items()}
+    for each in _installed(group):
+        found.setdefault(each.name, each)
+    return found
+
+
+@functools.cache
+def _installed(group: str) -> tuple[Offer, ...]:
+    found = importlib.metadata.entry_points(group=group)
+    return tuple(
+        Offer(e.name, group, e.value, e.dist.name if e.dist else "unknown", e.dist.version if e.dist else "?")
+        for e in sorted(found, key=lambda e: (e.name, e.dist.name if e.dist else ""))
+    )
+
+
+def find(group: str, name: str, *, kind: str) -> Offer:
+    """Return the offer of that name. Raises: UsageError: there is none, with the nearest (``kind`` names the group)."""
+    known = offers(group)
+    if name not in known:
+        raise UsageError(f"there is no {kind} {name!r}{nearest(name, known)}")
+    return known[name]

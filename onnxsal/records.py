@@ -1,0 +1,109 @@
+"""Records: every method that evaluates a program many times, as frozen data in five parts.
+
+``head`` runs once on the clean picture; ``draws`` says what varies, addressed by a counter; ``body`` runs on every draw;
+``moments`` says which running means are kept; ``tail`` makes the map of them. Two readers exist: streaming runs a record
+batch by batch, folding writes it as a loop inside one graph. Neither knows a method by name.
+
+A row of the batch is ``z = b + (x - b) (c m + s_m n) + s_x n'``: mask m of grid k, share c, noise n on the mask or n' on
+the input, baseline b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.graph import Program
+
+Floats = NDArray[np.float32]
+
+Unit = Literal["range of x", "range of masks", "range of masked x", "absolute", "authors"]
+"""What a noise level is a share of; ``authors`` is the SS-CAM authors' (sigma / range)^2, on the raw map."""
+
+Baseline = Literal["zero", "black", "blur", "uniform"] | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise: its level, what that is a share of, and where it is added."""
+
+    sigma: float
+    unit: Unit = "range of x"
+    on: Literal["input", "mask"] = "input"
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Masks from feature maps: the head's output ``maps`` [1, K, h, w], upsampled and normalised one by one."""
+
+    normalise: Literal["after", "before"] = "after"
+    """Min-max after the upsampling or before it."""
+    skip_flat: bool = True
+    """Leave out maps that are constant: they would be 0 throughout (or NaN elsewhere)."""
+    top_k: int | None = None
+    """Only the maps of highest standard deviation."""
+
+
+@dataclass(frozen=True)
+class HostMasks:
+    """Masks that the method makes itself, on the host: such a record streams and cannot be folded."""
+
+    count: int
+    make: Callable[[int, int, int, tuple[int, int]], Floats]
+    """``make(seed, start, stop, (H, W))`` returns masks [stop - start, H, W], the same for the same arguments."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What varies between evaluations: K masks (or none) times N samples."""
+
+    samples: int = 1
+    masks: Grids | HostMasks | None = None
+    noise: Noise | None = None
+    scales: tuple[float, ...] | None = None
+    """The share c of each sample (steps of a path, intensities of a mask); its length is ``samples``."""
+    weights: tuple[float, ...] | None = None
+    """Quadrature weights of the samples; their sum is 1."""
+    baseline: Baseline = "zero"
+    reference: bool = False
+    """Run the body on the baseline too; its outputs reach the tail as ``reference/<name>``."""
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed gives other draws."""
+        noisy = self.noise is not None and self.noise.sigma > 0
+        return noisy or isinstance(self.masks, HostMasks) or self.baseline == "uniform"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Which running moments of the body's outputs reach the tail, as ``mean/<name>``, ``square/<name>``, ``variance/<name>``.
+
+    ``mask``: one number per mask, [K]; ``all``: over everything; ``weighted``: ``mean/<name>`` is the mean of score
+    times mask [H, W], and ``mean/mask`` the mean mask.
+    """
+
+    names: tuple[str, ...]
+    per: Literal["mask", "all", "weighted"] = "all"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A method that evaluates a program many times.
+
+    ``body`` may be a record itself (a wrapper round one): it then runs whole on every draw. ``tail`` takes any of the
+    head's outputs, the moments, ``reference/...``, ``x`` and ``baseline``; without one the map is ``mean/<first name>``.
+    Its output ``saliency`` is the map; other outputs go into the manifest as numbers.
+    """
+
+    draws: Draws
+    body: Program | Record
+    moments: Moments
+    head: Program | None = None
+    tail: Program | None = None
+    notes: tuple[tuple[str, Any], ...] = ()
+    """What the manifest says of the variant."""

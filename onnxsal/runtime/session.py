@@ -1,0 +1,154 @@
+"""Inference sessions: a program in, named arrays in and out, every failure one clear error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
+from onnxsal.graph import Program, dims
+from onnxsal.runtime.environment import onnxruntime
+from onnxsal.runtime.providers import providers
+
+Array = NDArray[Any]
+
+_INLINE = 64 * 2**20
+"""Weights above this many bytes are handed over by reference instead of through a serialised model."""
+
+
+class Session:
+    """A program that ONNX Runtime has loaded.
+
+    A program whose batch axis is fixed to 1 is run image by image, so callers may always pass batches.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        provider: str | None = None,
+        threads: int | None = None,
+        custom_ops: Sequence[str] = (),
+    ) -> None:
+        self.inputs = tuple(program.inputs)
+        self.outputs = tuple(program.outputs)
+        self.single = _is_single(program)
+        self._dtypes = {name: v.dtype.numpy() for name, v in program.inputs.items() if v.dtype is not None}
+        self._session = _create(program, provider, threads, custom_ops)
+        self.provider = str(self._session.get_providers()[0])
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Return the outputs by name for arrays by name; feeds that the program does not take are left out.
+
+        Raises: ModelError: the run failed; what ONNX Runtime says of it is in the message.
+        """
+        names = list(outputs or self.outputs)
+        given = {n: np.ascontiguousarray(feeds[n], dtype=self._dtypes.get(n)) for n in self.inputs}
+        if not self.single or len(next(iter(given.values()), ())) == 1:
+            return self._run(names, given)
+        rows = len(next(iter(given.values())))
+        parts = [self._run(names, {n: a[i : i + 1] for n, a in given.items()}) for i in range(rows)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
+        try:
+            return dict(zip(names, self._session.run(names, given), strict=True))
+        except _failures() as error:
+            raise _translated(error, "the model cannot be run") from error
+
+
+def _is_single(program: Program) -> bool:
+    shapes = [dims(v) for v in program.inputs.values()]
+    return any(shape and shape[0] == 1 for shape in shapes)
+
+
+def _create(program: Program, provider: str | None, threads: int | None, custom_ops: Sequence[str]) -> Any:
+    module = onnxruntime()
+    options = module.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    wanted = providers(provider)
+    try:
+        for library in custom_ops:
+            options.register_custom_ops_library(library)
+        data = _serialise(program.model, options)
+        session = module.InferenceSession(data, options, providers=wanted)
+    except _failures() as error:
+        raise _translated(error, "ONNX Runtime cannot load the model") from error
+    _check_provider(session, wanted)
+    return session
+
+
+def _check_provider(session: Any, wanted: list[Any]) -> None:
+    name = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
+    if name not in session.get_providers():
+        raise UnsupportedError(
+            f"{name} cannot be loaded on this machine (a driver or a CUDA or cuDNN library is missing); "
+            'run `python -c "import onnxruntime as ort; ort.preload_dlls()"` to see which, or use --provider cpu'
+        )
+
+
+def _serialise(model: ir.Model, options: Any) -> bytes:
+    """Large weights stay where they are: the message names them, ONNX Runtime gets the arrays beside it."""
+    weights = [v for v in model.graph.initializers.values() if v.const_value is not None]
+    external = any(isinstance(v.const_value, ir.ExternalTensor) for v in weights)
+    if not external and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
+        data: bytes = ir.to_proto(model).SerializeToString()
+        return data
+    return _with_references(model, weights, options)
+
+
+def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> bytes:
+    module = onnxruntime()
+    large = [v for v in weights if v.const_value is not None and v.const_value.nbytes > 4096]
+    arrays = [v.const_value.numpy() for v in large if v.const_value is not None]
+    values = [
+        module.OrtValue.ortvalue_from_numpy_with_onnx_type(a, int(v.dtype or 1))
+        for a, v in zip(arrays, large, strict=True)
+    ]
+    kept = [v.const_value for v in large]
+    stub = model.clone()
+    for value in large:
+        copy = stub.graph.initializers[str(value.name)]
+        shape = tuple(int(d) for d in value.const_value.shape) if value.const_value is not None else ()
+        copy.const_value = ir.ExternalTensor(
+            "sal", 0, 1, copy.dtype or ir.DataType.FLOAT, shape=ir.Shape(shape), name=str(value.name), base_dir=""
+        )
+    options.add_external_initializers([str(v.name) for v in large], values)
+    options._sal_keep = (kept, arrays, values)  # ONNX Runtime reads the arrays while it loads
+    data: bytes = ir.to_proto(stub).SerializeToString()
+    return data
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException", "InvalidProtobuf",
+             "ModelLoaded", "NotImplemented", "InvalidGraph", "EPFail")  # fmt: skip
+    found = tuple(getattr(state, name) for name in names if hasattr(state, name))
+    return (*found, RuntimeError, ValueError, MemoryError)
+
+
+def _translated(error: BaseException, what: str) -> OnnxsalError:
+    text = " ".join(str(error).split())
+    missing = re.search(r"Could not find an implementation for (\S+?)\(\d+\) node with name '([^']*)'", text)
+    if missing:
+        return UnsupportedError(
+            f"ONNX Runtime has no kernel for operator {missing[1]} (node {missing[2]!r}); "
+            "if it is a custom operator, name its library with --custom-ops"
+        )
+    unknown = re.search(r"(\S+) is not a registered function/op", text)
+    if unknown:
+        return UnsupportedError(
+            f"operator {unknown[1]} is not known to ONNX Runtime; "
+            "if it is a custom operator, name its library with --custom-ops"
+        )
+    if isinstance(error, MemoryError) or "bad allocation" in text or "Failed to allocate memory" in text:
+        return ModelError(f"{what}: out of memory; use a smaller batch_size ({text[:200]})")
+    return ModelError(f"{what}: {text[:400]}")
