@@ -1,0 +1,1 @@
+"""Draw a map: raw values to saliency, colours, overlays, captions, grids, files."""

@@ -1,0 +1,100 @@
+"""From what a method computed to the saliency that is drawn and judged."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import ModelError, UsageError, nearest
+from onnxsal.kernels.resize import bilinear
+
+Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative"]
+Map: TypeAlias = NDArray[np.float32]
+
+SIGNS: tuple[str, ...] = get_args(Sign)
+# Rounding spreads a constant map by a few units in the last place; stretched to [0, 1] that would look like a map.
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)
+
+
+def normalise(values: NDArray[Any]) -> Map:
+    """Return the map stretched to [0, 1] by its minimum and maximum; a constant map becomes 0.
+
+    Raises: ModelError: it holds NaN or infinity.
+    """
+    exact = _finite(values)
+    low, high = exact.min(), exact.max()
+    if _is_flat(low, high):
+        return np.zeros(exact.shape, np.float32)
+    return np.asarray((exact - low) / (high - low), np.float32)
+
+
+def cam_saliency(raw: NDArray[Any], size: tuple[int, int]) -> Map:
+    """Return a layer's map as saliency [H, W] in [0, 1]: bilinear with half-pixel centres, then min to max.
+
+    Args:
+        raw: [h, w].
+        size: (H, W) of the model's input.
+    Raises: ModelError: it holds NaN or infinity.
+    """
+    # Scaled first: float32 neither overflows nor underflows between the taps, and min to max undoes it.
+    scaled = normalise(raw)
+    return normalise(bilinear(scaled, size))
+
+
+def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float = 99.0) -> Map:
+    """Return a map of the input's pixels as saliency [H, W].
+
+    absolute: the largest absolute value over C. The others sum over C first; positive and negative keep that side
+    alone. Values are capped at ``percentile`` of the absolute map and divided by the cap. A constant map becomes 0.
+
+    Args:
+        raw: [C, H, W].
+        percentile: above 0, up to 100 (no cap).
+    Units: [0, 1]; [-1, 1] for signed.
+    Raises: ModelError: it holds NaN or infinity. UsageError: no such sign or percentile.
+    """
+    _check_options(sign, percentile)
+    flat = _over_channels(_finite(raw), sign)
+    if _is_flat(flat.min(), flat.max()):
+        return np.zeros(flat.shape, np.float32)
+    cap = _cap(np.abs(flat), percentile)
+    return np.asarray(np.clip(flat, -cap, cap) / cap, np.float32)
+
+
+def _over_channels(raw: NDArray[np.float64], sign: Sign) -> NDArray[np.float64]:
+    if sign == "absolute":
+        largest: NDArray[np.float64] = np.abs(raw).max(axis=0)
+        return largest
+    total: NDArray[np.float64] = raw.sum(axis=0)
+    if sign == "signed":
+        return total
+    return np.maximum(total if sign == "positive" else -total, 0.0)
+
+
+def _cap(magnitude: NDArray[np.float64], percentile: float) -> float:
+    """The percentile, or the maximum where so few pixels are not 0 that the percentile is."""
+    cap = float(np.percentile(magnitude, percentile))
+    return cap if cap > _ROUNDING * float(magnitude.max()) else float(magnitude.max())
+
+
+def _check_options(sign: str, percentile: float) -> None:
+    if sign not in SIGNS:
+        raise UsageError(f"no sign {sign!r}: one of {', '.join(SIGNS)}{nearest(sign, SIGNS)}")
+    if not 0 < percentile <= 100:
+        raise UsageError(f"percentile is above 0 and up to 100; got {percentile}")
+
+
+def _is_flat(low: float, high: float) -> bool:
+    return bool(high - low <= _ROUNDING * max(abs(low), abs(high)))
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    exact = np.asarray(values, np.float64)
+    if not exact.size:
+        raise UsageError(f"the map is empty: shape {list(exact.shape)}")
+    wrong = exact.size - int(np.isfinite(exact).sum())
+    if wrong:
+        raise ModelError(f"the map is not finite: {wrong} of {exact.size} values are NaN or infinite")
+    return exact
