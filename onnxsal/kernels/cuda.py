@@ -166,8 +166,9 @@ def fill(
     """
     out, x = upload(out), upload(x)
     base = upload(np.zeros(x.shape, np.float32) if baseline is None else baseline)
-    grids = upload(np.zeros((1, 1, 1), np.float32) if grids is None else grids)
-    check_fill(out, x, rows, base, grids)
+    none = np.zeros((0, 1, 1), np.float32)
+    check_fill(out, x, rows, base, none if grids is None else grids)
+    grids = upload(np.zeros((1, 1, 1), np.float32) if grids is None else grids)  # a GPU has no empty arrays
     if not rows.size:
         return
     planes, table = cuda.device_array((rows.size, *x.shape[1:]), np.float32), cuda.to_device(rows)

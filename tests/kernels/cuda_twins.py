@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels import masks, ranges
 
 RNG = np.random.default_rng(0)
@@ -47,6 +47,11 @@ def main() -> int:
     for size in ((7, 9), (2, 2)):
         there = cuda.upsampled_range(GRIDS, size).copy_to_host()
         found.append(float(np.abs(there - np.stack(ranges.upsampled_range(GRIDS, size))).max()))
+    try:
+        cuda.fill(cuda.upload(np.zeros((5, *X.shape))), X, ROWS)
+        found.append(np.inf)
+    except UsageError:
+        print("rows with a mask and no grids are refused")
     print(found)
     return int(not max(found) <= float(sys.argv[1]))
 
