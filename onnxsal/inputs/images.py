@@ -68,7 +68,7 @@ def read_image(source: ImageSource) -> Photo:
     Raises: ImageError: the picture cannot be read or is useless. UsageError: ``source`` is something else.
     """
     if isinstance(source, np.ndarray):
-        return _finish(_from_array(source), "array")
+        return _guarded(lambda: _finish(_from_array(source), "array"), "the array")
     if isinstance(source, Image.Image):
         return _guarded(lambda: _finish(source, _name_of(source)), f"the picture {_name_of(source)!r}")
     if isinstance(source, str | os.PathLike):
@@ -150,7 +150,7 @@ def _guarded(read: Callable[[], Photo], what: str) -> Photo:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return read()
-    except (ImageError, UnidentifiedImageError):
+    except (ImageError, UsageError, UnidentifiedImageError):
         raise
     except _BOMBS as error:
         raise ImageError(f"{what} is refused: {_bomb(str(error))}") from None

@@ -211,6 +211,13 @@ def test_decompression_bombs_are_refused_with_size_and_limit(tmp_path: Path, sid
         read_image(tmp_path / "bomb.png")
 
 
+def test_arrays_and_pil_pictures_have_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    for source in (gradient(), Image.fromarray(gradient())):
+        with pytest.raises(ImageError, match="48 pixels is more than the limit of 40"):
+            read_image(source)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TGA", "ICO"])
 def test_flipped_bytes_give_a_picture_or_one_clear_error(tmp_path: Path, kind: str) -> None:
     whole, path = io.BytesIO(), tmp_path / f"flipped.{kind.lower()}"
