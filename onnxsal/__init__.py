@@ -1,3 +1,90 @@
 """onnxsal shows what an exported ONNX model looked at, on ONNX Runtime alone."""
 
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from onnxsal.api import gradient, methods, save
+    from onnxsal.autodiff import defvjp, vjp
+    from onnxsal.explain import explain
+    from onnxsal.explanation import Explanation
+    from onnxsal.loading import load
+    from onnxsal.methods.registry import Method, method
+    from onnxsal.metrics.registry import metric
+    from onnxsal.model import Model
+
+_PUBLIC = {
+    "Explanation": "onnxsal.explanation",
+    "Method": "onnxsal.methods.registry",
+    "Model": "onnxsal.model",
+    "defvjp": "onnxsal.autodiff",
+    "explain": "onnxsal.explain",
+    "gradient": "onnxsal.api",
+    "load": "onnxsal.loading",
+    "method": "onnxsal.methods.registry",
+    "methods": "onnxsal.api",
+    "metric": "onnxsal.metrics.registry",
+    "save": "onnxsal.api",
+    "vjp": "onnxsal.autodiff",
+}
+
+__all__ = [
+    "Explanation",
+    "Method",
+    "Model",
+    "__version__",
+    "defvjp",
+    "explain",
+    "gradient",
+    "load",
+    "method",
+    "methods",
+    "metric",
+    "save",
+    "vjp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: ``import onnxsal`` itself stays light."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'onnxsal' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = found
+    return found
+
+
+class _Package(ModuleType):
+    """``onnxsal.methods`` and ``onnxsal.explain`` are functions; the modules of those names stay importable beside them.
+
+    Importing a submodule sets it as an attribute of its package, which would hide the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _warn_of_environment() -> None:
+    from onnxsal.runtime.environment import problem
+
+    text = problem()
+    if text is not None:
+        warnings.warn(text, stacklevel=3)
+
+
+_warn_of_environment()

@@ -2,9 +2,10 @@
 
 from onnxsal.graph.attributes import attributes
 from onnxsal.graph.files import load_ir, save_ir, to_proto
+from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.normal import normalise
 from onnxsal.graph.program import Program
-from onnxsal.graph.shapes import dims, infer_shapes, same_shape
+from onnxsal.graph.shapes import dims, same_shape
 from onnxsal.graph.tape import Tape
 
 __all__ = [

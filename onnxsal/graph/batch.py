@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.graph.shapes import dims, infer_shapes, static
+from onnxsal.graph.infer import infer_shapes
+from onnxsal.graph.shapes import dims, static
 from onnxsal.graph.tape import Tape
 
 BATCH = "batch"

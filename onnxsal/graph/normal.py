@@ -19,8 +19,8 @@ from onnx_ir.passes.common import (
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.fold import fold_constants
+from onnxsal.graph.infer import study, write_shapes
 from onnxsal.graph.opset import TARGET, raise_opset
-from onnxsal.graph.shapes import infer_shapes
 
 
 def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = frozenset()) -> ir.Model:
@@ -34,9 +34,9 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     _run(work, LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0))
     _run(work, RemoveInitializersFromInputsPass(), TopologicalSortPass())
     _check_sources(work.graph)
-    infer_shapes(work)
-    if fold_constants(work.graph, keep):
-        infer_shapes(work)
+    known = study(work.graph, keep)
+    write_shapes(work.graph, known)
+    fold_constants(work.graph, known)
     return _run(work, RemoveUnusedNodesPass())
 
 

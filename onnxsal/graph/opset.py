@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph.tape import schema_of
 
 TARGET = 21
 """Rules are written against this opset's form of each operator, or a newer one where the model has it."""
@@ -17,6 +19,18 @@ IR_VERSION = 11
 _SMALL = 256
 """The converter reads small constants (shapes, axes, scales); larger weights are stood in for by inputs."""
 
+_WIDENED = frozenset({
+    "Add", "AveragePool", "BatchNormalization", "Cast", "CastLike", "Constant", "ConstantOfShape", "CumSum",
+    "DequantizeLinear", "Div", "Equal", "Flatten", "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "LeakyRelu",
+    "LessOrEqual", "LpPool", "Mul", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "Relu", "Reshape",
+    "Resize", "ScatterElements", "ScatterND", "Shape", "Size", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
+})  # fmt: skip
+"""Operators whose versions from opset 13 to ``TARGET`` differ in types and optional extras alone."""
+
+_REDUCTIONS = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+                         "ReduceMin", "ReduceProd", "ReduceSumSquare"})  # fmt: skip
+"""Their axes became an input in opset 18."""
+
 
 def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     """Return the model in ``target`` or its own opset if that is newer; one in an older opset is converted.
@@ -26,9 +40,45 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     version = model.graph.opset_imports.get("", model.opset_imports.get("", TARGET))
     if version < 7:
         raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
-    raised = model if version >= target else _convert(model, target)
+    raised = model
+    if version < target:
+        raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, target)
     raised.ir_version = IR_VERSION
     return raised
+
+
+def _can_relabel(model: ir.Model, version: int, target: int) -> bool:
+    """Whether the nodes mean the same in the newer opset: nothing then goes through the converter's serialisation."""
+    return 13 <= version and target == TARGET and all(_means_the_same(n, version, target) for n in model.graph.all_nodes())
+
+
+def _means_the_same(node: ir.Node, version: int, target: int) -> bool:
+    if node.domain or node.op_type in _WIDENED | _REDUCTIONS:
+        return not (node.op_type == "BatchNormalization" and len(node.outputs) > 1)
+    if node.op_type == "Split" and len(node.inputs) > 1 and node.inputs[1] is not None:
+        return True
+    if not onnx.defs.has(node.op_type, version):
+        return False
+    return schema_of(node.op_type, "", version).since_version == schema_of(node.op_type, "", target).since_version
+
+
+def _relabel(model: ir.Model, target: int) -> ir.Model:
+    for node in list(model.graph.all_nodes()):
+        if node.op_type in _REDUCTIONS and not node.domain and "axes" in node.attributes:
+            _axes_to_input(node)
+    model.graph.opset_imports[""] = target
+    return model
+
+
+def _axes_to_input(node: ir.Node) -> None:
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    tensor = ir.tensor(np.array(node.attributes.pop("axes").as_ints(), np.int64))
+    name = f"sal/axes/{node.outputs[0].name}"
+    axes = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+    graph.register_initializer(axes)
+    node.resize_inputs(2)
+    node.replace_input_with(1, axes)
 
 
 def _convert(model: ir.Model, target: int) -> ir.Model:

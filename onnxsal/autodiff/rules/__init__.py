@@ -1,5 +1,33 @@
 """The rules by operator family; importing this package registers them all."""
 
-from onnxsal.autodiff.rules import convolution, elementwise, linear, movement, normalisation, pooling, quantised
+from onnxsal.autodiff.rules import (
+    activations,
+    convolution,
+    declared,
+    elementwise,
+    indexing,
+    linear,
+    movement,
+    normalisation,
+    pooling,
+    quantised,
+    reductions,
+    resize,
+    slicing,
+)
 
-__all__ = ["convolution", "elementwise", "linear", "movement", "normalisation", "pooling", "quantised"]
+__all__ = [
+    "activations",
+    "convolution",
+    "declared",
+    "elementwise",
+    "indexing",
+    "linear",
+    "movement",
+    "normalisation",
+    "pooling",
+    "quantised",
+    "reductions",
+    "resize",
+    "slicing",
+]

@@ -1,1 +1,216 @@
-"""Rules: convolution."""
+"""Rules of convolutions: for x a convolution back, for w the correlation of x with g, for b a sum."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, vjp
+from onnxsal.autodiff.rules.common import rank_of
+from onnxsal.autodiff.rules.quantised import float_weight
+from onnxsal.autodiff.rules.windows import (
+    Window,
+    all_known,
+    crop_to,
+    operand,
+    padded,
+    same_pads,
+    spatial,
+    window_of,
+)
+from onnxsal.graph.shapes import dims
+from onnxsal.graph.tape import Tape
+
+
+@vjp("Conv", slots=(True, True, True))
+def _conv(call: Call) -> list[Gradient]:
+    op, g, y, x, w = call.op, call.g, call.y, operand(call, 0), operand(call, 1)
+    window, group = window_of(call.attributes, call.node), int(call.attributes["group"])
+    grads: list[Gradient] = [None] * len(call.needed)
+    if call.needed[0]:
+        grads[0] = _resolved_input(op, g, (x, w, y), window, group)
+    if call.needed[1]:
+        grads[1] = _resolved_weight(op, g, (x, w, y), window, group)
+    if len(call.needed) > 2 and call.needed[2]:
+        grads[2] = _sum_channels(op, g)
+    return grads
+
+
+@vjp("ConvTranspose", slots=(True, True, True))
+def _conv_transpose(call: Call) -> list[Gradient]:
+    op, g, x, w = call.op, call.g, operand(call, 0), operand(call, 1)
+    group = int(call.attributes["group"])
+    window = _transposed_window(call, x)
+    grads: list[Gradient] = [None] * len(call.needed)
+    if call.needed[0]:
+        kernel = float_weight(op, w)
+        back = _conv_of(op, g, kernel, window, group)
+        grads[0] = back if _exact_back(call, window) else crop_to(op, back, x)
+    if call.needed[1]:
+        grads[1] = weight_gradient(op, g, x, w, window, group)
+    if len(call.needed) > 2 and call.needed[2]:
+        grads[2] = _sum_channels(op, g)
+    return grads
+
+
+def _resolved_input(
+    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value, ir.Value], window: Window, group: int
+) -> ir.Value:
+    x, w, y = values
+    kernel = float_weight(op, w)
+    if not window.same:
+        return input_gradient(op, g, kernel, x, window, group)
+    begin, _ = same_pads(op, x, y, window)
+    whole = _back_whole(op, g, kernel, window, group)
+    return crop_to(op, whole, x, begin)
+
+
+def _resolved_weight(
+    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value, ir.Value], window: Window, group: int
+) -> ir.Value:
+    x, w, y = values
+    if window.same:
+        x = padded(op, x, *same_pads(op, x, y, window))
+        window = dataclasses.replace(window, same="")
+    return weight_gradient(op, x, g, w, window, group)
+
+
+def input_gradient(op: Tape, g: ir.Value, w: ir.Value, x: ir.Value, window: Window, group: int) -> ir.Value:
+    """Return the gradient of a convolution's input: ``g`` convolved back with ``w``, in the spatial shape of ``x``."""
+    if window.dense and _pads_back(window) is not None and dims(w) is not None:
+        return _flipped(op, g, w, window, group)
+    sizes = spatial(x)
+    if not all_known(sizes):
+        loose = [s - 1 for s in window.strides]
+        back = _conv_transpose_of(op, g, w, window, group, loose)
+        return crop_to(op, back, x) if any(loose) else back
+    return _conv_transpose_of(op, g, w, window, group, _remainder(sizes, window))
+
+
+def _back_whole(op: Tape, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
+    """Return the gradient of the padded input, with room for a stride's remainder at its end."""
+    zero = (0,) * window.n
+    bare = dataclasses.replace(window, begin=zero, end=zero, same="")
+    return _conv_transpose_of(op, g, w, bare, group, [s - 1 for s in window.strides])
+
+
+def _remainder(sizes: tuple[int | str | None, ...], window: Window) -> list[int]:
+    """Return how many cells at the end of the padded input no window reaches."""
+    reach = zip(sizes, window.begin, window.end, window.extents, window.strides, strict=True)
+    return [(s + b + e - extent) % stride for s, b, e, extent, stride in reach if isinstance(s, int)]
+
+
+def _pads_back(window: Window) -> list[int] | None:
+    """Return the pads of the flipped convolution; None where one would be negative."""
+    pads = [e - 1 - p for p, e in zip(window.pads, window.extents * 2, strict=True)]
+    return pads if min(pads, default=0) >= 0 else None
+
+
+def _flipped(op: Tape, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
+    pads = _pads_back(window)
+    return op.Conv(  # type: ignore[no-any-return]
+        g, flipped_weight(op, w, group), group=group, kernel_shape=list(window.kernel), pads=pads,
+        strides=[1] * window.n, dilations=list(window.dilations),
+    )  # fmt: skip
+
+
+def flipped_weight(op: Tape, w: ir.Value, group: int) -> ir.Value:
+    """Return [M, C/group, k] as [C, M/group, k] with every spatial axis reversed; runtimes fold it when they load."""
+    shape = dims(w)
+    assert shape is not None
+    swapped = w if shape[1] == 1 and shape[0] == group else _swap(op, w, group)
+    axes = [i + 2 for i, k in enumerate(shape[2:]) if k != 1]
+    if not axes:
+        return swapped
+    least = -(2**31)
+    return op.Slice(swapped, [-1] * len(axes), [least] * len(axes), axes, [-1] * len(axes))  # type: ignore[no-any-return]
+
+
+def _swap(op: Tape, w: ir.Value, group: int) -> ir.Value:
+    n = rank_of(w) - 2
+    tail = list(range(2, n + 2))
+    if group == 1:
+        return op.Transpose(w, perm=[1, 0, *tail])  # type: ignore[no-any-return]
+    m, c, *k = dims(w) or ()
+    split = op.Reshape(w, [group, m // group, c, *k])  # type: ignore[operator,list-item]
+    swapped = op.Transpose(split, perm=[0, 2, 1, *(t + 1 for t in tail)])
+    return op.Reshape(swapped, [group * c, m // group, *k])  # type: ignore[operator,no-any-return,list-item]
+
+
+def _conv_transpose_of(
+    op: Tape, g: ir.Value, w: ir.Value, window: Window, group: int, output_padding: list[int]
+) -> ir.Value:
+    return op.ConvTranspose(  # type: ignore[no-any-return]
+        g, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=window.pads,
+        dilations=list(window.dilations), output_padding=output_padding if any(output_padding) else None,
+    )  # fmt: skip
+
+
+def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
+    return op.Conv(  # type: ignore[no-any-return]
+        x, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=window.pads,
+        dilations=list(window.dilations),
+    )  # fmt: skip
+
+
+def _sum_channels(op: Tape, g: ir.Value) -> ir.Value:
+    return op.ReduceSum(g, [0, *range(2, rank_of(g))], keepdims=0)  # type: ignore[no-any-return]
+
+
+def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
+    """Return the gradient of a weight [M, C/group, k]: the correlation of x [B, C, ...] with g [B, M, ...].
+
+    Batch and channels change places, so that the sum over the batch is the one that Conv makes; strides become
+    dilations and dilations strides.
+    """
+    tail = list(range(2, window.n + 2))
+    images = _channels_first(op, x, group)
+    kernels = op.Transpose(g, perm=[1, 0, *tail])
+    pads, extra = _nonnegative(op, images, window)
+    product = op.Conv(
+        extra, kernels, group=group, pads=pads, strides=list(window.dilations), dilations=list(window.strides)
+    )
+    cut = op.Slice(product, [0] * window.n, list(window.kernel), tail)
+    return op.Transpose(cut, perm=[1, 0, *tail])  # type: ignore[no-any-return]
+
+
+def _nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.Value]:
+    """Negative pads (a ConvTranspose larger than its windows) are no pads of Conv: they are cut off first."""
+    if min(window.pads, default=0) >= 0:
+        return window.pads, x
+    cut = op.Pad(x, [0, 0, *(min(p, 0) for p in window.begin), 0, 0, *(min(p, 0) for p in window.end)])
+    return [max(p, 0) for p in window.pads], cut
+
+
+def _channels_first(op: Tape, x: ir.Value, group: int) -> ir.Value:
+    """Return x [B, C, ...] as [C/group, group B, ...]: the images that a grouped convolution sums over the batch."""
+    n = rank_of(x) - 2
+    if group == 1:
+        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
+    shape = op.shape_of(x)
+    batch, sizes = op.Slice(shape, [0], [1]), op.Slice(shape, [2], [n + 2])
+    split = op.Reshape(x, op.Concat(batch, [group, -1], sizes, axis=0))
+    moved = op.Transpose(split, perm=[2, 1, 0, *range(3, n + 3)])
+    return op.Reshape(moved, op.Concat([-1], op.Mul(batch, group), sizes, axis=0))  # type: ignore[no-any-return]
+
+
+def _transposed_window(call: Call, x: ir.Value) -> Window:
+    """Return a ConvTranspose's window with the pads that ``output_shape`` implies."""
+    window = window_of(call.attributes, call.node)
+    shape = call.attributes.get("output_shape")
+    if not shape:
+        return dataclasses.replace(window, same="")
+    sizes = spatial(x)
+    extra = call.attributes.get("output_padding") or [0] * window.n
+    rows = zip(sizes, window.strides, window.extents, extra, shape[-window.n :], strict=True)
+    total = [(s - 1) * t + e + o - out if isinstance(s, int) else 0 for s, t, e, o, out in rows]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    upper = call.attributes.get("auto_pad") == "SAME_UPPER"
+    begin, end = (small, large) if upper else (large, small)
+    return dataclasses.replace(window, begin=tuple(begin), end=tuple(end), same="")
+
+
+def _exact_back(call: Call, window: Window) -> bool:
+    extra = call.attributes.get("output_padding") or [0] * window.n
+    return all(o < s for o, s in zip(extra, window.strides, strict=True))

@@ -1,8 +1,121 @@
-"""Rules of elementwise operators."""
+"""Rules of elementwise operators: arithmetic and the functions of one variable."""
 
-from onnxsal.autodiff.registry import defvjp
+from __future__ import annotations
 
-defvjp("Relu", lambda op, g, y, x: op.gate(g, op.Greater(y, 0.0)))
-defvjp("Mul", lambda op, g, y, a, b: op.Mul(g, b), lambda op, g, y, a, b: op.Mul(g, a), broadcasts=True)
+import math
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, defvariadic, defvjp, vjp
+from onnxsal.autodiff.rules.common import number
+from onnxsal.graph.shapes import is_float
+from onnxsal.graph.tape import Tape
+
+# Arithmetic
 defvjp("Add", lambda op, g, y, a, b: g, lambda op, g, y, a, b: g, broadcasts=True)
+defvjp("Sub", lambda op, g, y, a, b: g, lambda op, g, y, a, b: op.Neg(g), broadcasts=True)
+defvjp("Mul", lambda op, g, y, a, b: op.Mul(g, b), lambda op, g, y, a, b: op.Mul(g, a), broadcasts=True)
+defvjp(
+    "Div",
+    lambda op, g, y, a, b: op.Div(g, b),
+    lambda op, g, y, a, b: op.Neg(op.Mul(op.Div(g, b), y)),
+    broadcasts=True,
+)
+defvariadic("Sum", lambda op, g, y, i, *xs: g, broadcasts=True)
+defvariadic("Mean", lambda op, g, y, i, *xs: op.Mul(g, 1 / len(xs)), broadcasts=True)
+defvjp("Neg", lambda op, g, y, x: op.Neg(g))
+defvjp("Abs", lambda op, g, y, x: op.Mul(g, op.Sign(x)))
+defvjp("Reciprocal", lambda op, g, y, x: op.Neg(op.Mul(g, op.Mul(y, y))))
 defvjp("Identity", lambda op, g, y, x: g)
+
+# Powers, exponentials, logarithms
+defvjp("Sqrt", lambda op, g, y, x: op.Div(op.Mul(g, 0.5), y))
+defvjp("Exp", lambda op, g, y, x: op.Mul(g, y))
+defvjp("Log", lambda op, g, y, x: op.Div(g, x))
+defvjp("Erf", lambda op, g, y, x: op.Mul(g, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2 / math.sqrt(math.pi))))
+
+# Trigonometry
+defvjp("Sin", lambda op, g, y, x: op.Mul(g, op.Cos(x)))
+defvjp("Cos", lambda op, g, y, x: op.Neg(op.Mul(g, op.Sin(x))))
+defvjp("Tan", lambda op, g, y, x: op.Mul(g, op.Add(op.Mul(y, y), 1.0)))
+defvjp("Asin", lambda op, g, y, x: op.Div(g, op.Sqrt(op.Sub(1.0, op.Mul(x, x)))))
+defvjp("Acos", lambda op, g, y, x: op.Neg(op.Div(g, op.Sqrt(op.Sub(1.0, op.Mul(x, x))))))
+defvjp("Atan", lambda op, g, y, x: op.Div(g, op.Add(op.Mul(x, x), 1.0)))
+defvjp("Sinh", lambda op, g, y, x: op.Mul(g, op.Cosh(x)))
+defvjp("Cosh", lambda op, g, y, x: op.Mul(g, op.Sinh(x)))
+defvjp("Tanh", lambda op, g, y, x: op.Mul(g, op.Sub(1.0, op.Mul(y, y))))
+defvjp("Asinh", lambda op, g, y, x: op.Div(g, op.Sqrt(op.Add(op.Mul(x, x), 1.0))))
+defvjp("Acosh", lambda op, g, y, x: op.Div(g, op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
+defvjp("Atanh", lambda op, g, y, x: op.Div(g, op.Sub(1.0, op.Mul(x, x))))
+
+# Choices
+defvjp(
+    "Where",
+    None,
+    lambda op, g, y, c, a, b: op.gate(g, c),
+    lambda op, g, y, c, a, b: op.Where(c, 0.0, g),
+    broadcasts=True,
+)
+
+
+@vjp("Pow", slots=(True, True))
+def _pow(call: Call) -> list[Gradient]:
+    op, g, y, (x, a) = call.op, call.g, call.y, call.node.inputs
+    assert x is not None and a is not None
+    dx = op.sum_to(_pow_base(op, g, x, a), x, y) if call.needed[0] else None
+    da = op.sum_to(_pow_exponent(op, g, y, x), a, y) if call.needed[1] and is_float(a) else None
+    return [dx, da if da is None else op.cast(da, a.dtype)]
+
+
+def _pow_base(op: Tape, g: ir.Value, x: ir.Value, a: ir.Value) -> ir.Value:
+    n = number(a)
+    if n == 2:
+        return op.Mul(g, op.Mul(x, 2.0))  # type: ignore[no-any-return]
+    if n == 1:
+        return g
+    if n == 3:
+        return op.Mul(g, op.Mul(op.Mul(x, x), 3.0))  # type: ignore[no-any-return]
+    exponent = op.cast(a, x.dtype)
+    slope = op.Mul(exponent, op.Pow(x, op.Sub(exponent, 1.0)))
+    # 0 * x^-1 is not a number at x = 0, yet x^0 is constant
+    return op.Mul(g, slope if n else op.Where(op.Equal(exponent, 0.0), 0.0, slope))  # type: ignore[no-any-return]
+
+
+def _pow_exponent(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
+    positive = op.Greater(x, 0.0)
+    return op.gate(op.Mul(g, op.Mul(y, op.Log(op.Where(positive, x, 1.0)))), positive)
+
+
+def _extreme(op: Tape, g: ir.Value, y: ir.Value, index: int, *xs: ir.Value) -> ir.Value:
+    """Ties share the gradient equally, as torch.maximum has it."""
+    if len(xs) == 1:
+        return g
+    hits = [op.cast(op.Equal(x, y), g.dtype) for x in xs]
+    return op.Div(op.Mul(g, hits[index]), op.total(hits))  # type: ignore[no-any-return]
+
+
+defvariadic("Max", _extreme, broadcasts=True)
+defvariadic("Min", _extreme, broadcasts=True)
+
+
+@vjp("Cast")
+def _cast(call: Call) -> list[Gradient]:
+    x = call.node.inputs[0]
+    return [call.op.cast(call.g, x.dtype) if x is not None and is_float(x) else None]
+
+
+@vjp("CastLike", slots=(True, False))
+def _cast_like(call: Call) -> list[Gradient]:
+    return [*_cast(call), None]
+
+
+@vjp("Mod", slots=(True, True))
+def _mod(call: Call) -> list[Gradient]:
+    """x - n y with n constant almost everywhere; n as truncation (fmod) has it."""
+    op, g, y, (a, b) = call.op, call.g, call.y, call.node.inputs
+    assert a is not None and b is not None
+    whole = op.Round(op.Div(op.Sub(a, y), b))
+    return [
+        op.sum_to(g, a, y) if call.needed[0] else None,
+        op.sum_to(op.Neg(op.Mul(g, whole)), b, y) if call.needed[1] else None,
+    ]

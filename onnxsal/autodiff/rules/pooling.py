@@ -1,1 +1,150 @@
-"""Rules: pooling."""
+"""Rules of pooling: a maximum sends its gradient where it was found first, a mean spreads it over its window."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
+from onnxsal.autodiff.rules.common import put_back, rank_of
+from onnxsal.autodiff.rules.windows import Window, all_known, crop_to, operand, same_pads, spatial, spatial_of, window_of
+from onnxsal.graph.tape import Tape
+
+
+@vjp("MaxPool", slots=(True,))
+def _max_pool(call: Call) -> list[Gradient]:
+    op, x = call.op, operand(call, 0)
+    g = call.grads[0]
+    if g is None:
+        return [None]
+    return [put_back(op, g, _first_maxima(call, x), x)]
+
+
+def _first_maxima(call: Call, x: ir.Value) -> ir.Value:
+    """Return for every window the element number of its first maximum; the node's own Indices where it has them."""
+    outputs = call.node.outputs
+    if len(outputs) > 1 and outputs[1].name and not call.attributes["storage_order"]:
+        return outputs[1]
+    names = ("kernel_shape", "strides", "dilations", "pads", "ceil_mode", "auto_pad")
+    given = {name: call.attributes[name] for name in names if name in call.attributes}
+    if str(given.get("auto_pad", "NOTSET")) != "NOTSET":
+        del given["pads"]
+    return call.op.MaxPool(x, outputs=2, **given)[1]  # type: ignore[no-any-return]
+
+
+@vjp("AveragePool")
+def _average_pool(call: Call) -> list[Gradient]:
+    op, x = call.op, operand(call, 0)
+    window = window_of(call.attributes, call.node)
+    counts = _counts(op, x, call.y, window, include=bool(call.attributes["count_include_pad"]))
+    return [spread(op, _shared(op, call.g, counts), x, call.y, window)]
+
+
+def _shared(op: Tape, g: ir.Value, counts: ir.Value | float) -> ir.Value:
+    if isinstance(counts, ir.Value):
+        return op.Div(g, op.cast(counts, g.dtype))  # type: ignore[no-any-return]
+    return op.Mul(g, 1 / counts)  # type: ignore[no-any-return]
+
+
+def _counts(op: Tape, x: ir.Value, y: ir.Value, window: Window, *, include: bool) -> ir.Value | float:
+    """Return by how many elements each window divides: a number where it is the same everywhere."""
+    whole = float(math.prod(window.kernel))
+    sizes, outs = spatial(x), spatial(y)
+    if not window.same and all_known(sizes) and all_known(outs):
+        table = _static_counts([int(s or 0) for s in sizes], [int(o or 0) for o in outs], window, include=include)
+        return float(table.flat[0]) if (table == table.flat[0]).all() else op.const(table.astype(np.float32))
+    if include and window.same:
+        return whole
+    return _measured_counts(op, x, y, window, include=include)
+
+
+def _static_counts(sizes: list[int], outs: list[int], window: Window, *, include: bool) -> np.ndarray:
+    table = np.ones((1, 1))
+    for axis, (size, out) in enumerate(zip(sizes, outs, strict=True)):
+        taps = np.arange(window.kernel[axis]) * window.dilations[axis]
+        where = np.arange(out)[:, None] * window.strides[axis] + taps
+        begin, end = window.begin[axis], window.end[axis]
+        low, high = (0, size + begin + end) if include else (begin, size + begin)
+        row = ((where >= low) & (where < high)).sum(1)
+        table = table[..., None] * row
+    return table
+
+
+def _measured_counts(op: Tape, x: ir.Value, y: ir.Value, window: Window, *, include: bool) -> ir.Value:
+    """A mean of ones over exactly what is there, seen from a window that always divides by its size."""
+    sizes = spatial_of(op, x)
+    ones = op.ConstantOfShape(op.Concat([1, 1], sizes, axis=0), value=ir.tensor(np.ones(1, np.float32)))
+    begin, end = (op.const(list(p), ir.DataType.INT64) for p in (window.begin, window.end))
+    if window.same:
+        begin, end = same_pads(op, x, y, window)
+    beyond = op.const([(k + s) * d for k, s, d in zip(window.kernel, window.strides, window.dilations, strict=True)])
+    inner = op.Pad(ones, op.Concat([0, 0], begin, [0, 0], end, axis=0), 1.0 if include else 0.0)
+    wide = op.Pad(inner, op.Concat([0] * (2 + window.n + 2), beyond, axis=0), 0.0)
+    kernel = np.ones((1, 1, *window.kernel), np.float32)
+    counts = op.Conv(wide, kernel, strides=list(window.strides), dilations=list(window.dilations))
+    return crop_to(op, counts, y)
+
+
+def spread(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value, window: Window) -> ir.Value:
+    """Return the sum of ``g`` over the windows that every element of ``x`` lies in."""
+    n = window.n
+    ones = op.cast(op.const(np.ones((1, 1, *window.kernel), np.float32)), g.dtype)
+    planes = op.Reshape(g, op.Concat([-1, 1], spatial_of(op, y), axis=0))
+    room = [max(s - 1, e) for s, e in zip(window.strides, window.extents, strict=True)]
+    sums = op.ConvTranspose(planes, ones, strides=list(window.strides), dilations=list(window.dilations))
+    # a window may end before the input does (a stride's remainder) or behind it (ceil mode): room, then a cut
+    roomy = op.Pad(sums, [0] * (2 + n + 2) + room)
+    begin = same_pads(op, x, y, window)[0] if window.same else op.const(list(window.begin), ir.DataType.INT64)
+    return op.reshape_like(crop_to(op, roomy, x, begin), x)
+
+
+@vjp("LpPool")
+def _lp_pool(call: Call) -> list[Gradient]:
+    op, x, y, p = call.op, operand(call, 0), call.y, float(call.attributes["p"])
+    window = window_of(call.attributes, call.node)
+    return [op.Mul(spread(op, _lp_outer(op, call.g, y, p), x, y, window), _lp_inner(op, x, p))]
+
+
+def _lp_outer(op: Tape, g: ir.Value, y: ir.Value, p: float) -> ir.Value:
+    """g y^(1 - p), 0 where the norm is 0."""
+    if p == 1:
+        return g
+    zero = op.Equal(y, 0.0)
+    return op.Where(zero, 0.0, op.Div(g, op.Pow(op.Where(zero, 1.0, y), p - 1)))  # type: ignore[no-any-return]
+
+
+def _lp_inner(op: Tape, x: ir.Value, p: float) -> ir.Value:
+    """sign(x) |x|^(p - 1)."""
+    if p == 2:
+        return x
+    return op.Sign(x) if p == 1 else op.Mul(op.Sign(x), op.Pow(op.Abs(x), p - 1))  # type: ignore[no-any-return]
+
+
+@vjp("GlobalAveragePool")
+def _global_average_pool(call: Call) -> list[Gradient]:
+    op, g, x = call.op, call.g, operand(call, 0)
+    sizes = spatial(x)
+    if all_known(sizes):
+        share = op.Mul(g, 1 / math.prod(s for s in sizes if isinstance(s, int)))
+    else:
+        share = op.Div(g, op.cast(op.ReduceProd(op.Shape(x, start=2), keepdims=0), g.dtype))
+    return [op.Expand(share, op.shape_of(x))]
+
+
+@vjp("GlobalMaxPool")
+def _global_max_pool(call: Call) -> list[Gradient]:
+    op, g, x = call.op, call.g, operand(call, 0)
+    n = rank_of(x)
+    flat = op.Reshape(x, [0, 0, -1])
+    first = op.ArgMax(flat, axis=2, keepdims=1)
+    numbers = op.Range(0, op.Squeeze(op.Shape(flat, start=2), [0]), 1)
+    mask = op.Equal(numbers, first)
+    return [op.reshape_like(op.gate(op.Reshape(g, [0, 0, 1]) if n != 3 else g, mask), x)]
+
+
+defvjp(
+    "GlobalLpPool",
+    lambda op, g, y, x, *, p: op.Mul(_lp_outer(op, g, y, float(p)), _lp_inner(op, x, float(p))),
+)

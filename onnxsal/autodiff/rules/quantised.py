@@ -1,1 +1,173 @@
-"""Rules: quantised."""
+"""Rules of quantisation: straight through within the range, nothing outside it; int8 stays int8."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, vjp
+from onnxsal.autodiff.rules.common import constant
+from onnxsal.autodiff.rules.windows import operand
+from onnxsal.graph.tape import Tape
+
+STRAIGHT_THROUGH = "sal.straight_through"
+"""Metadata of a QuantizeLinear that passes every gradient: the model's own input, quantised again."""
+
+_LOOKS = frozenset({"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Cast", "Shape"})
+"""Consumers of a quantised value that carry no gradient (masks of ours among them)."""
+
+
+def float_weight(op: Tape, w: ir.Value) -> ir.Value:
+    """Return a weight for use in a gradient: one dequantised from an initializer is written as arithmetic.
+
+    Runtimes fold Cast, Sub and Mul of constants when they load; DequantizeLinear they run on every call.
+    """
+    node = w.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.domain:
+        return w
+    x, scale = node.inputs[:2]
+    if x is None or scale is None or any(v is not None and constant(v) is None for v in node.inputs):
+        return w
+    block = node.attributes.get("block_size")
+    if block is not None and block.as_int():
+        return w
+    return _dequantised(op, node, x, scale)
+
+
+def _dequantised(op: Tape, node: ir.Node, x: ir.Value, scale: ir.Value) -> ir.Value:
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    value = op.cast(x, scale.dtype)
+    if zero is not None and np.any(constant(zero)):
+        value = op.Sub(value, _aligned(op, op.cast(zero, scale.dtype), x, axis))
+    return op.Mul(value, _aligned(op, scale, x, axis))  # type: ignore[no-any-return]
+
+
+def _aligned(op: Tape, v: ir.Value, x: ir.Value, axis: int) -> ir.Value:
+    """Return a vector of one entry per index of ``axis`` so that it broadcasts over ``x``; a single number as it is."""
+    if v.shape is None and v.producer() is not None:
+        source = v.producer().inputs[0]  # type: ignore[union-attr]
+        n, size = len(source.shape or ()), int(np.prod(source.shape.numpy() if source.shape else ()))  # type: ignore[union-attr]
+    else:
+        n, size = len(v.shape or ()), int(np.prod(v.shape.numpy() if v.shape else ()))
+    if n == 0 or x.shape is None:
+        return v
+    rank = len(x.shape)
+    return op.Reshape(v, [size if i == axis % rank else 1 for i in range(rank)])  # type: ignore[no-any-return]
+
+
+def _same_scale(q: ir.Node, dq: ir.Node) -> bool:
+    if q.inputs[1] is dq.inputs[1]:
+        return _axis(q) == _axis(dq)
+    a, b = constant(q.inputs[1]), constant(dq.inputs[1])
+    return a is not None and b is not None and np.array_equal(a, b) and _axis(q) == _axis(dq)
+
+
+def _axis(node: ir.Node) -> tuple[int, int]:
+    scale = node.inputs[1]
+    if scale is not None and scale.shape is not None and len(scale.shape) == 0:
+        return (0, 0)
+    axis, block = node.attributes.get("axis"), node.attributes.get("block_size")
+    return (axis.as_int() if axis else 1, block.as_int() if block else 0)
+
+
+def _plain_pair(q: ir.Node | None) -> bool:
+    """Whether all that reads a QuantizeLinear's output gives back its own scale: then no step sizes need to appear."""
+    if q is None or q.op_type != "QuantizeLinear":
+        return False
+    readers = [n for n in q.outputs[0].consumers() if n.op_type not in _LOOKS]
+    return all(n.op_type == "DequantizeLinear" and _same_scale(q, n) for n in readers)
+
+
+@vjp("DequantizeLinear", slots=(True, False, False))
+def _dequantize(call: Call) -> list[Gradient]:
+    """The gradient of a quantised value counts its steps, unless all its readers share its scale."""
+    op, g, x, scale = call.op, call.g, operand(call, 0), operand(call, 1)
+    if _plain_pair(x.producer()):
+        return [g]
+    return [op.Mul(g, _steps(op, call.node, scale, x))]
+
+
+@vjp("QuantizeLinear", slots=(True, False, False))
+def _quantize(call: Call) -> list[Gradient]:
+    op, g, y, x, scale = call.op, call.g, call.y, operand(call, 0), operand(call, 1)
+    if not _plain_pair(call.node):
+        g = op.Div(g, _steps(op, call.node, scale, x))
+    if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1":
+        return [g]
+    return [_inside(op, g, y, call.node)]
+
+
+def _steps(op: Tape, node: ir.Node, scale: ir.Value, x: ir.Value) -> ir.Value:
+    axis, block = _axis(node)
+    if block:
+        repeated = op.Unsqueeze(scale, [axis + 1])
+        wide = op.Concat(*[repeated] * block, axis=axis + 1)
+        return op.Slice(_merge(op, wide, axis), [0], op.Shape(x, start=axis, end=axis + 1), [axis])  # type: ignore[no-any-return]
+    return _aligned(op, scale, x, axis)
+
+
+def _merge(op: Tape, v: ir.Value, axis: int) -> ir.Value:
+    shape = op.Shape(v)
+    head, tail = op.Slice(shape, [0], [axis]), op.Slice(shape, [axis + 2], [2**31])
+    return op.Reshape(v, op.Concat(head, [-1], tail, axis=0))  # type: ignore[no-any-return]
+
+
+def _inside(op: Tape, g: ir.Value, q: ir.Value, node: ir.Node) -> ir.Value:
+    """Return ``g`` where the quantised value is strictly inside its range."""
+    low, high = limits(node)
+    number = op.cast(q, g.dtype)
+    mask = op.And(op.Greater(number, low), op.Less(number, high))
+    return op.gate(g, mask)
+
+
+def limits(node: ir.Node) -> tuple[float, float]:
+    """Return the smallest and the largest value of a QuantizeLinear's type, or what an absorbed Clip leaves of them."""
+    dtype = node.outputs[0].dtype or ir.DataType.UINT8
+    low, high = float(dtype.min), float(dtype.max)
+    rectifier = absorbed_by(node)
+    if rectifier is None:
+        return low, high
+    bounds = _bounds(rectifier)
+    steps = [None if b is None else _quantised(node, b) for b in bounds]
+    return max(low, low if steps[0] is None else steps[0]), min(high, high if steps[1] is None else steps[1])
+
+
+def absorbed_by(q: ir.Node) -> ir.Node | None:
+    """Return the Relu or Clip whose gate a QuantizeLinear's own thresholds contain, or None."""
+    producer = q.inputs[0].producer() if q.inputs[0] is not None else None
+    return producer if producer is not None and is_absorbed(producer) else None
+
+
+def is_absorbed(node: ir.Node) -> bool:
+    """Return whether a Relu's or Clip's gate is read from the quantised value behind it, its only reader.
+
+    Reading the float value as well would keep the runtime from fusing it into the integer kernel.
+    """
+    if node.op_type not in ("Relu", "Clip") or node.domain or node.outputs[0].is_graph_output():
+        return False
+    readers = list(node.outputs[0].consumers())
+    if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
+        return False
+    q = readers[0]
+    numbers = [v for v in (*q.inputs[1:], *node.inputs[1:]) if v is not None]
+    if any(constant(v) is None for v in numbers) or STRAIGHT_THROUGH in q.metadata_props:
+        return False
+    return bool(np.size(constant(q.inputs[1])) == 1)
+
+
+def _bounds(node: ir.Node) -> tuple[float | None, float | None]:
+    if node.op_type == "Relu":
+        return 0.0, None
+    ends = [constant(v) for v in node.inputs[1:3]]
+    found = [None if e is None else float(e.reshape(-1)[0]) for e in ends]
+    low, high = (*found, None, None)[:2]
+    return low, high
+
+
+def _quantised(node: ir.Node, bound: float) -> float:
+    scale = constant(node.inputs[1])
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    assert scale is not None
+    offset = 0.0 if zero is None else float(zero.astype(np.float64).reshape(-1)[0])
+    return float(np.rint(bound / float(scale.reshape(-1)[0])) + offset)

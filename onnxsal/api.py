@@ -1,0 +1,56 @@
+"""The rest of the public surface: gradient graphs, saving, the catalogue of methods, registration of metrics."""
+
+from __future__ import annotations
+
+import os
+
+import onnx
+import onnx_ir as ir
+
+from onnxsal.autodiff import gradient as _gradient
+from onnxsal.graph import load_ir, save_ir
+from onnxsal.methods import Method, catalogue
+from onnxsal.model import Model
+
+ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
+
+
+def gradient(model: ModelSource, *, of: list[str], wrt: list[str], rules: str = "plain") -> onnx.ModelProto:
+    """Return the model with its gradient graph: standard operators, all inputs and outputs kept.
+
+    Args:
+        model: a ModelProto, a path or a Model.
+        of: float values to differentiate; each adds an input ``seed/<name>``, its cotangent.
+        wrt: inputs, intermediate values or initializers; each adds an output ``grad/<name>``.
+        rules: ``plain``, ``guided`` or ``deconv``.
+    Shape: a seed and a gradient have the shape and type of their value. Weights that were external stay references.
+    Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
+    without a rule, all of them named.
+    """
+    return _gradient(_ir(model), of=of, wrt=wrt, rules=rules)
+
+
+def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
+    """Write a ModelProto or a Model to ``path``; external weights stay external, beside the file.
+
+    Raises: OutputError: nothing can be written there.
+    """
+    save_ir(_ir(model), path)
+
+
+def _ir(model: ModelSource) -> ir.Model:
+    return model.source if isinstance(model, Model) else load_ir(model)
+
+
+def methods() -> dict[str, Method]:
+    """Return every method by name, built-in and plugged-in; one whose package is broken is left out.
+
+    ``onnxsal.plugins.offers`` tells where each comes from without importing it.
+    """
+    found = {}
+    for name in catalogue.names():
+        try:
+            found[name] = catalogue.get(name)
+        except ImportError:  # a broken package hurts only who asks for it by name
+            continue
+    return found

@@ -1,0 +1,146 @@
+"""Rules of activation functions. Where the output tells the slope, the rule reads the output: it is there anyway."""
+
+from __future__ import annotations
+
+import math
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
+from onnxsal.graph.tape import Tape
+
+# Rectifiers
+defvjp("Relu", lambda op, g, y, x: op.gate(g, op.Greater(y, 0.0)))
+defvjp("LeakyRelu", lambda op, g, y, x, *, alpha: op.Where(op.Greater(x, 0.0), g, op.Mul(g, alpha)))
+defvjp("ThresholdedRelu", lambda op, g, y, x, *, alpha: op.gate(g, op.Greater(x, alpha)))
+defvjp("Shrink", lambda op, g, y, x, *, lambd: op.gate(g, op.Greater(op.Abs(x), lambd)), broadcasts=False)
+defvjp(
+    "PRelu",
+    lambda op, g, y, x, slope: op.Where(op.Greater(x, 0.0), g, op.Mul(g, slope)),
+    lambda op, g, y, x, slope: op.Where(op.Greater(x, 0.0), 0.0, op.Mul(g, x)),
+    broadcasts=True,
+)
+
+# Exponential units: below zero the slope is the output plus a constant
+defvjp("Elu", lambda op, g, y, x, *, alpha: op.Where(op.Greater(x, 0.0), g, op.Mul(g, op.Add(y, alpha))))
+defvjp("Celu", lambda op, g, y, x, *, alpha: op.Where(op.Greater(x, 0.0), g, op.Mul(g, op.Add(op.Div(y, alpha), 1.0))))
+defvjp(
+    "Selu",
+    lambda op, g, y, x, *, alpha, gamma: op.Mul(g, op.Where(op.Greater(x, 0.0), gamma, op.Add(y, alpha * gamma))),
+)
+
+# Sigmoids
+defvjp("Sigmoid", lambda op, g, y, x: op.Mul(g, op.Sub(y, op.Mul(y, y))))
+defvjp("Softplus", lambda op, g, y, x: op.Mul(g, op.Sigmoid(x)))
+defvjp("Softsign", lambda op, g, y, x: op.Mul(g, _squared(op, op.Sub(1.0, op.Abs(y)))))
+defvjp(
+    "HardSigmoid",
+    lambda op, g, y, x, *, alpha: op.gate(op.Mul(g, alpha), op.And(op.Greater(y, 0.0), op.Less(y, 1.0))),
+)
+
+
+def _squared(op: Tape, x: ir.Value) -> ir.Value:
+    return op.Mul(x, x)  # type: ignore[no-any-return]
+
+
+def _hard_swish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
+    inside = op.Mul(g, op.Add(op.Mul(x, 1 / 3), 0.5))
+    return op.Where(op.Less(x, -3.0), 0.0, op.Where(op.Greater(x, 3.0), g, inside))  # type: ignore[no-any-return]
+
+
+def _swish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, alpha: float = 1.0) -> ir.Value:
+    """s + alpha y (1 - s) with s = sigmoid(alpha x)."""
+    s = op.Sigmoid(x if alpha == 1 else op.Mul(x, alpha))
+    rest = op.Mul(y, op.Sub(1.0, s))
+    return op.Mul(g, op.Add(s, rest if alpha == 1 else op.Mul(rest, alpha)))  # type: ignore[no-any-return]
+
+
+def _mish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
+    """t + x sigmoid(x) (1 - t^2) with t = tanh(softplus(x))."""
+    t = op.Tanh(op.Softplus(x))
+    rest = op.Mul(op.Mul(x, op.Sigmoid(x)), op.Sub(1.0, op.Mul(t, t)))
+    return op.Mul(g, op.Add(t, rest))  # type: ignore[no-any-return]
+
+
+defvjp("HardSwish", _hard_swish)
+defvjp("Swish", _swish)
+defvjp("Mish", _mish)
+
+
+def _gelu(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, approximate: str = "none") -> ir.Value:
+    return op.Mul(g, _gelu_tanh(op, x) if approximate == "tanh" else _gelu_erf(op, x))  # type: ignore[no-any-return]
+
+
+def _gelu_erf(op: Tape, x: ir.Value) -> ir.Value:
+    """Phi(x) + x phi(x)."""
+    below = op.Add(op.Mul(op.Erf(op.Mul(x, math.sqrt(0.5))), 0.5), 0.5)
+    density = op.Mul(op.Exp(op.Mul(op.Mul(x, x), -0.5)), 1 / math.sqrt(2 * math.pi))
+    return op.Add(below, op.Mul(x, density))  # type: ignore[no-any-return]
+
+
+def _gelu_tanh(op: Tape, x: ir.Value) -> ir.Value:
+    """(1 + t) / 2 + x (1 - t^2) u' / 2 with t = tanh(u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    c, square = math.sqrt(2 / math.pi), op.Mul(x, x)
+    t = op.Tanh(op.Mul(x, op.Add(op.Mul(square, 0.044715 * c), c)))
+    slope = op.Mul(x, op.Add(op.Mul(square, 3 * 0.044715 * c / 2), c / 2))
+    return op.Add(op.Add(op.Mul(t, 0.5), 0.5), op.Mul(slope, op.Sub(1.0, op.Mul(t, t))))  # type: ignore[no-any-return]
+
+
+defvjp("Gelu", _gelu)
+
+
+@vjp("Clip", slots=(True, True, True))
+def _clip(call: Call) -> list[Gradient]:
+    """Strictly inside the bounds the gradient passes to x (so has it ReLU6), elsewhere to the bound that is met."""
+    op, g, y, (x, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
+    needs = [*call.needed, False, False]
+    dx = _inside(op, g, y, low, high) if needs[0] else None
+    below = op.sum_to(op.gate(g, op.LessOrEqual(y, low)), low, y) if needs[1] and low is not None else None
+    above = op.sum_to(op.gate(g, op.GreaterOrEqual(y, high)), high, y) if needs[2] and high is not None else None
+    return [dx, below, above]
+
+
+def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
+    masks = [] if low is None else [op.Greater(y, low)]
+    masks += [] if high is None else [op.Less(y, high)]
+    if not masks:
+        return g
+    return op.gate(g, masks[0] if len(masks) == 1 else op.And(*masks))
+
+
+def _softmax(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: int) -> ir.Value:
+    p = _without_nan(op, y)
+    weighted = op.Mul(g, p)
+    return op.Sub(weighted, op.Mul(p, op.ReduceSum(weighted, [axis], keepdims=1)))  # type: ignore[no-any-return]
+
+
+def _without_nan(op: Tape, y: ir.Value) -> ir.Value:
+    """A model that replaces the rows that are masked throughout asks IsNaN of its softmax: there the slope is 0."""
+    if any(node.op_type == "IsNaN" for node in y.consumers()):
+        return op.Where(op.IsNaN(y), 0.0, y)  # type: ignore[no-any-return]
+    return y
+
+
+defvjp("Softmax", _softmax)
+defvjp(
+    "LogSoftmax",
+    lambda op, g, y, x, *, axis: op.Sub(g, op.Mul(op.Exp(y), op.ReduceSum(g, [axis], keepdims=1))),
+)
+
+
+@vjp("Dropout", slots=(True, False, False))
+def _dropout(call: Call) -> list[Gradient]:
+    """At inference the identity; in training the mask that the node put out, over 1 - ratio."""
+    op, node = call.op, call.node
+    g = call.grads[0]
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    if g is None or training is None or not (training.const_value is None or training.const_value.numpy().any()):
+        return [g]
+    mask = op.Cast(node.outputs[1], to=g.dtype) if len(node.outputs) > 1 else None
+    if mask is None:
+        from onnxsal.errors import UnsupportedError
+
+        raise UnsupportedError(f"Dropout {node.name!r} in training mode has no mask output: the gradient needs it")
+    ratio = node.inputs[1]
+    kept = 0.5 if ratio is None else op.Sub(1.0, op.cast(ratio, g.dtype))
+    return [op.Where(training, op.Div(op.Mul(g, mask), kept), g)]

@@ -1,0 +1,100 @@
+"""What several families of rules share: constants read off the graph, element numbers, undoing a reduction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph.shapes import dims, rank
+from onnxsal.graph.tape import Tape
+
+Axes = list[int] | ir.Value
+"""Axes as numbers where they are known, else the value that holds them."""
+
+
+def constant(value: ir.Value | None) -> np.ndarray[Any, Any] | None:
+    """Return the contents of a value that is an initializer, else None."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def integers(value: ir.Value | None) -> list[int] | None:
+    """Return a constant vector (axes, sizes) as a list, None where it is known only at run time."""
+    array = constant(value)
+    return None if array is None else [int(n) for n in array.reshape(-1)]
+
+
+def number(value: ir.Value | None) -> float | None:
+    """Return a constant of one element as a number, None for anything else."""
+    array = constant(value)
+    return None if array is None or array.size != 1 else float(array.reshape(-1)[0])
+
+
+def rank_of(value: ir.Value) -> int:
+    """Return the number of dimensions of a value. Raises: UnsupportedError: it is unknown."""
+    n = rank(value)
+    if n is None:
+        raise UnsupportedError(
+            f"value {value.name!r} has an unknown number of dimensions, and the gradient needs it: "
+            "declare the shapes of the model's inputs (symbols will do)"
+        )
+    return n
+
+
+def size_at(op: Tape, x: ir.Value, axis: int) -> ir.Value:
+    """Return the size of one axis as an int64 vector of one element."""
+    shape = dims(x)
+    known = None if shape is None else shape[axis]
+    if isinstance(known, int):
+        return op.const([known], ir.DataType.INT64)
+    return op.Shape(x, start=axis, end=axis + 1 or None)  # type: ignore[no-any-return]
+
+
+def element_numbers(op: Tape, x: ir.Value) -> ir.Value:
+    """Return an int64 tensor in the shape of ``x`` that numbers its elements 0, 1, 2 ...
+
+    An operator that only moves elements, run on these numbers, tells where each element of its output came from.
+    """
+    return op.Reshape(op.Range(0, op.Size(x), 1), op.shape_of(x))  # type: ignore[no-any-return]
+
+
+def put_back(op: Tape, g: ir.Value, source: ir.Value, x: ir.Value) -> ir.Value:
+    """Return zeros in the shape of ``x`` with every element of ``g`` added at the element number in ``source``."""
+    flat = op.ConstantOfShape(op.Reshape(op.Size(x), [1]), value=_zero(g))
+    moved = op.ScatterElements(flat, op.Reshape(source, [-1]), op.Reshape(g, [-1]), axis=0, reduction="add")
+    return op.reshape_like(moved, x)
+
+
+def _zero(g: ir.Value) -> ir.TensorProtocol:
+    dtype = g.dtype or ir.DataType.FLOAT
+    return ir.tensor(np.zeros(1, dtype.numpy()), dtype=dtype)
+
+
+def keep_axes(op: Tape, g: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
+    """Return ``g``, in the shape of ``x`` reduced along ``axes``, with the reduced axes as ones."""
+    if isinstance(axes, list) and len(axes) == rank_of(x):
+        return op.Reshape(g, [1] * len(axes))  # type: ignore[no-any-return]
+    return op.Unsqueeze(g, axes) if axes != [] else g  # type: ignore[no-any-return]
+
+
+def count_of(op: Tape, x: ir.Value, axes: Axes) -> ir.Value | float:
+    """Return over how many elements a reduction along ``axes`` runs: a number where it is known."""
+    shape = dims(x)
+    if shape is not None and isinstance(axes, list):
+        sizes = [shape[a] for a in axes]
+        if all(isinstance(s, int) for s in sizes):
+            return float(np.prod([s for s in sizes if isinstance(s, int)], initial=1.0))
+    return op.cast(op.ReduceProd(op.Gather(op.Shape(x), axes), keepdims=0), x.dtype)
+
+
+def fit(op: Tape, g: ir.Value, lows: list[int], highs: list[int], axes: list[int]) -> ir.Value:
+    """Return ``g`` with so many zeros put on before and after along ``axes``; what is negative is cut away."""
+    if any(n < 0 for n in (*lows, *highs)):
+        starts, ends = [max(-n, 0) for n in lows], [min(n, 0) or 2**31 for n in highs]
+        g = op.Slice(g, starts, ends, axes)
+    pads = [max(n, 0) for n in (*lows, *highs)]
+    return op.Pad(g, pads, None, axes) if any(pads) else g  # type: ignore[no-any-return]

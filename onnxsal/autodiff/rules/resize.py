@@ -1,0 +1,119 @@
+"""Rules of resizing: a linear map, so its transpose; nearest sends each gradient to the element that was copied."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, vjp
+from onnxsal.autodiff.rules.common import element_numbers, put_back, rank_of, size_at
+from onnxsal.autodiff.rules.windows import operand
+from onnxsal.graph.shapes import dims
+from onnxsal.graph.tape import Tape
+
+_MODES = ("coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "mode", "nearest_mode", "antialias")
+
+
+@vjp("Resize", slots=(True, False, False, False))
+def _resize(call: Call) -> list[Gradient]:
+    return [resize_gradient(call)]
+
+
+@vjp("Upsample", slots=(True, False))
+def _upsample(call: Call) -> list[Gradient]:
+    return [resize_gradient(call)]
+
+
+def resize_gradient(call: Call) -> ir.Value:
+    """Return the gradient of a resized value: axis by axis, by the matrix that the operator itself is on each."""
+    op, g, x = call.op, call.g, operand(call, 0)
+    if call.attributes["mode"] == "nearest" or _policy(call) != "stretch":
+        return _moved_back(call, x)
+    for axis in _axes(call, x):
+        g = _along(op, g, _matrix(call, x, axis), axis, rank_of(x))
+    return g
+
+
+def _policy(call: Call) -> str:
+    return str(call.attributes.get("keep_aspect_ratio_policy", "stretch"))
+
+
+def _moved_back(call: Call, x: ir.Value) -> ir.Value:
+    """Nearest only copies: resized element numbers tell where each element came from."""
+    op = call.op
+    numbers = op.Cast(element_numbers(op, x), to=ir.DataType.INT32)
+    given = {name: attr.value for name, attr in call.node.attributes.items()}
+    given.update({"mode": "nearest", "extrapolation_value": -1.0})
+    source = op.Cast(op.Resize(numbers, *call.node.inputs[1:], **given), to=ir.DataType.INT64)
+    if call.attributes["coordinate_transformation_mode"] != "tf_crop_and_resize":
+        return put_back(op, call.g, source, x)
+    outside = op.Less(source, 0)
+    return put_back(op, op.Where(outside, 0.0, call.g), op.Where(outside, 0, source), x)
+
+
+def _axes(call: Call, x: ir.Value) -> list[int]:
+    """Return the axes that change, as far as that is known."""
+    n = rank_of(x)
+    named = [a % n for a in call.attributes.get("axes") or range(n)]
+    before, after = dims(x) or (None,) * n, dims(call.y) or (None,) * n
+    if call.attributes["coordinate_transformation_mode"] == "tf_crop_and_resize":
+        return named if call.attributes.get("axes") else [a for a in named if a > 1 or before[a] != after[a]]
+    scales = call.node.inputs[2] if len(call.node.inputs) > 2 else None
+    values = None if scales is None or scales.const_value is None else scales.const_value.numpy()
+    return [
+        a for i, a in enumerate(named)
+        if not (values is not None and values.size and values[i] == 1) and (before[a] is None or before[a] != after[a])
+    ]  # fmt: skip
+
+
+def _matrix(call: Call, x: ir.Value, axis: int) -> ir.Value:
+    """Return the map along one axis, [size before, size after]: what Resize makes of the unit vectors."""
+    op, n = call.op, rank_of(x)
+    size = size_at(op, x, axis)
+    zeros = op.ConstantOfShape(op.Concat(size, size, axis=0), value=ir.tensor(np.zeros(1, np.float32)))
+    eye = op.Unsqueeze(op.EyeLike(zeros), [0, 1])
+    roi, scales, _ = (*call.node.inputs[1:], None, None, None)[:3]
+    place = _place(call, axis, n)
+    modes = {name: call.attributes[name] for name in _MODES if name in call.attributes}
+    region = _region(op, roi, place, len(call.attributes.get("axes") or range(n)))
+    if scales is not None and static_size(scales) != 0:
+        factor = op.Concat([1.0, 1.0, 1.0], op.Slice(scales, [place], [place + 1], [0]), axis=0)
+        whole = op.Resize(eye, region, factor, extrapolation_value=0.0, **modes)
+    else:
+        sizes = op.Concat([1, 1], size, size_at(op, call.y, axis), axis=0)
+        whole = op.Resize(eye, region, None, sizes, extrapolation_value=0.0, **modes)
+    return op.cast(op.Squeeze(whole, [0, 1]), call.g.dtype)
+
+
+def static_size(v: ir.Value) -> int | None:
+    """Return how many elements a vector has, None where that is unknown."""
+    shape = dims(v)
+    return shape[0] if shape and isinstance(shape[0], int) else None
+
+
+def _place(call: Call, axis: int, n: int) -> int:
+    named = [a % n for a in call.attributes.get("axes") or range(n)]
+    return named.index(axis)
+
+
+def _region(op: Tape, roi: ir.Value | None, place: int, n: int) -> ir.Value | None:
+    if roi is None or static_size(roi) == 0:
+        return None
+    start, stop = op.Slice(roi, [place], [place + 1], [0]), op.Slice(roi, [place + n], [place + n + 1], [0])
+    corners = [0.0] * 3
+    return op.cast(op.Concat(op.cast(op.const(corners, ir.DataType.FLOAT), roi.dtype), start,
+                             op.cast(op.const([1.0] * 3, ir.DataType.FLOAT), roi.dtype), stop, axis=0),
+                   ir.DataType.FLOAT)  # fmt: skip
+
+
+def _along(op: Tape, g: ir.Value, matrix: ir.Value, axis: int, n: int) -> ir.Value:
+    """Return ``g`` with ``axis`` mapped back by the transpose of [before, after]."""
+    if axis == n - 1:
+        return op.MatMul(g, op.Transpose(matrix, perm=[1, 0]))  # type: ignore[no-any-return]
+    if axis == n - 2:
+        return op.MatMul(matrix, g)  # type: ignore[no-any-return]
+    perm = [i for i in range(n) if i != axis] + [axis]
+    back = [perm.index(i) for i in range(n)]
+    mapped = op.MatMul(op.Transpose(g, perm=perm), op.Transpose(matrix, perm=[1, 0]))
+    return op.Transpose(mapped, perm=back)  # type: ignore[no-any-return]
+

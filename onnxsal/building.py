@@ -1,0 +1,129 @@
+"""From a method's name and options to the program or record that a model runs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from onnxsal.anatomy import Layer, select
+from onnxsal.errors import UsageError, nearest
+from onnxsal.graph import Program
+from onnxsal.methods import Method, get
+from onnxsal.methods.registry import Result
+from onnxsal.model import Model
+
+SCORES = ("logit", "probability")
+DEFAULT_INNER = "gradient"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A method with its options checked, and the method inside it where it is a wrapper."""
+
+    method: Method
+    options: Mapping[str, Any]
+    inner: Plan | None = None
+
+    @property
+    def innermost(self) -> Plan:
+        """The method that no other is inside of."""
+        return self if self.inner is None else self.inner.innermost
+
+    @property
+    def needs_layer(self) -> bool:
+        """Whether a layer has to be chosen."""
+        return "layer" in self.innermost.method.needs
+
+    @property
+    def backward(self) -> bool:
+        """Whether it takes gradients."""
+        return self.innermost.method.rules is not None
+
+    @property
+    def score(self) -> str:
+        """The score explained unless told otherwise."""
+        return self.innermost.method.default_score(self.innermost.options)
+
+    def described(self) -> dict[str, Any]:
+        """Return the options as plain data, the inner method's among them."""
+        own = {k: v for k, v in self.options.items() if v is not None}
+        return own if self.inner is None else {**own, "inner": self.inner.method.name, **self.inner.described()}
+
+    def forwards(self, maps: int) -> int:
+        """Return how many images go forward through the model for a layer of so many maps."""
+        own = self.method.cost.forwards(self.options, maps)
+        return own if self.inner is None else own * self.inner.forwards(maps)
+
+    def backwards(self, maps: int) -> int:
+        """Return how many images go backward."""
+        own = self.method.cost.backwards(self.options, maps)
+        return own if self.inner is None else self.options_samples() * self.inner.backwards(maps)
+
+    def options_samples(self) -> int:
+        """Return how often a wrapper runs what is inside it."""
+        return self.method.cost.forwards(self.options, 1)
+
+
+def plan(name: str, options: Mapping[str, Any]) -> Plan:
+    """Return the checked plan of a method; a wrapper passes on the options that only its inner method has.
+
+    Raises: UsageError: unknown method or option, wrong type, out of range.
+    """
+    method = get(name)
+    if "inner" not in method.needs:
+        if "inner" in options:
+            raise UsageError(f"method {name!r} wraps no other method, so it takes no option 'inner'")
+        return Plan(method, method.check(options))
+    rest = dict(options)
+    inner_name = rest.pop("inner", DEFAULT_INNER)
+    own = {k: v for k, v in rest.items() if k in method.options}
+    passed = {k: v for k, v in rest.items() if k not in method.options}
+    inner = _inner(method, inner_name, passed)
+    return Plan(method, method.check(own), inner)
+
+
+def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> Plan:
+    if not isinstance(name, str):
+        raise UsageError(f"option inner={name!r}: expected the name of a method")
+    inner = get(name)
+    known = [*method.options, *inner.options]
+    for option in options:
+        if option not in inner.options and "inner" not in inner.needs:
+            raise UsageError(
+                f"method {method.name!r} round {name!r} has no option {option!r}{nearest(option, known)} "
+                f"(they take {', '.join(known)})"
+            )
+    return plan(name, options)
+
+
+def build(model: Model, steps: Plan, *, layer: Layer | None, score: str, target: Program | bool) -> Result:
+    """Return the program or record; made once for a model, a plan, a layer and a score.
+
+    Args: target: a program that puts out ``score``, or whether the score is of one class minus another.
+    """
+    key: Any = ("built", steps.method.name, repr(steps.described()), layer and layer.name, score, _key(target))
+    return model.program(key, lambda: _build(model, steps, layer, (score, target)))  # type: ignore[no-any-return]
+
+
+def _key(target: Program | bool) -> Any:
+    return id(target) if isinstance(target, Program) else target
+
+
+def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:
+    kind, target = score
+    given: dict[str, Any] = {"layer": layer}
+    if steps.inner is not None:
+        given["inner"] = _build(model, steps.inner, layer, score)
+    if "score" in steps.method.needs:
+        program = target if isinstance(target, Program) else select(model.anatomy, kind, versus=target)
+        given["score"] = program
+    return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
+
+
+def choose_layer(model: Model, steps: Plan, name: str | None) -> Layer:
+    """Return the layer that is named, else the method's own choice, else the automatic one."""
+    chooser = steps.innermost.method.choose_layer
+    if name is None and chooser is not None:
+        return chooser(model.anatomy)
+    return model.anatomy.layers.find(name)

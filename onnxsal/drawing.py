@@ -1,0 +1,90 @@
+"""Explanations as pictures: overlay, heat map, product, and the grid that compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.explanation import Explanation
+from onnxsal.viz.caption import Caption, with_caption
+from onnxsal.viz.grid import Tile, grid
+from onnxsal.viz.overlay import for_display, heat_map, overlay, product
+
+Kind = Literal["overlay", "heat", "product"]
+KINDS = ("overlay", "heat", "product")
+
+
+def draw(
+    explanation: Explanation,
+    *,
+    kind: Kind = "overlay",
+    colours: str | None = None,
+    opacity: float = 0.65,
+    caption: bool = True,
+) -> Image.Image:
+    """Return the picture of one explanation.
+
+    Args:
+        kind: ``overlay`` on the whole photograph, ``heat`` for the map alone, ``product`` for the picture dimmed by it.
+        colours: a colour map by name; by default perceptually uniform, diverging for signed maps.
+        opacity: of the map at its strongest.
+        caption: whether label, score, method and layer stand below.
+    """
+    picture = _picture(explanation, kind, colours, opacity)
+    return Image.fromarray(with_caption(picture, caption_of(explanation)) if caption else picture)
+
+
+def _picture(explanation: Explanation, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
+    if kind == "overlay":
+        photo, box = for_display(explanation.photo, explanation.box)
+        return overlay(photo, explanation.saliency, box, colours=colours, opacity=opacity)
+    shown = (
+        heat_map(explanation.saliency, colours=colours)
+        if kind == "heat"
+        else product(explanation.image, explanation.saliency)
+    )
+    return for_display(shown)[0]
+
+
+def caption_of(explanation: Explanation) -> Caption:
+    """Return what stands below a picture: class and probability, method, layer and what it cost."""
+    layer = explanation.manifest.get("layer")
+    names = [layer] if isinstance(layer, str) else list(layer or ())
+    parts = [explanation.method, *(_short(name) for name in names)]
+    samples = explanation.manifest.get("samples")
+    if samples and samples > 1:
+        parts.append(f"{samples} samples")
+    return Caption(explanation.label, percent(explanation.score), " · ".join(parts))
+
+
+def _short(name: str) -> str:
+    tail = name.split(";")[0]
+    return tail if len(tail) <= 40 else "…" + tail[-39:]
+
+
+def percent(score: float) -> str:
+    """Return a probability as a person reads it; nothing for NaN."""
+    return "" if np.isnan(score) else f"{100 * score:.1f} %"
+
+
+def compare(explanations: Sequence[Explanation], *, colours: str | None = None, opacity: float = 0.65) -> Image.Image:
+    """Return a grid: the photograph first, then every explanation with its method's name."""
+    first = explanations[0]
+    photo, _ = for_display(first.photo, first.box)
+    several = len({e.label for e in explanations}) > 1
+    tiles = [Tile(photo, "photograph", first.name)]
+    tiles += [Tile(_picture(e, "overlay", colours, opacity), e.method, _detail(e, several)) for e in explanations]
+    heading = Caption(first.label, percent(first.score)) if not several else None
+    return Image.fromarray(grid(tiles, heading=heading))
+
+
+def _detail(explanation: Explanation, with_label: bool) -> str:
+    cost = f"{explanation.manifest['forwards']} forwards, {explanation.manifest['seconds']:.2g} s"
+    return f"{explanation.label} {percent(explanation.score)} · {cost}" if with_label else cost

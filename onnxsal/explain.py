@@ -1,0 +1,265 @@
+"""The short way: a model, a picture, a method; out comes the map."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Layer, X
+from onnxsal.building import SCORES, Plan, build, choose_layer, plan
+from onnxsal.errors import ModelError, UsageError, nearest
+from onnxsal.explanation import Explanation
+from onnxsal.inputs import PreprocessSource, as_preprocess
+from onnxsal.loading import load
+from onnxsal.model import Model, Prepared
+from onnxsal.records import Record
+from onnxsal.targets import Aim, Target, aim
+from onnxsal.viz.maps import cam_saliency, normalise, pixel_saliency
+
+Floats = NDArray[np.float32]
+Sign = Literal["absolute", "signed", "positive", "negative"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options that every method takes beside its own."""
+
+    batch_size: int = 8
+    sign: Sign | None = None
+    percentile: float = 99.0
+    fuse: Literal["mean", "max"] = "mean"
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batch_size, int) or isinstance(self.batch_size, bool) or self.batch_size < 1:
+            raise UsageError(f"option batch_size={self.batch_size!r}: expected a whole number of at least 1")
+        if self.sign is not None and self.sign not in get_args(Sign):
+            hint = nearest(str(self.sign), get_args(Sign))
+            raise UsageError(f"option sign={self.sign!r}: expected one of {', '.join(get_args(Sign))}{hint}")
+        if not isinstance(self.percentile, (int, float)) or not 0 < self.percentile <= 100:
+            raise UsageError(f"option percentile={self.percentile!r}: expected a number above 0 and up to 100")
+        if self.fuse not in ("mean", "max"):
+            raise UsageError(f"option fuse={self.fuse!r}: expected mean or max")
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[Common, dict[str, Any]]:
+    """Return the options that every method takes, checked, and the method's own."""
+    common = {k: v for k, v in options.items() if k in Common.__dataclass_fields__}
+    for name, kind in (("batch_size", int), ("percentile", float)):
+        if isinstance(common.get(name), str):
+            try:
+                common[name] = kind(common[name])
+            except ValueError:
+                raise UsageError(f"option {name}={common[name]!r}: expected a number") from None
+    return Common(**common), {k: v for k, v in options.items() if k not in common}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything about one kind of explanation that does not depend on the picture."""
+
+    model: Model
+    steps: Plan
+    layers: tuple[Layer, ...]
+    score: str
+    seed: int
+    common: Common
+
+
+def explain(
+    model: Model | str | os.PathLike[str],
+    image: Any,
+    *,
+    method: str = "grad-cam++",
+    target: Target | list[Target] = None,
+    layer: str | Sequence[str] | None = None,
+    score: str | None = None,
+    seed: int = 0,
+    preprocess: PreprocessSource | None = None,
+    **options: Any,
+) -> Any:
+    """Return the Explanation of a picture; a list of them for a list of images or of targets (image by image).
+
+    Args:
+        model: a Model, or the path of one.
+        image: a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array shaped
+            like the model's input, taken as it is.
+        method: see ``onnxsal.methods()``.
+        target: class index or label, None for the predicted class, (a, b) for a minus b, or a Program.
+        layer: value name, node name, unique suffix or ``#n``; several are fused; None chooses by reachability.
+        score: ``logit`` or ``probability``; by default logit for gradients, the preset's for score-based methods.
+        seed: of whatever the method draws; the same seed gives the same map.
+        preprocess: overrides the model's own.
+        options: the method's, and ``batch_size``, ``sign``, ``percentile``, ``fuse`` (mean or max of several layers).
+    Raises: UsageError: an argument is wrong. ImageError, ModelError: a file is. UnsupportedError: the model is valid,
+    but has an operator or a head that this method cannot serve.
+    """
+    common, own = split_options(options)
+    request = prepare_request(
+        model if isinstance(model, Model) else load(model),
+        plan(method, own), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
+    )  # fmt: skip
+    images = image if isinstance(image, list) else [image]
+    targets = target if isinstance(target, list) else [target]
+    found = [result for each in images for result in explain_image(request, each, targets)]
+    return found if isinstance(image, list) or isinstance(target, list) else found[0]
+
+
+def prepare_request(
+    model: Model,
+    steps: Plan,
+    *,
+    layer: str | Sequence[str] | None,
+    score: str | None,
+    seed: int,
+    preprocess: PreprocessSource | None,
+    common: Common,
+) -> Request:
+    """Return the request after every check that needs no picture."""
+    if score is not None and score not in SCORES:
+        raise UsageError(f"score={score!r}: expected logit or probability{nearest(str(score), SCORES)}")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")
+    if preprocess is not None:
+        fitting = as_preprocess(preprocess).for_channels(model.anatomy.picture.channels)
+        model = replace(model, preprocess=fitting)
+    names = [layer] if layer is None or isinstance(layer, str) else list(layer)
+    layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
+    if not steps.needs_layer and layer is not None:
+        raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
+    return Request(model, steps, layers, score or steps.score, seed, common)
+
+
+def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> list[Explanation]:
+    """Return one Explanation per target of one picture."""
+    prepared = request.model.prepare(image)
+    logits, probabilities = request.model.scores(prepared.x)
+    return [
+        _explain_one(request, prepared, aim(request.model, target, probabilities), (logits, probabilities))
+        for target in targets
+    ]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    raw: Floats
+    stderr: Floats | None
+    numbers: Mapping[str, float]
+    forwards: int
+    backwards: int
+    samples: int | None
+
+
+def _explain_one(request: Request, prepared: Prepared, goal: Aim, scores: tuple[Floats, Floats]) -> Explanation:
+    started = time.perf_counter()
+    outcomes = [_run(request, layer, prepared, goal) for layer in request.layers or (None,)]
+    sign = _sign(request, outcomes[0].raw)
+    maps = [_saliency(request, outcome.raw, sign) for outcome in outcomes]
+    one = outcomes[0] if len(outcomes) == 1 else _fused(outcomes, maps, request.common.fuse)
+    saliency = maps[0] if len(maps) == 1 else normalise(one.raw)
+    manifest = _manifest(request, one, goal, sign) | {"seconds": round(time.perf_counter() - started, 4)}
+    return Explanation(
+        saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
+        score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
+        manifest={**manifest, "notes": [*request.model.notes, *prepared.notes]}, photo=prepared.photo,
+        name=prepared.name,
+    )  # fmt: skip
+
+
+def _probability(goal: Aim, probabilities: Floats) -> float:
+    first = goal.target[0] if isinstance(goal.target, tuple) else goal.target
+    return float("nan") if first is None else float(probabilities[first])
+
+
+def _run(request: Request, layer: Layer | None, prepared: Prepared, goal: Aim) -> _Outcome:
+    model = request.model
+    built = build(model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
+    if isinstance(built, Record):
+        outcome = _stream(request, built, prepared, goal)
+    else:
+        raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
+        backwards = int(request.steps.backward)
+        outcome = _Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, None)
+    if not np.isfinite(outcome.raw).all():
+        raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
+    return outcome
+
+
+def _stream(request: Request, record: Record, prepared: Prepared, goal: Aim) -> _Outcome:
+    from onnxsal.streaming import Settings, Subject, stream  # numba: only methods that draw need it
+
+    model, common = request.model, request.common
+    subject = Subject(prepared.x, goal.feeds, model.black())
+    settings = Settings(model.session, X, request.seed, common.batch_size, common.progress)
+    result = stream(record, subject, settings)
+    backwards = result.rows if request.steps.backward else 0
+    return _Outcome(
+        _unbatched(result.saliency),
+        result.stderr,
+        result.numbers,
+        result.rows + result.heads,
+        backwards,
+        result.samples,
+    )
+
+
+def _unbatched(raw: Floats) -> Floats:
+    return np.ascontiguousarray(raw, np.float32)
+
+
+def _sign(request: Request, raw: Floats) -> Sign | None:
+    """Pixel maps have a sign to choose, maps of a layer do not; single-colour pictures show it, others do not."""
+    if raw.ndim == 2:
+        if request.common.sign is not None:
+            raise UsageError(f"option sign is for maps of pixels; {request.steps.method.name!r} gives one of a layer")
+        return None
+    return request.common.sign or ("signed" if raw.shape[0] == 1 else "absolute")
+
+
+def _saliency(request: Request, raw: Floats, sign: Sign | None) -> Floats:
+    if sign is None:
+        return cam_saliency(raw, request.model.size)
+    return pixel_saliency(raw, sign, request.common.percentile)
+
+
+def _fused(outcomes: Sequence[_Outcome], maps: Sequence[Floats], how: str) -> _Outcome:
+    stack = np.stack(maps)
+    raw = stack.max(axis=0) if how == "max" else stack.mean(axis=0)
+    return _Outcome(
+        raw, None, {}, sum(o.forwards for o in outcomes), sum(o.backwards for o in outcomes), outcomes[0].samples
+    )
+
+
+def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
+    import onnxruntime
+
+    import onnxsal
+
+    model = request.model
+    built_provider = model.provider or "cpu"
+    return {
+        "method": request.steps.method.name, "paper": request.steps.method.paper,
+        "options": request.steps.described(), "model": model.name, "model_sha256": model.digest,
+        "layer": _names(request.layers), "target": goal.target, "label": goal.label, "score": request.score,
+        "seed": request.seed, "batch_size": request.common.batch_size, "sign": sign,
+        "percentile": request.common.percentile if sign else None,
+        "preprocess": None if model.preprocess is None else model.preprocess.name, "provider": built_provider,
+        "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+        "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards, **outcome.numbers,
+    }  # fmt: skip
+
+
+def _names(layers: Sequence[Layer]) -> str | list[str] | None:
+    if not layers:
+        return None
+    return layers[0].name if len(layers) == 1 else [layer.name for layer in layers]
+
+
+__all__ = ["Common", "Request", "explain", "explain_image", "prepare_request", "split_options"]

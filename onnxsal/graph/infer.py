@@ -1,0 +1,107 @@
+"""Shapes of a whole graph, with the batch as a symbol: read off two passes with two numbers in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.errors import ModelError
+from onnxsal.graph.shapes import dims
+from onnxsal.graph.sweep import Array, Dim, Shape, Sweep
+
+_PRIMES = ((11, 13), (17, 19), (23, 29), (31, 37))
+"""A dimension that is 11 k in one pass and 13 k in the other is k times the batch; chance does not do that."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is known about a graph whatever its batch."""
+
+    symbols: tuple[str, ...]
+    sweeps: tuple[Sweep, ...]
+
+    def shape(self, value: ir.Value) -> Shape | None:
+        """Return the shape of a value: numbers, the batch symbol or ``k*symbol``, other symbols, None where unknown."""
+        found = [sweep.shape(value) for sweep in self.sweeps]
+        first, last = found[0], found[-1]
+        if first is None or last is None or len(first) != len(last):
+            return None
+        return tuple(a if a == b else self._symbol(a, b) for a, b in zip(first, last, strict=True))
+
+    def _symbol(self, a: Dim, b: Dim) -> Dim:
+        if not isinstance(a, int) or not isinstance(b, int):
+            return None
+        for symbol in self.symbols:
+            p, q = (sweep.sizes[symbol] for sweep in (self.sweeps[0], self.sweeps[-1]))
+            if a and a % p == 0 and b % q == 0 and a // p == b // q:
+                return symbol if a == p else f"{a // p}*{symbol}"
+        return None
+
+    def dtype(self, value: ir.Value) -> ir.DataType | None:
+        """Return the element type of a value."""
+        kind = self.sweeps[0].kinds.get(value)
+        return None if kind is None else kind[0]
+
+    def constant(self, value: ir.Value) -> Array | None:
+        """Return what a value holds at every batch size, where that is one and small."""
+        first, last = (sweep.contents.get(value) for sweep in (self.sweeps[0], self.sweeps[-1]))
+        if first is None or last is None or (first is not last and not _equal(first, last)):
+            return None
+        return first
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def batch_symbols(graph: ir.Graph) -> tuple[str, ...]:
+    """Return the symbols of the inputs' leading axes."""
+    leading = [shape[0] for v in graph.inputs if (shape := dims(v))]
+    return tuple(dict.fromkeys(d for d in leading if isinstance(d, str)))[: len(_PRIMES)]
+
+
+def study(graph: ir.Graph, opaque: frozenset[str] = frozenset()) -> Study:
+    """Return what is known about a sorted graph.
+
+    Args: opaque: names of values whose contents are not looked at.
+    Raises: ModelError: shapes contradict each other.
+    """
+    symbols = batch_symbols(graph)
+    first = Sweep({s: p for s, (p, _) in zip(symbols, _PRIMES, strict=False)}, opaque)
+    sweeps = [first.over(graph)]
+    if symbols:
+        other = {s: q for s, (_, q) in zip(symbols, _PRIMES, strict=False)}
+        sweeps.append(Sweep(other, opaque, memo=first.memo).over(graph))
+    wrong = list(dict.fromkeys(text for sweep in sweeps for text in sweep.contradictions))
+    if wrong:
+        raise ModelError(f"the model is not valid: shapes contradict each other at {'; '.join(wrong[:3])}")
+    return Study(symbols, tuple(sweeps))
+
+
+def write_shapes(graph: ir.Graph, known: Study) -> None:
+    """Give every computed value the type and shape that a study found."""
+    for node in graph:
+        for value in node.outputs:
+            dtype, shape = known.dtype(value), known.shape(value)
+            if dtype is not None and (value.dtype != dtype or value.type is None):
+                value.type = ir.TensorType(dtype)
+            if shape is not None and shape != dims(value):
+                value.shape = ir.Shape(shape)
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in the types and shapes of a model's values, in place.
+
+    Raises: ModelError: shapes contradict each other, with the nodes at which they do.
+    """
+    write_shapes(model.graph, study(model.graph))
+
+
+def settled(shape: Shape | None) -> list[int] | None:
+    """Return a Reshape target for a shape with at most one symbol, for which -1 stands; None where there is none."""
+    if shape is None or any(d is None or d == 0 for d in shape) or sum(isinstance(d, str) for d in shape) > 1:
+        return None
+    return [d if isinstance(d, int) else -1 for d in shape]
+
+

@@ -1,0 +1,127 @@
+"""From a file to a Model: normal form, free batch, anatomy, and what lies beside the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from onnxsal.anatomy import Anatomy, X, body, dissect
+from onnxsal.anatomy.picture import find_picture
+from onnxsal.errors import ModelError
+from onnxsal.graph import infer_shapes, load_ir, normalise
+from onnxsal.graph.batch import fixed_batch, free_batch
+from onnxsal.inputs import (
+    LabelSource,
+    Preprocess,
+    PreprocessSource,
+    as_labels,
+    as_preprocess,
+    find_labels,
+    find_preprocess,
+)
+from onnxsal.model import Model, digest
+from onnxsal.runtime import Session
+
+DEFAULT_SIZE = (224, 224)
+"""Height and width for models that leave theirs open."""
+
+
+def load(
+    path: str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    preprocess: PreprocessSource | None = None,
+    labels: LabelSource | None = None,
+    provider: str | None = None,
+    custom_ops: Sequence[str] = (),
+) -> Model:
+    """Return a model ready to predict and to be explained.
+
+    Args:
+        path: an ``.onnx`` file (weights inside or beside it), or a ModelProto.
+        preprocess: a preset, a JSON file, a dict or a ``Preprocess``; by default what the file's metadata or a
+            ``preprocessor_config.json`` beside it say, and raw bytes where the graph proves them. A model without any
+            loads all the same; only a picture needs it.
+        labels: a file or a list; by default those beside the model, and ImageNet's for 1000 or 1001 classes.
+        provider: ``cpu`` (default), ``cuda`` or another execution provider's name.
+        custom_ops: libraries of custom operators, loaded because they are named here.
+    Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
+    UsageError: preprocessing or labels do not fit.
+    """
+    source = load_ir(path)
+    normal = _with_size(normalise(source))
+    session = _Sessions(provider, tuple(custom_ops))
+    anatomy, notes = _free(normal, session)
+    name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
+    metadata = dict(source.metadata_props)
+    found = as_preprocess(preprocess) if preprocess is not None else find_preprocess(name or "model.onnx", metadata)
+    if found is None and anatomy.picture.dtype == ir.DataType.UINT8:
+        found = as_preprocess("raw")
+    classes = anatomy.head.classes
+    named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
+    return Model(
+        name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
+        custom_ops=tuple(custom_ops), digest=digest(path), notes=notes, metadata=metadata, source=source,
+    )  # fmt: skip
+
+
+def _fitting(preprocess: Preprocess | None, anatomy: Anatomy) -> Preprocess | None:
+    return None if preprocess is None else preprocess.for_channels(anatomy.picture.channels)
+
+
+def _with_size(model: ir.Model) -> ir.Model:
+    """Fix height and width where the model leaves them open: rules and layers want to know them."""
+    picture = find_picture(model.graph)
+    if picture.size is not None:
+        return model
+    value = next(v for v in model.graph.inputs if v.name == picture.input)
+    shape = list(value.shape or ())
+    height, width = (2, 3) if picture.input_axes == "NCHW" else (1, 2)
+    for axis, size in zip((height, width), DEFAULT_SIZE, strict=True):
+        shape[axis] = shape[axis] if isinstance(shape[axis], int) else size
+    value.shape = ir.Shape(shape)
+    infer_shapes(model)
+    return model
+
+
+class _Sessions:
+    """How the probe runs a program: as the model itself will be run."""
+
+    def __init__(self, provider: str | None, custom_ops: tuple[str, ...]) -> None:
+        self.provider, self.custom_ops = provider, custom_ops
+
+    def __call__(self, anatomy: Anatomy) -> Session:
+        return Session(body(anatomy), provider=self.provider, custom_ops=self.custom_ops)
+
+
+def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
+    """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
+    picture = find_picture(model.graph)
+    batch = fixed_batch(model, picture.input)
+    if batch is None:
+        return dissect(model), ()
+    anatomy = dissect(model)
+    if batch != 1:
+        raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
+    try:
+        freed = dissect(free_batch(model, picture.input))
+        same = _agree(session(anatomy), session(freed), anatomy)
+    except ModelError:
+        same = False
+    if same:
+        return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
+    return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
+
+
+def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
+    """Whether two different pictures give, together, what each gives alone; small float differences are allowed."""
+    picture = anatomy.picture
+    height, width = picture.size or DEFAULT_SIZE
+    x = np.random.default_rng(0).normal(0, 1, (2, picture.channels, height, width)).astype(np.float32)
+    alone, together = single.run({X: x})["sal/logits"], free.run({X: x})["sal/logits"]
+    close = 0.02 if picture.dtype == ir.DataType.FLOAT16 else 1e-3
+    span = float(np.ptp(alone)) or 1.0
+    return alone.shape == together.shape and bool(np.abs(alone - together).max() <= close * span)

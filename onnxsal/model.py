@@ -1,0 +1,225 @@
+"""A model as users hold it: it predicts, lists its layers, and keeps the inference sessions that explaining needs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Anatomy, Layer, X, body, stem
+from onnxsal.errors import ModelError, UsageError
+from onnxsal.graph import Program, dims
+from onnxsal.inputs import Fitted, ImageSource, Labels, Photo, Preprocess, read_image
+from onnxsal.runtime import Session
+
+Floats = NDArray[np.float32]
+
+CACHED = 24
+"""Inference sessions that a model keeps; the oldest goes first."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and how sure the model is of it."""
+
+    index: int
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture on its way into the model: the explained value x [C, H, W], and where it lies in the photograph."""
+
+    x: Floats
+    picture: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    photo: NDArray[np.uint8]
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded classifier. Made by ``onnxsal.load``."""
+
+    name: str
+    anatomy: Anatomy
+    preprocess: Preprocess | None
+    labels: Labels | None
+    provider: str | None
+    custom_ops: tuple[str, ...]
+    digest: str
+    notes: tuple[str, ...]
+    metadata: Mapping[str, str]
+    source: ir.Model = field(repr=False)
+    _sessions: dict[int, tuple[Program, Session]] = field(default_factory=dict, repr=False, compare=False)
+    _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that maps can be made of, in graph order."""
+        return self.anatomy.layers.found
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model's input."""
+        height, width = self.anatomy.picture.size or (224, 224)
+        return height, width
+
+    def label(self, index: int) -> str:
+        """Return the name of a class, or its number where the model has no labels."""
+        return self.labels.short(index) if self.labels is not None else f"class {index}"
+
+    def predict(self, image: ImageSource | NDArray[Any], *, top: int = 5) -> list[Prediction]:
+        """Return the most probable classes, best first.
+
+        Raises: ImageError: the picture cannot be read. UsageError: the preprocessing is unknown.
+        """
+        logits, probabilities = self.scores(self.prepare(image).x)
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [Prediction(int(i), self.label(int(i)), float(probabilities[i]), float(logits[i])) for i in order]
+
+    def scores(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return logits and probabilities, [classes] each, of an explained value x [C, H, W].
+
+        Raises: ModelError: they are not finite.
+        """
+        outputs = self.session(self.program("body", lambda: body(self.anatomy))).run({X: x[None]})
+        logits, probabilities = outputs["sal/logits"][0], outputs["sal/probabilities"][0]
+        if not (np.isfinite(logits).all() and np.isfinite(probabilities).all()):
+            raise ModelError(
+                "the model's output is not finite (NaN or infinity): its weights, or the input, are broken"
+            )
+        return logits, probabilities
+
+    def prepare(self, image: ImageSource | NDArray[Any]) -> Prepared:
+        """Return a picture as the model sees it.
+
+        ``image`` is a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array
+        shaped like the model's input, taken as it is.
+        """
+        if isinstance(image, np.ndarray) and image.dtype.kind == "f":
+            return self._prepare_array(image)
+        photo = read_image(image)
+        fitted = self._preprocess().apply(photo, self.size)
+        x = self._explained(self._feed(fitted.values))
+        return Prepared(x, fitted.picture, fitted.box, np.asarray(photo.pixels), photo.name, photo.notes)
+
+    def _preprocess(self) -> Preprocess:
+        if self.preprocess is None:
+            raise UsageError(
+                "the model does not say how it wants its pictures. Name a preset with --preprocess (preprocess=...), "
+                "or see what it makes of the picture under each: onnxsal predict MODEL IMAGE"
+            )
+        return self.preprocess
+
+    def _feed(self, values: Floats) -> NDArray[Any]:
+        """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
+        picture = self.anatomy.picture
+        array = values[None] if picture.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
+        dtype = picture.dtype.numpy()
+        if picture.is_raw:
+            info = np.iinfo(dtype)
+            if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
+                raise UsageError(
+                    f"the model takes {picture.dtype.name} bytes, and preprocessing {self._preprocess().name!r} gives "
+                    f"other numbers ({array.min():.3g} to {array.max():.3g}); use raw"
+                )
+        return np.ascontiguousarray(array, dtype)
+
+    def _prepare_array(self, array: NDArray[Any]) -> Prepared:
+        value = self.program("stem", lambda: stem(self.anatomy)).inputs[self.anatomy.picture.input]
+        shape = dims(value) or ()
+        whole = array[None] if array.ndim == 3 else array
+        if (
+            whole.ndim != 4
+            or len(whole) != 1
+            or any(isinstance(d, int) and d != n for d, n in zip(shape[1:], whole.shape[1:], strict=True))
+        ):
+            raise UsageError(
+                f"a float array must be shaped like the model's input {list(shape)}, one image; got {list(array.shape)}"
+            )
+        x = self._explained(whole)
+        seen = _visible(x)
+        return Prepared(x, seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen, "array")
+
+    def _explained(self, feed: NDArray[Any]) -> Floats:
+        program = self.program("stem", lambda: stem(self.anatomy))
+        x: Floats = self.session(program).run({self.anatomy.picture.input: feed})[X][0]
+        if not np.isfinite(x).all():
+            raise UsageError("the picture holds numbers that are not finite")
+        return x
+
+    def black(self) -> Floats:
+        """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
+        picture = self.anatomy.picture
+        if self.preprocess is None:
+            return np.zeros(picture.channels, np.float32)
+        low = np.broadcast_to(self.preprocess.limits()[0].reshape(-1, 1, 1), (picture.channels, *self.size))
+        return self._explained(self._feed(np.ascontiguousarray(low)))[:, 0, 0]
+
+    def program(self, key: Any, make: Any) -> Any:
+        """Return what ``make`` makes, made once for equal keys."""
+        if key not in self._programs:
+            while len(self._programs) >= CACHED:
+                self._programs.pop(next(iter(self._programs)))
+            self._programs[key] = make()
+        return self._programs[key]
+
+    def session(self, program: Program) -> Session:
+        """Return the inference session of a program, opened once."""
+        found = self._sessions.get(id(program))
+        if found is None:
+            while len(self._sessions) >= CACHED:
+                self._sessions.pop(next(iter(self._sessions)))
+            found = (program, Session(program, provider=self.provider, custom_ops=self.custom_ops))
+            self._sessions[id(program)] = found
+        return found[1]
+
+    def inspect(self) -> dict[str, Any]:
+        """Return what the graph proves about the model: input, output, opset, layers; plain data."""
+        picture, head = self.anatomy.picture, self.anatomy.head
+        graph = self.source.graph
+        automatic = self.anatomy.layers.automatic
+        return {
+            "file": self.name, "sha256": self.digest, "opset": graph.opset_imports.get("", 0),
+            "producer": f"{self.source.producer_name or ''} {self.source.producer_version or ''}".strip(),
+            "input": {"name": picture.input, "type": picture.dtype.name.lower(), "axes": picture.input_axes,
+                      "size": list(self.size), "channels": picture.channels, "explained": picture.value},
+            "output": {"name": head.output, "logit": head.logit, "probability": head.probability,
+                       "activation": head.activation, "classes": head.classes},
+            "parameters": sum(v.const_value.size for v in graph.initializers.values() if v.const_value is not None),
+            "nodes": len(graph), "layers": len(self.layers),
+            "layer": None if automatic is None else self.layers[automatic].name,
+            "preprocess": None if self.preprocess is None else self.preprocess.name,
+            "labels": None if self.labels is None else self.labels.source, "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def _visible(x: Floats) -> NDArray[np.uint8]:
+    """Return an array that was taken as it is as something to draw on: its own range stretched to grey or colour."""
+    span = float(np.ptp(x)) or 1.0
+    shown = ((x - x.min()) / span * 255).astype(np.uint8)
+    channels = shown if len(shown) == 3 else np.repeat(shown[:1], 3, axis=0)
+    return np.ascontiguousarray(channels.transpose(1, 2, 0))
+
+
+def digest(path: str | os.PathLike[str] | onnx.ModelProto) -> str:
+    """Return the SHA-256 of a model file, in hexadecimal."""
+    if isinstance(path, onnx.ModelProto):
+        return hashlib.sha256(path.SerializeToString(deterministic=True)).hexdigest()
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+__all__ = ["Fitted", "Model", "Photo", "Prediction", "Prepared", "digest"]

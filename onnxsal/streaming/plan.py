@@ -1,0 +1,151 @@
+"""From what a record says of its draws to the rows that the kernels fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.kernels.blur import gaussian_blur
+from onnxsal.kernels.masks import ROW, Rows, make_rows
+from onnxsal.kernels.noise import uniform
+from onnxsal.kernels.ranges import masked_range, upsampled_range
+from onnxsal.records import Draws, Grids, HostMasks, Noise
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All draws of one picture: draw t is sample t // K of mask t % K, so an early end has seen every mask alike."""
+
+    x: Floats
+    baseline: Floats
+    draws: Draws
+    grids: Floats | None
+    """Upsampled on the fly, [K, h, w]; None where the masks come from the host or there are none."""
+    kept: NDArray[np.int64]
+    """Which of the layer's maps the K masks are."""
+    template: Rows
+    """One row a mask, without sample and draw."""
+    of: int
+    """How many maps there were before flat ones and all but the top k were left out."""
+
+    @property
+    def per_sample(self) -> int:
+        """Rows of one sample: K, or the number of host masks, or 1."""
+        return len(self.template)
+
+    @property
+    def total(self) -> int:
+        """Rows in all."""
+        return self.per_sample * self.draws.samples
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the rows of draws ``start`` to ``stop``. Noise is shared by the masks of one sample.
+
+        Shared noise leaves every expectation as it is and makes the differences between masks, which are what a map
+        is made of, much steadier.
+        """
+        t = np.arange(start, stop)
+        rows = self.template[t % self.per_sample]
+        samples = t // self.per_sample
+        rows["draw"] = samples.astype(np.uint32)
+        if self.draws.scales is not None:
+            rows["scale"] = np.asarray(self.draws.scales, np.float32)[samples]
+        if isinstance(self.draws.masks, HostMasks):
+            rows["mask"] = np.arange(stop - start)
+        return rows
+
+
+def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: Floats, key: tuple[int, int]) -> Plan:
+    """Return the plan for one picture x [C, H, W]; ``head`` holds what the record's head put out for it.
+
+    Raises: UnsupportedError: every map is flat.
+    """
+    base = baseline_of(x, draws, black, key)
+    if not isinstance(draws.masks, Grids):
+        count = draws.masks.count if isinstance(draws.masks, HostMasks) else 1
+        template = make_rows(count)
+        _add_noise(template, draws.noise, float(np.ptp(x)), None)
+        return Plan(x, base, draws, None, np.arange(count), template, count)
+    maps = np.ascontiguousarray(head["maps"][0], np.float32)
+    size = (x.shape[1], x.shape[2])
+    low, high = _range(maps, draws.masks, size)
+    kept = _keep(maps, draws.masks, low, high)
+    grids, low, high = maps[kept], low[kept], high[kept]
+    return Plan(x, base, draws, grids, kept, _template(x, grids, (low, high), draws), len(maps))
+
+
+def _range(maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    if masks.normalise == "before":
+        return maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
+    return upsampled_range(maps, size)
+
+
+def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.int64]:
+    kept = np.flatnonzero(high > low) if masks.skip_flat else np.arange(len(maps))
+    if not len(kept):
+        raise UnsupportedError("every feature map of the layer is flat on this picture, so none can mask it")
+    if masks.top_k is not None and masks.top_k < len(kept):
+        spread = maps[kept].std(axis=(1, 2))
+        kept = np.sort(kept[np.argsort(-spread, kind="stable")[: masks.top_k]])
+    return kept
+
+
+def _template(x: Floats, grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
+    low, high = bounds
+    span = high - low
+    if draws.noise is not None and draws.noise.unit == "authors" and draws.noise.on == "mask":
+        rows = make_rows(len(grids), mask=np.arange(len(grids)))
+    else:
+        gain = np.divide(1, span, out=np.zeros_like(span), where=span > 0)
+        rows = make_rows(len(grids), mask=np.arange(len(grids)), gain=gain, offset=-low * gain)
+    reach = None
+    if draws.noise is not None and draws.noise.unit == "range of masked x":
+        bottom, top = masked_range(x, grids, gain=rows["gain"], offset=rows["offset"])
+        reach = top - bottom
+    _add_noise(rows, draws.noise, float(np.ptp(x)), span if reach is None else reach)
+    return rows
+
+
+def _add_noise(rows: Rows, noise: Noise | None, span_x: float, spans: Floats | None) -> None:
+    if noise is None:
+        return
+    column = "mask_noise" if noise.on == "mask" else "input_noise"
+    if noise.unit == "range of x":
+        rows[column] = noise.sigma * span_x
+    elif noise.unit == "range of masked x" and spans is not None:
+        rows[column] = noise.sigma * spans
+    elif noise.unit == "authors" and spans is not None:
+        rows[column] = np.square(np.divide(noise.sigma, spans, out=np.zeros_like(spans), where=spans > 0))
+    else:
+        # A normalised mask has the range 1, so a share of it and an absolute level are one number.
+        rows[column] = noise.sigma
+
+
+def baseline_of(x: Floats, draws: Draws, black: Floats, key: tuple[int, int]) -> Floats:
+    """Return the baseline in the shape of x. Raises: UsageError: an unknown name, or an array of another shape."""
+    given = draws.baseline
+    if not isinstance(given, str):
+        array = np.asarray(given, np.float32)
+        if array.shape not in ((), (x.shape[0],), x.shape):
+            raise UsageError(f"the baseline has shape {array.shape}, expected {x.shape}, ({x.shape[0]},) or a number")
+        return np.array(np.broadcast_to(array.reshape(-1, 1, 1) if array.ndim == 1 else array, x.shape), np.float32)
+    if given == "zero":
+        return np.zeros_like(x)
+    if given == "black":
+        return np.array(np.broadcast_to(black.reshape(-1, 1, 1), x.shape), np.float32)
+    if given == "blur":
+        return np.ascontiguousarray(gaussian_blur(x), np.float32)
+    if given == "uniform":
+        share = uniform(key[0], key[1], 0, x.size).reshape(x.shape)
+        return (x.min() + share * (x.max() - x.min())).astype(np.float32)
+    raise UsageError(f"option baseline={given!r}: expected zero, black, blur, uniform or an array")
+
+
+__all__ = ["ROW", "Plan", "baseline_of", "make_plan"]

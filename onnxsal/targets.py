@@ -1,0 +1,95 @@
+"""Targets: what a score is asked of, from an index, a label, a pair, nothing at all, or a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import TARGET, VERSUS
+from onnxsal.errors import UsageError
+from onnxsal.graph import Program
+from onnxsal.model import Model
+
+Floats = NDArray[np.float32]
+One = int | str
+Target = One | tuple[One, One] | Program | None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A resolved target: indices, name, and what the programs are fed."""
+
+    target: int | tuple[int, int] | None
+    label: str
+    program: Program | None = None
+
+    @property
+    def versus(self) -> bool:
+        """Whether it is a difference of two classes."""
+        return isinstance(self.target, tuple)
+
+    @property
+    def feeds(self) -> Mapping[str, NDArray[Any]]:
+        """The inputs of a score program, one image."""
+        if self.target is None:
+            return {}
+        if isinstance(self.target, tuple):
+            first, second = self.target
+            return {TARGET: np.array([first], np.int64), VERSUS: np.array([second], np.int64)}
+        return {TARGET: np.array([self.target], np.int64)}
+
+    def value(self, scores: Floats) -> float:
+        """Return the target's value among scores [classes]; the difference of a pair, NaN for a program."""
+        if isinstance(self.target, tuple):
+            return float(scores[self.target[0]] - scores[self.target[1]])
+        return float(scores[self.target]) if self.target is not None else float("nan")
+
+
+def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
+    """Return what ``target`` means for a model; None is the class of highest probability.
+
+    Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
+    """
+    if isinstance(target, Program):
+        if "score" not in target.outputs:
+            raise UsageError(f"a target program has an output 'score' [B]; this one has {', '.join(target.outputs)}")
+        return Aim(None, "program", target)
+    if target is None:
+        best = int(np.argmax(probabilities))
+        return Aim(best, model.label(best))
+    if isinstance(target, tuple):
+        if len(target) != 2:
+            raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
+        a, b = (_index(model, each) for each in target)
+        return Aim((a, b), f"{model.label(a)} minus {model.label(b)}")
+    index = _index(model, target)
+    return Aim(index, model.label(index))
+
+
+def _index(model: Model, target: Any) -> int:
+    classes = model.anatomy.head.classes
+    if isinstance(target, SupportsIndex) and not isinstance(target, bool):
+        index = int(target.__index__())
+    elif (
+        isinstance(target, str)
+        and target.strip().lstrip("-").isdigit()
+        and (model.labels is None or target.strip() not in model.labels.names)
+    ):
+        index = int(target)
+    elif isinstance(target, str):
+        return _by_label(model, target)
+    else:
+        raise UsageError(f"a target is an index, a label, a pair, None or a Program; got {type(target).__name__}")
+    if not 0 <= index < classes:
+        raise UsageError(f"target {index} is out of range: the model has the classes 0 to {classes - 1}")
+    return index
+
+
+def _by_label(model: Model, text: str) -> int:
+    if model.labels is None:
+        raise UsageError(f"target {text!r} is a label, and the model has none: give an index, or labels with --labels")
+    return model.labels.find(text)
