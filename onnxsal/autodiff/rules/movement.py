@@ -26,9 +26,7 @@ def _space_to_depth(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksiz
     return op.DepthToSpace(g, blocksize=blocksize, mode="DCR")  # type: ignore[no-any-return]
 
 
-def _depth_to_space(
-    op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR"
-) -> ir.Value:
+def _depth_to_space(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR") -> ir.Value:
     if mode == "DCR":
         return op.SpaceToDepth(g, blocksize=blocksize)  # type: ignore[no-any-return]
     s = blocksize
