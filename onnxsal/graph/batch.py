@@ -9,12 +9,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.graph.infer import infer_shapes
+from onnxsal.graph.infer import BATCH, infer_shapes
 from onnxsal.graph.shapes import dims, static
 from onnxsal.graph.tape import Tape
-
-BATCH = "batch"
-"""The symbol of the batch axis in models that had none."""
 
 
 def fixed_batch(model: ir.Model, name: str) -> int | None:

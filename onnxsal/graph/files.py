@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
@@ -62,7 +62,7 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
     if kind or data[4:8] == b"TFL3":
         raise ModelError(f"{name!r} is {kind or 'a TensorFlow Lite model'}, not an ONNX model")
     try:
-        proto = onnx.ModelProto.FromString(data)
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise ModelError(f"{name!r} is not an ONNX model, or the file is damaged or cut short") from None
     if not proto.HasField("graph") or not (proto.graph.node and proto.graph.output):

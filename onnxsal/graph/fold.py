@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.graph.contents import Array
 from onnxsal.graph.infer import Study, settled
-from onnxsal.graph.sweep import Array
+from onnxsal.graph.initializers import add_initializer
 
 
 def fold_constants(graph: ir.Graph, known: Study) -> None:
@@ -15,7 +16,7 @@ def fold_constants(graph: ir.Graph, known: Study) -> None:
     for node, arrays in folded.items():
         for value, array in zip(node.outputs, arrays, strict=True):
             if any(use.node not in folded for use in value.uses()):
-                value.replace_all_uses_with(_constant(graph, f"sal/fold/{value.name}", array))
+                value.replace_all_uses_with(add_initializer(graph, f"sal/fold/{value.name}", ir.tensor(array)))
     graph.remove(list(folded), safe=True)
     for node in graph:
         if node.op_type == "Reshape" and not node.domain:
@@ -30,13 +31,6 @@ def _arrays(node: ir.Node, known: Study) -> list[Array] | None:
     return found if found and len(found) == len(arrays) else None
 
 
-def _constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    tensor = ir.tensor(array)
-    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
 def _free_target(graph: ir.Graph, node: ir.Node, known: Study) -> None:
     """Exports work the target out from the picture's shape; with one axis left open it is a constant."""
     target = node.inputs[1]
@@ -44,4 +38,4 @@ def _free_target(graph: ir.Graph, node: ir.Node, known: Study) -> None:
     if target is None or target.const_value is not None or shape is None:
         return
     name = f"sal/fold/target/{node.outputs[0].name}"
-    node.replace_input_with(1, _constant(graph, name, np.array(shape, np.int64)))
+    node.replace_input_with(1, add_initializer(graph, name, ir.tensor(np.array(shape, np.int64))))

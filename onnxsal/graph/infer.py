@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError
-from onnxsal.graph.shapes import dims
-from onnxsal.graph.sweep import Array, Dim, Shape, Sweep
+from onnxsal.graph.contents import Array
+from onnxsal.graph.shapes import Dim, dims
+from onnxsal.graph.sweep import Shape, Sweep
+
+BATCH = "batch"
+"""The symbol of the batch axis in models that had none."""
 
 _PRIMES = ((11, 13), (17, 19), (23, 29), (31, 37))
 """A dimension that is 11 k in one pass and 13 k in the other is k times the batch; chance does not do that."""
@@ -103,5 +107,3 @@ def settled(shape: Shape | None) -> list[int] | None:
     if shape is None or any(d is None or d == 0 for d in shape) or sum(isinstance(d, str) for d in shape) > 1:
         return None
     return [d if isinstance(d, int) else -1 for d in shape]
-
-

@@ -1,17 +1,17 @@
 """The normal form: the one shape of graph that rules, anatomy and methods are written against.
 
 1. functions inlined; 2. opset raised; 3. constants lifted to initializers, initializers out of the inputs; 4. sorted;
-5. shapes inferred; 6. shape arithmetic folded; 7. dead nodes removed. Attributes are filled in where they are read
-(``graph.attributes``), so that the user's nodes stay as they were.
+5. shapes studied; 6. shape arithmetic folded, Reshape targets settled; 7. dead nodes removed. Attributes are filled in
+where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import PassBase
 from onnx_ir.passes.common import (
     InlinePass,
-    LiftConstantsToInitializersPass,
     RemoveInitializersFromInputsPass,
     RemoveUnusedNodesPass,
     TopologicalSortPass,
@@ -19,8 +19,10 @@ from onnx_ir.passes.common import (
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.fold import fold_constants
-from onnxsal.graph.infer import study, write_shapes
+from onnxsal.graph.infer import BATCH, Study, study, write_shapes
+from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.opset import TARGET, raise_opset
+from onnxsal.graph.shapes import dims
 
 
 def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = frozenset()) -> ir.Model:
@@ -31,12 +33,12 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     Raises: ModelError: the graph is cyclic, refers to values that do not exist, or its shapes contradict each other.
     """
     work = raise_opset(_run(model.clone(), InlinePass()), opset)
-    _run(work, LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0))
+    _lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass(), TopologicalSortPass())
     _check_sources(work.graph)
-    known = study(work.graph, keep)
-    write_shapes(work.graph, known)
+    known = _study(work.graph, keep)
     fold_constants(work.graph, known)
+    write_shapes(work.graph, known)
     return _run(work, RemoveUnusedNodesPass())
 
 
@@ -49,6 +51,48 @@ def _run(model: ir.Model, *passes: PassBase) -> ir.Model:
             cause = "the graph is cyclic" if isinstance(each, TopologicalSortPass) else type(each).__name__
             raise ModelError(f"the model is not valid: {cause} ({reason})") from error
     return model
+
+
+def _study(graph: ir.Graph, keep: frozenset[str]) -> Study:
+    """Study the graph with a free batch, or with one of 1 where that is all it can take, whatever its file declares."""
+    _name_batch(graph)
+    try:
+        return study(graph, keep)
+    except ModelError:
+        free = [v for v in graph.inputs if (shape := dims(v)) and isinstance(shape[0], str)]
+        if not free:
+            raise
+    for value in free:
+        value.shape = ir.Shape([1, *(dims(value) or ())[1:]])
+    return study(graph, keep)
+
+
+def _name_batch(graph: ir.Graph) -> None:
+    """A leading axis that the file leaves open without a name is called batch; old exports write -1 or 0 for open."""
+    for value in graph.inputs:
+        shape = dims(value)
+        if shape and any(d is None or (isinstance(d, int) and d <= 0) for d in shape):
+            rest = [None if isinstance(d, int) and d <= 0 else d for d in shape]
+            value.shape = ir.Shape([BATCH if rest[0] is None else rest[0], *rest[1:]])
+
+
+def _lift_constants(graph: ir.Graph) -> None:
+    """Initializers take the place of Constant nodes, and their names."""
+    nodes = [n for n in graph if n.op_type == "Constant" and not n.domain and not n.outputs[0].is_graph_output()]
+    lifted = [(n, t) for n in nodes if (t := _tensor_of(n)) is not None]
+    for node, tensor in lifted:
+        old = node.outputs[0]
+        name, old.name = old.name, None
+        old.replace_all_uses_with(add_initializer(graph, str(name), tensor))
+    graph.remove([n for n, _ in lifted], safe=True)
+
+
+def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
+    ((name, attr),) = node.attributes.items()
+    if name == "value":
+        return attr.value  # type: ignore[no-any-return]
+    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    return ir.tensor(np.array(attr.value, kinds[name])) if name in kinds else None
 
 
 def _check_sources(graph: ir.Graph) -> None:

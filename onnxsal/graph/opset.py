@@ -8,6 +8,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.tape import schema_of
 
 TARGET = 21
@@ -49,7 +50,9 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
 
 def _can_relabel(model: ir.Model, version: int, target: int) -> bool:
     """Whether the nodes mean the same in the newer opset: nothing then goes through the converter's serialisation."""
-    return 13 <= version and target == TARGET and all(_means_the_same(n, version, target) for n in model.graph.all_nodes())
+    return (
+        version >= 13 and target == TARGET and all(_means_the_same(n, version, target) for n in model.graph.all_nodes())
+    )
 
 
 def _means_the_same(node: ir.Node, version: int, target: int) -> bool:
@@ -74,11 +77,8 @@ def _axes_to_input(node: ir.Node) -> None:
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     tensor = ir.tensor(np.array(node.attributes.pop("axes").as_ints(), np.int64))
-    name = f"sal/axes/{node.outputs[0].name}"
-    axes = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
-    graph.register_initializer(axes)
     node.resize_inputs(2)
-    node.replace_input_with(1, axes)
+    node.replace_input_with(1, add_initializer(graph, f"sal/axes/{node.outputs[0].name}", tensor))
 
 
 def _convert(model: ir.Model, target: int) -> ir.Model:

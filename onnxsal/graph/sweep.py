@@ -1,11 +1,12 @@
 """One pass over a graph with numbers in place of its symbols: the shape of every value, the contents of small ones.
 
-Exports spell shape arithmetic out in nodes (``Shape``, ``Gather``, ``Concat``, ``Reshape``). With a number for the batch all
-of it is plain integer arithmetic, which symbols are not; ``shapes.infer_shapes`` reads symbols off two such passes.
+Exports spell shape arithmetic out in nodes (``Shape``, ``Gather``, ``Concat``, ``Reshape``). With a number for the
+batch all of it is plain integer arithmetic, which symbols are not; ``infer.study`` reads symbols off two such passes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +19,9 @@ from onnx_ir.serde import serialize_attribute
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.contents import Array, computable, compute
+from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
 
-Dim = int | str | None
 Shape = tuple[Dim, ...]
 Kind = tuple[ir.DataType, Shape | None]
 """Element type and shape, None where even the rank is unknown."""
@@ -106,7 +107,11 @@ class Sweep:
             return self._measured(node)
         if node.op_type == "Gather" and (picked := self._picked(node)) is not None:
             return [picked]
-        if not node.inputs or not computable(node) or any(v is not None and v not in self.contents for v in node.inputs):
+        if (
+            not node.inputs
+            or not computable(node)
+            or any(v is not None and v not in self.contents for v in node.inputs)
+        ):
             return None
         arrays = compute(node, [None if v is None else self.contents[v] for v in node.inputs])
         return None if arrays is None or any(a.size > LIMIT for a in arrays) else arrays
@@ -135,7 +140,7 @@ class Sweep:
         kinds = [None if v is None else self.kinds.get(v) for v in node.inputs]
         if any(v is not None and k is None for v, k in zip(node.inputs, kinds, strict=True)):
             return ()
-        known = {i: self.contents[v] for i, v in enumerate(node.inputs) if v in self.contents and _tells(node, i, v, self)}
+        known = {i: self.contents[v] for i, v in enumerate(node.inputs) if v is not None and self._tells(node, i, v)}
         key = (node.domain, node.op_type, node.version, len(node.outputs), tuple(kinds), _attributes_key(node),
                tuple((i, a.tobytes()) for i, a in known.items()))  # fmt: skip
         if key not in self.memo:
@@ -146,15 +151,14 @@ class Sweep:
         self.contradictions.append(f"{node.op_type} {node.name or node.outputs[0].name!r}: {found}")
         return ()
 
+    def _tells(self, node: ir.Node, index: int, value: ir.Value) -> bool:
+        """Whether an input's contents can bear on the output's shape: short vectors beside the data, and lone ones."""
+        return value in self.contents and self.contents[value].size <= 64 and (index > 0 or len(node.inputs) == 1)
+
 
 def _part(node: ir.Node, shape: Shape) -> Shape:
     start, end = node.attributes.get("start"), node.attributes.get("end")
     return shape[(start.as_int() if start else 0) : (end.as_int() if end else None)]
-
-
-def _tells(node: ir.Node, index: int, value: ir.Value | None, sweep: Sweep) -> bool:
-    """Whether the contents of an input can bear on the output's shape: short vectors beside the data, and lone ones."""
-    return value is not None and sweep.contents[value].size <= 64 and (index > 0 or len(node.inputs) == 1)
 
 
 def _attributes_key(node: ir.Node) -> tuple[Any, ...]:
@@ -177,9 +181,7 @@ def _merged(found: Kind | None, declared: Kind | None) -> Kind | None:
     return dtype, tuple(a if isinstance(a, int) or b is None else b for a, b in zip(shape, written, strict=True))
 
 
-def _infer(
-    node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array]
-) -> tuple[Kind | None, ...] | str:
+def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array]) -> tuple[Kind | None, ...] | str:
     """Return what onnx infers for one node, nothing where it knows no such operator, a text where shapes disagree."""
     opset = node.graph.opset_imports.get(node.domain) if node.graph is not None else None
     try:
@@ -211,7 +213,7 @@ def _wrong_reshape(node: ir.Node, kinds: Sequence[Kind | None], out: Sequence[Ki
     before, after = kinds[0][1], out[0][1]
     if before is None or after is None or not all(isinstance(d, int) for d in (*before, *after)):
         return ""
-    if np.prod(before, dtype=object) == np.prod(after, dtype=object):  # type: ignore[arg-type]
+    if math.prod(d for d in before if isinstance(d, int)) == math.prod(d for d in after if isinstance(d, int)):
         return ""
     return f"{list(before)} cannot be reshaped to {list(after)}"
 
