@@ -153,10 +153,14 @@ def integrated_gradients(net: SqueezeNet64, x: Array, target: int, *, steps: int
     return np.asarray(total) * x
 
 
-def converged_integrated_gradients(net: SqueezeNet64, x: Array, target: int, *, steps: int = 1000) -> Array:
-    """The same by the midpoint rule with many steps: the gradient jumps along the way, so no high order helps."""
-    points = (np.arange(steps) + 0.5) / steps
-    return np.asarray(sum(gradient(net, t * x, target) for t in points)) * x / steps
+def converged_integrated_gradients(net: SqueezeNet64, x: Array, target: int, *, steps: int = 400) -> Array:
+    """The same by the midpoint rule in u, t = u^3: the gradient jumps along the way, and most often near the baseline.
+
+    400 steps leave 1e-4 of the completeness gap on a photograph, even steps in t leave 7e-3.
+    """
+    u = (np.arange(steps) + 0.5) / steps
+    total = sum(3 * v**2 / steps * gradient(net, v**3 * x, target) for v in u)
+    return np.asarray(total) * x
 
 
 def _layer(net: SqueezeNet64, x: Array, target: int) -> tuple[Array, Array]:
