@@ -1,0 +1,30 @@
+"""Fixtures: the drawing module of ``models/``, which is no package, and the bundled model."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+MODELS = Path(__file__).resolve().parent.parent.parent / "models"
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The folder of the bundled model."""
+    return MODELS
+
+
+@pytest.fixture(scope="session")
+def scenes() -> ModuleType:
+    """The module ``models/scenes.py``."""
+    spec = importlib.util.spec_from_file_location("scenes", MODELS / "scenes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scenes"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
