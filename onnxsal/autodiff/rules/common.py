@@ -91,10 +91,20 @@ def count_of(op: Tape, x: ir.Value, axes: Axes) -> ir.Value | float:
     return op.cast(op.ReduceProd(op.Gather(op.Shape(x), axes), keepdims=0), x.dtype)
 
 
-def fit(op: Tape, g: ir.Value, lows: list[int], highs: list[int], axes: list[int]) -> ir.Value:
+def pad(op: Tape, x: ir.Value, ends: list[int], axes: list[int], rank: int) -> ir.Value:
+    """Return ``x`` of that rank with zeros put on along ``axes``: ``ends`` lists those before, then those after.
+
+    Every axis is written out: ONNX Runtime's transpose optimiser takes Pad's ``axes`` input for all of them.
+    """
+    full = [0] * (2 * rank)
+    for i, axis in enumerate(axes):
+        full[axis % rank], full[rank + axis % rank] = ends[i], ends[len(axes) + i]
+    return op.Pad(x, full) if any(full) else x  # type: ignore[no-any-return]
+
+
+def fit(op: Tape, g: ir.Value, lows: list[int], highs: list[int], axes: list[int], rank: int) -> ir.Value:
     """Return ``g`` with so many zeros put on before and after along ``axes``; what is negative is cut away."""
     if any(n < 0 for n in (*lows, *highs)):
         starts, ends = [max(-n, 0) for n in lows], [min(n, 0) or 2**31 for n in highs]
         g = op.Slice(g, starts, ends, axes)
-    pads = [max(n, 0) for n in (*lows, *highs)]
-    return op.Pad(g, pads, None, axes) if any(pads) else g  # type: ignore[no-any-return]
+    return pad(op, g, [max(n, 0) for n in (*lows, *highs)], axes, rank)

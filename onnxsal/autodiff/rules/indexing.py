@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
-from onnxsal.autodiff.rules.common import constant, element_numbers, put_back, rank_of
+from onnxsal.autodiff.rules.common import constant, element_numbers, pad, put_back, rank_of
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -19,7 +19,7 @@ def _gather(call: Call) -> list[Gradient]:
     if run is not None:
         low, high = run
         kept = g if rank_of(indices) == 1 else op.Unsqueeze(g, [axis])
-        return [op.Pad(kept, [low, high], None, [axis]) if low or high else kept]
+        return [pad(op, kept, [low, high], [axis], rank_of(x))]
     if axis == 0:
         return [op.ScatterND(op.zeros_like(x, g.dtype), op.Unsqueeze(indices, [-1]), g, reduction="add")]
     return [put_back(op, g, op.Gather(element_numbers(op, x), indices, axis=axis), x)]

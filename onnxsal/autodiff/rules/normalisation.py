@@ -7,7 +7,7 @@ import math
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
-from onnxsal.autodiff.rules.common import rank_of
+from onnxsal.autodiff.rules.common import pad, rank_of
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -176,7 +176,7 @@ def _lrn(
 
 def _window_sum(op: Tape, x: ir.Value, n: int, reach: tuple[int, int]) -> ir.Value:
     """Return the sum over a window of channels, as slices of a padded tensor: standard, exact, of any rank."""
-    padded = op.Pad(x, [*reach], None, [1])
+    padded = pad(op, x, [*reach], [1], rank_of(x))
     size = sum(reach) + 1
     parts = [op.Slice(padded, [i], [i - size + 1 or 2**31], [1]) for i in range(size)]
     return op.total(parts)

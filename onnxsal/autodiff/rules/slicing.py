@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
-from onnxsal.autodiff.rules.common import element_numbers, fit, integers, put_back, rank_of
+from onnxsal.autodiff.rules.common import element_numbers, fit, integers, pad, put_back, rank_of
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -75,7 +75,7 @@ def _spread_all(op: Tape, g: ir.Value, x: ir.Value, cuts: list[_Cut]) -> ir.Valu
     for cut in cuts:
         g, low = _spread(op, g, sizes, cut)
         pads.append((low, cut.size - low - sizes[cut.axis]))
-    return fit(op, g, [p[0] for p in pads], [p[1] for p in pads], [c.axis for c in cuts])
+    return fit(op, g, [p[0] for p in pads], [p[1] for p in pads], [c.axis for c in cuts], len(sizes))
 
 
 def _spread(op: Tape, g: ir.Value, sizes: list[int], cut: _Cut) -> tuple[ir.Value, int]:
@@ -84,7 +84,7 @@ def _spread(op: Tape, g: ir.Value, sizes: list[int], cut: _Cut) -> tuple[ir.Valu
     if taken.step == 1 or len(taken) == 1:
         return g, taken.start
     first = taken.start % taken.step
-    apart = op.Pad(op.Unsqueeze(g, [cut.axis + 1]), [first, taken.step - 1 - first], None, [cut.axis + 1])
+    apart = pad(op, op.Unsqueeze(g, [cut.axis + 1]), [first, taken.step - 1 - first], [cut.axis + 1], len(sizes) + 1)
     sizes[cut.axis] = len(taken) * taken.step
     return op.Reshape(apart, [0] * cut.axis + sizes[cut.axis :]), taken.start - first
 
@@ -111,7 +111,7 @@ def _unpad(op: Tape, g: ir.Value, x: ir.Value, pads: ir.Value, axes: ir.Value | 
     known, along = integers(pads), list(range(rank_of(x))) if axes is None else integers(axes)
     if known is not None and along is not None:
         n = len(along)
-        return fit(op, g, [-p for p in known[:n]], [-p for p in known[n:]], along)
+        return fit(op, g, [-p for p in known[:n]], [-p for p in known[n:]], along, rank_of(x))
     low, high = op.Split(pads, num_outputs=2, outputs=2)
     sizes = op.Shape(g) if axes is None else op.Gather(op.Shape(g), axes)
     cut = op.Slice(g, op.Max(low, 0), op.Sub(sizes, op.Max(high, 0)), op.const(along) if axes is None else axes)
