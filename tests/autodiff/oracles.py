@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from onnx.reference.op_run import OpRun
+from window_oracles import WINDOW_ORACLES
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -53,4 +54,39 @@ class MeanVarianceNormalization(OpRun):
         return (centred / (np.sqrt((centred**2).mean(axis=tuple(axes), keepdims=True)) + 1e-9),)
 
 
-ORACLES = [Erf, Gelu, LRN, LpNormalization, MeanVarianceNormalization]
+class GroupNormalization(OpRun):
+    """The evaluator's own standardises in float32."""
+
+    def _run(self, x, scale, bias, epsilon, num_groups, stash_type=1):  # type: ignore[no-untyped-def]
+        grouped = x.reshape(x.shape[0], num_groups, -1)
+        centred = grouped - grouped.mean(-1, keepdims=True)
+        normal = (centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)).reshape(x.shape)
+        tail = (-1, *[1] * (x.ndim - 2))
+        return ((normal * scale.reshape(tail) + bias.reshape(tail)).astype(x.dtype),)
+
+
+class GatherElements(OpRun):
+    """The evaluator's own takes no index that is smaller than the data elsewhere."""
+
+    def _run(self, x: np.ndarray, indices: np.ndarray, axis: int) -> tuple[np.ndarray]:
+        grid = list(np.indices(indices.shape, sparse=True))
+        grid[axis] = indices
+        return (x[tuple(grid)],)
+
+
+class Pad(OpRun):
+    """The evaluator's own takes no negative pads."""
+
+    def _run(self, x, pads, value=None, axes=None, mode="constant"):  # type: ignore[no-untyped-def]
+        along = np.arange(x.ndim) if axes is None else np.asarray(axes) % x.ndim
+        widths = [(0, 0)] * x.ndim
+        for a, low, high in zip(along, *np.split(pads, 2), strict=True):
+            keep = slice(max(-low, 0), x.shape[a] + min(high, 0))
+            x = np.take(x, np.arange(x.shape[a])[keep], axis=a)
+            widths[a] = (max(low, 0), max(high, 0))
+        if mode != "constant":
+            return (np.pad(x, widths, mode=mode),)
+        return (np.pad(x, widths, constant_values=0 if value is None else np.reshape(value, ())),)
+
+
+ORACLES = [Erf, Gelu, LRN, LpNormalization, MeanVarianceNormalization, GroupNormalization, GatherElements, Pad, *WINDOW_ORACLES]

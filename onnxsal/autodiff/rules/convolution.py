@@ -132,10 +132,10 @@ def _swap(op: Tape, w: ir.Value, group: int) -> ir.Value:
     tail = list(range(2, n + 2))
     if group == 1:
         return op.Transpose(w, perm=[1, 0, *tail])  # type: ignore[no-any-return]
-    m, c, *k = dims(w) or ()
-    split = op.Reshape(w, [group, m // group, c, *k])  # type: ignore[operator,list-item]
+    split = op.Reshape(w, op.Concat([group, -1], op.Shape(w, start=1), axis=0))
     swapped = op.Transpose(split, perm=[0, 2, 1, *(t + 1 for t in tail)])
-    return op.Reshape(swapped, [group * c, m // group, *k])  # type: ignore[operator,no-any-return,list-item]
+    k = op.Shape(w, start=2)
+    return op.Reshape(swapped, op.Concat(op.Mul(op.Shape(w, start=1, end=2), group), [-1], k, axis=0))  # type: ignore[no-any-return]
 
 
 def _conv_transpose_of(
@@ -165,7 +165,7 @@ def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, w: ir.Value, window: Win
     dilations and dilations strides.
     """
     tail = list(range(2, window.n + 2))
-    images = _channels_first(op, x, group)
+    images = _channels_first(op, x, window.n, group)
     kernels = op.Transpose(g, perm=[1, 0, *tail])
     pads, extra = _nonnegative(op, images, window)
     product = op.Conv(
@@ -183,9 +183,8 @@ def _nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.V
     return [max(p, 0) for p in window.pads], cut
 
 
-def _channels_first(op: Tape, x: ir.Value, group: int) -> ir.Value:
+def _channels_first(op: Tape, x: ir.Value, n: int, group: int) -> ir.Value:
     """Return x [B, C, ...] as [C/group, group B, ...]: the images that a grouped convolution sums over the batch."""
-    n = rank_of(x) - 2
     if group == 1:
         return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
     shape = op.shape_of(x)

@@ -9,7 +9,16 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
 from onnxsal.autodiff.rules.common import put_back, rank_of
-from onnxsal.autodiff.rules.windows import Window, all_known, crop_to, operand, same_pads, spatial, spatial_of, window_of
+from onnxsal.autodiff.rules.windows import (
+    Window,
+    all_known,
+    crop_to,
+    operand,
+    same_pads,
+    spatial,
+    spatial_of,
+    window_of,
+)
 from onnxsal.graph.tape import Tape
 
 

@@ -153,7 +153,8 @@ def is_absorbed(node: ir.Node) -> bool:
     numbers = [v for v in (*q.inputs[1:], *node.inputs[1:]) if v is not None]
     if any(constant(v) is None for v in numbers) or STRAIGHT_THROUGH in q.metadata_props:
         return False
-    return bool(np.size(constant(q.inputs[1])) == 1)
+    scale = constant(q.inputs[1])
+    return scale is not None and scale.size == 1
 
 
 def _bounds(node: ir.Node) -> tuple[float | None, float | None]:

@@ -31,7 +31,7 @@ def resize_gradient(call: Call) -> ir.Value:
         return _moved_back(call, x)
     for axis in _axes(call, x):
         g = _along(op, g, _matrix(call, x, axis), axis, rank_of(x))
-    return g
+    return g  # type: ignore[no-any-return]
 
 
 def _policy(call: Call) -> str:
@@ -116,4 +116,3 @@ def _along(op: Tape, g: ir.Value, matrix: ir.Value, axis: int, n: int) -> ir.Val
     back = [perm.index(i) for i in range(n)]
     mapped = op.MatMul(op.Transpose(g, perm=perm), op.Transpose(matrix, perm=[1, 0]))
     return op.Transpose(mapped, perm=back)  # type: ignore[no-any-return]
-

@@ -57,8 +57,9 @@ def window_of(attributes: Mapping[str, Any], node: ir.Node) -> Window:
     n = len(attributes["kernel_shape"])
     pads = attributes["pads"]
     mode = str(attributes.get("auto_pad", "NOTSET"))
-    parts = (tuple(attributes[name]) for name in ("kernel_shape", "strides", "dilations"))
-    return Window(*parts, tuple(pads[:n]), tuple(pads[n:]), mode if mode.startswith("SAME") else "")
+    kernel, strides, dilations = (tuple(attributes[name]) for name in ("kernel_shape", "strides", "dilations"))
+    same = mode if mode.startswith("SAME") else ""
+    return Window(kernel, strides, dilations, tuple(pads[:n]), tuple(pads[n:]), same)
 
 
 def operand(call: Call, index: int) -> ir.Value:

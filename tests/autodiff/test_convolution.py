@@ -1,0 +1,86 @@
+"""Rules of convolutions against difference quotients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checker import Case, check
+
+R = np.random.default_rng(2)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return R.normal(size=shape)
+
+
+def conv(x: tuple[int, ...], w: tuple[int, ...], symbolic: bool = False, **attributes: object) -> Case:
+    """A convolution with a bias; group 3 has no room for a bias of one channel, so it follows from w."""
+    return Case("Conv", [normal(*x), normal(*w), normal(w[0])], attributes, symbolic=symbolic)
+
+
+def back(x: tuple[int, ...], w: tuple[int, ...], symbolic: bool = False, **attributes: object) -> Case:
+    channels = w[1] * int(attributes.get("group", 1))  # type: ignore[call-overload]
+    return Case("ConvTranspose", [normal(*x), normal(*w), normal(channels)], attributes, symbolic=symbolic)
+
+
+CONV = [
+    conv((2, 3, 7), (4, 3, 3)),
+    conv((2, 3, 8), (4, 3, 3), strides=[3], pads=[2, 0]),
+    conv((2, 3, 5, 6), (4, 3, 3, 3), pads=[1, 1, 1, 1]),
+    conv((2, 3, 5, 6), (4, 3, 1, 1)),
+    conv((2, 3, 5, 7), (4, 3, 1, 1), strides=[2, 2]),
+    conv((2, 3, 6, 8), (4, 3, 1, 1), strides=[2, 2]),
+    conv((2, 3, 8, 8), (4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
+    conv((2, 3, 7, 9), (4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
+    conv((2, 3, 8, 9), (4, 3, 3, 3), strides=[2, 2], pads=[0, 0, 1, 1]),
+    conv((2, 3, 8, 8), (4, 3, 4, 4), strides=[4, 4]),
+    conv((2, 3, 9, 10), (4, 3, 4, 4), strides=[4, 4]),
+    conv((1, 3, 12, 13), (4, 3, 7, 7), strides=[2, 2], pads=[3, 3, 3, 3]),
+    conv((2, 3, 9, 10), (4, 3, 3, 2), strides=[2, 3], dilations=[2, 1], pads=[1, 0, 2, 1]),
+    conv((2, 3, 6, 6), (4, 3, 2, 2), pads=[2, 2, 2, 2]),
+    conv((2, 3, 6, 6), (4, 3, 3, 3), dilations=[2, 2], pads=[2, 2, 2, 2]),
+    conv((2, 4, 5, 5), (6, 2, 3, 3), group=2, pads=[1, 1, 1, 1]),
+    conv((2, 4, 6, 5), (6, 2, 3, 3), group=2, pads=[1, 0, 1, 1], strides=[2, 1]),
+    conv((2, 4, 6, 5), (6, 2, 1, 1), group=2),
+    conv((2, 3, 6, 5), (3, 1, 3, 3), group=3, pads=[1, 1, 1, 1]),
+    conv((2, 3, 6, 7), (3, 1, 3, 3), group=3, pads=[1, 1, 1, 1], strides=[2, 2]),
+    conv((2, 3, 6, 7), (6, 1, 3, 3), group=3, pads=[1, 1, 1, 1]),
+    conv((2, 3, 6, 7), (6, 1, 5, 5), group=3, pads=[2, 2, 2, 2], strides=[2, 2]),
+    conv((2, 2, 4, 5, 4), (3, 2, 3, 2, 3), strides=[1, 2, 2], pads=[1, 0, 1, 0, 1, 1]),
+    conv((2, 2, 4, 5, 4), (3, 2, 3, 3, 3), pads=[1, 1, 1, 1, 1, 1]),
+    conv((2, 3, 7, 8), (4, 3, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2]),
+    conv((2, 3, 7, 8), (4, 3, 2, 2), auto_pad="SAME_LOWER"),
+    conv((2, 3, 7, 8), (4, 3, 3, 3), auto_pad="VALID", strides=[2, 2]),
+    conv((2, 3, 5, 6), (4, 3, 3, 3), symbolic=True, pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+    conv((2, 3, 8, 9), (4, 3, 3, 3), symbolic=True, pads=[1, 1, 1, 1], kernel_shape=[3, 3], strides=[2, 2]),
+    conv((2, 4, 8, 9), (4, 2, 3, 3), symbolic=True, group=2, kernel_shape=[3, 3], strides=[2, 3]),
+    conv((2, 3, 8, 9), (4, 3, 3, 3), symbolic=True, auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2]),
+    conv((2, 3, 7, 5), (4, 3, 2, 2), symbolic=True, auto_pad="SAME_LOWER", kernel_shape=[2, 2], strides=[3, 4]),
+]
+
+BACK = [
+    back((2, 3, 5), (3, 4, 3)),
+    back((2, 3, 5), (3, 4, 3), strides=[2], pads=[1, 0], output_padding=[1]),
+    back((2, 3, 4, 5), (3, 4, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
+    back((2, 3, 4, 5), (3, 4, 2, 2), strides=[2, 2]),
+    back((2, 4, 4, 5), (4, 3, 3, 3), group=2, strides=[1, 2], dilations=[2, 1], pads=[0, 1, 2, 0]),
+    back((2, 3, 4, 5), (3, 1, 3, 3), group=3),
+    back((1, 2, 3, 3, 4), (2, 3, 2, 3, 2), strides=[2, 1, 2]),
+    back((2, 3, 4, 5), (3, 4, 3, 3), strides=[3, 2], output_shape=[10, 9]),
+    back((2, 3, 4, 5), (3, 4, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2]),
+    back((2, 3, 4, 5), (3, 4, 3, 3), symbolic=True, kernel_shape=[3, 3], strides=[2, 2], output_padding=[1, 1]),
+]
+
+
+@pytest.mark.parametrize("case", CONV, ids=str)
+def test_conv(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", BACK, ids=str)
+def test_conv_transpose(case: Case) -> None:
+    check(case)
+
+
+def test_conv_without_bias() -> None:
+    check(Case("Conv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3)]))
