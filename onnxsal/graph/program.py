@@ -58,7 +58,7 @@ class Trace(Tape):
 
     def rename(self, name: str, old: ir.Value, new: ir.Value) -> None:
         """Let ``name`` stand for ``new`` from here on; the value that had it gets a name of ours."""
-        old.name = f"{PREFIX}was/{name}"
+        old.name = f"{PREFIX}was/{name}_{next(self._numbers)}"
         self._values[name] = new
 
     def finish(self, **outputs: ir.Value) -> Program:
@@ -80,9 +80,9 @@ class Trace(Tape):
             return value
         clash = self._values.get(name)
         if clash is not None and clash is not value:
-            clash.name = f"{PREFIX}was/{name}"
+            clash.name = f"{PREFIX}was/{name}_{next(self._numbers)}"
         out = ir.Value(name=name, type=value.type, shape=value.shape)
-        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"{PREFIX}output/{name}"))
+        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"{PREFIX}output/{name}_{next(self._numbers)}"))
         return out
 
 

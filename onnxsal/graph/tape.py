@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Tape:
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.opset = graph.opset_imports.get("", 21)
-        self._names = itertools.count(_first_free(graph))
+        self._numbers = itertools.count(_first_free(graph))
         self._memo: dict[Any, tuple[ir.Value, ...]] = {}
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ class Tape:
     def _append(
         self, schema: onnx.defs.OpSchema, inputs: list[ir.Value | None], attributes: dict[str, Any], outputs: int
     ) -> tuple[ir.Value, ...]:
-        stem = f"{PREFIX}{schema.name}_{next(self._names)}"
+        stem = f"{PREFIX}{schema.name}_{next(self._numbers)}"
         values = [ir.Value(name=stem if i == 0 else f"{stem}:{i}") for i in range(outputs)]
         node = ir.node(schema.name, inputs, attributes, domain=schema.domain, outputs=values, name=stem)
         for i, value in enumerate(values):
@@ -90,14 +90,14 @@ class Tape:
 
     def weight(self, tensor: ir.TensorProtocol) -> ir.Value:
         """Return a new initializer for a tensor, which may be external."""
-        name = f"{PREFIX}const_{next(self._names)}"
+        name = f"{PREFIX}const_{next(self._numbers)}"
         value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
         self.graph.register_initializer(value)
         return value
 
-    def input(self, name: str, dtype: ir.DataType, shape: Sequence[int | str | None]) -> ir.Value:
-        """Return a new graph input."""
-        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+    def input(self, name: str, dtype: ir.DataType, shape: Iterable[Any] | None) -> ir.Value:
+        """Return a new graph input; of unknown rank where ``shape`` is None."""
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=None if shape is None else ir.Shape(shape))
         self.graph.inputs.append(value)
         return value
 
