@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +78,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _warn_of_environment() -> None:
-    from onnxsal.runtime.environment import problem
+def _check_environment() -> None:
+    from onnxsal.runtime.environment import warn_importer
 
-    text = problem()
-    if text is not None:
-        warnings.warn(text, stacklevel=3)
+    warn_importer()
 
 
-_warn_of_environment()
+_check_environment()

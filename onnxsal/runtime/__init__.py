@@ -1,7 +1,23 @@
-"""Running programs: inference sessions of ONNX Runtime, and the same interface on onnx's reference evaluator."""
+"""Running programs: inference sessions of ONNX Runtime, and the same interface on onnx's reference evaluator.
 
-from onnxsal.runtime.providers import providers
-from onnxsal.runtime.reference import ReferenceSession
-from onnxsal.runtime.session import Session
+The names are loaded when they are first used: ``import onnxsal`` only asks ``environment`` whether all is installed.
+"""
 
-__all__ = ["ReferenceSession", "Session", "providers"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxsal.runtime.reference import ReferenceSession
+    from onnxsal.runtime.session import Session
+
+_WHERE = {"ReferenceSession": "reference", "Session": "session"}
+
+__all__ = ["ReferenceSession", "Session"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,24 +1,30 @@
-"""Finding ONNX Runtime, and saying what to do where it is missing or damaged."""
+"""Finding ONNX Runtime, and saying what to do where it is missing, doubled or damaged."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
 from onnxsal.errors import EnvironmentSetupError
+
+BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm")
+"""Packages that all install the module ``onnxruntime``, so that two of them overwrite each other."""
 
 _CHOICE = "pip install 'onnxsal[cpu]'   (or 'onnxsal[gpu]' for an NVIDIA GPU)"
 
 
 def problem() -> str | None:
     """Return what is wrong with the installation of ONNX Runtime and the command that mends it, or None."""
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _has(name)]
-    if len(installed) == 2:
+    installed = [name for name in BUILDS if _has(name)]
+    if len(installed) > 1:
         return (
-            "onnxruntime and onnxruntime-gpu are installed over each other, which breaks both. Mend it with:\n"
-            "  pip uninstall -y onnxruntime onnxruntime-gpu\n"
-            "  pip install 'onnxsal[gpu]'   (or 'onnxsal[cpu]')"
+            f"{' and '.join(installed)} are installed over each other, which breaks both. Mend it with:\n"
+            f"  pip uninstall -y {' '.join(installed)}\n"
+            f"  {_CHOICE}"
         )
     if importlib.util.find_spec("onnxruntime") is None:
         return f"onnxsal runs models on ONNX Runtime, which is not installed. Install it with:\n  {_CHOICE}"
@@ -27,10 +33,27 @@ def problem() -> str | None:
 
 def _has(name: str) -> bool:
     try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
         return False
     return True
+
+
+def warn_importer() -> None:
+    """Warn whoever imports onnxsal where ONNX Runtime is missing or doubled; a command of onnxsal's says so itself."""
+    if not _is_command():
+        text = problem()
+        if text is not None:
+            warnings.warn(text, stacklevel=4)
+
+
+def _is_command() -> bool:
+    """Whether the process is ``onnxsal ...`` or ``python -m onnxsal ...``."""
+    script = sys.argv[0] if sys.argv else ""
+    if script == "-m":
+        follows = dict(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
+        return follows.get("-m", "").split(".")[0] == "onnxsal"
+    return Path(script).stem == "onnxsal"
 
 
 def onnxruntime() -> ModuleType:
@@ -45,7 +68,7 @@ def onnxruntime() -> ModuleType:
     except (ImportError, AttributeError, OSError) as error:
         raise EnvironmentSetupError(
             f"ONNX Runtime is installed but cannot be loaded ({error}). Install it again with:\n"
-            f"  pip uninstall -y onnxruntime onnxruntime-gpu\n  {_CHOICE}"
+            f"  pip uninstall -y {' '.join(BUILDS[:2])}\n  {_CHOICE}"
         ) from error
     module.set_default_logger_severity(4)
     loaded: ModuleType = module
