@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "data" / "zoo"))
-import export as tool  # the code that makes the committed miniatures
+# In place of this folder: transformers would take kernels.py here for a package of that name.
+sys.path[0] = str(Path(__file__).resolve().parent.parent / "tests" / "data" / "zoo")
+import export as tool  # noqa: E402  (the code that makes the committed miniatures)
 
 OPSETS = {"torchscript": 17, "dynamo": 20}
 TORCHVISION = (
@@ -76,14 +77,14 @@ def known() -> dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]]:
     return zoo | {"bert_embeddings": lambda: (TextEncoder(), (2, 24, 128))}
 
 
-def make(name: str, exporter: str, out: Path, seed: int) -> None:
+def make(name: str, exporter: str, opset: int, out: Path, seed: int) -> None:
     """Write one model and its example, and print how far ONNX Runtime is from autograd's forward."""
     start = time.perf_counter()
     torch.manual_seed(seed)
     model, shape = known()[name]() if name in known() else from_timm(name.removeprefix("timm:"))
     x = tool.inputs(shape, seed)
     tool.settle(model, x)
-    example, stem, opset = tool.record(model, x, seed), name.replace("timm:", ""), OPSETS[exporter]
+    example, stem = tool.record(model, x, seed), name.removeprefix("timm:")
     facts = {"name": name, "seed": seed, "float32_error": tool.float32_error(model, example)}
     path = out / f"{stem}.{exporter}.onnx"
     tool.export(model, x, path, exporter=exporter, opset=opset)
@@ -102,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="*", help="of --list, or timm:ARCHITECTURE")
     parser.add_argument("--exporter", choices=sorted(OPSETS), default="dynamo")
+    parser.add_argument("--opset", type=int, help=f"default: {OPSETS}")
     parser.add_argument("--out", type=Path, default=Path("zoo"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="print the names and stop")
@@ -111,7 +113,7 @@ def main() -> None:
         print("\n".join(known()))
     args.out.mkdir(parents=True, exist_ok=True)
     for name in () if args.list else args.name:
-        make(name, args.exporter, args.out, args.seed)
+        make(name, args.exporter, args.opset or OPSETS[args.exporter], args.out, args.seed)
 
 
 if __name__ == "__main__":

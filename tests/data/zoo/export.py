@@ -109,7 +109,8 @@ def inputs(shape: tuple[int, ...], seed: int) -> torch.Tensor:
 
 def record(model: nn.Module, x: torch.Tensor, seed: int) -> Example:
     """Logits and input gradient in float64 at random targets; ``x`` may be float16, it is widened."""
-    target = np.random.default_rng(seed + 1).choice(model(x).shape[1], size=len(x), replace=False)
+    classes = copy.deepcopy(model)(x).shape[1]  # a copy, since some models keep what a forward pass computed
+    target = np.random.default_rng(seed + 1).choice(classes, size=len(x), replace=False)
     return Example(x.numpy(), target, *_differentiate(model, x, target, torch.float64))
 
 
