@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import element_numbers, put_back, rank_of, size_at
 from onnxsal.autodiff.rules.windows import operand
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -27,15 +28,12 @@ def _upsample(call: Call) -> list[Gradient]:
 def resize_gradient(call: Call) -> ir.Value:
     """Return the gradient of a resized value: axis by axis, by the matrix that the operator itself is on each."""
     op, g, x = call.op, call.g, operand(call, 0)
-    if call.attributes["mode"] == "nearest" or _policy(call) != "stretch":
+    if call.attributes["mode"] == "nearest":
         return _moved_back(call, x)
+    matrix = _matrix if call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch" else _matrix_in_place
     for axis in _axes(call, x):
-        g = _along(op, g, _matrix(call, x, axis), axis, rank_of(x))
+        g = _along(op, g, matrix(call, x, axis), axis, rank_of(x))
     return g  # type: ignore[no-any-return]
-
-
-def _policy(call: Call) -> str:
-    return str(call.attributes.get("keep_aspect_ratio_policy", "stretch"))
 
 
 def _moved_back(call: Call, x: ir.Value) -> ir.Value:
@@ -83,6 +81,24 @@ def _matrix(call: Call, x: ir.Value, axis: int) -> ir.Value:
         sizes = op.Concat([1, 1], size, size_at(op, call.y, axis), axis=0)
         whole = op.Resize(eye, region, None, sizes, extrapolation_value=0.0, **modes)
     return op.cast(op.Squeeze(whole, [0, 1]), call.g.dtype)
+
+
+def _matrix_in_place(call: Call, x: ir.Value, axis: int) -> ir.Value:
+    """The same where the sizes of all axes decide the scale: unit vectors along one axis, constant along the others."""
+    op, n = call.op, rank_of(x)
+    named = [a % n for a in call.attributes.get("axes") or range(n)]
+    if min(named) < 2:
+        raise UnsupportedError(f"Resize {call.node.name!r}: keep_aspect_ratio_policy over batch or channels")
+    size = size_at(op, x, axis)
+    zeros = op.ConstantOfShape(op.Concat(size, size, axis=0), value=ir.tensor(np.zeros(1, np.float32)))
+    shape = op.Concat([1], size, *(size if a == axis else [1] for a in range(2, n)), axis=0)
+    full = op.Concat([1], size, op.Shape(x, start=2), axis=0)
+    units = op.Expand(op.Reshape(op.EyeLike(zeros), shape), full)
+    given = {name: attr.value for name, attr in call.node.attributes.items()}
+    resized = op.Resize(units, *call.node.inputs[1:], **given)
+    others = [a for a in range(2, n) if a != axis]
+    picked = op.Slice(resized, [0] * len(others), [1] * len(others), others) if others else resized
+    return op.cast(op.Squeeze(picked, [0, *others]), call.g.dtype)
 
 
 def static_size(v: ir.Value) -> int | None:
