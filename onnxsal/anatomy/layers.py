@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.layout import Layout, layouts
+from onnxsal.anatomy.axes import size_of, tokens_of
+from onnxsal.anatomy.layout import Layout, Layouts, layouts
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.reach import cuts, full_edges, weighted_below
+from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
-from onnxsal.graph import dims
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 
@@ -69,7 +69,7 @@ def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
     source, logit = values[picture.value], values[head.logit]
     nodes = _between(graph, source, logit)
     known = layouts(graph, source, picture.value_axes)
-    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known.get(v)))]
+    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs, aliases = _merge_twins(pairs)
     edges = full_edges(nodes, logit, known)
     return Layers(tuple(layer for _, layer in pairs), _automatic(pairs, nodes, edges, logit), aliases)
@@ -81,12 +81,18 @@ def _automatic(
     edges: set[tuple[ir.Value, ir.Node]],
     logit: ir.Value,
 ) -> int | None:
-    """The last one that sees every position and lies in front of a weighted operator; cuts before others."""
+    """The last one that sees every position and lies in front of a weighted operator.
+
+    One through which everything flows goes before others of its grid: a whole layer before a branch of it.
+    """
     weighted, all_through = weighted_below(nodes, logit), cuts(nodes, edges)
-    full = {value for value, _ in edges}
+    full = {value for value, _ in edges} - inside_attention(nodes)
     fitting = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in full]
-    through = [i for i in fitting if pairs[i][0] in all_through]
-    return (through or fitting or [None])[-1]
+    if not fitting:
+        return None
+    last = fitting[-1]
+    through = [i for i in fitting if pairs[i][0] in all_through and pairs[i][1].grid <= pairs[last][1].grid]
+    return through[-1] if through else last
 
 
 def _between(graph: ir.Graph, source: ir.Value, logit: ir.Value) -> list[ir.Node]:
@@ -105,29 +111,38 @@ def _between(graph: ir.Graph, source: ir.Value, logit: ir.Value) -> list[ir.Node
     return kept[::-1]
 
 
-def _layer(value: ir.Value, layout: Layout | None) -> Layer | None:
-    shape, node = dims(value), value.producer()
-    if layout is None or shape is None or node is None or (channel := layout.axis("C")) is None:
+def _layer(value: ir.Value, known: Layouts) -> Layer | None:
+    layout, sizes, node = known.get(value), known.sizes(value), value.producer()
+    if layout is None or sizes is None or node is None or not known.is_batch(layout.axes[0]):
         return None
-    height, width, tokens = layout.axis("H"), layout.axis("W"), layout.axis("T")
-    if height is not None and width is not None and len(shape) == 4:
-        spatial, grid = (height, width), (shape[height], shape[width])
-    elif tokens is not None and layout.grid is not None and len(shape) == 3:
-        spatial, grid = (tokens,), layout.grid
-    else:
+    places = _places(layout)
+    if places is None:
         return None
-    extents = (*grid, shape[channel])
-    if not all(isinstance(e, int) for e in extents) or grid == (1, 1) or layout.tags[0] != "B":
+    spatial, grid, dropped = places
+    if grid == (1, 1) or grid[0] * grid[1] < 1:
         return None
-    h, w, k = (int(e or 0) for e in extents)
-    return Layer(str(value.name), node.op_type, channel, spatial, (h, w), k, layout.dropped if len(spatial) == 1 else 0)
+    (channel,) = set(range(1, len(sizes))) - set(spatial)
+    return Layer(str(value.name), node.op_type, channel, spatial, grid, sizes[channel], dropped)
+
+
+def _places(layout: Layout) -> tuple[tuple[int, ...], tuple[int, int], int] | None:
+    """Return the axes of the positions, their grid, and the tokens in front of them; two axes, or one of three."""
+    tags = list(layout.tags)
+    if len(tags) == 4 and tags.count("H") == 1 and tags.count("W") == 1:
+        h, w = tags.index("H"), tags.index("W")
+        return (h, w), (size_of(layout.axes[h]), size_of(layout.axes[w])), 0
+    if len(tags) == 3 and tags.count("T") == 1:
+        tokens = tags.index("T")
+        return (tokens,), *tokens_of(layout.axes[tokens])
+    return None
 
 
 def _merge_twins(
     pairs: Sequence[tuple[ir.Value, Layer]],
 ) -> tuple[list[tuple[ir.Value, Layer]], dict[str, str]]:
     """Copies are one layer; in quantised graphs the integer value stands for its float forms, which undo fusion."""
-    kept, aliases = [], {}
+    kept: list[tuple[ir.Value, Layer]] = []
+    aliases: dict[str, str] = {}
     present = {value for value, _ in pairs}
     for value, layer in pairs:
         node = value.producer()
@@ -143,8 +158,8 @@ def _merge_twins(
 
 
 def _twin(value: ir.Value, node: ir.Node) -> ir.Value | None:
-    """Return the value that stands for this one: what it copies (Dropout, Identity), or its quantised form."""
-    if node.op_type in ("Dropout", "Identity"):
+    """Return the value that stands for this one: what it copies or rearranges, or its quantised form."""
+    if node.op_type in ("Dropout", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze"):
         return node.inputs[0]
     if node.op_type == "DequantizeLinear":
         return node.inputs[0] if node.inputs[0] is not None and _is_quantised(node.inputs[0]) else None

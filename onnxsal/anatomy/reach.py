@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.layout import Layouts
-from onnxsal.graph import attributes, dims
+from onnxsal.anatomy.axes import positions
+from onnxsal.anatomy.layout import Layouts, reduced_axes
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
-_MIXING = frozenset({"Conv", "ConvTranspose", "AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool",
-                     "GlobalLpPool", "ReduceMean", "ReduceSum", "ReduceMax", "Flatten"})  # fmt: skip
+_MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "AveragePool", "MaxPool",
+                     "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Attention",
+                     "MultiHeadAttention"})  # fmt: skip
+_REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
+                       "ReduceLogSumExp"})  # fmt: skip
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "MatMulInteger",
                        "ConvInteger", "FusedConv", "FusedMatMul", "FusedGemm"})  # fmt: skip
+_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "Einsum"})
+_INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast",
+                     "Concat", "Expand", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Softmax", "Clip",
+                     "Max", "Neg", "Where", "ReduceL2", "ReduceSum", "ReduceMean", "LayerNormalization",
+                     "BatchNormalization", "QuantizeLinear", "DequantizeLinear", "Dropout"})  # fmt: skip
+"""What exporters put between attention's products and the projections of its queries, keys and values."""
 
 
 def full_edges(nodes: list[ir.Node], logit: ir.Value, known: Layouts) -> set[tuple[ir.Value, ir.Node]]:
     """Return the edges (value, consumer) along which the score depends on every position of the value.
 
     A node that selects positions (the class token) passes on a partial need; one that mixes positions (attention's
-    keys and values, convolution, pooling) needs all of them however few are asked for; all others pass on what they get.
+    keys and values, convolution, pooling) needs all of them however few are asked for; others pass on what they get.
     """
     need: dict[ir.Value, bool] = {logit: True}
     edges: set[tuple[ir.Value, ir.Node]] = set()
@@ -44,24 +53,68 @@ def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
         return asked and not _selects_positions(node, known)
     if node.op_type in _MIXING:
         return True
-    if node.op_type in ("MatMul", "FusedMatMul") and index == 1:
-        return True
+    if node.op_type in _REDUCING:
+        return asked or _reduces_positions(node, known)
+    if node.op_type in _PRODUCTS:
+        return asked or index > 0 or _sums_positions(node, known)
     return asked
 
 
 def _selects_positions(node: ir.Node, known: Layouts) -> bool:
-    source = node.inputs[0]
-    layout = known.get(source) if source is not None else None
-    if layout is None or source is None:
+    before = known.get(node.inputs[0])
+    after = [known.get(v) for v in node.outputs if v.uses()]
+    return before is not None and before.positions > sum(1 if a is None else a.positions for a in after)
+
+
+def _reduces_positions(node: ir.Node, known: Layouts) -> bool:
+    layout = known.get(node.inputs[0])
+    if layout is None:
         return False
-    before, after = dims(source) or (), dims(node.outputs[0]) or ()
-    spatial = [i for i, t in enumerate(layout.tags) if t in ("T", "H", "W")]
-    if node.op_type == "Gather":
-        return attributes(node)["axis"] % max(len(before), 1) in spatial
-    if layout.grid and "T" in layout.tags and len(after) == len(before):
-        axis = layout.tags.index("T")
-        return after[axis] not in (before[axis], layout.grid[0] * layout.grid[1])
-    return len(after) != len(before) or any(after[i] != before[i] for i in spatial)
+    return positions([layout.axes[i] for i in reduced_axes(node, len(layout.axes))]) > 1
+
+
+def _sums_positions(node: ir.Node, known: Layouts) -> bool:
+    """Whether a product sums over positions of its left operand (a token-mixing layer)."""
+    layout = known.get(node.inputs[0])
+    return layout is not None and node.op_type != "Einsum" and positions(layout.axes[-1:]) > 1
+
+
+def inside_attention(nodes: list[ir.Node]) -> set[ir.Value]:
+    """Return the values between the products of attention and the projections that feed them, projections included.
+
+    So is what else is worked out of those alone (positions from the values). They are parts of one operation: its
+    input is what a layer can be.
+    """
+    data = {v for node in nodes for v in node.outputs}
+    found: set[ir.Value] = set()
+    for node in nodes:
+        operands = [v for v in node.inputs if v in data]
+        if node.op_type in ("Attention", "MultiHeadAttention") or (node.op_type in _PRODUCTS and len(operands) > 1):
+            for value in operands:
+                found |= _back_to_projection(value, data)
+    for node in nodes:
+        operands = [v for v in node.inputs if v in data]
+        if operands and node.op_type not in _PRODUCTS and all(v in found for v in operands):
+            found.update(node.outputs)
+    return found
+
+
+def _back_to_projection(value: ir.Value | None, data: set[ir.Value]) -> set[ir.Value]:
+    """Return the values passed on the way back to weights; nothing where there are none (a product of plain maps)."""
+    seen: set[ir.Value] = set()
+    waiting, met = [value], False
+    while waiting:
+        current = waiting.pop()
+        node = None if current is None or current not in data or current in seen else current.producer()
+        if current is None or node is None:
+            continue
+        if _has_weights(node):
+            met = True
+            seen.add(current)
+        elif node.op_type in _INSIDE | _PRODUCTS:
+            seen.add(current)
+            waiting.extend(node.inputs)
+    return seen if met else set()
 
 
 def cuts(nodes: list[ir.Node], edges: set[tuple[ir.Value, ir.Node]]) -> set[ir.Value]:

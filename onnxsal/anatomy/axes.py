@@ -1,0 +1,168 @@
+"""What an axis of a value holds: rows and columns of the picture, patches in a row, or parts of those.
+
+An axis is a row of atoms, outermost first. A Reshape cuts and joins atoms, a Transpose moves them: so a picture cut
+into windows and put together again is the same picture, and nothing has to know what a window is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Index:
+    """What positions are counted: ``B`` images, ``H`` rows, ``W`` columns, ``T`` patches with others beside them."""
+
+    name: str
+    total: int
+    grid: tuple[int, int] = (0, 0)
+    """Rows and columns of the patches of a ``T``."""
+    dropped: int = 0
+    """Tokens in front of them (class token, registers)."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """``extent`` steps of ``stride`` positions each; ``index`` is None where nothing is known about them."""
+
+    index: Index | None
+    stride: int
+    extent: int
+
+
+Axis = tuple[Atom, ...]
+
+
+def unknown(size: int) -> Axis:
+    """Return an axis of which only the size is known."""
+    return () if size == 1 else (Atom(None, 1, size),)
+
+
+def whole(name: str, size: int) -> Axis:
+    """Return an axis that holds all of an index, ``B``, ``H`` or ``W``."""
+    return () if size == 1 else (Atom(Index(name, size), 1, size),)
+
+
+def size_of(axis: Axis) -> int:
+    """Return the number of positions along an axis."""
+    return math.prod(atom.extent for atom in axis)
+
+
+def patches(grid: tuple[int, int], dropped: int, size: int) -> Axis:
+    """Return an axis of tokens: ``dropped`` of them, the patches of a grid row by row, and what follows."""
+    if dropped == 0 and size == grid[0] * grid[1]:
+        return whole("H", grid[0]) + whole("W", grid[1])
+    return (Atom(Index("T", size, grid, dropped), 1, size),)
+
+
+def name_of(axis: Axis) -> str | None:
+    """Return ``B``, ``H``, ``W`` or ``T`` where an axis holds all of it in order, else None."""
+    names = [a.index.name if a.index and a.stride * a.extent == a.index.total else None for a in axis]
+    if names == ["H", "W"]:
+        return "T"
+    return names[0] if len(names) == 1 else None
+
+
+def tokens_of(axis: Axis) -> tuple[tuple[int, int], int]:
+    """Return the grid of an axis named ``T``, and how many tokens stand in front of it."""
+    index = axis[0].index
+    if len(axis) == 1 and index is not None:
+        return index.grid, index.dropped
+    return (axis[0].extent, axis[1].extent), 0
+
+
+def positions(axes: Sequence[Axis]) -> int:
+    """Return how many positions of the picture these axes tell apart."""
+    count = 1
+    for index, extent in ((a.index, a.extent) for axis in axes for a in axis):
+        if index is not None and index.name in ("H", "W"):
+            count *= extent
+        elif index is not None and index.name == "T":
+            count *= math.prod(index.grid) if extent == index.total else extent
+    return count
+
+
+def joined(axis: Axis) -> Axis:
+    """Return the axis with neighbouring parts of one index put together."""
+    out: list[Atom] = []
+    for atom in axis:
+        last = out[-1] if out else None
+        if last is not None and last.index == atom.index and last.stride == atom.stride * atom.extent:
+            out[-1] = Atom(atom.index, atom.stride, last.extent * atom.extent)
+        else:
+            out.append(atom)
+    return tuple(out)
+
+
+def regrouped(axes: Sequence[Axis], sizes: Sequence[int]) -> tuple[Axis, ...] | None:
+    """Return the axes of a Reshape to ``sizes``; unknown from where cuts fall inside what cannot be cut there."""
+    if math.prod(a.extent for axis in axes for a in axis) != math.prod(sizes):
+        return None
+    left = [a for axis in axes for a in axis]
+    return tuple(_take(left, size) for size in sizes)
+
+
+def _take(left: list[Atom], size: int) -> Axis:
+    """Take atoms of ``size`` positions from the front of ``left``."""
+    taken: list[Atom] = []
+    while size > 1:
+        atom = left.pop(0)
+        if size % atom.extent == 0:
+            taken.append(atom)
+            size //= atom.extent
+        elif atom.extent % size == 0:
+            inner = atom.extent // size
+            left.insert(0, Atom(atom.index, atom.stride, inner))
+            taken.append(Atom(atom.index, atom.stride * inner, size))
+            size = 1
+        else:
+            return _give_up(left, math.prod(a.extent for a in taken) * size, [*taken, atom])
+    return joined(tuple(taken))
+
+
+def _give_up(left: list[Atom], size: int, taken: list[Atom]) -> Axis:
+    """Forget what is left, in order that the sizes still come out."""
+    rest = math.prod(a.extent for a in (*taken, *left)) // size
+    left[:] = list(unknown(rest))
+    return unknown(size)
+
+
+def common(candidates: Sequence[Axis], size: int) -> Axis:
+    """Return what the axes of several operands say of one axis of their result: the most that none contradicts."""
+    known = [axis for axis in candidates if math.prod(a.extent for a in axis) == size and any(a.index for a in axis)]
+    if not known:
+        return unknown(size)
+    named = [axis for axis in known if name_of(axis)]
+    best = named or known
+    return best[0] if len({_meaning(axis) for axis in best}) == 1 or not named else unknown(size)
+
+
+def _meaning(axis: Axis) -> object:
+    return name_of(axis), tokens_of(axis) if name_of(axis) == "T" else None
+
+
+def cut(axis: Axis, size: int, start: int, step: int, kept: int) -> Axis:
+    """Return the axis of every ``step``-th of its ``size`` positions from ``start`` on, ``kept`` of them."""
+    name = name_of(axis)
+    if name == "T" and step == 1:
+        grid, dropped = tokens_of(axis)
+        if start <= dropped and start + kept >= dropped + grid[0] * grid[1]:
+            return patches(grid, dropped - start, kept)
+    if name in ("H", "W") and step > 1 and start < step and kept == -(-(size - start) // step):
+        return whole(name, kept)
+    return unknown(kept)
+
+
+def stepped(axis: Axis, table: np.ndarray[Any, Any]) -> list[Axis] | None:
+    """Return the axes of a table of all positions of one index, each of which it counts in equal steps."""
+    steps = [int(table.take(1, i).flat[0] - table.flat[0]) if n > 1 else 0 for i, n in enumerate(table.shape)]
+    counted = sum(step * grid for step, grid in zip(steps, np.indices(table.shape), strict=True))
+    if len(axis) != 1 or table.size != axis[0].extent or not np.array_equal(counted, table):
+        return None
+    pairs = zip(steps, table.shape, strict=True)
+    return [(Atom(axis[0].index, axis[0].stride * step, n),) if n > 1 else () for step, n in pairs]
