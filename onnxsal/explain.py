@@ -238,9 +238,8 @@ def _fused(outcomes: Sequence[_Outcome], maps: Sequence[Floats], how: str) -> _O
 
 
 def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
-    import onnxruntime
-
     import onnxsal
+    from onnxsal.runtime.environment import onnxruntime
 
     model = request.model
     built_provider = model.provider or "cpu"
@@ -251,7 +250,7 @@ def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None)
         "seed": request.seed, "batch_size": request.common.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
         "preprocess": None if model.preprocess is None else model.preprocess.name, "provider": built_provider,
-        "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+        "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards, **outcome.numbers,
     }  # fmt: skip
 
