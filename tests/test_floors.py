@@ -1,0 +1,183 @@
+"""Imports go strictly downwards: every import of every module, nested ones too, is held against the table of floors."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
+
+GROUND = {"errors", "plugins", "files"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "plugins": {"errors"},
+    "files": {"errors"},
+    "graph": GROUND,
+    "kernels": GROUND,
+    "autodiff": GROUND | {"graph"},
+    "anatomy": GROUND | {"graph"},
+    "records": GROUND | {"graph"},
+    "runtime": GROUND | {"graph"},
+    "metrics": GROUND | {"kernels"},
+    "viz": GROUND | {"kernels"},
+    "methods": GROUND | {"graph", "autodiff", "anatomy", "records"},
+    "streaming": GROUND | {"runtime", "kernels", "graph", "records"},
+    "folding": GROUND | {"runtime", "kernels", "graph", "records"},
+}
+"""Floors 0 to 3: what each package may import beside itself."""
+
+SHORT_WAYS = (
+    {"inputs", "model"},
+    {"targets", "building", "loading"},
+    {"explanation", "drawing"},
+    {"explain"},
+    {"compile"},
+    {"api"},
+)
+"""Floor 4 from the bottom up: each step may use those before it, and its own."""
+
+
+def _short_ways() -> dict[str, set[str]]:
+    table, below = {}, set(MAY_IMPORT)
+    for step in SHORT_WAYS:
+        below = below | step
+        table.update({name: below - {name} for name in step})
+    return table
+
+
+MAY_IMPORT |= _short_ways()
+MAY_IMPORT |= {"inputs": GROUND, "__init__": set(MAY_IMPORT), "cli": set(MAY_IMPORT), "__main__": {"cli"}}
+
+VERSION_READERS = {"plugins", "explain", "compile", "cli"}
+"""Who may read ``onnxsal.__version__``, which lives above them."""
+
+WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding"}
+ONLY_IN: dict[str, set[str]] = {
+    "numba": {"kernels"},
+    "onnxruntime": {"runtime"},
+    "onnx_ir.passes": {"graph"},
+    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "compile", "api"},
+    "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
+    "google": {"graph"},
+    "PIL": {"inputs", "viz", "drawing"},
+    "cmap": {"viz"},
+    "click": {"cli"},
+    "numpy": set(MAY_IMPORT) - GROUND,
+}
+"""Foreign packages, and who may import them; those that are not here may be imported by nobody."""
+
+
+def imports(path: Path, package: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of every import in a module, wherever it stands; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: -node.level + 1 or None]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            yield from ((node.lineno, a.value) for a in node.args if isinstance(a, ast.Constant))
+
+
+def violations(root: Path) -> list[str]:
+    """Return every import under ``root`` (a package ``onnxsal``) that the table forbids."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        unit = relative.parts[0].removesuffix(".py")
+        package = ".".join(["onnxsal", *relative.parts[:-1]])
+        for line, name in imports(path, package):
+            reason = forbidden(unit, name)
+            if reason:
+                found.append(f"{relative.as_posix()}:{line} imports {name}: {reason}")
+    return found
+
+
+def forbidden(unit: str, name: str) -> str:
+    """Return why ``unit`` may not import ``name``, or an empty string."""
+    top, *rest = name.split(".")
+    if top == "onnxsal":
+        return _forbidden_here(unit, rest[0] if rest else "")
+    if top in sys.stdlib_module_names or unit == "__init__":
+        return ""
+    known = next((k for k in ONLY_IN if name == k or name.startswith(f"{k}.")), None)
+    if known is None:
+        return "the table of foreign packages does not know it"
+    return "" if unit in ONLY_IN[known] else f"only {', '.join(sorted(ONLY_IN[known]))} may"
+
+
+def _forbidden_here(unit: str, other: str) -> str:
+    if unit not in MAY_IMPORT:
+        return f"{unit} has no floor yet: enter it in the table"
+    if other in ("", "__version__"):
+        return "" if unit in VERSION_READERS else "the top level is above it"
+    return "" if other == unit or other in MAY_IMPORT[unit] else f"{other} is not below {unit}"
+
+
+def test_every_import_goes_downwards() -> None:
+    assert violations(ROOT) == []
+
+
+def test_the_table_has_no_way_round() -> None:
+    """Following the table downwards never leads back, but inside one step of the short ways."""
+    for start, allowed in MAY_IMPORT.items():
+        for name in allowed:
+            peers = any({start, name} <= step for step in SHORT_WAYS)
+            assert peers or start not in MAY_IMPORT.get(name, set()), f"{start} and {name} may import each other"
+
+
+PLANTED = [
+    ("graph/tape.py", "from onnxsal.autodiff import backward", "autodiff is not below graph"),
+    ("viz/maps.py", "def f():\n    import onnxsal.methods.cam\n", "methods is not below viz"),
+    ("methods/cam.py", "from onnxsal.runtime import Session", "runtime is not below methods"),
+    ("streaming/run.py", "if True:\n    from onnxsal.methods import get\n", "methods is not below streaming"),
+    ("kernels/masks.py", "from ..graph import Program", "graph is not below kernels"),
+    ("explain.py", "from onnxsal import cli", "cli is not below explain"),
+    ("errors.py", "import numpy", "may"),
+    ("explain.py", "import onnxruntime", "only runtime may"),
+    ("autodiff/walk.py", "from onnx_ir.passes.common import InlinePass", "only graph may"),
+    ("anatomy/head.py", "from onnx_ir import passes", "only graph may"),
+    ("inputs/fit.py", "import importlib\nimportlib.import_module('numba.cuda')", "only kernels may"),
+    ("metrics/pointing.py", "import scipy.stats", "does not know it"),
+    ("somewhere/new.py", "import onnxsal.graph", "has no floor yet"),
+]
+
+
+@pytest.mark.parametrize(("module", "text", "reason"), PLANTED, ids=[f"{m}: {t}" for m, t, _ in PLANTED])
+def test_a_planted_violation_is_found(tmp_path: Path, module: str, text: str, reason: str) -> None:
+    file = tmp_path / module
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    (found,) = violations(tmp_path)
+    assert found.startswith(module)
+    assert reason in found
+
+
+def test_what_is_allowed_passes(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    text = "import math, numpy as np\nfrom onnxsal.graph.program import empty\nfrom onnxsal.methods.parts import x\n"
+    (tmp_path / "methods" / "cam.py").write_text(text, encoding="utf-8")
+    assert violations(tmp_path) == []
+
+
+LIGHT = {
+    "the package": "import onnxsal",
+    "listing the methods": "import onnxsal; assert onnxsal.methods()",
+    "one map": "import onnxsal.viz.maps as m, numpy as n; m.cam_saliency(n.eye(3, dtype='f'), (9, 9))",
+    "a gradient graph": "import onnxsal.api",
+    "a metric": "from onnxsal.metrics.registry import get; get('energy-pointing')",
+}
+
+
+@pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
+def test_numba_and_onnxruntime_stay_unloaded(code: str) -> None:
+    ask = f"import sys; {code}; print(*sorted({{'numba', 'onnxruntime'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
