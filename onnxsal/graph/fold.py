@@ -18,9 +18,11 @@ def fold_constants(graph: ir.Graph, known: Study) -> None:
             if any(use.node not in folded for use in value.uses()):
                 value.replace_all_uses_with(add_initializer(graph, f"sal/fold/{value.name}", ir.tensor(array)))
     graph.remove(list(folded), safe=True)
-    for node in graph:
+    for node in list(graph):
         if node.op_type == "Reshape" and not node.domain:
             _free_target(graph, node, known)
+        elif node.op_type == "Gather" and not node.domain:
+            _as_reshape(graph, node, known)
 
 
 def _arrays(node: ir.Node, known: Study) -> list[Array] | None:
@@ -39,3 +41,18 @@ def _free_target(graph: ir.Graph, node: ir.Node, known: Study) -> None:
         return
     name = f"sal/fold/target/{node.outputs[0].name}"
     node.replace_input_with(1, add_initializer(graph, name, ir.tensor(np.array(shape, np.int64))))
+
+
+def _as_reshape(graph: ir.Graph, node: ir.Node, known: Study) -> None:
+    """A Gather of every element of a vector in order, as which strided views are exported, is a Reshape."""
+    source, indices, old = node.inputs[0], node.inputs[1], node.outputs[0]
+    table = None if indices is None or indices.const_value is None else indices.const_value.numpy()
+    if table is None or source is None or known.shape(source) != (table.size,) or known.dtype(old) is None:
+        return
+    if not np.array_equal(table.reshape(-1), np.arange(table.size)):
+        return
+    old.type, old.shape = ir.TensorType(known.dtype(old) or ir.DataType.FLOAT), ir.Shape(table.shape)
+    target = ir.tensor(np.array(table.shape, np.int64))
+    shape = add_initializer(graph, f"sal/fold/target/{old.name}", target)
+    reshape = ir.node("Reshape", [source, shape], name=node.name)
+    ir.convenience.replace_nodes_and_values(graph, node, [node], [reshape], [old], reshape.outputs)
