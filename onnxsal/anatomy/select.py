@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -10,7 +11,7 @@ from onnxsal.anatomy.head import find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Head, Picture
 from onnxsal.anatomy.picture import find_picture
-from onnxsal.graph import Program, dims
+from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.program import Trace
 
 X = "sal/x"
@@ -48,10 +49,13 @@ def dissect(model: ir.Model) -> Anatomy:
 def stem(anatomy: Anatomy) -> Program:
     """Return the program from the model's own input to the explained picture ``sal/x``, float32 [B, C, H, W]."""
     op = Program(anatomy.model).extend()
-    x = op.cast(op[anatomy.picture.value], ir.DataType.FLOAT)
-    if anatomy.picture.value_axes == "NHWC":
-        x = op.Transpose(x, perm=[0, 3, 1, 2])
-    return op.finish_with({X: x})
+    return op.finish_with({X: explained(op, op[anatomy.picture.value], anatomy.picture)})
+
+
+def explained(op: Tape, value: ir.Value, picture: Picture) -> ir.Value:
+    """Return the model's explained value as ``sal/x`` is: float32 [B, C, H, W]."""
+    x = op.cast(value, ir.DataType.FLOAT)
+    return op.Transpose(x, perm=[0, 3, 1, 2]) if picture.value_axes == "NHWC" else x
 
 
 def body(anatomy: Anatomy) -> Program:
@@ -62,12 +66,16 @@ def body(anatomy: Anatomy) -> Program:
     """
     op = Program(anatomy.model).extend()
     _enter(op, anatomy.picture)
-    logits = _rows(op, op[anatomy.head.logit], anatomy.head.classes)
-    if anatomy.head.probability is not None:
-        probabilities = _rows(op, op[anatomy.head.probability], anatomy.head.classes)
-    else:
-        probabilities = op.Sigmoid(logits) if anatomy.head.activation == "sigmoid" else op.Softmax(logits, axis=-1)
+    logits, probabilities = scores(op, op, anatomy.head)
     return op.finish_with({"sal/logits": logits, "sal/probabilities": probabilities})
+
+
+def scores(op: Tape, values: Mapping[str, ir.Value] | Trace, head: Head) -> tuple[ir.Value, ir.Value]:
+    """Return logits and probabilities, float32 [B, classes], of the model whose values are given by name."""
+    logits = _rows(op, values[head.logit], head.classes)
+    if head.probability is not None:
+        return logits, _rows(op, values[head.probability], head.classes)
+    return logits, op.Sigmoid(logits) if head.activation == "sigmoid" else op.Softmax(logits, axis=-1)
 
 
 def _enter(op: Trace, picture: Picture) -> None:
@@ -109,7 +117,7 @@ def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:
     return op.DequantizeLinear(quantised, scale, zero, axis=axis)  # type: ignore[no-any-return]
 
 
-def _rows(op: Trace, value: ir.Value, classes: int) -> ir.Value:
+def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
     value = op.cast(value, ir.DataType.FLOAT)
     shape = dims(value)
     return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])

@@ -251,6 +251,8 @@ def _output_dtype(
         return None if named is None else ir.DataType(named)
     if isinstance(attributes.get("value"), ir.TensorProtocol):
         return attributes["value"].dtype  # type: ignore[no-any-return]
+    if schema.name == "ConstantOfShape":
+        return ir.DataType.FLOAT
     if len(formal.types) == 1:
         return _TYPES.get(next(iter(formal.types)))
     return _special_dtype(schema.name, inputs)
