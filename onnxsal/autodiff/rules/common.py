@@ -64,12 +64,32 @@ def element_numbers(op: Tape, x: ir.Value) -> ir.Value:
 
 def put_back(op: Tape, g: ir.Value, source: ir.Value, x: ir.Value) -> ir.Value:
     """Return zeros in the shape of ``x`` with every element of ``g`` added at the element number in ``source``."""
-    flat = op.ConstantOfShape(op.Reshape(op.Size(x), [1]), value=_zero(g))
-    moved = op.ScatterElements(flat, op.Reshape(source, [-1]), op.Reshape(g, [-1]), axis=0, reduction="add")
-    return op.reshape_like(moved, x)
+    wide = widened(op, g)
+    flat = op.ConstantOfShape(op.Reshape(op.Size(x), [1]), value=zero_of(wide))
+    moved = op.ScatterElements(flat, op.Reshape(source, [-1]), op.Reshape(wide, [-1]), axis=0, reduction="add")
+    return op.reshape_like(op.cast(moved, g.dtype), x)
 
 
-def _zero(g: ir.Value) -> ir.TensorProtocol:
+def add_elements(op: Tape, g: ir.Value, indices: ir.Value, x: ir.Value, axis: int) -> ir.Value:
+    """Return zeros in the shape of ``x`` with ``g`` added at ``indices`` along ``axis`` (ScatterElements)."""
+    wide = widened(op, g)
+    moved = op.ScatterElements(op.zeros_like(x, wide.dtype), indices, wide, axis=axis, reduction="add")
+    return op.cast(moved, g.dtype)
+
+
+def add_slices(op: Tape, g: ir.Value, indices: ir.Value, x: ir.Value) -> ir.Value:
+    """Return zeros in the shape of ``x`` with slices of ``g`` added at ``indices`` (ScatterND)."""
+    wide = widened(op, g)
+    moved = op.ScatterND(op.zeros_like(x, wide.dtype), indices, wide, reduction="add")
+    return op.cast(moved, g.dtype)
+
+
+def widened(op: Tape, g: ir.Value) -> ir.Value:
+    """Return half precision as float32: sums in it lose digits, and ONNX Runtime's scattering refuses it."""
+    return op.cast(g, ir.DataType.FLOAT) if g.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else g
+
+
+def zero_of(g: ir.Value) -> ir.TensorProtocol:
     dtype = g.dtype or ir.DataType.FLOAT
     return ir.tensor(np.zeros(1, dtype.numpy()), dtype=dtype)
 
@@ -81,14 +101,14 @@ def keep_axes(op: Tape, g: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     return op.Unsqueeze(g, axes) if axes != [] else g  # type: ignore[no-any-return]
 
 
-def count_of(op: Tape, x: ir.Value, axes: Axes) -> ir.Value | float:
-    """Return over how many elements a reduction along ``axes`` runs: a number where it is known."""
+def count_of(op: Tape, x: ir.Value, y: ir.Value, axes: Axes) -> ir.Value | float:
+    """Return over how many elements of x one of y runs, reduced along ``axes``: a number where it is known."""
     shape = dims(x)
     if shape is not None and isinstance(axes, list):
         sizes = [shape[a] for a in axes]
         if all(isinstance(s, int) for s in sizes):
             return float(np.prod([s for s in sizes if isinstance(s, int)], initial=1.0))
-    return op.cast(op.ReduceProd(op.Gather(op.Shape(x), axes), keepdims=0), x.dtype)
+    return op.cast(op.Div(op.Size(x), op.Size(y)), x.dtype)
 
 
 def pad(op: Tape, x: ir.Value, ends: list[int], axes: list[int], rank: int) -> ir.Value:

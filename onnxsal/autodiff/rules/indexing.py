@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
-from onnxsal.autodiff.rules.common import constant, element_numbers, pad, put_back, rank_of
+from onnxsal.autodiff.rules.common import add_elements, add_slices, constant, element_numbers, pad, put_back, rank_of
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -21,7 +21,7 @@ def _gather(call: Call) -> list[Gradient]:
         kept = g if rank_of(indices) == 1 else op.Unsqueeze(g, [axis])
         return [pad(op, kept, [low, high], [axis], rank_of(x))]
     if axis == 0:
-        return [op.ScatterND(op.zeros_like(x, g.dtype), op.Unsqueeze(indices, [-1]), g, reduction="add")]
+        return [add_slices(op, g, op.Unsqueeze(indices, [-1]), x)]
     return [put_back(op, g, op.Gather(element_numbers(op, x), indices, axis=axis), x)]
 
 
@@ -38,12 +38,12 @@ def _run(x: ir.Value, indices: ir.Value, axis: int) -> tuple[int, int] | None:
 
 
 def _gather_elements(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, indices: ir.Value, *, axis: int) -> ir.Value:
-    return op.ScatterElements(op.zeros_like(x, g.dtype), indices, g, axis=axis, reduction="add")  # type: ignore[no-any-return]
+    return add_elements(op, g, indices, x, axis)
 
 
 def _gather_nd(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, indices: ir.Value, *, batch_dims: int) -> ir.Value:
     if batch_dims == 0:
-        return op.ScatterND(op.zeros_like(x, g.dtype), indices, g, reduction="add")  # type: ignore[no-any-return]
+        return add_slices(op, g, indices, x)
     return put_back(op, g, op.GatherND(element_numbers(op, x), indices, batch_dims=batch_dims), x)
 
 
