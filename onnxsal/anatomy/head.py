@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
@@ -12,47 +12,78 @@ from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import is_float
 
 _DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
-                    "Identity", "Transpose", "Dropout"})  # fmt: skip
+                    "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
+                    "LabelEncoder"})  # fmt: skip
+"""What makes an output of scores: reshaped, quantised, the best of them, a map from labels to them."""
+
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+
+_MAIN = 0.9
+"""An output behind fewer nodes than this share of the most is an auxiliary one, on the side of the network."""
 
 
 def find_head(graph: ir.Graph) -> Head:
-    """Return where the scores of a classifier are.
+    """Return where the scores of a classifier are: behind its first output that is neither auxiliary nor features.
 
     Raises: UnsupportedError: no output holds one score per class; each is named with what it is instead.
     """
-    reasons = []
-    for output in graph.outputs:
-        head, reason = _head_behind(output)
-        if head is not None:
-            return head
-        reasons.append(f"{output.name!r} {reason}")
+    batch = next(((dims(v) or (None,))[0] for v in graph.inputs), None)
+    found = [(output, *_head_behind(output, batch)) for output in graph.outputs]
+    heads = [(output, head) for output, head, _ in found if head is not None]
+    if heads:
+        return _main(heads)
+    reasons = "; ".join(f"{output.name!r} {reason}" for output, _, reason in found)
     raise UnsupportedError(
-        f"onnxsal explains classifiers, and no output of this model holds one score per class: {'; '.join(reasons)}"
+        f"onnxsal explains classifiers, and no output of this model holds one score per class: {reasons}"
     )
 
 
-def _head_behind(output: ir.Value) -> tuple[Head | None, str]:
+def _main(heads: Sequence[tuple[ir.Value, Head]]) -> Head:
+    """Features are what another output is worked out from; auxiliary heads hang on fewer nodes."""
+    behind = [_ancestors(output) for output, _ in heads]
+    makers = [output.producer() for output, _ in heads]
+    ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in behind)]
+    most = max(len(behind[i]) for i in ends)
+    return next(heads[i][1] for i in ends if len(behind[i]) >= _MAIN * most)
+
+
+def _ancestors(value: ir.Value) -> set[ir.Node]:
+    """Return the nodes in front of the one that computes ``value``."""
+    seen: set[ir.Node] = set()
+    waiting = [value.producer()]
+    while waiting:
+        node = waiting.pop()
+        for source in () if node is None else node.inputs:
+            maker = None if source is None else source.producer()
+            if maker is not None and maker not in seen:
+                seen.add(maker)
+                waiting.append(maker)
+    return seen
+
+
+def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None, str]:
+    """Return the head behind an output, or None and what the output is instead."""
+    if any(node.op_type == "NonMaxSuppression" for node in _ancestors(output)):
+        return None, "comes from NonMaxSuppression: this is a detector"
     chain = list(_behind(output))
-    found = next((i for i, v in enumerate(chain) if _made_by(v) in _ACTIVATIONS), None)
-    if found is None:
-        logit, activation, probability = _float_in(chain), "softmax", None
-    else:
-        node = chain[found].producer()
-        assert node is not None
-        logit, activation = node.inputs[0], _ACTIVATIONS[node.op_type]
-        probability = chain[found] if node.op_type != "LogSoftmax" else None
-    if logit is None or not is_float(logit):
-        return None, f"holds {output.dtype}, not float scores"
-    classes = _classes(logit)
-    if classes is None:
-        return None, f"has shape {_shown(logit)}, not [batch, classes]"
-    if found is not None and not _over_classes(chain[found], classes):
-        return None, f"has shape {_shown(logit)} and a softmax over another axis than the classes"
-    if classes == 1:
-        activation = "sigmoid"
-    name = None if probability is None else str(probability.name)
-    return Head(str(output.name), str(logit.name), name, activation, classes), ""
+    found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
+    scores = chain if found is None else list(_behind(_source(found)))
+    logit = next((v for v in scores if is_float(v) and _classes(v) is not None), None)
+    if logit is None:
+        return None, _instead(next((v for v in scores if is_float(v)), None), output)
+    classes = _classes(logit) or 1
+    if not _same_batch(logit, batch):
+        return None, f"has shape {_shown(logit)}, whose rows are not the pictures"
+    if found is not None and not _over_classes(found, classes):
+        return None, f"has shape {_shown(logit)} and a {_made_by(found)} over another axis than the classes"
+    return _head(output, logit, found, classes), ""
+
+
+def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: int) -> Head:
+    made_by = "" if found is None else _made_by(found)
+    probability = str(found.name) if found is not None and made_by != "LogSoftmax" else None
+    activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made_by, "softmax")
+    return Head(str(output.name), str(logit.name), probability, activation, classes)
 
 
 def _behind(value: ir.Value | None) -> Iterator[ir.Value]:
@@ -60,19 +91,22 @@ def _behind(value: ir.Value | None) -> Iterator[ir.Value]:
     while value is not None:
         yield value
         node = value.producer()
-        if node is None or node.op_type not in _DRESS or node.domain:
+        if node is None or node.op_type not in _DRESS or node.domain not in ("", "ai.onnx.ml"):
             return
-        value = node.inputs[0]
+        value = _source(value)
+
+
+def _source(value: ir.Value) -> ir.Value | None:
+    """The operand that a value is made from; labels are picked by their second."""
+    node = value.producer()
+    if node is None or not node.inputs:
+        return None
+    return node.inputs[1 if node.op_type == "ArrayFeatureExtractor" else 0]
 
 
 def _made_by(value: ir.Value) -> str:
     node = value.producer()
     return "" if node is None or node.domain else node.op_type
-
-
-def _float_in(chain: list[ir.Value]) -> ir.Value | None:
-    """The first float value in front of the output's own quantisation."""
-    return next((v for v in chain if is_float(v)), None)
 
 
 def _classes(value: ir.Value) -> int | None:
@@ -86,12 +120,29 @@ def _classes(value: ir.Value) -> int | None:
     return wide[0] if len(wide) == 1 and isinstance(wide[0], int) else None
 
 
+def _same_batch(value: ir.Value, batch: int | str | None) -> bool:
+    leading = (dims(value) or (None,))[0]
+    return leading is None or batch is None or leading == batch
+
+
 def _over_classes(probability: ir.Value, classes: int) -> bool:
     node = probability.producer()
     if node is None or node.op_type == "Sigmoid" or node.inputs[0] is None:
         return True
     shape = dims(node.inputs[0]) or ()
-    return bool(shape) and shape[int(attributes(node).get("axis", -1))] in (classes, None)
+    axis = int(attributes(node).get("axis", -1))
+    return -len(shape) <= axis < len(shape) and shape[axis] in (classes, None)
+
+
+def _instead(value: ir.Value | None, output: ir.Value) -> str:
+    """Say what an output without a score per class is."""
+    if not isinstance(output.type, ir.TensorType) and output.type is not None:
+        return f"is a {'sequence or map' if value is None else 'sequence or map of scores that are not one per class'}"
+    if value is None:
+        return f"holds {output.dtype or 'values of unknown type'}, not float scores"
+    wide = [d for d in (dims(value) or ())[1:] if d != 1]
+    kinds = {0: "", 1: "", 2: ": rows of boxes or tokens?", 3: ": scores of every position, as in segmentation?"}
+    return f"has shape {_shown(value)}, not [batch, classes]{kinds.get(len(wide), '')}"
 
 
 def _shown(value: ir.Value) -> str:
