@@ -16,7 +16,7 @@ from onnxsal.graph.shapes import is_float
 
 
 def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet = PLAIN) -> list[ir.Value]:
-    """Return d(sum of ``y``)/d(value) for every value of ``wrt``, in its shape; zeros where ``y`` does not depend on it.
+    """Return d(sum of ``y``)/d(value) for every value of ``wrt``, in its shape; zeros where ``y`` is independent of it.
 
     With ``y`` one score per image, the gradient of the sum is each image's own gradient.
     Raises: UnsupportedError: operators on the way have no rule.
@@ -39,7 +39,7 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
         raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
     trace = Trace(normalise(model, keep=frozenset(wrt)))
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
-    seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape or ()) for y in ys}
+    seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):

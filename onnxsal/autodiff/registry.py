@@ -14,6 +14,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from onnxsal import plugins
 from onnxsal.graph.tape import Tape
 
 Gradient = ir.Value | None
@@ -50,8 +51,14 @@ class Rule:
     domain: str
     apply: Callable[[Call], Sequence[Gradient]]
     slots: tuple[bool, ...] | None = None
-    """Which inputs have a gradient; None where every one may."""
-    differentiable: bool = True
+    """Which operands have a gradient; None where every one may."""
+    kind: str = "rule"
+    """How the table of operators calls it: rule, declared (without derivative) or decomposed."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether anything flows through the operator at all."""
+        return self.kind != "declared"
 
     def reaches(self, index: int) -> bool:
         """Whether a gradient can flow to input ``index``."""
@@ -80,7 +87,7 @@ def defvjp(op_type: str, *rules: Vjp | None, domain: str = "", broadcasts: bool 
         x = call.node.inputs[index]
         return call.op.sum_to(g, x, call.node.outputs[0]) if broadcasts and x is not None else g
 
-    return _register(Rule(op_type, domain, apply, tuple(rule is not None for rule in rules)))
+    return register(Rule(op_type, domain, apply, tuple(rule is not None for rule in rules)))
 
 
 def defvariadic(op_type: str, rule: Vjp, *, domain: str = "", broadcasts: bool = False) -> Rule:
@@ -95,7 +102,7 @@ def defvariadic(op_type: str, rule: Vjp, *, domain: str = "", broadcasts: bool =
             grads.append(call.op.sum_to(g, x, call.node.outputs[0]) if g and x and broadcasts else g)
         return grads
 
-    return _register(Rule(op_type, domain, apply))
+    return register(Rule(op_type, domain, apply))
 
 
 def vjp(op_type: str, *, domain: str = "", slots: Sequence[bool] | None = None) -> Callable[[Vjp], Vjp]:
@@ -104,25 +111,62 @@ def vjp(op_type: str, *, domain: str = "", slots: Sequence[bool] | None = None) 
     The function gets a ``Call`` and returns one gradient (or None) an input; it may skip what ``call.needed`` denies.
     """
 
-    def register(rule: Vjp) -> Vjp:
-        _register(Rule(op_type, domain, rule, None if slots is None else tuple(slots)))
+    def enter(rule: Vjp) -> Vjp:
+        register(Rule(op_type, domain, rule, None if slots is None else tuple(slots)))
         return rule
 
-    return register
+    return enter
 
 
 def defzero(*op_types: str, domain: str = "") -> None:
     """Declare operators without a gradient (integer results, steps): nothing flows through them, and that is right."""
     for op_type in op_types:
-        _register(Rule(op_type, domain, lambda call: [None] * len(call.node.inputs), differentiable=False))
+        register(Rule(op_type, domain, lambda call: [None] * len(call.node.inputs), kind="declared"))
+
+
+def operands(node: ir.Node) -> list[ir.Value | None]:
+    """Return a node's inputs, then the outer values that its subgraphs refer to."""
+    return [*node.inputs, *captured(node)] if any(_graphs(node)) else list(node.inputs)
+
+
+def captured(node: ir.Node) -> list[ir.Value]:
+    """Return the values from outside that the subgraphs of a node refer to, each once, in order."""
+    found: dict[ir.Value, None] = {}
+    for graph in _graphs(node):
+        inside = {*graph.inputs, *graph.initializers.values()}
+        for inner in graph:
+            found.update(dict.fromkeys(v for v in operands(inner) if v is not None and v not in inside))
+            inside.update(inner.outputs)
+        found.update(dict.fromkeys(v for v in graph.outputs if v not in inside))
+    return [v for v in found if v is not None]
+
+
+def _graphs(node: ir.Node) -> list[ir.Graph]:
+    return [a.as_graph() for a in node.attributes.values() if not a.is_ref() and a.type == ir.AttributeType.GRAPH]
 
 
 def find(node: ir.Node) -> Rule | None:
-    """Return the rule of a node's operator, or None."""
-    return REGISTRY.get((node.domain, node.op_type))
+    """Return the rule of a node's operator, or None; one that an installed package offers is imported now."""
+    key = (node.domain, node.op_type)
+    if key not in REGISTRY:
+        _load_offered(key)
+    return REGISTRY.get(key)
 
 
-def _register(rule: Rule) -> Rule:
+def _load_offered(key: Key) -> None:
+    """Import the module offered for an operator. Rules that are there already stay, whatever else it registers.
+
+    Raises: EnvironmentSetupError: the package that offers it is broken.
+    """
+    offer = plugins.offers(plugins.RULES).get(":".join(filter(None, key)))
+    if offer is not None:
+        before = dict(REGISTRY)
+        offer.load()
+        REGISTRY.update(before)
+
+
+def register(rule: Rule) -> Rule:
+    """Enter a rule under its operator and return it; a later one takes the place of an earlier."""
     REGISTRY[(rule.domain, rule.op_type)] = rule
     return rule
 

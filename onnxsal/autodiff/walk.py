@@ -6,22 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import Call, Gradient
+from onnxsal.autodiff.registry import Call, Gradient, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
 
 
 def backward(
-    op: Tape, seeds: Mapping[ir.Value, ir.Value], wrt: Sequence[ir.Value], rules: RuleSet = PLAIN
+    op: Tape,
+    seeds: Mapping[ir.Value, ir.Value],
+    wrt: Sequence[ir.Value],
+    rules: RuleSet = PLAIN,
+    nodes: Sequence[ir.Node] | None = None,
 ) -> list[Gradient]:
     """Return the gradient of sum(<seed, value>) for every value of ``wrt``; None where it is provably zero.
 
     Args: seeds: for every differentiated value its cotangent (same shape and type). The nodes go onto ``op``, whose
-    graph holds all of these values.
+    graph holds all of these values. nodes: those to walk, in order, where that is not the whole graph.
     Raises: UnsupportedError: operators on the way have no rule, all of them named.
     """
-    nodes = _path(list(op.graph), seeds, wrt, rules)
+    nodes = _path(list(op.graph if nodes is None else nodes), seeds, wrt, rules)
     _refuse_unknown(nodes, rules)
     pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
     wanted = _dependent(nodes, wrt, rules)
@@ -37,9 +41,9 @@ def _step(
     grads = tuple(_settle(op, pending, v) for v in node.outputs)
     if rule is None or all(g is None for g in grads):
         return
-    needed = tuple(v in wanted and rule.reaches(i) for i, v in enumerate(node.inputs))
+    needed = tuple(v in wanted and rule.reaches(i) for i, v in enumerate(operands(node)))
     results = rule.apply(Call(op, node, grads, needed, attributes(node)))
-    for value, need, g in zip(node.inputs, needed, results, strict=False):
+    for value, need, g in zip(operands(node), needed, results, strict=False):
         if need and g is not None and value is not None:
             pending.setdefault(value, []).append(g)
 
@@ -61,9 +65,9 @@ def _path(
     wanted = _dependent(nodes, wrt, rules)
     reach, kept = set(seeds), []
     for node in reversed(nodes):
-        if any(v in reach for v in node.outputs) and any(v in wanted for v in node.inputs if v is not None):
+        if any(v in reach for v in node.outputs) and any(v in wanted for v in operands(node) if v is not None):
             kept.append(node)
-            reach.update(v for i, v in enumerate(node.inputs) if v in wanted and _flows(node, i, rules))
+            reach.update(v for i, v in enumerate(operands(node)) if v in wanted and _flows(node, i, rules))
     return kept[::-1]
 
 
@@ -71,9 +75,17 @@ def _dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet
     """Return the values that depend on ``wrt`` through inputs that a gradient can flow to."""
     dependent: set[ir.Value | None] = set(wrt)
     for node in nodes:
-        if any(v in dependent and _flows(node, i, rules) for i, v in enumerate(node.inputs)):
-            dependent.update(node.outputs)
+        if any(v in dependent and _flows(node, i, rules) for i, v in enumerate(operands(node))):
+            dependent.update(v for v in node.outputs if _carries(v))
     return dependent
+
+
+_EXACT = frozenset({"BOOL", "INT32", "INT64", "UINT32", "UINT64", "STRING"})
+
+
+def _carries(value: ir.Value) -> bool:
+    """Counts, indices and truths have no gradient; small integers may be quantised numbers, which do."""
+    return value.dtype is None or value.dtype.name not in _EXACT
 
 
 def _flows(node: ir.Node, index: int, rules: RuleSet) -> bool:

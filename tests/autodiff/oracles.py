@@ -89,4 +89,14 @@ class Pad(OpRun):
         return (np.pad(x, widths, constant_values=0 if value is None else np.reshape(value, ())),)
 
 
-ORACLES = [Erf, Gelu, LRN, LpNormalization, MeanVarianceNormalization, GroupNormalization, GatherElements, Pad, *WINDOW_ORACLES]
+ORACLES = [
+    Erf,
+    Gelu,
+    LRN,
+    LpNormalization,
+    MeanVarianceNormalization,
+    GroupNormalization,
+    GatherElements,
+    Pad,
+    *WINDOW_ORACLES,
+]

@@ -71,7 +71,7 @@ CASES += [Case("Pad", [normal(4, 5), ints(2, 1, 1, 3), None], {"mode": m}) for m
 
 BIG, SMALL = 2**63 - 1, -(2**63)
 SLICES = [
-    ([1], [3], None, None),
+    ([1], [2], None, None),
     ([0], [BIG], [2], [2]),
     ([1], [BIG], [2], [3]),
     ([-1], [SMALL], [1], [-1]),

@@ -5,6 +5,7 @@ from onnxsal.autodiff.rules import (
     convolution,
     declared,
     elementwise,
+    functions,
     indexing,
     linear,
     movement,
@@ -13,6 +14,7 @@ from onnxsal.autodiff.rules import (
     quantised,
     reductions,
     resize,
+    scattering,
     slicing,
 )
 
@@ -21,6 +23,7 @@ __all__ = [
     "convolution",
     "declared",
     "elementwise",
+    "functions",
     "indexing",
     "linear",
     "movement",
@@ -29,5 +32,6 @@ __all__ = [
     "quantised",
     "reductions",
     "resize",
+    "scattering",
     "slicing",
 ]

@@ -92,7 +92,7 @@ defvjp("Gelu", _gelu)
 @vjp("Clip", slots=(True, True, True))
 def _clip(call: Call) -> list[Gradient]:
     """Strictly inside the bounds the gradient passes to x (so has it ReLU6), elsewhere to the bound that is met."""
-    op, g, y, (x, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
+    op, g, y, (_, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
     needs = [*call.needed, False, False]
     dx = _inside(op, g, y, low, high) if needs[0] else None
     below = op.sum_to(op.gate(g, op.LessOrEqual(y, low)), low, y) if needs[1] and low is not None else None
@@ -115,10 +115,13 @@ def _softmax(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: int) -> i
 
 
 def _without_nan(op: Tape, y: ir.Value) -> ir.Value:
-    """A model that replaces the rows that are masked throughout asks IsNaN of its softmax: there the slope is 0."""
-    if any(node.op_type == "IsNaN" for node in y.consumers()):
-        return op.Where(op.IsNaN(y), 0.0, y)  # type: ignore[no-any-return]
-    return y
+    """Rows that are masked throughout are not a number. A model that replaces them does so next; their slope is 0."""
+    return op.Where(op.IsNaN(y), 0.0, y) if _is_replaced(y) else y  # type: ignore[no-any-return]
+
+
+def _is_replaced(y: ir.Value) -> bool:
+    same = [u.outputs[0] for u in y.consumers() if u.op_type in ("Cast", "Identity")]
+    return any(u.op_type in ("IsNaN", "Where") for u in y.consumers()) or any(_is_replaced(v) for v in same)
 
 
 defvjp("Softmax", _softmax)

@@ -104,7 +104,7 @@ def _batch_normalization(call: Call) -> list[Gradient]:
     axes = [a for a in range(rank_of(x)) if a != 1]
     epsilon = call.attributes["epsilon"]
     if call.attributes["training_mode"]:
-        return _channel_gradients(call, standardised(op, x, axes, epsilon), scale, axes) + [None, None]
+        return _training(call, standardised(op, x, axes, epsilon), axes)
     g = call.grads[0]
     assert g is not None
     inverse = op.Reciprocal(op.Sqrt(op.Add(var, epsilon)))
@@ -117,6 +117,26 @@ def _batch_normalization(call: Call) -> list[Gradient]:
     ds = op.ReduceSum(op.Mul(g, normal), axes, keepdims=0)
     dvar = op.Mul(op.Mul(op.Mul(ds, factor), inverse), -0.5)
     return [dx, ds, db, op.Neg(op.Mul(db, factor)), dvar]
+
+
+def _training(call: Call, standard: tuple[ir.Value, ir.Value], axes: list[int]) -> list[Gradient]:
+    """The batch's own statistics; running = input * momentum + batch * (1 - momentum)."""
+    op, (x, scale), m = call.op, call.node.inputs[:2], call.attributes["momentum"]
+    assert x is not None
+    assert scale is not None
+    g_mean, g_var = [*call.grads, None, None][1:3]
+    normal, inverse = standard
+    n = op.Div(op.cast(op.Size(x), x.dtype), op.cast(op.Size(inverse), x.dtype))
+    parts: list[Gradient] = [None, None, None]
+    if call.grads[0] is not None:
+        parts = _channel_gradients(call, standard, scale, axes)
+    dx = [] if parts[0] is None else [parts[0]]
+    if g_mean is not None:
+        dx.append(op.Add(op.Mul(normal, 0.0), per_channel(op, op.Div(op.Mul(g_mean, 1 - m), n), x)))
+    if g_var is not None:
+        dx.append(op.Mul(op.Div(normal, inverse), per_channel(op, op.Div(op.Mul(g_var, 2 * (1 - m)), n), x)))
+    past = [None if g is None else op.Mul(g, m) for g in (g_mean, g_var)]
+    return [op.total(dx) if dx else None, *parts[1:], *past]
 
 
 def _channel_gradients(
@@ -176,7 +196,7 @@ def _lrn(
 
 def _window_sum(op: Tape, x: ir.Value, n: int, reach: tuple[int, int]) -> ir.Value:
     """Return the sum over a window of channels, as slices of a padded tensor: standard, exact, of any rank."""
-    padded = pad(op, x, [*reach], [1], rank_of(x))
+    padded = pad(op, x, [*reach], [1], n)
     size = sum(reach) + 1
     parts = [op.Slice(padded, [i], [i - size + 1 or 2**31], [1]) for i in range(size)]
     return op.total(parts)

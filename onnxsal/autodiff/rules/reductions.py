@@ -46,7 +46,7 @@ def _sum(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Valu
 
 
 def _mean(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
-    n = count_of(op, x, axes)
+    n = count_of(op, x, y, axes)
     return op.Mul(g, 1 / n) if isinstance(n, float) and n else op.Div(g, n)  # type: ignore[no-any-return]
 
 

@@ -46,7 +46,7 @@ def _scatter_nd(call: Call) -> list[Gradient]:
 def _scattered(call: Call, values: Pair, read: Read, write: Write) -> list[Gradient]:
     """The same for both: ``read`` gathers where ``write`` scatters."""
     op, g, how = call.op, call.g, call.attributes.get("reduction", "none")
-    x, updates = values
+    _, updates = values
     if how == "add":
         return [g, None, read(g)]
     if how == "none":
@@ -126,7 +126,7 @@ def _one_hot(call: Call) -> list[Gradient]:
 @vjp("Unique", slots=(True,))
 def _unique(call: Call) -> list[Gradient]:
     """Equal elements share what the one that stands for them gets."""
-    op, x, g, outputs = call.op, call.node.inputs[0], call.grads[0], call.node.outputs
+    op, x, g = call.op, call.node.inputs[0], call.grads[0]
     if g is None or x is None:
         return [None]
     axis = call.attributes.get("axis")
