@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal.anatomy import Layer, select
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.methods import Method, get
-from onnxsal.methods.registry import Result
+from onnxsal.methods.registry import Range, Result, Samples, parameter
 from onnxsal.model import Model
 
 SCORES = ("logit", "probability")
 DEFAULT_INNER = "gradient"
+
+Sign = Literal["absolute", "signed", "positive", "negative"]
+_ABOVE_ZERO = 1e-9
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options that every method takes beside its own; ``split_options`` makes one of checked values."""
+
+    batch_size: Samples = 8
+    sign: Sign | None = None
+    percentile: Annotated[float, Range(_ABOVE_ZERO, 100)] = 99.0
+    fuse: Literal["mean", "max"] = "mean"
+    forwards: Samples | None = None
+    """Limits of methods that run many times: images through the model, seconds, relative standard error."""
+    seconds: Annotated[float, Range(0)] | None = None
+    tolerance: Annotated[float, Range(_ABOVE_ZERO)] | None = None
+    keep_partial: bool = False
+    """Whether an interruption gives the map so far."""
+    progress: Callable[[int, int], None] | None = None
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[Common, dict[str, Any]]:
+    """Return the options that every method takes, checked, and the method's own.
+
+    Raises: UsageError: of the wrong type, out of range.
+    """
+    hints = get_type_hints(Common, include_extras=True)
+    common = {k: v for k, v in options.items() if k in hints}
+    for name in common.keys() - {"progress"}:
+        common[name] = parameter(name, hints[name], None).convert(common[name])
+    return Common(**common), {k: v for k, v in options.items() if k not in common}
 
 
 @dataclass(frozen=True)

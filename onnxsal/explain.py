@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
-from onnxsal.building import SCORES, Plan, build, choose_layer, plan
+from onnxsal.building import SCORES, Common, Plan, build, choose_layer, plan, split_options
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation import Explanation
 from onnxsal.inputs import PreprocessSource, as_preprocess
@@ -20,45 +20,12 @@ from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
 from onnxsal.records import Record
 from onnxsal.targets import Aim, Target, aim
-from onnxsal.viz.maps import cam_saliency, normalise, pixel_saliency
+from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
 
 Floats = NDArray[np.float32]
-Sign = Literal["absolute", "signed", "positive", "negative"]
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Common:
-    """Options that every method takes beside its own."""
-
-    batch_size: int = 8
-    sign: Sign | None = None
-    percentile: float = 99.0
-    fuse: Literal["mean", "max"] = "mean"
-    progress: Progress | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.batch_size, int) or isinstance(self.batch_size, bool) or self.batch_size < 1:
-            raise UsageError(f"option batch_size={self.batch_size!r}: expected a whole number of at least 1")
-        if self.sign is not None and self.sign not in get_args(Sign):
-            hint = nearest(str(self.sign), get_args(Sign))
-            raise UsageError(f"option sign={self.sign!r}: expected one of {', '.join(get_args(Sign))}{hint}")
-        if not isinstance(self.percentile, (int, float)) or not 0 < self.percentile <= 100:
-            raise UsageError(f"option percentile={self.percentile!r}: expected a number above 0 and up to 100")
-        if self.fuse not in ("mean", "max"):
-            raise UsageError(f"option fuse={self.fuse!r}: expected mean or max")
-
-
-def split_options(options: Mapping[str, Any]) -> tuple[Common, dict[str, Any]]:
-    """Return the options that every method takes, checked, and the method's own."""
-    common = {k: v for k, v in options.items() if k in Common.__dataclass_fields__}
-    for name, kind in (("batch_size", int), ("percentile", float)):
-        if isinstance(common.get(name), str):
-            try:
-                common[name] = kind(common[name])
-            except ValueError:
-                raise UsageError(f"option {name}={common[name]!r}: expected a number") from None
-    return Common(**common), {k: v for k, v in options.items() if k not in common}
+RELIABLE = 0.5
+"""Below this share of spread that is not noise, a map says that its weights cannot be trusted."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +64,9 @@ def explain(
         score: ``logit`` or ``probability``; by default logit for gradients, the preset's for score-based methods.
         seed: of whatever the method draws; the same seed gives the same map.
         preprocess: overrides the model's own.
-        options: the method's, and ``batch_size``, ``sign``, ``percentile``, ``fuse`` (mean or max of several layers).
+        options: the method's; ``batch_size``, ``sign``, ``percentile``, ``fuse`` (mean or max of several layers),
+            ``progress``; and for methods that run many times the limits ``forwards``, ``seconds`` and ``tolerance``
+            (relative standard error of the map). ``keep_partial`` makes Ctrl-C give the map so far.
     Raises: UsageError: an argument is wrong. ImageError, ModelError: a file is. UnsupportedError: the model is valid,
     but has an operator or a head that this method cannot serve.
     """
@@ -108,7 +77,11 @@ def explain(
     )  # fmt: skip
     images = image if isinstance(image, list) else [image]
     targets = target if isinstance(target, list) else [target]
-    found = [result for each in images for result in explain_image(request, each, targets)]
+    found: list[Explanation] = []
+    for each in images:
+        found += explain_image(request, each, targets)
+        if found[-1].manifest.get("stopped") == "interrupted":
+            break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
 
 
@@ -140,11 +113,13 @@ def prepare_request(
 def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
     prepared = request.model.prepare(image)
-    logits, probabilities = request.model.scores(prepared.x)
-    return [
-        _explain_one(request, prepared, aim(request.model, target, probabilities), (logits, probabilities))
-        for target in targets
-    ]
+    scores = request.model.scores(prepared.x)
+    found: list[Explanation] = []
+    for target in targets:
+        found.append(_explain_one(request, prepared, aim(request.model, target, scores[1]), scores))
+        if found[-1].manifest.get("stopped") == "interrupted":
+            break
+    return found
 
 
 @dataclass(frozen=True)
@@ -154,7 +129,10 @@ class _Outcome:
     numbers: Mapping[str, float]
     forwards: int
     backwards: int
-    samples: int | None
+    samples: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest says beside: the variant, and how the run ended."""
+    notes: tuple[str, ...] = ()
 
 
 def _explain_one(request: Request, prepared: Prepared, goal: Aim, scores: tuple[Floats, Floats]) -> Explanation:
@@ -168,7 +146,7 @@ def _explain_one(request: Request, prepared: Prepared, goal: Aim, scores: tuple[
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
-        manifest={**manifest, "notes": [*request.model.notes, *prepared.notes]}, photo=prepared.photo,
+        manifest={**manifest, "notes": [*request.model.notes, *prepared.notes, *one.notes]}, photo=prepared.photo,
         name=prepared.name,
     )  # fmt: skip
 
@@ -186,32 +164,34 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goal: Aim) -
     else:
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
         backwards = int(request.steps.backward)
-        outcome = _Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, None)
+        outcome = _Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)
     if not np.isfinite(outcome.raw).all():
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     return outcome
 
 
 def _stream(request: Request, record: Record, prepared: Prepared, goal: Aim) -> _Outcome:
-    from onnxsal.streaming import Settings, Subject, stream  # numba: only methods that draw need it
+    from onnxsal.streaming import Limits, Settings, Subject, stream  # numba: only methods that draw need it
 
     model, common = request.model, request.common
-    subject = Subject(prepared.x, goal.feeds, model.black())
-    settings = Settings(model.session, X, request.seed, common.batch_size, common.progress)
-    result = stream(record, subject, settings)
-    backwards = result.rows if request.steps.backward else 0
+    limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
+    settings = Settings(model.session, X, request.seed, common.batch_size, limits, common.progress)
+    result = stream(record, Subject(prepared.x, goal.feeds, model.black()), settings)
+    about = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
     return _Outcome(
-        _unbatched(result.saliency),
-        result.stderr,
-        result.numbers,
-        result.rows + result.heads,
-        backwards,
-        result.samples,
+        np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
+        result.rows if request.steps.backward else 0, result.samples, about, _warnings(result.numbers),
+    )  # fmt: skip
+
+
+def _warnings(numbers: Mapping[str, float]) -> tuple[str, ...]:
+    share = numbers.get("weight_reliability", 1.0)
+    if share >= RELIABLE:
+        return ()
+    return (
+        f"the weights of the feature maps can hardly be told from noise: {100 * share:.0f} % of their spread is not "
+        "noise; take more samples or less noise",
     )
-
-
-def _unbatched(raw: Floats) -> Floats:
-    return np.ascontiguousarray(raw, np.float32)
 
 
 def _sign(request: Request, raw: Floats) -> Sign | None:
@@ -232,9 +212,10 @@ def _saliency(request: Request, raw: Floats, sign: Sign | None) -> Floats:
 def _fused(outcomes: Sequence[_Outcome], maps: Sequence[Floats], how: str) -> _Outcome:
     stack = np.stack(maps)
     raw = stack.max(axis=0) if how == "max" else stack.mean(axis=0)
-    return _Outcome(
-        raw, None, {}, sum(o.forwards for o in outcomes), sum(o.backwards for o in outcomes), outcomes[0].samples
-    )
+    forwards, backwards = sum(o.forwards for o in outcomes), sum(o.backwards for o in outcomes)
+    last = outcomes[-1]
+    notes = tuple(dict.fromkeys(note for o in outcomes for note in o.notes))
+    return _Outcome(raw, None, {}, forwards, backwards, last.samples, last.about, notes)
 
 
 def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
@@ -251,7 +232,8 @@ def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None)
         "percentile": request.common.percentile if sign else None,
         "preprocess": None if model.preprocess is None else model.preprocess.name, "provider": built_provider,
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
-        "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards, **outcome.numbers,
+        "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
+        **outcome.about, **outcome.numbers,
     }  # fmt: skip
 
 

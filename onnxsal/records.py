@@ -1,11 +1,11 @@
 """Records: every method that evaluates a program many times, as frozen data in five parts.
 
-``head`` runs once on the clean picture; ``draws`` says what varies, addressed by a counter; ``body`` runs on every draw;
-``moments`` says which running means are kept; ``tail`` makes the map of them. Two readers exist: streaming runs a record
-batch by batch, folding writes it as a loop inside one graph. Neither knows a method by name.
+``head`` runs once on the clean picture; ``draws`` says what varies, addressed by a counter; ``body`` runs on every
+draw; ``moments`` says which running means are kept; ``tail`` makes the map of them. Two readers exist: streaming runs a
+record batch by batch, folding writes it as a loop inside one graph. Neither knows a method by name.
 
-A row of the batch is ``z = b + (x - b) (c m + s_m n) + s_x n'``: mask m of grid k, share c, noise n on the mask or n' on
-the input, baseline b.
+A row of the batch is ``z = b + (x - b) (c m + s_m n) + s_x n'``: mask m of grid k, share c, noise n on the mask or n'
+on the input, baseline b.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from onnxsal.graph import Program
 Floats = NDArray[np.float32]
 
 Unit = Literal["range of x", "range of masks", "range of masked x", "absolute", "authors"]
-"""What a noise level is a share of; ``authors`` is the SS-CAM authors' (sigma / range)^2, on the raw map."""
+"""What a noise level is a share of; ``authors``: (sigma / range)^2, the range that of the raw map or of masked x."""
 
 Baseline = Literal["zero", "black", "blur", "uniform"] | tuple[float, ...]
 
@@ -40,8 +40,8 @@ class Noise:
 class Grids:
     """Masks from feature maps: the head's output ``maps`` [1, K, h, w], upsampled and normalised one by one."""
 
-    normalise: Literal["after", "before"] = "after"
-    """Min-max after the upsampling or before it."""
+    normalise: Literal["after", "before", "no"] = "after"
+    """Min-max after the upsampling, before it, or not at all."""
     skip_flat: bool = True
     """Leave out maps that are constant: they would be 0 throughout (or NaN elsewhere)."""
     top_k: int | None = None
@@ -55,6 +55,8 @@ class HostMasks:
     count: int
     make: Callable[[int, int, int, tuple[int, int]], Floats]
     """``make(seed, start, stop, (H, W))`` returns masks [stop - start, H, W], the same for the same arguments."""
+    random: bool = True
+    """Whether they are drawn, so that each is one sample of many; masks of fixed places are one sample together."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,16 @@ class Draws:
     """Run the body on the baseline too; its outputs reach the tail as ``reference/<name>``."""
 
     @property
-    def random(self) -> bool:
-        """Whether another seed gives other draws."""
+    def sampled(self) -> bool:
+        """Whether the samples are independent and alike, so that their spread tells the error of the map."""
         noisy = self.noise is not None and self.noise.sigma > 0
-        return noisy or isinstance(self.masks, HostMasks) or self.baseline == "uniform"
+        drawn = isinstance(self.masks, HostMasks) and self.masks.random
+        return (noisy or drawn) and self.weights is None and self.scales is None
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Which running moments of the body's outputs reach the tail, as ``mean/<name>``, ``square/<name>``, ``variance/<name>``.
+    """Which running moments of the body's outputs reach the tail: ``mean/``, ``square/`` and ``variance/<name>``.
 
     ``mask``: one number per mask, [K]; ``all``: over everything; ``weighted``: ``mean/<name>`` is the mean of score
     times mask [H, W], and ``mean/mask`` the mean mask.
@@ -89,6 +92,8 @@ class Moments:
 
     names: tuple[str, ...]
     per: Literal["mask", "all", "weighted"] = "all"
+    shown: Literal["mean", "square", "variance"] = "mean"
+    """Which moment of the first name is the map where there is no tail."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class Record:
     """A method that evaluates a program many times.
 
     ``body`` may be a record itself (a wrapper round one): it then runs whole on every draw. ``tail`` takes any of the
-    head's outputs, the moments, ``reference/...``, ``x`` and ``baseline``; without one the map is ``mean/<first name>``.
+    head's outputs, the moments, ``reference/...``, ``x``, ``baseline`` and ``drawn`` [K], which is 0 for maps that were
+    left out; without a tail the map is a moment itself (``Moments.shown``).
     Its output ``saliency`` is the map; other outputs go into the manifest as numbers.
     """
 

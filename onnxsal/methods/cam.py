@@ -57,7 +57,7 @@ def grad_cam(score: Program, layer: Layer) -> Program:
 
 @method(
     "hirescam",
-    paper="Draelos & Carin 2020, arXiv:2011.08891, eq. 3",
+    paper="Draelos & Carin 2020, arXiv:2011.08891",
     when="only places that did raise the score; faithful where the head is linear",
 )
 def hirescam(score: Program, layer: Layer) -> Program:
@@ -68,7 +68,7 @@ def hirescam(score: Program, layer: Layer) -> Program:
 
 @method(
     "layercam",
-    paper="Jiang et al. 2021, doi:10.1109/TIP.2021.3089943, eq. 6-7",
+    paper="Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
     when="finer maps from earlier layers; several layers fuse well",
 )
 def layercam(score: Program, layer: Layer) -> Program:
@@ -79,7 +79,7 @@ def layercam(score: Program, layer: Layer) -> Program:
 
 @method(
     "xgrad-cam",
-    paper="Fu et al. 2020, arXiv:2008.02312, eq. 8",
+    paper="Fu et al. 2020, arXiv:2008.02312",
     when="Grad-CAM with weights that add up to the score's share of the layer",
 )
 def xgrad_cam(score: Program, layer: Layer) -> Program:
@@ -94,7 +94,7 @@ def xgrad_cam(score: Program, layer: Layer) -> Program:
 
 @method(
     "grad-cam++",
-    paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 10, 18 and 19",
+    paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7 and 19",
     when="the default: several objects of a class, whole objects; one backward pass",
 )
 def grad_cam_pp(score: Program, layer: Layer) -> Program:

@@ -15,7 +15,7 @@ ITERATIONS = 30
 
 @method(
     "eigencam",
-    paper="Muhammad & Yeasin 2020, arXiv:2008.00299, eq. 3-4",
+    paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
     when="no gradient and no class: what stands out in the layer; works on any operator",
     rules=None,
     cost=Cost(lambda o, k: 1, lambda o, k: 0),

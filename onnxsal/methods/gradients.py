@@ -27,7 +27,7 @@ def gradient(score: Program) -> Program:
 
 @method(
     "input-x-gradient",
-    paper="Shrikumar et al. 2016, arXiv:1605.01713, section 3.2",
+    paper="Shrikumar et al. 2016, arXiv:1605.01713",
     when="contributions instead of sensitivities; exact for piecewise linear models without biases",
 )
 def input_x_gradient(score: Program) -> Program:
@@ -38,7 +38,7 @@ def input_x_gradient(score: Program) -> Program:
 
 @method(
     "guided-backprop",
-    paper="Springenberg et al. 2014, arXiv:1412.6806, section 3.4",
+    paper="Springenberg et al. 2014, arXiv:1412.6806",
     rules="guided",
     when="crisp outlines for the eye; hardly depends on the class, so not evidence (it fails sanity checks)",
 )

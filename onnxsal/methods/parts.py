@@ -36,7 +36,7 @@ def trace_with_gradient(score: Program, layer: Layer, rules: RuleSet = PLAIN) ->
 def combine(op: Trace, weights: ir.Value, maps: ir.Value, *, rectify: bool = True) -> ir.Value:
     """Return sum_k w_k A_k, [B, h, w], without its negative part unless told otherwise; w [B, K, 1, 1] or like A."""
     total = op.ReduceSum(op.Mul(weights, maps), [1], keepdims=0)
-    return op.Relu(total) if rectify else total
+    return op.Relu(total) if rectify else total  # type: ignore[no-any-return]
 
 
 def divide(op: Trace, a: ir.Value, b: ir.Value) -> ir.Value:

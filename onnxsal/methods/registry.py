@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
+import operator
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,6 +81,8 @@ class Method:
     cost: Cost = field(default=Cost(lambda o, k: 1, lambda o, k: 1))
     choose_layer: Callable[[Anatomy], Layer] | None = None
     """Its own automatic layer, where the common rule does not fit."""
+    origin: str = ""
+    """Package and version that brought it."""
 
     def __call__(self, *args: Any, **options: Any) -> Result:
         return self.build(*args, **options)
@@ -93,13 +98,16 @@ class Method:
         """Its options by name."""
         hints = typing.get_type_hints(self.build, include_extras=True)
         return {
-            p.name: _parameter(p, hints.get(p.name, Any))
+            p.name: parameter(p.name, hints.get(p.name, Any), p.default)
             for p in inspect.signature(self.build).parameters.values()
             if p.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options, converted, with defaults. Raises: UsageError: unknown, of the wrong type, out of range."""
+        """Return all options, converted, with defaults.
+
+        Raises: UsageError: unknown, of the wrong type, out of range.
+        """
         known = self.options
         for name in options:
             if name not in known:
@@ -127,18 +135,29 @@ def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable
     return lambda build: Method(name=name, build=build, paper=paper, when=when, **details)
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
-    bounds = None
-    if get_origin(hint) is Annotated:
-        hint, *extras = get_args(hint)
-        bounds = next((e for e in extras if isinstance(e, Range)), None)
-    return Parameter(parameter.name, hint, parameter.default, bounds)
+def parameter(name: str, hint: Any, default: Any) -> Parameter:
+    """Return an option of a type; ranges stand on the type or, where None is allowed, on one side of the union."""
+    plain = [_without_range(each) for each in _alternatives(hint)]
+    bounds = next((found for _, found in plain if found is not None), None)
+    kind = functools.reduce(operator.or_, (each for each, _ in plain))
+    return Parameter(name, kind, default, bounds)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _without_range(hint: Any) -> tuple[Any, Range | None]:
+    if get_origin(hint) is not Annotated:
+        return hint, None
+    plain, *extras = get_args(hint)
+    return plain, next((e for e in extras if isinstance(e, Range)), None)
 
 
 def _convert(name: str, hint: Any, value: Any) -> Any:
     if hint is Any:
         return value
-    options = get_args(hint) if get_origin(hint) in (typing.Union, __import__("types").UnionType) else (hint,)
+    options = _alternatives(hint)
     for candidate in options:
         try:
             return _as(candidate, value)
@@ -211,8 +230,13 @@ def _as_number(hint: Any, value: Any) -> Any:
     return hint(number)
 
 
+def shown_type(hint: Any) -> str:
+    """Return an option's type in words."""
+    return _shown(_alternatives(hint))
+
+
 def _shown(options: tuple[Any, ...]) -> str:
-    names = []
+    names: list[str] = []
     for hint in options:
         if get_origin(hint) is Literal:
             names.extend(str(a) for a in get_args(hint))

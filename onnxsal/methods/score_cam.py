@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import onnx_ir as ir
@@ -22,7 +22,7 @@ class Variant:
     """One published way to weigh maps by scores."""
 
     score: Scores
-    normalise: Literal["after", "before"] = "after"
+    normalise: Literal["after", "before", "no"] = "after"
     softmax: bool = False
     skip_flat: bool = True
     baseline: bool = False
@@ -35,7 +35,8 @@ SCORE_CAM = {
     "pytorch-grad-cam": Variant("logit", softmax=True, skip_flat=False),
     "tf-keras-vis": Variant("probability", skip_flat=False),
 }
-"""Presets of Score-CAM, as METHODS tables them; all combine the raw maps."""
+"""Presets of Score-CAM by whose code they follow. All combine the raw maps, here at the layer's own resolution: the
+official code and pytorch-grad-cam enlarge each map first, which differs only where the sum of the maps is negative."""
 
 SS_CAM = {
     "onnxsal": Variant("probability"),
@@ -51,11 +52,11 @@ def _preset_score(options: Mapping[str, Any]) -> Scores:
 
 @method(
     "score-cam",
-    paper="Wang et al. 2020, arXiv:1910.01279, eq. 5-6 and algorithm 1",
+    paper="Wang et al. 2020, arXiv:1910.01279, definition 3 and algorithm 1",
     when="forward passes only: any operator, any precision; one forward a feature map",
     score=_preset_score,
     rules=None,
-    cost=Cost(lambda o, k: min(k, o["top_k"] or k) + 1, lambda o, k: 0),
+    cost=Cost(lambda o, k: min(k, o["top_k"] or k) + 1 + SCORE_CAM[o["preset"]].baseline, lambda o, k: 0),
 )
 def score_cam(
     score: Program,
@@ -78,11 +79,11 @@ def score_cam(
 
 @method(
     "ss-cam",
-    paper="Wang et al. 2020, arXiv:2006.14255, eq. 5-7 (variants 1 and 2)",
+    paper="Wang et al. 2020, arXiv:2006.14255, SS-CAM (1) and (2)",
     when="Score-CAM with each score averaged over noise; costs N times as much",
     score=_preset_score,
     rules=None,
-    cost=Cost(lambda o, k: min(k, o["top_k"] or k) * o["samples"] + 1, lambda o, k: 0),
+    cost=Cost(lambda o, k: min(k, o["top_k"] or k) * o["samples"] + 1 + SS_CAM[o["preset"]].baseline, lambda o, k: 0),
 )
 def ss_cam(
     score: Program,
@@ -97,17 +98,26 @@ def ss_cam(
     """ReLU of the sum over channels of mean noisy score times activation; [h, w], >= 0.
 
     Args:
-        variant: 1 adds the noise to the normalised map, 2 to the masked picture.
-        samples, noise: N and sigma. A share of the map's range (1) or of the range of the masked picture (2) for the
-            preset ``onnxsal`` (0.5); absolute for ``paper`` (2); 2 for ``authors``, who use (2 / range)^2.
-        preset: which published variant.
+        variant: 1 adds the noise to the mask, 2 to the masked picture.
+        samples, noise: N, and sigma in the preset's own unit.
+        preset: ``onnxsal``: sigma 0.5 of the range of the normalised map (1) or of the masked picture (2).
+            ``paper``: sigma 2, absolute, and the baseline's score subtracted. ``authors``: standard deviation
+            (2 / range)^2, added to the raw map (1) or to the masked picture (2), as their code does.
         top_k: only the maps of highest standard deviation.
+
+    Source: with sigma 2 on a normalised map nearly nothing of the picture is left; the weights then are noise, and
+    the manifest's ``weight_reliability`` tells. Masks share each sample's noise, which leaves every mean as it is.
     """
-    chosen = SS_CAM[preset]
+    chosen = _ss_cam(variant, preset)
     level = _noise(variant, preset, noise)
     draws = Draws(samples=samples, masks=_grids(chosen, top_k), noise=level, reference=chosen.baseline)
     notes = (("preset", preset), ("variant", variant), ("sigma", level.sigma), ("sigma_unit", level.unit))
-    return _record(score, layer, draws, chosen, notes)
+    return _record(score, layer, draws, chosen, (*notes, ("top_k", top_k)))
+
+
+def _ss_cam(variant: int, preset: str) -> Variant:
+    raw = preset == "authors" and variant == 1
+    return replace(SS_CAM[preset], normalise="no") if raw else SS_CAM[preset]
 
 
 def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
@@ -120,7 +130,7 @@ def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
 
 @method(
     "is-cam",
-    paper="Naidu et al. 2020, arXiv:2010.03023, eq. 5-6",
+    paper="Naidu et al. 2020, arXiv:2010.03023, algorithm 1",
     when="Score-CAM with each score averaged over fainter and fuller masks",
     score="probability",
     rules=None,

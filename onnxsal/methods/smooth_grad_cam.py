@@ -21,7 +21,7 @@ Preset = Literal["derived", "product", "printed"]
 
 @method(
     "smooth-grad-cam++",
-    paper="Omeiza et al. 2019, arXiv:1908.01224, eq. 3-5",
+    paper="Omeiza et al. 2019, arXiv:1908.01224",
     when="Grad-CAM++ with steadier weights; shows single feature maps and neurons",
     cost=Cost(lambda o, k: o["samples"] + 1, lambda o, k: o["samples"]),
 )
@@ -45,7 +45,8 @@ def smooth_grad_cam_pp(
         maps: feature maps to show, all of them by default.
         neurons: positions inside the maps to show: a box ``y0:y1,x0:x1`` or a list of (y, x); all by default.
 
-    Source: with n = 1 and noise 0 the preset ``derived`` is Grad-CAM++ exactly. Maps and neurons: section 3.3.
+    Source: with n = 1 and noise 0 the preset ``derived`` is Grad-CAM++ exactly. Maps and neurons are the paper's second
+    contribution; where only some are chosen the others have no part in the weights either.
     """
     chosen = _checked_maps(maps, layer)
     mask = neuron_mask(neurons, layer.grid)

@@ -1,5 +1,6 @@
 """The streaming reader of records: Numba kernels fill a batch while ONNX Runtime runs the one before."""
 
+from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.run import Settings, Streamed, Subject, stream
 
-__all__ = ["Settings", "Streamed", "Subject", "stream"]
+__all__ = ["Limits", "Settings", "Streamed", "Subject", "stream"]

@@ -2,95 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.records import Moments
 
-Arrays = Mapping[str, NDArray[np.float32]]
+Arrays = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
-GROUPS = 10
-"""Groups of samples for the jackknife: enough degrees of freedom for an interval, and ten tails are cheap."""
+GROUPS = 20
+"""Groups of samples for the jackknife: enough for an interval, and so many tails are cheap."""
 
-_LIMIT = 256 * 2**20
-"""Group sums above this many bytes are not kept: the map then comes without an error."""
+LIMIT = 256 * 2**20
+"""Bytes that the sums may take; larger moments are kept in fewer groups."""
 
 
 class Accumulator:
-    """Sums and sums of squares of named outputs, by group of samples, in float64."""
+    """Sums, and where they are asked for sums of squares, of named outputs by group of samples, in float64."""
 
-    def __init__(self, moments: Moments, *, masks: int, samples: int, weights: tuple[float, ...] | None) -> None:
+    def __init__(
+        self, moments: Moments, *, masks: int, groups: int, squares: bool, weights: tuple[float, ...] | None = None
+    ) -> None:
         self.moments = moments
-        self._masks = masks
+        self.groups = max(groups, 1)
+        self._squared = squares
+        self._by_mask = moments.per == "mask"
         self._weights = None if weights is None else np.asarray(weights, np.float64)
-        self._groups = max(min(GROUPS, samples), 1)
         self._sums: dict[str, Doubles] = {}
         self._squares: dict[str, Doubles] = {}
-        self._count = np.zeros((self._groups, masks if moments.per == "mask" else 1))
+        self.counts = np.zeros((self.groups, masks if self._by_mask else 1))
 
-    def add(self, outputs: Arrays, samples: NDArray[np.int64], masks: NDArray[np.int64]) -> None:
+    def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
         """Take in one batch: outputs [R, ...], with the sample and the mask of every row."""
         weight = np.ones(len(samples)) if self._weights is None else self._weights[samples]
-        if self.moments.per == "mask":
-            self._add_by_mask(outputs, samples, masks, weight)
-        else:
-            self._add_all(outputs, samples, weight)
+        add = self._add_by_mask if self._by_mask else self._add_rows
+        add(outputs, samples, masks, weight)
 
-    def _add_by_mask(self, outputs: Arrays, samples: NDArray[np.int64], masks: NDArray[np.int64], w: Doubles) -> None:
-        where = (samples % self._groups, masks)
-        np.add.at(self._count, where, w)
+    def _add_by_mask(self, outputs: Arrays, samples: Indices, masks: Indices, weight: Doubles) -> None:
+        where = (samples % self.groups, masks)
+        np.add.at(self.counts, where, weight)
         for name in self.moments.names:
             y = outputs[name].astype(np.float64).reshape(len(samples))
-            for store, values in ((self._sums, y), (self._squares, y * y)):
-                np.add.at(store.setdefault(name, np.zeros_like(self._count)), where, w * values)
+            np.add.at(self._store(self._sums, name, ()), where, weight * y)
+            if self._squared:
+                np.add.at(self._store(self._squares, name, ()), where, weight * y * y)
 
-    def _add_all(self, outputs: Arrays, samples: NDArray[np.int64], weight: Doubles) -> None:
+    def _add_rows(self, outputs: Arrays, samples: Indices, masks: Indices, weight: Doubles) -> None:
+        for name in self._names():
+            self._fit(outputs[name][0].nbytes * 2)
         for row, (sample, w) in enumerate(zip(samples.tolist(), weight.tolist(), strict=True)):
-            self._count[sample % self._groups] += w
+            group = sample % self.groups
+            self.counts[group] += w
             for name in self._names():
-                y = outputs[name][row].astype(np.float64)
-                self._fit(name, y)
-                group = sample % len(self._sums[name])
-                self._sums[name][group] += w * y
-                self._squares[name][group] += w * y * y
+                y = outputs[name][row]
+                self._store(self._sums, name, y.shape)[group] += y if w == 1 else w * y.astype(np.float64)
+                if self._squared:
+                    self._store(self._squares, name, y.shape)[group] += w * np.multiply(y, y, dtype=np.float64)
+
+    def _store(self, stores: dict[str, Doubles], name: str, shape: tuple[int, ...]) -> Doubles:
+        if name not in stores:
+            stores[name] = np.zeros(self.counts.shape if self._by_mask else (self.groups, *shape))
+        return stores[name]
+
+    def _fit(self, one: int) -> None:
+        """Take fewer groups, at the start, where so many copies of ``one`` would not fit."""
+        if not self._sums:
+            room = LIMIT // (one * len(self._names()) * (1 + self._squared))
+            self.groups = max(min(self.groups, room), 1)
+            self.counts = np.zeros((self.groups, 1))
 
     def _names(self) -> tuple[str, ...]:
         return (*self.moments.names, "mask") if self.moments.per == "weighted" else self.moments.names
 
-    def _fit(self, name: str, y: Doubles) -> None:
-        if name not in self._sums:
-            if self._groups * y.nbytes * 2 * len(self._names()) > _LIMIT:
-                self._groups = 1
-                self._count = self._count.sum(axis=0, keepdims=True)
-            shape = (self._groups, *y.shape)
-            self._sums[name], self._squares[name] = np.zeros(shape), np.zeros(shape)
+    def filled(self) -> list[int]:
+        """Return the groups that hold samples of every mask."""
+        return np.flatnonzero((self.counts > 0).all(axis=1)).tolist()
 
-    @property
-    def groups(self) -> int:
-        """Groups that hold samples, each of them every mask."""
-        return int((self._count > 0).all(axis=1).sum())
+    def sizes(self) -> Doubles:
+        """Return the samples of each filled group."""
+        return np.asarray(self.counts[self.filled()].mean(axis=1), np.float64)
 
-    def totals(self, leave_out: int | None = None) -> dict[str, NDArray[np.float32]]:
-        """Return ``mean/``, ``square/`` and ``variance/`` of every name, all groups or all but one."""
-        chosen = [g for g in range(self._groups) if g != leave_out]
-        found: dict[str, NDArray[np.float32]] = {}
+    def drawn(self) -> Floats:
+        """Return 1 for every mask that was drawn at least once, else 0."""
+        return np.asarray(self.counts.sum(axis=0) > 0, np.float32)
+
+    def totals(self, leave_out: int | None = None) -> dict[str, Floats]:
+        """Return ``mean/``, ``square/`` and ``variance/`` of every name, of all groups or of all but one."""
+        chosen = [g for g in range(self.groups) if g != leave_out]
+        return dict(self._totals(chosen))
+
+    def _totals(self, chosen: list[int]) -> Iterable[tuple[str, Floats]]:
+        count = self.counts[chosen].sum(axis=0)
+        if not self._by_mask:
+            count = count[0]
+        safe = np.maximum(count, 1e-300)
         for name in self._names():
-            count = self._count[chosen].sum(axis=0)
-            if self.moments.per != "mask":
-                count = count.reshape((1,) * (self._sums[name].ndim - 1)) if self._sums[name].ndim > 1 else count
-            found.update(
-                _moments(name, self._sums[name][chosen].sum(axis=0), self._squares[name][chosen].sum(axis=0), count)
-            )
-        return found
-
-
-def _moments(name: str, total: Doubles, squares: Doubles, count: Doubles) -> dict[str, NDArray[np.float32]]:
-    safe = np.maximum(count, 1e-300)
-    mean, square = total / safe, squares / safe
-    spread = np.maximum(square - mean * mean, 0) * (safe / np.maximum(safe - 1, 1e-300))
-    variance = np.where(count > 1, spread, 0)
-    named = {"mean": mean, "square": square, "variance": variance}
-    return {f"{kind}/{name}": values.astype(np.float32) for kind, values in named.items()}
+            mean = self._sums[name][chosen].sum(axis=0) / safe
+            yield f"mean/{name}", mean.astype(np.float32)
+            if self._squared:
+                square = self._squares[name][chosen].sum(axis=0) / safe
+                unbiased = np.where(count > 1, safe / np.maximum(safe - 1, 1e-300), 0)
+                yield f"square/{name}", square.astype(np.float32)
+                yield f"variance/{name}", (np.maximum(square - mean * mean, 0) * unbiased).astype(np.float32)

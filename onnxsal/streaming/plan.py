@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels.blur import gaussian_blur
-from onnxsal.kernels.masks import ROW, Rows, make_rows
+from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.records import Draws, Grids, HostMasks, Noise
@@ -34,16 +34,18 @@ class Plan:
     """One row a mask, without sample and draw."""
     of: int
     """How many maps there were before flat ones and all but the top k were left out."""
+    samples: int
+    """How often every mask is drawn."""
 
     @property
     def per_sample(self) -> int:
-        """Rows of one sample: K, or the number of host masks, or 1."""
+        """Rows of one sample: K, or 1."""
         return len(self.template)
 
     @property
     def total(self) -> int:
         """Rows in all."""
-        return self.per_sample * self.draws.samples
+        return self.per_sample * self.samples
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the rows of draws ``start`` to ``stop``. Noise is shared by the masks of one sample.
@@ -69,16 +71,22 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     """
     base = baseline_of(x, draws, black, key)
     if not isinstance(draws.masks, Grids):
-        count = draws.masks.count if isinstance(draws.masks, HostMasks) else 1
-        template = make_rows(count)
-        _add_noise(template, draws.noise, float(np.ptp(x)), None)
-        return Plan(x, base, draws, None, np.arange(count), template, count)
+        return _without_grids(x, base, draws)
     maps = np.ascontiguousarray(head["maps"][0], np.float32)
-    size = (x.shape[1], x.shape[2])
-    low, high = _range(maps, draws.masks, size)
+    low, high = _range(maps, draws.masks, (x.shape[1], x.shape[2]))
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
-    return Plan(x, base, draws, grids, kept, _template(x, grids, (low, high), draws), len(maps))
+    return Plan(x, base, draws, grids, kept, _template(x, grids, (low, high), draws), len(maps), draws.samples)
+
+
+def _without_grids(x: Floats, base: Floats, draws: Draws) -> Plan:
+    masks = draws.masks if isinstance(draws.masks, HostMasks) else None
+    drawn = masks is not None and masks.random
+    count = 1 if masks is None or drawn else masks.count
+    template = make_rows(count)
+    _add_noise(template, draws.noise, float(np.ptp(x)), None)
+    samples = masks.count if masks is not None and drawn else draws.samples
+    return Plan(x, base, draws, None, np.arange(count), template, count, samples)
 
 
 def _range(maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -99,18 +107,21 @@ def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.i
 
 def _template(x: Floats, grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
     low, high = bounds
-    span = high - low
-    if draws.noise is not None and draws.noise.unit == "authors" and draws.noise.on == "mask":
-        rows = make_rows(len(grids), mask=np.arange(len(grids)))
-    else:
-        gain = np.divide(1, span, out=np.zeros_like(span), where=span > 0)
-        rows = make_rows(len(grids), mask=np.arange(len(grids)), gain=gain, offset=-low * gain)
-    reach = None
-    if draws.noise is not None and draws.noise.unit == "range of masked x":
+    spans = high - low
+    raw = isinstance(draws.masks, Grids) and draws.masks.normalise == "no"
+    gain = np.ones_like(spans) if raw else _over(1, spans)
+    rows = make_rows(len(grids), mask=np.arange(len(grids)), gain=gain, offset=0 if raw else -low * gain)
+    noise = draws.noise
+    if noise is not None and (noise.unit == "range of masked x" or (noise.unit == "authors" and noise.on == "input")):
         bottom, top = masked_range(x, grids, gain=rows["gain"], offset=rows["offset"])
-        reach = top - bottom
-    _add_noise(rows, draws.noise, float(np.ptp(x)), span if reach is None else reach)
+        spans = top - bottom
+    _add_noise(rows, noise, float(np.ptp(x)), spans)
     return rows
+
+
+def _over(value: float, spans: Floats) -> Floats:
+    """Return value / spans, and 0 where a span is 0."""
+    return np.divide(value, spans, out=np.zeros_like(spans), where=spans > 0)
 
 
 def _add_noise(rows: Rows, noise: Noise | None, span_x: float, spans: Floats | None) -> None:
@@ -122,7 +133,7 @@ def _add_noise(rows: Rows, noise: Noise | None, span_x: float, spans: Floats | N
     elif noise.unit == "range of masked x" and spans is not None:
         rows[column] = noise.sigma * spans
     elif noise.unit == "authors" and spans is not None:
-        rows[column] = np.square(np.divide(noise.sigma, spans, out=np.zeros_like(spans), where=spans > 0))
+        rows[column] = np.square(_over(noise.sigma, spans))
     else:
         # A normalised mask has the range 1, so a share of it and an absolute level are one number.
         rows[column] = noise.sigma
@@ -144,8 +155,8 @@ def baseline_of(x: Floats, draws: Draws, black: Floats, key: tuple[int, int]) ->
         return np.ascontiguousarray(gaussian_blur(x), np.float32)
     if given == "uniform":
         share = uniform(key[0], key[1], 0, x.size).reshape(x.shape)
-        return (x.min() + share * (x.max() - x.min())).astype(np.float32)
+        return np.asarray(x.min() + share * (x.max() - x.min()), np.float32)
     raise UsageError(f"option baseline={given!r}: expected zero, black, blur, uniform or an array")
 
 
-__all__ = ["ROW", "Plan", "baseline_of", "make_plan"]
+__all__ = ["Plan", "baseline_of", "make_plan"]

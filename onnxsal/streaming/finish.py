@@ -1,0 +1,105 @@
+"""From moments to the map, its standard error, and whether its weights can be told from noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.records import Record
+from onnxsal.runtime import Session
+from onnxsal.streaming.moments import Accumulator
+from onnxsal.streaming.plan import Plan
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+class Tail(NamedTuple):
+    """A record's tail, and all that it takes beside the moments."""
+
+    session: Session
+    given: Mapping[str, NDArray[Any]]
+
+
+class Finish:
+    """Makes the map of a record's moments: once for the map, once a group for its error."""
+
+    def __init__(self, record: Record, plan: Plan, sums: Accumulator, tail: Tail | None) -> None:
+        self._record, self._plan, self._sums, self._tail = record, plan, sums, tail
+        self._by_mask = record.moments.per == "mask"
+
+    def map(self, leave_out: int | None = None) -> tuple[Floats, dict[str, float]]:
+        """Return the map, of all groups or of all but one, and the tail's other outputs as numbers."""
+        totals = self._sums.totals(leave_out)
+        if self._tail is None:
+            moments = self._record.moments
+            return totals[f"{moments.shown}/{moments.names[0]}"], {}
+        moments_in = {n: self._scatter(v) if self._by_mask else v[None] for n, v in totals.items()}
+        drawn = self._scatter(self._sums.drawn()) if self._by_mask else np.ones(1, np.float32)
+        outputs = self._tail.session.run({**self._tail.given, **moments_in, "drawn": drawn})
+        numbers = {name: float(np.ravel(v)[0]) for name, v in outputs.items() if name != "saliency"}
+        return outputs["saliency"][0].astype(np.float32), numbers
+
+    def _scatter(self, values: Floats) -> Floats:
+        full = np.zeros(self._plan.of, np.float32)
+        full[self._plan.kept] = values
+        return full
+
+    def stderr(self) -> Floats | None:
+        """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn."""
+        if not self._record.draws.sampled:
+            return None
+        shown = self._record.moments.shown
+        if self._tail is None and shown == "mean":
+            n = float(self._sums.sizes().sum())
+            variance = self._sums.totals()[f"variance/{self._record.moments.names[0]}"]
+            return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
+        return self._jackknife(lambda g: self.map(leave_out=g)[0])
+
+    def _jackknife(self, value: Callable[[int | None], NDArray[Any]]) -> Floats | None:
+        """Return the delete-a-group error of any function of the moments.
+
+        Groups may differ in size: h = n / n_j, pseudo-values h V - (h - 1) V_without_j, as in Busing et al. 1999.
+        """
+        groups, sizes = self._sums.filled(), self._sums.sizes()
+        # One sample is no spread, and leaving one of two out leaves one.
+        if len(groups) < 2 or sizes.sum() < 3:
+            return None
+        h = sizes.sum() / sizes
+        whole = value(None).astype(np.float64)
+        without = np.stack([value(g).astype(np.float64) for g in groups])
+        column = h.reshape(-1, *[1] * whole.ndim)
+        estimate = len(groups) * whole - ((1 - 1 / column) * without).sum(axis=0)
+        pseudo = column * whole - (column - 1) * without
+        spread = ((pseudo - estimate) ** 2 / (column - 1)).mean(axis=0)
+        return np.asarray(np.sqrt(spread), np.float32)
+
+    def relative_error(self) -> float:
+        """Return the norm of the errors over the norm of the map; infinity where it is not known."""
+        error = self.stderr()
+        if error is None:
+            return float("inf")
+        return float(np.linalg.norm(error) / max(float(np.linalg.norm(self.map()[0])), 1e-300))
+
+    def reliability(self) -> float | None:
+        """Return which share of the spread of the masks' weights is not noise; None where they are not sampled.
+
+        Weights are centred first, because what all share says nothing about which mask is better. Its square root is
+        the correlation to expect with the weights of endless samples.
+        """
+        if not (self._by_mask and self._record.draws.sampled) or self._plan.per_sample < 3:
+            return None
+        name = self._record.moments.names[0]
+        error = self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
+        if error is None:
+            return None
+        spread = float(_centred(self._sums.totals()[f"mean/{name}"]).var())
+        return 0.0 if spread == 0 else max(1 - float(np.square(error, dtype=np.float64).mean()) / spread, 0.0)
+
+
+def _centred(weights: Floats) -> Doubles:
+    exact = weights.astype(np.float64)
+    return np.asarray(exact - exact.mean(), np.float64)
