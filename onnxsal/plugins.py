@@ -16,7 +16,10 @@ from typing import Any
 from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
 
 METHODS, RULES, METRICS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics"
-"""Entry-point groups: a method (``module:object``), a module of rules to import, a metric."""
+"""Entry-point groups: methods and metrics (``module:object`` by name), and for rules the module to import by operator.
+
+An operator is called ``OpType``, or ``domain:OpType`` outside the standard's own domain.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,12 @@ class Offer:
         try:
             found = importlib.import_module(module)
             return functools.reduce(getattr, attribute.split("."), found) if attribute else found
-        except OnnxsalImportErrors as error:
+        except (Exception, SystemExit) as error:  # importing may raise anything; it is re-raised as ours
             raise EnvironmentSetupError(
                 f"{self.name!r} comes from the package {self.origin}, which is broken: "
                 f"{type(error).__name__}: {error}; upgrade or uninstall it"
             ) from error
 
-
-OnnxsalImportErrors = (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError, OSError, KeyError)
-"""What importing somebody else's package may raise."""
 
 _BUILT_IN: dict[str, dict[str, str]] = {}
 
@@ -62,7 +62,10 @@ def offer(group: str, targets: Mapping[str, str]) -> None:
 
 
 def offers(group: str) -> dict[str, Offer]:
-    """Return everything on offer in a group by name; a built-in keeps its name against a package that reuses it."""
+    """Return everything on offer in a group by name; a built-in keeps its name against a package that reuses it.
+
+    Among packages that offer the same name the first by alphabet has it.
+    """
     from onnxsal import __version__
 
     found = {name: Offer(name, group, to, "onnxsal", __version__) for name, to in _BUILT_IN.get(group, {}).items()}

@@ -35,7 +35,7 @@ def backward(
 
 
 def _step(
-    op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], wanted: set[ir.Value], rules: RuleSet
+    op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], wanted: set[ir.Value | None], rules: RuleSet
 ) -> None:
     rule = rules.find(node)
     grads = tuple(_settle(op, pending, v) for v in node.outputs)
@@ -62,12 +62,25 @@ def _path(
     nodes: list[ir.Node], seeds: Mapping[ir.Value, ir.Value], wrt: Sequence[ir.Value], rules: RuleSet
 ) -> list[ir.Node]:
     """Return the nodes between ``wrt`` and the seeded values, in graph order."""
+    nodes = _above(nodes, seeds)
     wanted = _dependent(nodes, wrt, rules)
-    reach, kept = set(seeds), []
+    reach: set[ir.Value | None] = set(seeds)
+    kept = []
     for node in reversed(nodes):
         if any(v in reach for v in node.outputs) and any(v in wanted for v in operands(node) if v is not None):
             kept.append(node)
             reach.update(v for i, v in enumerate(operands(node)) if v in wanted and _flows(node, i, rules))
+    return kept[::-1]
+
+
+def _above(nodes: Sequence[ir.Node], seeds: Mapping[ir.Value, ir.Value]) -> list[ir.Node]:
+    """Return the nodes that the seeded values are computed from; nobody asks for the rules of others."""
+    reach: set[ir.Value | None] = set(seeds)
+    kept = []
+    for node in reversed(nodes):
+        if any(v in reach for v in node.outputs):
+            kept.append(node)
+            reach.update(operands(node))
     return kept[::-1]
 
 

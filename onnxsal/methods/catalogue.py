@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onnxsal import plugins
 from onnxsal.errors import EnvironmentSetupError
 from onnxsal.methods.registry import Method
@@ -48,4 +50,4 @@ def get(name: str) -> Method:
         raise EnvironmentSetupError(
             f"{name!r} from {offer.origin} is not a method: {offer.target} is {type(found).__name__}"
         )
-    return found
+    return replace(found, origin=offer.origin)
