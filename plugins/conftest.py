@@ -1,0 +1,50 @@
+"""Lets the plug-ins be tested from the checkout: those that are not installed are offered as if they were."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onnxsal import plugins
+
+HERE = Path(__file__).resolve().parent
+
+
+def pretend_installed(project: Path, site: Path) -> None:
+    """Write what an installer would leave of a project in ``site``: its metadata and entry points."""
+    table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = site / f"{table['name'].replace('-', '_')}-{table['version']}.dist-info"
+    info.mkdir()
+    head = f"Metadata-Version: 2.1\nName: {table['name']}\nVersion: {table['version']}\n"
+    (info / "METADATA").write_text(head, encoding="utf-8")
+    groups = [
+        "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in names.items())])
+        for group, names in table["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for file in sorted(HERE.glob("*/pyproject.toml")):
+            if not _installed(file.parent.name):
+                site = tmp_path_factory.mktemp(file.parent.name)
+                pretend_installed(file.parent, site)
+                patch.syspath_prepend(site)
+                patch.syspath_prepend(file.parent / "src")
+        plugins._installed.cache_clear()
+        yield
+    plugins._installed.cache_clear()
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
