@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,18 @@ import pytest
 from onnxsal import plugins
 
 HERE = Path(__file__).resolve().parent
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+ABSENT = [file.parent for file in sorted(HERE.glob("*/pyproject.toml")) if not _installed(file.parent.name)]
+sys.path[:0] = [str(project / "src") for project in ABSENT]
 
 
 def pretend_installed(project: Path, site: Path) -> None:
@@ -31,20 +44,10 @@ def pretend_installed(project: Path, site: Path) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for file in sorted(HERE.glob("*/pyproject.toml")):
-            if not _installed(file.parent.name):
-                site = tmp_path_factory.mktemp(file.parent.name)
-                pretend_installed(file.parent, site)
-                patch.syspath_prepend(site)
-                patch.syspath_prepend(file.parent / "src")
+        for project in ABSENT:
+            site = tmp_path_factory.mktemp(project.name)
+            pretend_installed(project, site)
+            patch.syspath_prepend(site)
         plugins._installed.cache_clear()
         yield
     plugins._installed.cache_clear()
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

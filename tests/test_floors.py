@@ -36,7 +36,7 @@ SHORT_WAYS = (
     {"targets", "building", "loading"},
     {"explanation", "drawing"},
     {"explain"},
-    {"compile"},
+    {"compile", "demo"},
     {"api"},
 )
 """Floor 4 from the bottom up: each step may use those before it, and its own."""
@@ -64,7 +64,7 @@ ONLY_IN: dict[str, set[str]] = {
     "onnx_ir": WRITE_GRAPHS | {"loading", "model", "compile", "api"},
     "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
     "google": {"graph"},
-    "PIL": {"inputs", "viz", "drawing"},
+    "PIL": {"inputs", "viz", "drawing", "demo"},
     "cmap": {"viz"},
     "click": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND,
