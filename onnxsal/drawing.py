@@ -74,13 +74,15 @@ def percent(score: float) -> str:
     return "" if np.isnan(score) else f"{100 * score:.1f} %"
 
 
-def compare(explanations: Sequence[Explanation], *, colours: str | None = None, opacity: float = 0.65) -> Image.Image:
+def compare(
+    explanations: Sequence[Explanation], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
+) -> Image.Image:
     """Return a grid: the photograph first, then every explanation with its method's name."""
     first = explanations[0]
     photo, _ = for_display(first.photo, first.box)
     several = len({e.label for e in explanations}) > 1
     tiles = [Tile(photo, "photograph", first.name)]
-    tiles += [Tile(_picture(e, "overlay", colours, opacity), e.method, _detail(e, several)) for e in explanations]
+    tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
     heading = Caption(first.label, percent(first.score)) if not several else None
     return Image.fromarray(grid(tiles, heading=heading))
 

@@ -114,11 +114,10 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
     ]
     kept = [v.const_value for v in large]
     stub = model.clone()
-    for value in large:
+    for value, array in zip(large, arrays, strict=True):
         copy = stub.graph.initializers[str(value.name)]
-        shape = tuple(int(d) for d in value.const_value.shape) if value.const_value is not None else ()
         copy.const_value = ir.ExternalTensor(
-            "sal", 0, 1, copy.dtype or ir.DataType.FLOAT, shape=ir.Shape(shape), name=str(value.name), base_dir=""
+            "sal", 0, 1, copy.dtype or ir.DataType.FLOAT, shape=ir.Shape(array.shape), name=str(value.name), base_dir=""
         )
     options.add_external_initializers([str(v.name) for v in large], values)
     options._sal_keep = (kept, arrays, values)  # ONNX Runtime reads the arrays while it loads

@@ -1,0 +1,82 @@
+"""What ``onnxsal layers`` and ``onnxsal inspect`` print."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from onnxsal.anatomy import Layer
+from onnxsal.cli.text import shortened, table, width
+from onnxsal.model import Model
+
+
+def print_layers(model: Model, *, as_json: bool) -> None:
+    """Print the layers in graph order, the automatic one marked."""
+    automatic = model.anatomy.layers.automatic
+    if as_json:
+        print(json.dumps([_plain(layer, at, at == automatic) for at, layer in enumerate(model.layers)], indent=2))
+        return
+    if not model.layers:
+        print("this model has no value with rows and columns; methods that need no layer still work")
+        return
+    rows = [(f"#{at}", "*" if at == automatic else " ", *_cells(layer)) for at, layer in enumerate(model.layers)]
+    print("\n".join(table([("", "", "operator", "K x h x w", "name"), *rows], right=frozenset({0}))))
+    print(f"\n* chosen when none is named: {_chosen(model)}")
+
+
+def _chosen(model: Model) -> str:
+    automatic = model.anatomy.layers.automatic
+    return "none fits, name one with -l" if automatic is None else f"-l '#{automatic}'"
+
+
+def _cells(layer: Layer) -> tuple[str, str, str]:
+    shape = f"{layer.channels} x {layer.grid[0]} x {layer.grid[1]}"
+    return layer.op_type, shape, shortened(layer.name, max(24, width() - 44))
+
+
+def _plain(layer: Layer, number: int, automatic: bool) -> dict[str, Any]:
+    return {
+        "number": number, "name": layer.name, "operator": layer.op_type, "channels": layer.channels,
+        "grid": list(layer.grid), "automatic": automatic,
+    }  # fmt: skip
+
+
+def print_model(model: Model, *, as_json: bool) -> None:
+    """Print what ``Model.inspect`` gives."""
+    known = model.inspect()
+    if as_json:
+        print(json.dumps(known, indent=2, default=str))
+        return
+    rows = [(name, text) for name, text in _facts(known)]
+    indent = max(len(name) for name, _ in rows) + 2
+    for name, text in rows:
+        lines = textwrap.wrap(text, max(30, width() - indent)) or [""]
+        print(f"{name:{indent}}{lines[0]}", *(f"{'':{indent}}{line}" for line in lines[1:]), sep="\n")
+
+
+def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    taken, given = known["input"], known["output"]
+    height, width_ = taken["size"]
+    size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
+    explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
+    probability = "" if given["probability"] is None else f", {given['activation']} inside"
+    return [
+        ("file", str(known["file"])),
+        ("made by", known["producer"] or "unknown"),
+        ("size", size),
+        ("picture", f"{taken['name']!r}: {width_} x {height}, {taken['channels']} channels, {taken['type']} "
+                    f"{taken['axes']}{explained}"),
+        ("scores", f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"),
+        ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),
+        ("preprocess", known["preprocess"] or "unknown: find it with onnxsal predict MODEL IMAGE"),
+        ("labels", known["labels"] or "none: name a file with --labels"),
+        ("sha256", known["sha256"]),
+        *(("note", note) for note in known["notes"]),
+    ]  # fmt: skip
+
+
+def _name(name: str) -> str:
+    """Names of values that converters make can be longer than the screen; JSON has them whole."""
+    return shortened(name, max(24, width() - 44))

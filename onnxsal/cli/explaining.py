@@ -1,0 +1,195 @@
+"""What ``onnxsal explain`` does: checks first, then picture by picture, files whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from onnxsal.building import Plan, split_options
+from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
+from onnxsal.cli.planning import planned
+from onnxsal.cli.progress import Progress
+from onnxsal.cli.report import INTERRUPTED, Result, as_document, as_text
+from onnxsal.drawing import Kind, compare
+from onnxsal.errors import ImageError
+from onnxsal.explain import Request, explain_image, prepare_request
+from onnxsal.explanation import Explanation
+from onnxsal.targets import Target
+from onnxsal.viz.colour import colour_table
+from onnxsal.viz.save import picture_format, save_picture
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of ``onnxsal explain``."""
+
+    model: str
+    images: tuple[str, ...]
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    layers: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    output: str | None
+    npz: str | None
+    kind: Kind
+    colours: str | None
+    score: str | None
+    seed: int
+    memory: int | None
+    preprocess: str | None
+    labels: str | None
+    provider: str | None
+    custom_ops: tuple[str, ...]
+    as_json: bool
+
+    @property
+    def goals(self) -> tuple[str | None, ...]:
+        """The targets as they were written; None is the predicted class."""
+        return self.targets or (None,)
+
+    @property
+    def picture(self) -> Template:
+        """The names of the pictures."""
+        return default_template(self.goals) if self.output is None else Template(self.output, "-o")
+
+    @property
+    def numbers(self) -> Template | None:
+        """The names of the files of numbers."""
+        return None if self.npz is None else Template(self.npz, "--npz")
+
+    @property
+    def opening(self) -> Opening:
+        """What the model is opened with."""
+        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops)
+
+
+def explain_all(asked: Asked) -> int:
+    """Write and print the explanations of all pictures; return the exit status.
+
+    A picture that cannot be read is reported, and the others are served.
+    """
+    _check_files(asked)
+    requests = _requests(asked, planned(asked.methods, asked.settings))
+    tell(requests[0].model.notes)
+    results: list[Result] = []
+    failed = 0
+    for image in asked.images:
+        try:
+            results += _served(asked, requests, image)
+        except ImageError as error:
+            if len(asked.images) == 1:
+                raise
+            print(f"onnxsal: {error}", file=sys.stderr)
+            failed = 1
+        if results and results[-1].interrupted:
+            failed = INTERRUPTED
+            break
+    if asked.as_json:
+        print(as_document(results))
+    return failed
+
+
+def _served(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
+    found = _serve(asked, requests, image)
+    if not asked.as_json:
+        print("\n".join(line for result in found for line in as_text(result)), flush=True)
+    return found
+
+
+def _check_files(asked: Asked) -> None:
+    """Everything about output that can be known before the model is loaded."""
+    joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
+    stems = [Path(image).stem for image in asked.images]
+    paths = [asked.picture.fill(*each) for each in product(stems, [joined], goals)]
+    for path in paths:
+        picture_format(path)
+    if asked.numbers is not None:
+        paths += [asked.numbers.fill(*each) for each in product(stems, asked.methods, goals)]
+    check_outputs(paths, [asked.model, *asked.images])
+    if asked.colours is not None:
+        colour_table(asked.colours)
+
+
+def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> list[Request]:
+    model = asked.opening()
+    requests = []
+    for steps, common in plans:
+        layers = asked.layers if steps.needs_layer or len(plans) == 1 else ()
+        request = prepare_request(
+            model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
+            common=split_options(common)[0],
+        )  # fmt: skip
+        requests.append(request)
+    return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
+
+
+def _names(layers: Sequence[str]) -> str | list[str] | None:
+    if not layers:
+        return None
+    return layers[0] if len(layers) == 1 else list(layers)
+
+
+def _bounded(request: Request, memory: int) -> Request:
+    from onnxsal.cli.memory import batch_size
+
+    return replace(request, common=replace(request.common, batch_size=batch_size(request, memory)))
+
+
+def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
+    """Explain one picture by every method for every target, then write; nothing is written if anything fails."""
+    targets = [parsed(goal) for goal in asked.goals]
+    maps = [_explain(request, image, targets) for request in requests]
+    tell(_picture_notes(requests[0], maps), Path(image).name)
+    # Fewer than there are targets where Ctrl-C was to leave the map so far (option keep_partial).
+    return [
+        _write(asked, image, goal, list(zip(requests, row, strict=True)))
+        for goal, row in zip(asked.goals, zip(*maps, strict=False), strict=False)
+    ]
+
+
+def _picture_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
+    notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
+    return [note for note in dict.fromkeys(notes) if note not in request.model.notes]
+
+
+def _explain(request: Request, image: str, targets: Sequence[Target]) -> list[Explanation]:
+    progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
+    shown = replace(request, common=replace(request.common, progress=progress))
+    try:
+        return explain_image(shown, image, targets)
+    finally:
+        progress.close()
+
+
+def parsed(target: str | None) -> Target:
+    """Return a target as it is written on a command line: "A minus B" is a pair."""
+    if target is None:
+        return None
+    first, minus, second = target.partition(" minus ")
+    return (first.strip(), second.strip()) if minus else target
+
+
+def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:
+    stem, explanations = Path(image).stem, [explanation for _, explanation in made]
+    name = slug(goal if goal is not None else explanations[0].label)
+    picture = asked.picture.fill(stem, "+".join(asked.methods), name)
+    numbers = []
+    if asked.numbers is not None:
+        numbers = [asked.numbers.fill(stem, method, name) for method in asked.methods]
+        for path, explanation in zip(numbers, explanations, strict=True):
+            explanation.to_npz(path)
+    _draw(asked, explanations, picture)
+    return Result(image, str(picture), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
+
+
+def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None:
+    if len(explanations) == 1:
+        explanations[0].save(path, kind=asked.kind, colours=asked.colours)
+        return
+    save_picture(np.asarray(compare(explanations, kind=asked.kind, colours=asked.colours)), path)

@@ -1,0 +1,42 @@
+"""``onnxsal gradient``: a model with its gradient graph, as a file."""
+
+from __future__ import annotations
+
+import click
+
+from onnxsal.cli.options import model_argument
+
+HELP = """Write the MODEL with its gradient: standard operators, all inputs and outputs kept.
+
+For each value named by --of an input seed/VALUE is added (what its gradient is multiplied with), for each named
+by --wrt an output grad/VALUE.
+
+\b
+Example:
+  onnxsal gradient model.onnx --of logits --wrt image -o model.grad.onnx
+"""
+
+
+@click.command("gradient", help=HELP, short_help="Write a model with its gradient graph.")
+@model_argument
+@click.option("--of", "of", multiple=True, required=True, metavar="VALUE", help="Float value to differentiate.")
+@click.option(
+    "--wrt",
+    "wrt",
+    multiple=True,
+    required=True,
+    metavar="VALUE",
+    help="By which: an input, a value inside, or a weight. Both may be repeated.",
+)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
+@click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided or deconv.")
+def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str) -> None:
+    from pathlib import Path
+
+    from onnxsal.cli.outputs import check_outputs
+
+    check_outputs([Path(output)], [model])
+    from onnxsal.api import gradient, save
+
+    save(gradient(model, of=list(of), wrt=list(wrt), rules=rules), output)
+    print(output)

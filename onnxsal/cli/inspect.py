@@ -1,0 +1,20 @@
+"""``onnxsal inspect``: what the graph proves about a model."""
+
+from __future__ import annotations
+
+import click
+
+from onnxsal.cli.options import json_option, loading_options, model_argument
+
+HELP = """Show what is known of the MODEL: its input, its scores, its layers, its preprocessing and labels."""
+
+
+@click.command("inspect", help=HELP, short_help="Show what is known of a model.")
+@model_argument
+@loading_options
+@json_option
+def command(as_json: bool, **opening: object) -> None:
+    from onnxsal.cli.describing import print_model
+    from onnxsal.cli.opening import Opening
+
+    print_model(Opening(**opening)(), as_json=as_json)  # type: ignore[arg-type]

@@ -1,0 +1,44 @@
+"""Opening a model for a command: named files checked first, notes on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxsal.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxsal.model import Model
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a model is opened with."""
+
+    model: str
+    preprocess: str | None = None
+    labels: str | None = None
+    provider: str | None = None
+    custom_ops: Sequence[str] = ()
+
+    def __call__(self) -> Model:
+        """Return the model, after the cheap checks."""
+        for library in self.custom_ops:
+            if not Path(library).is_file():
+                raise UsageError(f"there is no library of custom operators {library!r}")
+        from onnxsal.inputs import as_preprocess
+        from onnxsal.loading import load
+
+        preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
+        return load(
+            self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops
+        )
+
+
+def tell(notes: Iterable[str], about: str = "") -> None:
+    """Write notes to stderr, one a line."""
+    for note in notes:
+        print(f"note: {about}{': ' if about else ''}{note}", file=sys.stderr)

@@ -1,0 +1,113 @@
+"""What several commands take: arguments, options, and the types that check them before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
+    """An amount of memory: 500M, 2G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", str(value).strip(), re.IGNORECASE)
+        if found is None or float(found[1]) <= 0:
+            self.fail(f"{value!r} is no amount of memory; write for example 500M or 2G", param, ctx)
+        return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+class Setting(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
+    """An option of a method: name=value."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return name and text; dashes in the name may stand for underscores."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip():
+            self.fail(f"{value!r} is not of the form name=value, for example samples=20", param, ctx)
+        return name.strip().replace("-", "_"), text.strip()
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names in order, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+        if not names:
+            self.fail("a name is missing", param, ctx)
+        return names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the methods that what is typed may become."""
+        from click.shell_completion import CompletionItem
+
+        from onnxsal.methods import catalogue
+
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in catalogue.names() if name.startswith(last)]
+
+
+def model_argument(command: Command) -> Command:
+    """Add MODEL."""
+    return click.argument("model", type=click.Path())(command)
+
+
+def images_argument(command: Command) -> Command:
+    """Add IMAGE..."""
+    return click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
+
+
+def loading_options(command: Command) -> Command:
+    """Add what opening a model for pictures depends on."""
+    for option in reversed(
+        [
+            click.option(
+                "--preprocess",
+                metavar="P",
+                help="How the model wants its pictures: imagenet, unit, tf, caffe, clip, raw, or a JSON file. "
+                "By default what the model or a file beside it says.",
+            ),
+            click.option("--labels", metavar="FILE", help="Class names: a line each, or JSON."),
+            provider_option,
+            custom_ops_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+provider_option = click.option(
+    "--provider", metavar="NAME", help="Where to run: cpu (default), cuda, or another that ONNX Runtime has."
+)
+custom_ops_option = click.option(
+    "--custom-ops",
+    "custom_ops",
+    metavar="LIBRARY",
+    multiple=True,
+    help="Load a library of custom operators. Only one that you trust: it is code. May be repeated.",
+)

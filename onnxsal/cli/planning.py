@@ -1,0 +1,57 @@
+"""Which of the options on a command line belong to which of its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnxsal.building import DEFAULT_INNER, Common, Plan, plan
+from onnxsal.errors import UsageError, nearest
+from onnxsal.methods import get
+
+_COMMON = tuple(name for name in Common.__dataclass_fields__ if name != "progress")
+
+
+def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[Plan, dict[str, str]]]:
+    """Return for every method its plan and what it takes of the options that all methods have.
+
+    With several methods an option goes to those that have it.
+    Raises: UsageError: unknown method or option, wrong type, out of range, or an option given twice.
+    """
+    given = _once(settings)
+    common = {name: text for name, text in given.items() if name in _COMMON}
+    own = {name: text for name, text in given.items() if name not in _COMMON}
+    if len(methods) == 1:
+        return [(plan(methods[0], own), common)]
+    _check_known(methods, own)
+    plans = [plan(name, {n: text for n, text in own.items() if n in _taken(name, own)}) for name in methods]
+    return [(steps, _fitting(steps, common)) for steps in plans]
+
+
+def _once(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, text in settings:
+        if name in given:
+            raise UsageError(f"option {name} is given twice: {given[name]!r} and {text!r}")
+        given[name] = text
+    return given
+
+
+def _taken(method: str, options: Mapping[str, str]) -> set[str]:
+    """Names of the options that a method has, and those of the method inside it."""
+    found = get(method)
+    if "inner" not in found.needs:
+        return set(found.options)
+    return {*found.options, "inner", *_taken(options.get("inner", DEFAULT_INNER), {})}
+
+
+def _check_known(methods: Sequence[str], options: Mapping[str, str]) -> None:
+    known = {name for method in methods for name in _taken(method, options)}
+    for option in options:
+        if option not in known:
+            hint = nearest(option, [*known, *_COMMON])
+            raise UsageError(f"none of the methods {', '.join(methods)} has an option {option!r}{hint}")
+
+
+def _fitting(steps: Plan, common: Mapping[str, str]) -> dict[str, str]:
+    """Maps of a layer have no sign: in a comparison the option is for those of pixels."""
+    return {name: text for name, text in common.items() if name != "sign" or not steps.needs_layer}

@@ -1,0 +1,75 @@
+"""From arguments to an exit status: every failure is one clear message, and no traceback unless it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from onnxsal.cli.root import PROGRAM, root
+from onnxsal.errors import OnnxsalError
+
+INTERRUPTED = 130
+"""What a shell gives a command that Ctrl-C ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status of a command line: 0 done, 1 an input cannot be served, 2 misuse, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    _prepare_streams()
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+        return _run([each for each in given if each != "--debug"], debug)
+
+
+def _prepare_streams() -> None:
+    """Labels and bars must not end a command on a terminal that cannot write them."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        status = root.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BrokenPipeError:
+        return _reader_gone()
+    except (OnnxsalError, click.ClickException, click.Abort, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        text, status = _explained(error)
+        print(f"{PROGRAM}: {text}", file=sys.stderr)
+        return status
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, OnnxsalError):
+        return str(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        return _misuse(error), 2
+    if isinstance(error, MemoryError):
+        return "out of memory; bound it with --memory (for example --memory 1G), or use a smaller model", 1
+    return "interrupted; nothing half-written is left", INTERRUPTED
+
+
+def _misuse(error: click.ClickException) -> str:
+    """Click's sentence in the form of our own, with the place where the right way stands."""
+    text = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else PROGRAM
+    return f"{text[:1].lower()}{text[1:]} (see {where} --help)"
+
+
+def _reader_gone() -> int:
+    """``onnxsal methods | head``: whoever read the output has enough; the rest goes nowhere, silently."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,70 @@
+"""How much memory running a graph takes, from its shapes: what lives at one time, an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import onnx_ir as ir
+
+from onnxsal.graph.shapes import dims
+
+ASSUMED = 1
+"""What an extent counts that is not known: the batch is one image, other unknown extents are small."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes: of the weights (and whatever else is there once), and of the values that live together, an image."""
+
+    fixed: int
+    per_image: int
+
+    def total(self, batch: int) -> int:
+        """Return the bytes of a run with so many images."""
+        return self.fixed + batch * self.per_image
+
+
+def footprint(model: ir.Model) -> Footprint:
+    """Return an estimate of what running a model takes: weights, and the peak of live values for a batch of one.
+
+    A value lives from the node that makes it to the last one that reads it; graph inputs and outputs live throughout.
+    Values whose shape is unknown count nothing.
+    """
+    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    return Footprint(weights, _peak(list(model.graph), model.graph))
+
+
+def _peak(nodes: list[ir.Node], graph: ir.Graph) -> int:
+    always = [*graph.inputs, *graph.outputs]
+    kept = set(always)
+    last = {value: at for at, node in enumerate(nodes) for value in _read(node)}
+    ending: dict[int, list[ir.Value]] = {}
+    for value, at in last.items():
+        ending.setdefault(at, []).append(value)
+    live = highest = _bytes(set(always))
+    for at, node in enumerate(nodes):
+        made = [v for v in node.outputs if v not in kept]
+        live += _bytes(made)
+        highest = max(highest, live)
+        live -= _bytes(v for v in ending.get(at, ()) if v not in kept and v.producer() is not None)
+        live -= _bytes(v for v in made if v not in last)
+    return highest
+
+
+def _read(node: ir.Node) -> Iterable[ir.Value]:
+    return (v for v in node.inputs if v is not None)
+
+
+def _bytes(values: Iterable[ir.Value]) -> int:
+    return sum(_size(value) for value in values)
+
+
+def _size(value: ir.Value) -> int:
+    """The leading extent is the batch wherever it is not a number."""
+    shape = dims(value)
+    if shape is None or value.dtype is None or value.is_initializer():
+        return 0
+    count = prod(d if isinstance(d, int) else ASSUMED for d in shape)
+    return int(count * value.dtype.itemsize)
