@@ -7,6 +7,7 @@ hold thousands. An operator that is not in the table is left in the graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ _TABLE: dict[str, _Compute] = {
     "Neg": _typed(np.negative), "Abs": _typed(np.abs), "Sqrt": _typed(np.sqrt), "Exp": _typed(np.exp),
     "Log": _typed(np.log), "Pow": _typed(np.power), "Floor": _typed(np.floor), "Ceil": _typed(np.ceil),
     "Reciprocal": _typed(lambda x: 1 / x), "Round": _typed(np.round), "Sign": _typed(np.sign),
-    "Min": _typed(lambda *a: np.minimum.reduce(a)), "Max": _typed(lambda *a: np.maximum.reduce(a)),
+    "Min": _typed(lambda *a: reduce(np.minimum, a)), "Max": _typed(lambda *a: reduce(np.maximum, a)),
     "Equal": _plain(np.equal), "Less": _plain(np.less), "Greater": _plain(np.greater), "Not": _plain(np.logical_not),
     "LessOrEqual": _plain(np.less_equal), "GreaterOrEqual": _plain(np.greater_equal),
     "And": _plain(np.logical_and), "Or": _plain(np.logical_or), "Where": _plain(np.where),

@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
+from onnxsal.graph.check import check_proto, model_errors
+from onnxsal.graph.external import bind_external, check_external
 
 PROTOBUF_LIMIT = 2**31 - 2**20
 """A protobuf message may not reach 2 GiB; the rest is head room for the structure around the weights."""
@@ -65,59 +67,16 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise ModelError(f"{name!r} is not an ONNX model, or the file is damaged or cut short") from None
-    if not proto.HasField("graph") or not (proto.graph.node and proto.graph.output):
-        raise ModelError(f"{name!r} is not an ONNX model: it holds no graph")
     return proto
 
 
 def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
-    if not proto.opset_import:
-        raise ModelError(f"{name!r} is damaged: it names no operator set")
-    _check_external(proto, name, folder)
-    try:
+    check_proto(proto, name)
+    check_external(proto, name, folder)
+    with model_errors(f"{name!r} is damaged"):
         model = ir.from_proto(proto)
-        _set_base(model, folder)
-        _check_tensors(model, name)
-        return model
-    except (ValueError, TypeError, KeyError, AssertionError, IndexError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{name!r} is damaged: {_first_line(error)}") from error
-
-
-def _check_tensors(model: ir.Model, name: str) -> None:
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if tensor is not None and not isinstance(tensor, (ir.ExternalTensor, ir.StringTensor)):
-            expected = tensor.nbytes
-            raw = getattr(tensor, "raw", None)
-            if isinstance(raw, onnx.TensorProto) and raw.HasField("raw_data") and len(raw.raw_data) != expected:
-                raise ModelError(
-                    f"{name!r} is damaged: weight {value.name!r} holds {len(raw.raw_data)} bytes, expected {expected}"
-                )
-
-
-def _check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
-    root = folder.resolve()
-    for tensor in proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        target = (folder / location).resolve()
-        if not target.is_relative_to(root):
-            raise ModelError(
-                f"{name!r} keeps weight {tensor.name!r} at {location!r}, outside the model's folder; this is refused"
-            )
-        if not target.is_file():
-            raise ModelError(
-                f"{name!r} keeps weight {tensor.name!r} in {location!r}, which is missing; copy it beside the model"
-            )
-
-
-def _set_base(model: ir.Model, folder: Path) -> None:
-    base = os.fspath(folder.resolve())
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value.base_dir = base
+        bind_external(model, folder)
+    return model
 
 
 def _first_line(error: BaseException) -> str:

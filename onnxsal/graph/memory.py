@@ -8,10 +8,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from onnxsal.graph.shapes import dims
-
-ASSUMED = 1
-"""What an extent counts that is not known: the batch is one image, other unknown extents are small."""
+from onnxsal.graph.shapes import dims, per_image
 
 
 @dataclass(frozen=True)
@@ -66,5 +63,5 @@ def _size(value: ir.Value) -> int:
     shape = dims(value)
     if shape is None or value.dtype is None or value.is_initializer():
         return 0
-    count = prod(d if isinstance(d, int) else ASSUMED for d in shape)
+    count = prod(per_image(d) for d in shape)
     return int(count * value.dtype.itemsize)

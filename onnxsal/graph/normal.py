@@ -18,9 +18,11 @@ from onnx_ir.passes.common import (
 )
 
 from onnxsal.errors import ModelError
+from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import BATCH, Study, study, write_shapes
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.limits import check_limits
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.shapes import dims
 
@@ -30,26 +32,27 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
 
     Args: keep: names of values that must stay values of the graph: nothing that they feed is folded.
 
-    Raises: ModelError: the graph is cyclic, refers to values that do not exist, or its shapes contradict each other.
+    Raises: ModelError: the graph is cyclic, or its shapes contradict each other. UnsupportedError: its opset is below
+    7, or one of its values is larger than this machine's memory.
     """
-    work = raise_opset(_run(model.clone(), InlinePass()), opset)
+    with model_errors("the model is not valid"):
+        work = model.clone()
+    work = raise_opset(_run(work, InlinePass()), opset)
     _lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass(), TopologicalSortPass())
-    _check_sources(work.graph)
     known = _study(work.graph, keep)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
-    return _run(work, RemoveUnusedNodesPass())
+    work = _run(work, RemoveUnusedNodesPass())
+    check_limits(work.graph)
+    return work
 
 
 def _run(model: ir.Model, *passes: PassBase) -> ir.Model:
     for each in passes:
-        try:
+        cyclic = isinstance(each, TopologicalSortPass)
+        with model_errors("the model is not valid: the graph is cyclic" if cyclic else "the model is not valid"):
             model = each(model).model
-        except (ValueError, RuntimeError, KeyError, AssertionError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            cause = "the graph is cyclic" if isinstance(each, TopologicalSortPass) else type(each).__name__
-            raise ModelError(f"the model is not valid: {cause} ({reason})") from error
     return model
 
 
@@ -93,16 +96,3 @@ def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
         return attr.value  # type: ignore[no-any-return]
     kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     return ir.tensor(np.array(attr.value, kinds[name])) if name in kinds else None
-
-
-def _check_sources(graph: ir.Graph) -> None:
-    """Report every value that nothing computes; ``onnx_ir`` keeps such names as values without a producer."""
-    given = {id(v) for v in graph.inputs} | {id(v) for v in graph.initializers.values()}
-    lost = {
-        f"{v.name!r} (read by {node.op_type} {node.name or node.outputs[0].name!r})"
-        for node in graph
-        for v in node.inputs
-        if v is not None and v.producer() is None and id(v) not in given
-    }
-    if lost:
-        raise ModelError(f"the model is not valid: nothing computes {', '.join(sorted(lost)[:5])}")

@@ -7,7 +7,8 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph.check import model_errors
 from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.tape import schema_of
 
@@ -91,18 +92,11 @@ def _convert(model: ir.Model, target: int) -> ir.Model:
         value = graph.initializers.pop(name)
         if name not in names:
             graph.inputs.append(value)
-    converted = ir.from_proto(_call_converter(ir.to_proto(model), target))
+    with model_errors(f"the model cannot be raised to opset {target}"):
+        converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), target))
     _restore(converted.graph, large, names)
     converted.metadata_props.update(model.metadata_props)
     return converted
-
-
-def _call_converter(proto: onnx.ModelProto, target: int) -> onnx.ModelProto:
-    try:
-        return onnx.version_converter.convert_version(proto, target)
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the model cannot be raised to opset {target}: {reason}") from error
 
 
 def _restore(graph: ir.Graph, large: dict[str, ir.TensorProtocol], names: set[str | None]) -> None:

@@ -36,3 +36,11 @@ def same_shape(a: ir.Value, b: ir.Value) -> bool:
 def is_float(value: ir.Value) -> bool:
     """Return whether a value holds floating-point numbers (float64 to float8)."""
     return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def per_image(dim: Dim) -> int:
+    """Return what a dimension counts with a batch of one: a number itself, ``k*batch`` k, what is not known 1."""
+    if isinstance(dim, int):
+        return dim
+    factor = (dim or "").partition("*")[0]
+    return int(factor) if factor.isdigit() else 1
