@@ -2,6 +2,7 @@
 
 from onnxsal.autodiff import rules as _rules  # registers every rule
 from onnxsal.autodiff.gradient import gradient, gradients_of
+from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.registry import Call, Rule, defvariadic, defvjp, defzero, vjp
 from onnxsal.autodiff.rulesets import DECONV, GUIDED, PLAIN, RuleSet, rule_set
 from onnxsal.autodiff.walk import backward
@@ -19,6 +20,7 @@ __all__ = [
     "defzero",
     "gradient",
     "gradients_of",
+    "lower_gradients",
     "rule_set",
     "vjp",
 ]

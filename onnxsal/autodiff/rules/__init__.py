@@ -4,6 +4,7 @@ from onnxsal.autodiff.rules import (
     activations,
     convolution,
     declared,
+    einsum,
     elementwise,
     functions,
     indexing,
@@ -14,14 +15,17 @@ from onnxsal.autodiff.rules import (
     quantised,
     reductions,
     resize,
+    sampling,
     scattering,
     slicing,
+    spectral,
 )
 
 __all__ = [
     "activations",
     "convolution",
     "declared",
+    "einsum",
     "elementwise",
     "functions",
     "indexing",
@@ -32,6 +36,8 @@ __all__ = [
     "quantised",
     "reductions",
     "resize",
+    "sampling",
     "scattering",
     "slicing",
+    "spectral",
 ]

@@ -7,6 +7,7 @@ import math
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
+from onnxsal.autodiff.rules.common import constant
 from onnxsal.graph.tape import Tape
 
 # Rectifiers
@@ -95,9 +96,15 @@ def _clip(call: Call) -> list[Gradient]:
     op, g, y, (_, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
     needs = [*call.needed, False, False]
     dx = _inside(op, g, y, low, high) if needs[0] else None
-    below = op.sum_to(op.gate(g, op.LessOrEqual(y, low)), low, y) if needs[1] and low is not None else None
+    below = op.sum_to(op.gate(g, _at_low(op, y, low, high)), low, y) if needs[1] and low is not None else None
     above = op.sum_to(op.gate(g, op.GreaterOrEqual(y, high)), high, y) if needs[2] and high is not None else None
     return [dx, below, above]
+
+
+def _at_low(op: Tape, y: ir.Value, low: ir.Value, high: ir.Value | None) -> ir.Value:
+    """Of two bounds in the wrong order the upper one wins."""
+    at = op.LessOrEqual(y, low)
+    return at if high is None else op.And(at, op.Less(low, high))  # type: ignore[no-any-return]
 
 
 def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
@@ -131,19 +138,16 @@ defvjp(
 )
 
 
-@vjp("Dropout", slots=(True, False, False))
+@vjp("Dropout", slots=(True, True, False))
 def _dropout(call: Call) -> list[Gradient]:
-    """At inference the identity; in training the mask that the node put out, over 1 - ratio."""
-    op, node = call.op, call.node
-    g = call.grads[0]
-    training = node.inputs[2] if len(node.inputs) > 2 else None
-    if g is None or training is None or not (training.const_value is None or training.const_value.numpy().any()):
+    """At inference the identity; in training what was kept is over 1 - ratio, and what was not is 0."""
+    op, y, g, (_, ratio, training) = call.op, call.node.outputs[0], call.grads[0], [*call.node.inputs, None, None][:3]
+    flag = constant(training)
+    if g is None or training is None or (flag is not None and not flag.any()):
         return [g]
-    mask = op.Cast(node.outputs[1], to=g.dtype) if len(node.outputs) > 1 else None
-    if mask is None:
-        from onnxsal.errors import UnsupportedError
-
-        raise UnsupportedError(f"Dropout {node.name!r} in training mode has no mask output: the gradient needs it")
-    ratio = node.inputs[1]
-    kept = 0.5 if ratio is None else op.Sub(1.0, op.cast(ratio, g.dtype))
-    return [op.Where(training, op.Div(op.Mul(g, mask), kept), g)]
+    kept = op.const(0.5, g.dtype) if ratio is None else op.Sub(1.0, op.cast(ratio, g.dtype))
+    dx = op.Where(training, op.gate(op.Div(g, kept), op.Not(op.Equal(y, 0.0))), g)
+    if ratio is None or not call.needed[1]:
+        return [dx]
+    share = op.ReduceSum(op.Div(op.Mul(g, y), kept), keepdims=0)
+    return [dx, op.reshape_like(op.cast(op.Where(training, share, 0.0), ratio.dtype), ratio)]

@@ -1,0 +1,81 @@
+"""The rule of Einsum: every operand's gradient is an Einsum of the output's and of the other operands."""
+
+from __future__ import annotations
+
+import string
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.registry import Call, Gradient, vjp
+from onnxsal.autodiff.rules.common import rank_of, size_at
+from onnxsal.graph.shapes import dims
+from onnxsal.graph.tape import Tape
+
+
+@vjp("Einsum")
+def _einsum(call: Call) -> list[Gradient]:
+    xs = [v for v in call.node.inputs if v is not None]
+    terms, out = _explicit(call.attributes["equation"], [rank_of(x) for x in xs])
+    return [_operand(call, xs, terms, out, i) if need else None for i, need in enumerate(call.needed)]
+
+
+def _explicit(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """Return the labels of every operand and of the output, with letters in place of dots."""
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    free = [c for c in string.ascii_letters if c not in equation]
+    widths = [r - len(t.replace("...", "")) if "..." in t else 0 for t, r in zip(terms, ranks, strict=True)]
+    dots = "".join(free[: max(widths)])
+    letters = left.replace("...", "").replace(",", "")
+    if not arrow:
+        out = ("..." if dots else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    full = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
+    return full, out.replace("...", dots)
+
+
+def _operand(call: Call, xs: list[ir.Value], terms: list[str], out: str, i: int) -> ir.Value:
+    op, own = call.op, terms[i]
+    others = [(t, x) for j, (t, x) in enumerate(zip(terms, xs, strict=True)) if j != i]
+    known = set(out).union(*(t for t, _ in others))
+    target = "".join(c for c in dict.fromkeys(own) if c in known)
+    equation = ",".join([out, *(t for t, _ in others)]) + "->" + target
+    g = op.Einsum(call.g, *(x for _, x in others), equation=equation)
+    sizes = _sizes([*terms, out], [*xs, call.y])
+    g.shape = ir.Shape([sizes.get(c) for c in target])
+    whole = _placed(op, g, xs[i], own, target)
+    return whole if whole is not g else _narrowed(op, g, xs[i])
+
+
+def _sizes(terms: list[str], values: list[ir.Value]) -> dict[str, int | str | None]:
+    """The size behind a label; where one operand has 1 and another more, that is broadcast."""
+    sizes: dict[str, int | str | None] = {}
+    for term, value in zip(terms, values, strict=True):
+        for label, size in zip(term, dims(value) or (), strict=False):
+            if sizes.get(label) in (None, 1):
+                sizes[label] = size
+    return sizes
+
+
+def _narrowed(op: Tape, g: ir.Value, x: ir.Value) -> ir.Value:
+    return op.sum_to(g, x, g)
+
+
+def _placed(op: Tape, g: ir.Value, x: ir.Value, own: str, target: str) -> ir.Value:
+    """Put the gradient where the operand has it: labels summed away spread, repeated ones on the diagonal."""
+    if own == target:
+        return g
+    axes = [k for k, c in enumerate(own) if c not in target or c in own[:k]]
+    spread = op.Unsqueeze(g, axes)
+    for k, c in enumerate(own):
+        first = own.index(c)
+        if first < k:
+            spread = op.Mul(spread, _diagonal(op, x, (first, k), g))
+    return op.Expand(spread, op.shape_of(x))  # type: ignore[no-any-return]
+
+
+def _diagonal(op: Tape, x: ir.Value, axes: tuple[int, int], g: ir.Value) -> ir.Value:
+    """Return ones where the indices along two axes agree, for broadcasting over ``x``."""
+    n = rank_of(x)
+    steps = op.Range(0, op.Squeeze(size_at(op, x, axes[0])), 1)
+    a, b = (op.Reshape(steps, [-1 if k == axis else 1 for k in range(n)]) for axis in axes)
+    return op.cast(op.Equal(a, b), g.dtype)

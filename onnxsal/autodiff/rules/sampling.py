@@ -1,0 +1,136 @@
+"""Sampling at fractional places: GridSample, DeformConv, by the taps that they are made of."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.autodiff.decompose import made_of
+from onnxsal.autodiff.registry import Call
+from onnxsal.autodiff.rules.common import rank_of, size_at
+from onnxsal.graph.tape import Tape
+
+Tap = tuple[ir.Value, ir.Value | None]
+"""The index of a tap along one axis (a whole number, as a float), and its weight (None for 1)."""
+
+
+def _grid_sample(op: Tape, call: Call, x: ir.Value, grid: ir.Value) -> ir.Value:
+    n = rank_of(x) - 2
+    mode, padding = call.attributes["mode"], call.attributes["padding_mode"]
+    align = bool(call.attributes["align_corners"])
+    sizes = [op.cast(op.Squeeze(size_at(op, x, d + 2)), grid.dtype) for d in range(n)]
+    flat = op.Reshape(grid, [0, -1, n])  # [B, P, n], the last axis of x first
+    places = [op.Gather(flat, op.const(n - 1 - d), axis=2) for d in range(n)]
+    places = [_place(op, p, s, align) for p, s in zip(places, sizes, strict=True)]
+    if mode not in ("cubic", "bicubic"):
+        places = [_kept(op, p, s, padding, align) for p, s in zip(places, sizes, strict=True)]
+    taps = [_taps(op, p, mode) for p in places]
+    if mode in ("cubic", "bicubic"):
+        taps = [[(_kept(op, i, s, padding, align), w) for i, w in t] for t, s in zip(taps, sizes, strict=True)]
+    sampled = read_taps(op, x, taps, sizes)
+    shape = op.Concat(op.Shape(x, start=0, end=2), op.Shape(grid, start=1, end=n + 1), axis=0)
+    return op.Reshape(sampled, shape)  # type: ignore[no-any-return]
+
+
+def _place(op: Tape, u: ir.Value, size: ir.Value, align: bool) -> ir.Value:
+    """From [-1, 1] to pixels: corners at the centres of the outer pixels, or at their edges."""
+    if align:
+        return op.Mul(op.Add(u, 1.0), op.Mul(op.Sub(size, 1.0), 0.5))  # type: ignore[no-any-return]
+    return op.Mul(op.Sub(op.Mul(op.Add(u, 1.0), size), 1.0), 0.5)  # type: ignore[no-any-return]
+
+
+def _kept(op: Tape, p: ir.Value, size: ir.Value, padding: str, align: bool) -> ir.Value:
+    last = op.Sub(size, 1.0)
+    if padding == "reflection":
+        p = _reflected(op, p, last, 0.0 if align else 0.5)
+    return p if padding == "zeros" else op.Min(op.Max(p, 0.0), last)
+
+
+def _reflected(op: Tape, p: ir.Value, last: ir.Value, margin: float) -> ir.Value:
+    """There and back again between -margin and last + margin."""
+    span = op.Max(op.Add(last, 2 * margin), 1e-12)
+    far = op.Abs(op.Add(p, margin))
+    turns = op.Floor(op.Div(far, span))
+    rest = op.Sub(far, op.Mul(turns, span))
+    even = op.Equal(op.Mul(op.Floor(op.Mul(turns, 0.5)), 2.0), turns)
+    return op.Sub(op.Where(even, rest, op.Sub(span, rest)), margin)  # type: ignore[no-any-return]
+
+
+def _taps(op: Tape, p: ir.Value, mode: str) -> list[Tap]:
+    if mode == "nearest":
+        return [(op.Round(p), None)]
+    low = op.Floor(p)
+    t = op.Sub(p, low)
+    if mode in ("linear", "bilinear"):
+        return [(low, op.Sub(1.0, t)), (op.Add(low, 1.0), t)]
+    near, far = (lambda d: _cubic(op, d, (1.25, -2.25, 1.0, 0.0))), (lambda d: _cubic(op, d, (-0.75, 3.75, -6.0, 3.0)))
+    distances = [op.Add(t, 1.0), t, op.Sub(1.0, t), op.Sub(2.0, t)]
+    weights = [far(distances[0]), near(distances[1]), near(distances[2]), far(distances[3])]
+    return [(op.Add(low, float(k - 1)), w) for k, w in enumerate(weights)]
+
+
+def _cubic(op: Tape, d: ir.Value, c: Sequence[float]) -> ir.Value:
+    """c0 d^3 + c1 d^2 + c2' d^0 ...: Keys' kernel with a = -0.75, near (below 1) or far."""
+    if c[0] > 0:
+        return op.Add(op.Mul(op.Mul(d, d), op.Add(op.Mul(d, c[0]), c[1])), c[2])  # type: ignore[no-any-return]
+    return op.Add(op.Mul(d, op.Add(op.Mul(d, op.Add(op.Mul(d, c[0]), c[1])), c[2])), c[3])  # type: ignore[no-any-return]
+
+
+def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Sequence[ir.Value]) -> ir.Value:
+    """Return the weighted sum of the taps of ``x`` [B, C, *S] at places [B, P]: [B, C, P]; outside is 0."""
+    flat = op.Reshape(x, [0, 0, -1])
+    parts = []
+    for combination in itertools.product(*taps):
+        number, inside, weight = None, None, None
+        for (index, w), size in zip(combination, sizes, strict=True):
+            ok = op.And(op.GreaterOrEqual(index, 0.0), op.Less(index, size))
+            safe = op.Min(op.Max(index, 0.0), op.Sub(size, 1.0))
+            number = safe if number is None else op.Add(op.Mul(number, size), safe)
+            inside = ok if inside is None else op.And(inside, ok)
+            weight = w if weight is None or w is None else op.Mul(weight, w)
+        parts.append(_tap(op, flat, op.Cast(number, to=ir.DataType.INT64), op.cast(inside, x.dtype), weight))
+    return op.total(parts)
+
+
+def _tap(op: Tape, flat: ir.Value, number: ir.Value, inside: ir.Value, weight: ir.Value | None) -> ir.Value:
+    shape = op.Concat(op.Shape(flat, start=0, end=2), op.Shape(number, start=1, end=2), axis=0)
+    values = op.GatherElements(flat, op.Expand(op.Unsqueeze(number, [1]), shape), axis=2)
+    factor = inside if weight is None else op.Mul(inside, op.cast(weight, flat.dtype))
+    return op.Mul(values, op.Unsqueeze(factor, [1]))  # type: ignore[no-any-return]
+
+
+made_of("GridSample", _grid_sample)
+
+
+def _deform_conv(op: Tape, call: Call, x: ir.Value, w: ir.Value, offset: ir.Value, bias=None, mask=None) -> ir.Value:  # type: ignore[no-untyped-def]
+    """Columns of bilinear taps, times the mask, times the weights of each group."""
+    a = call.attributes
+    n, groups, parts = rank_of(x) - 2, a["group"], a["offset_group"]
+    kernel, strides, dilations, pads = (list(a[k]) for k in ("kernel_shape", "strides", "dilations", "pads"))
+    taps = int(np.prod(kernel))
+    out = [op.Shape(offset, start=d + 2, end=d + 3) for d in range(n)]
+    batch = op.Shape(x, start=0, end=1)
+    grouped = op.Reshape(x, op.Concat(op.Mul(batch, parts), [-1], op.Shape(x, start=2), axis=0))
+    moves = op.Reshape(offset, op.Concat(op.Mul(batch, parts), [taps, n], *out, axis=0))
+    places = []
+    for d in range(n):
+        move = op.Squeeze(op.Gather(moves, [d], axis=2), [2])  # [B G, taps, *out]
+        steps = op.Mul(op.Range(0, op.Squeeze(out[d]), 1), strides[d])
+        start = op.Reshape(op.cast(steps, x.dtype), [1, 1] + [-1 if e == d else 1 for e in range(n)])
+        tap = np.indices(kernel)[d].reshape(1, taps, *[1] * n) * dilations[d] - pads[d]
+        places.append(op.Reshape(op.Add(op.Add(move, start), op.const(tap, x.dtype)), [0, -1]))
+    sizes = [op.cast(op.Squeeze(size_at(op, x, d + 2)), x.dtype) for d in range(n)]
+    columns = read_taps(op, grouped, [_taps(op, p, "linear") for p in places], sizes)  # [B G, C / G, taps P]
+    if mask is not None:
+        columns = op.Mul(columns, op.Reshape(mask, op.Concat(op.Mul(batch, parts), [1, -1], axis=0)))
+    rows = op.Concat(batch, [groups, -1], op.ReduceProd(op.Concat(*out, axis=0), keepdims=1), axis=0)
+    weights = op.Reshape(w, op.Concat([groups, -1], op.ReduceProd(op.Shape(w, start=1), keepdims=1), axis=0))
+    y = op.MatMul(weights, op.Reshape(columns, rows))
+    y = op.Reshape(y, op.Concat(batch, op.Shape(w, start=0, end=1), *out, axis=0))
+    return y if bias is None else op.Add(y, op.Reshape(bias, [-1] + [1] * n))
+
+
+made_of("DeformConv", _deform_conv)
