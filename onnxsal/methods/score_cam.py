@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -46,15 +46,15 @@ SS_CAM = {
 """Presets of SS-CAM; how each adds its noise is in ``_noise``."""
 
 
-def _preset_score(options: Mapping[str, Any]) -> Scores:
-    return {**SCORE_CAM, **SS_CAM}[str(options["preset"])].score
+def _preset_score(presets: Mapping[str, Variant]) -> Callable[[Mapping[str, Any]], Scores]:
+    return lambda options: presets[str(options["preset"])].score
 
 
 @method(
     "score-cam",
     paper="Wang et al. 2020, arXiv:1910.01279, definition 3 and algorithm 1",
     when="forward passes only: any operator, any precision; one forward a feature map",
-    score=_preset_score,
+    score=_preset_score(SCORE_CAM),
     rules=None,
     cost=Cost(lambda o, k: min(k, o["top_k"] or k) + 1 + SCORE_CAM[o["preset"]].baseline, lambda o, k: 0),
 )
@@ -81,7 +81,7 @@ def score_cam(
     "ss-cam",
     paper="Wang et al. 2020, arXiv:2006.14255, SS-CAM (1) and (2)",
     when="Score-CAM with each score averaged over noise; costs N times as much",
-    score=_preset_score,
+    score=_preset_score(SS_CAM),
     rules=None,
     cost=Cost(lambda o, k: min(k, o["top_k"] or k) * o["samples"] + 1 + SS_CAM[o["preset"]].baseline, lambda o, k: 0),
 )

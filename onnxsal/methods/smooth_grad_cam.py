@@ -115,7 +115,8 @@ def neuron_mask(neurons: Any, grid: tuple[int, int]) -> np.ndarray[Any, Any]:
 def _positions(neurons: Any, grid: tuple[int, int]) -> list[tuple[int, int]]:
     numbers = re.findall(r"-?\d+", neurons) if isinstance(neurons, str) else None
     try:
-        flat = [int(n) for n in numbers] if numbers is not None else np.asarray(neurons, np.int64).reshape(-1).tolist()
+        given = np.asarray(neurons if numbers is None else [int(n) for n in numbers]).reshape(-1)
+        flat = given.tolist() if given.dtype.kind in "iu" else []
     except (ValueError, TypeError):
         flat = []
     pairs = list(zip(flat[::2], flat[1::2], strict=False))

@@ -1,0 +1,183 @@
+"""Limits, partial maps, interruptions, threads and memory of streaming."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from tinynet import picture
+
+import onnxsal
+from onnxsal.errors import ModelError, UsageError
+from onnxsal.kernels.masks import make_rows
+from onnxsal.kernels.noise import uniform
+from onnxsal.records import Draws, Grids, HostMasks
+from onnxsal.streaming import limits
+from onnxsal.streaming.batches import batches
+from onnxsal.streaming.limits import Limits, Stopper
+from onnxsal.streaming.plan import Plan, make_plan
+
+X = picture()
+SS = {"method": "ss-cam", "layer": "a2", "target": 1, "top_k": 4, "samples": 12}
+
+
+def helpers() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("onnxsal")]
+
+
+def interrupt_after(rows: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done >= rows:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interruption_leaves_no_thread(tiny: onnxsal.Model) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        onnxsal.explain(tiny, X, **SS, progress=interrupt_after(16))
+    assert helpers() == []
+
+
+def test_an_interruption_gives_the_map_so_far_where_that_is_wanted(tiny: onnxsal.Model) -> None:
+    kept = onnxsal.explain(tiny, X, **SS, batch_size=4, progress=interrupt_after(16), keep_partial=True)
+    same = onnxsal.explain(tiny, X, **SS | {"samples": 4}, batch_size=4)
+    assert (kept.manifest["partial"], kept.manifest["stopped"], kept.manifest["samples"]) == (True, "interrupted", 4)
+    assert_allclose(kept.raw, same.raw, rtol=1e-6)
+    assert_allclose(kept.stderr, same.stderr, rtol=1e-4)
+    assert helpers() == []
+
+
+def test_an_interruption_ends_a_list_of_pictures(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, [X, X, X], **SS, progress=interrupt_after(16), keep_partial=True)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_forwards_are_kept_exactly(tiny: onnxsal.Model, batch_size: int) -> None:
+    found = onnxsal.explain(tiny, X, **SS, forwards=1 + 4 * 5 + 2, batch_size=batch_size)
+    assert (found.manifest["forwards"], found.manifest["samples"]) == (23, 5)
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("forwards", True)
+    again = onnxsal.explain(tiny, X, **SS, forwards=23, batch_size=7)
+    assert_allclose(found.raw, again.raw, rtol=0, atol=1e-6 * found.raw.max())
+
+
+def test_too_few_forwards_are_refused(tiny: onnxsal.Model) -> None:
+    with pytest.raises(UsageError, match="at least 2"):
+        onnxsal.explain(tiny, X, **SS, forwards=1)
+
+
+def test_enough_forwards_are_no_limit(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, X, **SS, forwards=1 + 4 * 12)
+    assert (found.manifest["stopped"], found.manifest["partial"]) == (None, False)
+
+
+def test_a_partial_score_cam_is_that_of_the_maps_that_were_drawn(tiny: onnxsal.Model) -> None:
+    how = {"method": "score-cam", "layer": "a2", "target": 1}
+    found = onnxsal.explain(tiny, X, **how, forwards=4, batch_size=2)
+    whole = onnxsal.explain(tiny, X, **how)
+    assert found.manifest["partial"]
+    assert found.manifest["forwards"] == 4
+    assert np.abs(found.raw - whole.raw).max() > 1e-3
+
+
+def test_tolerance_ends_when_the_error_is_small_enough(tiny: onnxsal.Model) -> None:
+    how = {**SS, "samples": 2000, "batch_size": 4}
+    found = onnxsal.explain(tiny, X, **how, tolerance=0.1)
+    relative = np.linalg.norm(found.stderr) / np.linalg.norm(found.raw)
+    assert relative <= 0.1
+    assert limits.FIRST_LOOK <= found.manifest["samples"] < 2000
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("tolerance", False)
+    tighter = onnxsal.explain(tiny, X, **how, tolerance=0.05)
+    assert tighter.manifest["samples"] > found.manifest["samples"]
+
+
+def test_tolerance_needs_samples(tiny: onnxsal.Model) -> None:
+    with pytest.raises(UsageError, match="exact"):
+        onnxsal.explain(tiny, X, method="score-cam", tolerance=0.1)
+
+
+def test_seconds_end_after_the_batch_that_passes_them(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, X, **SS, seconds=0, batch_size=4)
+    assert (found.manifest["samples"], found.manifest["stopped"]) == (1, "seconds")
+
+
+def test_a_stopper_looks_at_the_error_ever_more_rarely() -> None:
+    looks: list[int] = []
+    stopper = Stopper(Limits(tolerance=0.0), lambda: looks.append(1) or 1.0)  # type: ignore[func-returns-value]
+    for samples in range(1, 1001):
+        assert stopper.reached(samples, samples) is None
+    assert 10 < len(looks) < 40
+
+
+def plan(draws: Draws, head: dict[str, np.ndarray] | None = None) -> Plan:
+    return make_plan(X, draws, head or {}, np.zeros(3, np.float32), (0, 0))
+
+
+def random_masks(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
+    return np.stack([uniform(seed, 0, i, size[0] * size[1]).reshape(size) for i in range(start, stop)])
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_batches_hold_every_draw_once_in_order(size: int) -> None:
+    masks = HostMasks(11, random_masks)
+    found = [b.x.copy() for b in batches(plan(Draws(masks=masks)), 11, size, (5, 0))]
+    wanted = X * random_masks(5, 0, 11, (12, 12))[:, None]
+    assert_allclose(np.concatenate(found), wanted, rtol=1e-6)
+    assert helpers() == []
+
+
+def test_two_buffers_whatever_the_number_of_draws() -> None:
+    """Memory is bounded: ten times the draws take the same buffers, and they are used again."""
+    drawn = plan(Draws(samples=400))
+    peaks = []
+    for total in (40, 400):
+        tracemalloc.start()
+        addresses = {b.x.ctypes.data for b in batches(drawn, total, 8, (0, 0))}
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(addresses) == 2
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_closing_in_the_middle_ends_the_thread() -> None:
+    source = batches(plan(Draws(samples=400)), 400, 8, (0, 0))
+    next(source)
+    assert len(helpers()) == 1
+    source.close()
+    assert helpers() == []
+
+
+def test_a_failure_while_filling_is_the_callers_and_leaves_no_thread() -> None:
+    def fails(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
+        raise ModelError("no masks today")
+
+    with pytest.raises(ModelError, match="no masks today"):
+        list(batches(plan(Draws(masks=HostMasks(4, fails))), 4, 2, (0, 0)))
+    assert helpers() == []
+
+
+def test_fixed_masks_are_one_sample_and_drawn_ones_are_many() -> None:
+    drawn, fixed = (plan(Draws(masks=HostMasks(6, random_masks, random=r))) for r in (True, False))
+    assert (drawn.per_sample, drawn.samples) == (1, 6)
+    assert (fixed.per_sample, fixed.samples) == (6, 1)
+    assert Draws(masks=HostMasks(6, random_masks)).sampled
+    assert not Draws(masks=HostMasks(6, random_masks, random=False)).sampled
+
+
+def test_noise_is_shared_by_the_masks_of_a_sample() -> None:
+    maps = np.random.default_rng(0).random((1, 5, 4, 4)).astype(np.float32)
+    rows = plan(Draws(samples=3, masks=Grids()), {"maps": maps}).rows(3, 12)
+    assert_array_equal(rows["draw"], [0, 0, 1, 1, 1, 1, 1, 2, 2])
+    assert_array_equal(rows["mask"], [3, 4, 0, 1, 2, 3, 4, 0, 1])
+    assert len(rows) == 9
+    assert rows.dtype == make_rows(1).dtype
+
+
+def test_weights_that_are_not_finite_end_the_run(tiny: onnxsal.Model) -> None:
+    with pytest.raises((ModelError, UsageError), match="finite"):
+        onnxsal.explain(tiny, np.full_like(X, np.inf), method="smoothgrad", target=0)
