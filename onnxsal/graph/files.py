@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx_ir.passes.common import TopologicalSortPass
 
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
@@ -76,7 +77,20 @@ def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
     with model_errors(f"{name!r} is damaged"):
         model = ir.from_proto(proto)
         bind_external(model, folder)
+    if not _in_order(proto.graph):
+        with model_errors(f"{name!r} is not valid: its graph is cyclic"):
+            TopologicalSortPass()(model)
     return model
+
+
+def _in_order(graph: onnx.GraphProto) -> bool:
+    """Whether nodes come after those that they read, as the format asks; subgraphs reach out of their own."""
+    late = {output for node in graph.node for output in node.output if output}
+    for node in graph.node:
+        if any(a.HasField("g") for a in node.attribute) or not late.isdisjoint(node.input):
+            return False
+        late.difference_update(node.output)
+    return True
 
 
 def _first_line(error: BaseException) -> str:

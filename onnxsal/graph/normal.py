@@ -1,7 +1,7 @@
 """The normal form: the one shape of graph that rules, anatomy and methods are written against.
 
-1. functions inlined; 2. opset raised; 3. constants lifted to initializers, initializers out of the inputs; 4. sorted;
-5. shapes studied; 6. shape arithmetic folded, Reshape targets settled; 7. dead nodes removed. Attributes are filled in
+1. functions inlined; 2. opset raised; 3. constants lifted to initializers, initializers out of the inputs;
+4. shapes studied; 5. shape arithmetic folded, Reshape targets settled; 6. dead nodes removed. Attributes are filled in
 where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
@@ -14,7 +14,6 @@ from onnx_ir.passes.common import (
     InlinePass,
     RemoveInitializersFromInputsPass,
     RemoveUnusedNodesPass,
-    TopologicalSortPass,
 )
 
 from onnxsal.errors import ModelError
@@ -32,14 +31,14 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
 
     Args: keep: names of values that must stay values of the graph: nothing that they feed is folded.
 
-    Raises: ModelError: the graph is cyclic, or its shapes contradict each other. UnsupportedError: its opset is below
+    Raises: ModelError: its shapes contradict each other. UnsupportedError: its opset is below
     7, or one of its values is larger than this machine's memory.
     """
     with model_errors("the model is not valid"):
         work = model.clone()
     work = raise_opset(_run(work, InlinePass()), opset)
     _lift_constants(work.graph)
-    _run(work, RemoveInitializersFromInputsPass(), TopologicalSortPass())
+    _run(work, RemoveInitializersFromInputsPass())
     known = _study(work.graph, keep)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
@@ -50,8 +49,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
 
 def _run(model: ir.Model, *passes: PassBase) -> ir.Model:
     for each in passes:
-        cyclic = isinstance(each, TopologicalSortPass)
-        with model_errors("the model is not valid: the graph is cyclic" if cyclic else "the model is not valid"):
+        with model_errors("the model is not valid"):
             model = each(model).model
     return model
 

@@ -10,15 +10,15 @@ from onnx.reference import ReferenceEvaluator
 
 from onnxsal.graph.contents import _TABLE, compute
 
-I, F, B = np.int64, np.float32, np.bool_
+INT, F = np.int64, np.float32
 
 
 def ints(*values):
-    return np.array(values, I)
+    return np.array(values, INT)
 
 
-GRID = np.arange(24, dtype=I).reshape(2, 3, 4)
-ODD = np.array([[-7, 5, 3], [2, -1, 8]], I)
+GRID = np.arange(24, dtype=INT).reshape(2, 3, 4)
+ODD = np.array([[-7, 5, 3], [2, -1, 8]], INT)
 REAL = np.array([[0.5, 1.5, 2.5], [4.0, 9.0, 0.25]], F)
 CASES = [
     ("Add", [ODD, ints(1, 2, 3)], {}), ("Sub", [ODD, ints(1, 2, 3)], {}), ("Mul", [ODD, ints(4)], {}),
@@ -30,11 +30,11 @@ CASES = [
     ("Less", [ODD, ints(1)], {}), ("Greater", [ODD, ints(1)], {}), ("LessOrEqual", [ODD, ints(2)], {}),
     ("GreaterOrEqual", [ODD, ints(2)], {}), ("Not", [ODD > 1], {}), ("And", [ODD > 1, ODD < 4], {}),
     ("Or", [ODD > 1, ODD < -4], {}), ("Where", [ODD > 1, ODD, ints(0)], {}),
-    ("Range", [np.array(7, I), np.array(-4, I), np.array(-3, I)], {}), ("Identity", [ODD], {}),
+    ("Range", [np.array(7, INT), np.array(-4, INT), np.array(-3, INT)], {}), ("Identity", [ODD], {}),
     ("Concat", [ODD, ODD], {"axis": -1}), ("Transpose", [GRID], {"perm": [2, 0, 1]}), ("Transpose", [GRID], {}),
     ("Cast", [REAL], {"to": 7}), ("ConstantOfShape", [ints(2, 3)], {}), ("Expand", [ODD, ints(2, 1, 3)], {}),
     ("ConstantOfShape", [ints(2)], {"value": onnx.numpy_helper.from_array(ints(5))}),
-    ("Gather", [GRID, np.array([[1, -1]], I)], {"axis": 2}), ("Reshape", [GRID, ints(0, -1)], {}),
+    ("Gather", [GRID, np.array([[1, -1]], INT)], {"axis": 2}), ("Reshape", [GRID, ints(0, -1)], {}),
     ("Squeeze", [GRID[:, :1], ints(1)], {}), ("Squeeze", [GRID[:1, :1]], {}), ("Unsqueeze", [ODD, ints(0, -1)], {}),
     ("Slice", [GRID, ints(0, 1), ints(2, 100), ints(0, 2)], {}),
     ("Slice", [GRID, ints(-1), ints(-100), ints(2), ints(-2)], {}), ("Slice", [GRID, ints(1), ints(2)], {}),
@@ -43,9 +43,10 @@ CASES = [
     ("ReduceProd", [ODD, ints(1)], {"keepdims": 0}), ("ReduceSum", [ODD, ints(-1)], {}), ("ReduceSum", [ODD], {}),
     ("ReduceSum", [ODD], {"noop_with_empty_axes": 1}), ("ReduceMax", [ODD], {}), ("ReduceMin", [ODD, ints(0)], {}),
     ("Tile", [ODD, ints(2, 1)], {}), ("Pad", [ODD, ints(0, 1, 2, 0)], {}),
-    ("Pad", [ODD, ints(1, 2), np.array(9, I), ints(-1)], {}),
-    ("ScatterND", [ODD, np.array([[0], [1]], I), ODD * 2], {}), ("Clip", [ODD, np.array(0, I), np.array(4, I)], {}),
-    ("Trilu", [ODD], {"upper": 0}), ("Trilu", [ODD, np.array(1, I)], {}),
+    ("Pad", [ODD, ints(1, 2), np.array(9, INT), ints(-1)], {}),
+    ("ScatterND", [ODD, np.array([[0], [1]], INT), ODD * 2], {}),
+    ("Clip", [ODD, np.array(0, INT), np.array(4, INT)], {}),
+    ("Trilu", [ODD], {"upper": 0}), ("Trilu", [ODD, np.array(1, INT)], {}),
 ]  # fmt: skip
 
 

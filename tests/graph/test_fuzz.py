@@ -1,0 +1,62 @@
+"""Damaged bytes end in a model or in one of our errors, and in silence otherwise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onnxsal.errors import OnnxsalError
+from onnxsal.graph import load_ir, normalise
+
+ZOO = Path(__file__).parent.parent / "data" / "zoo"
+ROUNDS = 60
+
+
+def damaged(data: bytes, rounds: int) -> Iterator[bytes]:
+    """The data with one to ten bytes changed, or cut off somewhere."""
+    chance = random.Random(len(data))
+    for k in range(rounds):
+        if k % 5 == 0:
+            yield data[: chance.randrange(len(data))]
+            continue
+        changed = bytearray(data)
+        for _ in range(chance.choice((1, 1, 3, 10))):
+            changed[chance.randrange(len(data))] = chance.randrange(256)
+        yield bytes(changed)
+
+
+def outcomes(data: bytes, folder: Path, rounds: int) -> dict[str, int]:
+    """How often damage ended in a model and how often in an error; anything else is raised."""
+    counts = {"model": 0, "error": 0}
+    path = folder / "m.onnx"
+    for each in damaged(data, rounds):
+        path.write_bytes(each)
+        try:
+            normalise(load_ir(path))
+            counts["model"] += 1
+        except OnnxsalError:
+            counts["error"] += 1
+    return counts
+
+
+@pytest.mark.parametrize("name", ["vit_timm", "mobilenet_v2_int8", "mobilenet_v3_old", "resnet_basic_float16"])
+def test_damaged_bytes(tmp_path, capfd, name):
+    counts = outcomes((ZOO / f"{name}.onnx").read_bytes(), tmp_path, ROUNDS)
+    assert counts["error"] > ROUNDS // 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_bytes_of_a_deployed_model(tmp_path, shared, capfd):
+    data = (shared / "models" / "mnist_cntk.onnx").read_bytes()
+    assert outcomes(data, tmp_path, ROUNDS)["error"] > 5
+    # The structure of this one stands in front of its weights and behind them.
+    data = (shared / "models" / "squeezenet1.0_fp16.onnx").read_bytes()
+    path = tmp_path / "m.onnx"
+    for cut in (1, 1000, 5000, 20_000, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:cut])
+        with pytest.raises(OnnxsalError):
+            normalise(load_ir(path))
+    assert capfd.readouterr() == ("", "")
