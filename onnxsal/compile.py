@@ -11,12 +11,13 @@ import onnx
 import onnx_ir as ir
 
 import onnxsal
-from onnxsal.anatomy import TARGET, X
-from onnxsal.anatomy.select import explained, scores
+from onnxsal.anatomy import TARGET, X, stem
+from onnxsal.anatomy.select import entered, explained, scores
 from onnxsal.building import build, plan
-from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.errors import UsageError
 from onnxsal.explain import Request, prepare_request, split_options
-from onnxsal.folding import Finish, finish_map, graft, guarded
+from onnxsal.folding import Finish, Folded, finish_map, fold_record, fold_tail, graft, guarded
+from onnxsal.folding.baselines import blurred, uniform_baseline
 from onnxsal.graph import Program, Tape, dims, to_proto
 from onnxsal.graph.program import Trace
 from onnxsal.loading import load
@@ -64,10 +65,8 @@ def compile(
         model, request.steps, layer=next(iter(request.layers), None), score=request.score, target=aimed.versus
     )
     if isinstance(built, Record):
-        raise UnsupportedError(
-            f"method {method!r} evaluates the model many times, which cannot be folded into a file yet"
-        )
-    return _folded(request, built, aimed)
+        return _folded_record(request, built, aimed)
+    return _folded_program(request, built, aimed)
 
 
 class _Target:
@@ -76,6 +75,7 @@ class _Target:
     def __init__(self, model: Model, target: Any) -> None:
         self.model = model
         self.input = target == "input" if isinstance(target, str) else False
+        self.given: ir.Value | None = None
         self.aim = None if target is None or self.input else aim(model, target, np.zeros(1, np.float32))
         if self.aim is not None and self.aim.program is not None:
             raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
@@ -84,40 +84,99 @@ class _Target:
     def versus(self) -> bool:
         return self.aim is not None and self.aim.versus
 
-    def bind(self, op: Tape, trace: Trace, batch: ir.Value) -> dict[str, ir.Value]:
-        """Return the programs' target inputs as values, int64 [B]."""
-        if self.input:
-            return {TARGET: next(v for v in trace.graph.inputs if v.name == "target")}
+    def bind(self, op: Tape, probabilities: ir.Value, batch: ir.Value) -> dict[str, ir.Value]:
+        """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
         if self.aim is not None:
             return {name: op.Expand(op.const(value), batch) for name, value in self.aim.feeds.items()}
-        _, probabilities = scores(op, trace, self.model.anatomy.head)
+        if self.given is not None:
+            return {TARGET: op.Identity(self.given)}
         return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0)}
 
 
-def _folded(request: Request, built: Program, target: _Target) -> onnx.ModelProto:
-    anatomy = request.model.anatomy
-    trace = Program(anatomy.model).extend()
-    there = {name: trace[name] for name in trace.names()}
-    source = trace[anatomy.picture.input]
+def _start(request: Request, target: _Target, program: Program) -> tuple[Trace, ir.Value]:
+    """Return a trace over the model (or its stem) with the inputs added, and ``explain``."""
+    trace = program.extend()
+    source = trace[request.model.anatomy.picture.input]
     if target.input:
-        trace.input("target", ir.DataType.INT64, [_batch(source)])
-    size = list(request.model.size)
+        target.given = trace.input("target", ir.DataType.INT64, [_batch(source)])
+    return trace, _explain_input(trace)
 
-    def batch(op: Tape) -> ir.Value:
-        return op.Shape(source, start=0, end=1)  # type: ignore[no-any-return]
+
+def _folded_program(request: Request, built: Program, target: _Target) -> onnx.ModelProto:
+    anatomy = request.model.anatomy
+    trace, explain = _start(request, target, Program(anatomy.model))
+    there = {name: trace[name] for name in trace.names()}
+    source, own = trace[anatomy.picture.input], {str(v.name): v for v in trace.graph.outputs}
 
     def then(op: Tape) -> dict[str, ir.Value]:
         x = explained(op, trace[anatomy.picture.value], anatomy.picture)
-        raw = graft(op, built, {X: x, **target.bind(op, trace, batch(op))}, there)[SALIENCY]
+        _, probabilities = scores(op, trace, anatomy.head)
+        feeds = target.bind(op, probabilities, op.Shape(source, start=0, end=1))
+        raw = graft(op, built, {X: x, **feeds}, there)[SALIENCY]
         return {SALIENCY: finish_map(op, raw, _finish(request))}
 
-    def otherwise(op: Tape) -> dict[str, ir.Value]:
-        return {SALIENCY: op.ConstantOfShape(op.Concat(batch(op), size, axis=0))}
+    saliency = guarded(trace, explain, then, lambda op: _nothing(op, request, source))[SALIENCY]
+    return _finished(request, target, trace, {**own, SALIENCY: saliency})
 
-    outputs = {str(v.name): v for v in trace.graph.outputs}
-    saliency = guarded(trace, _explain_input(trace), then, otherwise)[SALIENCY]
-    saliency.type, saliency.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([_batch(source), *size])
-    program = trace.finish_with({**outputs, SALIENCY: saliency})
+
+def _folded_record(request: Request, built: Record, target: _Target) -> onnx.ModelProto:
+    anatomy = request.model.anatomy
+    trace, explain = _start(request, target, stem(anatomy))
+    source, x = trace[anatomy.picture.input], trace[X]
+    channels = anatomy.picture.channels
+    layer = next(iter(request.layers), None)
+    folded = Folded(
+        record=built, forward=entered(anatomy), x=X, shape=(channels, *request.model.size),
+        maps=0 if layer is None else layer.channels, baseline=_Baseline(request, built), target=target.bind,
+        key=(request.seed, 0),
+    )  # fmt: skip
+    own, state = fold_record(trace, folded, x, explain)
+
+    def then(op: Tape) -> dict[str, ir.Value]:
+        return {SALIENCY: fold_tail(op, folded, (x, folded.baseline(op, x)), state, _finish(request))}
+
+    saliency = guarded(trace, explain, then, lambda op: _nothing(op, request, source))[SALIENCY]
+    return _finished(request, target, trace, {**own, SALIENCY: saliency})
+
+
+class _Baseline:
+    """The baseline of pictures x [B, C, H, W] in standard operators."""
+
+    def __init__(self, request: Request, record: Record) -> None:
+        self.given = record.draws.baseline
+        self.model, self.key = request.model, (request.seed, 0)
+
+    def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
+        if not isinstance(self.given, str):
+            array = np.asarray(self.given, np.float32)
+            return self._constant(op, x, array.reshape(-1, 1, 1) if array.ndim == 1 else array)
+        if self.given == "black":
+            return self._constant(op, x, self.model.black().reshape(-1, 1, 1))
+        if self.given == "zero":
+            return op.Mul(x, 0.0)  # type: ignore[no-any-return]
+        if self.given == "blur":
+            return blurred(op, x, self.model.anatomy.picture.channels)
+        return uniform_baseline(op, x, self.model.size, self.key)
+
+    @staticmethod
+    def _constant(op: Tape, x: ir.Value, array: np.ndarray[Any, Any]) -> ir.Value:
+        return op.Add(op.Mul(x, 0.0), op.const(array.astype(np.float32)))  # type: ignore[no-any-return]
+
+
+def _nothing(op: Tape, request: Request, source: ir.Value) -> dict[str, ir.Value]:
+    shape = op.Concat(op.Shape(source, start=0, end=1), list(request.model.size), axis=0)
+    return {SALIENCY: op.ConstantOfShape(shape)}
+
+
+def _finished(request: Request, target: _Target, trace: Trace, outputs: dict[str, ir.Value]) -> onnx.ModelProto:
+    anatomy = request.model.anatomy
+    for value in anatomy.model.graph.outputs:
+        own = outputs[str(value.name)]
+        own.type, own.shape = value.type, value.shape
+    batch = _batch(trace[anatomy.picture.input])
+    saliency = outputs[SALIENCY]
+    saliency.type, saliency.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([batch, *request.model.size])
+    program = trace.finish_with(outputs)
     program.model.metadata_props[METADATA] = json.dumps(_described(request, target))
     return to_proto(program.model)
 

@@ -58,16 +58,24 @@ def explained(op: Tape, value: ir.Value, picture: Picture) -> ir.Value:
     return op.Transpose(x, perm=[0, 3, 1, 2]) if picture.value_axes == "NHWC" else x
 
 
-def body(anatomy: Anatomy) -> Program:
-    """Return the program from ``sal/x`` to ``logits`` and ``probabilities``, both float32 [B, classes].
+def entered(anatomy: Anatomy) -> Program:
+    """Return the whole model behind its picture: from ``sal/x`` to its own outputs, ``sal/logits`` and
+    ``sal/probabilities`` (both float32 [B, classes]).
 
     The model's own values keep their names inside. A value that came out of a DequantizeLinear is quantised again, so
     that the first layer stays integer.
     """
     op = Program(anatomy.model).extend()
+    own = {str(v.name): v for v in op.graph.outputs}
     _enter(op, anatomy.picture)
     logits, probabilities = scores(op, op, anatomy.head)
-    return op.finish_with({"sal/logits": logits, "sal/probabilities": probabilities})
+    return op.finish_with({**own, "sal/logits": logits, "sal/probabilities": probabilities})
+
+
+def body(anatomy: Anatomy) -> Program:
+    """Return the program from ``sal/x`` to ``sal/logits`` and ``sal/probabilities`` alone."""
+    op = entered(anatomy).extend()
+    return op.finish_with({name: op[name] for name in ("sal/logits", "sal/probabilities")})
 
 
 def scores(op: Tape, values: Mapping[str, ir.Value] | Trace, head: Head) -> tuple[ir.Value, ir.Value]:

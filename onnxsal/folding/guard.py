@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxsal.graph.program import Trace
 from onnxsal.graph.tape import Tape
 
 
@@ -31,7 +30,7 @@ class Branch(Tape):
 Build = Callable[[Tape], Mapping[str, ir.Value]]
 
 
-def guarded(op: Trace, condition: ir.Value, then: Build, otherwise: Build) -> dict[str, ir.Value]:
+def guarded(op: Tape, condition: ir.Value, then: Build, otherwise: Build) -> dict[str, ir.Value]:
     """Return what ``then`` builds where the scalar ``condition`` holds, else what ``otherwise`` builds (same names)."""
     branches = [(_branch(op, "explain", then)), (_branch(op, "predict", otherwise))]
     names = list(branches[0][1])
@@ -42,7 +41,7 @@ def guarded(op: Trace, condition: ir.Value, then: Build, otherwise: Build) -> di
     return dict(zip(names, values, strict=True))
 
 
-def _branch(op: Trace, name: str, build: Build) -> tuple[ir.Graph, Mapping[str, ir.Value]]:
+def _branch(op: Tape, name: str, build: Build) -> tuple[ir.Graph, Mapping[str, ir.Value]]:
     tape = Branch(op, f"sal/{name}")
     outputs = dict(build(tape))
     for key, value in outputs.items():

@@ -1,0 +1,164 @@
+"""One chunk of draws in standard operators: what the kernels fill a batch with, z = b + (x - b) (c m + s n) + s' n'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.errors import UnsupportedError
+from onnxsal.folding import noise as counter
+from onnxsal.graph import Tape
+from onnxsal.records import Draws, Grids, Noise
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Which draws one turn of the loop takes: an image, and its samples [r] and masks [r], all int64."""
+
+    image: ir.Value
+    samples: ir.Value
+    masks: ir.Value | None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the draws of one image are cut into turns: with masks one sample a turn, without several samples."""
+
+    samples: int
+    masks: int
+    """K, or 0 without masks."""
+    rows: int = 8
+
+    @property
+    def per_sample(self) -> int:
+        """Turns that one sample takes where there are masks."""
+        return -(-self.masks // self.rows)
+
+    @property
+    def turns(self) -> int:
+        """Turns per image."""
+        return self.samples * self.per_sample if self.masks else -(-self.samples // self.rows)
+
+    def chunk(self, op: Tape, turn: ir.Value) -> Chunk:
+        """Return what turn number ``turn`` (int64 scalar, from 0 over all images) takes."""
+        image, local = op.Div(turn, self.turns), op.Mod(turn, self.turns)
+        if not self.masks:
+            return Chunk(image, self._span(op, local, self.samples), None)
+        masks = self._span(op, op.Mod(local, self.per_sample), self.masks)
+        sample = op.Expand(op.Div(local, self.per_sample), op.Shape(masks))
+        return Chunk(image, sample, masks)
+
+    def _span(self, op: Tape, number: ir.Value, total: int) -> ir.Value:
+        start = op.Mul(number, self.rows)
+        stop = op.Min(op.Add(start, self.rows), op.const(total, ir.DataType.INT64))
+        return op.Range(start, stop, op.const(1, ir.DataType.INT64))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] where masks are maps."""
+
+    x: ir.Value
+    baseline: ir.Value
+    maps: ir.Value | None
+    shape: Shape
+    key: tuple[int, int]
+
+
+def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
+    """Return the rows [r, C, H, W] of a chunk."""
+    mask, spans = _masks(op, draws, chunk, source)
+    scale = _scales(op, draws, chunk)
+    share = mask if scale is None else scale if mask is None else op.Mul(mask, scale)
+    if draws.noise is not None and draws.noise.on == "mask" and share is not None:
+        level = _mask_level(op, draws.noise, spans)
+        share = op.Add(share, op.Mul(level, _field(op, chunk, source, on_mask=True)))
+    z = _rows(op, _blend(op, share, source), chunk)
+    if draws.noise is None or draws.noise.on != "input":
+        return z
+    level = _input_level(op, draws.noise, source, z)
+    return op.Add(z, op.Mul(level, _field(op, chunk, source, on_mask=False)))  # type: ignore[no-any-return]
+
+
+def _rows(op: Tape, z: ir.Value, chunk: Chunk) -> ir.Value:
+    """A z that does not depend on the row is repeated for each."""
+    count = op.Concat(op.Shape(chunk.samples), [1, 1, 1], axis=0)
+    return op.Expand(z, count)  # type: ignore[no-any-return]
+
+
+def _blend(op: Tape, share: ir.Value | None, source: Source) -> ir.Value:
+    if share is None:
+        return source.x
+    return op.Add(source.baseline, op.Mul(op.Sub(source.x, source.baseline), share))  # type: ignore[no-any-return]
+
+
+def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
+    if draws.scales is None:
+        return None
+    return op.Reshape(op.Gather(op.const(np.array(draws.scales, np.float32)), chunk.samples), [-1, 1, 1, 1])  # type: ignore[no-any-return]
+
+
+def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
+    """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
+    if chunk.masks is None or source.maps is None:
+        return None, None
+    if not isinstance(draws.masks, Grids):
+        raise UnsupportedError("its masks are made on the host, which cannot be folded into a file")
+    low = op.Unsqueeze(op.Gather(source.maps, chunk.masks), [1])
+    high = upsample(op, low, source.shape[1:])
+    wide = low if draws.masks.normalise == "before" else high
+    bottom, top = (reduce(wide, [2, 3], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+    span = op.Sub(top, bottom)
+    return (high if draws.masks.normalise == "no" else _over(op, op.Sub(high, bottom), span)), span
+
+
+def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
+    """A normalised mask has the range 1, so a share of it and an absolute level are one number."""
+    sigma = op.const(noise.sigma, ir.DataType.FLOAT)
+    if noise.unit != "authors" or spans is None:
+        return sigma
+    share = _over(op, sigma, spans)
+    return op.Mul(share, share)  # type: ignore[no-any-return]
+
+
+def upsample(op: Tape, maps: ir.Value, size: tuple[int, int]) -> ir.Value:
+    """Return maps [R, 1, h, w] bilinearly at another size, half-pixel centres."""
+    sizes = op.Concat(op.Shape(maps, start=0, end=2), list(size), axis=0)
+    return op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")  # type: ignore[no-any-return]
+
+
+def _field(op: Tape, chunk: Chunk, source: Source, *, on_mask: bool) -> ir.Value:
+    """Return the noise of every row; with masks all rows of a turn are one sample, whose field is drawn once."""
+    channels, height, width = source.shape
+    depth = 1 if on_mask else channels
+    draws = chunk.samples if chunk.masks is None else op.Slice(chunk.samples, [0], [1], [0])
+    stream = counter.MASK if on_mask else counter.INPUT
+    flat = counter.normal(op, draws, depth * height * width, stream, source.key)
+    return op.Reshape(flat, [-1, depth, height, width])  # type: ignore[no-any-return]
+
+
+def _input_level(op: Tape, noise: Noise, source: Source, z: ir.Value) -> ir.Value:
+    sigma = op.const(noise.sigma, ir.DataType.FLOAT)
+    if noise.unit == "range of x":
+        return op.Mul(_span(op, source.x), sigma)  # type: ignore[no-any-return]
+    if noise.unit == "range of masked x":
+        return op.Mul(_span(op, z), sigma)  # type: ignore[no-any-return]
+    if noise.unit == "authors":
+        share = _over(op, sigma, _span(op, z))
+        return op.Mul(share, share)  # type: ignore[no-any-return]
+    return sigma
+
+
+def _span(op: Tape, value: ir.Value) -> ir.Value:
+    axes = [1, 2, 3]
+    return op.Sub(op.ReduceMax(value, axes, keepdims=1), op.ReduceMin(value, axes, keepdims=1))  # type: ignore[no-any-return]
+
+
+def _over(op: Tape, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Return a / b, and 0 where b is 0."""
+    flat = op.Equal(b, 0.0)
+    return op.Where(flat, 0.0, op.Div(a, op.Where(flat, 1.0, b)))  # type: ignore[no-any-return]
