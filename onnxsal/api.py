@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.autodiff import gradient as _gradient
+from onnxsal.autodiff import lower_gradients
 from onnxsal.graph import load_ir, save_ir
 from onnxsal.methods import Method, catalogue
 from onnxsal.model import Model
@@ -33,9 +34,11 @@ def gradient(model: ModelSource, *, of: list[str], wrt: list[str], rules: str = 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
     """Write a ModelProto or a Model to ``path``; external weights stay external, beside the file.
 
+    Gradient nodes of ``ai.onnx.preview.training``, which ONNX Runtime has no kernel for, are written as what they stand
+    for.
     Raises: OutputError: nothing can be written there.
     """
-    save_ir(_ir(model), path)
+    save_ir(lower_gradients(_ir(model)), path)
 
 
 def _ir(model: ModelSource) -> ir.Model:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy, X, body, dissect
 from onnxsal.anatomy.picture import find_picture
+from onnxsal.autodiff import lower_gradients
 from onnxsal.errors import ModelError
 from onnxsal.graph import infer_shapes, load_ir, normalise
 from onnxsal.graph.batch import fixed_batch, free_batch
@@ -51,7 +52,7 @@ def load(
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: preprocessing or labels do not fit.
     """
-    source = load_ir(path)
+    source = lower_gradients(load_ir(path))
     normal = _with_size(normalise(source))
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)

@@ -101,6 +101,10 @@ class Tape:
         self.graph.inputs.append(value)
         return value
 
+    def unique(self, stem: str) -> str:
+        """Return a name that nothing in the graph has yet."""
+        return f"{PREFIX}{stem}_{next(self._numbers)}"
+
     def cast(self, x: ir.Value, dtype: ir.DataType | None) -> ir.Value:
         """Return ``x`` in another type; ``x`` itself where it has it already."""
         if dtype is None or x.dtype == dtype:
