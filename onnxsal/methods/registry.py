@@ -235,6 +235,12 @@ def shown_type(hint: Any) -> str:
     return _shown(_alternatives(hint))
 
 
+_WORDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "a text", Any: "see the documentation",
+    tuple[int, ...]: "whole numbers with commas between",
+}  # fmt: skip
+
+
 def _shown(options: tuple[Any, ...]) -> str:
     names: list[str] = []
     for hint in options:
@@ -243,9 +249,7 @@ def _shown(options: tuple[Any, ...]) -> str:
         elif hint is type(None):
             names.append("none")
         else:
-            names.append(
-                {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
-            )
+            names.append(_WORDS.get(hint, str(hint)))
     return " or ".join(names)
 
 
