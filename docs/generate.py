@@ -1,0 +1,70 @@
+"""Write the tables of README.md and docs/methods.md from the methods themselves: ``python docs/generate.py``."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+README, METHODS = ROOT / "README.md", ROOT / "docs" / "methods.md"
+_BLOCK = re.compile(r"(<!-- (method: (?P<name>\S+)|methods) -->\n).*?(<!-- /methods? -->)", re.DOTALL)
+
+
+def built_in() -> dict[str, dict[str, Any]]:
+    """Return what ``onnxsal methods --json`` says of the built-in methods, by name."""
+    listed = [sys.executable, "-m", "onnxsal", "methods", "--json"]
+    done = subprocess.run(listed, capture_output=True, text=True, check=True, cwd=ROOT)
+    return {each["name"]: each for each in json.loads(done.stdout) if each["origin"].startswith("onnxsal ")}
+
+
+def filled(text: str, known: dict[str, dict[str, Any]]) -> str:
+    """Return a page with every block between comment marks written anew."""
+    return _BLOCK.sub(lambda m: f"{m[1]}{_one(known[m['name']]) if m['name'] else _all(known)}{m[4]}", text)
+
+
+def _all(known: dict[str, dict[str, Any]]) -> str:
+    to = anchors(METHODS.read_text(encoding="utf-8"))
+    rows = [f"| [`{name}`](docs/methods.md#{to[name]}) | {m['when']} | {m['cost']} |" for name, m in known.items()]
+    return "\n".join(["| method | choose it for | cost |", "| --- | --- | --- |", *rows, ""])
+
+
+def anchors(page: str) -> dict[str, str]:
+    """Return the anchor of every heading as GitHub makes it: letters, digits and hyphens, repetitions numbered."""
+    found: dict[str, str] = {}
+    for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE):
+        plain = re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-"))
+        again = sum(re.sub(r"-\d+$", "", anchor) == plain for anchor in found.values())
+        found[heading] = f"{plain}-{again}" if again else plain
+    return found
+
+
+def _one(method: dict[str, Any]) -> str:
+    when = method["when"][0].upper() + method["when"][1:]
+    facts = f"\n{when}. Cost: {method['cost']}. Source: {method['paper']}.\n"
+    if not method["options"]:
+        return f"{facts}\n"
+    rows = [f"| `{n}` | {_shown(o['default'])} | {_values(o)} |" for n, o in method["options"].items()]
+    return "\n".join([facts, "| option | default | values |", "| --- | --- | --- |", *rows, "", ""])
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else f"`{value}`"
+
+
+def _values(option: dict[str, Any]) -> str:
+    return ", ".join(part for part in (option["type"], option["range"]) if part)
+
+
+def main() -> None:
+    """Write both pages."""
+    known = built_in()
+    for page in (README, METHODS):
+        page.write_text(filled(page.read_text(encoding="utf-8"), known), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
