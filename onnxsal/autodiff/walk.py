@@ -11,6 +11,9 @@ from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
 
+STEP = "sal.step"
+"""Metadata of a node whose derivative is 0 although its operator has one: a mask written as arithmetic."""
+
 
 def backward(
     op: Tape,
@@ -41,11 +44,18 @@ def _step(
     grads = tuple(_settle(op, pending, v) for v in node.outputs)
     if rule is None or all(g is None for g in grads):
         return
-    needed = tuple(v in wanted and rule.reaches(i) for i, v in enumerate(operands(node)))
+    needed = tuple(v in wanted and _flows(node, i, rules) for i, v in enumerate(operands(node)))
     results = rule.apply(Call(op, node, grads, needed, attributes(node)))
     for value, need, g in zip(operands(node), needed, results, strict=False):
         if need and g is not None and value is not None:
+            _describe(g, value)
             pending.setdefault(value, []).append(g)
+
+
+def _describe(g: ir.Value, value: ir.Value) -> None:
+    """A gradient has its value's shape: rules read it, and a runtime that sees equal symbols keeps its own layouts."""
+    if g.shape is None and value.shape is not None:
+        g.shape = value.shape.copy()
 
 
 def _settle(op: Tape, pending: dict[ir.Value, list[ir.Value]], value: ir.Value) -> Gradient:
@@ -103,7 +113,7 @@ def _carries(value: ir.Value) -> bool:
 
 def _flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
     rule = rules.find(node)
-    return rule is None or rule.reaches(index)
+    return STEP not in node.metadata_props and (rule is None or rule.reaches(index))
 
 
 def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:

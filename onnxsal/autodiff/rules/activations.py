@@ -7,11 +7,12 @@ import math
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
-from onnxsal.autodiff.rules.common import constant
+from onnxsal.autodiff.rules.common import constant, number
+from onnxsal.autodiff.rules.gates import inside
+from onnxsal.autodiff.rules.quantised import is_absorbed
 from onnxsal.graph.tape import Tape
 
 # Rectifiers
-defvjp("Relu", lambda op, g, y, x: op.gate(g, op.Greater(y, 0.0)))
 defvjp("LeakyRelu", lambda op, g, y, x, *, alpha: op.Where(op.Greater(x, 0.0), g, op.Mul(g, alpha)))
 defvjp("ThresholdedRelu", lambda op, g, y, x, *, alpha: op.gate(g, op.Greater(x, alpha)))
 defvjp("Shrink", lambda op, g, y, x, *, lambd: op.gate(g, op.Greater(op.Abs(x), lambd)), broadcasts=False)
@@ -90,12 +91,18 @@ def _gelu_tanh(op: Tape, x: ir.Value) -> ir.Value:
 defvjp("Gelu", _gelu)
 
 
+@vjp("Relu", slots=(True,))
+def _relu(call: Call) -> list[Gradient]:
+    return [call.g if is_absorbed(call.node) else inside(call.op, call.g, call.y, 0.0, None)]
+
+
 @vjp("Clip", slots=(True, True, True))
 def _clip(call: Call) -> list[Gradient]:
     """Strictly inside the bounds the gradient passes to x (so has it ReLU6), elsewhere to the bound that is met."""
     op, g, y, (_, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
     needs = [*call.needed, False, False]
-    dx = _inside(op, g, y, low, high) if needs[0] else None
+    through = is_absorbed(call.node)
+    dx = None if not needs[0] else g if through else _inside(op, g, y, low, high)
     below = op.sum_to(op.gate(g, _at_low(op, y, low, high)), low, y) if needs[1] and low is not None else None
     above = op.sum_to(op.gate(g, op.GreaterOrEqual(y, high)), high, y) if needs[2] and high is not None else None
     return [dx, below, above]
@@ -108,6 +115,9 @@ def _at_low(op: Tape, y: ir.Value, low: ir.Value, high: ir.Value | None) -> ir.V
 
 
 def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
+    bounds = [number(v) for v in (low, high)]
+    if all(b is not None or v is None for b, v in zip(bounds, (low, high), strict=True)):
+        return inside(op, g, y, *bounds)
     masks = [] if low is None else [op.Greater(y, low)]
     masks += [] if high is None else [op.Less(y, high)]
     if not masks:

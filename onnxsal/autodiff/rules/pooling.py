@@ -133,13 +133,14 @@ def _lp_inner(op: Tape, x: ir.Value, p: float) -> ir.Value:
 
 @vjp("GlobalAveragePool")
 def _global_average_pool(call: Call) -> list[Gradient]:
+    """One share for every element; measuring x at run time would reorder the whole of it."""
     op, g, x = call.op, call.g, operand(call, 0)
     sizes = spatial(x)
     if all_known(sizes):
-        share = op.Mul(g, 1 / math.prod(s for s in sizes if isinstance(s, int)))
-    else:
-        share = op.Div(g, op.cast(op.ReduceProd(op.Shape(x, start=2), keepdims=0), g.dtype))
-    return [op.Expand(share, op.shape_of(x))]
+        shares = np.full((1, 1, *sizes), 1 / math.prod(s for s in sizes if isinstance(s, int)), np.float32)
+        return [op.Mul(g, op.cast(op.const(shares), g.dtype))]
+    count = op.cast(op.ReduceProd(op.Shape(x, start=2), keepdims=0), g.dtype)
+    return [op.Expand(op.Div(g, count), op.shape_of(x))]
 
 
 @vjp("GlobalMaxPool")
