@@ -15,7 +15,7 @@ from onnxsal.explanation import Explanation
 from onnxsal.loading import load
 from onnxsal.metrics.pointing import energy_pointing
 
-METHODS = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam++", "layercam", "score-cam")
+METHODS = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam++", "smooth-grad-cam++", "score-cam")
 
 
 @dataclass(frozen=True)

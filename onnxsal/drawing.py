@@ -88,5 +88,6 @@ def compare(
 
 
 def _detail(explanation: Explanation, with_label: bool) -> str:
-    cost = f"{explanation.manifest['forwards']} forwards, {explanation.manifest['seconds']:.2g} s"
+    forwards = explanation.manifest["forwards"]
+    cost = f"{forwards} forward{'' if forwards == 1 else 's'}, {explanation.manifest['seconds']:.2g} s"
     return f"{explanation.label} {percent(explanation.score)} · {cost}" if with_label else cost

@@ -16,15 +16,34 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
     Raises: OutputError: the path is a folder, its folder is missing, or nothing can be written in it.
     """
+    target = _checked(path)
+    try:
+        handle, name = _part(target)
+        os.close(handle)
+        os.unlink(name)
+    except (OSError, ValueError) as error:
+        raise _unwritable(target, error) from None
+    return target
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):
         raise OutputError(f"cannot write {str(target)!r}: it is a folder; name a file in it")
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {str(target)!r}: the folder {str(folder)!r} does not exist")
-    if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+    if not os.path.isdir(target.parent):
+        raise OutputError(f"cannot write {str(target)!r}: the folder {str(target.parent)!r} does not exist")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
         raise OutputError(f"cannot write {str(target)!r}: permission denied")
     return target
+
+
+def _unwritable(target: Path, error: OSError | ValueError) -> OutputError:
+    return OutputError(f"cannot write {str(target)!r}: {getattr(error, 'strerror', None) or error}")
+
+
+def _part(target: Path) -> tuple[int, str]:
+    """Permissions do not tell of read-only or virtual file systems, nor of names that are too long: trying does."""
+    return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
 
 
 @contextmanager
@@ -33,19 +52,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises: OutputError: the file cannot be written (no such folder, no permission, disk full).
     """
-    target = check_writable(path)
+    target = _checked(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        handle, name = _part(target)
         os.close(handle)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise _unwritable(target, error) from error
     part = Path(name)
     try:
         yield part
         part.chmod(0o666 & ~_umask())
         part.replace(target)
     except OSError as error:
-        raise OutputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+        raise _unwritable(target, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

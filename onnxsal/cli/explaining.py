@@ -107,11 +107,10 @@ def _check_files(asked: Asked) -> None:
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
     stems = [Path(image).stem for image in asked.images]
     paths = [asked.picture.fill(*each) for each in product(stems, [joined], goals)]
+    numbers = [] if asked.numbers is None else [asked.numbers.fill(*e) for e in product(stems, asked.methods, goals)]
+    check_outputs([*paths, *numbers], [asked.model, *asked.images])
     for path in paths:
         picture_format(path)
-    if asked.numbers is not None:
-        paths += [asked.numbers.fill(*each) for each in product(stems, asked.methods, goals)]
-    check_outputs(paths, [asked.model, *asked.images])
     if asked.colours is not None:
         colour_table(asked.colours)
 

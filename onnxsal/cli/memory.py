@@ -30,7 +30,7 @@ def batch_size(request: Request, limit: int) -> int:
     if fitting < 1:
         raise UsageError(
             f"--memory {_shown(limit)} is not enough: {request.steps.method.name} on this model takes about "
-            f"{_shown(needed.total(1))} for one image ({_shown(needed.fixed)} of it before the first image)"
+            f"{_shown(needed.total(1))} for one image, {_shown(needed.fixed)} of it whatever the image"
         )
     return min(fitting, request.common.batch_size)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from onnxsal.cli.root import PROGRAM, root
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import OnnxsalError, nearest
 
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""
@@ -63,10 +63,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
 
 def _misuse(error: click.ClickException) -> str:
     """Click's sentence in the form of our own, with the place where the right way stands."""
-    text = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else PROGRAM
-    return f"{text[:1].lower()}{text[1:]} (see {where} --help)"
+    text = error.format_message().strip().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        known = [name for each in context.command.params for name in each.opts] if context is not None else []
+        text = f"there is no option {error.option_name!r}{nearest(error.option_name, known)}"
+    return f"{text[:1].lower()}{text[1:]} (see {context.command_path if context is not None else PROGRAM} --help)"
 
 
 def _reader_gone() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.runtime.environment import onnxruntime
+from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.providers import providers
 
 Array = NDArray[Any]
@@ -58,8 +59,8 @@ class Session:
     def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
         try:
             return dict(zip(names, self._session.run(names, given), strict=True))
-        except _failures() as error:
-            raise _translated(error, "the model cannot be run") from error
+        except failures() as error:
+            raise translated(error, "the model cannot be run") from error
 
 
 def _is_single(program: Program) -> bool:
@@ -74,15 +75,24 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     if threads is not None:
         options.intra_op_num_threads = threads
     wanted = providers(provider)
+    for library in custom_ops:
+        _register(options, library)
     try:
-        for library in custom_ops:
-            options.register_custom_ops_library(library)
         data = _serialise(program.model, options)
         session = module.InferenceSession(data, options, providers=wanted)
-    except _failures() as error:
-        raise _translated(error, "ONNX Runtime cannot load the model") from error
+    except failures() as error:
+        raise translated(error, "ONNX Runtime cannot load the model", program) from error
     _check_provider(session, wanted)
     return session
+
+
+def _register(options: Any, library: str) -> None:
+    """The loader looks for bare names in the system's folders, so the whole path is given."""
+    try:
+        options.register_custom_ops_library(os.path.abspath(library))
+    except failures() as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnsupportedError(f"{library!r} cannot be loaded as a library of custom operators: {reason}") from error
 
 
 def _check_provider(session: Any, wanted: list[Any]) -> None:
@@ -123,31 +133,3 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
     options._sal_keep = (kept, arrays, values)  # ONNX Runtime reads the arrays while it loads
     data: bytes = ir.to_proto(stub).SerializeToString()
     return data
-
-
-def _failures() -> tuple[type[BaseException], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    names = ("Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException", "InvalidProtobuf",
-             "ModelLoaded", "NotImplemented", "InvalidGraph", "EPFail")  # fmt: skip
-    found = tuple(getattr(state, name) for name in names if hasattr(state, name))
-    return (*found, RuntimeError, ValueError, MemoryError)
-
-
-def _translated(error: BaseException, what: str) -> OnnxsalError:
-    text = " ".join(str(error).split())
-    missing = re.search(r"Could not find an implementation for (\S+?)\(\d+\) node with name '([^']*)'", text)
-    if missing:
-        return UnsupportedError(
-            f"ONNX Runtime has no kernel for operator {missing[1]} (node {missing[2]!r}); "
-            "if it is a custom operator, name its library with --custom-ops"
-        )
-    unknown = re.search(r"(\S+) is not a registered function/op", text)
-    if unknown:
-        return UnsupportedError(
-            f"operator {unknown[1]} is not known to ONNX Runtime; "
-            "if it is a custom operator, name its library with --custom-ops"
-        )
-    if isinstance(error, MemoryError) or "bad allocation" in text or "Failed to allocate memory" in text:
-        return ModelError(f"{what}: out of memory; use a smaller batch_size ({text[:200]})")
-    return ModelError(f"{what}: {text[:400]}")

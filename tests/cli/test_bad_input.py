@@ -1,0 +1,270 @@
+"""Whatever is wrong with a request: one clear message, exit 1 or 2, no traceback, and nothing written."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_models as tiny
+from PIL import Image
+
+Files = dict[str, bytes]
+
+
+def files(folder: Path) -> Files:
+    """Return everything in the folder, hidden files too."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
+
+
+@pytest.fixture
+def refused(run: Callable[..., object], folder: Path) -> Callable[..., None]:
+    """Check that a command ends with this status and one message that says this, and leaves no trace."""
+
+    def check(status: int, said: str, *arguments: str) -> None:
+        before = files(folder)
+        ended = run(*arguments)
+        assert ended.status == status, ended.err
+        assert ended.out == ""
+        assert re.fullmatch(r"onnxsal: [^\n]+\n", ended.err), ended.err
+        assert re.search(said, ended.err), ended.err
+        assert files(folder) == before
+
+    return check
+
+
+def damaged(model: Path) -> Files:
+    """Return files that are no models, by name."""
+    whole = model.read_bytes()
+    flipped = bytearray(whole)
+    flipped[4] ^= 0xFF
+    return {
+        "text.onnx": b"this is a letter to my aunt\n",
+        "empty.onnx": b"",
+        "half.onnx": whole[: len(whole) // 2],
+        "flipped.onnx": bytes(flipped),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("text.onnx", "'text.onnx' is not an ONNX model"),
+        ("empty.onnx", "'empty.onnx' is empty"),
+        ("half.onnx", "'half.onnx' is not an ONNX model, or the file is damaged or cut short"),
+        ("flipped.onnx", "'flipped.onnx' is not an ONNX model"),
+        ("gone.onnx", "there is no model file 'gone.onnx'"),
+        ("red.png", "'red.png' is a PNG picture, not an ONNX model"),
+        (".", "'.' is a folder"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", "predict"])
+def test_files_that_are_no_models(refused, folder: Path, command: str, name: str, said: str) -> None:
+    for each, data in damaged(folder / "model.onnx").items():
+        (folder / each).write_bytes(data)
+    refused(1, said, command, name, "red.png")
+
+
+@pytest.mark.parametrize("at", range(0, 1800, 97))
+def test_any_flipped_bit_ends_in_a_map_or_a_message(run, folder: Path, at: int) -> None:
+    data = bytearray((folder / "model.onnx").read_bytes())
+    data[at % len(data)] ^= 1 << at % 8
+    (folder / "flipped.onnx").write_bytes(data)
+    ended = run("explain", "flipped.onnx", "red.png", "-o", "map.png")
+    assert ended.status in (0, 1)
+    assert (folder / "map.png").exists() == (ended.status == 0)
+    assert ended.status == 0 or re.fullmatch(r"onnxsal: [^\n]+\n", ended.err)
+
+
+MODELS = {
+    "an operator that nothing knows": (
+        tiny.without_kernel,
+        r"does not know operator lab:Sharpen \(node 'r1'\).*--custom",
+    ),
+    "a type without kernel": (tiny.in_float64, "no kernel for Conv at node .*export the model in float32"),
+    "an operator without rule": (tiny.without_rule, "QuickGelu 'r1'.*still work: .*score-cam"),
+    "not a classifier": (tiny.segmenter, "explains classifiers.*'mask'"),
+    "cyclic": (tiny.cyclic, "cyclic"),
+    "weights that are not numbers": (tiny.with_nan, "output is not finite"),
+    "weights elsewhere": (lambda: tiny.with_weights_at("../w.bin"), "outside the model's folder"),
+    "weights at an absolute path": (lambda: tiny.with_weights_at("/etc/hostname"), "outside the model's folder"),
+    "weights that are missing": (lambda: tiny.with_weights_at("w.bin"), "'w.bin', which is missing"),
+    "terabytes": (tiny.of_terabytes, "Expand 'huge' makes a value of shape .* TiB"),
+}
+
+
+@pytest.mark.parametrize("what", MODELS)
+def test_models_that_cannot_be_served(refused, folder: Path, what: str) -> None:
+    make, said = MODELS[what]
+    tiny.write(make(), folder / "bad.onnx")
+    method = "gradient" if what == "an operator without rule" else "grad-cam++"
+    refused(1, said, "explain", "bad.onnx", "red.png", "-m", method)
+
+
+def test_methods_without_gradients_serve_what_has_no_rule(run, folder: Path) -> None:
+    tiny.write(tiny.without_rule(), folder / "norule.onnx")
+    ended = run("explain", "norule.onnx", "red.png", "-m", "eigencam,score-cam")
+    assert ended.status == 0, ended.err
+    assert (folder / "red.eigencam+score-cam.png").exists()
+
+
+def bomb() -> bytes:
+    """Return a PNG of a few bytes that unpacks to gigabytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gone.png", "no such picture: 'gone.png'"),
+        ("empty.png", "'empty.png': the file is empty"),
+        ("half.png", "'half.png' is damaged or truncated"),
+        ("dot.png", "1 x 1 pixels: nothing to explain"),
+        ("bomb.png", "3,600,000,000 pixels is more than the limit"),
+        ("album", "'album': it is a folder"),
+        ("model.onnx", "'model.onnx' is not a picture.*an ONNX model"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", "predict"])
+def test_pictures_that_cannot_be_served(refused, folder: Path, command: str, name: str, said: str) -> None:
+    whole = (folder / "red.png").read_bytes()
+    (folder / "album").mkdir()
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "half.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "bomb.png").write_bytes(bomb())
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    refused(1, said, command, "model.onnx", name)
+
+
+MISUSES = {
+    "method": (["-m", "gradcam"], "no method 'gradcam'; did you mean 'grad-cam'"),
+    "layer": (["-l", "r22"], "no layer 'r22'.*did you mean 'r2'"),
+    "layer number": (["-l", "#99"], "no layer #99: the layers are #0 to"),
+    "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
+    "label": (["-t", "gren"], r"no class is called 'gren'; did you mean 'green' \(1\)"),
+    "target": (["-t", "4"], "target 4 is out of range: the model has the classes 0 to 3"),
+    "negative target": (["-t", "-1"], "target -1 is out of range"),
+    "pair": (["-t", "red minus grean"], "no class is called 'grean'; did you mean 'green'"),
+    "option": (["-m", "score-cam", "-O", "topk=3"], "no option 'topk'; did you mean 'top_k'"),
+    "option of a wrapper": (["-m", "smoothgrad", "-O", "sampels=3"], "no option 'sampels'; did you mean 'samples'"),
+    "option of none of them": (["-m", "gradient,score-cam", "-O", "topk=3"], "none of the methods.*mean 'top_k'"),
+    "option without value": (["-O", "samples"], "'samples' is not of the form name=value"),
+    "option twice": (["-m", "smoothgrad", "-O", "samples=2", "-O", "samples=3"], "samples is given twice"),
+    "type": (["-m", "smoothgrad", "-O", "samples=many"], "samples='many': expected a whole number"),
+    "fraction": (["-m", "smoothgrad", "-O", "samples=2.5"], "samples='2.5': expected a whole number"),
+    "range": (["-m", "smoothgrad", "-O", "samples=0"], "samples=0 is out of range: 1 <= samples"),
+    "choice": (["-m", "score-cam", "-O", "preset=oficial"], "did you mean 'official'"),
+    "not a number": (["-m", "smoothgrad", "-O", "noise=nan"], "noise='nan': expected a number"),
+    "batch": (["-m", "score-cam", "-O", "batch_size=0"], "batch_size=.?0"),
+    "sign": (["-m", "gradient", "-O", "sign=sined"], "did you mean 'signed'"),
+    "switch": (["--colors", "viridis"], "no option '--colors'; did you mean '--colours'"),
+    "colours": (["--colours", "inferrno"], "no colour map 'inferrno'; did you mean 'inferno'"),
+    "kind": (["--kind", "overlai"], "'--kind'.*overlay"),
+    "score": (["--score", "logits"], "did you mean 'logit'"),
+    "seed": (["--seed", "-1"], "'--seed'"),
+    "seed's type": (["--seed", "one"], "'--seed'.*'one'"),
+    "memory": (["--memory", "lots"], "'lots' is no amount of memory; write for example 500M"),
+    "too little memory": (["--memory", "10M"], "--memory 10M is not enough: grad-cam.. on this model takes about"),
+    "preset": (["--preprocess", "imagent"], "no preprocessing 'imagent'; did you mean 'imagenet'"),
+    "labels": (["--labels", "gone.txt"], "no such labels file: 'gone.txt'"),
+    "provider": (["--provider", "cdua"], "no provider 'cdua'; did you mean 'cuda'"),
+    "library": (["--custom-ops", "gone.so"], "no library of custom operators 'gone.so'"),
+    "suffix": (["-o", "map.pgn"], "did you mean '.png'"),
+    "template": (["-o", "{stm}.png"], "no {stm}; did you mean 'stem'"),
+    "brace": (["-o", "{stem.png"], "'{stem.png'.*a brace itself is written twice"),
+    "over the input": (["-o", "red.png"], "'red.png' would be overwritten, and it is read"),
+    "one name for two": (["-t", "0", "-t", "1", "-o", "map.png"], "'map.png' would be written more than once"),
+    "one array file for two": (
+        ["-m", "gradient,grad-cam", "--npz", "a.npz"],
+        "'a.npz' would be written more than once",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISUSES)
+def test_misuse(refused, what: str) -> None:
+    arguments, said = MISUSES[what]
+    refused(2, said, "explain", "model.onnx", "red.png", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explian", "model.onnx", "red.png"], "no command 'explian'; did you mean 'explain'"),
+        (["model.onnx", "red.png"], "did you mean 'onnxsal explain model.onnx red.png'"),
+        (["explain", "model.onnx"], "missing argument 'IMAGE...'"),
+        (["explain"], "missing argument 'MODEL'"),
+        (["--verison"], "no option '--verison'; did you mean '--version'"),
+        (["completion", "tcsh"], "'tcsh' is not one of"),
+        (["methods", "-m", "scorecam"], "did you mean 'score-cam'"),
+        (["gradient", "model.onnx", "--of", "logit", "--wrt", "picture", "-o", "g.onnx"], "did you mean 'logits'"),
+        (["gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "model.onnx"], "would be overwritten"),
+        (["gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "g.onnx", "--rules", "guidde"],
+         "did you mean 'guided'"),
+    ],
+)  # fmt: skip
+def test_misuse_of_other_commands(refused, arguments: list[str], said: str) -> None:
+    refused(2, said, *arguments)
+
+
+@pytest.mark.parametrize("output", ["album", "gone/map.png", "/proc/map.png", "x" * 300 + ".png"])
+@pytest.mark.parametrize("option", ["-o", "--npz"])
+def test_outputs_are_tried_before_any_work(
+    refused, folder: Path, monkeypatch: pytest.MonkeyPatch, option: str, output: str
+) -> None:
+    if output.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs a file system of this kind")
+    (folder / "album").mkdir()
+    monkeypatch.setattr("onnxsal.loading.load", lambda *a, **k: pytest.fail("the model was loaded"))
+    refused(1, "cannot write", "explain", "model.onnx", "red.png", option, output)
+
+
+def test_a_library_that_is_none(refused, folder: Path) -> None:
+    (folder / "ops.so").write_bytes(b"no library")
+    refused(1, "'ops.so' cannot be loaded as a library of custom", "explain", "model.onnx", "red.png",
+            "--custom-ops", "ops.so")  # fmt: skip
+
+
+def test_a_model_that_does_not_say_how_it_wants_pictures(refused, folder: Path) -> None:
+    tiny.write(tiny.classifier(preset=None), folder / "silent.onnx")
+    refused(2, "--preprocess.*onnxsal predict", "explain", "silent.onnx", "red.png")
+
+
+def test_one_bad_picture_of_several_is_left_out(run, folder: Path) -> None:
+    (folder / "half.png").write_bytes((folder / "red.png").read_bytes()[:60])
+    ended = run("explain", "model.onnx", "half.png", "red.png", "gone.png", "blue.png")
+    assert ended.status == 1
+    assert ended.err.count("onnxsal: ") == 2
+    assert {p.name for p in folder.glob("*.grad-cam++.png")} == {"red.grad-cam++.png", "blue.grad-cam++.png"}
+
+
+def test_debug_shows_where_it_happened(run) -> None:
+    ended = run("explain", "gone.onnx", "red.png", "--debug")
+    assert ended.status == 1
+    assert "Traceback" in ended.err
+    assert ended.err.endswith("onnxsal: there is no model file 'gone.onnx'\n")
+
+
+def test_a_flat_map_is_drawn_and_finite(run, folder: Path) -> None:
+    """A black picture gives the gradient of a dead network nothing to show: the map is 0, not NaN."""
+    arrays = tiny.weights()
+    arrays["w2"] = -np.abs(arrays["w2"]) - 1
+    tiny.write(tiny.build(tiny.BODY, arrays), folder / "dead.onnx")
+    ended = run("explain", "dead.onnx", "red.png", "-m", "grad-cam", "--npz", "a.npz")
+    assert ended.status == 0, ended.err
+    assert not np.load(folder / "a.npz")["saliency"].any()
+
+
+def test_the_model_of_these_tests_is_valid() -> None:
+    onnx.checker.check_model(tiny.classifier(), full_check=True)
