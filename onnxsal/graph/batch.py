@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.infer import BATCH, infer_shapes
+from onnxsal.graph.normal import normalise
 from onnxsal.graph.places import Place, Places, follow_images, given_axes
 from onnxsal.graph.shapes import dims, static
 from onnxsal.graph.tape import Tape
@@ -48,8 +49,7 @@ def set_size(model: ir.Model, name: str, sizes: dict[int, int]) -> ir.Model:
     value = _input(work, name)
     value.shape = ir.Shape([sizes.get(i, d) for i, d in enumerate(dims(value) or ())])
     _forget_shapes(work.graph, value)
-    infer_shapes(work)
-    return work
+    return normalise(work)
 
 
 def _input(model: ir.Model, name: str) -> ir.Value:

@@ -24,7 +24,7 @@ _SMALL = 256
 _WIDENED = frozenset({
     "Add", "AveragePool", "BatchNormalization", "Cast", "CastLike", "Constant", "ConstantOfShape", "CumSum",
     "DequantizeLinear", "Div", "Equal", "Flatten", "GreaterOrEqual", "Identity", "IsInf", "IsNaN", "LeakyRelu",
-    "LessOrEqual", "LpPool", "Mul", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "Relu", "Reshape",
+    "LessOrEqual", "Mul", "PRelu", "Pad", "Pow", "QLinearMatMul", "QuantizeLinear", "Relu", "Reshape",
     "Resize", "ScatterElements", "ScatterND", "Shape", "Size", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
 })  # fmt: skip
 """Operators whose versions from opset 13 to ``TARGET`` differ in types and optional extras alone."""
@@ -44,7 +44,7 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
         raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
     raised = model
     if version < target:
-        raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, target)
+        raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, version, target)
     raised.ir_version = IR_VERSION
     return raised
 
@@ -82,7 +82,7 @@ def _axes_to_input(node: ir.Node) -> None:
     node.replace_input_with(1, add_initializer(graph, f"sal/axes/{node.outputs[0].name}", tensor))
 
 
-def _convert(model: ir.Model, target: int) -> ir.Model:
+def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     """Weights travel round the converter, which would serialise them: inputs stand in for them meanwhile."""
     graph = model.graph
     weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
@@ -95,8 +95,20 @@ def _convert(model: ir.Model, target: int) -> ir.Model:
     with model_errors(f"the model cannot be raised to opset {target}"):
         converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), target))
     _restore(converted.graph, large, names)
+    if version < 11:
+        _resize_as_before(converted.graph)
     converted.metadata_props.update(model.metadata_props)
     return converted
+
+
+def _resize_as_before(graph: ir.Graph) -> None:
+    """Upsample, and Resize before opset 11, had no half pixels; the converter leaves that to the newer default."""
+    for node in graph:
+        if node.op_type == "Resize" and not node.domain:
+            node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+                "coordinate_transformation_mode", "asymmetric"
+            )
+            node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
 
 
 def _restore(graph: ir.Graph, large: dict[str, ir.TensorProtocol], names: set[str | None]) -> None:

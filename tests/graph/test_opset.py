@@ -1,0 +1,128 @@
+"""Old opsets: the same numbers after the normal form, on ONNX Runtime; weights neither copied nor serialised."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.version_converter
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+from onnxsal.graph import load_ir, normalise, to_proto
+from onnxsal.graph.opset import _REDUCTIONS, _WIDENED, TARGET, raise_opset
+
+HEAD = '<ir_version: {ir}, opset_import: ["" : {opset}]> g (float[n,4,6,6] x) => (float y) '
+
+BODIES = {
+    7: [
+        "{ y = MaxPool<kernel_shape=[2,2], auto_pad='SAME_UPPER'>(x) }",
+        "{ y = Softmax<axis=1>(x) }",
+        "{ a, b = Split<axis=1>(x) y = Concat<axis=3>(b, a) }",
+        "{ y = Pad<pads=[0,0,1,2,0,0,0,1], value=1.5>(x) }",
+        "{ a = Upsample<scales=[1.0,1.0,2.0,3.0], mode='nearest'>(x) y = Clip<min=-0.5, max=0.7>(a) }",
+        "{ a = Slice<axes=[2,3], starts=[1,0], ends=[4,-1]>(x) y = LeakyRelu<alpha=0.2>(a) }",
+        "{ a = ReduceMean<axes=[2,3], keepdims=0>(x) b = Unsqueeze<axes=[2]>(a) y = Squeeze<axes=[2]>(b) }",
+        "{ a, m = Dropout<ratio=0.3>(x) y = ReduceSum<axes=[1], keepdims=1>(a) }",
+        "{ s = Constant<value=int64[2] {0, -1}>() a = Reshape(x, s) y = ReduceMax<axes=[1]>(a) }",
+        "{ s = Shape(x) k = Constant<value=int64 {1}>() b = Gather(s, k) c = Unsqueeze<axes=[0]>(b)"
+        " m = Constant<value=int64[1] {-1}>() t = Concat<axis=0>(m, c) y = Reshape(x, t) }",
+    ],
+    9: [
+        "{ s = Constant<value=float[4] {1.0,1.0,2.0,2.0}>() y = Upsample<mode='linear'>(x, s) }",
+        "{ s = Constant<value=float[4] {1.0,1.0,1.5,3.0}>() y = Upsample<mode='nearest'>(x, s) }",
+        "{ b = Constant<value=float[1] {0.3}>() a = PRelu(x, b) y = Softmax<axis=3>(a) }",
+        "{ y = Flatten<axis=2>(x) }",
+    ],
+    10: [
+        "{ s = Constant<value=int64[1] {5}>() e = Constant<value=int64[1] {-10}>() a = Constant<value=int64[1] {3}>()"
+        " t = Constant<value=int64[1] {-2}>() y = Slice(x, s, e, a, t) }",
+        "{ s = Constant<value=float[4] {1.0,1.0,0.5,2.5}>() y = Resize<mode='linear'>(x, s) }",
+        "{ s = Constant<value=float[4] {1.0,1.0,0.5,2.5}>() y = Resize<mode='nearest'>(x, s) }",
+        "{ k = Constant<value=int64[1] {2}>() y, i = TopK<axis=3>(x, k) }",
+    ],
+    11: [
+        "{ y = Clip(x) }",
+        "{ a = Sum(x, x) y = LogSoftmax<axis=1>(a) }",
+        "{ p = Constant<value=int64[8] {0,0,1,1,0,0,1,1}>() y = Pad<mode='reflect'>(x, p) }",
+        "{ a = DepthToSpace<blocksize=2>(x) y = ReduceL2<axes=[2,3], keepdims=0>(a) }",
+    ],
+    13: [
+        "{ y = ReduceMean<axes=[2,3], keepdims=0>(x) }",
+        "{ y = ReduceMax<axes=[-1]>(x) }",
+        "{ y = ReduceMean(x) }",
+        "{ s = Constant<value=int64[2] {1,3}>() a, b = Split<axis=1>(x, s) y = Mul(a, b) }",
+        "{ a, b = Split<axis=1>(x) y = Sub(a, b) }",
+        "{ a = HardSigmoid<alpha=0.3>(x) y = AveragePool<kernel_shape=[3,3], ceil_mode=1, strides=[2,2]>(a) }",
+    ],
+    17: ["{ w = Constant<value=float[6] {1,2,3,4,5,6}>() y = LayerNormalization(x, w) }"],
+}  # fmt: skip
+
+
+def model_of(opset, body):
+    # Inputs alone carry shapes: outputs are inferred.
+    return onnx.parser.parse_model(HEAD.format(ir=3 if opset < 9 else 8, opset=opset) + body.replace("'", '"'))
+
+
+@pytest.mark.parametrize(("opset", "body"), [(o, b) for o, bodies in BODIES.items() for b in bodies])
+def test_same_numbers(opset, body):
+    model = model_of(opset, body)
+    normal = normalise(load_ir(model))
+    assert normal.graph.opset_imports[""] == TARGET
+    x = np.random.default_rng(opset).standard_normal((3, 4, 6, 6)).astype(np.float32)
+    old, new = (
+        onnxruntime.InferenceSession(m.SerializeToString()).run(["y"], {"x": x})[0] for m in (model, to_proto(normal))
+    )
+    np.testing.assert_allclose(new, old, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("opset", [7, 12, 13, 17])
+def test_weights_are_shared(opset):
+    body = "<float[8,4,3,3] w> { a = Conv(x, w) y = Relu(a) }"
+    model = model_of(opset, body.replace("<float", "<float").replace("w>", "w = {" + ",".join(["1"] * 288) + "}>"))
+    loaded = load_ir(model)
+    raised = raise_opset(loaded.clone())
+    assert raised.graph.initializers["w"].const_value is loaded.graph.initializers["w"].const_value
+
+
+def test_relabelled_operators_are_those_the_converter_leaves_alone():
+    """What differs between opset 13 and the target in types alone passes onnx's own converter unchanged."""
+    for op_type in sorted(_WIDENED):
+        known = [v for v in range(13, TARGET) if onnx.defs.has(op_type, v)]
+        for version in {onnx.defs.get_schema(op_type, v).since_version: v for v in known}.values():
+            node = _minimal(op_type, version)
+            assert _converted(node, version) == node, (op_type, version)
+
+
+def test_reductions_are_relabelled_as_the_converter_does():
+    for op_type in sorted(_REDUCTIONS):
+        node = _minimal(op_type, 13)
+        node.attribute.append(onnx.helper.make_attribute("axes", [1]))
+        assert list(_converted(node, 13).attribute) == []
+        model = onnx.helper.make_model(_graph(node), opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        (made,) = raise_opset(ir.from_proto(model)).graph
+        assert made.inputs[1].const_value.numpy().tolist() == [1]
+
+
+def _minimal(op_type, version):
+    schema = onnx.defs.get_schema(op_type, version)
+    required = {n: a for n, a in schema.attributes.items() if a.required}
+    values = {"to": 1, "value": onnx.numpy_helper.from_array(np.ones(1, np.float32)), "kernel_shape": [2, 2]}
+    given = {name: values[name] for name in required}
+    if op_type == "Constant":
+        given = {"value": values["value"]}
+    return onnx.helper.make_node(op_type, [f"i{i}" for i in range(schema.min_input)], ["y"], **given)
+
+
+def _graph(node):
+    inputs = [onnx.helper.make_tensor_value_info(name, 1, [2, 3, 4, 4]) for name in node.input]
+    return onnx.helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name="y")])
+
+
+def _converted(node, version):
+    graph = _graph(node)
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, None))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)], ir_version=8)
+    converted = onnx.version_converter.convert_version(model, TARGET).graph.node
+    (same,) = [n for n in converted if n.op_type == node.op_type]
+    return same
