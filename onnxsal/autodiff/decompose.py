@@ -6,7 +6,7 @@ terms of the same inputs, and only what the gradient reads of them is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx
 import onnx.inliner
@@ -159,13 +159,54 @@ def graft(op: Tape, graph: ir.Graph, given: dict[ir.Value, ir.Value]) -> tuple[d
         made = _copy(op, node, values)
         nodes += [n for n in [made[0].producer()] if n is not None]
         for old, new in zip(node.outputs, made, strict=True):
-            new.type, new.shape = new.type or old.type, new.shape or old.shape
+            new.type, new.shape = old.type or new.type, new.shape or old.shape
             values[old] = new
     return {k: v for k, v in values.items() if k is not None and v is not None}, list(dict.fromkeys(nodes))
 
 
 def _copy(op: Tape, node: ir.Node, values: dict[ir.Value | None, ir.Value | None]) -> tuple[ir.Value, ...]:
-    attributes = {name: attr.value for name, attr in node.attributes.items()}
-    inputs = [values[v] for v in node.inputs]
+    attributes = {
+        name: _rewired(attr.as_graph(), values) if attr.type == ir.AttributeType.GRAPH else attr.value
+        for name, attr in node.attributes.items()
+    }
+    inputs = [values.get(v, v) for v in node.inputs]
     made = op.emit(node.op_type, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
     return (made,) if isinstance(made, ir.Value) else made
+
+
+def _rewired(graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) -> ir.Graph:
+    """Return a copy of a body that refers to what became of the outer values."""
+    copy = graph.clone(allow_outer_scope_values=True)
+    _rewire(copy, values)
+    return copy
+
+
+def _rewire(graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) -> None:
+    for node in graph:
+        for i, value in enumerate(node.inputs):
+            if value in values:
+                node.replace_input_with(i, values[value])
+        for attr in node.attributes.values():
+            if attr.type == ir.AttributeType.GRAPH:
+                _rewire(attr.as_graph(), values)
+    for i, value in enumerate(graph.outputs):
+        if value in values:
+            graph.outputs[i] = values[value]  # type: ignore[assignment]
+
+
+def standing_alone(body: ir.Graph, inputs: Sequence[ir.Value], outer: Sequence[ir.Value]) -> ir.Model:
+    """Return a body as a model in the normal form: its own inputs typed like ``inputs``, then what it captures."""
+    proto = onnx.GraphProto()
+    proto.CopyFrom(ir.to_proto(body))
+    del proto.input[:]
+    for own, like in zip(body.inputs, inputs, strict=True):
+        proto.input.append(ir.to_proto(ir.Value(name=own.name, type=like.type, shape=like.shape)))
+    for value in outer:
+        if value.const_value is not None and value.const_value.size <= _SMALL:
+            tensor = ir.to_proto(ir.tensor(value.const_value.numpy(), dtype=value.dtype))
+            tensor.name = str(value.name)
+            proto.initializer.append(tensor)
+        else:
+            proto.input.append(ir.to_proto(ir.Value(name=value.name, type=value.type, shape=value.shape)))
+    opsets = [onnx.helper.make_opsetid(d, v) for d, v in body.opset_imports.items()]
+    return normalise(ir.from_proto(onnx.helper.make_model(proto, opset_imports=opsets, ir_version=11)))

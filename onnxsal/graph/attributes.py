@@ -33,12 +33,17 @@ def _defaults(node: ir.Node) -> dict[str, Any]:
         return {}
     schema = schema_of(node.op_type, node.domain, opsets[node.domain])
     return {
-        name: onnx.helper.get_attribute_value(attribute.default_value)
-        if attribute.default_value.type != onnx.AttributeProto.STRING
-        else attribute.default_value.s.decode()
+        name: _text(onnx.helper.get_attribute_value(attribute.default_value))
         for name, attribute in schema.attributes.items()
         if attribute.default_value.type
     }
+
+
+def _text(value: Any) -> Any:
+    """Return text for what the protobuf has as bytes."""
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _windows(node: ir.Node, known: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,24 @@ class Tape:
             self._memo[key] = (self.weight(tensor),)
         return self._memo[key][0]
 
+    def body(self) -> Tape:
+        """Return a tape over a new graph that becomes a node's body: it may refer to values of this one."""
+        name = f"{PREFIX}body_{next(self._numbers)}"
+        inner = Tape(ir.Graph([], [], nodes=[], opset_imports=dict(self.graph.opset_imports), name=name))
+        inner._numbers = self._numbers
+        return inner
+
+    def argument(self, like: ir.Value, shape: Iterable[Any] | None = None) -> ir.Value:
+        """Return a new input of a body, of the type of ``like`` and of its shape unless one is given."""
+        chosen = like.shape if shape is None else shape
+        return self.input(f"{PREFIX}in_{next(self._numbers)}", like.dtype or ir.DataType.FLOAT, chosen)
+
+    def give(self, *values: ir.Value) -> ir.Graph:
+        """Return the body with these results, each a value of its own."""
+        for value in values:
+            self.graph.outputs.append(self._append(schema_of("Identity", "", self.opset), [value], {}, 1)[0])
+        return self.graph
+
     def weight(self, tensor: ir.TensorProtocol) -> ir.Value:
         """Return a new initializer for a tensor, which may be external."""
         name = f"{PREFIX}const_{next(self._numbers)}"
@@ -246,6 +264,9 @@ def _output_dtype(
     schema: onnx.defs.OpSchema, index: int, inputs: Sequence[ir.Value | None], attributes: dict[str, Any]
 ) -> ir.DataType | None:
     """Return the type of output ``index`` by the schema: tied to an input, named by an attribute, or the only one."""
+    bodies = [v for v in attributes.values() if isinstance(v, ir.Graph)]
+    if bodies:
+        return bodies[0].outputs[index + (schema.name == "Loop")].dtype
     formal = _formal(schema.outputs, index)
     for i, value in enumerate(inputs):
         if value is not None and _formal(schema.inputs, i).type_str == formal.type_str:

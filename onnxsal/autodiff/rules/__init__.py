@@ -2,6 +2,7 @@
 
 from onnxsal.autodiff.rules import (
     activations,
+    control,
     convolution,
     declared,
     einsum,
@@ -13,6 +14,7 @@ from onnxsal.autodiff.rules import (
     normalisation,
     pooling,
     quantised,
+    recurrent,
     reductions,
     resize,
     sampling,
@@ -23,6 +25,7 @@ from onnxsal.autodiff.rules import (
 
 __all__ = [
     "activations",
+    "control",
     "convolution",
     "declared",
     "einsum",
@@ -34,6 +37,7 @@ __all__ = [
     "normalisation",
     "pooling",
     "quantised",
+    "recurrent",
     "reductions",
     "resize",
     "sampling",

@@ -57,8 +57,15 @@ def _right(op: Tape, g: ir.Value, a: ir.Value, b: ir.Value, y: ir.Value) -> ir.V
 
 
 def _swapped(op: Tape, x: ir.Value) -> ir.Value:
+    """Return the transposed matrices; of what is transposed already, the original."""
     n = rank_of(x)
-    return op.Transpose(x, perm=[*range(n - 2), n - 1, n - 2])  # type: ignore[no-any-return]
+    perm = [*range(n - 2), n - 1, n - 2]
+    source = x.producer()
+    if source is not None and source.op_type == "Transpose" and source.inputs[0] is not None:
+        given = source.attributes.get("perm")
+        if given is not None and list(given.as_ints()) == perm:
+            return source.inputs[0]
+    return op.Transpose(x, perm=perm)  # type: ignore[no-any-return]
 
 
 def _unbroadcast(op: Tape, product: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:

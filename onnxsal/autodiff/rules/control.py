@@ -1,0 +1,196 @@
+"""Rules of control flow: If, Loop, Scan. What a body reads from outside is an operand as well.
+
+A loop is run again with its states written down before every turn; then a Scan goes through the turns backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.autodiff.decompose import graft, standing_alone
+from onnxsal.autodiff.registry import Call, Gradient, captured, vjp
+from onnxsal.autodiff.walk import backward
+from onnxsal.graph.shapes import dims, is_float
+from onnxsal.graph.tape import Tape
+
+
+@vjp("If")
+def _if(call: Call) -> list[Gradient]:
+    op, node = call.op, call.node
+    outer = captured(node)
+    wanted = [v for v, need in zip(outer, call.needed[1:], strict=True) if need and is_float(v)]
+    if not wanted:
+        return [None] * (1 + len(outer))
+    branches = {
+        name: _branch(call, node.attributes[name].as_graph(), outer, wanted) for name in ("then_branch", "else_branch")
+    }
+    made = op.If(node.inputs[0], outputs=len(wanted), **branches)
+    grads = dict(zip(wanted, [made] if isinstance(made, ir.Value) else made, strict=True))
+    for value, g in grads.items():
+        g.type, g.shape = value.type, value.shape
+    return [None, *(grads.get(v) for v in outer)]
+
+
+def _branch(call: Call, branch: ir.Graph, outer: Sequence[ir.Value], wanted: Sequence[ir.Value]) -> ir.Graph:
+    inner = call.op.body()
+    outputs, nodes = _laid_out(inner, branch, [], [], outer)
+    seeds = _seeds(inner, zip(outputs, call.grads, strict=True))
+    grads = backward(inner, seeds, wanted, nodes=nodes)
+    return inner.give(*(inner.zeros_like(v) if g is None else g for v, g in zip(wanted, grads, strict=True)))
+
+
+def _laid_out(
+    inner: Tape, body: ir.Graph, likes: Sequence[ir.Value], given: Sequence[ir.Value], outer: Sequence[ir.Value]
+) -> tuple[list[ir.Value], list[ir.Node]]:
+    """Lay a body's nodes out on a tape, its inputs replaced; return its outputs and the nodes."""
+    graph = standing_alone(body, likes, outer).graph
+    by_name = {str(v.name): v for v in outer}
+    by_name.update({str(own.name): value for own, value in zip(body.inputs, given, strict=True)})
+    values, nodes = graft(inner, graph, {v: by_name[str(v.name)] for v in graph.inputs})
+    return [values.get(v, v) for v in graph.outputs], nodes
+
+
+def _seeds(inner: Tape, pairs) -> dict[ir.Value, ir.Value]:  # type: ignore[no-untyped-def]
+    """One value may be several outputs: its gradients add up."""
+    seeds: dict[ir.Value, ir.Value] = {}
+    for value, g in pairs:
+        if g is not None:
+            seeds[value] = inner.Add(seeds[value], g) if value in seeds else g
+    return seeds
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """A loop by its parts: what is carried, what is read at every turn, what is written at every turn."""
+
+    body: ir.Graph
+    states: list[ir.Value]
+    reads: list[ir.Value]
+    lead: int
+    """How many of the body's inputs come before the states (Loop has two), and of its outputs (one)."""
+    in_axes: list[int]
+    in_ways: list[int]
+    out_axes: list[int]
+    out_ways: list[int]
+
+
+@vjp("Scan")
+def _scan(call: Call) -> list[Gradient]:
+    node, a = call.node, call.attributes
+    m = a["num_scan_inputs"]
+    inputs = [v for v in node.inputs if v is not None]
+    n = len(inputs) - m
+    k = len(node.outputs) - n
+    turns = _Turns(
+        node.attributes["body"].as_graph(), inputs[:n], inputs[n:], 0,
+        list(a.get("scan_input_axes") or [0] * m), list(a.get("scan_input_directions") or [0] * m),
+        list(a.get("scan_output_axes") or [0] * k), list(a.get("scan_output_directions") or [0] * k),
+    )  # fmt: skip
+    stacks = _stacked_scan(call, turns) if n else []
+    return _backwards(call, turns, stacks)
+
+
+@vjp("Loop")
+def _loop(call: Call) -> list[Gradient]:
+    node = call.node
+    states = [v for v in node.inputs[2:] if v is not None]
+    k = len(node.outputs) - len(states)
+    turns = _Turns(node.attributes["body"].as_graph(), states, [], 1, [], [], [0] * k, [0] * k)
+    turn, *stacks = _stacked_loop(call, turns)
+    return [None, None, *_backwards(call, turns, stacks, turn)]
+
+
+def _stacked_scan(call: Call, turns: _Turns) -> list[ir.Value]:
+    """Run a Scan again to write down every state before its turn."""
+    inner = call.op.body()
+    carried = [inner.argument(v) for v in turns.states]
+    read = [inner.argument(v, _without(v, a)) for v, a in zip(turns.reads, turns.in_axes, strict=True)]
+    outer = captured(call.node)
+    outputs, _ = _laid_out(inner, turns.body, [*carried, *read], [*carried, *read], outer)
+    n = len(carried)
+    body = inner.give(*outputs[:n], *carried)
+    made = call.op.Scan(
+        *turns.states, *turns.reads, body=body, num_scan_inputs=len(read), scan_input_axes=turns.in_axes,
+        scan_input_directions=turns.in_ways, outputs=2 * n,
+    )  # fmt: skip
+    return [_typed(v, s, (None, *(dims(s) or ()))) for v, s in zip(made[n:], turns.states, strict=True)]
+
+
+def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
+    """Run a Loop again to write down its counter and every state before its turn."""
+    inner, op = call.op.body(), call.op
+    counter = inner.argument(op.const(0, ir.DataType.INT64), [])
+    going = inner.argument(op.const(True, ir.DataType.BOOL), [])
+    carried = [inner.argument(v) for v in turns.states]
+    own = [counter, going, *carried]
+    outputs, _ = _laid_out(inner, turns.body, own, own, captured(call.node))
+    n = len(carried)
+    body = inner.give(*outputs[: n + 1], counter, *carried)
+    made = op.Loop(call.node.inputs[0], call.node.inputs[1], *turns.states, body=body, outputs=2 * n + 1)
+    made = (made,) if isinstance(made, ir.Value) else made
+    first = _typed(made[n], counter, (None,))
+    return [first, *(_typed(v, s, (None, *(dims(s) or ()))) for v, s in zip(made[n + 1 :], turns.states, strict=True))]
+
+
+def _typed(value: ir.Value, like: ir.Value, shape: Sequence[int | str | None]) -> ir.Value:
+    value.type = ir.TensorType(like.dtype or ir.DataType.FLOAT)
+    value.shape = ir.Shape(shape)
+    return value
+
+
+def _without(value: ir.Value, axis: int) -> list[int | str | None] | None:
+    shape = dims(value)
+    return None if shape is None else [d for i, d in enumerate(shape) if i != axis % len(shape)]
+
+
+def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value | None = None) -> list[Gradient]:
+    """Go through the turns from the last to the first; what is captured adds up over them."""
+    op, node, n = call.op, call.node, len(turns.states)
+    outer = captured(node)
+    moving = [i for i, v in enumerate(turns.states) if is_float(v)]
+    given = len(node.inputs)
+    caught = [v for v, need in zip(outer, call.needed[given:], strict=True) if need and is_float(v)]
+    read = [j for j, v in enumerate(turns.reads) if is_float(v) and call.needed[n + j]]
+    written = [k for k, g in enumerate(call.grads[n:]) if g is not None]
+    inner = op.body()
+    g_states = [inner.argument(turns.states[i]) for i in moving]
+    sums = [inner.argument(v) for v in caught]
+    counter = [] if turn is None else [inner.argument(turn, [])]
+    before = [inner.argument(v) for v in turns.states]
+    seen = [inner.argument(v, _without(v, a)) for v, a in zip(turns.reads, turns.in_axes, strict=True)]
+    g_written = [inner.argument(call.grads[n + k], _without(node.outputs[n + k], turns.out_axes[k])) for k in written]  # type: ignore[arg-type]
+    own = [*counter, *([] if turn is None else [inner.const(True, ir.DataType.BOOL)]), *before, *seen]
+    outputs, nodes = _laid_out(inner, turns.body, own, own, outer)
+    outputs = outputs[turns.lead :]
+    pairs = [(outputs[i], g) for i, g in zip(moving, g_states, strict=True)]
+    pairs += [(outputs[n + k], g) for k, g in zip(written, g_written, strict=True)]
+    wrt = [*(before[i] for i in moving), *caught, *(seen[j] for j in read)]
+    grads = backward(inner, _seeds(inner, pairs), wrt, nodes=nodes)
+    grads = [inner.zeros_like(v) if g is None else g for v, g in zip(wrt, grads, strict=True)]
+    s, c = len(moving), len(caught)
+    totals = [inner.Add(a, g) for a, g in zip(sums, grads[s : s + c], strict=True)]
+    body = inner.give(*grads[:s], *totals, *grads[s + c :])
+    starts = [op.zeros_like(node.outputs[i]) if call.grads[i] is None else call.grads[i] for i in moving]
+    back = [1 - w for w in turns.in_ways]
+    recorded = ([] if turn is None else [turn]) + stacks
+    made = op.Scan(
+        *starts, *(op.zeros_like(v) for v in caught), *recorded, *turns.reads, *(call.grads[n + k] for k in written),
+        body=body, num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
+        scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in written],
+        scan_input_directions=[1] * len(recorded) + back + [1 - turns.out_ways[k] for k in written],
+        scan_output_axes=[turns.in_axes[j] for j in read], scan_output_directions=[back[j] for j in read],
+        outputs=s + c + len(read),
+    )  # fmt: skip
+    made = (made,) if isinstance(made, ir.Value) else made
+    found: dict[ir.Value, ir.Value] = {}
+    result: list[Gradient] = [None] * (n + len(turns.reads))
+    for i, g in zip(moving, made[:s], strict=True):
+        result[i] = _typed(g, turns.states[i], dims(turns.states[i]) or ())
+    for v, g in zip(caught, made[s : s + c], strict=True):
+        found[v] = _typed(g, v, dims(v) or ())
+    for j, g in zip(read, made[s + c :], strict=True):
+        result[n + j] = _typed(g, turns.reads[j], dims(turns.reads[j]) or ())
+    return [*result, *(found.get(v) for v in outer)]

@@ -1,0 +1,117 @@
+"""Recurrent operators and control flow against difference quotients."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from checker import Case, Problem, close, quotient, run_ort
+
+R = np.random.default_rng(5)
+T, B, N, H = 4, 3, 2, 3
+"""Turns, batch, inputs, hidden units."""
+
+
+def normal(*shape: int) -> np.ndarray:
+    return R.normal(size=shape)
+
+
+def recurrent(
+    name: str, gates: int, *, d: int = 1, states: int = 1, optional: bool = True, **attributes: object
+) -> Case:
+    """Return a case with all inputs, or only the first three."""
+    layout = attributes.get("layout", 0)
+    x = normal(B, T, N) if layout else normal(T, B, N)
+    inputs: list[np.ndarray | None] = [x, normal(d, gates * H, N), normal(d, gates * H, H)]
+    if optional:
+        start = [normal(B, d, H) if layout else normal(d, B, H) for _ in range(states)]
+        inputs += [normal(d, 2 * gates * H), np.array([4, 2, 3], np.int32), *start]
+    return Case(name, inputs, {"hidden_size": H, **attributes}, outputs=1 + states, of=range(1 + states))
+
+
+CASES = [
+    recurrent("LSTM", 4, states=2, optional=False),
+    recurrent("LSTM", 4, states=2),
+    recurrent("LSTM", 4, states=2, d=2, direction="bidirectional"),
+    recurrent("LSTM", 4, states=2, direction="reverse", input_forget=1),
+    recurrent("LSTM", 4, states=2, activations=["HardSigmoid", "Softsign", "Affine"], activation_alpha=[0.3, 1.2],
+              activation_beta=[0.4, 0.1]),
+    recurrent("GRU", 3, optional=False, linear_before_reset=1),
+    recurrent("GRU", 3),
+    recurrent("GRU", 3, d=2, direction="bidirectional", linear_before_reset=1),
+    recurrent("RNN", 1, optional=False),
+    recurrent("RNN", 1, d=2, direction="bidirectional"),
+    recurrent("RNN", 1, direction="reverse", activations=["Sigmoid"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_slope_on_onnx_runtime(case: Case) -> None:
+    """The evaluator's own recurrent operators know no lengths, so the slopes are ONNX Runtime's, in float32."""
+    from checker import feeds_of, model_of
+
+    model, feeds = model_of(case, np.dtype(np.float32)), feeds_of(case, np.dtype(np.float32))
+    feeds = {**feeds, **{i.name: case.inputs[int(i.name[1:])] for i in model.graph.input if i.name not in feeds}}
+    out = run_ort(model, feeds)
+    seeds = {k: R.normal(size=v.shape).astype(np.float32) for k, v in out.items()}
+    directions = {k: R.normal(size=v.shape).astype(np.float32) for k, v in feeds.items() if v.dtype == np.float32}
+    p = Problem(model, feeds, seeds, directions)
+
+    def value(h: float) -> float:
+        moved = {k: (v + h * directions[k]).astype(np.float32) if k in directions else v for k, v in feeds.items()}
+        return sum(float((seeds[k].astype(float) * v).sum()) for k, v in run_ort(model, moved).items())
+
+    h = 1e-2
+    slope = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
+    results = run_ort(p.gradient(), p.all_feeds())
+    scale = float(np.sqrt(sum(((v * results[f"grad/{k}"]).astype(float) ** 2).sum() for k, v in directions.items())))
+    close(p.product(results), slope, 2e-3, scale)
+
+
+MODELS = {
+    "loop": """
+    <ir_version: 10, opset_import: ["": 21]>
+    f (double[3] x, double[3] w) => (double[3] y, double[n, 3] ys)
+    <int64 count = {4}, bool yes = {1}> {
+      y, ys = Loop (count, yes, x) <body = b (int64 i, bool c, double[3] s) => (bool c2, double[3] s2, double[3] o) {
+        c2 = Identity (c)
+        p = Mul (s, w)
+        s2 = Tanh (p)
+        o = Mul (s2, s)
+      }>
+    }""",
+    "scan": """
+    <ir_version: 10, opset_import: ["": 21]>
+    f (double[2] x, double[5, 2] w, double[2] q) => (double[2] y, double[5, 2] ys) {
+      y, ys = Scan <num_scan_inputs = 1, scan_input_directions = [1], scan_output_directions = [1],
+        body = b (double[2] s, double[2] t) => (double[2] s2, double[2] o) {
+        p = Mul (s, t)
+        r = Add (p, q)
+        s2 = Sin (r)
+        o = Mul (s2, t)
+      }> (x, w)
+    }""",
+    "if": """
+    <ir_version: 10, opset_import: ["": 21]>
+    f (double[2] x, double[2] w, double z) => (double[2] y) <double half = {0.5}> {
+      c = Greater (z, half)
+      u = Exp (x)
+      y = If (c) <then_branch = a () => (double[2] p) { p = Mul (u, w) },
+                  else_branch = b () => (double[2] r) { v = Sin (u)
+ r = Mul (v, x) }>
+    }""",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("z", [0.0, 1.0])
+def test_control_flow(name: str, z: float) -> None:
+    model = onnx.parser.parse_model(MODELS[name])
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    feeds = {n: np.array(z) if n == "z" else R.normal(size=s) for n, s in sizes.items()}
+    out = run_ort(model, feeds)  # the evaluator's own Scan knows no directions
+    seeds = {k: R.normal(size=v.shape) for k, v in out.items()}
+    p = Problem(model, feeds, seeds, {n: R.normal(size=s) for n, s in sizes.items() if n != "z"})
+    slope = quotient(model, feeds, seeds, p.directions, 1e-5, run_ort)
+    close(p.product(run_ort(p.gradient(), p.all_feeds())), slope, 1e-6, 0.1)
