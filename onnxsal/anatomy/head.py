@@ -18,8 +18,8 @@ _DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinea
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 
-_MAIN = 0.9
-"""An output behind fewer nodes than this share of the most is an auxiliary one, on the side of the network."""
+_ASIDE = 0.1
+"""An output that lacks more than this share of the nodes behind the deepest one is an auxiliary one."""
 
 
 def find_head(graph: ir.Graph) -> Head:
@@ -40,11 +40,12 @@ def find_head(graph: ir.Graph) -> Head:
 
 def _main(heads: Sequence[tuple[ir.Value, Head]]) -> Head:
     """Features are what another output is worked out from; auxiliary heads hang on fewer nodes."""
-    behind = [_ancestors(output) for output, _ in heads]
-    makers = [output.producer() for output, _ in heads]
+    origins = [list(_behind(output))[-1] for output, _ in heads]
+    behind = [_ancestors(origin) for origin in origins]
+    makers = [origin.producer() for origin in origins]
     ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in behind)]
     most = max(len(behind[i]) for i in ends)
-    return next(heads[i][1] for i in ends if len(behind[i]) >= _MAIN * most)
+    return next(heads[i][1] for i in ends if most - len(behind[i]) <= max(4, _ASIDE * most))
 
 
 def _ancestors(value: ir.Value) -> set[ir.Node]:

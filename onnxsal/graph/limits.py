@@ -23,9 +23,14 @@ def physical_memory() -> int | None:
 def value_bytes(value: ir.Value) -> int:
     """Return the bytes of a value for one image; unknown extents count 1."""
     shape = dims(value)
-    if shape is None or value.dtype is None:
+    if shape is None:
         return 0
-    return math.prod(per_image(d) for d in shape) * int(value.dtype.bitwidth) // 8
+    return math.prod(per_image(d) for d in shape) * _bits(value.dtype) // 8
+
+
+def _bits(dtype: ir.DataType | None) -> int:
+    """Texts have no size of their own."""
+    return 0 if dtype in (None, ir.DataType.STRING, ir.DataType.UNDEFINED) else int(dtype.bitwidth)
 
 
 def check_limits(graph: ir.Graph, available: int | None = None) -> None:

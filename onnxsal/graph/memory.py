@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 
 import onnx_ir as ir
 
-from onnxsal.graph.shapes import dims, per_image
+from onnxsal.graph.limits import value_bytes
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,4 @@ def _bytes(values: Iterable[ir.Value]) -> int:
 
 
 def _size(value: ir.Value) -> int:
-    """The leading extent is the batch wherever it is not a number."""
-    shape = dims(value)
-    if shape is None or value.dtype is None or value.is_initializer():
-        return 0
-    count = prod(per_image(d) for d in shape)
-    return int(count * value.dtype.itemsize)
+    return 0 if value.is_initializer() else value_bytes(value)

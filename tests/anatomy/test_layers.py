@@ -1,0 +1,224 @@
+"""The automatic layer of whole models, what is listed beside it, and how a layer is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from onnxsal.anatomy import TARGET, X, dissect, select
+from onnxsal.anatomy.layout import layouts
+from onnxsal.autodiff import gradients_of
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import Program, load_ir, normalise
+from onnxsal.graph.batch import free_batch
+from onnxsal.graph.program import values_by_name
+
+ZOO = Path(__file__).parent.parent / "data" / "zoo"
+
+NCHW, NHWC, TOKENS = (1, (2, 3)), (3, (1, 2)), (2, (1,))
+"""Channel axis and spatial axes."""
+
+EXPECTED = {
+    "convnext": ("/features/features.5/features.5.0/Add_output_0", *NCHW, (2, 2), 16, 0),
+    "convnext_dynamo": ("add_278", *NCHW, (2, 2), 16, 0),
+    "convnext_old": ("/features/features.5/features.5.0/Add_output_0", *NCHW, (2, 2), 16, 0),
+    "densenet": ("/Relu_output_0", *NCHW, (2, 2), 16, 0),
+    "densenet_dynamo": ("relu_15", *NCHW, (2, 2), 16, 0),
+    "efficientnet": ("/features/features.4/features.4.2/Mul_output_0", *NCHW, (4, 4), 32, 0),
+    "efficientnet_dynamo": ("silu_12", *NCHW, (4, 4), 32, 0),
+    "inception": ("/Mixed_7c/Concat_output_0", *NCHW, (2, 2), 64, 0),
+    "inception_dynamo": ("cat_15", *NCHW, (2, 2), 64, 0),
+    "mobilenet_v2": ("/features/features.6/features.6.2/Clip_output_0", *NCHW, (4, 4), 24, 0),
+    "mobilenet_v2_dynamo": ("hardtanh_10", *NCHW, (4, 4), 24, 0),
+    "mobilenet_v2_int8": (
+        "/features/features.6/features.6.2/Clip_output_0_QuantizeLinear_Output", *NCHW, (4, 4), 24, 0,
+    ),
+    "mobilenet_v3": ("/features/features.4/features.4.2/HardSwish_output_0", *NCHW, (4, 4), 96, 0),
+    "mobilenet_v3_dynamo": ("hardswish_3", *NCHW, (4, 4), 96, 0),
+    "mobilenet_v3_old": ("/features/features.4/features.4.2/Mul_output_0", *NCHW, (4, 4), 96, 0),
+    "resnet_basic": ("/layer4/layer4.1/act2/Relu_output_0", *NCHW, (2, 2), 10, 0),
+    "resnet_basic_float16": ("/layer4/layer4.1/act2/Relu_output_0", *NCHW, (2, 2), 10, 0),
+    "resnet_basic_int8": ("/layer4/layer4.1/act2/Relu_output_0_QuantizeLinear_Output", *NCHW, (2, 2), 10, 0),
+    "resnet_bottleneck": ("relu_12", *NCHW, (2, 2), 40, 0),
+    "swin": ("/norm/LayerNormalization_output_0", *NHWC, (4, 4), 16, 0),
+    "swin_dynamo": ("layer_norm_10", *NHWC, (4, 4), 16, 0),
+    "vgg": ("/avgpool/AveragePool_output_0", *NCHW, (2, 2), 8, 0),
+    "vgg_dynamo": ("avg_pool2d", *NCHW, (2, 2), 8, 0),
+    "vit": ("/encoder/layers/encoder_layer_1/ln_1/LayerNormalization_output_0", *TOKENS, (4, 4), 16, 1),
+    "vit_dynamo": ("layer_norm_2", *TOKENS, (4, 4), 16, 1),
+    "vit_timm": ("/blocks/blocks.2/norm1/LayerNormalization_output_0", *TOKENS, (4, 4), 16, 1),
+    "vit_timm_dynamo": ("layer_norm_4", *TOKENS, (4, 4), 16, 1),
+    "vit_timm_float16": ("layer_norm_4", *TOKENS, (4, 4), 16, 1),
+}  # fmt: skip
+
+
+def anatomy_of(path):
+    return dissect(normalise(load_ir(path)))
+
+
+def brief(layer):
+    return layer.name, layer.channel_axis, layer.spatial_axes, layer.grid, layer.channels, layer.dropped_tokens
+
+
+def test_every_model_of_the_zoo_has_an_expected_layer():
+    assert set(EXPECTED) == {path.stem for path in ZOO.glob("*.onnx")}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_automatic_layer(name):
+    assert brief(anatomy_of(ZOO / f"{name}.onnx").layers.find(None)) == EXPECTED[name]
+
+
+def maps_and_gradients(anatomy, layer, x):
+    trace = select(anatomy).extend()
+    value = trace[layer.name]
+    if value.dtype is not None and not value.dtype.is_floating_point():
+        value = next(iter(value.consumers())).outputs[0]
+    (gradient,) = gradients_of(trace, trace["score"], [value])
+    program = trace.finish(maps=layer.maps(trace, value), gradients=layer.maps(trace, gradient))
+    return run(program, x)
+
+
+def run(program: Program, x):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(program.to_proto().SerializeToString(), options)
+    return session.run(None, {X: x, TARGET: np.array([1, 3])})
+
+
+@pytest.mark.parametrize("name", ["vit", "vit_timm", "vit_timm_dynamo", "swin", "inception", "mobilenet_v2_int8"])
+def test_the_score_depends_on_every_position(name):
+    anatomy = anatomy_of(ZOO / f"{name}.onnx")
+    layer = anatomy.layers.find(None)
+    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.picture.size)).astype(np.float32)
+    maps, gradients = maps_and_gradients(anatomy, layer, x)
+    assert maps.shape == gradients.shape == (2, layer.channels, *layer.grid)
+    assert np.abs(gradients).max(axis=1).min() > 0
+
+
+def test_behind_the_last_attention_it_does_not():
+    """What the rule is for: patches of the last block reach the class token no more."""
+    anatomy = anatomy_of(ZOO / "vit_timm.onnx")
+    last = [layer for layer in anatomy.layers.found if layer.dropped_tokens == 1][-1]
+    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.picture.size)).astype(np.float32)
+    _, gradients = maps_and_gradients(anatomy, last, x)
+    assert np.abs(gradients).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("swin", 40), ("swin_dynamo", 40), ("vit_timm", 5), ("convnext", 12), ("densenet_dynamo", 12)]
+)
+def test_maps_lie_where_the_picture_is(name, count):
+    """A change in one corner changes the same corner of an early layer most."""
+    anatomy = anatomy_of(ZOO / f"{name}.onnx")
+    early = [layer for layer in anatomy.layers.found if min(layer.grid) >= 4][:count]
+    height, width = anatomy.picture.size
+    x = np.random.default_rng(0).standard_normal((2, 3, height, width)).astype(np.float32)
+    x[1] = x[0]
+    x[1, :, : height // 4, -width // 4 :] += 1
+    trace = select(anatomy).extend()
+    program = trace.finish_with({f"maps{i}": layer.maps(trace, trace[layer.name]) for i, layer in enumerate(early)})
+    for layer, maps in zip(early, run(program, x), strict=True):
+        change = np.abs(maps[1] - maps[0]).sum(axis=0)
+        row, column = np.unravel_index(change.argmax(), change.shape)
+        assert row < layer.grid[0] / 2 and column >= layer.grid[1] / 2, layer.name
+
+
+def test_squeezenet(shared):
+    found = anatomy_of(shared / "models" / "squeezenet1.0_fp32.onnx").layers
+    assert brief(found.find(None)) == ("fire9/concat_1", *NCHW, (13, 13), 512, 0)
+
+
+@pytest.mark.parametrize("freed", [False, True])
+def test_int8_mobilenet(shared, freed):
+    model = normalise(load_ir(shared / "models" / "mobilenet_v2_int8.onnx"))
+    layer = dissect(free_batch(model, "input") if freed else model).layers.find(None)
+    assert layer.op_type == "QuantizeLinear" and "Conv_1/Relu6" in layer.name
+    assert brief(layer)[1:] == (*NCHW, (7, 7), 1280, 0)
+
+
+def parse(body, inputs="float[n,3,8,8] x", weights=""):
+    text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float y) {weights} {{ {body} }}'
+    return onnx.parser.parse_model(text.replace("'", '"'))
+
+
+def floats(name, *shape):
+    return f"float[{','.join(map(str, shape))}] {name} = {{{','.join(['0.5'] * int(np.prod(shape)))}}}"
+
+
+CHAIN = f"<{floats('w', 6, 3, 3, 3)}, {floats('v', 6, 5)}>"
+HEADS = {
+    "keras": ("float[n,8,8,3] i", "x = Transpose<perm=[0,3,1,2]>(i)", "p = ReduceMean<keepdims=0>(r, k)", (2, 3)),
+    "pooled": ("float[n,3,8,8] x", "", "q = GlobalAveragePool(r) p = Flatten(q)", (2, 3)),
+    "mean": ("float[n,3,8,8] x", "", "p = ReduceMean<keepdims=0>(r, k)", (2, 3)),
+    "last axes": ("float[n,3,8,8] x", "", "t = Transpose<perm=[0,2,3,1]>(r) p = ReduceMean<keepdims=0>(t, k)", (1, 2)),
+}
+
+
+@pytest.mark.parametrize(("inputs", "front", "pool", "axes"), HEADS.values(), ids=HEADS)
+def test_plain_convolutions_by_every_mean(inputs, front, pool, axes):
+    body = f"k = Constant<value=int64[2] {{{axes[0]},{axes[1]}}}>() {front} c = Conv(x, w) r = Relu(c) {pool} "
+    layers = dissect(normalise(load_ir(parse(body + "y = MatMul(p, v)", inputs, CHAIN)))).layers
+    assert brief(layers.find(None)) == ("r", *NCHW, (6, 6), 6, 0)
+
+
+def test_class_maps_that_are_averaged_are_not_chosen():
+    """A score per position, averaged, is the score itself cut up: no weighted operator lies behind it."""
+    body = "c = Conv(x, w) r = Relu(c) m = Conv(r, u) q = GlobalAveragePool(m) y = Flatten(q)"
+    weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('u', 5, 6, 1, 1)}>"
+    layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+    assert layers.find(None).name == "r" and [layer.name for layer in layers.found] == ["c", "r", "m"]
+
+
+def test_branches_are_not_chosen_before_what_joins_them():
+    body = "c = Conv(x, w) r = Relu(c) s = Sigmoid(c) t = Concat<axis=1>(r, s) q = GlobalAveragePool(t) f = Flatten(q) "
+    weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('v', 12, 5)}>"
+    model = parse(body + "y = MatMul(f, v)", weights=weights)
+    assert dissect(normalise(load_ir(model))).layers.find(None).name == "t"
+
+
+def test_a_model_without_rows_and_columns():
+    body = "f = Flatten(x) y = MatMul(f, v)"
+    layers = dissect(normalise(load_ir(parse(body, weights=f"<{floats('v', 192, 5)}>")))).layers
+    assert layers.found == () and layers.automatic is None
+    with pytest.raises(UnsupportedError, match="no layer could be chosen"):
+        layers.find(None)
+
+
+def test_names():
+    layers = anatomy_of(ZOO / "vit_timm.onnx").layers
+    chosen = layers.find(None)
+    number = layers.found.index(chosen)
+    for name in (chosen.name, f"#{number}", "blocks.2/norm1/LayerNormalization_output_0"):
+        assert layers.find(name) == chosen
+    assert layers.find("/blocks/blocks.2/norm1/LayerNormalization") == chosen
+    with pytest.raises(UsageError, match="ambiguous"):
+        layers.find("LayerNormalization_output_0")
+    with pytest.raises(UsageError, match="did you mean"):
+        layers.find("/blocks/blocks.2/norm1/LayerNormalisation_output_0")
+    with pytest.raises(UsageError, match=rf"#0 to #{len(layers.found) - 1}"):
+        layers.find("#100000")
+
+
+def test_copies_have_one_name():
+    layers = anatomy_of(ZOO / "swin.onnx").layers
+    assert layers.find("/permute/Transpose_output_0") == layers.find("/norm/LayerNormalization_output_0")
+
+
+def test_projections_of_attention_are_no_choice_but_listed():
+    layers = anatomy_of(ZOO / "vit_timm_dynamo.onnx").layers
+    behind = [layer.op_type for layer in layers.found[layers.found.index(layers.find(None)) + 1 :]]
+    assert "MatMul" in behind
+
+
+def test_layouts_of_a_class_token_vit():
+    anatomy = anatomy_of(ZOO / "vit_timm.onnx")
+    graph = anatomy.model.graph
+    known = layouts(graph, values_by_name(graph)[anatomy.picture.value], "NCHW")
+    products = [known.get(n.outputs[0]).tags for n in graph if n.op_type == "Softmax"]
+    assert products == [("B", None, "T", "T")] * len(products)
+    assert known.get(values_by_name(graph)[anatomy.head.logit]).tags == ("B", None)
