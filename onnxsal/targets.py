@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS
+from onnxsal.anatomy import TARGET, VERSUS, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.model import Model
@@ -55,9 +55,7 @@ def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
     Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
     """
     if isinstance(target, Program):
-        if "score" not in target.outputs:
-            raise UsageError(f"a target program has an output 'score' [B]; this one has {', '.join(target.outputs)}")
-        return Aim(None, "program", target)
+        return _program(target)
     if target is None:
         best = int(np.argmax(probabilities))
         return Aim(best, model.label(best))
@@ -68,6 +66,14 @@ def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
         return Aim((a, b), f"{model.label(a)} minus {model.label(b)}")
     index = _index(model, target)
     return Aim(index, model.label(index))
+
+
+def _program(target: Program) -> Aim:
+    if "score" not in target.outputs:
+        raise UsageError(f"a target program has an output 'score' [B]; this one has {', '.join(target.outputs)}")
+    if set(target.inputs) != {X}:
+        raise UsageError(f"a target program takes {X!r} alone; this one takes {', '.join(target.inputs)}")
+    return Aim(None, "program", target)
 
 
 def _index(model: Model, target: Any) -> int:

@@ -1,0 +1,189 @@
+"""The short way: what goes in, what comes out, what is refused; methods have tests of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from tinynet import TinyNet, linear, linear_weights, picture
+
+import onnxsal
+from onnxsal.errors import OutputError, UsageError
+from onnxsal.kernels.resize import bilinear
+
+X = picture()
+PHOTO = np.random.default_rng(0).integers(0, 256, (20, 26, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    onnx.save(TinyNet().model(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(file: Path) -> onnxsal.Model:
+    return onnxsal.load(file, preprocess="imagenet")
+
+
+def test_a_float_array_is_taken_as_it_is(model: onnxsal.Model) -> None:
+    batched, plain = (onnxsal.explain(model, x, method="gradient", target=0) for x in (X[None], X))
+    assert_array_equal(batched.raw, plain.raw)
+    assert plain.image.shape == (12, 12, 3)
+    assert plain.image.dtype == np.uint8
+    assert plain.box == (0, 0, 12, 12)
+
+
+def test_path_picture_and_bytes_are_one(model: onnxsal.Model, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    images = [tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(PHOTO), PHOTO]
+    found = onnxsal.explain(model, images, method="grad-cam", target=0)
+    for each in found[1:]:
+        assert_array_equal(each.raw, found[0].raw)
+    left, top, width, height = found[0].box
+    assert (width, height) == pytest.approx((12 * 20 / 14, 12 * 20 / 14), rel=0.03)
+    assert left + width / 2 == pytest.approx(13, abs=1)
+    assert top + height / 2 == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 5), (2, 3, 12, 12), (12, 12), (12, 12, 3), (1, 1, 3, 12, 12)])
+def test_a_float_array_of_another_shape_is_refused(model: onnxsal.Model, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="shaped like the model's input"):
+        onnxsal.explain(model, np.zeros(shape, np.float32), method="gradient")
+
+
+def test_layers_are_fused_by_mean_or_max(model: onnxsal.Model) -> None:
+    alone = [onnxsal.explain(model, X, method="layercam", layer=name, target=1).saliency for name in ("a1", "a2")]
+    for how, wanted in (("mean", (alone[0] + alone[1]) / 2), ("max", np.maximum(*alone))):
+        fused = onnxsal.explain(model, X, method="layercam", layer=["a1", "a2"], target=1, fuse=how)
+        assert_allclose(fused.raw, wanted, atol=1e-6)
+        assert_allclose(fused.saliency, (wanted - wanted.min()) / np.ptp(wanted), atol=1e-6)
+        assert fused.manifest["layer"] == ["a1", "a2"]
+        assert fused.manifest["forwards"] == 2
+
+
+def test_a_cam_becomes_saliency_by_stretching(model: onnxsal.Model) -> None:
+    found = onnxsal.explain(model, X, method="grad-cam++", layer="a2", target=1)
+    assert found.raw.shape == (6, 6)
+    large = bilinear(found.raw, (12, 12))
+    assert_allclose(found.saliency, (large - large.min()) / np.ptp(large), atol=1e-6)
+    assert found.manifest["sign"] is None
+
+
+@pytest.mark.parametrize("sign", ["absolute", "signed", "positive", "negative"])
+def test_pixels_become_saliency_by_sign_and_cap(sign: str) -> None:
+    found = onnxsal.explain(onnxsal.load(linear()), X, method="gradient", target=4, sign=sign, percentile=90)
+    w = linear_weights()[4].astype(float)
+    flat = {
+        "absolute": np.abs(w).max(0), "signed": w.sum(0), "positive": np.maximum(w.sum(0), 0),
+        "negative": np.maximum(-w.sum(0), 0),
+    }[sign]  # fmt: skip
+    cap = np.percentile(np.abs(flat), 90)
+    assert_allclose(found.saliency, np.clip(flat, -cap, cap) / cap, rtol=1e-5, atol=1e-6)
+    assert found.signed == (sign == "signed")
+
+
+def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
+    text = onnxsal.explain(model, X, method="smoothgrad", samples="4", noise="0.1", batch_size="2", percentile="95")
+    plain = onnxsal.explain(model, X, method="smoothgrad", samples=4, noise=0.1, batch_size=2, percentile=95.0)
+    assert_array_equal(text.raw, plain.raw)
+    assert text.manifest["options"] == plain.manifest["options"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "grad-camm"}, "grad-cam"),
+        ({"method": "smoothgrad", "sample": 3}, "samples"),
+        ({"method": "smoothgrad", "samples": 0}, "out of range"),
+        ({"method": "smoothgrad", "samples": "many"}, "whole number"),
+        ({"method": "smoothgrad", "inner": "gradeint"}, "gradient"),
+        ({"method": "gradient", "inner": "gradient"}, "wraps no other"),
+        ({"method": "gradient", "layer": "a2"}, "takes no layer"),
+        ({"method": "gradient", "sign": "absolut"}, "absolute"),
+        ({"method": "grad-cam", "sign": "absolute"}, "maps of pixels"),
+        ({"method": "grad-cam", "layer": "a9"}, "a"),
+        ({"method": "gradient", "score": "logits"}, "logit"),
+        ({"method": "gradient", "seed": -1}, "seed"),
+        ({"method": "gradient", "batch_size": 0}, "batch_size"),
+        ({"method": "gradient", "percentile": 0}, "percentile"),
+        ({"method": "gradient", "fuse": "median"}, "mean"),
+        ({"method": "score-cam", "preset": "offical"}, "official"),
+        ({"method": "score-cam", "seconds": -1}, "seconds"),
+        ({"method": "ss-cam", "variant": 3}, "variant"),
+    ],
+)
+def test_misuse_is_named(model: onnxsal.Model, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        onnxsal.explain(model, X, **options)  # type: ignore[arg-type]
+
+
+def test_the_manifest_lets_the_map_be_made_again(model: onnxsal.Model, file: Path) -> None:
+    how = {"method": "ss-cam", "layer": "a2", "target": 1, "samples": 3, "top_k": 4, "seed": 5, "variant": 1}
+    found = onnxsal.explain(model, PHOTO, **how)
+    kept = json.loads(json.dumps(found.manifest))
+    assert kept["model_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert kept["versions"]["onnxruntime"] == onnxruntime.__version__
+    assert kept["versions"]["onnxsal"] == onnxsal.__version__
+    assert {k: kept[k] for k in ("method", "layer", "target", "seed", "score", "preprocess", "provider")} == {
+        "method": "ss-cam", "layer": "a2", "target": 1, "seed": 5, "score": "probability", "preprocess": "imagenet",
+        "provider": "cpu",
+    }  # fmt: skip
+    assert (kept["samples"], kept["forwards"], kept["backwards"]) == (3, 13, 0)
+    assert kept["variant"] == {
+        "preset": "onnxsal", "variant": 1, "sigma": 0.5, "sigma_unit": "range of masks", "top_k": 4,
+    }  # fmt: skip
+    assert 0 < kept["seconds"] < 60
+    again = onnxsal.explain(
+        file, PHOTO, method=kept["method"], target=kept["target"], layer=kept["layer"], seed=kept["seed"],
+        preprocess=kept["preprocess"], **kept["options"],
+    )  # fmt: skip
+    assert_allclose(again.raw, found.raw, rtol=1e-6)
+
+
+def test_npz_holds_the_arrays_and_the_manifest(model: onnxsal.Model, tmp_path: Path) -> None:
+    sampled = onnxsal.explain(model, PHOTO, method="smoothgrad", samples=3)
+    plain = onnxsal.explain(model, PHOTO, method="gradient")
+    for found, keys in ((sampled, {"saliency", "raw", "stderr", "manifest"}), (plain, {"saliency", "raw", "manifest"})):
+        found.to_npz(tmp_path / "map.npz")
+        with np.load(tmp_path / "map.npz") as stored:
+            assert set(stored) == keys
+            assert_array_equal(stored["raw"], found.raw)
+            assert_array_equal(stored["saliency"], found.saliency)
+            assert json.loads(str(stored["manifest"]))["method"] == found.method
+
+
+def test_the_picture_is_the_photograph_with_a_caption(model: onnxsal.Model, tmp_path: Path) -> None:
+    found = onnxsal.explain(model, PHOTO, method="grad-cam++")
+    found.save(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as image:
+        width, height = image.size
+    assert width >= 26
+    assert height > width * 20 / 26
+    assert found._repr_png_().startswith(b"\x89PNG")
+
+
+def test_nothing_is_left_where_nothing_can_be_written(model: onnxsal.Model, tmp_path: Path) -> None:
+    found = onnxsal.explain(model, PHOTO, method="grad-cam++")
+    for write in (found.save, found.to_npz):
+        with pytest.raises(OutputError):
+            write(tmp_path / "nowhere" / "map.png")
+    with pytest.raises(UsageError, match="pictures are written as"):
+        found.save(tmp_path / "map.xyz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_and_ends_at_the_total(model: onnxsal.Model) -> None:
+    seen: list[tuple[int, int]] = []
+    onnxsal.explain(
+        model, X, method="smoothgrad", samples=7, batch_size=3, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(3, 7), (6, 7), (7, 7)]
