@@ -61,7 +61,14 @@ def caption_of(explanation: Explanation) -> Caption:
     samples = explanation.manifest.get("samples")
     if samples and samples > 1:
         parts.append(f"{samples} samples")
-    return Caption(explanation.label, percent(explanation.score), " · ".join(parts))
+    return Caption(explanation.label, score_of(explanation), " · ".join(parts))
+
+
+def score_of(explanation: Explanation) -> str:
+    """Return the probability of the class, or of a pair what is explained: the difference of its logits."""
+    if isinstance(explanation.target, tuple):
+        return f"logits {explanation.logit:+.2f}"
+    return percent(explanation.score)
 
 
 def _short(name: str) -> str:
@@ -79,15 +86,15 @@ def compare(
 ) -> Image.Image:
     """Return a grid: the photograph first, then every explanation with its method's name."""
     first = explanations[0]
-    photo, _ = for_display(first.photo, first.box)
+    photo, _ = for_display(first.photo if kind == "overlay" else first.image)
     several = len({e.label for e in explanations}) > 1
-    tiles = [Tile(photo, "photograph", first.name)]
+    tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
     tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
-    heading = Caption(first.label, percent(first.score)) if not several else None
+    heading = Caption(first.label, score_of(first)) if not several else None
     return Image.fromarray(grid(tiles, heading=heading))
 
 
 def _detail(explanation: Explanation, with_label: bool) -> str:
     forwards = explanation.manifest["forwards"]
     cost = f"{forwards} forward{'' if forwards == 1 else 's'}, {explanation.manifest['seconds']:.2g} s"
-    return f"{explanation.label} {percent(explanation.score)} · {cost}" if with_label else cost
+    return f"{explanation.label} {score_of(explanation)} · {cost}" if with_label else cost

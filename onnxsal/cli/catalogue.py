@@ -102,7 +102,7 @@ def _linear(count: Callable[[int], int]) -> str:
 
 
 def _costs_on(model: Model) -> Callable[[str], str]:
-    from onnxsal.cli.measuring import measure
+    from onnxsal.measuring import measure
 
     rates = measure(model)
     chosen = model.anatomy.layers.automatic

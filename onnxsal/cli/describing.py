@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxsal.anatomy import Layer
-from onnxsal.cli.text import shortened, table, width
+from onnxsal.cli.text import layer_name, table, width
 from onnxsal.model import Model
 
 
@@ -33,7 +33,7 @@ def _chosen(model: Model) -> str:
 
 def _cells(layer: Layer) -> tuple[str, str, str]:
     shape = f"{layer.channels} x {layer.grid[0]} x {layer.grid[1]}"
-    return layer.op_type, shape, shortened(layer.name, max(24, width() - 44))
+    return layer.op_type, shape, layer_name(layer.name, max(24, width() - 44))
 
 
 def _plain(layer: Layer, number: int, automatic: bool) -> dict[str, Any]:
@@ -79,4 +79,4 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _name(name: str) -> str:
     """Names of values that converters make can be longer than the screen; JSON has them whole."""
-    return shortened(name, max(24, width() - 44))
+    return layer_name(name, max(24, width() - 44))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxsal.cli.text import many, percent, seconds, shortened, table, width
+from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.explain import Request
 from onnxsal.explanation import Explanation
 
@@ -46,7 +46,7 @@ def as_text(result: Result) -> list[str]:
 def _class(explanation: Explanation) -> str:
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
-        return f"{explanation.label} ({first} minus {second})"
+        return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"
     return f"{explanation.label} ({explanation.target}), {percent(explanation.score)}"
 
 
@@ -60,7 +60,7 @@ def _row(result: Result, request: Request, explanation: Explanation) -> tuple[st
 def _layers(request: Request, automatic: bool) -> str:
     if not request.layers:
         return "pixels"
-    names = " + ".join(shortened(layer.name, max(24, width() - 58)) for layer in request.layers)
+    names = " + ".join(layer_name(layer.name, max(24, width() - 58)) for layer in request.layers)
     return f"layer {names}{' (automatic)' if automatic else ''}"
 
 

@@ -44,6 +44,11 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
 
 
+def layer_name(name: str, most: int) -> str:
+    """Return a layer's name at readable length; converters join the names of all operators that they fused."""
+    return shortened(name.split(";")[0], most)
+
+
 def bar(share: float, size: int) -> str:
     """Return a share of 1 as a bar of ``size`` characters, blank where it ends."""
     full, empty = ("█", "░") if can_write("█░") else ("#", ".")

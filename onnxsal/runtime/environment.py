@@ -26,9 +26,20 @@ def problem() -> str | None:
             f"  pip uninstall -y {' '.join(installed)}\n"
             f"  {_CHOICE}"
         )
-    if importlib.util.find_spec("onnxruntime") is None:
-        return f"onnxsal runs models on ONNX Runtime, which is not installed. Install it with:\n  {_CHOICE}"
-    return None
+    if _has_files():
+        return None
+    if installed:
+        return (
+            f"{installed[0]} is installed, but its files are gone (another build of it was removed?). Mend it with:\n"
+            f"  pip uninstall -y {installed[0]}\n  {_CHOICE}"
+        )
+    return f"onnxsal runs models on ONNX Runtime, which is not installed. Install it with:\n  {_CHOICE}"
+
+
+def _has_files() -> bool:
+    """A folder that only caches are left in is found as well, as a namespace: it has no file of its own."""
+    found = importlib.util.find_spec("onnxruntime")
+    return found is not None and found.origin is not None
 
 
 def _has(name: str) -> bool:
@@ -51,8 +62,8 @@ def _is_command() -> bool:
     """Whether the process is ``onnxsal ...`` or ``python -m onnxsal ...``."""
     script = sys.argv[0] if sys.argv else ""
     if script == "-m":
-        follows = dict(zip(sys.orig_argv, sys.orig_argv[1:], strict=False))
-        return follows.get("-m", "").split(".")[0] == "onnxsal"
+        first = sys.orig_argv.index("-m") + 1
+        return sys.orig_argv[first : first + 1] == ["onnxsal"]
     return Path(script).stem == "onnxsal"
 
 

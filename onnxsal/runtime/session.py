@@ -17,6 +17,8 @@ from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.providers import providers
 
 Array = NDArray[Any]
+Kept = list[Any]
+"""Arrays that ONNX Runtime uses in place."""
 
 _INLINE = 64 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
@@ -40,7 +42,7 @@ class Session:
         self.outputs = tuple(program.outputs)
         self.single = _is_single(program)
         self._dtypes = {name: v.dtype.numpy() for name, v in program.inputs.items() if v.dtype is not None}
-        self._session = _create(program, provider, threads, custom_ops)
+        self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
@@ -68,7 +70,8 @@ def _is_single(program: Program) -> bool:
     return any(shape and shape[0] == 1 for shape in shapes)
 
 
-def _create(program: Program, provider: str | None, threads: int | None, custom_ops: Sequence[str]) -> Any:
+def _create(program: Program, provider: str | None, threads: int | None, custom_ops: Sequence[str]) -> tuple[Any, Kept]:
+    """Return the inference session and what has to live as long as it does."""
     module = onnxruntime()
     options = module.SessionOptions()
     options.log_severity_level = 4
@@ -78,12 +81,12 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     for library in custom_ops:
         _register(options, library)
     try:
-        data = _serialise(program.model, options)
+        data, kept = _serialise(program.model, options)
         session = module.InferenceSession(data, options, providers=wanted)
     except failures() as error:
         raise translated(error, "ONNX Runtime cannot load the model", program) from error
     _check_provider(session, wanted)
-    return session
+    return session, kept
 
 
 def _register(options: Any, library: str) -> None:
@@ -104,17 +107,16 @@ def _check_provider(session: Any, wanted: list[Any]) -> None:
         )
 
 
-def _serialise(model: ir.Model, options: Any) -> bytes:
+def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
     """Large weights stay where they are: the message names them, ONNX Runtime gets the arrays beside it."""
     weights = [v for v in model.graph.initializers.values() if v.const_value is not None]
     external = any(isinstance(v.const_value, ir.ExternalTensor) for v in weights)
     if not external and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
-        data: bytes = ir.to_proto(model).SerializeToString()
-        return data
+        return ir.to_proto(model).SerializeToString(), []
     return _with_references(model, weights, options)
 
 
-def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> bytes:
+def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> tuple[bytes, Kept]:
     module = onnxruntime()
     large = [v for v in weights if v.const_value is not None and v.const_value.nbytes > 4096]
     arrays = [v.const_value.numpy() for v in large if v.const_value is not None]
@@ -122,7 +124,6 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
         module.OrtValue.ortvalue_from_numpy_with_onnx_type(a, int(v.dtype or 1))
         for a, v in zip(arrays, large, strict=True)
     ]
-    kept = [v.const_value for v in large]
     stub = model.clone()
     for value, array in zip(large, arrays, strict=True):
         copy = stub.graph.initializers[str(value.name)]
@@ -130,6 +131,4 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
             "sal", 0, 1, copy.dtype or ir.DataType.FLOAT, shape=ir.Shape(array.shape), name=str(value.name), base_dir=""
         )
     options.add_external_initializers([str(v.name) for v in large], values)
-    options._sal_keep = (kept, arrays, values)  # ONNX Runtime reads the arrays while it loads
-    data: bytes = ir.to_proto(stub).SerializeToString()
-    return data
+    return ir.to_proto(stub).SerializeToString(), [*arrays, *values]

@@ -1,0 +1,132 @@
+"""Inference sessions: batches of fixed models, and every failure as one error that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError, UsageError
+from onnxsal.graph import Program
+from onnxsal.graph.program import empty
+from onnxsal.runtime import ReferenceSession, Session
+from onnxsal.runtime.failures import translated
+from onnxsal.runtime.providers import providers
+
+FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
+
+
+def squares(batch: int | str) -> Program:
+    """Return x -> x^2 + 1 over rows of three."""
+    op = empty(21)
+    x = op.input("x", FLOAT, [batch, 3])
+    return op.finish(y=op.Add(op.Mul(x, x), 1.0))
+
+
+@pytest.mark.parametrize("kind", [Session, ReferenceSession])
+def test_runs_what_it_is_given(kind: type) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(kind(squares("batch")).run({"x": x, "unused": x})["y"], x * x + 1)
+
+
+def test_a_fixed_batch_is_run_image_by_image() -> None:
+    session = Session(squares(1))
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    assert session.single
+    np.testing.assert_array_equal(session.run({"x": x})["y"], x * x + 1)
+
+
+def test_feeds_take_the_type_that_the_program_wants() -> None:
+    x = np.array([[1.5, 2.5, 3.5]])
+    assert Session(squares("batch")).run({"x": x})["y"].dtype == np.float32
+
+
+def test_an_unknown_operator_is_named_with_its_nodes() -> None:
+    op = empty(21, domains={"lab": 1})
+    x = op.input("x", FLOAT, ["batch", 3])
+    nodes = [ir.node("Sharpen", [x], domain="lab", name=f"sharp{i}") for i in range(2)]
+    for node in nodes:
+        node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = f"{node.name}_out", x.type, x.shape
+        op.graph.append(node)
+    program = op.finish(y=op.Add(*(n.outputs[0] for n in nodes)))
+    with pytest.raises(UnsupportedError, match=r"operator lab:Sharpen \(nodes 'sharp0', 'sharp1'\).*--custom-ops"):
+        Session(program)
+
+
+def test_a_missing_kernel_is_named_with_its_node() -> None:
+    op = empty(21)
+    x = op.input("x", DOUBLE, ["batch", 1, 4, 4])
+    y = op.Conv(x, op.const(np.ones((1, 1, 3, 3))))
+    y.producer().name = "wide"
+    with pytest.raises(UnsupportedError, match=r"no kernel for Conv at node 'wide'.*float32 or float16"):
+        Session(op.finish(y=y))
+
+
+def test_memory_that_is_not_there() -> None:
+    op = empty(21)
+    size = op.input("size", INT64, [2])
+    program = op.finish(y=op.ReduceSum(op.ConstantOfShape(size), None, keepdims=0))
+    with pytest.raises(ModelError, match=r"out of memory; bound it with --memory"):
+        Session(program).run({"size": np.array([2**30, 2**14])})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (MemoryError(), ModelError, "out of memory"),
+        (RuntimeError("std::bad_alloc"), ModelError, "out of memory"),
+        (RuntimeError("CUDA failure 2: out of memory"), ModelError, "out of memory"),
+        (RuntimeError("axis 7 is\nout of range"), ModelError, "it failed: axis 7 is out of range"),
+        (RuntimeError("lab:Sharpen(-1) is not a registered function/op"), UnsupportedError, "lab:Sharpen;"),
+        (
+            RuntimeError("Could not find an implementation for lab:Blur(1) node with name 'b'"),
+            UnsupportedError, "no kernel for lab:Blur at node 'b'; if it is a custom operator",
+        ),
+    ],
+)  # fmt: skip
+def test_failures_are_translated(error: Exception, kind: type[OnnxsalError], said: str) -> None:
+    found = translated(error, "it failed")
+    assert type(found) is kind
+    assert said in str(found)
+
+
+def test_a_library_that_is_none(tmp_path: Path) -> None:
+    library = tmp_path / "ops.so"
+    library.write_bytes(b"no library")
+    with pytest.raises(UnsupportedError, match=r"ops.so' cannot be loaded as a library of custom operators"):
+        Session(squares("batch"), custom_ops=[str(library)])
+
+
+def test_providers_are_never_exchanged() -> None:
+    assert providers(None) == providers("cpu") == providers("CPUExecutionProvider") == ["CPUExecutionProvider"]
+    with pytest.raises(UsageError, match="did you mean 'cuda'"):
+        providers("cdua")
+
+
+def test_a_provider_that_this_build_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(
+        UnsupportedError, match=r"no CUDAExecutionProvider; install it with: pip install 'onnxsal\[gpu\]'"
+    ):
+        providers("cuda")
+
+
+def test_cuda_computes_in_full_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    assert providers("cuda") == [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+
+
+def test_large_weights_are_handed_over_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxsal.runtime.session._INLINE", 1000)
+    weight = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    op = empty(21)
+    x = op.input("x", FLOAT, ["batch", 64])
+    program = op.finish(y=op.MatMul(x, op.const(weight)))
+    found = Session(program).run({"x": np.eye(64, dtype=np.float32)})["y"]
+    np.testing.assert_allclose(found, weight, rtol=1e-6)
