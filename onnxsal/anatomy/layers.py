@@ -71,21 +71,22 @@ def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
     known = layouts(graph, source, picture.value_axes)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs, aliases = _merge_twins(pairs)
-    edges = full_edges(nodes, logit, known)
-    return Layers(tuple(layer for _, layer in pairs), _automatic(pairs, nodes, edges, logit), aliases)
+    return Layers(tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known), aliases)
 
 
 def _automatic(
     pairs: Sequence[tuple[ir.Value, Layer]],
     nodes: list[ir.Node],
-    edges: set[tuple[ir.Value, ir.Node]],
     logit: ir.Value,
+    known: Layouts,
 ) -> int | None:
     """The last one that sees every position and lies in front of a weighted operator.
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it.
     """
-    weighted, all_through = weighted_below(nodes, logit), cuts(nodes, edges)
+    weighted = weighted_below(nodes, logit)
+    edges = full_edges(nodes, logit, known, weighted)
+    all_through = cuts(nodes, edges)
     full = {value for value, _ in edges} - inside_attention(nodes)
     fitting = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in full]
     if not fitting:

@@ -23,11 +23,14 @@ _INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeez
 """What exporters put between attention's products and the projections of its queries, keys and values."""
 
 
-def full_edges(nodes: list[ir.Node], logit: ir.Value, known: Layouts) -> set[tuple[ir.Value, ir.Node]]:
+def full_edges(
+    nodes: list[ir.Node], logit: ir.Value, known: Layouts, weighted: set[ir.Value]
+) -> set[tuple[ir.Value, ir.Node]]:
     """Return the edges (value, consumer) along which the score depends on every position of the value.
 
     A node that selects positions (the class token) passes on a partial need; one that mixes positions (attention's
     keys and values, convolution, pooling) needs all of them however few are asked for; others pass on what they get.
+    The best of one score per position selects: ``weighted`` are the values in front of further weights, which are not.
     """
     need: dict[ir.Value, bool] = {logit: True}
     edges: set[tuple[ir.Value, ir.Node]] = set()
@@ -39,6 +42,8 @@ def full_edges(nodes: list[ir.Node], logit: ir.Value, known: Layouts) -> set[tup
             if value is None or value.const_value is not None:
                 continue
             full = _needs_all(node, index, any(asked), known)
+            if node.op_type == "ReduceMax" and _reduces_positions(node, known) and node.outputs[0] not in weighted:
+                full = False
             need[value] = need.get(value, False) or full
             if full:
                 edges.add((value, node))

@@ -31,6 +31,9 @@ LIMIT = 1 << 16
 
 _STAY = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _DATA_FREE = frozenset({"Shape", "Size"})
+_TRUSTED = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Where", "MatMul", "Gemm", "Concat", "Reshape", "Conv"})
+"""Operators of which onnx's inference refuses nothing that is valid; it knows no ellipsis of Einsum that broadcasts."""
+
 _FAILURES = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, TypeError)
 
 
@@ -181,6 +184,10 @@ def _merged(found: Kind | None, declared: Kind | None) -> Kind | None:
     return dtype, tuple(a if isinstance(a, int) or b is None else b for a, b in zip(shape, written, strict=True))
 
 
+_LIKE_ITS_INPUT = frozenset({"Celu", "GroupNormalization", "MeanVarianceNormalization"})
+"""Operators that onnx defines by functions alone: it infers no shape for one node of them."""
+
+
 def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array]) -> tuple[Kind | None, ...] | str:
     """Return what onnx infers for one node, nothing where it knows no such operator, a text where shapes disagree."""
     opset = node.graph.opset_imports.get(node.domain) if node.graph is not None else None
@@ -200,8 +207,10 @@ def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Arra
             schema, proto, types, data, opset_imports=imports, ir_version=11
         )
     except _FAILURES as error:
-        text = str(error)
-        return text.removeprefix("[ShapeInferenceError] ") if "[ShapeInferenceError]" in text else ()
+        text, mark = str(error), "[ShapeInferenceError] "
+        return text.removeprefix(mark) if mark in text and node.op_type in _TRUSTED else ()
+    if node.op_type in _LIKE_ITS_INPUT and not node.domain:
+        return (kinds[0],)
     kinds_out = tuple(_kind(results.get(f"o{i}")) for i in range(len(node.outputs)))
     return _wrong_reshape(node, kinds, kinds_out) or kinds_out
 
