@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.anatomy.axes import size_of, tokens_of
-from onnxsal.anatomy.layout import Layout, Layouts, layouts
+from onnxsal.anatomy.known import Layout, Layouts
+from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.parts import Head, Layer, Picture
 from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest

@@ -6,91 +6,15 @@ never guessed; the residual stream carries the rest past it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-import numpy as np
 import onnx_ir as ir
 
-from onnxsal.anatomy.axes import (
-    Axis,
-    common,
-    cut,
-    name_of,
-    patches,
-    positions,
-    regrouped,
-    stepped,
-    tokens_of,
-    unknown,
-    whole,
-)
-from onnxsal.graph import attributes, dims
+from onnxsal.anatomy.axes import Axis, common, name_of, patches, regrouped, tokens_of, unknown, whole
+from onnxsal.anatomy.cutting import einsum, folded, gathered, reduction, sliced
+from onnxsal.anatomy.known import Follow, Found, Layout, Layouts, Sizes
+from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
-
-BATCH_SIZE = 11
-"""Stands for a free batch: a prime that no width or number of heads is a multiple of by habit."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the axes of a value hold."""
-
-    axes: tuple[Axis, ...]
-
-    @property
-    def tags(self) -> tuple[str | None, ...]:
-        """``B``, ``H``, ``W``, ``T`` (patches in a row) or None (channels, or unknown) for every axis."""
-        return tuple(name_of(axis) for axis in self.axes)
-
-    @property
-    def positions(self) -> int:
-        """How many positions of the picture the value tells apart."""
-        return positions(self.axes)
-
-
-@dataclass
-class Layouts:
-    """The layouts of a graph's values; ``batch`` is the size that stands for a free one, or the fixed one."""
-
-    symbols: tuple[str, ...]
-    batch: int = 1
-    found: dict[ir.Value, Layout] = field(default_factory=dict)
-
-    def __contains__(self, value: ir.Value | None) -> bool:
-        return value in self.found
-
-    def get(self, value: ir.Value | None) -> Layout | None:
-        """Return the layout of a value, None where nothing is known about it."""
-        return None if value is None else self.found.get(value)
-
-    def sizes(self, value: ir.Value) -> tuple[int, ...] | None:
-        """Return the shape of a value in numbers, None where it is not known well enough."""
-        shape = dims(value)
-        numbers = [self._number(d) for d in shape or ()]
-        known = tuple(n for n in numbers if n is not None)
-        return known if shape is not None and len(known) == len(shape) else None
-
-    def _number(self, dim: int | str | None) -> int | None:
-        if not isinstance(dim, str):
-            return dim
-        factor, _, symbol = dim.rpartition("*")
-        if symbol not in self.symbols or not (factor or "1").isdigit():
-            return None
-        return int(factor or 1) * BATCH_SIZE
-
-    def axes(self, value: ir.Value | None) -> tuple[Axis, ...] | None:
-        """Return the axes of a value, unknown ones where it is not of the picture."""
-        if value is None:
-            return None
-        if value in self.found:
-            return self.found[value].axes
-        sizes = self.sizes(value)
-        return None if sizes is None else tuple(unknown(s) for s in sizes)
-
-    def is_batch(self, axis: Axis) -> bool:
-        """Whether an axis holds the images; a batch of one leaves no trace to follow."""
-        return name_of(axis) == "B" or (self.batch == 1 and not axis)
 
 
 def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:
@@ -113,13 +37,9 @@ def _visit(node: ir.Node, known: Layouts) -> None:
     follow = _FOLLOW.get(node.op_type, _elementwise)
     for i, value in enumerate(node.outputs):
         sizes = known.sizes(value)
-        axes = follow(node, i, sizes, known) if sizes is not None and (i == 0 or follow is _slice) else None
+        axes = follow(node, i, sizes, known) if sizes is not None and (i == 0 or follow is sliced) else None
         if axes is not None and any(a.index for axis in axes for a in axis):
             known.found[value] = Layout(axes)
-
-
-Sizes = tuple[int, ...]
-Found = tuple[Axis, ...] | None
 
 
 def _elementwise(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -199,113 +119,18 @@ def _chained(parts: Sequence[Axis], extents: Sequence[int]) -> Axis:
     return patches(grid, dropped + sum(extents[: rows[0]]), sum(extents))
 
 
-def _slice(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    source = node.inputs[0]
-    layout = known.get(source)
-    before = None if source is None else known.sizes(source)
-    if layout is None or before is None:
-        return None
-    axes = list(layout.axes)
-    for axis, (start, step) in _cuts(node, index, before, known).items():
-        if before[axis] != sizes[axis] or step < 0:
-            axes[axis] = cut(axes[axis], before[axis], start, step, sizes[axis])
-    return tuple(axes)
-
-
-def _cuts(node: ir.Node, index: int, before: Sizes, known: Layouts) -> dict[int, tuple[int, int]]:
-    """Return start and step for the axes that a Slice or Split may cut; a start of -1 fits nothing."""
-    if node.op_type == "Split":
-        axis = attributes(node).get("axis", 0) % len(before)
-        ahead = [known.sizes(v) for v in node.outputs[:index]]
-        return {axis: (sum(s[axis] for s in ahead if s is not None), 1)}
-    starts, axes, steps = (_constant(node, i) for i in (1, 3, 4))
-    if starts is None or (axes is None and len(node.inputs) > 3 and node.inputs[3] is not None):
-        return dict.fromkeys(range(len(before)), (-1, -1))
-    where = [a % len(before) for a in axes] if axes is not None else list(range(len(starts)))
-    return {
-        axis: (start + before[axis] if start < 0 else start, step)
-        for axis, start, step in zip(where, starts, steps or [1] * len(starts), strict=True)
-    }
-
-
-def _constant(node: ir.Node, index: int) -> list[int] | None:
-    value = node.inputs[index] if len(node.inputs) > index else None
-    tensor = None if value is None else value.const_value
-    return None if tensor is None else [int(i) for i in tensor.numpy().reshape(-1)]
-
-
-def _gather(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    layout, indices = known.get(node.inputs[0]), node.inputs[1]
-    if layout is None or indices is None:
-        return None
-    axis = attributes(node)["axis"] % len(layout.axes)
-    picked = sizes[axis : axis + len(sizes) - len(layout.axes) + 1]
-    new = _picked(layout.axes[axis], _constant(node, 1), picked)
-    return (*layout.axes[:axis], *new, *layout.axes[axis + 1 :])
-
-
-def _picked(axis: Axis, numbers: list[int] | None, shape: Sizes) -> list[Axis]:
-    """Positions in a row are a cut; a table that counts through all of them in steps cuts an axis into windows."""
-    if not numbers or len(shape) < 1:
-        return [unknown(s) for s in shape]
-    if len(shape) == 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-        return [cut(axis, 0, numbers[0], 1, shape[0])]
-    return stepped(axis, np.array(numbers).reshape(shape)) or [unknown(s) for s in shape]
-
-
-def _fold(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    """Col2Im puts windows back together into rows and columns."""
-    layout = known.get(node.inputs[0])
-    if layout is None or layout.positions < 2 or len(sizes) != 4:
-        return None
-    return (layout.axes[0], unknown(sizes[1]), whole("H", sizes[2]), whole("W", sizes[3]))
-
-
-def _reduce(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    source = node.inputs[0]
-    layout = known.get(source)
-    before = None if source is None else known.sizes(source)
-    if layout is None or before is None:
-        return None
-    if len(sizes) == len(before):
-        return tuple(unknown(b) if a != b else axis for axis, a, b in zip(layout.axes, before, sizes, strict=True))
-    gone = reduced_axes(node, len(before))
-    return tuple(axis for i, axis in enumerate(layout.axes) if i not in gone)
-
-
-def reduced_axes(node: ir.Node, rank: int) -> frozenset[int]:
-    """Return the axes that a reduction runs over: those named, or all."""
-    given = attributes(node).get("axes") if "axes" in node.attributes else _constant(node, 1)
-    if "axis" in node.attributes:
-        given = [attributes(node)["axis"]]
-    return frozenset(a % rank for a in given) if given else frozenset(range(rank))
-
-
-def _einsum(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    """Every letter of the result is that letter of an operand."""
-    operands, _, result = str(attributes(node)["equation"]).replace(" ", "").partition("->")
-    if "." in operands or not result:
-        return None
-    found: dict[str, list[Axis]] = {}
-    for letters, value in zip(operands.split(","), node.inputs, strict=True):
-        for letter, axis in zip(letters, known.axes(value) or (), strict=False):
-            found.setdefault(letter, []).append(axis)
-    return tuple(common(found.get(letter, []), size) for letter, size in zip(result, sizes, strict=True))
-
-
 def _nothing(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     return None
 
 
 _WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"})
-_Follow = Callable[[ir.Node, int, Sizes, Layouts], Found]
-_FOLLOW: dict[str, _Follow] = {
-    "Transpose": _transpose, "Concat": _concat, "Slice": _slice, "Split": _slice, "Gather": _gather, "Gemm": _gemm,
-    "Einsum": _einsum, "Col2Im": _fold,
+_FOLLOW: dict[str, Follow] = {
+    "Transpose": _transpose, "Concat": _concat, "Slice": sliced, "Split": sliced, "Gather": gathered, "Gemm": _gemm,
+    "Einsum": einsum, "Col2Im": folded,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd",
-                     "ReduceSumSquare", "ReduceLogSumExp", "ArgMax", "ArgMin"), _reduce),
+                     "ReduceSumSquare", "ReduceLogSumExp", "ArgMax", "ArgMin"), reduction),
     **dict.fromkeys((*_WITH_KERNELS, "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool",
                      "GlobalLpPool", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "Pad"), _images),
     **dict.fromkeys(("Shape", "Size", "NonZero", "TopK", "GatherElements", "GatherND", "OneHot"), _nothing),

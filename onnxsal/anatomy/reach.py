@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.anatomy.axes import positions
-from onnxsal.anatomy.layout import Layouts, reduced_axes
+from onnxsal.anatomy.cutting import reduced_axes
+from onnxsal.anatomy.known import Layouts
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
 _MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "AveragePool", "MaxPool",

@@ -1,0 +1,81 @@
+"""What is known of the axes of a graph's values, and their sizes in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from onnxsal.anatomy.axes import Axis, name_of, positions, unknown
+from onnxsal.graph import dims
+
+BATCH_SIZE = 11
+"""Stands for a free batch: a prime that no width or number of heads is a multiple of by habit."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the axes of a value hold."""
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def tags(self) -> tuple[str | None, ...]:
+        """``B``, ``H``, ``W``, ``T`` (patches in a row) or None (channels, or unknown) for every axis."""
+        return tuple(name_of(axis) for axis in self.axes)
+
+    @property
+    def positions(self) -> int:
+        """How many positions of the picture the value tells apart."""
+        return positions(self.axes)
+
+
+@dataclass
+class Layouts:
+    """The layouts of a graph's values; ``batch`` is the size that stands for a free one, or the fixed one."""
+
+    symbols: tuple[str, ...]
+    batch: int = 1
+    found: dict[ir.Value, Layout] = field(default_factory=dict)
+
+    def __contains__(self, value: ir.Value | None) -> bool:
+        return value in self.found
+
+    def get(self, value: ir.Value | None) -> Layout | None:
+        """Return the layout of a value, None where nothing is known about it."""
+        return None if value is None else self.found.get(value)
+
+    def sizes(self, value: ir.Value) -> tuple[int, ...] | None:
+        """Return the shape of a value in numbers, None where it is not known well enough."""
+        shape = dims(value)
+        numbers = [self._number(d) for d in shape or ()]
+        known = tuple(n for n in numbers if n is not None)
+        return known if shape is not None and len(known) == len(shape) else None
+
+    def _number(self, dim: int | str | None) -> int | None:
+        if not isinstance(dim, str):
+            return dim
+        factor, _, symbol = dim.rpartition("*")
+        if symbol not in self.symbols or not (factor or "1").isdigit():
+            return None
+        return int(factor or 1) * BATCH_SIZE
+
+    def axes(self, value: ir.Value | None) -> tuple[Axis, ...] | None:
+        """Return the axes of a value, unknown ones where it is not of the picture."""
+        if value is None:
+            return None
+        if value in self.found:
+            return self.found[value].axes
+        sizes = self.sizes(value)
+        return None if sizes is None else tuple(unknown(s) for s in sizes)
+
+    def is_batch(self, axis: Axis) -> bool:
+        """Whether an axis holds the images; a batch of one leaves no trace to follow."""
+        return name_of(axis) == "B" or (self.batch == 1 and not axis)
+
+
+Sizes = tuple[int, ...]
+Found = tuple[Axis, ...] | None
+Follow = Callable[[ir.Node, int, Sizes, Layouts], Found]
+"""From a node, the number of one of its outputs and that one's sizes to what its axes hold."""
