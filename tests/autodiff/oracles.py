@@ -89,7 +89,18 @@ class Pad(OpRun):
         return (np.pad(x, widths, constant_values=0 if value is None else np.reshape(value, ())),)
 
 
+class AffineGrid(OpRun):
+    """The evaluator's own mixes its float32 positions with float64."""
+
+    def _run(self, theta: np.ndarray, size: np.ndarray, align_corners: int = 0) -> tuple[np.ndarray]:
+        axes = [np.linspace(-1, 1, n) if align_corners else (2 * np.arange(n) + 1) / n - 1 for n in size[2:]]
+        mesh = np.meshgrid(*axes, indexing="ij")
+        points = np.stack([*mesh[::-1], np.ones(size[2:])], axis=-1)
+        return (np.einsum("...j,bij->b...i", points, theta).astype(theta.dtype),)
+
+
 ORACLES = [
+    AffineGrid,
     Erf,
     Gelu,
     LRN,

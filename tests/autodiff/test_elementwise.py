@@ -22,8 +22,8 @@ def inside(*shape: int) -> np.ndarray:
 
 
 ANY = ["Neg", "Abs", "Exp", "Erf", "Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Identity", "Relu",
-       "LeakyRelu", "Elu", "Celu", "Selu", "Sigmoid", "Softplus", "Softsign", "HardSigmoid", "HardSwish", "Gelu", "Mish",
-       "ThresholdedRelu", "Shrink", "Softmax", "LogSoftmax", "Clip", "Dropout", "Reciprocal"]  # fmt: skip
+       "LeakyRelu", "Elu", "Celu", "Selu", "Sigmoid", "Softplus", "Softsign", "HardSigmoid", "HardSwish", "Gelu",
+       "Mish", "ThresholdedRelu", "Shrink", "Softmax", "LogSoftmax", "Clip", "Dropout", "Reciprocal"]  # fmt: skip
 POSITIVE = ["Sqrt", "Log", "Reciprocal"]
 INSIDE = ["Asin", "Acos", "Atanh"]
 
