@@ -1,6 +1,6 @@
 """The gate of a rectifier: its gradient passes strictly inside the bounds. Written so that the runtime stays fast.
 
-ONNX Runtime's CPU provider keeps convolutions in a blocked layout, and only Conv, Add, Mul, pooling and activations stay
+ONNX Runtime's CPU provider keeps convolutions in a blocked layout, and only Conv, Add, Mul, pooling, activations stay
 in it; a comparison leaves it, at the price of a reorder for each operand. Between convolutions a mask is therefore a
 depthwise 1 x 1 Conv by a huge power of two, clipped to [0, 1] (one fused kernel), and exactly 0 or 1. Elsewhere it is a
 comparison, cast and multiplied, which takes half the time of Where. docs/speed.md has the measurements.

@@ -28,7 +28,28 @@ def _max_pool(call: Call) -> list[Gradient]:
     g = call.grads[0]
     if g is None:
         return [None]
-    return [put_back(op, g, _first_maxima(call, x), x)]
+    places = _first_maxima(call, x)
+    window = window_of(call.attributes, call.node)
+    if g.dtype == ir.DataType.FLOAT and _tiles(window, x, call.node.outputs[0]):
+        return [op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))]
+    return [put_back(op, g, places, x)]
+
+
+def _tiles(window: Window, x: ir.Value, y: ir.Value) -> bool:
+    """Whether windows lie side by side and cover x exactly: then every element receives one gradient at most."""
+    sizes, outs = spatial(x), spatial(y)
+    if window.same or window.kernel != window.strides or set(window.dilations) != {1} or any(window.pads):
+        return False
+    rows = zip(sizes, outs, window.kernel, strict=True)
+    return all(isinstance(s, int) and isinstance(o, int) and s == o * k for s, o, k in rows)
+
+
+@vjp("MaxUnpool", slots=(True, False, False))
+def _max_unpool(call: Call) -> list[Gradient]:
+    """Every element went to the place that its index names; of two at one place the later one stayed, as a rule."""
+    op, x, places = call.op, operand(call, 0), operand(call, 1)
+    picked = op.GatherElements(op.Reshape(call.g, [-1]), op.Reshape(places, [-1]), axis=0)
+    return [op.reshape_like(picked, x)]
 
 
 def _first_maxima(call: Call, x: ir.Value) -> ir.Value:
@@ -137,7 +158,8 @@ def _global_average_pool(call: Call) -> list[Gradient]:
     op, g, x = call.op, call.g, operand(call, 0)
     sizes = spatial(x)
     if all_known(sizes):
-        shares = np.full((1, 1, *sizes), 1 / math.prod(s for s in sizes if isinstance(s, int)), np.float32)
+        known = [s for s in sizes if isinstance(s, int)]
+        shares = np.full((1, 1, *known), 1 / math.prod(known), np.float32)
         return [op.Mul(g, op.cast(op.const(shares), g.dtype))]
     count = op.cast(op.ReduceProd(op.Shape(x, start=2), keepdims=0), g.dtype)
     return [op.Expand(op.Div(g, count), op.shape_of(x))]

@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
-from onnxsal.autodiff.rules.common import constant
+from onnxsal.autodiff.rules.common import constant, rank_of
 from onnxsal.autodiff.rules.windows import operand
+from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
 STRAIGHT_THROUGH = "sal.straight_through"
@@ -39,21 +40,18 @@ def _dequantised(op: Tape, node: ir.Node, x: ir.Value, scale: ir.Value) -> ir.Va
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     value = op.cast(x, scale.dtype)
     if zero is not None and np.any(constant(zero)):
-        value = op.Sub(value, _aligned(op, op.cast(zero, scale.dtype), x, axis))
-    return op.Mul(value, _aligned(op, scale, x, axis))  # type: ignore[no-any-return]
+        value = op.Sub(value, op.cast(_aligned(op, zero, x, axis), scale.dtype))
+    weight = op.Mul(value, _aligned(op, scale, x, axis))
+    weight.shape = None if x.shape is None else x.shape.copy()
+    return weight  # type: ignore[no-any-return]
 
 
 def _aligned(op: Tape, v: ir.Value, x: ir.Value, axis: int) -> ir.Value:
     """Return a vector of one entry per index of ``axis`` so that it broadcasts over ``x``; a single number as it is."""
-    if v.shape is None and v.producer() is not None:
-        source = v.producer().inputs[0]  # type: ignore[union-attr]
-        n, size = len(source.shape or ()), int(np.prod(source.shape.numpy() if source.shape else ()))  # type: ignore[union-attr]
-    else:
-        n, size = len(v.shape or ()), int(np.prod(v.shape.numpy() if v.shape else ()))
-    if n == 0 or x.shape is None:
+    rank, shape = rank_of(x), dims(v)
+    if shape == () or rank == 0:
         return v
-    rank = len(x.shape)
-    return op.Reshape(v, [size if i == axis % rank else 1 for i in range(rank)])  # type: ignore[no-any-return]
+    return op.Reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])  # type: ignore[no-any-return]
 
 
 def _same_scale(q: ir.Node, dq: ir.Node) -> bool:
@@ -114,11 +112,12 @@ def _merge(op: Tape, v: ir.Value, axis: int) -> ir.Value:
 
 
 def _inside(op: Tape, g: ir.Value, q: ir.Value, node: ir.Node) -> ir.Value:
-    """Return ``g`` where the quantised value is strictly inside its range."""
+    """Return ``g`` where the quantised value is strictly inside its range; bytes are compared as bytes."""
     low, high = limits(node)
-    number = op.cast(q, g.dtype)
-    mask = op.And(op.Greater(number, low), op.Less(number, high))
-    return op.gate(g, mask)
+    number = q if q.dtype in (ir.DataType.UINT8, ir.DataType.INT8) else op.cast(q, ir.DataType.FLOAT)
+    kind = int if number is q else float
+    mask = op.And(op.Greater(number, kind(low)), op.Less(number, kind(high)))
+    return op.Mul(g, op.cast(mask, g.dtype)) if g.dtype == ir.DataType.FLOAT else op.gate(g, mask)
 
 
 def limits(node: ir.Node) -> tuple[float, float]:

@@ -1,0 +1,162 @@
+"""Rules of quantisation: hand-made slopes, and the deployed int8 models, whose forward must stay as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from onnx import helper, numpy_helper
+
+import onnxsal.autodiff as autodiff
+
+F32, U8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+X = np.array([[-9.0, -1.0, -0.04, 0.0, 0.3, 2.0, 5.0, 6.0, 7.5, 40.0]], np.float32)
+
+
+def arrays(**values: np.ndarray) -> list[onnx.TensorProto]:
+    return [numpy_helper.from_array(v, k) for k, v in values.items()]
+
+
+def model(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], shape: list[int]) -> onnx.ModelProto:
+    x = helper.make_tensor_value_info("x", F32, shape)
+    y = helper.make_tensor_value_info("y", F32, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], constants)
+    return onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    )
+
+
+def session(proto: onnx.ModelProto, optimised: Path | None = None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def slope(proto: onnx.ModelProto, x: np.ndarray = X) -> np.ndarray:
+    """Return the gradient of sum(y), seeded with ones."""
+    graph = autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"])
+    run = session(graph)
+    seed = next(i for i in run.get_inputs() if i.name == "seed/y")
+    ones = np.ones([d if isinstance(d, int) else 1 for d in seed.shape], np.float32)
+    return run.run(["grad/x"], {"x": x, "seed/y": ones})[0]
+
+
+def pair(middle: list[onnx.NodeProto] | None = None, before: str | None = None, **constants: np.ndarray):
+    first = [helper.make_node(before, ["x", *(k for k in ("lo", "hi") if k in constants)], ["c"])] if before else []
+    q = helper.make_node("QuantizeLinear", ["c" if before else "x", "s", "z"], ["q"])
+    last = "m" if middle else "q"
+    names = ["s2", "z"] if "s2" in constants else ["s", "z"]
+    nodes = [*first, q, *(middle or []), helper.make_node("DequantizeLinear", [last, *names], ["y"])]
+    return model(nodes, arrays(**constants), list(X.shape))
+
+
+def test_clips_outside_the_range() -> None:
+    """Scale 0.1, zero point 10: values quantise to 0 up to -0.95, to 255 from 24.45 on."""
+    got = slope(pair(s=np.float32(0.1), z=np.uint8(10)))
+    np.testing.assert_array_equal(got, [[0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
+
+
+def test_relu_in_front_is_read_behind_quantisation() -> None:
+    """What rounds to the zero point is gated, as a Relu's zero is."""
+    got = slope(pair(before="Relu", s=np.float32(0.1), z=np.uint8(10)))
+    np.testing.assert_array_equal(got, [[0, 0, 0, 0, 1, 1, 1, 1, 1, 0]])
+
+
+def test_clip_tighter_than_the_range_sets_the_thresholds() -> None:
+    got = slope(pair(before="Clip", s=np.float32(0.1), z=np.uint8(0), lo=np.float32(0), hi=np.float32(6)))
+    np.testing.assert_array_equal(got, [[0, 0, 0, 0, 1, 1, 1, 0, 0, 0]])
+
+
+def test_different_scales_multiply_the_slope() -> None:
+    """The same steps read with twice the scale are twice the value, also behind an operator on integers."""
+    middle = [helper.make_node("Reshape", ["q", "shape"], ["m"])]
+    got = slope(pair(middle, s=np.float32(0.1), s2=np.float32(0.2), z=np.uint8(10), shape=np.array([2, 5])))
+    np.testing.assert_allclose(got, [[0, 0, 2, 2, 2, 2, 2, 2, 2, 0]])
+
+
+def test_equal_scales_behind_an_operator_on_integers() -> None:
+    middle = [helper.make_node("Reshape", ["q", "shape"], ["m"])]
+    got = slope(pair(middle, s=np.float32(0.1), z=np.uint8(10), shape=np.array([5, 2])))
+    np.testing.assert_allclose(got, [[0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
+
+
+def test_re_entry_passes_everything() -> None:
+    proto = pair(s=np.float32(0.1), z=np.uint8(10))
+    node = next(n for n in proto.graph.node if n.op_type == "QuantizeLinear")
+    node.metadata_props.add(key="sal.straight_through", value="1")
+    np.testing.assert_array_equal(slope(proto), np.ones_like(X))
+
+
+def test_scale_of_one_entry_per_channel() -> None:
+    """Each channel clips where its own scale puts the end of the range."""
+    x = np.array([[[5.0], [5.0]]], np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], axis=1),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], axis=1),
+    ]
+    constants = arrays(s=np.array([0.01, 1], np.float32), z=np.array([0, 0], np.uint8))
+    np.testing.assert_array_equal(slope(model(nodes, constants, [1, 2, 1]), x), [[[0], [1]]])
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_backward_weight_of_int8_convolution_is_folded(axis: int | None, tmp_path: Path) -> None:
+    """The gradient equals that of the float convolution, and no Cast or Mul of weights is left when it runs."""
+    rng = np.random.default_rng(5)
+    w = rng.integers(-127, 127, size=(4, 3, 3, 3)).astype(np.int8)
+    scale = np.float32(0.02) if axis is None else np.array([0.01, 0.02, 0.03, 0.04], np.float32)
+    zero = np.int8(3) if axis is None else np.array([0, 1, 2, 3], np.int8)
+    extra = {} if axis is None else {"axis": axis}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["f"], **extra),
+        helper.make_node("Conv", ["x", "f"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    x = rng.normal(size=(1, 3, 6, 6)).astype(np.float32)
+    got = slope_of_ones(model(nodes, arrays(w=w, s=scale, z=zero), list(x.shape)), x, tmp_path)
+    shaped = (np.reshape(v, (-1, 1, 1, 1)) for v in (zero, scale))
+    offset, step = shaped
+    floats = ((w.astype(np.float32) - offset) * step).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "f"], ["y"], pads=[1, 1, 1, 1])]
+    wanted = slope_of_ones(model(nodes, arrays(f=floats), list(x.shape)), x, tmp_path)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    kinds = {n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    assert not kinds & {"Cast", "Mul", "Sub", "Slice", "Transpose"}
+
+
+def slope_of_ones(proto: onnx.ModelProto, x: np.ndarray, folder: Path) -> np.ndarray:
+    graph = autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"])
+    run = session(graph, folder / "optimised.onnx")
+    return run.run(["grad/x"], {"x": x, "seed/y": np.ones((1, 4, 6, 6), np.float32)})[0]
+
+
+DEPLOYED = [
+    ("mobilenet_v1_025_int8", "MobilenetV1/Logits/SpatialSqueeze1_dequant", 28),
+    ("mobilenet_v2_int8", "MobilenetV2/Logits/Squeeze1_dequant", 53),
+]
+
+
+@pytest.mark.parametrize(("name", "logits", "convolutions"), DEPLOYED)
+def test_deployed_forward_stays(name: str, logits: str, convolutions: int, shared: Path, tmp_path: Path) -> None:
+    """Scores equal the deployed file's bit for bit, and every convolution stays an integer one."""
+    deployed = onnx.load(shared / "models" / f"{name}.onnx")
+    picture, out = deployed.graph.input[0], deployed.graph.output[0].name
+    transpose = next(n for n in deployed.graph.node if n.op_type == "Transpose")
+    wrt = next(n.output[0] for n in deployed.graph.node if transpose.output[0] in n.input)
+    graph = autodiff.gradient(ir.from_proto(deployed), of=[logits], wrt=[wrt])
+    run = session(graph, tmp_path / "optimised.onnx")
+    shape = [d.dim_value for d in picture.type.tensor_type.shape.dim]
+    x = np.random.default_rng(6).integers(0, 256, size=shape).astype(np.uint8)
+    seed = np.random.default_rng(7).normal(size=(1, 1001)).astype(np.float32)
+    scores, gradient = run.run([out, f"grad/{wrt}"], {picture.name: x, f"seed/{logits}": seed})
+    np.testing.assert_array_equal(scores, session(deployed).run([out], {picture.name: x})[0])
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+    kinds = [n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("QLinearConv") == convolutions
+    assert "DequantizeLinear" not in kinds
