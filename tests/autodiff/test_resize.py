@@ -40,6 +40,12 @@ CASES += [
 ]
 CASES += [
     scaled(1, 1, 3, 2, mode="nearest"),
+    scaled(1, 1, 3, 4, mode="nearest", nearest_mode="round_prefer_ceil"),
+    scaled(1, 1, 2, 4, mode="nearest", coordinate_transformation_mode="half_pixel_symmetric"),
+    scaled(1, 1, 2, 4, mode="nearest", coordinate_transformation_mode="pytorch_half_pixel"),
+    scaled(1, 1, 3, 2, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    sized(2, 3, 8, 10, mode="nearest"),
+    scaled(1, 1, 2.3, 2.2, mode="nearest"),
     scaled(1, 1, 2, 2, mode="nearest", symbolic=True),
     scaled(1, 1, 2, 2, mode="linear", symbolic=True),
     sized(2, 3, 8, 9, mode="linear", symbolic=True),

@@ -119,6 +119,30 @@ def _measured_counts(op: Tape, x: ir.Value, y: ir.Value, window: Window, *, incl
 
 def spread(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value, window: Window) -> ir.Value:
     """Return the sum of ``g`` over the windows that every element of ``x`` lies in."""
+    if _tiles(window, x, y):
+        return _repeated(op, g, x, y, window)
+    if set(window.strides) == {1} and not window.same and min(_pads_back(window)) >= 0:
+        mean = op.AveragePool(
+            g, kernel_shape=list(window.kernel), dilations=list(window.dilations), pads=_pads_back(window),
+            strides=list(window.strides), count_include_pad=1,
+        )  # fmt: skip
+        return op.Mul(mean, float(math.prod(window.kernel)))  # type: ignore[no-any-return]
+    return _scattered(op, g, x, y, window)
+
+
+def _pads_back(window: Window) -> list[int]:
+    return [e - 1 - p for p, e in zip(window.pads, window.extents * 2, strict=True)]
+
+
+def _repeated(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value, window: Window) -> ir.Value:
+    if set(spatial(y)) == {1}:
+        return op.Mul(g, op.cast(op.const(np.ones((1, 1, *window.kernel), np.float32)), g.dtype))  # type: ignore[no-any-return]
+    scales = op.const(np.array([1, 1, *window.kernel], np.float32))
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return op.Resize(g, None, scales, **modes)  # type: ignore[no-any-return]
+
+
+def _scattered(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value, window: Window) -> ir.Value:
     n = window.n
     ones = op.cast(op.const(np.ones((1, 1, *window.kernel), np.float32)), g.dtype)
     planes = op.Reshape(g, op.Concat([-1, 1], spatial_of(op, y), axis=0))

@@ -12,6 +12,12 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
+_BLOCKS = {
+    ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
+    ("pytorch_half_pixel", "round_prefer_floor"), ("half_pixel_symmetric", "round_prefer_floor"),
+}  # fmt: skip
+"""Coordinates and roundings under which a whole-numbered factor repeats every element that often."""
+
 _MODES = ("coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "mode", "nearest_mode", "antialias")
 
 
@@ -29,11 +35,35 @@ def resize_gradient(call: Call) -> ir.Value:
     """Return the gradient of a resized value: axis by axis, by the matrix that the operator itself is on each."""
     op, g, x = call.op, call.g, operand(call, 0)
     if call.attributes["mode"] == "nearest":
-        return _moved_back(call, x)
+        return _summed_blocks(call, x) or _moved_back(call, x)
     matrix = _matrix if call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch" else _matrix_in_place
     for axis in _axes(call, x):
         g = _along(op, g, matrix(call, x, axis), axis, rank_of(x))
     return g  # type: ignore[no-any-return]
+
+
+def _summed_blocks(call: Call, x: ir.Value) -> ir.Value | None:
+    """Return sums over the blocks that whole-numbered factors make of each element; None for any other resizing."""
+    op, before, after = call.op, dims(x), dims(call.y)
+    pair = (call.attributes["coordinate_transformation_mode"], call.attributes["nearest_mode"])
+    if pair not in _BLOCKS or before is None or after is None or before[:2] != after[:2] or len(before) < 3:
+        return None
+    rows = list(zip(before[2:], after[2:], strict=True))
+    if not all(isinstance(b, int) and isinstance(a, int) and b and a % b == 0 for b, a in rows):
+        return None
+    factors = [a // b for b, a in rows if isinstance(b, int) and isinstance(a, int)]
+    if not _scales_are(call, factors):
+        return None
+    mean = op.AveragePool(call.g, kernel_shape=factors, strides=factors)
+    return op.Mul(mean, float(np.prod(factors)))  # type: ignore[no-any-return]
+
+
+def _scales_are(call: Call, factors: list[int]) -> bool:
+    """Whether given scales are these factors; without any, sizes decide and they are."""
+    scales = call.node.inputs[2] if len(call.node.inputs) > 2 else None
+    if scales is None or static_size(scales) == 0:
+        return call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    return scales.const_value is not None and scales.const_value.numpy()[-len(factors) :].tolist() == factors
 
 
 def _moved_back(call: Call, x: ir.Value) -> ir.Value:
