@@ -111,5 +111,7 @@ class Record:
     moments: Moments
     head: Program | None = None
     tail: Program | None = None
+    varies: str = "x"
+    """What the draws vary and the body takes: x, or an output of the head, [1, C, H, W]."""
     notes: tuple[tuple[str, Any], ...] = ()
     """What the manifest says of the variant."""

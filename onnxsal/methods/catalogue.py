@@ -30,6 +30,9 @@ plugins.offer(
         "score-cam": "onnxsal.methods.score_cam:score_cam",
         "ss-cam": "onnxsal.methods.score_cam:ss_cam",
         "is-cam": "onnxsal.methods.score_cam:is_cam",
+        "ablation-cam": "onnxsal.methods.ablation:ablation_cam",
+        "recipro-cam": "onnxsal.methods.ablation:recipro_cam",
+        "occlusion": "onnxsal.methods.occlusion:occlusion",
     },
 )
 

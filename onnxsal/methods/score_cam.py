@@ -11,8 +11,8 @@ import onnx_ir as ir
 from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
-from onnxsal.graph.program import empty
-from onnxsal.methods.parts import activation, combine
+from onnxsal.graph.program import Trace, empty
+from onnxsal.methods.parts import POSITIONS, activation, combine, divide
 from onnxsal.methods.registry import Cost, Level, Samples, Scores, method
 from onnxsal.records import Draws, Grids, Moments, Noise, Record
 
@@ -70,7 +70,8 @@ def score_cam(
     Each map, upsampled and min-max normalised, masks the picture; its weight is the score of what remains.
 
     Args: preset: which of the published variants. top_k: only the maps of highest standard deviation
-    (Faster-Score-CAM).
+    (Faster-Score-CAM); ``left_out_bound`` in the manifest says how much of the map's maximum the others could add
+    anywhere at most, where weights are not passed through a softmax.
     """
     variant = SCORE_CAM[preset]
     draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline)
@@ -152,21 +153,22 @@ def _grids(variant: Variant, top_k: int | None) -> Grids:
 
 
 def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes: tuple[tuple[str, Any], ...]) -> Record:
-    if isinstance(draws.masks, Grids) and draws.masks.top_k is not None and draws.masks.top_k > layer.channels:
-        raise UsageError(f"option top_k={draws.masks.top_k}: layer {layer.name!r} has {layer.channels} feature maps")
+    top_k = draws.masks.top_k if isinstance(draws.masks, Grids) else None
+    if top_k is not None and top_k > layer.channels:
+        raise UsageError(f"option top_k={top_k}: layer {layer.name!r} has {layer.channels} feature maps")
     head = score.extend()
     return Record(
         head=head.finish(maps=activation(head, layer)),
         draws=draws,
         body=score,
         moments=Moments(("score",), per="mask"),
-        tail=_tail(variant),
+        tail=_tail(variant, bounded=top_k is not None),
         notes=notes,
     )
 
 
-def _tail(variant: Variant) -> Program:
-    """From the maps, their mean scores [K] and which of them were drawn [K] to the map."""
+def _tail(variant: Variant, *, bounded: bool) -> Program:
+    """From the maps, their mean scores [K] and which of them were drawn [K] to the map, and its bound."""
     op = empty(21)
     maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
     scores = op.input("mean/score", ir.DataType.FLOAT, ["K"])
@@ -176,4 +178,21 @@ def _tail(variant: Variant) -> Program:
     if variant.softmax:
         scores = op.Softmax(op.Where(drawn, scores, -1e30), axis=0)
     weights = op.Where(drawn, scores, 0.0)
-    return op.finish(saliency=combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps))
+    saliency = combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps)
+    if not bounded or variant.softmax:
+        return op.finish(saliency=saliency)
+    return op.finish(saliency=saliency, left_out_bound=_left_out(op, maps, drawn, saliency))
+
+
+def _left_out(op: Trace, maps: ir.Value, drawn: ir.Value, saliency: ir.Value) -> ir.Value:
+    """Return how far the whole map may be from this one anywhere, as a share of this one's maximum.
+
+    A weight is a probability, or a difference of two, so a map that is left out adds at most its own absolute value.
+    Flat maps are no part of the whole map either.
+    """
+    varied = op.Greater(
+        op.Sub(op.ReduceMax(maps, POSITIONS, keepdims=1), op.ReduceMin(maps, POSITIONS, keepdims=1)), 0.0
+    )
+    skipped = op.And(varied, op.Not(op.Reshape(drawn, [1, -1, 1, 1])))
+    most = op.ReduceMax(op.ReduceSum(op.Where(skipped, op.Abs(maps), 0.0), [1], keepdims=0), keepdims=0)
+    return divide(op, most, op.ReduceMax(saliency, keepdims=0))

@@ -111,7 +111,8 @@ def _check_limits(record: Record, limits: Limits) -> None:
 
 
 def _prepared(record: Record, subject: Subject, settings: Settings, head: Mapping[str, Array]) -> _Work:
-    plan = make_plan(subject.x, record.draws, head, subject.black, (settings.seed, subject.image))
+    varied = subject.x if record.varies == "x" else np.ascontiguousarray(head[record.varies][0], np.float32)
+    plan = make_plan(varied, record.draws, head, subject.black, (settings.seed, subject.image))
     sampled = record.draws.sampled
     sums = Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,

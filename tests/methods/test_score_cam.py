@@ -116,6 +116,18 @@ def test_top_k_takes_the_maps_of_highest_deviation(model: onnxsal.Model, slow: H
     assert found.manifest["forwards"] == 4
 
 
+@pytest.mark.parametrize("top_k", [1, 3, 5])
+def test_what_top_k_leaves_out_is_bounded(model: onnxsal.Model, slow: HalfFlat, top_k: int) -> None:
+    how = {"method": "score-cam", "layer": "a2", "target": TARGET}
+    some, whole = onnxsal.explain(model, X, **how, top_k=top_k), onnxsal.explain(model, X, **how)
+    a, alive = maps(slow)
+    left = alive & ~np.isin(np.arange(7), np.argsort(-a.std((1, 2)))[:top_k])
+    bound = some.manifest["left_out_bound"]
+    assert bound == pytest.approx(a[left].sum(0).max() / some.raw.max(), rel=1e-3, abs=1e-9)
+    assert np.abs(whole.raw - some.raw).max() <= bound * some.raw.max() + 1e-6
+    assert "left_out_bound" not in whole.manifest
+
+
 def test_top_k_above_the_number_of_maps_is_refused(model: onnxsal.Model) -> None:
     with pytest.raises(UsageError, match="7 feature maps"):
         onnxsal.explain(model, X, method="score-cam", layer="a2", top_k=8)

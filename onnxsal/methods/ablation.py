@@ -1,0 +1,94 @@
+"""Maps from runs of the part above a layer alone: without one feature map, or with one position only."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Layer
+from onnxsal.graph import Program
+from onnxsal.graph.program import empty
+from onnxsal.methods.above import above
+from onnxsal.methods.parts import activation, combine, divide
+from onnxsal.methods.registry import Cost, method
+from onnxsal.records import Draws, HostMasks, Moments, Record
+
+Floats = NDArray[np.float32]
+
+
+@method(
+    "ablation-cam",
+    paper="Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
+    when="no gradients: what the score loses without each feature map; only the part above the layer runs",
+    rules=None,
+    cost=Cost(lambda o, k: k + 1, lambda o, k: 0),
+)
+def ablation_cam(score: Program, layer: Layer) -> Record:
+    """ReLU of the sum over channels of (S - S without map k) / S times activation; [h, w], >= 0.
+
+    Forwards are counted whole, though only the part above the layer runs. A score of 0 gives an empty map.
+    """
+    head, k, positions = score.extend(), layer.channels, layer.grid[0] * layer.grid[1]
+    maps = activation(head, layer)
+    start = head.Reshape(maps, [1, 1, k, positions])
+    return Record(
+        head=head.finish(maps=maps, start=start, score=head["score"]),
+        draws=Draws(masks=HostMasks(k, _without_one_row, random=False)),
+        varies="start",
+        body=above(score, layer, flat=True),
+        moments=Moments(("score",), per="mask"),
+        tail=_ablation_tail(),
+    )
+
+
+def _without_one_row(seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
+    masks = np.ones((stop - start, *size), np.float32)
+    masks[np.arange(stop - start), np.arange(start, stop)] = 0
+    return masks
+
+
+def _ablation_tail() -> Program:
+    op = empty(21)
+    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
+    whole = op.input("score", ir.DataType.FLOAT, [1])
+    without, drawn = (op.input(name, ir.DataType.FLOAT, ["K"]) for name in ("mean/score", "drawn"))
+    weights = op.Mul(divide(op, op.Sub(whole, without), whole), drawn)
+    return op.finish(saliency=combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps))
+
+
+@method(
+    "recipro-cam",
+    paper="Byun & Lee 2022, arXiv:2209.14074",
+    when="no gradients, few runs: the score of each position of the layer alone",
+    score="probability",
+    rules=None,
+    cost=Cost(lambda o, k: 7 * 7 + 1, lambda o, k: 0),  # of the usual grid; the layer's own is not known here
+)
+def recipro_cam(score: Program, layer: Layer) -> Record:
+    """Score of the layer with all but one position set to 0, position by position; [h, w].
+
+    One kept position per copy; the authors' other variant keeps a small Gaussian window around it.
+    Forwards are counted whole, though only the part above the layer runs.
+    """
+    head, (height, width) = score.extend(), layer.grid
+    return Record(
+        head=head.finish(start=activation(head, layer)),
+        draws=Draws(masks=HostMasks(height * width, _one_position, random=False)),
+        varies="start",
+        body=above(score, layer),
+        moments=Moments(("score",), per="mask"),
+        tail=_grid_tail(height, width),
+    )
+
+
+def _one_position(seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
+    masks = np.zeros((stop - start, size[0] * size[1]), np.float32)
+    masks[np.arange(stop - start), np.arange(start, stop)] = 1
+    return masks.reshape(stop - start, *size)
+
+
+def _grid_tail(height: int, width: int) -> Program:
+    op = empty(21)
+    scores = op.input("mean/score", ir.DataType.FLOAT, [height * width])
+    return op.finish(saliency=op.Reshape(scores, [1, height, width]))

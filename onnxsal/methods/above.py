@@ -1,0 +1,69 @@
+"""The part of a model above a layer, as a program of its own: what a draw inside the model has to run again."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Layer, X
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.program import Trace
+
+
+def above(score: Program, layer: Layer, *, flat: bool = False) -> Program:
+    """Return the program from a layer's maps to ``score``; the maps, [B, K, h, w], are its input ``sal/x``.
+
+    Args: flat: the input is [B, 1, K, h w] instead, so that a map is a row.
+    Raises: UnsupportedError: the score depends on the picture by other ways too, so the maps are not all it needs.
+    """
+    op = score.extend()
+    picture, old = op[X], op[layer.name]
+    consumers = [(use.node, use.idx) for use in old.uses()]
+    first, mark = next(iter(op.graph)), len(op.graph)
+    shape = [1, layer.channels, layer.grid[0] * layer.grid[1]] if flat else [layer.channels, *layer.grid]
+    batch = (dims(picture) or ("batch",))[0]
+    maps = op.input("sal/maps", ir.DataType.FLOAT, [batch, *shape])
+    value = op.Reshape(maps, [-1, layer.channels, *layer.grid]) if flat else maps
+    value = _as_it_was(op, _in_layout(op, value, layer), old)
+    for node, index in consumers:
+        node.replace_input_with(index, value)
+    made = list(op.graph)[mark:]
+    op.graph.remove(made)
+    op.graph.insert_before(first, made)
+    return _without_picture(op, picture, maps, layer)
+
+
+def _without_picture(op: Trace, picture: ir.Value, maps: ir.Value, layer: Layer) -> Program:
+    program = op.finish(score=op["score"])
+    if picture.uses():
+        raise UnsupportedError(
+            f"layer {layer.name!r} is bypassed: the score depends on the picture by other ways too, so the part above "
+            "it cannot run alone; choose a later layer (see `onnxsal layers MODEL`)"
+        )
+    program.model.graph.inputs.remove(picture)
+    picture.name, maps.name = "sal/gone", X
+    return program
+
+
+def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
+    """Return maps [B, K, h, w] in the layout that the layer's value has."""
+    if len(layer.spatial_axes) == 2:
+        order = [0, layer.channel_axis, *layer.spatial_axes]
+        back = [order.index(axis) for axis in range(4)]
+        return maps if back == [0, 1, 2, 3] else op.Transpose(maps, perm=back)
+    if layer.dropped_tokens:
+        raise UnsupportedError(
+            f"layer {layer.name!r} has tokens that are no place in the picture (a class token); maps alone do not make "
+            "it whole. Use score-cam or occlusion, which mask the picture"
+        )
+    rows = op.Reshape(maps, [0, layer.channels, layer.grid[0] * layer.grid[1]])
+    return rows if layer.channel_axis == 1 else op.Transpose(rows, perm=[0, 2, 1])  # type: ignore[no-any-return]
+
+
+def _as_it_was(op: Tape, value: ir.Value, old: ir.Value) -> ir.Value:
+    """Return a float value in the type of the one it replaces, quantised again where that was."""
+    node = old.producer()
+    if node is None or node.op_type != "QuantizeLinear":
+        return op.cast(value, old.dtype)
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
+    return op.QuantizeLinear(value, *node.inputs[1:], axis=axis)  # type: ignore[no-any-return]

@@ -1,0 +1,79 @@
+"""Occlusion: what the score loses when a patch of the picture is covered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import X
+from onnxsal.errors import UsageError
+from onnxsal.graph import Program, dims
+from onnxsal.graph.program import empty
+from onnxsal.methods.registry import Cost, Samples, method
+from onnxsal.records import Draws, HostMasks, Moments, Record
+
+Floats = NDArray[np.float32]
+
+
+@method(
+    "occlusion",
+    paper="Zeiler & Fergus 2013, arXiv:1311.2901, section 4.2",
+    when="no gradients, no layer, any operator: what the score loses when a patch is covered; coarse",
+    score="probability",
+    rules=None,
+    cost=Cost(lambda o, k: 14 * 14 + 1, lambda o, k: 0),  # of the default patches at 224 x 224
+)
+def occlusion(
+    score: Program, *, patch: Samples | None = None, stride: Samples | None = None, baseline: Any = "zero"
+) -> Record:
+    """Score minus the score with a patch covered, for patches centred on a regular grid; [rows, columns], signed.
+
+    Args:
+        patch: side of the square in pixels, by default a seventh of the shorter side.
+        stride: from centre to centre, by default half a patch. Patches at the border are cut off there.
+        baseline: what covers: ``zero`` of the preprocessed input, ``black``, ``blur``, ``uniform`` or an array.
+    """
+    height, width = _size(score)
+    side = patch or max(round(min(height, width) / 7), 1)
+    step = stride or max(side // 2, 1)
+    if max(side, step) > min(height, width):
+        raise UsageError(f"options patch={side}, stride={step}: the picture is {height} x {width}")
+    rows, columns = -(-height // step), -(-width // step)
+    head = score.extend()
+    return Record(
+        head=head.finish(score=head["score"]),
+        draws=Draws(masks=HostMasks(rows * columns, partial(_covered, side, step), random=False), baseline=baseline),
+        body=score,
+        moments=Moments(("score",), per="mask"),
+        tail=_tail(rows, columns),
+        notes=(("patch", side), ("stride", step)),
+    )
+
+
+def _size(score: Program) -> tuple[int, int]:
+    shape = dims(score.inputs[X]) or ()
+    height, width = shape[2:4] if len(shape) == 4 else (None, None)
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise UsageError("occlusion needs to know the size of the model's picture, which this one leaves open")
+    return height, width
+
+
+def _covered(side: int, step: int, seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
+    """Return masks [stop - start, H, W] that are 0 in the patches ``start`` to ``stop``, counted row by row."""
+    columns = -(-size[1] // step)
+    masks = np.ones((stop - start, *size), np.float32)
+    for mask, number in zip(masks, range(start, stop), strict=True):
+        top, left = ((place * step + (step - side) // 2) for place in divmod(number, columns))
+        mask[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 0
+    return masks
+
+
+def _tail(rows: int, columns: int) -> Program:
+    op = empty(21)
+    whole = op.input("score", ir.DataType.FLOAT, [1])
+    covered, drawn = (op.input(name, ir.DataType.FLOAT, [rows * columns]) for name in ("mean/score", "drawn"))
+    return op.finish(saliency=op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, rows, columns]))
