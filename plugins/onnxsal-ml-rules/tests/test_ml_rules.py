@@ -23,8 +23,6 @@ W = R.normal(size=6).round(2).tolist()
 LINEAR = {"coefficients": W, "intercepts": [0.5, -0.25], "targets": 2}
 
 CASES = [
-    ("Scaler", {"offset": [1.0, 2.0, 3.0], "scale": [2.0, 0.5, -1.5]}, X),
-    ("Scaler", {"offset": [1.0], "scale": [0.25]}, X),
     ("Normalizer", {"norm": "L1"}, X),
     ("Normalizer", {"norm": "L2"}, X),
     ("Normalizer", {"norm": "MAX"}, POSITIVE),
@@ -122,12 +120,13 @@ def test_an_unknown_transform_is_refused_by_name() -> None:
 
 
 def test_a_classifier_with_such_operators_is_explained() -> None:
-    """A linear softmax classifier of 2 x 2 pictures: the gradient of logit c at the picture is row c of the weights."""
-    weights = np.arange(24, dtype=np.float32).reshape(2, 12) / 7
+    """Logit c of a picture normalised to length 1 is w_c . x / |x|; its gradient is orthogonal to the picture."""
+    weights, picture = R.normal(size=(2, 12)).astype(np.float32), R.normal(size=(3, 2, 2)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["x"], ["flat"]),
-        helper.make_node("Scaler", ["flat"], ["scaled"], domain="ai.onnx.ml", offset=[0.5], scale=[2.0]),
-        helper.make_node("Gemm", ["scaled", "w"], ["logits"], transB=1),
+        helper.make_node("Normalizer", ["flat"], ["unit"], domain="ai.onnx.ml", norm="L2"),
+        helper.make_node("Reshape", ["unit", "shape"], ["known"]),
+        helper.make_node("Gemm", ["known", "w"], ["logits"], transB=1),
         helper.make_node("Softmax", ["logits"], ["p"]),
     ]
     graph = helper.make_graph(
@@ -135,9 +134,12 @@ def test_a_classifier_with_such_operators_is_explained() -> None:
         "g",
         [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 2, 2])],
         [helper.make_tensor_value_info("p", onnx.TensorProto.FLOAT, ["N", 2])],
-        [numpy_helper.from_array(weights, "w")],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([-1, 12]), "shape")],
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     classifier = onnxsal.load(helper.make_model(graph, opset_imports=opsets, ir_version=10), preprocess="unit")
-    found = onnxsal.explain(classifier, np.zeros((3, 2, 2), np.float32), method="gradient", target=1)
-    np.testing.assert_allclose(found.raw, 2 * weights[1].reshape(3, 2, 2), rtol=1e-6)
+    found = onnxsal.explain(classifier, picture, method="gradient", target=1).raw.ravel()
+    length, flat = np.linalg.norm(picture), picture.ravel()
+    along = flat * (weights[1] @ flat) / length**2
+    np.testing.assert_allclose(found, (weights[1] - along) / length, rtol=1e-4, atol=1e-6)
+    assert abs(found @ flat) < 1e-5

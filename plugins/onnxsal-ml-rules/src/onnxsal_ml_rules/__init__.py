@@ -1,4 +1,4 @@
-"""Gradients of three operators of ``ai.onnx.ml``: g is the gradient of the output y, x the input, [N, C]."""
+"""Gradients of two operators of ``ai.onnx.ml``: g is the gradient of the output y, x the input, [N, C]."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ from onnxsal.graph import Tape
 __all__: list[str] = []
 
 DOMAIN = "ai.onnx.ml"
-
-
-def _scaler(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, scale: Sequence[float] = (1.0,)) -> ir.Value:
-    """y = (x - offset) scale."""
-    return op.cast(op.Mul(g, list(scale)), x.dtype)
 
 
 def _normalizer(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, norm: str = "MAX") -> ir.Value:
@@ -69,6 +64,5 @@ def _through(op: Tape, g: ir.Value, y: ir.Value, transform: str) -> ir.Value:
     )
 
 
-onnxsal.defvjp("Scaler", _scaler, domain=DOMAIN)
 onnxsal.defvjp("Normalizer", _normalizer, domain=DOMAIN)
 onnxsal.defvjp("LinearRegressor", _linear_regressor, domain=DOMAIN)
