@@ -1,0 +1,196 @@
+"""``onnxsal explain``: what is drawn, what it is called, what is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onnxsal
+from onnxsal.cli.explaining import parsed
+from onnxsal.cli.outputs import slug
+from onnxsal.cli.progress import Progress, progress_line
+
+
+def pictures(folder: Path) -> set[str]:
+    return {p.name for p in folder.glob("*.*") if p.name not in ("model.onnx", "red.png", "blue.png")}
+
+
+def test_one_picture(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0] == "red.grad-cam++.png"
+    assert lines[1].startswith("  class   red (0), ")
+    assert "grad-cam++" in lines[2]
+    assert "1 forward, " in lines[2]
+    assert lines[2].endswith("layer r2 (automatic)")
+    assert pictures(folder) == {"red.grad-cam++.png"}
+
+
+def test_the_map_is_that_of_the_library(run, folder: Path) -> None:
+    run("explain", "model.onnx", "red.png", "-m", "layercam", "-t", "blue", "-l", "r1", "--npz", "a.npz")
+    found = onnxsal.explain("model.onnx", "red.png", method="layercam", target=2, layer="r1")
+    with np.load(folder / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["saliency"], found.saliency)
+        np.testing.assert_array_equal(arrays["raw"], found.raw)
+        assert json.loads(str(arrays["manifest"]))["layer"] == "r1"
+
+
+def test_several_methods_are_compared_in_one_picture(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png", "-m", "grad-cam,gradient", "-m", "score-cam")
+    assert ended.status == 0, ended.err
+    assert pictures(folder) == {"red.grad-cam+gradient+score-cam.png"}
+    rows = ended.out.splitlines()[2:]
+    assert [row.split()[-3:] for row in rows] == [
+        ["layer", "r2", "(automatic)"], [*rows[1].split()[-3:-1], "pixels"], ["layer", "r2", "(automatic)"],
+    ]  # fmt: skip
+    with Image.open(folder / "red.grad-cam+gradient+score-cam.png") as image:
+        assert image.width > 2 * image.height
+
+
+def test_pictures_times_targets(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png", "blue.png", "-t", "red", "-t", "blue minus red")
+    assert ended.status == 0, ended.err
+    assert pictures(folder) == {
+        f"{stem}.grad-cam++.{target}.png" for stem in ("red", "blue") for target in ("red", "blue-minus-red")
+    }
+    assert "blue minus red (2 minus 0), logits " in ended.out
+
+
+def test_names_of_your_own(run, folder: Path) -> None:
+    (folder / "maps").mkdir()
+    ended = run("explain", "model.onnx", "red.png", "-o", "maps/{stem}-{method}-{target}.jpg", "--npz", "{target}.npz")
+    assert ended.status == 0, ended.err
+    assert [str(p.relative_to(folder)) for p in folder.glob("maps/*")] == [
+        os.path.join("maps", "red-grad-cam++-red.jpg")
+    ]
+    assert "arrays  red.npz" in ended.out
+    assert (folder / "red.npz").exists()
+
+
+def test_several_layers_are_fused(run) -> None:
+    ended = run("explain", "model.onnx", "red.png", "-m", "layercam", "-l", "r1", "-l", "r2")
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines()[2].endswith("2 forwards, " + ended.out.split("forwards, ")[1].splitlines()[0])
+    assert "layer r1 + r2\n" in ended.out
+
+
+def test_options_go_to_the_methods_that_have_them(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png", "-m", "smoothgrad,score-cam", "-O", "samples=3", "-O", "top-k=2",
+                "-O", "sign=signed", "--json")  # fmt: skip
+    assert ended.status == 0, ended.err
+    smooth, score = json.loads(ended.out)["explanations"]
+    assert (smooth["forwards"], smooth["manifest"]["sign"]) == (3, "signed")
+    assert (score["forwards"], score["manifest"]["sign"]) == (3, None)
+
+
+def test_json(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png", "blue.png", "--json", "--npz", "{stem}.npz")
+    assert (ended.status, ended.err) == (0, "")
+    first, second = json.loads(ended.out)["explanations"]
+    assert (first["image"], first["picture"], first["npz"]) == ("red.png", "red.grad-cam++.png", "red.npz")
+    assert (first["label"], first["target"], first["layer"], first["layer_automatic"]) == ("red", 0, "r2", True)
+    assert (second["label"], second["method"], second["forwards"], second["backwards"]) == ("blue", "grad-cam++", 1, 1)
+    assert 0.5 < first["score"] <= 1
+
+
+def test_notes_go_to_stderr(run, folder: Path) -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "both.gif", save_all=True, append_images=frames[1:])
+    ended = run("explain", "model.onnx", "both.gif")
+    assert ended.status == 0
+    assert ended.err == "note: both.gif: animated, 2 frames: the first is used\n"
+    assert "class   red" in ended.out
+
+
+@pytest.mark.parametrize("kind", ["overlay", "heat", "product"])
+def test_kinds_of_pictures_differ(run, folder: Path, kind: str) -> None:
+    run("explain", "model.onnx", "red.png", "-m", "grad-cam,hirescam", "--kind", kind, "-o", "two.png")
+    run("explain", "model.onnx", "red.png", "--kind", kind, "-o", "map.png")
+    run("explain", "model.onnx", "red.png", "--kind", kind, "--colours", "viridis", "-o", "other.png")
+    with Image.open(folder / "map.png") as one, Image.open(folder / "other.png") as other:
+        assert (one.tobytes() == other.tobytes()) == (kind == "product")
+    assert (folder / "two.png").exists()
+
+
+def test_memory_bounds_the_batch(run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = []
+    for limit in ("1K", "1G"):
+        monkeypatch.setattr("onnxsal.cli.memory.PROCESS", 0 if limit == "1G" else -200 * 2**10)
+        ended = run("explain", "model.onnx", "red.png", "-m", "score-cam", "--memory", limit, "--json")
+        assert ended.status == 0, ended.err
+        batches.append(json.loads(ended.out)["explanations"][0]["manifest"]["batch_size"])
+    assert batches[0] < 8 == batches[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (None, None),
+        ("tabby", "tabby"),
+        ("281", "281"),
+        ("tabby minus lynx", ("tabby", "lynx")),
+        ("terminus", "terminus"),
+    ],
+)
+def test_targets_as_they_are_written(text: str | None, target: object) -> None:
+    assert parsed(text) == target
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("Egyptian cat", "egyptian-cat"), ("A minus B", "a-minus-b"), ("../../x", "x"), ("?", "target")],
+)
+def test_targets_as_parts_of_names(target: str, name: str) -> None:
+    assert slug(target) == name
+
+
+def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("red.png")
+    for done in range(10):
+        progress(done, 10)
+    progress.close()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    line = progress_line("a-photograph-with-a-very-long-name.jpg · score-cam", (30, 120), "12 s left")
+    assert len(line) < columns
+    assert "30/120  25 %  12 s left" in line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_with_one_line_and_no_file(folder: Path) -> None:
+    """A real process, interrupted while it draws; the wait ends when it says that it has begun."""
+    arguments = [sys.executable, "-m", "onnxsal", "explain", "model.onnx", "red.png", "-m", "ss-cam", "-O",
+                 "samples=1000000", "-o", "map.png"]  # fmt: skip
+    before = {p.name for p in folder.iterdir()}
+    environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent), "COLUMNS": "80"}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        _until_busy(process.pid)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert err == b"onnxsal: interrupted; nothing half-written is left\n"
+    assert {p.name for p in folder.iterdir()} == before
+
+
+def _until_busy(pid: int) -> None:
+    """Wait until the process has loaded the kernels, which is just before it draws."""
+    maps = Path(f"/proc/{pid}/maps")
+    for _ in range(600):
+        time.sleep(0.1)
+        if not maps.exists() or "llvmlite" in maps.read_text():
+            break
+    time.sleep(1)

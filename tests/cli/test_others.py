@@ -1,0 +1,203 @@
+"""The other commands: what they print, and that what they write is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_models as tiny
+
+import onnxsal
+from onnxsal import plugins
+from onnxsal.cli.root import COMMANDS
+
+
+def test_help_names_every_command_and_how_to_begin(run) -> None:
+    for arguments in ([], ["--help"], ["-h"]):
+        ended = run(*arguments)
+        assert ended.status == 0
+        assert all(f"\n  {name} " in ended.out for name in COMMANDS)
+        assert "onnxsal demo" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_without_loading_anything(command: str) -> None:
+    code = (
+        "import sys; from onnxsal.cli import main; main([sys.argv[1], '--help']); "
+        "sys.exit(bool({'numpy', 'onnx', 'onnxruntime', 'numba', 'PIL'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert f"Usage: onnxsal {command}" in ended.stdout
+
+
+def test_version(run) -> None:
+    assert run("--version").out == f"onnxsal {onnxsal.__version__}\n"
+
+
+def test_predict_shows_the_classes_as_bars(run) -> None:
+    ended = run("predict", "model.onnx", "red.png", "blue.png", "--top", "2")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert [lines[0], lines[3]] == ["red.png", "blue.png"]
+    assert lines[1].endswith("  red (0)")
+    assert lines[4].endswith("  blue (2)")
+
+
+def test_predict_as_json(run) -> None:
+    found = json.loads(run("predict", "model.onnx", "red.png", "--json").out)
+    assert found["preprocess"].startswith("the model's metadata")
+    assert found["results"][0]["classes"][0]["label"] == "red"
+    assert sum(c["probability"] for c in found["results"][0]["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_predict_tries_the_presets_where_none_is_known(
+    run, folder: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    tiny.write(tiny.classifier(preset=None), folder / "silent model.onnx")
+    ended = run("predict", "silent model.onnx", "red.png", "--labels", "labels.txt")
+    assert ended.status == 2
+    (folder / "labels.txt").write_text("\n".join(tiny.LABELS))
+    ended = run("predict", "silent model.onnx", "red.png", "--labels", "labels.txt")
+    assert ended.status == 0, ended.err
+    commands = [line.strip() for line in ended.out.splitlines() if line.startswith("  onnxsal")]
+    assert commands[0].startswith("onnxsal explain 'silent model.onnx' red.png --preprocess ")
+    assert sorted(line.split()[6] for line in commands) == sorted(onnxsal.inputs.PRESETS)
+    assert all(line.endswith("--labels labels.txt") for line in commands)
+    assert all(len(line) <= columns for line in ended.out.splitlines() if "--preprocess" not in line)
+
+
+def test_the_commands_that_predict_offers_work(run, folder: Path) -> None:
+    tiny.write(tiny.classifier(preset=None), folder / "silent.onnx")
+    (folder / "silent.preprocess.json").write_text('{"preset": "unit"}')
+    assert "red (0)" in run("predict", "silent.onnx", "red.png").out
+
+
+def test_layers(run) -> None:
+    lines = run("layers", "model.onnx").out.splitlines()
+    assert lines[1].split() == ["#0", "Conv", "6", "x", "16", "x", "16", "c1"]
+    assert [line.split()[-1] for line in lines if " * " in line] == ["r2"]
+    found = json.loads(run("layers", "model.onnx", "--json").out)
+    assert [layer["name"] for layer in found] == ["c1", "r1", "p1", "c2", "r2"]
+    assert [layer["number"] for layer in found if layer["automatic"]] == [4]
+
+
+def test_inspect(run) -> None:
+    out = run("inspect", "model.onnx").out
+    assert "'picture': 16 x 16, 3 channels, float NCHW" in out
+    assert "4 classes: logits at logits" in out
+    found = json.loads(run("inspect", "model.onnx", "--json").out)
+    assert (found["opset"], found["layer"], found["parameters"]) == (17, "r2", 6 * 27 + 6 * 54 + 24 + 4)
+
+
+def test_methods_lists_all_with_what_they_cost(run) -> None:
+    out = run("methods").out
+    assert "score-cam             record, forward only   K + 1 forward " in out
+    assert "ss-cam                record, forward only   35 K + 1 forward " in out
+    assert "grad-cam++            program, gradient      1 forward + backward " in out
+    found = {method["name"]: method for method in json.loads(run("methods", "--json").out)}
+    assert set(plugins.offers(plugins.METHODS)) == set(found)
+    assert found["score-cam"]["origin"] == f"onnxsal {onnxsal.__version__}"
+    assert found["ss-cam"]["options"]["samples"] == {"type": "a whole number", "default": 35, "range": "at least 1"}
+
+
+def test_methods_on_a_model_are_in_seconds(run, folder: Path) -> None:
+    found = {m["name"]: m["cost"] for m in json.loads(run("methods", "model.onnx", "--json").out)}
+    assert found["score-cam"].endswith(" s (7 forwards)")
+    tiny.write(tiny.without_rule(), folder / "norule.onnx")
+    found = {m["name"]: m["cost"] for m in json.loads(run("methods", "norule.onnx", "--json").out)}
+    assert found["gradient"] == found["smoothgrad"] == "has no gradient"
+    assert found["score-cam"].endswith(" forwards)")
+
+
+def test_a_broken_plugin_is_marked_and_hurts_nobody_else(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = plugins.Offer("shiny", plugins.METHODS, "no_such_module:shiny", "shiny-methods", "3.1")
+    known = plugins.offers
+    monkeypatch.setattr(
+        plugins, "offers", lambda group: {**known(group), **({"shiny": offer} if "meth" in group else {})}
+    )
+    ended = run("methods")
+    assert ended.status == 0
+    assert "shiny-methods 3.1" in ended.out
+    assert "BROKEN: " in ended.out
+    assert run("explain", "model.onnx", "red.png").status == 0
+    asked = run("explain", "model.onnx", "red.png", "-m", "shiny")
+    assert asked.status == 1
+    assert "shiny-methods 3.1" in asked.err
+
+
+def test_one_method_in_full(run) -> None:
+    out = run("methods", "-m", "ss-cam").out
+    assert "-O samples=35" in out
+    assert "arXiv:2006.14255" in out
+    assert "-O inner=gradient" in run("methods", "-m", "smoothgrad").out
+
+
+def test_gradient_writes_a_model_that_differentiates(run, folder: Path) -> None:
+    ended = run("gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "--wrt", "b3", "-o", "grad.onnx")
+    assert (ended.status, ended.out) == (0, "grad.onnx\n"), ended.err
+    onnx.checker.check_model(str(folder / "grad.onnx"), full_check=True)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "grad.onnx", providers=["CPUExecutionProvider"])
+    x, seed = np.random.default_rng(0).random((2, 3, 16, 16), np.float32), np.eye(2, 4, dtype=np.float32)
+    names = ["logits", "grad/picture", "grad/b3"]
+    logits, by_picture, by_bias = session.run(names, {"picture": x, "seed/logits": seed})
+    np.testing.assert_array_equal(by_bias, [1, 1, 0, 0])
+    step = 1e-2 * by_picture / np.abs(by_picture).max()
+    (moved,) = session.run(["logits"], {"picture": x + step, "seed/logits": seed})
+    np.testing.assert_allclose(((moved - logits) * seed).sum(), (by_picture * step).sum(), rtol=0.05)
+    assert by_picture.shape == x.shape
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(run, shell: str) -> None:
+    ended = run("completion", shell)
+    assert ended.status == 0
+    assert "_ONNXSAL_COMPLETE" in ended.out
+
+
+def test_completion_knows_commands_and_methods(folder: Path) -> None:
+    def complete(words: str, last: int) -> str:
+        environment = {**os.environ, "_ONNXSAL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(last)}
+        command = [sys.executable, "-c", "from onnxsal.cli import main; main()"]
+        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+
+    assert "plain,explain" in complete("onnxsal ex", 1)
+    assert "plain,score-cam" in complete("onnxsal explain m.onnx a.png -m score", 5)
+    assert "plain,gradient,eigencam" in complete("onnxsal explain m.onnx a.png -m gradient,eig", 5)
+
+
+def test_demo(run, folder: Path) -> None:
+    ended = run("demo")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0] == "onnxsal-demo.png"
+    times = [float(line.split()[-4]) for line in lines if line.endswith("times its area")]
+    assert len(times) == 6
+    assert min(times) > 2
+    assert (folder / "onnxsal-demo.png").stat().st_size > 50_000
+
+
+def test_demo_where_nothing_can_be_written(run, folder: Path) -> None:
+    (folder / "onnxsal-demo.png").mkdir()
+    ended = run("demo")
+    assert (ended.status, ended.out) == (1, "")
+    assert "it is a folder" in ended.err
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    code = "import sys; from onnxsal.cli import main; sys.exit(main(['methods']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
