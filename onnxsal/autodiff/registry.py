@@ -31,6 +31,8 @@ class Call:
     grads: tuple[Gradient, ...]
     needed: tuple[bool, ...]
     attributes: Mapping[str, Any]
+    wrt: frozenset[ir.Value] = frozenset()
+    """The values whose gradients were asked for: a rule that spans several nodes must not skip one of these."""
 
     @property
     def g(self) -> Any:

@@ -40,7 +40,7 @@ def _guided(call: Call, plain: Rule) -> list[Gradient]:
     """1[x > 0] 1[g > 0] g: only positive gradients pass, and only through active units."""
     op, g, x = call.op, call.g, call.node.inputs[0]
     positive = op.Relu(g)
-    grads = list(plain.apply(Call(op, call.node, (positive,), call.needed, call.attributes)))
+    grads = list(plain.apply(Call(op, call.node, (positive,), call.needed, call.attributes, call.wrt)))
     if call.node.op_type not in _RECTIFIERS_WITH_SLOPE:
         return grads
     return [None if d is None else op.gate(d, op.Greater(x, 0.0)) for d in grads[:1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -31,21 +32,27 @@ def backward(
     nodes = _path(list(op.graph if nodes is None else nodes), seeds, wrt, rules)
     _refuse_unknown(nodes, rules)
     pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
-    wanted = _dependent(nodes, wrt, rules)
+    goal = _Goal(_dependent(nodes, wrt, rules), frozenset(wrt))
     for node in reversed(nodes):
-        _step(op, node, pending, wanted, rules)
+        _step(op, node, pending, goal, rules)
     return [op.total(pending[v]) if v in pending else None for v in wrt]
 
 
-def _step(
-    op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], wanted: set[ir.Value | None], rules: RuleSet
-) -> None:
+@dataclass(frozen=True)
+class _Goal:
+    """What the walk is after: the values that depend on ``wrt``, and these themselves."""
+
+    dependent: set[ir.Value | None]
+    wrt: frozenset[ir.Value]
+
+
+def _step(op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], goal: _Goal, rules: RuleSet) -> None:
     rule = rules.find(node)
     grads = tuple(_settle(op, pending, v) for v in node.outputs)
     if rule is None or all(g is None for g in grads):
         return
-    needed = tuple(v in wanted and _flows(node, i, rules) for i, v in enumerate(operands(node)))
-    results = rule.apply(Call(op, node, grads, needed, attributes(node)))
+    needed = tuple(v in goal.dependent and _flows(node, i, rules) for i, v in enumerate(operands(node)))
+    results = rule.apply(Call(op, node, grads, needed, attributes(node), goal.wrt))
     for value, need, g in zip(operands(node), needed, results, strict=False):
         if need and g is not None and value is not None:
             _describe(g, value)

@@ -63,10 +63,34 @@ def depthwise(op: Tape, x: ir.Value, scale: float, channels: int, bias: float = 
     """Return scale x + bias as a depthwise 1 x 1 convolution, which reads and writes the blocked layout."""
     weight = np.full((channels, 1, 1, 1), scale, np.float32)
     offset = np.full(channels, bias, np.float32) if bias else None
-    y = op.Conv(x, weight, offset, group=channels, kernel_shape=[1, 1], strides=[1, 1], pads=[0] * 4, dilations=[1, 1])
-    if y.shape is None:
-        y.shape = x.shape
-    return y  # type: ignore[no-any-return]
+    ones = {"kernel_shape": [1, 1], "strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1]}
+    return _like(op.Conv(x, weight, offset, group=channels, **ones), x)
+
+
+def silu_input(node: ir.Node) -> int | None:
+    """Return which input of a Mul is x where it computes x sigmoid(x), else None."""
+    for i in (0, 1):
+        x, other = node.inputs[i], node.inputs[1 - i]
+        gate = None if other is None else other.producer()
+        if gate is not None and gate.op_type == "Sigmoid" and not gate.domain and gate.inputs[0] is x:
+            return i
+    return None
+
+
+def silu_slope(op: Tape, g: ir.Value, y: ir.Value, s: ir.Value) -> ir.Value:
+    """g (s + y (1 - s)) with s = sigmoid(x) and y = x s, between convolutions without leaving their layout."""
+    if g.dtype != ir.DataType.FLOAT or _channels(y) % BLOCK or not blocked(y):
+        return op.Mul(g, op.Add(s, op.Mul(y, op.Sub(1.0, s))))  # type: ignore[no-any-return]
+    rest = depthwise(op, s, -1.0, _channels(y), 1.0)
+    slope = op.Add(s, _like(op.Mul(y, rest), y))
+    inner = g if blocked(g) else depthwise(op, g, 1.0, _channels(y))
+    return op.Mul(inner, slope)  # type: ignore[no-any-return]
+
+
+def _like(v: ir.Value, y: ir.Value) -> ir.Value:
+    if v.shape is None and y.shape is not None:
+        v.shape = y.shape.copy()
+    return v
 
 
 def _channels(x: ir.Value) -> int:

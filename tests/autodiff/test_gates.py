@@ -1,0 +1,104 @@
+"""Gates between convolutions: exactly the derivative, whichever form is written, and twice differentiable."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from checker import run_ort, run_reference
+from onnx import helper, numpy_helper
+
+import onnxsal.autodiff as autodiff
+
+R = np.random.default_rng(8)
+W = (R.normal(size=(16, 3, 3, 3)) / 3).astype(np.float32)
+V = (R.normal(size=(16, 16, 1, 1)) / 4).astype(np.float32)
+ACTIVATIONS = {
+    "Relu": [helper.make_node("Relu", ["c"], ["r"])],
+    "Clip": [helper.make_node("Clip", ["c", "lo", "hi"], ["r"])],
+    "Silu": [helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Mul", ["c", "s"], ["r"])],
+}
+
+
+def net(name: str, dtype: type = np.float32) -> onnx.ModelProto:
+    """Conv, activation, Conv, both wide enough to be blocked; the batch is symbolic."""
+    elem = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        *ACTIVATIONS[name],
+        helper.make_node("Conv", ["r", "v"], ["y"]),
+    ]
+    constants = {"w": W, "v": V, "lo": np.array(-0.25), "hi": np.array(0.5)}
+    x = helper.make_tensor_value_info("x", elem, ["batch", 3, 6, 6])
+    y = helper.make_tensor_value_info("y", elem, ["batch", 16, 6, 6])
+    weights = [numpy_helper.from_array(v.astype(dtype), k) for k, v in constants.items()]
+    graph = helper.make_graph(nodes, "net", [x], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def slope(name: str, c: np.ndarray) -> np.ndarray:
+    s = 1 / (1 + np.exp(-c))
+    return {"Relu": c > 0, "Clip": (c > -0.25) & (c < 0.5), "Silu": s * (1 + c * (1 - s))}[name].astype(float)
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_gate_between_convolutions(name: str) -> None:
+    """The gradient at the first convolution's output is the one behind the activation times its slope."""
+    graph = autodiff.gradient(ir.from_proto(net(name)), of=["y"], wrt=["c", "r"])
+    x, seed = (R.normal(size=s).astype(np.float32) for s in ((2, 3, 6, 6), (2, 16, 6, 6)))
+    got = run_ort(graph, {"x": x, "seed/y": seed})
+    c = autodiff_free(net(name), x)
+    np.testing.assert_allclose(got["grad/c"], got["grad/r"] * slope(name, c), rtol=1e-5, atol=1e-6)
+    assert sum(n.op_type in ("Greater", "Less", "Where") for n in graph.graph.node) == 0
+
+
+def autodiff_free(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    """Return the first convolution's output."""
+    del model.graph.output[:]
+    model.graph.output.append(onnx.ValueInfoProto(name="c"))
+    return run_reference(model, {"x": x})["c"]
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-38, 1e-30, -1e-38, 3e38, np.nextafter(np.float32(0.5), 0), 0.5, -0.25])
+def test_masks_are_exact(value: float) -> None:
+    """Values next to a bound, at it and at both ends of the type: the mask is exactly 0 or 1."""
+    for name, wanted in (("Relu", value > 0), ("Clip", -0.25 < value < 0.5)):
+        model = net(name)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(unit_weight(), "w"))
+        graph = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["c", "r"])
+        x = np.full((1, 3, 6, 6), value, np.float32)
+        got = run_ort(graph, {"x": x, "seed/y": np.ones((1, 16, 6, 6), np.float32)})
+        np.testing.assert_array_equal(got["grad/c"], got["grad/r"] * float(wanted))
+
+
+def unit_weight() -> np.ndarray:
+    """A kernel that copies the first channel."""
+    w = np.zeros_like(W)
+    w[:, 0, 1, 1] = 1
+    return w
+
+
+def test_sigmoid_of_a_silu_may_be_asked_for() -> None:
+    """The step over both nodes is not taken where the value between them is wanted."""
+    graph = autodiff.gradient(ir.from_proto(net("Silu")), of=["y"], wrt=["s", "r", "c"])
+    x, seed = (R.normal(size=s).astype(np.float32) for s in ((1, 3, 6, 6), (1, 16, 6, 6)))
+    got = run_ort(graph, {"x": x, "seed/y": seed})
+    c = autodiff_free(net("Silu"), x)
+    np.testing.assert_allclose(got["grad/s"], got["grad/r"] * c, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got["grad/c"], got["grad/r"] * slope("Silu", c), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_second_derivative(name: str) -> None:
+    """<v, H u> of <seed, y> by a gradient of the gradient equals a difference of gradients, in float32."""
+    first = autodiff.gradient(ir.from_proto(net(name)), of=["y"], wrt=["x"])
+    second = autodiff.gradient(ir.from_proto(first), of=["grad/x"], wrt=["x"])
+    x, v = (R.normal(size=(1, 3, 6, 6)).astype(np.float32) for _ in range(2))
+    feeds = {"x": x, "seed/y": R.normal(size=(1, 16, 6, 6)).astype(np.float32)}
+    product = run_ort(second, {**feeds, "seed/grad/x": v})["grad/x"]
+    ends = [run_ort(first, {**feeds, "x": x + s * np.float32(1e-2) * v})["grad/x"] for s in (1, -1)]
+    if name != "Silu":
+        assert not product.any()
+    else:
+        np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-2, rtol=2e-2, atol=5e-3)
