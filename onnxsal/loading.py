@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,7 +67,14 @@ def load(
     return Model(
         name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
         custom_ops=tuple(custom_ops), digest=digest(path), notes=notes, metadata=metadata, source=source,
+        inspector=_inspected,
     )  # fmt: skip
+
+
+def _inspected(model: Model) -> dict[str, Any]:
+    from onnxsal.inspection import inspect  # the methods are loaded only for who asks
+
+    return inspect(model)
 
 
 def _fitting(preprocess: Preprocess | None, anatomy: Anatomy) -> Preprocess | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Model:
     notes: tuple[str, ...]
     metadata: Mapping[str, str]
     source: ir.Model = field(repr=False)
+    inspector: Callable[[Model], dict[str, Any]] = field(repr=False, compare=False)
+    """What makes the report; it knows the methods, which are above this floor."""
     _sessions: dict[int, tuple[Program, Session]] = field(default_factory=dict, repr=False, compare=False)
     _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -187,23 +189,11 @@ class Model:
         return found[1]
 
     def inspect(self) -> dict[str, Any]:
-        """Return what the graph proves about the model: input, output, opset, layers; plain data."""
-        picture, head = self.anatomy.picture, self.anatomy.head
-        graph = self.source.graph
-        automatic = self.anatomy.layers.automatic
-        return {
-            "file": self.name, "sha256": self.digest, "opset": graph.opset_imports.get("", 0),
-            "producer": f"{self.source.producer_name or ''} {self.source.producer_version or ''}".strip(),
-            "input": {"name": picture.input, "type": picture.dtype.name.lower(), "axes": picture.input_axes,
-                      "size": list(self.size), "channels": picture.channels, "explained": picture.value},
-            "output": {"name": head.output, "logit": head.logit, "probability": head.probability,
-                       "activation": head.activation, "classes": head.classes},
-            "parameters": sum(v.const_value.size for v in graph.initializers.values() if v.const_value is not None),
-            "nodes": len(graph), "layers": len(self.layers),
-            "layer": None if automatic is None else self.layers[automatic].name,
-            "preprocess": None if self.preprocess is None else self.preprocess.name,
-            "labels": None if self.labels is None else self.labels.source, "notes": list(self.notes),
-        }  # fmt: skip
+        """Return the report on the model as plain data: what the graph proves, what it costs, which methods apply.
+
+        It runs the model for a moment, to measure its speed. The keys are those of ``onnxsal inspect --json``.
+        """
+        return self.inspector(self)
 
 
 def _visible(x: Floats) -> NDArray[np.uint8]:

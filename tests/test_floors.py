@@ -33,7 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 SHORT_WAYS = (
     {"inputs", "model"},
-    {"targets", "building", "loading"},
+    {"targets", "building"},
+    {"measuring"},
+    {"costs"},
+    {"inspection"},
+    {"loading"},
     {"explanation", "drawing"},
     {"explain"},
     {"compile", "demo"},
@@ -61,7 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
     "numba": {"kernels"},
     "onnxruntime": {"runtime"},
     "onnx_ir.passes": {"graph"},
-    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "compile", "api"},
+    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compile", "api"},
     "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
     "google": {"graph"},
     "PIL": {"inputs", "viz", "drawing", "demo"},

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from onnxsal.anatomy import Layer
 from onnxsal.building import build
+from onnxsal.costs import BUFFERS, footprints
 from onnxsal.errors import UsageError
 from onnxsal.explain import Request
-from onnxsal.graph import Program, infer_shapes
-from onnxsal.graph.memory import Footprint, footprint
-from onnxsal.records import Record
-
-BUFFERS = 2
-"""Batches of masked pictures: one is filled while the other runs."""
+from onnxsal.graph.memory import Footprint
 
 PROCESS = 320 * 2**20
 """What the process takes before the first picture: Python, ONNX Runtime, Numba; measured 230 to 310 MiB."""
@@ -37,25 +33,11 @@ def batch_size(request: Request, limit: int) -> int:
 
 def _footprint(request: Request, layer: Layer | None) -> Footprint:
     built = build(request.model, request.steps, layer=layer, score=request.score, target=False)
-    parts = [_measured(program) for program in _programs(built)]
+    parts = footprints(built)
     height, width = request.model.size
     picture = 4 * request.model.anatomy.picture.channels * height * width
     per_image = max(part.per_image for part in parts) * ALLOWANCE + BUFFERS * picture
     return Footprint(PROCESS + sum(part.fixed for part in parts), int(per_image))
-
-
-def _programs(built: Program | Record) -> list[Program]:
-    """A method's programs that run on pictures; tails take next to nothing."""
-    if isinstance(built, Program):
-        return [built]
-    heads = [] if built.head is None else [built.head]
-    return [*heads, *_programs(built.body)]
-
-
-def _measured(program: Program) -> Footprint:
-    model = program.model.clone()
-    infer_shapes(model)
-    return footprint(model)
 
 
 def _shown(count: int) -> str:
