@@ -7,6 +7,7 @@ terms of the same inputs, and only what the gradient reads of them is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import onnx
 import onnx.inliner
@@ -110,7 +111,7 @@ def _inlined(call: Call) -> ir.Model:
 def _function(call: Call, node: onnx.NodeProto) -> onnx.FunctionProto:
     """Return the function that defines an operator, for the types of its inputs where it depends on them."""
     version = call.op.graph.opset_imports.get(node.domain, call.op.opset)
-    schema = schema_of(node.op_type, node.domain, version)
+    schema: Any = schema_of(node.op_type, node.domain, version)  # onnx's type stubs lack what is asked of it here
     plain = [v for v in schema.function_opset_versions if v <= version]
     typed = [v for v in schema.context_dependent_function_opset_versions if v <= version]
     types = [onnx.TypeProto() if v is None else _type(v) for v in call.node.inputs]
@@ -134,15 +135,14 @@ def _type(value: ir.Value) -> onnx.TypeProto:
 def _built(call: Call, build: Build) -> ir.Model:
     trace = empty(call.op.opset)
     stand_ins, inputs, constants = _declare(call)
-    for value in inputs:
-        trace.graph.inputs.append(value)
-    for value in constants:
-        trace.graph.register_initializer(value)
+    trace.graph.inputs.extend(inputs)
+    for constant in constants:
+        trace.graph.register_initializer(constant)
     results = build(trace, call, *stand_ins)
     outputs = [results] if isinstance(results, ir.Value) else list(results)
     for i, (value, g) in enumerate(zip(outputs, call.grads, strict=False)):
         if g is not None and value is not None:
-            out = trace.Identity(value) if value.name in trace else value
+            out = trace.Identity(value) if value.producer() is None else value
             out.name = f"y{i}"
             trace.graph.outputs.append(out)
     return normalise(trace.model)
@@ -150,7 +150,9 @@ def _built(call: Call, build: Build) -> ir.Model:
 
 def graft(op: Tape, graph: ir.Graph, given: dict[ir.Value, ir.Value]) -> tuple[dict[ir.Value, ir.Value], list[ir.Node]]:
     """Append a graph's nodes to the tape with its inputs replaced; return what became of its values, and the nodes."""
-    values: dict[ir.Value | None, ir.Value | None] = {None: None, **given}
+    values: dict[ir.Value | None, ir.Value | None] = {None: None}
+    for inner, outer in given.items():
+        values[inner] = outer
     for constant in graph.initializers.values():
         if constant not in values and constant.const_value is not None:
             values[constant] = op.const(constant.const_value.numpy(), constant.dtype)

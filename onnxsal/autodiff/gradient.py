@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx
 import onnx_ir as ir
 
+from onnxsal.autodiff.contrib import lower_contrib
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
 from onnxsal.autodiff.walk import backward
@@ -38,7 +39,7 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     chosen = rule_set(rules)
     if not of or not wrt:
         raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
-    trace = Trace(normalise(lower_gradients(model), keep=frozenset(wrt)))
+    trace = Trace(normalise(lower_gradients(lower_contrib(model)), keep=frozenset(wrt)))
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)

@@ -58,6 +58,7 @@ CASES = [
     Case("Gather", [normal(4, 5), ints(1, 2)], {"axis": 1}),
     Case("Gather", [normal(4, 5), ints(1, -1, 1)], {"axis": 1}),
     Case("Gather", [normal(4, 5), ints(1, -1, 1)]),
+    Case("Gather", [normal(4, 5), ints(1, -1, 1).astype(np.int32)]),
     Case("Gather", [normal(4, 5), ints(1, -1, 1).reshape(3, 1)], symbolic=True, runtime=[1]),
     Case("Gather", [normal(4, 5), np.array(1)], symbolic=True, runtime=[1]),
     Case("GatherElements", [normal(4, 3), ints(1, 2, 1, 0, 3, 1).reshape(2, 3)], {"axis": 0}),

@@ -133,7 +133,7 @@ def _softmax(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: int) -> i
 
 def _without_nan(op: Tape, y: ir.Value) -> ir.Value:
     """Rows that are masked throughout are not a number. A model that replaces them does so next; their slope is 0."""
-    return op.Where(op.IsNaN(y), 0.0, y) if _is_replaced(y) else y  # type: ignore[no-any-return]
+    return op.Where(op.IsNaN(y), 0.0, y) if _is_replaced(y) else y
 
 
 def _is_replaced(y: ir.Value) -> bool:

@@ -98,7 +98,7 @@ def keep_axes(op: Tape, g: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     """Return ``g``, in the shape of ``x`` reduced along ``axes``, with the reduced axes as ones."""
     if isinstance(axes, list) and len(axes) == rank_of(x):
         return op.Reshape(g, [1] * len(axes))  # type: ignore[no-any-return]
-    return op.Unsqueeze(g, axes) if axes != [] else g  # type: ignore[no-any-return]
+    return op.Unsqueeze(g, axes) if axes != [] else g
 
 
 def count_of(op: Tape, x: ir.Value, y: ir.Value, axes: Axes) -> ir.Value | float:
@@ -119,7 +119,7 @@ def pad(op: Tape, x: ir.Value, ends: list[int], axes: list[int], rank: int) -> i
     full = [0] * (2 * rank)
     for i, axis in enumerate(axes):
         full[axis % rank], full[rank + axis % rank] = ends[i], ends[len(axes) + i]
-    return op.Pad(x, full) if any(full) else x  # type: ignore[no-any-return]
+    return op.Pad(x, full) if any(full) else x
 
 
 def fit(op: Tape, g: ir.Value, lows: list[int], highs: list[int], axes: list[int], rank: int) -> ir.Value:

@@ -5,7 +5,7 @@ A loop is run again with its states written down before every turn; then a Scan 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -53,7 +53,7 @@ def _laid_out(
     return [values.get(v, v) for v in graph.outputs], nodes
 
 
-def _seeds(inner: Tape, pairs) -> dict[ir.Value, ir.Value]:  # type: ignore[no-untyped-def]
+def _seeds(inner: Tape, pairs: Iterable[tuple[ir.Value, Gradient]]) -> dict[ir.Value, ir.Value]:
     """One value may be several outputs: its gradients add up."""
     seeds: dict[ir.Value, ir.Value] = {}
     for value, g in pairs:
@@ -146,51 +146,71 @@ def _without(value: ir.Value, axis: int) -> list[int | str | None] | None:
     return None if shape is None else [d for i, d in enumerate(shape) if i != axis % len(shape)]
 
 
+@dataclass(frozen=True)
+class _Flows:
+    """Through what of a loop a gradient flows: states, captured values, reads and writes, by their numbers."""
+
+    states: list[int]
+    caught: list[ir.Value]
+    reads: list[int]
+    writes: list[int]
+
+
+def _flows(call: Call, turns: _Turns) -> _Flows:
+    node, n = call.node, len(turns.states)
+    outer = zip(captured(node), call.needed[len(node.inputs) :], strict=True)
+    return _Flows(
+        [i for i, v in enumerate(turns.states) if is_float(v)],
+        [v for v, need in outer if need and is_float(v)],
+        [j for j, v in enumerate(turns.reads) if is_float(v) and call.needed[n + j]],
+        [k for k, g in enumerate(call.grads[n:]) if g is not None],
+    )
+
+
 def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value | None = None) -> list[Gradient]:
     """Go through the turns from the last to the first; what is captured adds up over them."""
-    op, node, n = call.op, call.node, len(turns.states)
-    outer = captured(node)
-    moving = [i for i, v in enumerate(turns.states) if is_float(v)]
-    given = len(node.inputs)
-    caught = [v for v, need in zip(outer, call.needed[given:], strict=True) if need and is_float(v)]
-    read = [j for j, v in enumerate(turns.reads) if is_float(v) and call.needed[n + j]]
-    written = [k for k, g in enumerate(call.grads[n:]) if g is not None]
-    inner = op.body()
-    g_states = [inner.argument(turns.states[i]) for i in moving]
-    sums = [inner.argument(v) for v in caught]
+    op, node, n, flows = call.op, call.node, len(turns.states), _flows(call, turns)
+    written = [call.grads[n + k] for k in flows.writes]
+    starts = [op.zeros_like(node.outputs[i]) if call.grads[i] is None else call.grads[i] for i in flows.states]
+    recorded = [*([] if turn is None else [turn]), *stacks]
+    back = [1 - way for way in turns.in_ways]
+    count = len(flows.states) + len(flows.caught) + len(flows.reads)
+    made = op.Scan(
+        *starts, *(op.zeros_like(v) for v in flows.caught), *recorded, *turns.reads, *written,
+        body=_reverse_body(call, turns, flows, turn), num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
+        scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in flows.writes],
+        scan_input_directions=[1] * len(recorded) + back + [1 - turns.out_ways[k] for k in flows.writes],
+        scan_output_axes=[turns.in_axes[j] for j in flows.reads],
+        scan_output_directions=[back[j] for j in flows.reads], outputs=count,
+    )  # fmt: skip
+    grads = [made] if isinstance(made, ir.Value) else list(made)
+    whole = [turns.states[i] for i in flows.states] + flows.caught + [turns.reads[j] for j in flows.reads]
+    grads = [_typed(g, v, dims(v) or ()) for g, v in zip(grads, whole, strict=True)]
+    places = [*flows.states, *flows.caught, *(n + j for j in flows.reads)]
+    found = dict(zip(places, grads, strict=True))
+    return [found.get(i) for i in range(n + len(turns.reads))] + [found.get(v) for v in captured(node)]
+
+
+def _reverse_body(call: Call, turns: _Turns, flows: _Flows, turn: ir.Value | None) -> ir.Graph:
+    """One turn backwards: gradients of the states and sums so far in, then what the turn had read and what it wrote."""
+    inner, n = call.op.body(), len(turns.states)
+    g_states = [inner.argument(turns.states[i]) for i in flows.states]
+    sums = [inner.argument(v) for v in flows.caught]
     counter = [] if turn is None else [inner.argument(turn, [])]
     before = [inner.argument(v) for v in turns.states]
     seen = [inner.argument(v, _without(v, a)) for v, a in zip(turns.reads, turns.in_axes, strict=True)]
-    g_written = [inner.argument(call.grads[n + k], _without(node.outputs[n + k], turns.out_axes[k])) for k in written]  # type: ignore[arg-type]
-    own = [*counter, *([] if turn is None else [inner.const(True, ir.DataType.BOOL)]), *before, *seen]
-    outputs, nodes = _laid_out(inner, turns.body, own, own, outer)
-    outputs = outputs[turns.lead :]
-    pairs = [(outputs[i], g) for i, g in zip(moving, g_states, strict=True)]
-    pairs += [(outputs[n + k], g) for k, g in zip(written, g_written, strict=True)]
-    wrt = [*(before[i] for i in moving), *caught, *(seen[j] for j in read)]
-    grads = backward(inner, _seeds(inner, pairs), wrt, nodes=nodes)
-    grads = [inner.zeros_like(v) if g is None else g for v, g in zip(wrt, grads, strict=True)]
-    s, c = len(moving), len(caught)
-    totals = [inner.Add(a, g) for a, g in zip(sums, grads[s : s + c], strict=True)]
-    body = inner.give(*grads[:s], *totals, *grads[s + c :])
-    starts = [op.zeros_like(node.outputs[i]) if call.grads[i] is None else call.grads[i] for i in moving]
-    back = [1 - w for w in turns.in_ways]
-    recorded = ([] if turn is None else [turn]) + stacks
-    made = op.Scan(
-        *starts, *(op.zeros_like(v) for v in caught), *recorded, *turns.reads, *(call.grads[n + k] for k in written),
-        body=body, num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
-        scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in written],
-        scan_input_directions=[1] * len(recorded) + back + [1 - turns.out_ways[k] for k in written],
-        scan_output_axes=[turns.in_axes[j] for j in read], scan_output_directions=[back[j] for j in read],
-        outputs=s + c + len(read),
-    )  # fmt: skip
-    made = (made,) if isinstance(made, ir.Value) else made
-    found: dict[ir.Value, ir.Value] = {}
-    result: list[Gradient] = [None] * (n + len(turns.reads))
-    for i, g in zip(moving, made[:s], strict=True):
-        result[i] = _typed(g, turns.states[i], dims(turns.states[i]) or ())
-    for v, g in zip(caught, made[s : s + c], strict=True):
-        found[v] = _typed(g, v, dims(v) or ())
-    for j, g in zip(read, made[s + c :], strict=True):
-        result[n + j] = _typed(g, turns.reads[j], dims(turns.reads[j]) or ())
-    return [*result, *(found.get(v) for v in outer)]
+    pairs = [(i, g) for i, g in zip(flows.states, g_states, strict=True)]
+    for k in flows.writes:
+        output = call.node.outputs[n + k]
+        pairs.append((n + k, inner.argument(output, _without(output, turns.out_axes[k]))))
+    going = [] if turn is None else [inner.const(True, ir.DataType.BOOL)]
+    own = [*counter, *going, *before, *seen]
+    outputs, nodes = _laid_out(inner, turns.body, own, own, captured(call.node))
+    seeds = _seeds(inner, [(outputs[turns.lead + i], g) for i, g in pairs])
+    wrt = [*(before[i] for i in flows.states), *flows.caught, *(seen[j] for j in flows.reads)]
+    found = backward(inner, seeds, wrt, nodes=nodes)
+    grads = [inner.zeros_like(v) if g is None else g for v, g in zip(wrt, found, strict=True)]
+    first = len(flows.states)
+    for c, total in enumerate(sums, first):
+        grads[c] = inner.Add(total, grads[c])
+    return inner.give(*grads)

@@ -21,7 +21,7 @@ def _gather(call: Call) -> list[Gradient]:
         kept = g if rank_of(indices) == 1 else op.Unsqueeze(g, [axis])
         return [pad(op, kept, [low, high], [axis], rank_of(x))]
     if axis == 0:
-        return [add_slices(op, g, op.Unsqueeze(indices, [-1]), x)]
+        return [add_slices(op, g, op.Unsqueeze(op.cast(indices, ir.DataType.INT64), [-1]), x)]
     return [put_back(op, g, op.Gather(element_numbers(op, x), indices, axis=axis), x)]
 
 

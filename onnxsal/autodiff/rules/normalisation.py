@@ -14,7 +14,7 @@ from onnxsal.graph.tape import Tape
 
 def per_channel(op: Tape, v: ir.Value, x: ir.Value) -> ir.Value:
     """Return [C] as [C, 1, 1 ...], to be broadcast over ``x``."""
-    return v if rank_of(x) == 2 else op.Reshape(v, [-1] + [1] * (rank_of(x) - 2))  # type: ignore[no-any-return]
+    return v if rank_of(x) == 2 else op.Reshape(v, [-1] + [1] * (rank_of(x) - 2))
 
 
 def standardised(op: Tape, x: ir.Value, axes: list[int], epsilon: float) -> tuple[ir.Value, ir.Value]:

@@ -19,7 +19,7 @@ def _array_feature_extractor(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, in
 
 
 def _scaler(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, scale: list[float] = ()) -> ir.Value:  # type: ignore[assignment]
-    return op.Mul(g, op.const(list(scale), g.dtype)) if scale else g  # type: ignore[no-any-return]
+    return op.Mul(g, op.const(list(scale), g.dtype)) if scale else g
 
 
 defvjp("ArrayFeatureExtractor", _array_feature_extractor, None, domain=ML)

@@ -119,7 +119,7 @@ def _turned(op: Tape, v: ir.Value) -> ir.Value:
 
 
 def _time_first(op: Tape, x: ir.Value, call: Call) -> ir.Value:
-    return op.Transpose(x, perm=[1, 0, 2]) if call.attributes.get("layout", 0) else x  # type: ignore[no-any-return]
+    return op.Transpose(x, perm=[1, 0, 2]) if call.attributes.get("layout", 0) else x
 
 
 def _lstm(op: Tape, call: Call, x, w, r, b=None, lengths=None, h=None, c=None, p=None) -> list[ir.Value]:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -66,17 +67,19 @@ def _taps(op: Tape, p: ir.Value, mode: str) -> list[Tap]:
     t = op.Sub(p, low)
     if mode in ("linear", "bilinear"):
         return [(low, op.Sub(1.0, t)), (op.Add(low, 1.0), t)]
-    near, far = (lambda d: _cubic(op, d, (1.25, -2.25, 1.0, 0.0))), (lambda d: _cubic(op, d, (-0.75, 3.75, -6.0, 3.0)))
-    distances = [op.Add(t, 1.0), t, op.Sub(1.0, t), op.Sub(2.0, t)]
-    weights = [far(distances[0]), near(distances[1]), near(distances[2]), far(distances[3])]
+    s = op.Sub(1.0, t)
+    weights = [_far(op, op.Add(t, 1.0)), _near(op, t), _near(op, s), _far(op, op.Add(s, 1.0))]
     return [(op.Add(low, float(k - 1)), w) for k, w in enumerate(weights)]
 
 
-def _cubic(op: Tape, d: ir.Value, c: Sequence[float]) -> ir.Value:
-    """c0 d^3 + c1 d^2 + c2' d^0 ...: Keys' kernel with a = -0.75, near (below 1) or far."""
-    if c[0] > 0:
-        return op.Add(op.Mul(op.Mul(d, d), op.Add(op.Mul(d, c[0]), c[1])), c[2])  # type: ignore[no-any-return]
-    return op.Add(op.Mul(d, op.Add(op.Mul(d, op.Add(op.Mul(d, c[0]), c[1])), c[2])), c[3])  # type: ignore[no-any-return]
+def _near(op: Tape, d: ir.Value) -> ir.Value:
+    """1.25 d^3 - 2.25 d^2 + 1: Keys' kernel with a = -0.75, up to a distance of 1."""
+    return op.Add(op.Mul(op.Mul(d, d), op.Sub(op.Mul(d, 1.25), 2.25)), 1.0)  # type: ignore[no-any-return]
+
+
+def _far(op: Tape, d: ir.Value) -> ir.Value:
+    """-0.75 d^3 + 3.75 d^2 - 6 d + 3: the same from 1 to 2."""
+    return op.Add(op.Mul(d, op.Sub(op.Mul(d, op.Sub(3.75, op.Mul(d, 0.75))), 6.0)), 3.0)  # type: ignore[no-any-return]
 
 
 def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Sequence[ir.Value]) -> ir.Value:
@@ -84,53 +87,59 @@ def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Seque
     flat = op.Reshape(x, [0, 0, -1])
     parts = []
     for combination in itertools.product(*taps):
-        number, inside, weight = None, None, None
-        for (index, w), size in zip(combination, sizes, strict=True):
-            ok = op.And(op.GreaterOrEqual(index, 0.0), op.Less(index, size))
-            safe = op.Min(op.Max(index, 0.0), op.Sub(size, 1.0))
-            number = safe if number is None else op.Add(op.Mul(number, size), safe)
-            inside = ok if inside is None else op.And(inside, ok)
-            weight = w if weight is None or w is None else op.Mul(weight, w)
-        parts.append(_tap(op, flat, op.Cast(number, to=ir.DataType.INT64), op.cast(inside, x.dtype), weight))
+        indices = [index for index, _ in combination]
+        inside = [op.And(op.GreaterOrEqual(i, 0.0), op.Less(i, s)) for i, s in zip(indices, sizes, strict=True)]
+        safe = [op.Min(op.Max(i, 0.0), op.Sub(s, 1.0)) for i, s in zip(indices, sizes, strict=True)]
+        number = safe[0]
+        for index, size in zip(safe[1:], sizes[1:], strict=True):
+            number = op.Add(op.Mul(number, size), index)
+        weights = [op.cast(functools.reduce(op.And, inside), x.dtype)]
+        weights += [op.cast(w, x.dtype) for _, w in combination if w is not None]
+        parts.append(_tap(op, flat, op.Cast(number, to=ir.DataType.INT64), functools.reduce(op.Mul, weights)))
     return op.total(parts)
 
 
-def _tap(op: Tape, flat: ir.Value, number: ir.Value, inside: ir.Value, weight: ir.Value | None) -> ir.Value:
+def _tap(op: Tape, flat: ir.Value, number: ir.Value, weight: ir.Value) -> ir.Value:
     shape = op.Concat(op.Shape(flat, start=0, end=2), op.Shape(number, start=1, end=2), axis=0)
     values = op.GatherElements(flat, op.Expand(op.Unsqueeze(number, [1]), shape), axis=2)
-    factor = inside if weight is None else op.Mul(inside, op.cast(weight, flat.dtype))
-    return op.Mul(values, op.Unsqueeze(factor, [1]))  # type: ignore[no-any-return]
+    return op.Mul(values, op.Unsqueeze(weight, [1]))  # type: ignore[no-any-return]
 
 
 made_of("GridSample", _grid_sample)
 
 
-def _deform_conv(op: Tape, call: Call, x: ir.Value, w: ir.Value, offset: ir.Value, bias=None, mask=None) -> ir.Value:  # type: ignore[no-untyped-def]
+def _deform_conv(op: Tape, call: Call, x: ir.Value, w: ir.Value, offset: ir.Value, *rest: ir.Value | None) -> ir.Value:
     """Columns of bilinear taps, times the mask, times the weights of each group."""
-    a = call.attributes
-    n, groups, parts = rank_of(x) - 2, a["group"], a["offset_group"]
-    kernel, strides, dilations, pads = (list(a[k]) for k in ("kernel_shape", "strides", "dilations", "pads"))
-    taps = int(np.prod(kernel))
+    bias, mask = [*rest, None, None][:2]
+    n, groups = rank_of(x) - 2, call.attributes["group"]
     out = [op.Shape(offset, start=d + 2, end=d + 3) for d in range(n)]
     batch = op.Shape(x, start=0, end=1)
-    grouped = op.Reshape(x, op.Concat(op.Mul(batch, parts), [-1], op.Shape(x, start=2), axis=0))
-    moves = op.Reshape(offset, op.Concat(op.Mul(batch, parts), [taps, n], *out, axis=0))
-    places = []
-    for d in range(n):
-        move = op.Squeeze(op.Gather(moves, [d], axis=2), [2])  # [B G, taps, *out]
-        steps = op.Mul(op.Range(0, op.Squeeze(out[d]), 1), strides[d])
-        start = op.Reshape(op.cast(steps, x.dtype), [1, 1] + [-1 if e == d else 1 for e in range(n)])
-        tap = np.indices(kernel)[d].reshape(1, taps, *[1] * n) * dilations[d] - pads[d]
-        places.append(op.Reshape(op.Add(op.Add(move, start), op.const(tap, x.dtype)), [0, -1]))
+    parts = op.Mul(batch, call.attributes["offset_group"])
+    grouped = op.Reshape(x, op.Concat(parts, [-1], op.Shape(x, start=2), axis=0))
     sizes = [op.cast(op.Squeeze(size_at(op, x, d + 2)), x.dtype) for d in range(n)]
+    places = _deformed(op, call, offset, op.Concat(parts, [-1, n], *out, axis=0), n)
     columns = read_taps(op, grouped, [_taps(op, p, "linear") for p in places], sizes)  # [B G, C / G, taps P]
     if mask is not None:
-        columns = op.Mul(columns, op.Reshape(mask, op.Concat(op.Mul(batch, parts), [1, -1], axis=0)))
+        columns = op.Mul(columns, op.Reshape(mask, op.Concat(parts, [1, -1], axis=0)))
     rows = op.Concat(batch, [groups, -1], op.ReduceProd(op.Concat(*out, axis=0), keepdims=1), axis=0)
     weights = op.Reshape(w, op.Concat([groups, -1], op.ReduceProd(op.Shape(w, start=1), keepdims=1), axis=0))
     y = op.MatMul(weights, op.Reshape(columns, rows))
     y = op.Reshape(y, op.Concat(batch, op.Shape(w, start=0, end=1), *out, axis=0))
-    return y if bias is None else op.Add(y, op.Reshape(bias, [-1] + [1] * n))
+    return y if bias is None else op.Add(y, op.Reshape(bias, [-1] + [1] * n))  # type: ignore[no-any-return]
+
+
+def _deformed(op: Tape, call: Call, offset: ir.Value, shape: ir.Value, n: int) -> list[ir.Value]:
+    """Return where every tap of every output reads, along each axis: [B G, taps P]."""
+    kernel, strides, dilations, pads = (call.attributes[k] for k in ("kernel_shape", "strides", "dilations", "pads"))
+    moves = op.Reshape(offset, shape)  # [B G, taps, n, *out]
+    places = []
+    for d in range(n):
+        steps = op.Mul(op.Range(0, op.Squeeze(op.Shape(offset, start=d + 2, end=d + 3)), 1), strides[d])
+        start = op.Reshape(op.cast(steps, offset.dtype), [1, 1] + [-1 if e == d else 1 for e in range(n)])
+        tap = np.indices(kernel)[d].reshape(1, -1, *[1] * n) * dilations[d] - pads[d]
+        move = op.Squeeze(op.Gather(moves, [d], axis=2), [2])
+        places.append(op.Reshape(op.Add(op.Add(move, start), op.const(tap, offset.dtype)), [0, -1]))
+    return places
 
 
 made_of("DeformConv", _deform_conv)

@@ -54,7 +54,7 @@ def _fitted(op: Tape, g: ir.Value, size: ir.Value, along: ir.Value) -> ir.Value:
 
 def _real_part(op: Tape, z: ir.Value, x: ir.Value) -> ir.Value:
     shape = dims(x) or ()
-    return op.Slice(z, [0], [1], [rank_of(x) - 1]) if shape[-1] == 1 else z  # type: ignore[no-any-return]
+    return op.Slice(z, [0], [1], [rank_of(x) - 1]) if shape[-1] == 1 else z
 
 
 def _size(x: ir.Value, axis: int, node: ir.Node) -> int:

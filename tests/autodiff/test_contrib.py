@@ -1,0 +1,87 @@
+"""ONNX Runtime's own operators: taken apart they compute the same, and their gradients are the slopes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from checker import Case, Problem, close, feeds_of, model_of, run_ort
+
+from onnxsal.autodiff.contrib import MICROSOFT, PARTS, lower_contrib
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph import to_proto
+
+R = np.random.default_rng(8)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return R.normal(size=shape)
+
+
+def ms(name: str, inputs: list[np.ndarray | None], **attributes: object) -> Case:
+    return Case(name, inputs, attributes, domain=MICROSOFT)
+
+
+TOKENS = [normal(2, 5, 8), normal(8, 24), normal(24)]
+KEPT = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
+CASES = [
+    ms("FusedConv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3), normal(3)], activation="Relu", pads=[1, 1, 1, 1]),
+    ms("FusedConv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3)], activation="LeakyRelu", activation_params=[0.2]),
+    ms("FusedConv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3)], activation="Clip", activation_params=[-1.0, 2.0]),
+    ms("FusedGemm", [normal(3, 4), normal(2, 4), normal(2)], activation="Tanh", transB=1),
+    ms("FusedMatMul", [normal(2, 4, 3), normal(2, 4, 5)], alpha=0.3, transA=1),
+    ms("FusedMatMul", [normal(2, 3, 4), normal(5, 4)], transB=1),
+    ms("Gelu", [normal(3, 4)]),
+    ms("BiasGelu", [normal(3, 4), normal(4)]),
+    ms("FastGelu", [normal(3, 4), normal(4)]),
+    ms("QuickGelu", [normal(3, 4)], alpha=1.5),
+    ms("SkipLayerNormalization", [normal(2, 3, 4), normal(2, 3, 4), normal(4), normal(4), normal(4)], epsilon=1e-5),
+    ms("SkipSimplifiedLayerNormalization", [normal(2, 3, 4), normal(2, 3, 4), normal(4)], epsilon=1e-5),
+    Case("SimplifiedLayerNormalization", [normal(2, 3, 4), normal(4)], {"epsilon": 1e-5, "axis": -1}),
+    Case("EmbedLayerNormalization", [np.array([[1, 2, 0]], np.int32), np.array([[0, 1, 1]], np.int32), normal(4, 6),
+                                     normal(5, 6), normal(2, 6), normal(6), normal(6)], {"epsilon": 1e-5}, outputs=2,
+         domain=MICROSOFT),
+    ms("Attention", TOKENS, num_heads=2),
+    ms("Attention", TOKENS, num_heads=2, unidirectional=1),
+    ms("Attention", [*TOKENS, KEPT], num_heads=4, scale=0.3),
+    ms("Attention", [*TOKENS, np.array([5, 3], np.int32)], num_heads=2),
+    ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8)], num_heads=2),
+    ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8), normal(24)], num_heads=2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_parts_compute_the_same_and_their_gradient_is_the_slope(case: Case) -> None:
+    model, feeds = model_of(case, np.dtype(np.float32)), feeds_of(case, np.dtype(np.float32))
+    del model.graph.output[1:]  # the second output of an embedding is of integers
+    plain = to_proto(lower_contrib(ir.from_proto(model)))
+    assert {n.domain for n in plain.graph.node} == {""}
+    out = run_ort(model, feeds)
+    np.testing.assert_allclose(run_ort(plain, feeds)["y0"], out["y0"], rtol=1e-4, atol=1e-4)
+    seeds = {"y0": R.normal(size=out["y0"].shape).astype(np.float32)}
+    directions = {k: R.normal(size=v.shape).astype(np.float32) for k, v in feeds.items()}
+    p = Problem(model, feeds, seeds, directions)
+    results = run_ort(p.gradient(), p.all_feeds())
+    scale = float(np.sqrt(sum(((v * results[f"grad/{k}"]).astype(float) ** 2).sum() for k, v in directions.items())))
+    close(p.product(results), _slope(p), 1e-2, scale)
+
+
+def _slope(p: Problem, h: float = 2e-3) -> float:
+    ends = []
+    for sign in (1, -1):
+        moved = {k: (v + sign * h * p.directions[k]).astype(np.float32) for k, v in p.feeds.items()}
+        ends.append(float((run_ort(p.model, moved)["y0"].astype(float) * p.seeds["y0"]).sum()))
+    return (ends[0] - ends[1]) / (2 * h)
+
+
+def test_every_operator_taken_apart_is_held_here() -> None:
+    held = {(c.domain, c.op_type) for c in CASES}
+    assert {k for k in PARTS if k not in held} <= {
+        (MICROSOFT, n) for n in ("BiasSoftmax", "TransposeMatMul", "FusedMatMulActivation")
+    }
+
+
+def test_what_has_no_standard_form_is_named() -> None:
+    model = model_of(ms("MultiHeadAttention", [normal(1, 2, 2, 3, 4)], num_heads=2), np.dtype(np.float32))
+    with pytest.raises(UnsupportedError, match="packed inputs"):
+        lower_contrib(ir.from_proto(model))
