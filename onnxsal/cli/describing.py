@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxsal.anatomy import Layer
-from onnxsal.cli.text import layer_name, table, width
+from onnxsal.cli.text import layer_name, many, seconds, table, width, wrapped
 from onnxsal.model import Model
 
 
@@ -54,6 +54,54 @@ def print_model(model: Model, *, as_json: bool) -> None:
     for name, text in rows:
         lines = textwrap.wrap(text, max(30, width() - indent)) or [""]
         print(f"{name:{indent}}{lines[0]}", *(f"{'':{indent}}{line}" for line in lines[1:]), sep="\n")
+    _print_costs(known["methods"])
+
+
+def _print_costs(methods: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each method takes for one picture, then why others don't apply."""
+    head = ("method", "forward", "backward", "time", "memory")
+    rows = [
+        (m["method"], f"{m['forwards']:,}", f"{m['backwards']:,}", seconds(m["seconds"]), _bytes(m["memory"]))
+        for m in methods
+        if m["applies"]
+    ]
+    print("\n" + "\n".join(table([head, *rows], right=frozenset({1, 2, 3, 4}))))
+    for m in methods:
+        if not m["applies"]:
+            print("\n".join(wrapped(f"{m['method']} does not apply: {m['reason']}", 0)))
+    legend = (
+        "Images through the model for one picture at default options; time from a short run now; memory by the graph's "
+        "shapes, of a batch of 8, without the runtime's own."
+    )
+    print("\n" + "\n".join(wrapped(legend, 0)))
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{max(1, round(count / 2**20))} MB"
+
+
+def _work(known: Mapping[str, Any]) -> str:
+    done, speed = known["operations"], known["speed"]
+    text = (
+        f"{done['multiply_accumulates'] / 1e6:,.1f} million multiply-accumulates, {seconds(speed['forward'])} forward"
+    )
+    backward = "no gradient to the pixels" if speed["to_pixels"] is None else f"{seconds(speed['to_pixels'])} backward"
+    unknown = f"; {many(len(done['unknown']), 'node')} of unknown size not counted" if done["unknown"] else ""
+    return f"{text}, {backward}{unknown}"
+
+
+def _optional(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Facts that only some models have."""
+    rows, grid, missing = [], known["grid"], known["without_rule"]
+    if grid is not None:
+        rows.append(
+            ("grid", f"the output has {grid['steps']} steps of {grid['scale']:g}, zero at {grid['zero_point']}")
+        )
+    if missing:
+        named = ", ".join(f"{n['operator']} {_name(n['node'])}" for n in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        rows.append(("no rule", f"{named}{more}: no gradient passes"))
+    return rows
 
 
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -69,6 +117,8 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("picture", f"{taken['name']!r}: {width_} x {height}, {taken['channels']} channels, {taken['type']} "
                     f"{taken['axes']}{explained}"),
         ("scores", f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"),
+        ("work", _work(known)),
+        *_optional(known),
         ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),
         ("preprocess", known["preprocess"] or "unknown: find it with onnxsal predict MODEL IMAGE"),
         ("labels", known["labels"] or "none: name a file with --labels"),

@@ -6,7 +6,8 @@ import click
 
 from onnxsal.cli.options import json_option, loading_options, model_argument
 
-HELP = """Show what is known of the MODEL: its input, its scores, its layers, its preprocessing and labels."""
+HELP = """Show what is known of the MODEL: its input, scores, layers, preprocessing and labels; how much work it is; and
+which methods apply, with what each costs."""
 
 
 @click.command("inspect", help=HELP, short_help="Show what is known of a model.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -94,6 +95,8 @@ def test_inspect(run) -> None:
     out = run("inspect", "model.onnx").out
     assert "'picture': 16 x 16, 3 channels, float NCHW" in out
     assert "4 classes: logits at logits" in out
+    assert "million multiply-accumulates" in out
+    assert re.search(r"^grad-cam +1 +1 .* MB$", out, re.MULTILINE)
     found = json.loads(run("inspect", "model.onnx", "--json").out)
     assert (found["opset"], found["layer"], found["parameters"]) == (17, "r2", 6 * 27 + 6 * 54 + 24 + 4)
 
