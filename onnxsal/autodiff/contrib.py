@@ -43,7 +43,7 @@ def lower_contrib(model: ir.Model) -> ir.Model:
     for node in [n for n in work.graph if _known(n)]:
         attributes = {name: attr.value for name, attr in node.attributes.items() if not attr.is_ref()}
         made = PARTS[(node.domain, node.op_type)](op, attributes, *node.inputs)
-        _replace(node, [made] if isinstance(made, ir.Value) else list(made))
+        replace_outputs(node, [made] if isinstance(made, ir.Value) else list(made))
         work.graph.remove(node, safe=True)
     work.graph.sort()
     return work
@@ -53,7 +53,7 @@ def _known(node: ir.Node) -> bool:
     return (node.domain, node.op_type) in PARTS
 
 
-def _replace(node: ir.Node, made: Sequence[ir.Value | None]) -> None:
+def replace_outputs(node: ir.Node, made: Sequence[ir.Value | None]) -> None:
     """The new values take the names of the old ones, so that the user's names go on to hold."""
     given = dict(zip(node.outputs, made, strict=False))
     spare = [v.name for v in node.outputs if given.get(v) is None and (v.uses() or v.is_graph_output())]

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnxsal.autodiff.contrib import lower_contrib
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
+from onnxsal.autodiff.sequences import lower_sequences
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import infer_shapes, normalise, to_proto
@@ -39,7 +40,7 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     chosen = rule_set(rules)
     if not of or not wrt:
         raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
-    trace = Trace(normalise(lower_gradients(lower_contrib(model)), keep=frozenset(wrt)))
+    trace = Trace(_prepared(model, frozenset(wrt)))
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
@@ -47,6 +48,12 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     for x, g in zip(xs, grads, strict=True):
         outputs[f"grad/{x.name}"] = _shaped(trace, trace.zeros_like(x) if g is None else g, x)
     return to_proto(trace.finish_with(outputs).model)
+
+
+def _prepared(model: ir.Model, keep: frozenset[str]) -> ir.Model:
+    """Return the normal form, of standard operators on tensors."""
+    work = normalise(lower_gradients(lower_contrib(model)), keep=keep)
+    return normalise(work, keep=keep) if lower_sequences(work.graph) else work
 
 
 def _shaped(trace: Trace, g: ir.Value, x: ir.Value) -> ir.Value:

@@ -1,0 +1,32 @@
+"""Sequence plumbing of exporters: what is read from a sequence has the gradient of its tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx.parser
+import pytest
+from checker import Problem, close, quotient, run_reference
+
+R = np.random.default_rng(9)
+HEAD = '<ir_version: 10, opset_import: ["": 21]> f (double[4, 3] x, double[4, 3] w) => (double[n, m] y) '
+MODELS = {
+    "construct": "{ s = SequenceConstruct (x, w, x) y = ConcatFromSequence <axis = 1> (s) }",
+    "stack": """<int64 two = {2}, int64[1] one = {0}> { s = SplitToSequence <axis = 0, keepdims = 0> (x)
+        t = SequenceAt (s, two) u = ConcatFromSequence <axis = 1, new_axis = 1> (s) v = Mul (t, t)
+        v2 = Unsqueeze (v, one) y = MatMul (v2, u) }""",
+    "split": """<int64 three = {3}, int64 last = {-1}> { s = SplitToSequence <axis = 0> (x, three)
+        t = SequenceAt (s, last) q = Exp (w) y = Mul (t, q) }""",
+    "insert": """<int64 first = {0}, int64 zero = {0}> { e = SequenceEmpty <dtype = 11> () a = SequenceInsert (e, x)
+        b = SequenceInsert (a, w, zero) c = SequenceInsert (b, x) d = SequenceErase (c, first)
+        k = Identity (d) y = ConcatFromSequence <axis = 0> (k) }""",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_slope(name: str) -> None:
+    model = onnx.parser.parse_model(HEAD + MODELS[name])
+    feeds = {"x": R.normal(size=(4, 3)), "w": R.normal(size=(4, 3))}
+    seeds = {"y": R.normal(size=run_reference(model, feeds)["y"].shape)}
+    p = Problem(model, feeds, seeds, {k: R.normal(size=(4, 3)) for k in feeds})
+    slope = quotient(model, feeds, seeds, p.directions, 1e-5)
+    close(p.product(run_reference(p.gradient(), p.all_feeds())), slope, 1e-6, 0.1)
