@@ -82,7 +82,7 @@ class Finish:
         error = self.stderr()
         if error is None:
             return float("inf")
-        return float(np.linalg.norm(error) / max(float(np.linalg.norm(self.map()[0])), 1e-300))
+        return relative(error, self.map()[0])
 
     def reliability(self) -> float | None:
         """Return which share of the spread of the masks' weights is not noise; None where they are not sampled.
@@ -98,6 +98,14 @@ class Finish:
             return None
         spread = float(_centred(self._sums.totals()[f"mean/{name}"]).var())
         return 0.0 if spread == 0 else max(1 - float(np.square(error, dtype=np.float64).mean()) / spread, 0.0)
+
+
+def relative(error: Floats, values: Floats) -> float:
+    """Return the norm of the errors over the norm of the map; 0 for an empty map that is certain, else infinity."""
+    norms = [float(np.linalg.norm(np.asarray(a, np.float64))) for a in (error, values)]
+    if norms[1] == 0:
+        return 0.0 if norms[0] == 0 else float("inf")
+    return norms[0] / norms[1]
 
 
 def _centred(weights: Floats) -> Doubles:

@@ -15,7 +15,7 @@ from onnxsal.graph import Program
 from onnxsal.records import Moments, Record
 from onnxsal.runtime import Session
 from onnxsal.streaming.batches import Batch, batches
-from onnxsal.streaming.finish import Finish, Tail
+from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits, Stopper
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
@@ -96,9 +96,12 @@ def stream(record: Record, subject: Subject, settings: Settings) -> Streamed:
     work = _prepared(record, subject, settings, head)
     stopped = _accumulate(work)
     saliency, numbers = work.finish.map()
+    stderr = work.finish.stderr()
+    if stderr is not None:
+        numbers = {**numbers, "relative_error": relative(stderr, saliency)}
     partial = work.draws < work.plan.total and stopped != "tolerance"
     return Streamed(
-        saliency, work.finish.stderr(), {**numbers, **_reliability(work)}, work.rows, work.heads, work.samples,
+        saliency, stderr, {**numbers, **_reliability(work)}, work.rows, work.heads, work.samples,
         stopped, partial,
     )  # fmt: skip
 

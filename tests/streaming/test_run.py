@@ -90,6 +90,7 @@ def test_tolerance_ends_when_the_error_is_small_enough(tiny: onnxsal.Model) -> N
     found = onnxsal.explain(tiny, X, **how, tolerance=0.1)
     relative = np.linalg.norm(found.stderr) / np.linalg.norm(found.raw)
     assert relative <= 0.1
+    assert found.manifest["relative_error"] == pytest.approx(relative, rel=1e-4)
     assert limits.FIRST_LOOK <= found.manifest["samples"] < 2000
     assert (found.manifest["stopped"], found.manifest["partial"]) == ("tolerance", False)
     tighter = onnxsal.explain(tiny, X, **how, tolerance=0.05)
