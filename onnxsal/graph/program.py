@@ -82,7 +82,8 @@ class Trace(Tape):
         if clash is not None and clash is not value:
             clash.name = f"{PREFIX}was/{name}_{next(self._numbers)}"
         out = ir.Value(name=name, type=value.type, shape=value.shape)
-        self.graph.append(ir.node("Identity", [value], outputs=[out], name=f"{PREFIX}output/{name}_{next(self._numbers)}"))
+        label = f"{PREFIX}output/{name}_{next(self._numbers)}"
+        self.graph.append(ir.node("Identity", [value], outputs=[out], name=label))
         return out
 
 

@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.shapes import dims, static
 
 PREFIX = "sal/"
@@ -108,10 +109,7 @@ class Tape:
 
     def weight(self, tensor: ir.TensorProtocol) -> ir.Value:
         """Return a new initializer for a tensor, which may be external."""
-        name = f"{PREFIX}const_{next(self._numbers)}"
-        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
-        self.graph.register_initializer(value)
-        return value
+        return add_initializer(self.graph, f"{PREFIX}const_{next(self._numbers)}", tensor)
 
     def input(self, name: str, dtype: ir.DataType, shape: Iterable[Any] | None) -> ir.Value:
         """Return a new graph input; of unknown rank where ``shape`` is None."""
