@@ -48,6 +48,7 @@ def check_proto(proto: onnx.ModelProto, name: str) -> None:
     if not proto.HasField("graph") or not (proto.graph.node and proto.graph.output):
         raise ModelError(f"{name!r} is not an ONNX model: it holds no graph")
     _check_versions(proto, name)
+    _check_strings((text for entry in proto.metadata_props for text in (entry.key, entry.value)), name)
     opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
     _check_scope(proto.graph, set(), name, opsets)
     for function in proto.functions:
@@ -70,6 +71,7 @@ def _check_versions(proto: onnx.ModelProto, name: str) -> None:
 def _check_scope(graph: onnx.GraphProto, outer: set[str], name: str, opsets: Mapping[str, int]) -> None:
     own = [v.name for v in graph.input]
     weights = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
+    _check_strings((*own, *weights), name)
     _check_unique(own, name, "inputs are")
     _check_unique(weights, name, "weights are")
     known = outer | {*own, *weights, ""}
