@@ -13,9 +13,9 @@ import onnx_ir as ir
 from onnxsal.anatomy import Anatomy, X, body, dissect
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import lower_gradients
-from onnxsal.errors import ModelError
-from onnxsal.graph import infer_shapes, load_ir, normalise
-from onnxsal.graph.batch import fixed_batch, free_batch
+from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph import Program, dims, load_ir, normalise
+from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.inputs import (
     LabelSource,
     Preprocess,
@@ -67,8 +67,16 @@ def load(
     return Model(
         name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
         custom_ops=tuple(custom_ops), digest=digest(path), notes=notes, metadata=metadata, source=source,
-        inspector=_inspected,
+        inspector=_inspected, **_opened(session),
     )  # fmt: skip
+
+
+def _opened(session: _Sessions) -> dict[str, Any]:
+    """What the probe has opened already, as the model's own caches."""
+    if session.last is None:
+        return {}
+    program, opened = session.last
+    return {"_programs": {"body": program}, "_sessions": {id(program): (program, opened)}}
 
 
 def _inspected(model: Model) -> dict[str, Any]:
@@ -87,41 +95,44 @@ def _with_size(model: ir.Model) -> ir.Model:
     if picture.size is not None:
         return model
     value = next(v for v in model.graph.inputs if v.name == picture.input)
-    shape = list(value.shape or ())
-    height, width = (2, 3) if picture.input_axes == "NCHW" else (1, 2)
-    for axis, size in zip((height, width), DEFAULT_SIZE, strict=True):
-        shape[axis] = shape[axis] if isinstance(shape[axis], int) else size
-    value.shape = ir.Shape(shape)
-    infer_shapes(model)
-    return model
+    axes = (2, 3) if picture.input_axes == "NCHW" else (1, 2)
+    shape = dims(value) or ()
+    wanted = zip(axes, DEFAULT_SIZE, strict=True)
+    return set_size(model, picture.input, {axis: size for axis, size in wanted if not isinstance(shape[axis], int)})
 
 
 class _Sessions:
-    """How the probe runs a program: as the model itself will be run."""
+    """How the probe runs a program: as the model itself will be run; the last one is kept for it."""
 
     def __init__(self, provider: str | None, custom_ops: tuple[str, ...]) -> None:
         self.provider, self.custom_ops = provider, custom_ops
+        self.last: tuple[Program, Session] | None = None
 
     def __call__(self, anatomy: Anatomy) -> Session:
-        return Session(body(anatomy), provider=self.provider, custom_ops=self.custom_ops)
+        program = body(anatomy)
+        self.last = program, Session(program, provider=self.provider, custom_ops=self.custom_ops)
+        return self.last[1]
 
 
 def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
     picture = find_picture(model.graph)
     batch = fixed_batch(model, picture.input)
-    if batch is None:
-        return dissect(model), ()
     anatomy = dissect(model)
+    if batch is None:
+        return anatomy, ()
     if batch != 1:
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
-    try:
-        freed = dissect(free_batch(model, picture.input))
-        same = _agree(session(anatomy), session(freed), anatomy)
-    except ModelError:
-        same = False
-    if same:
-        return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
+    candidate = free_batch(model, picture.input)
+    if candidate is not model:
+        alone = session(anatomy)
+        try:
+            freed = dissect(candidate)
+            if _agree(alone, session(freed), anatomy):
+                return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
+        except (ModelError, UnsupportedError):
+            pass  # what was rewritten cannot be run: the file's own batch of 1 can
+    session.last = None
     return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
 
 
