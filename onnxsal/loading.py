@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy, X, body, dissect
 from onnxsal.anatomy.picture import find_picture
-from onnxsal.autodiff import lower_gradients
+from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
-from onnxsal.graph import Program, dims, load_ir, normalise
+from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.inputs import (
     LabelSource,
@@ -53,8 +53,8 @@ def load(
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: preprocessing or labels do not fit.
     """
-    source = lower_gradients(load_ir(path))
-    normal = _with_size(normalise(source))
+    source = load_ir(path)
+    normal = _with_size(standardised(source))
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)

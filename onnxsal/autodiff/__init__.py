@@ -1,7 +1,7 @@
 """Gradients as graphs: a registry of rules, the reverse walk, rule sets, and the rules by operator family."""
 
 from onnxsal.autodiff import rules as _rules  # registers every rule
-from onnxsal.autodiff.gradient import gradient, gradients_of
+from onnxsal.autodiff.gradient import gradient, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.registry import Call, Rule, defvariadic, defvjp, defzero, vjp
 from onnxsal.autodiff.rulesets import DECONV, GUIDED, PLAIN, RuleSet, rule_set
@@ -22,6 +22,7 @@ __all__ = [
     "gradients_of",
     "lower_gradients",
     "rule_set",
+    "standardised",
     "vjp",
 ]
 

@@ -40,7 +40,7 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     chosen = rule_set(rules)
     if not of or not wrt:
         raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
-    trace = Trace(_prepared(model, frozenset(wrt)))
+    trace = Trace(standardised(model, frozenset(wrt)))
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
@@ -50,8 +50,12 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     return to_proto(trace.finish_with(outputs).model)
 
 
-def _prepared(model: ir.Model, keep: frozenset[str]) -> ir.Model:
-    """Return the normal form, of standard operators on tensors."""
+def standardised(model: ir.Model, keep: frozenset[str] = frozenset()) -> ir.Model:
+    """Return the normal form of a model, of standard operators on tensors as far as they are known.
+
+    The runtime's own operators and the standard's Gradient are taken apart, sequences that can be followed are gone.
+    Args: keep: names of values that must stay values of the graph.
+    """
     work = normalise(lower_gradients(lower_contrib(model)), keep=keep)
     return normalise(work, keep=keep) if lower_sequences(work.graph) else work
 
