@@ -32,12 +32,22 @@ def inside(op: Tape, g: ir.Value, y: ir.Value, low: float | None, high: float | 
         return g
     if g.dtype != ir.DataType.FLOAT:
         return op.gate(g, _comparison(op, y, low, high))
-    if all(_scalable(b) for b, _ in bounds) and _channels(y) % BLOCK == 0 and blocked(y):
+    if all(_scalable(b) for b, _ in bounds) and _worthwhile(g, y):
         g = g if blocked(g) else depthwise(op, g, 1.0, _channels(y))
         for bound, sign in bounds:
             g = op.Mul(g, _mask(op, y, bound, sign))
         return g
     return op.Mul(g, op.cast(_comparison(op, y, low, high), g.dtype))  # type: ignore[no-any-return]
+
+
+def _worthwhile(g: ir.Value, y: ir.Value) -> bool:
+    """Whether the blocked layout is on both sides: a strided convolution goes back by ConvTranspose, outside it."""
+    if _channels(y) % BLOCK or not blocked(y):
+        return False
+    node = y.producer()
+    before = None if node is None or node.inputs[0] is None else node.inputs[0].producer()
+    strides = None if before is None else before.attributes.get("strides")
+    return blocked(g) or strides is None or max(strides.as_ints(), default=1) == 1
 
 
 def _comparison(op: Tape, y: ir.Value, low: float | None, high: float | None) -> ir.Value:
