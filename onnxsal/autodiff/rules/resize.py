@@ -63,7 +63,7 @@ def _scales_are(call: Call, factors: list[int]) -> bool:
     scales = call.node.inputs[2] if len(call.node.inputs) > 2 else None
     if scales is None or static_size(scales) == 0:
         return call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch"
-    return scales.const_value is not None and scales.const_value.numpy()[-len(factors) :].tolist() == factors
+    return scales.const_value is not None and bool(scales.const_value.numpy()[-len(factors) :].tolist() == factors)
 
 
 def _moved_back(call: Call, x: ir.Value) -> ir.Value:
