@@ -62,7 +62,7 @@ def _scales_are(call: Call, factors: list[int]) -> bool:
     """Whether given scales are these factors; without any, sizes decide and they are."""
     scales = call.node.inputs[2] if len(call.node.inputs) > 2 else None
     if scales is None or static_size(scales) == 0:
-        return call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+        return bool(call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch")
     return scales.const_value is not None and bool(scales.const_value.numpy()[-len(factors) :].tolist() == factors)
 
 
