@@ -177,13 +177,22 @@ def test_ctrl_c_ends_with_one_line_and_no_file(folder: Path) -> None:
                  "samples=1000000", "-o", "map.png"]  # fmt: skip
     before = {p.name for p in folder.iterdir()}
     environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent), "COLUMNS": "80"}
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        _until_busy(process.pid)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, env=environment, preexec_fn=_hears_ctrl_c, **pipes) as process:
+        try:
+            _until_busy(process.pid)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out) == (130, b"")
     assert err == b"onnxsal: interrupted; nothing half-written is left\n"
     assert {p.name for p in folder.iterdir()} == before
+
+
+def _hears_ctrl_c() -> None:
+    """Shells let what they start in the background ignore the signal, and a process hands that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _until_busy(pid: int) -> None:
