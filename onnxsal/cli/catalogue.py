@@ -65,8 +65,8 @@ def _kind(method: Method | None) -> str:
     if method is None:
         return "broken"
     if "inner" in method.needs:
-        return "record, wraps another"
-    return f"{_form(method)}, {'forward only' if method.rules is None else 'gradient'}"
+        return "record, wrapper"
+    return f"{_form(method)}, {'forward' if method.rules is None else 'gradient'}"
 
 
 def _form(method: Method) -> str:
@@ -125,7 +125,8 @@ def _legend(model: Model | None) -> str:
     if model is None:
         return (
             "K is the number of feature maps of the layer. A program runs once; a record evaluates the model many "
-            "times. With a model (onnxsal methods MODEL) the cost is in seconds."
+            "times, one marked forward without gradients, and a wrapper some other method. With a model "
+            "(onnxsal methods MODEL) the cost is in seconds."
         )
     return (
         "Seconds for one picture at default options, from passes measured here just now, without loading. "

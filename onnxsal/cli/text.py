@@ -72,6 +72,8 @@ def percent(share: float) -> str:
 
 def seconds(duration: float) -> str:
     """Return a duration as a person reads it."""
+    if duration < 0.0995:
+        return f"{max(duration, 1e-6) * 1000:.2g} ms"
     if duration < 10:
         return f"{duration:.2g} s"
     if duration < 100:

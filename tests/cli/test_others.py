@@ -103,9 +103,9 @@ def test_inspect(run) -> None:
 
 def test_methods_lists_all_with_what_they_cost(run) -> None:
     out = run("methods").out
-    assert "score-cam             record, forward only   K + 1 forward " in out
-    assert "ss-cam                record, forward only   35 K + 1 forward " in out
-    assert "grad-cam++            program, gradient      1 forward + backward " in out
+    assert "score-cam             record, forward    K + 1 forward " in out
+    assert "ss-cam                record, forward    35 K + 1 forward " in out
+    assert "grad-cam++            program, gradient  1 forward + backward " in out
     found = {method["name"]: method for method in json.loads(run("methods", "--json").out)}
     assert set(plugins.offers(plugins.METHODS)) == set(found)
     assert found["score-cam"]["origin"] == f"onnxsal {onnxsal.__version__}"
@@ -114,7 +114,7 @@ def test_methods_lists_all_with_what_they_cost(run) -> None:
 
 def test_methods_on_a_model_are_in_seconds(run, folder: Path) -> None:
     found = {m["name"]: m["cost"] for m in json.loads(run("methods", "model.onnx", "--json").out)}
-    assert found["score-cam"].endswith(" s (7 forwards)")
+    assert found["score-cam"].endswith("s (7 forwards)")
     tiny.write(tiny.without_rule(), folder / "norule.onnx")
     found = {m["name"]: m["cost"] for m in json.loads(run("methods", "norule.onnx", "--json").out)}
     assert found["gradient"] == found["smoothgrad"] == "has no gradient"

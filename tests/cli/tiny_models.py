@@ -67,7 +67,12 @@ def without_kernel() -> onnx.ModelProto:
 
 def without_rule() -> onnx.ModelProto:
     """Return a classifier with an operator that ONNX Runtime runs and that has no gradient rule."""
-    return _with_domain("com.microsoft", "r1 = Relu (c1)", "r1 = com.microsoft.QuickGelu (c1)")
+    return _with_domain(
+        "ai.onnx.ml",
+        "flat = Flatten (pooled)",
+        "rows = Flatten (pooled)\n"
+        "flat = ai.onnx.ml.Imputer <imputed_value_floats = [0.0], replaced_value_float = -1.0> (rows)",
+    )
 
 
 def _with_domain(domain: str, old: str, new: str) -> onnx.ModelProto:
