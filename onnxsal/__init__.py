@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from onnxsal.api import gradient, methods, save
     from onnxsal.autodiff import defvjp, vjp
+    from onnxsal.compile import compile
     from onnxsal.explain import explain
     from onnxsal.explanation import Explanation
     from onnxsal.loading import load
@@ -23,6 +24,7 @@ _PUBLIC = {
     "Explanation": "onnxsal.explanation",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
+    "compile": "onnxsal.compile",
     "defvjp": "onnxsal.autodiff",
     "explain": "onnxsal.explain",
     "gradient": "onnxsal.api",
@@ -39,6 +41,7 @@ __all__ = [
     "Method",
     "Model",
     "__version__",
+    "compile",
     "defvjp",
     "explain",
     "gradient",

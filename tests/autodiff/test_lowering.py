@@ -93,7 +93,7 @@ def test_by_a_value_inside_with_the_rest_held_fixed() -> None:
     held = model_of([*nodes, gradient_node(["h", "w"], ["gh", "gw"], xs=["h", "w"], y="y")], ["gh", "gw"])
     results = run_ort(lowered(held), {"x": X})
     np.testing.assert_allclose(results["gh"], 2 * (X @ W) * W.max(), rtol=1e-6)
-    np.testing.assert_allclose(results["gw"], (W == W.max()) * ((X @ W) ** 2).sum(), rtol=1e-6)
+    np.testing.assert_allclose(results["gw"], (W.max() == W) * ((X @ W) ** 2).sum(), rtol=1e-6)
 
 
 def test_at_another_point() -> None:
