@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """``onnxsal.methods`` and ``onnxsal.explain`` are functions; the modules of those names stay importable beside them.
+    """``onnxsal.methods``, ``explain`` and ``compile`` are functions; modules of those names stay importable.
 
     Importing a submodule sets it as an attribute of its package, which would hide the function.
     """

@@ -2,209 +2,144 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, get_args
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-import onnxsal
-from onnxsal.anatomy import TARGET, X, stem
-from onnxsal.anatomy.select import entered, explained, scores
 from onnxsal.building import build, plan
-from onnxsal.errors import UsageError
+from onnxsal.compiling import EXPLAIN, Form, Goal, Kind, Work, assemble
+from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.explain import Request, prepare_request, split_options
-from onnxsal.folding import Finish, Folded, finish_map, fold_record, fold_tail, graft, guarded
-from onnxsal.folding.baselines import blurred, uniform_baseline
-from onnxsal.graph import Program, Tape, dims, to_proto
-from onnxsal.graph.program import Trace
+from onnxsal.folding import raw_shape
+from onnxsal.graph import to_proto
+from onnxsal.graph.lower import lower_opset
+from onnxsal.inputs import PreprocessSource
 from onnxsal.loading import load
 from onnxsal.model import Model
-from onnxsal.records import Record
 from onnxsal.targets import aim
 
-EXPLAIN = "explain"
-"""The optional input (bool, default true) without which only the prediction is computed."""
+KINDS: tuple[str, ...] = get_args(Kind)
 
-SALIENCY = "saliency"
-METADATA = "onnxsal.explainer"
+_LIMITS = ("forwards", "seconds", "tolerance", "keep_partial", "progress")
+"""Options of running that a file cannot have: it draws all samples, always."""
 
 
 def compile(
-    model: Model | str | os.PathLike[str],
+    model: Model | str | os.PathLike[str] | onnx.ModelProto,
     *,
-    method: str,
+    method: str = "grad-cam++",
     target: Any = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
+    score: str | None = None,
+    seed: int = 0,
+    preprocess: PreprocessSource | None = None,
     opset: int | None = None,
+    output: str | Sequence[str] = "saliency",
+    bytes_in: bool = False,
+    keep_custom: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
 
+    Its optional input ``explain`` (bool, true by default) leaves out everything but the prediction.
+
     Args:
-        model: a Model, or the path of one.
-        method: see ``onnxsal.methods()``.
+        model: a Model, its path or a ModelProto.
+        method, layer, score, seed, preprocess: as for ``explain``.
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
             input ``target``, int64 [B].
-        layer: as for ``explain``.
-        opset: the opset of the result; 21 or the model's own by default.
-        options: the method's, and those of ``explain``.
-    Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``.
-    Raises: UsageError, UnsupportedError: as ``explain`` does, and for what cannot be folded.
+        opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
+        output: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``picture``, in colour; or
+            several.
+        bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
+        keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
+        options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
+    Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
+        ``picture`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
+    Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
     model = model if isinstance(model, Model) else load(model)
-    common, own = split_options(options)
-    layers = None if layer is None else [layer]
+    common, own = split_options(_allowed(options))
     request = prepare_request(
-        model, plan(method, own), layer=layers, score=None, seed=0, preprocess=None, common=common
+        model, plan(method, own), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common
     )
-    aimed = _Target(model, target)
-    built = build(
-        model, request.steps, layer=next(iter(request.layers), None), score=request.score, target=aimed.versus
-    )
-    if isinstance(built, Record):
-        return _folded_record(request, built, aimed)
-    return _folded_program(request, built, aimed)
+    form = Form(_kinds(output), request.model._preprocess() if bytes_in else None)
+    goal = _goal(request.model, target)
+    _check_names(request.model, form, goal)
+    if not keep_custom:
+        _check_domains(request.model)
+    work = Work(request, goal, form, _parts(request, goal))
+    _check_sign(work)
+    assembled = assemble(work)
+    if opset is not None:
+        lower_opset(assembled, opset)
+    return to_proto(assembled)
 
 
-class _Target:
-    """Where the compiled model takes its target from."""
-
-    def __init__(self, model: Model, target: Any) -> None:
-        self.model = model
-        self.input = target == "input" if isinstance(target, str) else False
-        self.given: ir.Value | None = None
-        self.aim = None if target is None or self.input else aim(model, target, np.zeros(1, np.float32))
-        if self.aim is not None and self.aim.program is not None:
-            raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
-
-    @property
-    def versus(self) -> bool:
-        return self.aim is not None and self.aim.versus
-
-    def bind(self, op: Tape, probabilities: ir.Value, batch: ir.Value) -> dict[str, ir.Value]:
-        """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
-        if self.aim is not None:
-            return {name: op.Expand(op.const(value), batch) for name, value in self.aim.feeds.items()}
-        if self.given is not None:
-            return {TARGET: op.Identity(self.given)}
-        return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0)}
+def _allowed(options: dict[str, Any]) -> dict[str, Any]:
+    for name in _LIMITS:
+        if name in options:
+            raise UsageError(f"option {name} is for running; a compiled model always draws all its samples")
+    return options
 
 
-def _start(request: Request, target: _Target, program: Program) -> tuple[Trace, ir.Value]:
-    """Return a trace over the model (or its stem) with the inputs added, and ``explain``."""
-    trace = program.extend()
-    source = trace[request.model.anatomy.picture.input]
-    if target.input:
-        target.given = trace.input("target", ir.DataType.INT64, [_batch(source)])
-    return trace, _explain_input(trace)
+def _kinds(output: str | Sequence[str]) -> tuple[Kind, ...]:
+    names = tuple(dict.fromkeys(output.split(",") if isinstance(output, str) else output))
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(f"output={name!r}: expected {', '.join(KINDS)}{nearest(str(name), KINDS)}")
+    if not names:
+        raise UsageError(f"output names nothing: expected {', '.join(KINDS)}")
+    return names  # type: ignore[return-value]
 
 
-def _folded_program(request: Request, built: Program, target: _Target) -> onnx.ModelProto:
-    anatomy = request.model.anatomy
-    trace, explain = _start(request, target, Program(anatomy.model))
-    there = {name: trace[name] for name in trace.names()}
-    source, own = trace[anatomy.picture.input], {str(v.name): v for v in trace.graph.outputs}
-
-    def then(op: Tape) -> dict[str, ir.Value]:
-        x = explained(op, trace[anatomy.picture.value], anatomy.picture)
-        _, probabilities = scores(op, trace, anatomy.head)
-        feeds = target.bind(op, probabilities, op.Shape(source, start=0, end=1))
-        raw = graft(op, built, {X: x, **feeds}, there)[SALIENCY]
-        return {SALIENCY: finish_map(op, raw, _finish(request))}
-
-    saliency = guarded(trace, explain, then, lambda op: _nothing(op, request, source))[SALIENCY]
-    return _finished(request, target, trace, {**own, SALIENCY: saliency})
+def _goal(model: Model, target: Any) -> Goal:
+    if isinstance(target, str) and target == "input":
+        return Goal(None, as_input=True)
+    found = None if target is None else aim(model, target, np.zeros(1, np.float32))
+    if found is not None and found.program is not None:
+        raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
+    return Goal(found)
 
 
-def _folded_record(request: Request, built: Record, target: _Target) -> onnx.ModelProto:
-    anatomy = request.model.anatomy
-    trace, explain = _start(request, target, stem(anatomy))
-    source, x = trace[anatomy.picture.input], trace[X]
-    channels = anatomy.picture.channels
-    layer = next(iter(request.layers), None)
-    folded = Folded(
-        record=built, forward=entered(anatomy), x=X, shape=(channels, *request.model.size),
-        maps=0 if layer is None else layer.channels, baseline=_Baseline(request, built), target=target.bind,
-        key=(request.seed, 0),
-    )  # fmt: skip
-    own, state = fold_record(trace, folded, x, explain)
-
-    def then(op: Tape) -> dict[str, ir.Value]:
-        return {SALIENCY: fold_tail(op, folded, (x, folded.baseline(op, x)), state, _finish(request))}
-
-    saliency = guarded(trace, explain, then, lambda op: _nothing(op, request, source))[SALIENCY]
-    return _finished(request, target, trace, {**own, SALIENCY: saliency})
+def _parts(request: Request, goal: Goal) -> tuple[Any, ...]:
+    versus = goal.aim is not None and goal.aim.versus
+    layers = request.layers or (None,)
+    return tuple(build(request.model, request.steps, layer=a, score=request.score, target=versus) for a in layers)
 
 
-class _Baseline:
-    """The baseline of pictures x [B, C, H, W] in standard operators."""
-
-    def __init__(self, request: Request, record: Record) -> None:
-        self.given = record.draws.baseline
-        self.model, self.key = request.model, (request.seed, 0)
-
-    def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
-        if not isinstance(self.given, str):
-            array = np.asarray(self.given, np.float32)
-            return self._constant(op, x, array.reshape(-1, 1, 1) if array.ndim == 1 else array)
-        if self.given == "black":
-            return self._constant(op, x, self.model.black().reshape(-1, 1, 1))
-        if self.given == "zero":
-            return op.Mul(x, 0.0)  # type: ignore[no-any-return]
-        if self.given == "blur":
-            return blurred(op, x, self.model.anatomy.picture.channels)
-        return uniform_baseline(op, x, self.model.size, self.key)
-
-    @staticmethod
-    def _constant(op: Tape, x: ir.Value, array: np.ndarray[Any, Any]) -> ir.Value:
-        return op.Add(op.Mul(x, 0.0), op.const(array.astype(np.float32)))  # type: ignore[no-any-return]
+def _check_sign(work: Work) -> None:
+    if work.request.common.sign is not None and len(raw_shape(work.parts[0])) != 3:
+        raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
 
 
-def _nothing(op: Tape, request: Request, source: ir.Value) -> dict[str, ir.Value]:
-    shape = op.Concat(op.Shape(source, start=0, end=1), list(request.model.size), axis=0)
-    return {SALIENCY: op.ConstantOfShape(shape)}
+def _check_names(model: Model, form: Form, goal: Goal) -> None:
+    graph = model.anatomy.model.graph
+    inputs = {EXPLAIN, *(("target",) if goal.as_input else ())}
+    taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
+    for kind, names in (("input", inputs), ("output", set(form.outputs))):
+        for name in sorted(names & taken):
+            raise UnsupportedError(
+                f"the compiled model would have an {kind} {name!r}, and the model has a value of that name already as "
+                "input or output: rename it there (is it a compiled model?)"
+            )
 
 
-def _finished(request: Request, target: _Target, trace: Trace, outputs: dict[str, ir.Value]) -> onnx.ModelProto:
-    anatomy = request.model.anatomy
-    for value in anatomy.model.graph.outputs:
-        own = outputs[str(value.name)]
-        own.type, own.shape = value.type, value.shape
-    batch = _batch(trace[anatomy.picture.input])
-    saliency = outputs[SALIENCY]
-    saliency.type, saliency.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([batch, *request.model.size])
-    program = trace.finish_with(outputs)
-    program.model.metadata_props[METADATA] = json.dumps(_described(request, target))
-    return to_proto(program.model)
+def _check_domains(model: Model) -> None:
+    graph = model.anatomy.model.graph
+    nodes: Counter[str] = Counter(f"{n.domain}.{n.op_type}" for n in graph.all_nodes() if _is_custom(n))
+    if nodes:
+        named = ", ".join(f"{name} ({count})" for name, count in sorted(nodes.items()))
+        raise UnsupportedError(
+            f"the model has operators outside the standard domain, which few runtimes know: {named}. Keep them with "
+            "--keep-custom (keep_custom=True), or export the model without them"
+        )
 
 
-def _batch(value: ir.Value) -> int | str | None:
-    return (dims(value) or (None,))[0]
-
-
-def _finish(request: Request) -> Finish:
-    channels = request.model.anatomy.picture.channels
-    sign = None if request.layers else request.common.sign or ("signed" if channels == 1 else "absolute")
-    return Finish(request.model.size, channels, sign, request.common.percentile)
-
-
-def _explain_input(trace: Trace) -> ir.Value:
-    """A scalar input with a default: who does not feed it gets the explanation."""
-    value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
-    value.const_value = ir.tensor(np.array(True))
-    trace.graph.register_initializer(value)
-    return value
-
-
-def _described(request: Request, target: _Target) -> dict[str, Any]:
-    """What the file says of itself."""
-    fixed = None if target.aim is None else target.aim.target
-    return {
-        "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
-        "layer": [layer.name for layer in request.layers], "score": request.score,
-        "target": "input" if target.input else "predicted" if fixed is None else fixed,
-        "source_sha256": request.model.digest, "onnxsal": onnxsal.__version__,
-    }  # fmt: skip
+def _is_custom(node: ir.Node) -> bool:
+    return node.domain not in ("", "ai.onnx")

@@ -40,6 +40,7 @@ SHORT_WAYS = (
     {"loading"},
     {"explanation", "drawing"},
     {"explain"},
+    {"compiling"},
     {"compile", "demo"},
     {"api"},
 )
@@ -57,7 +58,7 @@ def _short_ways() -> dict[str, set[str]]:
 MAY_IMPORT |= _short_ways()
 MAY_IMPORT |= {"inputs": GROUND, "__init__": set(MAY_IMPORT), "cli": set(MAY_IMPORT), "__main__": {"cli"}}
 
-VERSION_READERS = {"plugins", "explain", "compile", "cli"}
+VERSION_READERS = {"plugins", "explain", "compiling", "cli"}
 """Who may read ``onnxsal.__version__``, which lives above them."""
 
 WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding"}
@@ -65,7 +66,7 @@ ONLY_IN: dict[str, set[str]] = {
     "numba": {"kernels"},
     "onnxruntime": {"runtime"},
     "onnx_ir.passes": {"graph"},
-    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compile", "api"},
+    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compiling", "compile", "api"},
     "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
     "google": {"graph"},
     "PIL": {"inputs", "viz", "drawing", "demo"},

@@ -19,6 +19,8 @@ SIGNATURES = {
     "load": "(path, *, preprocess=None, labels=None, provider=None, custom_ops=())",
     "explain": "(model, image, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, **options)",
+    "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
+    "opset=None, output='saliency', bytes_in=False, keep_custom=False, **options)",
     "gradient": "(model, *, of, wrt, rules='plain')",
     "save": "(model, path)",
     "methods": "()",

@@ -1,9 +1,15 @@
 """The folding reader: programs and records written into the model's own graph, so that one file explains itself."""
 
-from onnxsal.folding.finish import Finish, finish_map
-from onnxsal.folding.graft import graft
+from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
+from onnxsal.folding.folded import Folded, picture_elements, raw_shape, typed
+from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
-from onnxsal.folding.loop import Folded, check_foldable, fold_record
+from onnxsal.folding.loop import fold_record
+from onnxsal.folding.pictures import Style, coloured, values_of_bytes
 from onnxsal.folding.tail import fold_tail
 
-__all__ = ["Finish", "Folded", "check_foldable", "finish_map", "fold_record", "fold_tail", "graft", "guarded"]
+__all__ = [
+    "Finish", "Folded", "Style", "coloured", "elements_read", "finish_map", "fold_record",
+    "fold_tail", "fuse", "graft", "guarded", "normalised", "picture_elements", "raw_shape", "typed",
+    "values_of_bytes",
+]  # fmt: skip

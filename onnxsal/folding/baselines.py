@@ -1,35 +1,70 @@
-"""Baselines that depend on the picture, in standard operators."""
+"""Baselines of pictures, in standard operators; twins of those that streaming makes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from onnxsal.errors import UsageError
 from onnxsal.folding import noise
+from onnxsal.folding.rows import Shape
 from onnxsal.graph import Tape
+from onnxsal.kernels.blur import gaussian_weights
+from onnxsal.records import Baseline
 
 KERNEL, SIGMA = 11, 5.0
-"""As the blurred baseline of streaming has them."""
+
+
+@dataclass(frozen=True)
+class BaselineMaker:
+    """Makes the baseline of pictures x [B, C, H, W] that a record names."""
+
+    given: Baseline
+    shape: Shape
+    black: NDArray[np.float32]
+    """The value of a black pixel, [C]."""
+    key: tuple[int, int]
+
+    def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
+        """Return the baseline in the shape of x. Raises: UsageError: no such name, or an array of another shape."""
+        if not isinstance(self.given, str):
+            return _spread(op, x, self._array(np.asarray(self.given, np.float32)))
+        if self.given in ("zero", "black"):
+            return _spread(op, x, self.black.reshape(-1, 1, 1) if self.given == "black" else np.zeros((), np.float32))
+        if self.given == "blur":
+            return blurred(op, x, self.shape[0])
+        if self.given == "uniform":
+            return uniform_baseline(op, x, self.shape, self.key)
+        raise UsageError(f"option baseline={self.given!r}: expected zero, black, blur, uniform or an array")
+
+    def _array(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        if array.shape not in ((), (self.shape[0],), self.shape):
+            raise UsageError(
+                f"the baseline has shape {array.shape}, expected {self.shape}, ({self.shape[0]},) or a number"
+            )
+        return array.reshape(-1, 1, 1) if array.ndim == 1 else array
+
+
+def _spread(op: Tape, x: ir.Value, array: NDArray[np.float32]) -> ir.Value:
+    return op.Expand(op.const(array), op.Shape(x))  # type: ignore[no-any-return]
 
 
 def blurred(op: Tape, x: ir.Value, channels: int) -> ir.Value:
     """Return pictures [B, C, H, W] under a Gaussian, borders reflected without the edge, as ``kernels.blur`` does."""
-    offsets = np.arange(KERNEL) - KERNEL // 2
-    weights = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
-    half = KERNEL // 2
+    weights, half = gaussian_weights(KERNEL, SIGMA), KERNEL // 2
     padded = op.Pad(x, [0, 0, half, half, 0, 0, half, half], mode="reflect")
     down = op.const(np.tile(weights.reshape(1, 1, -1, 1), (channels, 1, 1, 1)))
     across = op.const(np.tile(weights.reshape(1, 1, 1, -1), (channels, 1, 1, 1)))
     return op.Conv(op.Conv(padded, down, group=channels), across, group=channels)  # type: ignore[no-any-return]
 
 
-def uniform_baseline(op: Tape, x: ir.Value, size: tuple[int, int], key: tuple[int, int]) -> ir.Value:
+def uniform_baseline(op: Tape, x: ir.Value, shape: Shape, key: tuple[int, int]) -> ir.Value:
     """Return uniform noise in the range of each picture, the same numbers as streaming draws."""
     axes = [1, 2, 3]
     low = op.ReduceMin(x, axes, keepdims=1)
     span = op.Sub(op.ReduceMax(x, axes, keepdims=1), low)
-    shape = [d if isinstance(d, int) else 0 for d in x.shape or ()]
-    count = shape[1] * size[0] * size[1]
-    share = op.Reshape(noise.uniform(op, op.const(np.zeros(1, np.int64)), count, key), [1, shape[1], *size])
-    return op.Add(low, op.Mul(share, span))  # type: ignore[no-any-return]
+    drawn = noise.uniform(op, op.const(np.zeros(1, np.int64)), int(np.prod(shape)), key)
+    return op.Add(low, op.Mul(op.Reshape(drawn, [1, *shape]), span))  # type: ignore[no-any-return]

@@ -1,16 +1,18 @@
-"""From the raw map to the saliency that ``Explanation`` has, in standard operators."""
+"""From the raw map to the saliency that ``Explanation`` has, in standard operators; twin of ``viz.maps``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxsal.graph import Tape
 
-Output = Literal["saliency", "raw"]
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)
+"""A map whose values differ by less than this share of them is constant."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,6 @@ class Finish:
     """How a raw map becomes the saliency: at which size, with which sign (None for maps of a layer), capped where."""
 
     size: tuple[int, int]
-    channels: int
     sign: str | None
     percentile: float = 99.0
 
@@ -28,28 +29,49 @@ def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     return _of_layer(op, raw, how) if how.sign is None else _of_pixels(op, raw, how)
 
 
+def fuse(op: Tape, maps: Sequence[ir.Value], how: str) -> ir.Value:
+    """Return the mean or the maximum of saliencies [B, H, W]."""
+    combined = op.Max(*maps) if how == "max" else op.Mean(*maps)
+    return combined  # type: ignore[no-any-return]
+
+
+def normalised(op: Tape, values: ir.Value) -> ir.Value:
+    """Return maps [B, h, w] stretched to [0, 1], each by its own minimum and maximum; a constant one becomes 0."""
+    low, high = (reduce(values, [1, 2], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+    flat, span = _is_flat(op, low, high), op.Sub(high, low)
+    return op.Where(flat, 0.0, op.Div(op.Sub(values, low), op.Where(flat, 1.0, span)))  # type: ignore[no-any-return]
+
+
+def _is_flat(op: Tape, low: ir.Value, high: ir.Value) -> ir.Value:
+    largest = op.Max(op.Abs(low), op.Abs(high))
+    return op.LessOrEqual(op.Sub(high, low), op.Mul(largest, _ROUNDING))  # type: ignore[no-any-return]
+
+
 def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
-    """Bilinear with half-pixel centres to the input's size, then min-max; a flat map becomes 0."""
-    maps = op.Unsqueeze(raw, [1])
+    """Stretched before the upsampling too: float32 then neither overflows nor underflows between the taps."""
+    maps = op.Unsqueeze(normalised(op, raw), [1])
     sizes = op.Concat(op.Shape(maps, start=0, end=2), list(how.size), axis=0)
-    large = op.Squeeze(
-        op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel"), [1]
-    )
-    low = op.ReduceMin(large, [1, 2], keepdims=1)
-    span = op.Sub(op.ReduceMax(large, [1, 2], keepdims=1), low)
-    return _divide(op, op.Sub(large, low), span)
+    large = op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    return normalised(op, op.Squeeze(large, [1]))
 
 
 def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
-    if how.sign == "absolute":
-        flat = op.ReduceMax(op.Abs(raw), [1], keepdims=0)
-    else:
-        flat = op.ReduceSum(raw, [1], keepdims=0)
-        flat = {"positive": op.Relu, "negative": lambda v: op.Relu(op.Neg(v)), "signed": lambda v: v}[str(how.sign)](
-            flat
-        )
-    cap = _percentile(op, op.Abs(flat), how)
-    return op.Clip(_divide(op, flat, cap), -1.0 if how.sign == "signed" else 0.0, 1.0)  # type: ignore[no-any-return]
+    flat = _over_channels(op, raw, str(how.sign))
+    low, high = (reduce(flat, [1, 2], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+    constant, size = _is_flat(op, low, high), op.Abs(flat)
+    largest, cap = op.ReduceMax(size, [1, 2], keepdims=1), _percentile(op, size, how)
+    cap = op.Where(op.Greater(cap, op.Mul(largest, _ROUNDING)), cap, largest)
+    shared = op.Div(flat, op.Where(constant, 1.0, cap))
+    return op.Where(constant, 0.0, op.Clip(shared, -1.0 if how.sign == "signed" else 0.0, 1.0))  # type: ignore[no-any-return]
+
+
+def _over_channels(op: Tape, raw: ir.Value, sign: str) -> ir.Value:
+    if sign == "absolute":
+        return op.ReduceMax(op.Abs(raw), [1], keepdims=0)  # type: ignore[no-any-return]
+    total: ir.Value = op.ReduceSum(raw, [1], keepdims=0)
+    if sign == "signed":
+        return total
+    return op.Relu(total if sign == "positive" else op.Neg(total))  # type: ignore[no-any-return]
 
 
 def _percentile(op: Tape, values: ir.Value, how: Finish) -> ir.Value:
@@ -64,8 +86,3 @@ def _percentile(op: Tape, values: ir.Value, how: Finish) -> ir.Value:
         high = op.Slice(top, [count - below - 2], [count - below - 1], [1])
         low = op.Add(op.Mul(low, 1 - share), op.Mul(high, share))
     return op.Unsqueeze(low, [2])  # type: ignore[no-any-return]
-
-
-def _divide(op: Tape, a: ir.Value, b: ir.Value) -> ir.Value:
-    flat = op.Equal(b, 0.0)
-    return op.Where(flat, 0.0, op.Div(a, op.Where(flat, 1.0, b)))  # type: ignore[no-any-return]

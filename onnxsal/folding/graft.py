@@ -1,24 +1,34 @@
 """Grafting: the nodes that a program adds to a model, put onto the model itself.
 
 A program is built on a copy of the model that was cut at its picture. Values that the copy shares with the model are
-found again by name, so the forward pass is written once and the prediction stays what it was.
+found again by name, so that what is there already is not computed twice.
+
+A graft goes into a branch or a loop, and reads the model's weights from outside. ONNX Runtime gives its fast layouts to
+weights of the same graph alone, which costs up to 1.7 times the forward pass, and other roundings. So float weights go
+through two negations on their way: exact, folded when the inference session loads, and what is left is a constant of
+the branch. The file holds them once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxsal.graph import Program, Tape
+from onnxsal.graph import Program, Tape, dims
+
+_SMALL = 4096
+"""Constants of fewer elements are shared by their contents."""
+
+Values = Mapping[str, ir.Value]
 
 
 def graft(
     op: Tape,
     program: Program,
-    bound: Mapping[str, ir.Value],
-    there: Mapping[str, ir.Value],
-    made: dict[str, ir.Value] | None = None,
+    bound: Values,
+    there: Values,
     *,
     outputs: Sequence[str] | None = None,
 ) -> dict[str, ir.Value]:
@@ -28,25 +38,39 @@ def graft(
         bound: the program's inputs by name.
         there: the values of the model, which the program's own of the same name are replaced by; ``op`` may be a branch
             inside it.
-        made: filled with the values that were appended, by their names in the program.
         outputs: those that are wanted; all by default.
     """
     mapped = {value: bound[name] for name, value in program.inputs.items()}
-    mapped.update({v: there[n] for n, v in program.model.graph.initializers.items() if n in there})
     targets = {n: v for n, v in program.outputs.items() if outputs is None or n in outputs}
     wanted = _missing(program, there, targets.values())
+    read = {v for node in wanted for v in _reads(node)} | set(targets.values())
+    weights = [v for v in program.model.graph.initializers.values() if v in read and v.name in there]
+    mapped.update({v: _weight(op, there[str(v.name)]) for v in weights})
     for node in program.model.graph:
         if node in wanted:
             _copy(op, node, mapped)
         else:
-            mapped.update({v: there[v.name] for v in node.outputs if v.name in there and v.name not in bound})
-    found = {name: _known(mapped, value, op) for name, value in targets.items()}
-    if made is not None:
-        made.update({str(old.name): new for old, new in mapped.items()})
-    return found
+            mapped.update({v: there[str(v.name)] for v in node.outputs if v.name in there and v.name not in bound})
+    return {name: _known(mapped, value, op) for name, value in targets.items()}
 
 
-def _missing(program: Program, there: Mapping[str, ir.Value], targets: Iterable[ir.Value]) -> set[ir.Node]:
+def _weight(op: Tape, weight: ir.Value) -> ir.Value:
+    tensor = weight.const_value
+    if tensor is None or not len(tensor.shape) or not tensor.dtype.is_floating_point():
+        return weight
+    return op.Neg(op.Neg(weight))  # type: ignore[no-any-return]
+
+
+def elements_read(program: Program, there: Values, outputs: Sequence[str] | None = None) -> int:
+    """Return how many numbers of one picture's values in ``there`` a graft would read; weights do not count."""
+    targets = {n: v for n, v in program.outputs.items() if outputs is None or n in outputs}
+    wanted = _missing(program, there, targets.values())
+    sources = {v for node in wanted for v in _reads(node)} | set(targets.values())
+    read = {v for v in sources if v.const_value is None and v.name in there and v.producer() not in wanted}
+    return sum(math.prod(d if isinstance(d, int) else 1 for d in dims(v) or ()) for v in read)
+
+
+def _missing(program: Program, there: Values, targets: Iterable[ir.Value]) -> set[ir.Node]:
     """Return the nodes that the outputs need and the graph does not have."""
     needed: set[ir.Value] = set(targets)
     wanted: set[ir.Node] = set()
@@ -54,29 +78,69 @@ def _missing(program: Program, there: Mapping[str, ir.Value], targets: Iterable[
         asked = [v for v in node.outputs if v in needed]
         if asked and not all(v.name in there for v in asked):
             wanted.add(node)
-            needed.update(v for v in node.inputs if v is not None)
+            needed.update(_reads(node))
     return wanted
+
+
+def _reads(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield what a node reads, in its bodies too."""
+    yield from (v for v in node.inputs if v is not None)
+    for graph in _bodies(node):
+        own = {*graph.inputs, *graph.initializers.values(), *(v for inner in graph for v in inner.outputs)}
+        yield from (v for inner in graph for v in _reads(inner) if v not in own)
+        yield from (v for v in graph.outputs if v not in own)
+
+
+def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
 
 
 def _copy(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value]) -> None:
     inputs = [_known(mapped, v, op) if v is not None else None for v in node.inputs]
-    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-    made = op.emit(node.op_type, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
-    values = made if isinstance(made, tuple) else (made,)
-    for old, new in zip(node.outputs, values, strict=True):
+    for value in _reads(node):
+        _known(mapped, value, op)
+    attributes = [_attribute(op, each, mapped) for each in node.attributes.values()]
+    stem = op.unique(node.op_type)
+    outputs = [ir.Value(name=stem if i == 0 else f"{stem}:{i}") for i in range(len(node.outputs))]
+    for old, new in zip(node.outputs, outputs, strict=True):
         mapped[old] = new
-        new.shape = new.shape or old.shape
-        new.type = new.type or old.type
+        new.type, new.shape, new.name = old.type, _free(old), new.name if old.name else ""
+    op.graph.append(ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, name=stem))
+
+
+def _free(value: ir.Value) -> ir.Shape | None:
+    """Two copies of a model may take different numbers of pictures: what its symbols are called would tie them."""
+    shape = dims(value)
+    return None if shape is None else ir.Shape([d if isinstance(d, int) else None for d in shape])
+
+
+def _attribute(op: Tape, attribute: ir.Attr, mapped: dict[ir.Value, ir.Value]) -> ir.Attr:
+    if attribute.type != ir.AttributeType.GRAPH:
+        return attribute
+    return ir.AttrGraph(attribute.name, _body(op, attribute.as_graph(), dict(mapped)))
+
+
+def _body(op: Tape, graph: ir.Graph, mapped: dict[ir.Value, ir.Value]) -> ir.Graph:
+    """Copy a node's body under new names, because a second copy of it may stand beside it."""
+    made = ir.Graph([], [], nodes=[], opset_imports=dict(graph.opset_imports), name=op.unique("body"))
+    inner = Tape(made)
+    inner._numbers = op._numbers
+    for value in graph.inputs:
+        mapped[value] = ir.Value(name=op.unique("in"), type=value.type, shape=value.shape)
+        made.inputs.append(mapped[value])
+    for node in graph:
+        _copy(inner, node, mapped)
+    made.outputs.extend(_known(mapped, value, inner) for value in graph.outputs)
+    return made
 
 
 def _known(mapped: dict[ir.Value, ir.Value], value: ir.Value, op: Tape) -> ir.Value:
     found = mapped.get(value)
     if found is None and value.const_value is not None:
-        found = (
-            op.const(value.const_value.numpy(), value.dtype)
-            if value.const_value.size < 4096
-            else op.weight(value.const_value)
-        )
+        tensor = value.const_value
+        found = op.const(tensor.numpy(), value.dtype) if tensor.size < _SMALL else op.weight(tensor)
         mapped[value] = found
     assert found is not None, f"value {value.name!r} has no counterpart in the model"
     return found

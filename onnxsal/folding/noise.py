@@ -1,4 +1,8 @@
-"""The counter-based noise of the kernels in standard operators: the same key and counter give the same numbers.
+"""The counter-based noise of the kernels in standard operators: the same key and counter give the same bits.
+
+Every operation of ``kernels.formulas`` is one operator here, rounded as it is there, because a unit in the last place
+of the noise is enough to move a rectifier to its other side. What numpy reads from the bits of a float (its power of
+two) is found by comparing. No operator sees a negative integer; words wrap round at 2^32 as unsigned ones do.
 
 Source: Threefry-2x32 with 20 rounds (Salmon et al. 2011) and Box-Muller, as in ``kernels.formulas``.
 """
@@ -6,19 +10,25 @@ Source: Threefry-2x32 with 20 rounds (Salmon et al. 2011) and Box-Muller, as in 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxsal.graph import Tape
+from onnxsal.kernels import formulas as f
+from onnxsal.kernels.noise import STREAM_BITS, Stream
 
 _TURNS = (13, 15, 26, 6, 17, 29, 16, 24)
-_PARITY = 0x1BD11BDA
-STREAM_BITS = 28
-INPUT, MASK, UNIFORM = 0, 1, 2
-"""Streams of one draw: noise on the picture, on the mask, uniform numbers."""
+_LOG = (f.L0, f.L1, f.L2, f.L3, f.L4, f.L5, f.L6)
+_COS = (f.ONE, f.C0, f.C1, f.C2, f.C3, f.C4)
+_SIN = (f.S0, f.S1, f.S2, f.S3, f.S4)
+_ROOT_HALF = np.array([f.SQRT_HALF_BITS]).view(np.float32)[0]
+_LOWEST = -34
+"""No number that is drawn lies below 2^-33."""
 
 Words = tuple[ir.Value, ir.Value]
+FLOAT, UINT32, INT64 = ir.DataType.FLOAT, ir.DataType.UINT32, ir.DataType.INT64
 
 
 def _u32(op: Tape, value: int) -> ir.Value:
@@ -26,7 +36,7 @@ def _u32(op: Tape, value: int) -> ir.Value:
 
 
 def _threefry(op: Tape, counter: Words, key: tuple[int, int]) -> Words:
-    keys = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
+    keys = (key[0], key[1], key[0] ^ key[1] ^ int(f.PARITY))
     a, b = op.Add(counter[0], _u32(op, keys[0])), op.Add(counter[1], _u32(op, keys[1]))
     for i in range(20):
         a, b = _round(op, a, b, _TURNS[i % 8])
@@ -37,19 +47,17 @@ def _threefry(op: Tape, counter: Words, key: tuple[int, int]) -> Words:
 
 
 def _round(op: Tape, a: ir.Value, b: ir.Value, turn: int) -> Words:
+    """A rotation is a product that wraps round plus what falls out on the left: faster than two shifts."""
     a = op.Add(a, b)
-    left = op.BitShift(b, _u32(op, turn), direction="LEFT")
-    right = op.BitShift(b, _u32(op, 32 - turn), direction="RIGHT")
-    return a, op.BitwiseXor(op.BitwiseOr(left, right), a)
+    rest = op.BitShift(b, _u32(op, 32 - turn), direction="RIGHT")
+    return a, op.BitwiseXor(op.Add(op.Mul(b, _u32(op, 1 << turn)), rest), a)
 
 
 def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> Words:
     """Return two words [r, pairs] for draws [r], int64."""
-    pairs = op.Range(
-        op.const(0, ir.DataType.INT64), op.const(-(-size // 2), ir.DataType.INT64), op.const(1, ir.DataType.INT64)
-    )
-    elements = op.Unsqueeze(op.Cast(op.Add(pairs, stream << STREAM_BITS), to=ir.DataType.UINT32), [0])
-    numbers = op.Unsqueeze(op.Cast(draws, to=ir.DataType.UINT32), [1])
+    pairs = op.Range(op.const(0, INT64), op.const(-(-size // 2), INT64), op.const(1, INT64))
+    elements = op.Unsqueeze(op.Cast(op.Add(pairs, stream << STREAM_BITS), to=UINT32), [0])
+    numbers = op.Unsqueeze(op.Cast(draws, to=UINT32), [1])
     zero = op.Sub(numbers, numbers)
     return _threefry(op, (op.Add(elements, zero), op.Add(numbers, op.Sub(elements, elements))), key)
 
@@ -57,24 +65,60 @@ def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, in
 def normal(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> ir.Value:
     """Return standard normal numbers [r, size] for draws [r]; key is (seed, image)."""
     a, b = _words(op, draws, size, stream, key)
-    unit = op.Add(op.Mul(op.Cast(a, to=ir.DataType.FLOAT), 2.0**-32), 2.0**-33)
-    radius = op.Sqrt(op.Mul(op.Log(unit), -2.0))
-    # Half a turn is taken off in integers; float32 has too few bits for it.
-    half = op.Cast(op.BitShift(b, _u32(op, 1), direction="LEFT"), to=ir.DataType.INT32)
-    angle = op.Mul(op.Cast(half, to=ir.DataType.FLOAT), math.pi * 2.0**-32)
-    odd = op.BitShift(op.Add(b, _u32(op, 1 << 30)), _u32(op, 31), direction="RIGHT")
-    radius = op.Mul(radius, op.Sub(1.0, op.Mul(op.Cast(odd, to=ir.DataType.FLOAT), 2.0)))
-    return _interleave(op, op.Mul(radius, op.Cos(angle)), op.Mul(radius, op.Sin(angle)), size)
+    radius, (cosine, sine) = _radius(op, a), _turned(op, b)
+    return _interleave(op, op.Mul(radius, cosine), op.Mul(radius, sine), size)
 
 
 def uniform(op: Tape, draws: ir.Value, size: int, key: tuple[int, int]) -> ir.Value:
     """Return uniform numbers in [0, 1), [r, size], multiples of 2^-24."""
-    words = _words(op, draws, size, UNIFORM, key)
+    words = _words(op, draws, size, Stream.UNIFORM, key)
     eight = _u32(op, 8)
-    first, second = (
-        op.Mul(op.Cast(op.BitShift(w, eight, direction="RIGHT"), to=ir.DataType.FLOAT), 2.0**-24) for w in words
-    )
+    first, second = (op.Mul(op.Cast(op.BitShift(w, eight, direction="RIGHT"), to=FLOAT), 2.0**-24) for w in words)
     return _interleave(op, first, second, size)
+
+
+def _radius(op: Tape, word: ir.Value) -> ir.Value:
+    u = op.Add(op.Mul(op.Cast(word, to=FLOAT), float(f.STEP)), float(f.HALF_STEP))
+    power, share = _split(op, u)
+    part = op.Sub(share, 1.0)
+    tail = op.Mul(part, _polynomial(op, part, _LOG))
+    curve = op.Sub(part, op.Mul(op.Mul(part, part), op.Sub(0.5, tail)))
+    log = op.Add(op.Mul(power, op.const(f.LN2)), curve)
+    return op.Sqrt(op.Mul(log, -2.0))  # type: ignore[no-any-return]
+
+
+def _split(op: Tape, u: ir.Value) -> Words:
+    """Return the power p and u 2^-p in [sqrt(1/2), sqrt(2)), both float32; Log may be off in its last place."""
+    guess = op.Floor(op.Add(op.Mul(op.Log(u), 1 / math.log(2)), 0.5))
+    scales = op.const(np.exp2(-np.arange(_LOWEST, 2, dtype=np.float32)))
+    share = op.Mul(u, op.Gather(scales, op.Cast(op.Sub(guess, float(_LOWEST)), to=INT64)))
+    below = op.Cast(op.Less(share, op.const(_ROOT_HALF)), to=FLOAT)
+    above = op.Cast(op.GreaterOrEqual(share, op.const(2 * _ROOT_HALF)), to=FLOAT)
+    power = op.Add(op.Sub(guess, below), above)
+    return power, op.Mul(share, op.Sub(op.Add(below, 1.0), op.Mul(above, 0.5)))
+
+
+def _turned(op: Tape, word: ir.Value) -> Words:
+    """Return cos and sin of 2 pi word / 2^32; half a turn is taken off in integers, float32 has too few bits for it."""
+    double = op.Add(word, word)
+    negative = op.BitShift(double, _u32(op, 31), direction="RIGHT")
+    size = op.Add(op.BitwiseXor(double, op.Mul(negative, _u32(op, 2**32 - 1))), negative)
+    t = op.Mul(op.Mul(op.Cast(size, to=FLOAT), float(f.STEP)), _sign(op, negative))
+    odd = op.BitShift(op.Add(word, _u32(op, 1 << 30)), _u32(op, 31), direction="RIGHT")
+    z, sign = op.Mul(t, t), _sign(op, odd)
+    return op.Mul(sign, _polynomial(op, z, _COS)), op.Mul(sign, op.Mul(t, _polynomial(op, z, _SIN)))
+
+
+def _sign(op: Tape, odd: ir.Value) -> ir.Value:
+    return op.Sub(1.0, op.Mul(op.Cast(odd, to=FLOAT), 2.0))  # type: ignore[no-any-return]
+
+
+def _polynomial(op: Tape, x: ir.Value, terms: Sequence[np.float32]) -> ir.Value:
+    """Horner's scheme, the constant term first."""
+    total = op.const(terms[-1])
+    for term in reversed(terms[:-1]):
+        total = op.Add(op.Mul(x, total), op.const(term))
+    return total
 
 
 def _interleave(op: Tape, first: ir.Value, second: ir.Value, size: int) -> ir.Value:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.errors import UnsupportedError
 from onnxsal.folding import noise as counter
+from onnxsal.folding.boxes import Boxes
 from onnxsal.graph import Tape
+from onnxsal.kernels.noise import Stream
 from onnxsal.records import Draws, Grids, Noise
 
 Shape = tuple[int, int, int]
@@ -60,11 +61,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Source:
-    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] where masks are maps."""
+    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] or boxes as masks."""
 
     x: ir.Value
     baseline: ir.Value
     maps: ir.Value | None
+    boxes: Boxes | None
     shape: Shape
     key: tuple[int, int]
 
@@ -104,10 +106,11 @@ def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
 
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
     """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
+    if chunk.masks is not None and source.boxes is not None:
+        return source.boxes.masks(op, chunk.masks), None
     if chunk.masks is None or source.maps is None:
         return None, None
-    if not isinstance(draws.masks, Grids):
-        raise UnsupportedError("its masks are made on the host, which cannot be folded into a file")
+    assert isinstance(draws.masks, Grids)
     low = op.Unsqueeze(op.Gather(source.maps, chunk.masks), [1])
     high = upsample(op, low, source.shape[1:])
     wide = low if draws.masks.normalise == "before" else high
@@ -136,7 +139,7 @@ def _field(op: Tape, chunk: Chunk, source: Source, *, on_mask: bool) -> ir.Value
     channels, height, width = source.shape
     depth = 1 if on_mask else channels
     draws = chunk.samples if chunk.masks is None else op.Slice(chunk.samples, [0], [1], [0])
-    stream = counter.MASK if on_mask else counter.INPUT
+    stream = Stream.MASK if on_mask else Stream.INPUT
     flat = counter.normal(op, draws, depth * height * width, stream, source.key)
     return op.Reshape(flat, [-1, depth, height, width])  # type: ignore[no-any-return]
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.folding.finish import Finish, finish_map
+from onnxsal.folding.folded import Folded, Values, total_weight
 from onnxsal.folding.graft import graft
-from onnxsal.folding.loop import Body, Folded, needed_moments
+from onnxsal.folding.sums import BOOL, FLOAT, INT64, Body
 from onnxsal.graph import Tape
 from onnxsal.records import Grids
 
-Values = Mapping[str, ir.Value]
-INT64, FLOAT = ir.DataType.INT64, ir.DataType.FLOAT
 
+def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], state: Values) -> ir.Value:
+    """Return the raw maps [B, ...], image by image, of what the loop carried out.
 
-def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], state: Values, how: Finish) -> ir.Value:
-    """Return the saliency [B, H, W], image by image, of what the loop carried out.
-
-    Args: pictures: x and the baseline, [B, C, H, W].
+    Args: pictures: what was varied and the baseline, [B, C, H, W].
     """
     inner = Body(op, "sal/image")
-    number = inner.input(f"sal/image_{next(op._numbers)}", INT64, [])
-    go = inner.input(f"sal/go_{next(op._numbers)}", ir.DataType.BOOL, [])
+    number = inner.input(inner.unique("image"), INT64, [])
+    go = inner.input(inner.unique("go"), BOOL, [])
     raw = _raw(inner, folded, pictures, state, number)
-    saliency = inner.Squeeze(finish_map(inner, raw, how), [0])
-    inner.graph.outputs.extend([inner.Identity(go), saliency])
+    inner.give(go, inner.Squeeze(raw, [0]))
     batch = op.Squeeze(op.Shape(pictures[0], start=0, end=1), [0])
-    found: ir.Value = op.emit("Loop", batch, op.const(True, ir.DataType.BOOL), body=inner.graph)  # type: ignore[assignment]
+    found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)  # type: ignore[assignment]
     found.type = ir.TensorType(FLOAT)
     return found
 
@@ -50,16 +44,15 @@ def _raw(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], state: V
 
 def _moments(op: Tape, folded: Folded, mine: Values) -> dict[str, ir.Value]:
     """Return ``mean/``, ``square/`` and ``variance/`` as streaming hands them to the tail."""
-    weights = folded.record.draws.weights
-    n = float(folded.record.draws.samples) if weights is None else float(np.sum(weights))
+    n = total_weight(folded.record)
     found: dict[str, ir.Value] = {}
-    for name, squares in needed_moments(folded.record).items():
+    for name, squares in folded.moments.items():
         mean = op.Div(mine[f"sum/{name}"], n)
         kinds = {"mean": mean}
         if squares:
             kinds["square"] = op.Div(mine[f"squares/{name}"], n)
             spread = op.Relu(op.Sub(kinds["square"], op.Mul(mean, mean)))
-            kinds["variance"] = op.Mul(spread, n / max(n - 1, 1e-30))
+            kinds["variance"] = op.Mul(spread, n / (n - 1) if n > 1 else 0.0)
         found.update({f"{kind}/{name}": _shaped(op, folded, value, mine) for kind, value in kinds.items()})
     return found
 
@@ -68,17 +61,20 @@ def _shaped(op: Tape, folded: Folded, value: ir.Value, mine: Values) -> ir.Value
     value = op.Cast(value, to=FLOAT)
     if folded.record.moments.per != "mask":
         return value
-    flat = op.Squeeze(value, [0])
+    flat: ir.Value = op.Squeeze(value, [0])
     if "kept" not in mine:
         return flat
-    return op.ScatterElements(op.const(np.zeros(folded.maps, np.float32)), op.Squeeze(mine["kept"], [0]), flat, axis=0)  # type: ignore[no-any-return]
+    zeros, places = op.const(np.zeros(folded.maps, np.float32)), op.Squeeze(mine["kept"], [0])
+    return op.ScatterElements(zeros, places, flat, axis=0)  # type: ignore[no-any-return]
 
 
 def _drawn(op: Tape, folded: Folded, mine: Values) -> ir.Value:
     """Which of the maps were drawn, [K] of 0 and 1: not the flat ones, where those are left out, and only the top."""
     masks = folded.record.draws.masks
+    if not isinstance(masks, Grids):
+        return op.const(np.ones(folded.masks, np.float32))
     ones = op.const(np.ones(folded.maps, np.float32))
-    if isinstance(masks, Grids) and masks.skip_flat:
+    if masks.skip_flat:
         maps = op.Squeeze(mine["maps"], [0])
         span = op.Sub(op.ReduceMax(maps, [1, 2], keepdims=0), op.ReduceMin(maps, [1, 2], keepdims=0))
         ones = op.Cast(op.Greater(span, 0.0), to=FLOAT)

@@ -121,9 +121,9 @@ class Preprocess:
     def _values(self, picture: Image.Image) -> NDArray[np.float32]:
         pixels = np.asarray(picture).transpose(2, 0, 1)[: self.channels]
         ordered = pixels[::-1] if self.colour == "BGR" else pixels
-        return np.stack([levels[channel] for levels, channel in zip(self._table(), ordered, strict=True)])
+        return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
 
-    def _table(self) -> NDArray[np.float32]:
+    def table(self) -> NDArray[np.float32]:
         """The value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""
         levels = np.arange(256) * self.scale
         mean, std = (np.broadcast_to(values, self.channels)[:, None] for values in (self.mean, self.std))
@@ -132,7 +132,7 @@ class Preprocess:
 
     def limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the values of black and of white per channel, [C] each; all values lie between them."""
-        table = self._table()
+        table = self.table()
         return table[:, 0], table[:, -1]
 
     def to_json(self) -> str:

@@ -31,7 +31,7 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
     """
     head, k, positions = score.extend(), layer.channels, layer.grid[0] * layer.grid[1]
     maps = activation(head, layer)
-    start = head.Reshape(maps, [1, 1, k, positions])
+    start = head.Reshape(maps, [-1, 1, k, positions])
     return Record(
         head=head.finish(maps=maps, start=start, score=head["score"]),
         draws=Draws(masks=HostMasks(k, _without_one_row, random=False)),

@@ -14,17 +14,23 @@ from onnxsal.viz.colour import Pixels, colourise
 Box = tuple[float, float, float, float]
 Floats = NDArray[np.float32]
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_FADED = 0.45  # share of colour taken away where the map is low, so that the map's own colours stand out
-_DARKER = 0.88
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+FADED = 0.45  # share of colour taken away where the map is low, so that the map's own colours stand out
+DARKER = 0.88
 _UNSEEN = 0.45  # brightness of what the model did not see
 _LINE = 0.4  # whiteness of the line round what it saw: in the dark, dimming alone does not show
-_LIFTED = 0.8  # lets the middle of the map show: thin lines of a gradient are seldom at its top
+LIFTED = 0.8  # lets the middle of the map show: thin lines of a gradient are seldom at its top
 _BLOCKS_UP_TO = 96
+OPACITY = 0.65
 
 
 def overlay(
-    photo: Pixels, saliency: NDArray[Any], box: Box | None = None, *, colours: str | None = None, opacity: float = 0.65
+    photo: Pixels,
+    saliency: NDArray[Any],
+    box: Box | None = None,
+    *,
+    colours: str | None = None,
+    opacity: float = OPACITY,
 ) -> Pixels:
     """Return the photograph with the map drawn where the model looked, uint8 [h, w, 3].
 
@@ -42,7 +48,7 @@ def overlay(
     strength = np.abs(spread)[..., None]
     exact = photo.astype(np.float32)
     shown = _faded(exact, strength)
-    mixed = shown + (colourise(spread, colours) - shown) * (opacity * strength**_LIFTED)
+    mixed = shown + (colourise(spread, colours) - shown) * (opacity * strength**LIFTED)
     mixed = np.where(seen[..., None], mixed, _greyed(exact, _UNSEEN))
     mixed = mixed + (255 - mixed) * (_LINE * _border(seen)[..., None])
     drawn: Pixels = np.rint(mixed).clip(0, 255).astype(np.uint8)
@@ -123,11 +129,11 @@ def _border(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _faded(photo: Floats, strength: Floats) -> Floats:
-    faint = _greyed(photo, _DARKER)
+    faint = _greyed(photo, DARKER)
     return faint + (photo - faint) * strength
 
 
 def _greyed(photo: Floats, brightness: float) -> Floats:
-    grey = (photo @ _LUMA)[..., None]
-    faint: Floats = ((photo + (grey - photo) * _FADED) * brightness).astype(np.float32)
+    grey = (photo @ LUMA)[..., None]
+    faint: Floats = ((photo + (grey - photo) * FADED) * brightness).astype(np.float32)
     return faint

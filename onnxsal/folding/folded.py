@@ -1,0 +1,143 @@
+"""What a record needs to be folded, and what of it has to be carried from the draws to the tail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.errors import UnsupportedError
+from onnxsal.folding.boxes import Boxes, boxes
+from onnxsal.folding.rows import Schedule, Shape
+from onnxsal.graph import Program, Tape, dims, infer_shapes
+from onnxsal.records import Grids, HostMasks, Record
+
+Values = Mapping[str, ir.Value]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A record, and what surrounds it."""
+
+    record: Record
+    x: str
+    """The name of the picture's input in all programs."""
+    shape: Shape
+    """Of one picture, or of what the draws vary in its place."""
+    maps: int
+    """Of the layer; 0 where there is none."""
+    baseline: Callable[[Tape, ir.Value], ir.Value]
+    """The baseline [B, C, H, W] of pictures x."""
+    key: tuple[int, int] = (0, 0)
+    rows: int = 8
+    """Draws that go through the model at once."""
+
+    @property
+    def body(self) -> Program:
+        """The program of every draw. Raises: UnsupportedError: it is a record itself."""
+        if isinstance(self.record.body, Record):
+            raise UnsupportedError(
+                "a sampling method round another sampling method cannot be folded into a file; wrap a gradient or a CAM"
+            )
+        return self.record.body
+
+    @property
+    def masks(self) -> int:
+        """How many masks there are; 0 without."""
+        masks = self.record.draws.masks
+        if isinstance(masks, HostMasks):
+            return masks.count
+        return 0 if masks is None else masks.top_k or self.maps
+
+    @property
+    def boxes(self) -> Boxes | None:
+        """Masks of fixed places. Raises: UnsupportedError: the method makes its masks on the host."""
+        masks = self.record.draws.masks
+        return boxes(masks, (self.shape[1], self.shape[2])) if isinstance(masks, HostMasks) else None
+
+    @property
+    def schedule(self) -> Schedule:
+        """How its draws are cut into turns."""
+        return Schedule(self.record.draws.samples, self.masks, self.rows)
+
+    @property
+    def top(self) -> int | None:
+        """How many of the maps are drawn, where it is not all."""
+        masks = self.record.draws.masks
+        return masks.top_k if isinstance(masks, Grids) else None
+
+    @property
+    def references(self) -> list[str]:
+        """The body's outputs on the baseline that the tail takes."""
+        asked = self.record.tail.inputs if self.record.tail is not None else ()
+        return [name.removeprefix("reference/") for name in asked if name.startswith("reference/")]
+
+    @property
+    def moments(self) -> dict[str, bool]:
+        """The body's outputs whose sums are kept, and whether their squares are too."""
+        kept, tail = self.record.moments, self.record.tail
+        if tail is None:
+            return {kept.names[0]: kept.shown != "mean"}
+        kinds = [name.partition("/") for name in tail.inputs]
+        return {
+            name: any(kind in ("square", "variance") and of == name for kind, _, of in kinds)
+            for name in kept.names
+            if any(of == name and kind in ("mean", "square", "variance") for kind, _, of in kinds)
+        }
+
+    def head_outputs(self) -> dict[str, ir.Value]:
+        """Return the head's outputs that masks or tail use, or that the draws vary, with their types."""
+        record = self.record
+        if record.head is None:
+            return {}
+        wanted = {record.varies, *(record.tail.inputs if record.tail else ())}
+        wanted.update(("maps",) if isinstance(record.draws.masks, Grids) else ())
+        return {name: value for name, value in typed(record.head).outputs.items() if name in wanted}
+
+    def sum_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each summed output behind the batch axis; one number per mask for scores."""
+        if self.record.moments.per == "mask":
+            return dict.fromkeys(self.record.moments.names, (self.masks,))
+        outputs = typed(self.body).outputs
+        return {name: _inner(outputs[name]) for name in self.record.moments.names}
+
+
+def _inner(value: ir.Value) -> tuple[int, ...]:
+    shape = tuple(d for d in (dims(value) or ())[1:] if isinstance(d, int))
+    assert len(shape) == len(dims(value) or ()) - 1, f"the shape of {value.name!r} is not known"
+    return shape
+
+
+def typed(program: Program) -> Program:
+    """Return the program with the shapes of all its values."""
+    copy = program.model.clone()
+    infer_shapes(copy)
+    return Program(copy)
+
+
+def raw_shape(result: Program | Record) -> tuple[int | None, ...]:
+    """Return the shape of a program's or record's map behind the batch axis; None where a side is not known."""
+    if isinstance(result, Record) and result.tail is None:
+        name = result.moments.names[0]
+        if isinstance(result.body, Record):
+            return raw_shape(result.body)
+        value = typed(result.body).outputs[name]
+    else:
+        program = result.tail if isinstance(result, Record) else result
+        assert program is not None
+        value = typed(program).outputs["saliency"]
+    return tuple(d if isinstance(d, int) else None for d in (dims(value) or ())[1:])
+
+
+def total_weight(record: Record) -> float:
+    """Return what sums over the draws are divided by."""
+    weights = record.draws.weights
+    return float(record.draws.samples) if weights is None else float(np.sum(weights))
+
+
+def picture_elements(shape: Shape) -> int:
+    """Return how many numbers one picture has."""
+    return math.prod(shape)

@@ -1,0 +1,92 @@
+"""What the draws add up to: sums by image in float64, as streaming keeps them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.folding.folded import Folded, Values
+from onnxsal.folding.graft import graft
+from onnxsal.folding.rows import Chunk, Source, fill
+from onnxsal.graph import Tape
+
+FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
+BOOL = ir.DataType.BOOL
+Named = dict[str, ir.Value]
+
+
+class Body(Tape):
+    """A tape over a loop's body: constants and weights stay inside; names are unique in the whole model."""
+
+    def __init__(self, outer: Tape, name: str) -> None:
+        super().__init__(ir.Graph([], [], nodes=[], opset_imports=dict(outer.graph.opset_imports), name=name))
+        self._numbers = outer._numbers
+
+
+def no_sums(op: Tape, folded: Folded, batch: ir.Value) -> dict[str, ir.Value]:
+    """Return the sums before any draw; ``batch`` is [1]."""
+    shapes, found = folded.sum_shapes(), {}
+    for name, squares in folded.moments.items():
+        for kind in ("sum", "squares") if squares else ("sum",):
+            shape = op.Concat(batch, list(shapes[name]), axis=0) if shapes[name] else batch
+            found[f"{kind}/{name}"] = op.ConstantOfShape(shape, value=ir.tensor(np.zeros(1, np.float64)))
+    return found
+
+
+def drawn(op: Tape, folded: Folded, chunk: Chunk, pictures: tuple[ir.Value, ir.Value], head: Values) -> ir.Value:
+    """Return a chunk's rows [r, C, H, W] of pictures and baselines [B, C, H, W]."""
+    one = op.Unsqueeze(chunk.image, [0])
+    x, base = (op.Gather(p, one, axis=0) for p in pictures)
+    maps = None
+    if folded.boxes is None and chunk.masks is not None:
+        maps = op.Gather(head["maps"], chunk.image, axis=0)
+        if "kept" in head:
+            maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
+    return fill(op, folded.record.draws, chunk, Source(x, base, maps, folded.boxes, folded.shape, folded.key))
+
+
+def evaluated(op: Tape, folded: Folded, rows: tuple[ir.Value, Chunk], there: Values, targets: Values) -> Named:
+    """Return what the body puts out for rows z [r, C, H, W] of one image; targets [B] by their input's name."""
+    z, chunk = rows
+    one, many = op.Unsqueeze(chunk.image, [0]), op.Shape(z, start=0, end=1)
+    feeds = {name: op.Expand(op.Gather(v, one, axis=0), many) for name, v in targets.items()}
+    return graft(op, folded.body, {folded.x: z, **feeds}, there, outputs=list(folded.moments))
+
+
+def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values) -> Named:
+    """Return the sums with a chunk's outputs in them."""
+    found = {}
+    for name, squares in folded.moments.items():
+        y = op.Cast(outputs[name], to=DOUBLE)
+        found[f"sum/{name}"] = _added(op, folded, sums[f"sum/{name}"], y, chunk)
+        if squares:
+            found[f"squares/{name}"] = _added(op, folded, sums[f"squares/{name}"], op.Mul(y, y), chunk)
+    return found
+
+
+def _added(op: Tape, folded: Folded, total: ir.Value, y: ir.Value, chunk: Chunk) -> ir.Value:
+    """Add a chunk's outputs to the sums of its image: by mask, or all of them with their weights."""
+    if folded.record.moments.per == "mask":
+        assert chunk.masks is not None
+        image = op.Expand(chunk.image, op.Shape(chunk.masks))
+        places = op.Concat(op.Unsqueeze(image, [1]), op.Unsqueeze(chunk.masks, [1]), axis=1)
+        return op.ScatterND(total, places, op.Reshape(y, [-1]), reduction="add")  # type: ignore[no-any-return]
+    weights = folded.record.draws.weights
+    if weights is not None:
+        w = op.Gather(op.const(np.array(weights, np.float64)), chunk.samples)
+        y = op.Mul(y, op.Reshape(w, op.Concat(op.Shape(w), [1] * _depth(folded), axis=0)))
+    place = op.Reshape(chunk.image, [1, 1])
+    return op.ScatterND(total, place, op.ReduceSum(y, [0], keepdims=1), reduction="add")  # type: ignore[no-any-return]
+
+
+def _depth(folded: Folded) -> int:
+    return len(next(iter(folded.sum_shapes().values())))
+
+
+def kept(op: Tape, maps: ir.Value, top: int) -> ir.Value:
+    """Return which maps have the highest standard deviation, ascending, int64 [B, top]."""
+    centred = op.Sub(maps, op.ReduceMean(maps, [2, 3], keepdims=1))
+    spread = op.ReduceMean(op.Mul(centred, centred), [2, 3], keepdims=0)
+    _, best = op.TopK(spread, [top], axis=1, outputs=2)
+    ascending, _ = op.TopK(best, [top], axis=1, largest=0, outputs=2)
+    return ascending  # type: ignore[no-any-return]
