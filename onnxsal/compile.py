@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -12,11 +14,11 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.building import build, plan
-from onnxsal.compiling import EXPLAIN, Form, Goal, Kind, Work, assemble
-from onnxsal.errors import UnsupportedError, UsageError, nearest
+from onnxsal.compiling import EXPLAIN, METADATA, Form, Goal, Kind, Work, assemble
+from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explain import Request, prepare_request, split_options
 from onnxsal.folding import raw_shape
-from onnxsal.graph import to_proto
+from onnxsal.graph import load_ir, to_proto
 from onnxsal.graph.lower import lower_opset
 from onnxsal.inputs import PreprocessSource
 from onnxsal.loading import load
@@ -39,7 +41,7 @@ def compile(
     seed: int = 0,
     preprocess: PreprocessSource | None = None,
     opset: int | None = None,
-    output: str | Sequence[str] = "saliency",
+    give: str | Sequence[str] = "saliency",
     bytes_in: bool = False,
     keep_custom: bool = False,
     **options: Any,
@@ -54,7 +56,7 @@ def compile(
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
             input ``target``, int64 [B].
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
-        output: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``picture``, in colour; or
+        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``picture``, in colour; or
             several.
         bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
         keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
@@ -63,38 +65,78 @@ def compile(
         ``picture`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
-    model = model if isinstance(model, Model) else load(model)
-    common, own = split_options(_allowed(options))
-    request = prepare_request(
-        model, plan(method, own), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common
-    )
-    form = Form(_kinds(output), request.model._preprocess() if bytes_in else None)
-    goal = _goal(request.model, target)
+    asked = Asked(method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, options)
+    return to_proto(compiled(model if isinstance(model, Model) else load(model), asked))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of ``compile``."""
+
+    method: str = "grad-cam++"
+    target: Any = None
+    layer: str | Sequence[str] | None = None
+    score: str | None = None
+    seed: int = 0
+    preprocess: PreprocessSource | None = None
+    opset: int | None = None
+    give: str | Sequence[str] = "saliency"
+    bytes_in: bool = False
+    keep_custom: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compiled(model: Model, asked: Asked) -> ir.Model:
+    """Return what ``compile`` does, as ``onnx_ir`` holds it: external weights still know their files."""
+    request = _request(model, asked)
+    form = Form(_kinds(asked.give), request.model.known_preprocess() if asked.bytes_in else None)
+    goal = _goal(request.model, asked.target)
     _check_names(request.model, form, goal)
-    if not keep_custom:
+    if not asked.keep_custom:
         _check_domains(request.model)
     work = Work(request, goal, form, _parts(request, goal))
     _check_sign(work)
     assembled = assemble(work)
-    if opset is not None:
-        lower_opset(assembled, opset)
-    return to_proto(assembled)
+    if asked.opset is not None:
+        lower_opset(assembled, asked.opset)
+    return assembled
 
 
-def _allowed(options: dict[str, Any]) -> dict[str, Any]:
+def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what a compiled file says of itself, or None where it is none.
+
+    Raises: ModelError: the file cannot be read.
+    """
+    text = load_ir(path).metadata_props.get(METADATA)
+    try:
+        found = json.loads(text) if text is not None else None
+    except ValueError:
+        raise ModelError(f"{os.fspath(path)!r} is damaged: its metadata {METADATA!r} is no JSON") from None
+    return found if isinstance(found, dict) else None
+
+
+def _request(model: Model, asked: Asked) -> Request:
+    common, own = split_options(_allowed(asked.options))
+    return prepare_request(
+        model, plan(asked.method, own), layer=asked.layer, score=asked.score, seed=asked.seed,
+        preprocess=asked.preprocess, common=common,
+    )  # fmt: skip
+
+
+def _allowed(options: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in _LIMITS:
         if name in options:
             raise UsageError(f"option {name} is for running; a compiled model always draws all its samples")
     return options
 
 
-def _kinds(output: str | Sequence[str]) -> tuple[Kind, ...]:
-    names = tuple(dict.fromkeys(output.split(",") if isinstance(output, str) else output))
+def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
+    names = tuple(dict.fromkeys(give.split(",") if isinstance(give, str) else give))
     for name in names:
         if name not in KINDS:
-            raise UsageError(f"output={name!r}: expected {', '.join(KINDS)}{nearest(str(name), KINDS)}")
+            raise UsageError(f"give={name!r}: expected {', '.join(KINDS)}{nearest(str(name), KINDS)}")
     if not names:
-        raise UsageError(f"output names nothing: expected {', '.join(KINDS)}")
+        raise UsageError(f"give names nothing: expected {', '.join(KINDS)}")
     return names  # type: ignore[return-value]
 
 

@@ -113,11 +113,12 @@ class Model:
         if isinstance(image, np.ndarray) and image.dtype.kind == "f":
             return self._prepare_array(image)
         photo = read_image(image)
-        fitted = self._preprocess().apply(photo, self.size)
+        fitted = self.known_preprocess().apply(photo, self.size)
         x = self._explained(self._feed(fitted.values))
         return Prepared(x, fitted.picture, fitted.box, np.asarray(photo.pixels), photo.name, photo.notes)
 
-    def _preprocess(self) -> Preprocess:
+    def known_preprocess(self) -> Preprocess:
+        """Return how the model wants its pictures. Raises: UsageError: nothing says so."""
         if self.preprocess is None:
             raise UsageError(
                 "the model does not say how it wants its pictures. Name a preset with --preprocess (preprocess=...), "
@@ -134,8 +135,8 @@ class Model:
             info = np.iinfo(dtype)
             if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
                 raise UsageError(
-                    f"the model takes {picture.dtype.name} bytes, and preprocessing {self._preprocess().name!r} gives "
-                    f"other numbers ({array.min():.3g} to {array.max():.3g}); use raw"
+                    f"the model takes {picture.dtype.name} bytes, and preprocessing "
+                    f"{self.known_preprocess().name!r} gives other numbers ({array.min():.3g} to {array.max():.3g}); use raw"
                 )
         return np.ascontiguousarray(array, dtype)
 

@@ -7,7 +7,7 @@ import click
 from onnxsal.cli.options import json_option, loading_options, model_argument
 
 HELP = """Show what is known of the MODEL: its input, scores, layers, preprocessing and labels; how much work it is; and
-which methods apply, with what each costs."""
+which methods apply, with what each costs. Of a file that `onnxsal compile` made: what it explains, and how."""
 
 
 @click.command("inspect", help=HELP, short_help="Show what is known of a model.")
@@ -15,7 +15,13 @@ which methods apply, with what each costs."""
 @loading_options
 @json_option
 def command(as_json: bool, **opening: object) -> None:
+    from onnxsal.cli.compiled import print_explainer
     from onnxsal.cli.describing import print_model
     from onnxsal.cli.opening import Opening
+    from onnxsal.compile import explainer
 
+    name = str(opening["model"])
+    known = explainer(name)
+    if known is not None:
+        return print_explainer(name, known, as_json=as_json)
     print_model(Opening(**opening)(), as_json=as_json)  # type: ignore[arg-type]

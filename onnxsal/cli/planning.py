@@ -17,7 +17,7 @@ def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list
     With several methods an option goes to those that have it.
     Raises: UsageError: unknown method or option, wrong type, out of range, or an option given twice.
     """
-    given = _once(settings)
+    given = once(settings)
     common = {name: text for name, text in given.items() if name in _COMMON}
     own = {name: text for name, text in given.items() if name not in _COMMON}
     if len(methods) == 1:
@@ -27,7 +27,8 @@ def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list
     return [(steps, _fitting(steps, common)) for steps in plans]
 
 
-def _once(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
+def once(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return options by name. Raises: UsageError: one is given twice."""
     given: dict[str, str] = {}
     for name, text in settings:
         if name in given:

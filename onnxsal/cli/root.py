@@ -13,7 +13,7 @@ from onnxsal.errors import nearest
 
 PROGRAM = "onnxsal"
 
-COMMANDS = ("explain", "predict", "demo", "methods", "layers", "inspect", "gradient", "completion")
+COMMANDS = ("explain", "predict", "demo", "methods", "layers", "inspect", "gradient", "compile", "completion")
 """In the order in which a newcomer wants them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -124,7 +124,7 @@ class Preprocess:
         return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
 
     def table(self) -> NDArray[np.float32]:
-        """The value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""
+        """Return the value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""
         levels = np.arange(256) * self.scale
         mean, std = (np.broadcast_to(values, self.channels)[:, None] for values in (self.mean, self.std))
         table: NDArray[np.float32] = ((levels - mean) / std).astype(np.float32)

@@ -1,0 +1,59 @@
+"""``onnxsal compile``: a model with its explanation, as one file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from onnxsal.cli.options import Names, Setting, loading_options, model_argument
+
+HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
+
+It gives what the MODEL gives, and `saliency`; it runs wherever ONNX runs, without onnxsal and without Python. Fed
+false as `explain`, it computes the prediction alone, at the MODEL's own cost.
+
+\b
+Examples:
+  onnxsal compile model.onnx -o model.explained.onnx
+      Grad-CAM++ for the class that is predicted
+  onnxsal compile model.onnx -m score-cam -t input -o out.onnx
+      Score-CAM for the class that is fed as `target`
+  onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give picture -o out.onnx
+      bytes [B, H, W, 3] in, the map drawn over them out
+
+What a file says of itself: onnxsal inspect out.onnx
+"""
+
+
+@click.command("compile", help=HELP, short_help="Write a model that explains itself, as one file.")
+@model_argument
+@click.option("-m", "--method", default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option(
+    "-t",
+    "--target",
+    metavar="TARGET",
+    help='Class by name or number, "A minus B", or "input" for an input `target`. By default what the model predicts.',
+)
+@click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="As for explain. Several are fused.")
+@click.option("-O", "--option", "settings", type=Setting(), multiple=True, metavar="NAME=VALUE", help="Of the method.")
+@click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
+@click.option(
+    "--give",
+    type=Names(),
+    default="saliency",
+    metavar="NAMES",
+    help="saliency (default), raw (at the layer's resolution), picture (in colour); several with commas.",
+)
+@click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
+@click.option(
+    "--opset", type=int, metavar="N", help="17 (18 where noise is drawn) or higher. [default: 21 or the model's]"
+)
+@click.option("--keep-custom", is_flag=True, help="Keep operators outside the standard domain.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
+@loading_options
+def command(**given: Any) -> None:
+    from onnxsal.cli.compiled import write_compiled
+
+    write_compiled(**given)
