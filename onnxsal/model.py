@@ -136,7 +136,8 @@ class Model:
             if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
                 raise UsageError(
                     f"the model takes {picture.dtype.name} bytes, and preprocessing "
-                    f"{self.known_preprocess().name!r} gives other numbers ({array.min():.3g} to {array.max():.3g}); use raw"
+                    f"{self.known_preprocess().name!r} gives other numbers "
+                    f"({array.min():.3g} to {array.max():.3g}); use raw"
                 )
         return np.ascontiguousarray(array, dtype)
 
