@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.autodiff.precision import apply
 from onnxsal.autodiff.registry import Call, Gradient, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
@@ -52,7 +53,7 @@ def _step(op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], goal
     if rule is None or all(g is None for g in grads):
         return
     needed = tuple(v in goal.dependent and _flows(node, i, rules) for i, v in enumerate(operands(node)))
-    results = rule.apply(Call(op, node, grads, needed, attributes(node), goal.wrt))
+    results = apply(rule, Call(op, node, grads, needed, attributes(node), goal.wrt))
     for value, need, g in zip(operands(node), needed, results, strict=False):
         if need and g is not None and value is not None:
             _describe(g, value)

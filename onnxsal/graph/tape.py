@@ -170,7 +170,7 @@ class Tape:
         axes = [i for i in range(len(b)) if i < lead or (a[i - lead] == 1 and b[i] != 1)]
         if not axes:
             return g
-        summed = self.ReduceSum(g, axes, keepdims=int(lead == 0))
+        summed = self._sum(g, axes, keepdims=int(lead == 0))
         return summed if lead == 0 else self.reshape_like(summed, x)
 
     def _sum_to_dynamic(self, g: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -178,8 +178,14 @@ class Tape:
         lead = self.Sub(self.Shape(full), self.Shape(shape))
         padded = self.Concat(self.Expand(self.const(1, ir.DataType.INT64), lead), shape, axis=0)
         axes = self.Reshape(self.NonZero(self.Not(self.Equal(padded, full))), [-1])
-        summed = self.ReduceSum(g, axes, keepdims=1, noop_with_empty_axes=1)
+        summed = self._sum(g, axes, keepdims=1, noop_with_empty_axes=1)
         return self.Reshape(summed, shape)  # type: ignore[no-any-return]
+
+    def _sum(self, g: ir.Value, axes: Operand, **how: int) -> ir.Value:
+        """Half precision is summed in float32, where partial sums do not overflow."""
+        if g.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
+            return self.ReduceSum(g, axes, **how)  # type: ignore[no-any-return]
+        return self.cast(self.ReduceSum(self.cast(g, ir.DataType.FLOAT), axes, **how), g.dtype)
 
     def total(self, values: Sequence[ir.Value]) -> ir.Value:
         """Return the sum of one or more values of one shape."""
