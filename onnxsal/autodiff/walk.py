@@ -133,5 +133,6 @@ def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
     shown = ", ".join(lines[:8]) + (f" and {len(lines) - 8} more" if len(lines) > 8 else "")
     raise UnsupportedError(
         f"no gradient can be built with rules {rules.name!r}: {shown}. "
-        "Methods without gradients still work: eigencam, score-cam, ss-cam, is-cam"
+        "Methods without gradients still work: "
+        "eigencam, score-cam, ss-cam, is-cam, ablation-cam, recipro-cam, occlusion"
     )
