@@ -56,13 +56,13 @@ def compile(
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
             input ``target``, int64 [B].
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
-        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``picture``, in colour; or
+        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
             several.
         bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
         keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
-        ``picture`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
+        ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
     asked = Asked(method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, options)

@@ -41,7 +41,7 @@ from onnxsal.targets import Aim
 from onnxsal.viz import overlay as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
 
-Kind = Literal["saliency", "raw", "picture"]
+Kind = Literal["saliency", "raw", "drawing"]
 Values = dict[str, ir.Value]
 Result = Program | Record
 
@@ -194,8 +194,8 @@ def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None)
     raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse)
     saliency = maps[0] if len(maps) == 1 else normalised(op, raw)
     made = {"saliency": saliency, "raw": raw}
-    if "picture" in work.form.outputs:
-        made["picture"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
+    if "drawing" in work.form.outputs:
+        made["drawing"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
     return {name: made[name] for name in work.form.outputs}
 
 
@@ -208,7 +208,7 @@ def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
     """The outputs' shapes behind the batch axis."""
     size = work.request.model.size
     raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
-    return {"saliency": size, "raw": raw, "picture": (*size, 3)}
+    return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
 
 
 def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
@@ -217,7 +217,7 @@ def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
     found: Values = {}
     for name in work.form.outputs:
         shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
-        zero = np.zeros(1, np.uint8 if name == "picture" else np.float32)
+        zero = np.zeros(1, np.uint8 if name == "drawing" else np.float32)
         found[name] = op.ConstantOfShape(shape, value=ir.tensor(zero))
     return found
 
@@ -279,7 +279,7 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
         own.type, own.shape = value.type, value.shape
     batch, shapes = _batch(next(v for v in model.anatomy.model.graph.inputs)), _shapes(work)
     for name in work.form.outputs:
-        outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "picture" else ir.DataType.FLOAT)
+        outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])
     program = trace.finish_with(outputs)
     program.model.producer_name, program.model.producer_version = "onnxsal", onnxsal.__version__
@@ -289,7 +289,7 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
 
 def _metadata(work: Work) -> Mapping[str, str]:
     model, form = work.request.model, work.form
-    found = {**model.metadata, METADATA: json.dumps(_described(work))}
+    found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
     if model.labels is not None:
         found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.anatomy.head.classes)])
     if form.bytes_in is not None:

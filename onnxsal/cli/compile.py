@@ -19,7 +19,7 @@ Examples:
       Grad-CAM++ for the class that is predicted
   onnxsal compile model.onnx -m score-cam -t input -o out.onnx
       Score-CAM for the class that is fed as `target`
-  onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give picture -o out.onnx
+  onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give drawing -o out.onnx
       bytes [B, H, W, 3] in, the map drawn over them out
 
 What a file says of itself: onnxsal inspect out.onnx
@@ -44,7 +44,7 @@ What a file says of itself: onnxsal inspect out.onnx
     type=Names(),
     default="saliency",
     metavar="NAMES",
-    help="saliency (default), raw (at the layer's resolution), picture (in colour); several with commas.",
+    help="saliency (default), raw (at the layer's resolution), drawing (in colour); several with commas.",
 )
 @click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
 @click.option(

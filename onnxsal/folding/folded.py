@@ -59,6 +59,13 @@ class Folded:
         return boxes(masks, (self.shape[1], self.shape[2])) if isinstance(masks, HostMasks) else None
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the maps that mask; 0 where none do."""
+        maps = self.head_outputs().get("maps")
+        height, width = _inner(maps)[-2:] if maps is not None else (0, 0)
+        return height, width
+
+    @property
     def schedule(self) -> Schedule:
         """How its draws are cut into turns."""
         return Schedule(self.record.draws.samples, self.masks, self.rows)

@@ -50,7 +50,7 @@ def graft(
         if node in wanted:
             _copy(op, node, mapped)
         else:
-            mapped.update({v: there[str(v.name)] for v in node.outputs if v.name in there and v.name not in bound})
+            mapped.update({v: there[str(v.name)] for v in node.outputs if _is_there(v, there)})
     return {name: _known(mapped, value, op) for name, value in targets.items()}
 
 
@@ -66,8 +66,17 @@ def elements_read(program: Program, there: Values, outputs: Sequence[str] | None
     targets = {n: v for n, v in program.outputs.items() if outputs is None or n in outputs}
     wanted = _missing(program, there, targets.values())
     sources = {v for node in wanted for v in _reads(node)} | set(targets.values())
-    read = {v for v in sources if v.const_value is None and v.name in there and v.producer() not in wanted}
+    read = {v for v in sources if v.const_value is None and _is_there(v, there)}
     return sum(math.prod(d if isinstance(d, int) else 1 for d in dims(v) or ()) for v in read)
+
+
+def _is_there(value: ir.Value, there: Values) -> bool:
+    """Whether a value is the model's own: the name alone may be one that the program gave to an output of its own."""
+    other = there.get(str(value.name))
+    if other is None:
+        return False
+    ours, theirs = value.producer(), other.producer()
+    return ours is not None and theirs is not None and (ours.name, ours.op_type) == (theirs.name, theirs.op_type)
 
 
 def _missing(program: Program, there: Values, targets: Iterable[ir.Value]) -> set[ir.Node]:
@@ -76,7 +85,7 @@ def _missing(program: Program, there: Values, targets: Iterable[ir.Value]) -> se
     wanted: set[ir.Node] = set()
     for node in reversed(list(program.model.graph)):
         asked = [v for v in node.outputs if v in needed]
-        if asked and not all(v.name in there for v in asked):
+        if asked and not all(_is_there(v, there) for v in asked):
             wanted.add(node)
             needed.update(_reads(node))
     return wanted

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.folding import noise as counter
 from onnxsal.folding.boxes import Boxes
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
+from onnxsal.kernels.resize import Taps, taps
 from onnxsal.records import Draws, Grids, Noise
 
 Shape = tuple[int, int, int]
@@ -68,6 +70,8 @@ class Source:
     maps: ir.Value | None
     boxes: Boxes | None
     shape: Shape
+    grid: tuple[int, int]
+    """Height and width of the maps."""
     key: tuple[int, int]
 
 
@@ -112,11 +116,14 @@ def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Val
         return None, None
     assert isinstance(draws.masks, Grids)
     low = op.Unsqueeze(op.Gather(source.maps, chunk.masks), [1])
-    high = upsample(op, low, source.shape[1:])
+    high = _upsampled(op, low, source)
     wide = low if draws.masks.normalise == "before" else high
     bottom, top = (reduce(wide, [2, 3], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
     span = op.Sub(top, bottom)
-    return (high if draws.masks.normalise == "no" else _over(op, op.Sub(high, bottom), span)), span
+    if draws.masks.normalise == "no":
+        return high, span
+    gain = _over(op, op.const(np.float32(1)), span)
+    return op.Add(op.Mul(gain, high), op.Mul(op.Neg(bottom), gain)), span
 
 
 def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
@@ -128,10 +135,16 @@ def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
     return op.Mul(share, share)  # type: ignore[no-any-return]
 
 
-def upsample(op: Tape, maps: ir.Value, size: tuple[int, int]) -> ir.Value:
-    """Return maps [R, 1, h, w] bilinearly at another size, half-pixel centres."""
-    sizes = op.Concat(op.Shape(maps, start=0, end=2), list(size), axis=0)
-    return op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")  # type: ignore[no-any-return]
+def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
+    """Return maps [r, 1, h, w] at the picture's size: bilinear, rounded as the kernels do, which Resize is not."""
+    down, across = (taps(a, b) for a, b in zip(source.grid, source.shape[1:], strict=True))
+    wide = _between(op, maps, across, axis=3, share=across.share)
+    return _between(op, wide, down, axis=2, share=down.share[:, None])
+
+
+def _between(op: Tape, maps: ir.Value, at: Taps, *, axis: int, share: NDArray[np.float32]) -> ir.Value:
+    low, high = (op.Gather(maps, op.const(places), axis=axis) for places in (at.low, at.high))
+    return op.Add(low, op.Mul(op.const(share), op.Sub(high, low)))  # type: ignore[no-any-return]
 
 
 def _field(op: Tape, chunk: Chunk, source: Source, *, on_mask: bool) -> ir.Value:
@@ -147,7 +160,8 @@ def _field(op: Tape, chunk: Chunk, source: Source, *, on_mask: bool) -> ir.Value
 def _input_level(op: Tape, noise: Noise, source: Source, z: ir.Value) -> ir.Value:
     sigma = op.const(noise.sigma, ir.DataType.FLOAT)
     if noise.unit == "range of x":
-        return op.Mul(_span(op, source.x), sigma)  # type: ignore[no-any-return]
+        exact = op.Mul(op.Cast(_span(op, source.x), to=ir.DataType.DOUBLE), noise.sigma)
+        return op.Cast(exact, to=ir.DataType.FLOAT)  # type: ignore[no-any-return]
     if noise.unit == "range of masked x":
         return op.Mul(_span(op, z), sigma)  # type: ignore[no-any-return]
     if noise.unit == "authors":

@@ -1,0 +1,65 @@
+"""``onnxsal compile`` and what ``inspect`` says of its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+
+def test_a_compiled_file(run, folder: Path) -> None:
+    ended = run(
+        "compile", "model.onnx", "-o", "out.onnx", "-m", "score-cam", "-O", "top_k=2", "-t", "input", "--seed", 4
+    )
+    assert (ended.status, ended.out.strip()) == (0, "out.onnx")
+    names = [value.name for value in onnx.load(folder / "out.onnx").graph.input]
+    assert names[-2:] == ["target", "explain"]
+    said = run("inspect", "out.onnx")
+    assert said.status == 0
+    assert "score-cam (preset=official, top_k=2), seed 4" in said.out
+    known = json.loads(run("inspect", "out.onnx", "--json").out)["explainer"]
+    assert (known["method"], known["target"], known["seed"]) == ("score-cam", "input", 4)
+
+
+def test_every_option_reaches_the_file(run, folder: Path) -> None:
+    form = ["--opset", 17, "--bytes-in", "--preprocess", "unit", "--give", "drawing,raw"]
+    what = ["-m", "gradient", "--score", "probability", "-t", "1 minus 0", "-O", "sign=signed"]
+    ended = run("compile", "model.onnx", "-o", "out.onnx", *form, *what)
+    assert ended.status == 0, ended.err
+    model = onnx.load(folder / "out.onnx")
+    assert model.opset_import[0].version == 17
+    assert [value.name for value in model.graph.output][-2:] == ["drawing", "raw"]
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    known = json.loads(run("inspect", "out.onnx", "--json").out)["explainer"]
+    assert (known["target"], known["score"], known["signed"]) == ([1, 0], "probability", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["-m", "grad-cam+"], 2, "grad-cam"),
+        (["-m", "smoothgrad", "--opset", "17"], 1, "BitwiseXor"),
+        (["--opset", "12"], 2, "opset=12: expected 17 to"),
+        (["-t", "77"], 2, "target 77 is out of range"),
+        (["-m", "smoothgrad", "-O", "inner=is-cam"], 1, "round another sampling method"),
+        (["-O", "tolerance=0.1"], 2, "always draws all its samples"),
+        (["--give", "salience"], 2, "did you mean 'saliency'"),
+        (["-O", "sign=signed", "-O", "sign=positive"], 2, "given twice"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_message(
+    run, folder: Path, arguments: list[str], status: int, message: str
+) -> None:
+    ended = run("compile", "model.onnx", "-o", "out.onnx", *arguments)
+    assert ended.status == status
+    assert message in ended.err
+    assert ended.err.count("onnxsal: ") == 1
+    assert not (folder / "out.onnx").exists()
+
+
+def test_places_that_cannot_be_written(run, folder: Path) -> None:
+    assert "does not exist" in run("compile", "model.onnx", "-o", "nowhere/out.onnx").err
+    assert "would be overwritten" in run("compile", "model.onnx", "-o", "model.onnx").err
+    assert "is a folder" in run("compile", "model.onnx", "-o", str(folder)).err
