@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 
-GROUND = {"errors", "plugins", "files"}
+GROUND = {"errors", "plugins", "files", "options"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "plugins": {"errors"},
     "files": {"errors"},
+    "options": {"errors"},
     "graph": GROUND,
     "kernels": GROUND,
     "autodiff": GROUND | {"graph"},
