@@ -41,6 +41,7 @@ SHORT_WAYS = (
     {"loading"},
     {"explanation", "drawing"},
     {"explain"},
+    {"evaluation"},
     {"compiling"},
     {"compile", "demo"},
     {"api"},
@@ -59,7 +60,7 @@ def _short_ways() -> dict[str, set[str]]:
 MAY_IMPORT |= _short_ways()
 MAY_IMPORT |= {"inputs": GROUND, "__init__": set(MAY_IMPORT), "cli": set(MAY_IMPORT), "__main__": {"cli"}}
 
-VERSION_READERS = {"plugins", "explain", "compiling", "cli"}
+VERSION_READERS = {"plugins", "explain", "evaluation", "compiling", "cli"}
 """Who may read ``onnxsal.__version__``, which lives above them."""
 
 WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding"}
@@ -70,7 +71,7 @@ ONLY_IN: dict[str, set[str]] = {
     "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compiling", "compile", "api"},
     "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
     "google": {"graph"},
-    "PIL": {"inputs", "viz", "drawing", "demo"},
+    "PIL": {"inputs", "viz", "drawing", "demo", "evaluation"},
     "cmap": {"viz"},
     "click": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND,
