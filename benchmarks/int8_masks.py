@@ -44,7 +44,7 @@ def measure(model: onnxsal.Model, photo: Path, mask: Path, method: str) -> tuple
     """Share of the map inside the mask, and that over the mask's own share."""
     found = onnxsal.explain(model, photo, method=method, **METHODS[method])
     inside = mask_in_view(mask, found.box, found.saliency.shape)
-    share = energy_pointing(found.saliency, inside)
+    share = energy_pointing(found.saliency, inside).value
     return share, share / float(inside.mean())
 
 

@@ -44,7 +44,7 @@ def demonstrate() -> Demonstration:
     model, scene = load(bundled("shapes.onnx")), bundled("demo.png")
     explanations = tuple(explain(model, scene, method=name) for name in METHODS)
     mask = _mask(explanations[0])
-    shares = tuple(energy_pointing(each.saliency, mask) for each in explanations)
+    shares = tuple(energy_pointing(each.saliency, mask).value for each in explanations)
     return Demonstration(explanations, shares, float(mask.mean()))
 
 

@@ -207,6 +207,6 @@ def mean(saliency):
 """
     install("plug-metric", plugins.METRICS, {"mean": ":mean"}, source)
     assert set(plugins.offers(plugins.METRICS)) >= {"mean", "energy-pointing"}
-    assert get_metric("mean")(PIXELS) == 0.5
+    assert get_metric("mean")(PIXELS[0]).value == 0.5
     with pytest.raises(UsageError, match="did you mean 'mean'"):
         get_metric("maen")

@@ -27,7 +27,7 @@ SIGNATURES = {
     "method": "(name, *, paper, when='', **details)",
     "vjp": "(op_type, *, domain='', slots=None)",
     "defvjp": "(op_type, *rules, domain='', broadcasts=False)",
-    "metric": "(name, *, paper, when='', higher_is_better=True)",
+    "metric": "(name, *, paper, when='', higher_is_better=True, batched=False)",
 }
 TYPES = {"Explanation", "Method", "Model"}
 

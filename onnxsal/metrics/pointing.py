@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
+from onnxsal.metrics.judgement import UNDEFINED, Doubles, Judgement
 from onnxsal.metrics.registry import metric
 
 
@@ -16,14 +15,39 @@ from onnxsal.metrics.registry import metric
     paper="Wang et al. 2020, arXiv:1910.01279, section 4.3 (energy-based pointing game)",
     when="maps that lie on the object, whatever its size; compare with the object's share of the picture",
 )
-def energy_pointing(saliency: NDArray[Any], mask: NDArray[Any]) -> float:
-    """Return the share of a map's energy inside a mask, [0, 1]; NaN for a map without any.
+def energy_pointing(
+    saliency: Doubles, mask: NDArray[np.bool_] | None = None, boxes: Doubles | None = None
+) -> Judgement:
+    """Return the share of a map's energy on the object, [0, 1]; NaN for a map or an object of nothing.
 
-    Args: saliency: [H, W]; of a signed map the absolute value counts. mask: [H, W], true (or above 0) on the object.
-    Raises: UsageError: the shapes differ.
+    Of a signed map the absolute value counts. The mask says where the object is, or else its boxes do.
     """
-    if saliency.shape != mask.shape:
-        raise UsageError(f"the map is {saliency.shape} and the mask {mask.shape}; both are [H, W] of the model's input")
-    energy = np.abs(saliency, dtype=np.float64)
-    total = energy.sum()
-    return float(energy[mask > 0].sum() / total) if total > 0 else float("nan")
+    inside, region = on_object(saliency.shape, mask, boxes)
+    energy = np.abs(saliency)
+    if inside is None or not energy.any():
+        return UNDEFINED
+    return Judgement(float(energy[inside].sum() / energy.sum()), {"region": region})
+
+
+def on_object(
+    size: tuple[int, ...], mask: NDArray[np.bool_] | None, boxes: Doubles | None
+) -> tuple[NDArray[np.bool_] | None, str]:
+    """Return where the object is, bool [H, W] or None, and by what: ``mask`` or ``boxes``."""
+    if mask is not None:
+        return (mask if mask.any() else None), "mask"
+    if boxes is None or not len(boxes):
+        return None, "none"
+    inside = boxes_mask(boxes, size)
+    if not inside.any():
+        raise UsageError(f"no box touches the picture of {size[0]} x {size[1]}: {boxes.tolist()}")
+    return inside, "boxes"
+
+
+def boxes_mask(boxes: Doubles, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the pixels whose centre lies in one of the boxes (left, top, right, bottom), bool [H, W]."""
+    rows, columns = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
+    found = np.zeros(size, bool)
+    for left, top, right, bottom in boxes:
+        down, across = (top <= rows) & (rows < bottom), (left <= columns) & (columns < right)
+        found |= down[:, None] & across[None]
+    return found

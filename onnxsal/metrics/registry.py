@@ -1,20 +1,34 @@
-"""What a metric is: a function that judges a map, registered like a method."""
+"""What a metric is: a function that judges maps, registered like a method, called by the names of its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from onnxsal import plugins
-from onnxsal.errors import EnvironmentSetupError
+import numpy as np
 
-plugins.offer(plugins.METRICS, {"energy-pointing": "onnxsal.metrics.pointing:energy_pointing"})
+from onnxsal import plugins
+from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
+from onnxsal.metrics.given import GIVEN, PER_MAP, Given, check_given, one_map
+from onnxsal.metrics.judgement import Judgement
+from onnxsal.options import Parameter, check_options, options_of, positional
+
+plugins.offer(
+    plugins.METRICS,
+    {
+        "deletion": "onnxsal.metrics.curves:deletion",
+        "insertion": "onnxsal.metrics.curves:insertion",
+        "energy-pointing": "onnxsal.metrics.pointing:energy_pointing",
+        "sparseness": "onnxsal.metrics.concentration:sparseness",
+    },
+)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric: call it with what its signature names."""
+    """A registered metric: call it with what it ``needs``, by name, and with its options."""
 
     name: str
     judge: Callable[..., Any]
@@ -22,19 +36,90 @@ class Metric:
     when: str
     """What it rewards, in one line."""
     higher_is_better: bool = True
+    batched: bool = False
+    """Whether the judge takes all maps of a picture at once; otherwise it is called for one after the other."""
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.judge(*args, **options)
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """Return the Judgement of one map, or a list of them for several maps of one picture.
+
+        Args:
+            given: what it ``needs``, in that order, or by name; more than it needs, by the names in ``GIVEN``, is
+                ignored. ``saliency`` is [H, W], or [M, H, W] for M maps; then ``raw`` and ``explain`` are sequences
+                of M. A ``mask`` or ``boxes`` of None means that the picture has none.
+            named: the same, and options; both are checked.
+        Raises: UsageError: something is missing, of a wrong shape, not finite, or no option of this metric.
+        """
+        values = self._gather(given, named)
+        options = self.check({n: v for n, v in named.items() if n not in GIVEN and n not in self.needs})
+        several, values = check_given(self.name, values)
+        verdicts = self._verdicts(values, options, several)
+        found = [self._judgement(verdict, options, values) for verdict in verdicts]
+        return found if several else found[0]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it judges by: ``score``, ``logit``, ``x``, ``saliency``, ``raw``, ``baseline``, ``mask`` ..."""
+        return positional(self.judge)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of its needs that it can do without."""
+        parameters = inspect.signature(self.judge).parameters
+        return frozenset(n for n in self.needs if parameters[n].default is not inspect.Parameter.empty)
+
+    @property
+    def options(self) -> dict[str, Parameter]:
+        """Its options by name."""
+        return options_of(self.judge)
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options, converted, with defaults.
+
+        Raises: UsageError: unknown, of the wrong type, out of range.
+        """
+        return check_options(f"metric {self.name!r}", self.options, options)
+
+    def _gather(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+        if len(given) > len(self.needs):
+            raise UsageError(f"metric {self.name!r} needs {', '.join(self.needs)}; got {len(given)} things")
+        values = dict(zip(self.needs, given, strict=False))
+        values.update({name: named[name] for name in self.needs if name in named})
+        missing = [name for name in self.needs if name not in values and name not in self.optional]
+        if missing:
+            raise UsageError(f"metric {self.name!r} needs {', '.join(self.needs)}; {', '.join(missing)} is missing")
+        return values
+
+    def _verdicts(self, values: Given, options: Mapping[str, Any], several: int | None) -> list[Any]:
+        if self.batched:
+            return list(self.judge(**values, **options))
+        maps = range(several or 1) if any(name in PER_MAP for name in values) else range(1)
+        return [self.judge(**one_map(values, i), **options) for i in maps]
+
+    def _judgement(self, verdict: Any, options: Mapping[str, Any], values: Given) -> Judgement:
+        found = verdict if isinstance(verdict, Judgement) else Judgement(float(np.asarray(verdict)))
+        seed = {"seed": int(values["seed"])} if "seed" in values else {}
+        return replace(found, parameters={**options, **seed, **found.parameters})
 
 
 def metric(
-    name: str, *, paper: str, when: str = "", higher_is_better: bool = True
+    name: str, *, paper: str, when: str = "", higher_is_better: bool = True, batched: bool = False
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Return a decorator that makes a Metric of a function of maps and of what they are judged by.
 
+    The function's positional parameters say what it needs, out of ``onnxsal.metrics.given.GIVEN``; its keyword-only
+    ones are its options: typed, with defaults, ranges by ``Annotated``. It returns a number or a Judgement.
     Packages offer metrics through the entry-point group ``onnxsal.metrics``.
+
+    Args: when: what it rewards. batched: it takes maps as [M, H, W] and returns one verdict a map.
     """
-    return lambda judge: Metric(name, judge, paper, when, higher_is_better)
+
+    def register(judge: Callable[..., Any]) -> Metric:
+        for need in positional(judge):
+            if need not in GIVEN:
+                raise UsageError(f"metric {name!r} needs {need!r}, which nothing gives{nearest(need, GIVEN)}")
+        return Metric(name, judge, paper, when, higher_is_better, batched)
+
+    return register
 
 
 def get(name: str) -> Metric:
@@ -47,3 +132,8 @@ def get(name: str) -> Metric:
     if not isinstance(found, Metric):
         raise EnvironmentSetupError(f"{name!r} from {offer.origin} is not a metric: {offer.target}")
     return found
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all metrics, built-in and plugged-in, without importing any."""
+    return tuple(plugins.offers(plugins.METRICS))

@@ -1,0 +1,23 @@
+"""Concentration: whether a map is on few pixels; what it explains plays no part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onnxsal.metrics.judgement import Doubles
+from onnxsal.metrics.registry import metric
+
+
+@metric(
+    "sparseness",
+    paper="Chalasani et al. 2020, arXiv:1810.06583, section 4 (Gini index)",
+    when="maps on few pixels, right or wrong",
+)
+def sparseness(saliency: Doubles) -> float:
+    """Return the Gini index of the map's absolute values, 0 (all equal) to 1 - 1/HW (one pixel); NaN for a map of 0."""
+    energy = np.sort(np.abs(saliency), axis=None)
+    total = energy.sum()
+    if not total > 0:
+        return float("nan")
+    places = np.arange(1, energy.size + 1)
+    return float((2 * places - energy.size - 1) @ energy / (energy.size * total))

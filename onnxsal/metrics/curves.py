@@ -1,0 +1,133 @@
+"""Deletion and insertion: how the score moves as pixels go or come in the order of the map."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.kernels.blur import gaussian_blur
+from onnxsal.kernels.rank import rank
+from onnxsal.metrics.judgement import Doubles, Floats, Judgement, Score
+from onnxsal.metrics.registry import metric
+from onnxsal.metrics.scoring import scores_of
+from onnxsal.options import Range
+
+Steps = Annotated[int, Range(1)]
+Baseline = Literal["black", "blur", "mean"]
+Ties = Literal["reading", "random"]
+
+_PAPER = "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1"
+
+
+@metric(
+    "deletion",
+    paper=_PAPER,
+    when="maps whose highest pixels carry the score: it falls early as they are blackened",
+    higher_is_better=False,
+    batched=True,
+)
+def deletion(
+    score: Score,
+    x: Floats,
+    saliency: Doubles,
+    baseline: Floats | None = None,
+    *,
+    steps: Steps = 50,
+    to: Baseline = "black",
+    ties: Ties = "reading",
+) -> list[Judgement]:
+    """Return the area under the score, from the picture to the baseline, highest pixels first, [0, 1].
+
+    The area is the trapezoid's over the true share of pixels changed. A flat map has no order: NaN.
+
+    Args:
+        saliency: [M, H, W]; all maps share the batches and the two ends.
+        steps: number of times that pixels go, as equal groups as whole pixels allow.
+        to: ``black`` of the model, ``blur`` of the picture (kernel 11, sigma 5), its ``mean`` a channel.
+        ties: equal pixels in reading order, or shuffled, always the same way.
+    """
+    end = make_baseline(to, x, baseline)
+    return walk(score, (x, end), places(saliency, ties), steps, flat(saliency))
+
+
+@metric(
+    "insertion",
+    paper=_PAPER,
+    when="maps whose highest pixels suffice: the score rises early as they come back to a blurred picture",
+    batched=True,
+)
+def insertion(
+    score: Score,
+    x: Floats,
+    saliency: Doubles,
+    baseline: Floats | None = None,
+    *,
+    steps: Steps = 50,
+    to: Baseline = "blur",
+    ties: Ties = "reading",
+) -> list[Judgement]:
+    """Return the area under the score, from the baseline to the picture, highest pixels first, [0, 1].
+
+    Everything else is as in deletion; ``to`` is where it starts.
+    """
+    start = make_baseline(to, x, baseline)
+    return walk(score, (start, x), places(saliency, ties), steps, flat(saliency))
+
+
+def make_baseline(kind: Baseline, x: Floats, black: Floats | None) -> Floats:
+    """Return the picture that pixels are taken from, float32 [C, H, W]; black is 0 where the model's is not given."""
+    if kind == "blur":
+        return gaussian_blur(x, kernel=11, sigma=5.0)
+    if kind == "mean":
+        return np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
+    return np.zeros_like(x) if black is None else black
+
+
+def places(maps: Doubles, ties: Ties) -> NDArray[np.int32]:
+    """Return each pixel's place in the descending order of its map, [M, H, W]; the first is 0."""
+    if ties == "reading":
+        return rank(maps).astype(np.int32)
+    pixels = np.prod(maps.shape[1:])
+    shuffle = np.random.default_rng(0).permutation(pixels)
+    shuffled = rank(maps.reshape(len(maps), 1, pixels)[..., shuffle])
+    found = np.empty(shuffled.shape, np.int32)
+    found[..., shuffle] = shuffled
+    return found.reshape(maps.shape)
+
+
+def flat(maps: Doubles) -> NDArray[np.bool_]:
+    """Return which maps [M, H, W] have one value everywhere, so no order."""
+    pixels = maps.reshape(len(maps), -1)
+    return np.asarray(pixels.min(axis=1) == pixels.max(axis=1))
+
+
+def cuts(pixels: int, steps: int) -> NDArray[np.int64]:
+    """Return how many pixels are changed after each of ``steps`` steps, [steps + 1], from 0 to all of them."""
+    return np.rint(np.linspace(0, pixels, min(steps, pixels) + 1)).astype(np.int64)
+
+
+def walk(
+    score: Score, ends: tuple[Floats, Floats], order: NDArray[np.int32], steps: int, undefined: NDArray[np.bool_]
+) -> list[Judgement]:
+    """Return the area and curve of each order [M, H, W] of pixels that go from the first picture to the second."""
+    counts = cuts(order[0].size, steps)
+    inner = counts[1:-1]
+    pairs = [(m, n) for m in range(len(order)) if not undefined[m] for n in inner]
+
+    def write(out: Floats, i: int) -> None:
+        place, changed = pairs[i - 2] if i > 1 else (0, i * order[0].size)
+        np.copyto(out, ends[0])
+        np.copyto(out, ends[1], where=order[place] < changed)
+
+    found = scores_of(score, ends[0].shape, 2 + len(pairs), write)
+    between = iter(found[2:].reshape(-1, len(inner)))
+    return [_judged(counts, found[:2], None if no else next(between)) for no in undefined]
+
+
+def _judged(counts: NDArray[np.int64], ends: Doubles, between: Doubles | None) -> Judgement:
+    if between is None:
+        return Judgement(float("nan"))
+    curve = np.stack([counts / counts[-1], np.concatenate([ends[:1], between, ends[1:]])], axis=1)
+    return Judgement(float(np.trapezoid(curve[:, 1], curve[:, 0])), {}, curve)
