@@ -112,7 +112,11 @@ def prepare_request(
 
 def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
-    prepared = request.model.prepare(image)
+    return explain_prepared(request, request.model.prepare(image), targets)
+
+
+def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Target]) -> list[Explanation]:
+    """Return one Explanation per target of a picture that was read and prepared before."""
     scores = request.model.scores(prepared.x)
     found: list[Explanation] = []
     for target in targets:
@@ -243,4 +247,4 @@ def _names(layers: Sequence[Layer]) -> str | list[str] | None:
     return layers[0].name if len(layers) == 1 else [layer.name for layer in layers]
 
 
-__all__ = ["Common", "Request", "explain", "explain_image", "prepare_request", "split_options"]
+__all__ = ["Common", "Request", "explain", "explain_image", "explain_prepared", "prepare_request", "split_options"]
