@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.runtime.environment import onnxruntime
+from onnxsal.runtime.nvidia import CUDA, ON_GPU, TENSORRT, missing, preload
 
+CPU = "CPUExecutionProvider"
+_SUFFIX = "ExecutionProvider"
 _NAMES = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "cpu": CPU,
+    "cuda": CUDA,
+    "tensorrt": TENSORRT,
     "directml": "DmlExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
     "rocm": "ROCMExecutionProvider",
 }
+_GPU = "pip uninstall -y onnxruntime; pip install 'onnxsal[gpu]'"
+_OPTIONS = {CUDA: {"use_tf32": "0"}}
+"""TF32 would cost three digits without being asked; the manifest says that it is off."""
+
+Chain = list[str | tuple[str, dict[str, str]]]
 
 
-def providers(name: str | None) -> list[str | tuple[str, dict[str, str]]]:
+def full_name(name: str | None) -> str:
+    """Return ONNX Runtime's own name of a provider; None is the CPU.
+
+    Raises: UsageError: no provider is called that.
+    """
+    given = name or "cpu"
+    every = _every()
+    found = _NAMES.get(given.lower()) or every.get(given.lower().removesuffix(_SUFFIX.lower()))
+    if found is None:
+        raise UsageError(f"there is no provider {given!r}{nearest(given, every)} (there are: {', '.join(every)})")
+    return found
+
+
+def _every() -> dict[str, str]:
+    """Providers by short name: those that have one of ours, and whatever else this build of ONNX Runtime knows."""
+    module = onnxruntime()
+    known = {full.removesuffix(_SUFFIX).lower(): full for full in module.get_all_providers()}
+    ours = set(_NAMES.values())
+    return _NAMES | {short: full for short, full in known.items() if full not in ours}
+
+
+def providers(name: str | None) -> Chain:
     """Return ONNX Runtime's provider list for a short or full name; None is the CPU.
 
+    What a provider has no kernel for runs on those after it.
     Raises: UsageError: no provider is called that. UnsupportedError: this build of ONNX Runtime does not have it.
     """
-    full = _NAMES.get((name or "cpu").lower(), name or "")
-    known = {*_NAMES.values()}
-    if full not in known:
-        raise UsageError(
-            f"there is no provider {name!r}{nearest(name or '', [*_NAMES, *known])} (there are: {', '.join(_NAMES)})"
-        )
-    if full not in onnxruntime().get_available_providers():
-        hint = "; install it with: pip install 'onnxsal[gpu]'" if "cuda" in full.lower() else ""
-        raise UnsupportedError(f"this build of ONNX Runtime has no {full}{hint}")
-    # TF32 would cost three digits without being asked; the manifest says that it is off.
-    options = {"use_tf32": "0"} if full == "CUDAExecutionProvider" else {}
-    chosen: list[str | tuple[str, dict[str, str]]] = [(full, options)] if options else [full]
-    return chosen if full == "CPUExecutionProvider" else [*chosen, "CPUExecutionProvider"]
+    full, offered = full_name(name), onnxruntime().get_available_providers()
+    if full not in offered:
+        hint = f"; install the build that has it with: {_GPU}" if full in ON_GPU else ""
+        raise UnsupportedError(f"this build of ONNX Runtime has no {full} (it has {', '.join(offered)}){hint}")
+    if full in ON_GPU:
+        preload()
+    behind = [each for each in (CUDA, CPU) if each in offered and each != full]
+    chain = [full, *(behind if full == TENSORRT else behind[-1:] if full != CPU else [])]
+    return [(each, _OPTIONS[each]) if each in _OPTIONS else each for each in chain]
+
+
+def unusable(name: str, reason: str = "") -> UnsupportedError:
+    """Return the error that says why a provider of this build does not come up on this machine.
+
+    Args: reason: what ONNX Runtime said.
+    """
+    found = missing(name) if name in ON_GPU else []
+    said = "; ".join(found) or " ".join(reason.split())[:300] or "ONNX Runtime does not say why"
+    advice = f"'onnxsal[gpu]' brings the CUDA libraries ({_GPU}), the driver is the system's; " if found else ""
+    return UnsupportedError(f"{name} cannot be used on this machine: {said}. {advice}or use --provider cpu")
+
+
+def described(name: str | None) -> Mapping[str, Any]:
+    """Return what a manifest says of a provider: its name, and whether it may round to TF32."""
+    if full_name(name) == CUDA:
+        return {"provider": name, "tf32": False}
+    return {"provider": name or "cpu"}

@@ -14,7 +14,8 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
-from onnxsal.runtime.providers import providers
+from onnxsal.runtime.nvidia import ON_GPU, missing
+from onnxsal.runtime.providers import providers, unusable
 
 Array = NDArray[Any]
 Kept = list[Any]
@@ -82,12 +83,16 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     wanted = providers(provider)
     for library in custom_ops:
         _register(options, library)
+    name = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
     try:
         data, kept = _serialise(program.model, options)
-        session = module.InferenceSession(data, options, providers=wanted)
+        session = module.InferenceSession(data, options, providers=wanted, enable_fallback=0)
     except failures() as error:
+        if name in ON_GPU and missing(name):
+            raise unusable(name) from error
         raise translated(error, "ONNX Runtime cannot load the model", program) from error
-    _check_provider(session, wanted)
+    if name not in session.get_providers():
+        raise unusable(name)
     return session, kept
 
 
@@ -98,15 +103,6 @@ def _register(options: Any, library: str) -> None:
     except failures() as error:
         reason = " ".join(str(error).split())[:300]
         raise UnsupportedError(f"{library!r} cannot be loaded as a library of custom operators: {reason}") from error
-
-
-def _check_provider(session: Any, wanted: list[Any]) -> None:
-    name = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
-    if name not in session.get_providers():
-        raise UnsupportedError(
-            f"{name} cannot be loaded on this machine (a driver or a CUDA or cuDNN library is missing); "
-            'run `python -c "import onnxruntime as ort; ort.preload_dlls()"` to see which, or use --provider cpu'
-        )
 
 
 def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:

@@ -8,12 +8,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError, UsageError
+from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
 from onnxsal.runtime import ReferenceSession, Session
 from onnxsal.runtime.failures import translated
-from onnxsal.runtime.providers import providers
 
 FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
 
@@ -97,29 +96,6 @@ def test_a_library_that_is_none(tmp_path: Path) -> None:
     library.write_bytes(b"no library")
     with pytest.raises(UnsupportedError, match=r"ops.so' cannot be loaded as a library of custom operators"):
         Session(squares("batch"), custom_ops=[str(library)])
-
-
-def test_providers_are_never_exchanged() -> None:
-    assert providers(None) == providers("cpu") == providers("CPUExecutionProvider") == ["CPUExecutionProvider"]
-    with pytest.raises(UsageError, match="did you mean 'cuda'"):
-        providers("cdua")
-
-
-def test_a_provider_that_this_build_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(
-        UnsupportedError, match=r"no CUDAExecutionProvider; install it with: pip install 'onnxsal\[gpu\]'"
-    ):
-        providers("cuda")
-
-
-def test_cuda_computes_in_full_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    assert providers("cuda") == [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
 
 
 def test_large_weights_are_handed_over_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,139 @@
+"""Providers by name; where an NVIDIA one does not come up, one message says what is missing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import Program
+from onnxsal.graph.program import empty
+from onnxsal.runtime import Session, nvidia
+from onnxsal.runtime.providers import described, full_name, providers, unusable
+
+EVERYTHING = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch):
+    """Pretend that this build of ONNX Runtime has these providers."""
+
+    def pretend(*names: str) -> None:
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(names))
+        monkeypatch.setattr(nvidia, "onnxruntime", lambda: SimpleNamespace(__file__="/ort/__init__.py"))
+
+    return pretend
+
+
+def doubled() -> Program:
+    op = empty(21)
+    x = op.input("x", ir.DataType.FLOAT, ["batch", 3])
+    return op.finish(y=op.Add(x, x))
+
+
+def test_names_are_ours_or_those_of_onnx_runtime() -> None:
+    assert {full_name(n) for n in (None, "cpu", "CPUExecutionProvider")} == {"CPUExecutionProvider"}
+    assert full_name("xnnpack") == full_name("XnnpackExecutionProvider") == "XnnpackExecutionProvider"
+    assert full_name("TensorRT") == "TensorrtExecutionProvider"
+    with pytest.raises(UsageError, match="did you mean 'cuda'"):
+        full_name("cdua")
+
+
+def test_what_a_provider_cannot_run_goes_to_those_behind_it(offered) -> None:
+    offered(*EVERYTHING)
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})
+    assert providers(None) == providers("cpu") == ["CPUExecutionProvider"]
+    assert providers("cuda") == [cuda, "CPUExecutionProvider"]
+    assert providers("tensorrt") == ["TensorrtExecutionProvider", cuda, "CPUExecutionProvider"]
+    offered("OpenVINOExecutionProvider", "CPUExecutionProvider")
+    assert providers("openvino") == ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_a_build_without_the_provider_says_which_it_has(offered) -> None:
+    offered("CPUExecutionProvider")
+    with pytest.raises(UnsupportedError, match=r"no CUDA\w+ \(it has CPU\w+\); .*pip install 'onnxsal\[gpu\]'"):
+        providers("cuda")
+    with pytest.raises(UnsupportedError, match=r"no DmlExecutionProvider \(it has CPUExecutionProvider\)$"):
+        providers("directml")
+
+
+def test_the_manifest_says_that_tf32_is_off() -> None:
+    assert described("cuda") == {"provider": "cuda", "tf32": False}
+    assert described(None) == {"provider": "cpu"}
+
+
+class Driver:
+    """A CUDA driver that finds so many GPUs."""
+
+    def __init__(self, status: int, count: int) -> None:
+        self.status, self.count = status, count
+
+    def cuInit(self, flags: int) -> int:
+        return self.status
+
+    def cuDeviceGetCount(self, pointer) -> int:
+        pointer._obj.value = self.count
+        return 0
+
+
+def loading(monkeypatch: pytest.MonkeyPatch, library: str | None, driver: Driver | None) -> None:
+    def load(name: str) -> object:
+        found = driver if "onnxruntime" not in name else None if library else object()
+        if found is None:
+            raise OSError(library or "not found")
+        return found
+
+    monkeypatch.setattr(nvidia, "_load", load)
+
+
+NO_LIBRARY = "libcublasLt.so.13: cannot open shared object file"
+PIECES = [
+    (NO_LIBRARY, Driver(0, 1), ["cannot be loaded (libcublasLt.so.13"]),
+    (None, None, ["no NVIDIA driver is installed"]),
+    (None, Driver(100, 0), ["finds no GPU (its status is 100)"]),
+    (None, Driver(0, 0), ["finds no GPU (its status is 0)"]),
+    (NO_LIBRARY, None, ["cannot be loaded (libcublasLt.so.13", "no NVIDIA driver is installed"]),
+]
+
+
+@pytest.mark.parametrize(("library", "driver", "said"), PIECES)
+def test_every_missing_piece_is_named(monkeypatch, library: str | None, driver: Driver | None, said: list[str]) -> None:
+    loading(monkeypatch, library, driver)
+    text = str(unusable("CUDAExecutionProvider"))
+    assert all(each in text for each in said)
+    assert text.endswith("use --provider cpu")
+    assert "\n" not in text
+
+
+def test_where_nothing_is_missing_the_runtimes_own_words_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading(monkeypatch, None, Driver(0, 1))
+    assert "this machine: cuDNN is\tod".replace("\t", " ") in str(unusable("CUDAExecutionProvider", "cuDNN is\n od"))
+
+
+class Falling:
+    """ONNX Runtime's session as it is where a provider does not load: silently without it."""
+
+    def __init__(self, *_: object, **options: object) -> None:
+        assert options["enable_fallback"] == 0
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+class Failing:
+    """The same where the provider's start fails."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+
+
+@pytest.mark.parametrize("session", [Falling, Failing])
+def test_a_session_is_never_on_another_provider(offered, monkeypatch: pytest.MonkeyPatch, session: type) -> None:
+    offered(*EVERYTHING)
+    loading(monkeypatch, None, Driver(100, 0))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    with pytest.raises(UnsupportedError, match="CUDAExecutionProvider cannot be used on this machine: the NVIDIA dri"):
+        Session(doubled(), provider="cuda")
