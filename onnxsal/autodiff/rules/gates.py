@@ -9,13 +9,15 @@ comparison, cast and multiplied, which takes half the time of Where. docs/speed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxsal.autodiff.walk import STEP
 from onnxsal.graph.shapes import dims
-from onnxsal.graph.tape import Tape
+from onnxsal.graph.tape import PREFIX, Tape
 
 BLOCK = 16
 """Channels in a block of the widest blocked layout."""
@@ -25,19 +27,54 @@ _ELEMENTWISE = frozenset({"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh"})
 _THROUGH = frozenset({"MaxPool", "AveragePool", "BatchNormalization"})
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """Where a gradient came from: ``g``, of the maxima ``y`` of ``x``, put back where these were found."""
+
+    x: ir.Value
+    y: ir.Value
+    g: ir.Value
+    back: Callable[[ir.Value], ir.Value]
+
+
+POOLED = "sal.pooled"
+"""Key of a Pooled in a gradient's ``meta``."""
+
+
 def inside(op: Tape, g: ir.Value, y: ir.Value, low: float | None, high: float | None) -> ir.Value:
     """Return ``g`` where low < y < high, else 0; ``y`` is a value already clipped to these bounds."""
     bounds = [(b, sign) for b, sign in ((low, 1), (high, -1)) if b is not None]
     if not bounds:
         return g
+    pooled = g.meta.get(POOLED)
+    if pooled is not None and pooled.x is y:
+        return _before_pooling(op, g, pooled, low, high)
     if g.dtype != ir.DataType.FLOAT:
         return op.gate(g, _comparison(op, y, low, high))
     if all(_scalable(b) for b, _ in bounds) and _worthwhile(g, y):
         g = g if blocked(g) else depthwise(op, g, 1.0, _channels(y))
-        for bound, sign in bounds:
-            g = op.Mul(g, _mask(op, y, bound, sign))
+        for mask in _masks(op, y, bounds):
+            g = op.Mul(g, mask)
         return g
     return op.Mul(g, op.cast(_comparison(op, y, low, high), g.dtype))  # type: ignore[no-any-return]
+
+
+def _before_pooling(op: Tape, g: ir.Value, pooled: Pooled, low: float | None, high: float | None) -> ir.Value:
+    """Gate the maxima instead of all that they were chosen from: a maximum is inside just where its source is."""
+    gated = pooled.back(inside(op, pooled.g, pooled.y, low, high))
+    forget(op, g)
+    return gated
+
+
+def forget(op: Tape, value: ir.Value) -> None:
+    """Remove the emitted nodes that a value was computed by, as far as nothing else reads them."""
+    node = value.producer()
+    if node is None or value.uses() or any(not str(v.name).startswith(PREFIX) or v.uses() for v in node.outputs):
+        return
+    sources = [v for v in node.inputs if v is not None]
+    op.graph.remove(node, safe=True)
+    for source in sources:
+        forget(op, source)
 
 
 def _worthwhile(g: ir.Value, y: ir.Value) -> bool:
@@ -59,6 +96,20 @@ def _comparison(op: Tape, y: ir.Value, low: float | None, high: float | None) ->
 def _scalable(bound: float) -> bool:
     """Whether 2^64 times the difference of one unit in the last place is at least 1, and nothing overflows."""
     return bound == 0 or 2.0**-30 < abs(bound) < 2.0**60
+
+
+def _masks(op: Tape, y: ir.Value, bounds: list[tuple[float, int]]) -> list[ir.Value]:
+    """Return what to multiply by: one mask of the distance from the middle where that is exact at both bounds.
+
+    The distance is a LeakyRelu of slope -1, fused into its convolution; it saves a product, the dearest of the passes.
+    """
+    if len(bounds) == 2:
+        high, low = np.float32(max(b for b, _ in bounds)), np.float32(min(b for b, _ in bounds))
+        middle, half = (high + low) / np.float32(2), (high - low) / np.float32(2)
+        if high - middle == half == middle - low and _scalable(float(half)):
+            away = op.LeakyRelu(depthwise(op, y, 1.0, _channels(y), -float(middle)), alpha=-1.0)
+            return [_mask(op, _like(away, y), float(half), -1)]
+    return [_mask(op, y, bound, sign) for bound, sign in bounds]
 
 
 def _mask(op: Tape, y: ir.Value, bound: float, sign: int) -> ir.Value:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
 from onnxsal.autodiff.rules.common import put_back, rank_of
+from onnxsal.autodiff.rules.gates import POOLED, Pooled
 from onnxsal.autodiff.rules.windows import (
     Window,
     all_known,
@@ -30,9 +31,16 @@ def _max_pool(call: Call) -> list[Gradient]:
         return [None]
     places = _first_maxima(call, x)
     window = window_of(call.attributes, call.node)
-    if g.dtype == ir.DataType.FLOAT and _tiles(window, x, call.node.outputs[0]):
-        return [op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))]
-    return [put_back(op, g, places, x)]
+
+    def back(g: ir.Value) -> ir.Value:
+        if g.dtype == ir.DataType.FLOAT and _tiles(window, x, call.node.outputs[0]):
+            return op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))  # type: ignore[no-any-return]
+        return put_back(op, g, places, x)
+
+    dx = back(g)
+    if x not in call.wrt:
+        dx.meta[POOLED] = Pooled(x, call.node.outputs[0], g, back)
+    return [dx]
 
 
 def _tiles(window: Window, x: ir.Value, y: ir.Value) -> bool:
