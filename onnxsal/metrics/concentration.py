@@ -21,3 +21,19 @@ def sparseness(saliency: Doubles) -> float:
         return float("nan")
     places = np.arange(1, energy.size + 1)
     return float((2 * places - energy.size - 1) @ energy / (energy.size * total))
+
+
+@metric(
+    "complexity",
+    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 3 (entropy)",
+    when="maps that are quick to read: few pixels share the energy",
+    higher_is_better=False,
+)
+def complexity(saliency: Doubles) -> float:
+    """Return the entropy in nats of the pixels' shares of the absolute map, 0 to log HW; NaN for a map of 0."""
+    energy = np.abs(saliency)
+    total = energy.sum()
+    if not total > 0:
+        return float("nan")
+    shares = energy[energy > 0] / total
+    return float(-(shares @ np.log(shares)))

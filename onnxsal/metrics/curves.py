@@ -7,15 +7,14 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.rank import rank
+from onnxsal.metrics.baselines import Baseline, make_baseline
 from onnxsal.metrics.judgement import Doubles, Floats, Judgement, Score
 from onnxsal.metrics.registry import metric
 from onnxsal.metrics.scoring import scores_of
 from onnxsal.options import Range
 
 Steps = Annotated[int, Range(1)]
-Baseline = Literal["black", "blur", "mean"]
 Ties = Literal["reading", "random"]
 
 _PAPER = "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1"
@@ -45,7 +44,8 @@ def deletion(
     Args:
         saliency: [M, H, W]; all maps share the batches and the two ends.
         steps: number of times that pixels go, as equal groups as whole pixels allow.
-        to: ``black`` of the model, ``blur`` of the picture (kernel 11, sigma 5), its ``mean`` a channel.
+        to: ``black`` of the model, ``zero`` of its preprocessed input, ``blur`` of the picture (kernel 11, sigma 5),
+            its ``mean`` a channel.
         ties: equal pixels in reading order, or shuffled, always the same way.
     """
     end = make_baseline(to, x, baseline)
@@ -74,15 +74,6 @@ def insertion(
     """
     start = make_baseline(to, x, baseline)
     return walk(score, (start, x), places(saliency, ties), steps, flat(saliency))
-
-
-def make_baseline(kind: Baseline, x: Floats, black: Floats | None) -> Floats:
-    """Return the picture that pixels are taken from, float32 [C, H, W]; black is 0 where the model's is not given."""
-    if kind == "blur":
-        return gaussian_blur(x, kernel=11, sigma=5.0)
-    if kind == "mean":
-        return np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
-    return np.zeros_like(x) if black is None else black
 
 
 def places(maps: Doubles, ties: Ties) -> NDArray[np.int32]:
@@ -130,4 +121,4 @@ def _judged(counts: NDArray[np.int64], ends: Doubles, between: Doubles | None) -
     if between is None:
         return Judgement(float("nan"))
     curve = np.stack([counts / counts[-1], np.concatenate([ends[:1], between, ends[1:]])], axis=1)
-    return Judgement(float(np.trapezoid(curve[:, 1], curve[:, 0])), {}, curve)
+    return Judgement(float(np.trapezoid(curve[:, 1], curve[:, 0])), curve=curve)

@@ -18,16 +18,18 @@ GIVEN: Mapping[str, str] = {
     "x": "the explained input, [C, H, W], in the model's preprocessed domain",
     "saliency": "the map, [H, W]; [M, H, W] for several of one picture",
     "raw": "the attribution as the method computed it, [C, H, W] or [H, W]",
-    "baseline": "the model's black, [C, H, W]",
+    "baseline": "the model's black, [C, H, W] or one value a channel, [C]",
     "mask": "the object, bool [H, W], or None",
     "boxes": "its boxes, [K, 4]: left, top, right, bottom in pixels of the model's input, right and bottom outside; "
     "or None",
+    "cell": "where a mosaic shows the explained class, bool [H, W]",
+    "randomised": "the maps of one method as the model's weights are drawn anew from the output down, [K, H, W]",
     "explain": "callable, pictures [N, C, H, W] -> their maps [N, H, W]",
     "seed": "a whole number; what is drawn depends on nothing else",
 }
 """What a judge's positional parameters may be called, and what they hold."""
 
-PER_MAP = ("saliency", "raw", "explain")
+PER_MAP = ("saliency", "raw", "explain", "randomised")
 """What differs between maps of one picture; the rest is the picture's."""
 
 
@@ -48,18 +50,14 @@ def one_map(values: Given, index: int) -> dict[str, Any]:
     return {name: value[index] if name in PER_MAP else value for name, value in values.items()}
 
 
-def check_same_shape(metric: str, a: NDArray[Any], b: NDArray[Any]) -> None:
-    """Raise UsageError unless two maps have one shape."""
-    if np.shape(a) != np.shape(b):
-        raise UsageError(f"{metric}: the maps have different shapes, {list(np.shape(a))} and {list(np.shape(b))}")
-
-
 def _count(metric: str, values: Given) -> int | None:
     counts = set()
     if "saliency" in values:
         counts.add(len(values["saliency"]) if np.ndim(values["saliency"]) == 3 else None)
     if "raw" in values and "saliency" not in values:
         counts.add(None if isinstance(values["raw"], np.ndarray) else len(values["raw"]))
+    if "randomised" in values:
+        counts.add(None if np.ndim(values["randomised"][0]) == 2 else len(values["randomised"]))
     if "explain" in values:
         counts.add(None if callable(values["explain"]) else len(values["explain"]))
     if len(counts) > 1:
@@ -95,6 +93,13 @@ def _picture(value: Any) -> NDArray[np.float32]:
     return found
 
 
+def _black(value: Any) -> NDArray[np.float32]:
+    found = np.asarray(_finite("the baseline", value), np.float32)
+    if found.ndim not in (1, 3):
+        raise UsageError(f"the baseline must be [C, H, W] or [C], got {list(found.shape)}")
+    return found[:, None, None] if found.ndim == 1 else found
+
+
 def _mask(value: Any) -> NDArray[np.bool_] | None:
     return None if value is None else np.asarray(value) > 0
 
@@ -117,7 +122,8 @@ def _finite(what: str, value: Any) -> NDArray[np.float64]:
 
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "saliency": _map, "raw": _raw, "x": _picture, "baseline": _picture, "mask": _mask, "boxes": _boxes,
+    "saliency": _map, "raw": _raw, "x": _picture, "baseline": _black, "mask": _mask, "cell": _mask, "boxes": _boxes,
+    "randomised": _raw,
 }  # fmt: skip
 
 
@@ -125,8 +131,10 @@ def _check_sizes(metric: str, values: Given) -> None:
     sizes = {name: tuple(np.shape(values[name])[-2:]) for name in _sized(values)}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {height} x {width}" for name, (height, width) in sizes.items())
-        raise UsageError(f"{metric}: sizes differ: {shown}; all are [.., H, W] of the model's input")
+        raise UsageError(f"metric {metric!r}: sizes differ: {shown}; all are [.., H, W] of the model's input")
 
 
 def _sized(values: Given) -> Sequence[str]:
-    return [n for n in ("x", "baseline", "saliency", "mask") if values.get(n) is not None]
+    names = [n for n in ("x", "saliency", "mask", "cell") if values.get(n) is not None]
+    base = values.get("baseline")
+    return names if base is None or base.shape[1:] == (1, 1) else [*names, "baseline"]

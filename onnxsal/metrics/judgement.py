@@ -23,13 +23,15 @@ class Judgement:
 
     Args:
         value: NaN where it is not defined: a flat map, a picture without a mask.
-        parameters: every parameter that the value depends on: steps, baseline, seed ...
+        parameters: every option and seed that the value depends on; filled in when a Metric is called.
         curve: [steps + 1, 2], the share of pixels changed and the score there, for metrics that walk one.
+        details: numbers and words on the way to the value: parts of a mean, what it was taken from.
     """
 
     value: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
     curve: Doubles | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __float__(self) -> float:
         return self.value

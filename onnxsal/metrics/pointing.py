@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import UsageError
 from onnxsal.metrics.judgement import UNDEFINED, Doubles, Judgement
 from onnxsal.metrics.registry import metric
+from onnxsal.options import Level
 
 
 @metric(
@@ -26,7 +27,58 @@ def energy_pointing(
     energy = np.abs(saliency)
     if inside is None or not energy.any():
         return UNDEFINED
-    return Judgement(float(energy[inside].sum() / energy.sum()), {"region": region})
+    return Judgement(float(energy[inside].sum() / energy.sum()), details={"region": region})
+
+
+@metric(
+    "pointing-game",
+    paper="Zhang et al. 2016, arXiv:1608.00507, section 4.2",
+    when="maps whose highest pixel is on the object or beside it; the mean over pictures is the paper's number",
+)
+def pointing_game(
+    saliency: Doubles,
+    mask: NDArray[np.bool_] | None = None,
+    boxes: Doubles | None = None,
+    *,
+    tolerance: Level = 15.0,
+) -> Judgement:
+    """Return 1 where the highest pixel lies within ``tolerance`` pixels of the object, else 0; NaN for a flat map.
+
+    Of several highest pixels the share that hits. Pixels are those of the model's input.
+    """
+    inside, region = on_object(saliency.shape, mask, boxes)
+    if inside is None or not np.ptp(saliency):
+        return UNDEFINED
+    near = distance_to(inside, tolerance) <= tolerance
+    return Judgement(float(near[saliency == saliency.max()].mean()), details={"region": region})
+
+
+@metric(
+    "grid-pointing",
+    paper="Boehle et al. 2021, arXiv:2104.00032, section 4.2 (localisation metric)",
+    when="maps that stay in the cell of a mosaic that shows the class; chance is the cell's share, a quarter",
+)
+def grid_pointing(saliency: Doubles, cell: NDArray[np.bool_]) -> float:
+    """Return the share of a map's positive values in the right cell of a mosaic, [0, 1]; NaN for a map of none."""
+    positive = np.maximum(saliency, 0.0)
+    return float(positive[cell].sum() / positive.sum()) if positive.any() else float("nan")
+
+
+def distance_to(inside: NDArray[np.bool_], reach: float) -> Doubles:
+    """Return each pixel's distance to the nearest one inside, [H, W], in pixels; infinite beyond ``reach``."""
+    along = _along_rows(inside)
+    nearest = along**2
+    for step in range(1, min(int(reach), len(inside) - 1) + 1):
+        nearest[step:] = np.minimum(nearest[step:], along[:-step] ** 2 + step**2)
+        nearest[:-step] = np.minimum(nearest[:-step], along[step:] ** 2 + step**2)
+    return np.where(nearest <= reach**2, np.sqrt(nearest), np.inf)
+
+
+def _along_rows(inside: NDArray[np.bool_]) -> Doubles:
+    columns = np.arange(inside.shape[1], dtype=np.float64)
+    before = np.maximum.accumulate(np.where(inside, columns, -np.inf), axis=1)
+    after = np.minimum.accumulate(np.where(inside, columns, np.inf)[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(columns - before, after - columns)
 
 
 def on_object(

@@ -18,9 +18,22 @@ from onnxsal.options import Parameter, check_options, options_of, positional
 plugins.offer(
     plugins.METRICS,
     {
+        "adcc": "onnxsal.metrics.stability:adcc",
+        "average-drop": "onnxsal.metrics.drop:average_drop",
+        "average-drop-top": "onnxsal.metrics.drop:average_drop_top",
+        "completeness": "onnxsal.metrics.faithfulness:completeness",
+        "complexity": "onnxsal.metrics.concentration:complexity",
         "deletion": "onnxsal.metrics.curves:deletion",
-        "insertion": "onnxsal.metrics.curves:insertion",
         "energy-pointing": "onnxsal.metrics.pointing:energy_pointing",
+        "grid-pointing": "onnxsal.metrics.pointing:grid_pointing",
+        "increase-in-confidence": "onnxsal.metrics.drop:increase_in_confidence",
+        "increase-in-confidence-top": "onnxsal.metrics.drop:increase_in_confidence_top",
+        "infidelity": "onnxsal.metrics.faithfulness:infidelity",
+        "insertion": "onnxsal.metrics.curves:insertion",
+        "max-sensitivity": "onnxsal.metrics.stability:max_sensitivity",
+        "pointing-game": "onnxsal.metrics.pointing:pointing_game",
+        "randomisation": "onnxsal.metrics.stability:randomisation",
+        "sensitivity-n": "onnxsal.metrics.faithfulness:sensitivity_n",
         "sparseness": "onnxsal.metrics.concentration:sparseness",
     },
 )
@@ -36,6 +49,8 @@ class Metric:
     when: str
     """What it rewards, in one line."""
     higher_is_better: bool = True
+    aggregate: str = "mean"
+    """How the values of many pictures become one number: average drop and increase are means of per-picture values."""
     batched: bool = False
     """Whether the judge takes all maps of a picture at once; otherwise it is called for one after the other."""
 
@@ -117,7 +132,7 @@ def metric(
         for need in positional(judge):
             if need not in GIVEN:
                 raise UsageError(f"metric {name!r} needs {need!r}, which nothing gives{nearest(need, GIVEN)}")
-        return Metric(name, judge, paper, when, higher_is_better, batched)
+        return Metric(name, judge, paper, when, higher_is_better, batched=batched)
 
     return register
 
