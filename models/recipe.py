@@ -1,8 +1,8 @@
 """Train the bundled classifier of drawn shapes and write it with its picture: ``python models/recipe.py``.
 
-It draws its own data (scenes.py), trains with PyTorch on the CPU, exports with batch normalisation folded into the
-convolutions, measures the written file with ONNX Runtime on scenes that nothing was fitted to, and writes
-shapes.onnx, demo.png and demo_mask.png beside itself. Needs torch, onnxscript, onnx, onnxruntime, numpy and pillow.
+It draws its own data (scenes.py), trains on the gradient graph that onnxsal itself writes of the network and its loss
+(network.py, training.py), with no framework anywhere, measures the written file with ONNX Runtime on scenes that
+nothing was fitted to, and writes shapes.onnx, demo.png and demo_mask.png beside itself. Needs what onnxsal needs.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
-from network import SIZE, Network, export, folded
+from network import SIZE, Arrays, for_training, for_use, initial, settled, statistics
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scenes import LABELS, draw_scene
-from torch import Tensor, nn
+from training import AdamW, Trainer, one_cycle
+
+import onnxsal
 
 DEMO = {"seed": 276, "size": 384, "label": LABELS.index("star"), "objects": 2}
 VALIDATION, FRESH, EMPTY = 10_000_000, 20_000_000, 30_000_000  # first seeds; training starts at 0
 PREPROCESS = {"colour": "RGB", "scale": 1 / 127.5, "mean": [1.0], "std": [1.0], "fit": "squash"}
 Pictures = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,80 +65,61 @@ def _picture(seed: int, objects: int | None) -> Pictures:
     return draw_scene(seed, size=SIZE, label=seed % len(LABELS), objects=objects).picture
 
 
-def to_input(pictures: Pictures) -> Tensor:
+def to_input(pictures: Pictures) -> Floats:
     """Return pictures as the model wants them, float32 [N, 3, H, W] in -1 to 1."""
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return values.contiguous(memory_format=torch.channels_last)
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32) / np.float32(127.5) - 1
 
 
-def train(settings: Settings) -> Network:
-    """Return a network trained as the settings say, with batch normalisation folded."""
-    torch.manual_seed(settings.seed)
-    pictures = to_input(np.concatenate([draw(0, settings.scenes), draw(EMPTY, settings.empty, objects=0)]))
-    answers, network = _answers(settings), Network().to(memory_format=torch.channels_last)
-    steps = settings.epochs * (len(pictures) // settings.batch)
-    optimizer = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, steps, pct_start=0.2)
-    for step, rows in enumerate(_batches(settings, len(pictures))):
+def train(settings: Settings, threads: int) -> Arrays:
+    """Return the weights of a network trained as the settings say."""
+    rng = np.random.default_rng([settings.seed, 1])
+    pictures = np.concatenate([draw(0, settings.scenes), draw(EMPTY, settings.empty, objects=0)])
+    optimizer = AdamW(initial(settings.seed), decay=settings.decay)
+    trainer = Trainer(for_training(), optimizer, state=statistics(), threads=threads)
+    answers, steps = _answers(settings), settings.epochs * (len(pictures) // settings.batch)
+    for step, rows in enumerate(_batches(settings, len(pictures), rng)):
         strength = settings.sparsity * min(1.0, step / (0.4 * steps))
-        loss = _loss(network, _vary(pictures[rows], settings.noise), answers[rows], strength)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0:
-            print(f"  step {step} of {steps}: loss {loss.item():.3f}", flush=True)
-    return folded(network)
+        picture = _vary(to_input(pictures[rows]), settings.noise, rng)
+        feeds = {"picture": picture, "answers": answers[rows], "sparsity": np.array(strength, np.float32)}
+        loss = trainer.step(feeds, one_cycle(step, steps, settings.rate))
+        if step % 25 == 0:
+            print(f"  step {step} of {steps}: loss {loss:.3f}", flush=True)
+    return settled(optimizer.weights, trainer.state)
 
 
-def _answers(settings: Settings) -> Tensor:
+def _answers(settings: Settings) -> Floats:
     """Return the right probabilities per scene: nearly one for its class, equal ones where there is no object."""
-    classes = torch.arange(settings.scenes) % len(LABELS)
-    known = nn.functional.one_hot(classes, len(LABELS)).float()
-    smooth = known + settings.smoothing * (1 / len(LABELS) - known)
-    return torch.cat([smooth, torch.full((settings.empty, len(LABELS)), 1 / len(LABELS))])
+    known = np.eye(len(LABELS), dtype=np.float32)[np.arange(settings.scenes) % len(LABELS)]
+    smooth = known + np.float32(settings.smoothing) * (np.float32(1 / len(LABELS)) - known)
+    return np.concatenate([smooth, np.full((settings.empty, len(LABELS)), 1 / len(LABELS), np.float32)])
 
 
-def _batches(settings: Settings, count: int) -> Iterator[Tensor]:
+def _batches(settings: Settings, count: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     for _ in range(settings.epochs):
-        order = torch.randperm(count)
-        yield from order[: count // settings.batch * settings.batch].split(settings.batch)
+        order = rng.permutation(count)
+        yield from order[: count // settings.batch * settings.batch].reshape(-1, settings.batch)
 
 
-def _vary(x: Tensor, noise: float) -> Tensor:
+def _vary(x: Floats, noise: float, rng: np.random.Generator) -> Floats:
     """Return a batch turned, mirrored, recoloured and made noisy: the outlines, and so the answers, stay."""
-    x = torch.rot90(x, int(torch.randint(4, ())), (2, 3))
-    x = x.flip(3) if torch.rand(()) < 0.5 else x
-    x = x[:, torch.randperm(3)] * (1 if torch.rand(()) < 0.5 else -1)
-    x = x + 2 * noise * torch.rand(len(x), 1, 1, 1) * torch.randn_like(x)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def _loss(network: Network, x: Tensor, answers: Tensor, strength: float) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
-        features = network.features(x)
-    features = features.float()
-    logits = network.head(features.mean(dim=(2, 3)))
-    return nn.functional.cross_entropy(logits, answers) + strength * _spread(features)
-
-
-def _spread(features: Tensor) -> Tensor:
-    """Return mean over root mean square of the summed activation: the root of the share of active positions."""
-    total = features.sum(dim=1)
-    return (total.mean(dim=(1, 2)) / (total.square().mean(dim=(1, 2)) + 1e-6).sqrt()).mean()
+    x = np.rot90(x, int(rng.integers(4)), (2, 3))
+    x = x[..., ::-1] if rng.random() < 0.5 else x
+    x = x[:, rng.permutation(3)] * np.float32(1 if rng.random() < 0.5 else -1)
+    levels = 2 * noise * rng.random((len(x), 1, 1, 1), np.float32)
+    return np.ascontiguousarray(x + levels * rng.standard_normal(x.shape, np.float32))
 
 
 def accuracy(path: Path, first: int, count: int = 2_000) -> float:
     """Return the share of scenes, from seed ``first`` on, that the written model names rightly."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    pictures = np.ascontiguousarray(to_input(draw(first, count)).numpy())
+    pictures = to_input(draw(first, count))
     found = [session.run(None, {"picture": part})[0].argmax(1) for part in np.array_split(pictures, count // 100)]
     return float(np.mean(np.concatenate(found) == (first + np.arange(count)) % len(LABELS)))
 
 
 def notes(settings: Settings, seconds: float) -> dict[str, str]:
     """Return what the model says about itself in its metadata."""
-    versions = {"torch": torch.__version__, "onnx": onnx.__version__, "numpy": np.__version__}
+    versions = {module.__name__: module.__version__ for module in (onnxsal, onnxruntime, onnx, np)}
     return {
         "onnxsal.preprocess": json.dumps(PREPROCESS),
         "onnxsal.labels": json.dumps(LABELS),
@@ -154,15 +137,15 @@ def write_demo(folder: Path) -> None:
     Image.fromarray(scene.mask).save(folder / "demo_mask.png", optimize=True)
 
 
-def make(settings: Settings, folder: Path) -> None:
-    """Train, export, measure and record the measurement in the file itself."""
+def make(settings: Settings, folder: Path, threads: int) -> None:
+    """Train, write, measure and record the measurement in the file itself."""
     start = time.perf_counter()
     print(f"drawing {settings.scenes + settings.empty} scenes and training {settings.epochs} epochs", flush=True)
-    network = train(settings)
+    weights = train(settings, threads)
     path, remarks = folder / "shapes.onnx", notes(settings, time.perf_counter() - start)
-    export(network, path, remarks)
+    onnx.save(for_use(weights, remarks), path)
     found = {name: accuracy(path, first) for name, first in (("validation", VALIDATION), ("fresh", FRESH))}
-    export(network, path, remarks | {"onnxsal.accuracy": json.dumps(found)})
+    onnx.save(for_use(weights, remarks | {"onnxsal.accuracy": json.dumps(found)}), path)
     write_demo(folder)
     print(f"{path}: {path.stat().st_size} bytes, accuracy {found}, {time.perf_counter() - start:.0f} s")
     if found["fresh"] <= 0.95:
@@ -176,10 +159,10 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=Settings.noise, help="mean noise while training, 0 to 1")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
     parser.add_argument("--scenes", type=int, default=Settings.scenes)
-    parser.add_argument("--threads", type=int, default=1, help="for so small a network more than one seldom helps")
+    parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    make(Settings(scenes=chosen.scenes, epochs=chosen.epochs, noise=chosen.noise, seed=chosen.seed), chosen.output)
+    settings = Settings(scenes=chosen.scenes, epochs=chosen.epochs, noise=chosen.noise, seed=chosen.seed)
+    make(settings, chosen.output, chosen.threads)
 
 
 if __name__ == "__main__":

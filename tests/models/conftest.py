@@ -21,10 +21,26 @@ def models() -> Path:
 @pytest.fixture(scope="session")
 def scenes() -> ModuleType:
     """The module ``models/scenes.py``."""
-    spec = importlib.util.spec_from_file_location("scenes", MODELS / "scenes.py")
+    return _module("scenes")
+
+
+@pytest.fixture(scope="session")
+def training() -> ModuleType:
+    """The module ``models/training.py``."""
+    return _module("training")
+
+
+@pytest.fixture(scope="session")
+def network(scenes: ModuleType) -> ModuleType:
+    """The module ``models/network.py``."""
+    return _module("network")
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["scenes"] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
