@@ -115,7 +115,7 @@ class Metric:
 
     def _judgement(self, verdict: Any, options: Mapping[str, Any], values: Given) -> Judgement:
         found = verdict if isinstance(verdict, Judgement) else Judgement(float(np.asarray(verdict)))
-        seed = {"seed": int(values["seed"])} if "seed" in values else {}
+        seed = {"seed": int(values.get("seed", 0))} if "seed" in self.needs else {}
         return replace(found, parameters={**options, **seed, **found.parameters})
 
 

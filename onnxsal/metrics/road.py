@@ -99,11 +99,11 @@ def _curves(
         np.add(out, _noise(x, noise, (seed, k)), out=out, where=gone)
 
     found = scores_of(score, x.shape, 1 + len(work), write)
-    curves = np.full((len(orders), len(maps), len(counts) + 1, 2), np.nan)
-    curves[..., 0] = np.array([0, *counts]) / x[0].size
-    curves[:, ranked, 0, 1] = found[0]
-    curves[:, ranked, 1:, 1] = found[1:].reshape(len(orders), len(ranked), len(counts))
-    return curves
+    after = np.full((len(orders), len(maps), len(counts) + 1), np.nan)
+    values = found[1:].reshape(len(orders), len(ranked), len(counts))
+    after[:, ranked] = np.insert(values, 0, found[0], axis=2)
+    changed = np.array([0, *counts]) / x[0].size
+    return np.stack([np.broadcast_to(changed, after.shape), after], axis=-1)
 
 
 def _signed(saliency: Doubles, order: Order) -> Doubles:
