@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from onnxsal.api import gradient, methods, save
     from onnxsal.autodiff import defvjp, vjp
     from onnxsal.compile import compile
+    from onnxsal.evaluation import Evaluation, evaluate
     from onnxsal.explain import explain
     from onnxsal.explanation import Explanation
     from onnxsal.loading import load
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from onnxsal.model import Model
 
 _PUBLIC = {
+    "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
     "compile": "onnxsal.compile",
     "defvjp": "onnxsal.autodiff",
+    "evaluate": "onnxsal.evaluation",
     "explain": "onnxsal.explain",
     "gradient": "onnxsal.api",
     "load": "onnxsal.loading",
@@ -37,12 +40,14 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Evaluation",
     "Explanation",
     "Method",
     "Model",
     "__version__",
     "compile",
     "defvjp",
+    "evaluate",
     "explain",
     "gradient",
     "load",

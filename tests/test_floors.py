@@ -73,6 +73,7 @@ ONLY_IN: dict[str, set[str]] = {
     "google": {"graph"},
     "PIL": {"inputs", "viz", "drawing", "demo", "evaluation"},
     "cmap": {"viz"},
+    "pyarrow": {"evaluation"},
     "click": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND,
 }

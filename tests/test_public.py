@@ -21,6 +21,7 @@ SIGNATURES = {
     "preprocess=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
     "opset=None, give='saliency', bytes_in=False, keep_custom=False, **options)",
+    "evaluate": "(model, images, *, methods=(), metrics, **options)",
     "gradient": "(model, *, of, wrt, rules='plain')",
     "save": "(model, path)",
     "methods": "()",
@@ -29,7 +30,7 @@ SIGNATURES = {
     "defvjp": "(op_type, *rules, domain='', broadcasts=False)",
     "metric": "(name, *, paper, when='', higher_is_better=True, batched=False)",
 }
-TYPES = {"Explanation", "Method", "Model"}
+TYPES = {"Evaluation", "Explanation", "Method", "Model"}
 
 MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",

@@ -1,1 +1,25 @@
 """Judging maps over many pictures: pictures with labels, boxes and masks in, rows, tables and reports out."""
+
+from onnxsal.evaluation.evaluating import Options, evaluate
+from onnxsal.evaluation.evaluation import Evaluation
+from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.rows import About, Failure, Row
+from onnxsal.evaluation.statistics import Difference, Mean, differences, means
+from onnxsal.evaluation.summary import Summary, summarise
+
+__all__ = [
+    "About",
+    "Difference",
+    "Evaluation",
+    "Failure",
+    "Mean",
+    "Options",
+    "Picture",
+    "Row",
+    "Summary",
+    "differences",
+    "evaluate",
+    "gather",
+    "means",
+    "summarise",
+]

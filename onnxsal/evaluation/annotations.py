@@ -1,0 +1,172 @@
+"""Boxes from COCO, Pascal VOC and CSV files, by picture, in pixels of the photograph."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.evaluation.pictures import Box, Picture
+from onnxsal.inputs.reading import nearest_file, number, parse_json, read_text
+
+Boxes = dict[str, list[Box]]
+
+
+def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Picture]:
+    """Return the pictures with their boxes; one that is in no file keeps none.
+
+    Args: source: COCO (.json), Pascal VOC (.xml, or a folder of them), CSV (image,left,top,right,bottom or
+        image,x,y,width,height), or a mapping from names to boxes (left, top, right, bottom).
+    Raises: UsageError: it cannot be read, or holds none of these pictures.
+    """
+    if source is None:
+        return list(pictures)
+    known = _given(source) if isinstance(source, Mapping) else read_boxes(source)
+    where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
+    by_name = {**{Path(name).stem: boxes for name, boxes in known.items()}, **known}
+    found = [replace(each, boxes=_of(each, by_name)) for each in pictures]
+    if all(each.boxes is None for each in found):
+        raise UsageError(
+            f"{where} has boxes for {len(known)} pictures, but for none of these: it names {next(iter(known), '-')!r}, "
+            f"and there is {pictures[0].name!r}{nearest(pictures[0].name, known)}"
+        )
+    return found
+
+
+def _of(picture: Picture, known: Mapping[str, list[Box]]) -> tuple[Box, ...] | None:
+    names = (picture.name, Path(picture.name).name, picture.stem)
+    boxes = next((known[name] for name in names if name in known), None)
+    return None if boxes is None else tuple(boxes)
+
+
+def _given(source: Mapping[str, Any]) -> Boxes:
+    return {name: [_box(each, f"the boxes of {name!r}") for each in boxes] for name, boxes in source.items()}
+
+
+def read_boxes(source: str | os.PathLike[str]) -> Boxes:
+    """Return boxes by picture name from a COCO, Pascal VOC or CSV file, or a folder of Pascal VOC files.
+
+    Raises: UsageError: it cannot be read, or a box is none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise UsageError(f"no such file of boxes: {str(path)!r}{nearest_file(path)}")
+    readers = {".json": _coco, ".xml": _voc, ".csv": _csv}
+    if path.suffix.lower() not in readers:
+        raise UsageError(f"boxes are read from COCO .json, Pascal VOC .xml, or .csv; got {str(path)!r}")
+    return readers[path.suffix.lower()](path)
+
+
+def _folder(folder: Path) -> Boxes:
+    files = sorted(folder.glob("*.xml"))
+    if not files:
+        raise UsageError(f"the folder {str(folder)!r} holds no Pascal VOC files (.xml)")
+    found: Boxes = {}
+    for file in files:
+        boxes = [box for each in _voc(file).values() for box in each]
+        if boxes:
+            found[file.stem] = boxes
+    return found
+
+
+def _coco(path: Path) -> Boxes:
+    data = parse_json(read_text(path, "boxes"), str(path))
+    if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
+        raise UsageError(f"{path} is no COCO file: expected an object with lists 'images' and 'annotations'")
+    try:
+        names = {image["id"]: str(image["file_name"]) for image in data["images"]}
+        pairs = [(each["image_id"], each["bbox"]) for each in data["annotations"] if "bbox" in each]
+        found: Boxes = {names[identity]: [] for identity, _ in pairs}
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox'; "
+                         f"something is wrong with {error}") from None  # fmt: skip
+    for identity, bbox in pairs:
+        found[names[identity]].append(_from_size(bbox, f"{path}, a bbox of {names[identity]!r}"))
+    return found
+
+
+def _voc(path: Path) -> Boxes:
+    """Pascal VOC counts pixels from 1, and its right and bottom pixels are inside."""
+    try:
+        root = ElementTree.fromstring(read_text(path, "boxes"))
+    except ElementTree.ParseError as error:
+        raise UsageError(f"{path} is not valid XML: {error}") from None
+    if root.tag != "annotation":
+        raise UsageError(f"{path} is no Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
+    boxes = []
+    for place in root.iterfind("object/bndbox"):
+        ends = [_coordinate(place.findtext(side), side, path) for side in ("xmin", "ymin", "xmax", "ymax")]
+        boxes.append(_box([ends[0] - 1, ends[1] - 1, ends[2], ends[3]], str(path)))
+    return {root.findtext("filename") or path.stem: boxes} if boxes else {}
+
+
+def _coordinate(text: str | None, side: str, path: Path) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise UsageError(f"{path}: {side} is a number; got {text!r}") from None
+
+
+def _csv(path: Path) -> Boxes:
+    rows = list(csv.reader(read_text(path, "boxes").splitlines(), skipinitialspace=True))
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    names, sized = _csv_columns(head)
+    if names is None:
+        raise UsageError(
+            f"{path}: the first line names the columns: image,left,top,right,bottom (or xmin,ymin,xmax,ymax), "
+            f"or image,x,y,width,height; got {','.join(head)}"
+        )
+    found: Boxes = {}
+    for line, row in enumerate(rows[1:], 2):
+        if row:
+            where = f"{path}, line {line}"
+            found.setdefault(_cell(row, names[0], where), []).append(_csv_box(row, names[1:], sized, where))
+    return found
+
+
+_CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_SIZES = (("x", "y", "width", "height"), ("left", "top", "width", "height"), ("x", "y", "w", "h"))
+
+
+def _csv_columns(head: Sequence[str]) -> tuple[list[int] | None, bool]:
+    name = next((n for n in ("image", "file", "filename", "file_name", "name") if n in head), None)
+    for columns in (*_CORNERS, *_SIZES):
+        if name is not None and set(columns) <= set(head):
+            return [head.index(name), *(head.index(c) for c in columns)], columns in _SIZES
+    return None, False
+
+
+def _csv_box(row: Sequence[str], at: Iterable[int], sized: bool, where: str) -> Box:
+    cells = [_cell(row, index, where) for index in at]
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        raise UsageError(f"{where}: a box is four numbers; got {', '.join(cells)}") from None
+    return _from_size(values, where) if sized else _box(values, where)
+
+
+def _cell(row: Sequence[str], index: int, where: str) -> str:
+    if index >= len(row):
+        raise UsageError(f"{where}: {len(row)} columns, expected at least {index + 1}")
+    return row[index].strip()
+
+
+def _from_size(values: Any, where: str) -> Box:
+    if not isinstance(values, list) or len(values) != 4:
+        raise UsageError(f"{where}: a box is x, y, width and height; got {values!r}")
+    x, y, width, height = (number(v, "a box", where) for v in values)
+    return _box([x, y, x + width, y + height], where)
+
+
+def _box(values: Any, where: str) -> Box:
+    left, top, right, bottom = (float(number(v, "a box", where)) for v in values)
+    if left >= right or top >= bottom:
+        raise UsageError(f"{where}: a box of no size: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}")
+    return left, top, right, bottom

@@ -1,0 +1,43 @@
+"""Models whose weights are drawn anew from the output down, each made once for a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from onnxsal.anatomy import dissect
+from onnxsal.graph.redraw import redrawn, weights
+from onnxsal.model import Model
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A model, and ``stages`` copies with ever more of its weighted operators drawn anew, the last one with all."""
+
+    model: Model
+    stages: int = 5
+    seed: int = 0
+    _made: dict[int, Model] = field(default_factory=dict, repr=False, compare=False)
+
+    def models(self) -> list[Model]:
+        """Return the copies, least changed first; later ones have the earlier ones' draws."""
+        return [self._model(count) for count in self.counts()]
+
+    def counts(self) -> list[int]:
+        """Return how many operators each copy has drawn anew: 1, ever more, all of them."""
+        total = len(weights(self.model.anatomy.model))
+        steps = np.geomspace(1, max(total, 1), self.stages)
+        return sorted({round(float(step)) for step in steps})
+
+    def _model(self, count: int) -> Model:
+        if count not in self._made:
+            self._made[count] = self._drawn(count)
+        return self._made[count]
+
+    def _drawn(self, count: int) -> Model:
+        graph = self.model.anatomy.model
+        names = [name for each in reversed(weights(graph)[-count:]) for name in each]
+        anatomy = dissect(redrawn(graph, list(dict.fromkeys(names)), self.seed))
+        digest = f"{self.model.digest}, {count} operators drawn anew by seed {self.seed}"
+        return replace(self.model, anatomy=anatomy, digest=digest, _sessions={}, _programs={})

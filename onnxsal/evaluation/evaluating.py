@@ -1,0 +1,221 @@
+"""``onnxsal.evaluate``: methods and metrics over many pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, get_type_hints
+
+from onnxsal.building import Common
+from onnxsal.errors import ImageError, ModelError, UsageError, nearest
+from onnxsal.evaluation.annotations import with_boxes
+from onnxsal.evaluation.evaluation import Evaluation
+from onnxsal.evaluation.journal import Journal, key
+from onnxsal.evaluation.judging import Judge, judge
+from onnxsal.evaluation.mosaics import Seen, grouped, mosaic
+from onnxsal.evaluation.naming import Source as NameSource
+from onnxsal.evaluation.naming import named
+from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.placing import with_masks
+from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
+from onnxsal.evaluation.sources import Making, sources
+from onnxsal.evaluation.truth import Truth, resolved, with_truth
+from onnxsal.inputs import PreprocessSource, as_preprocess
+from onnxsal.loading import load
+from onnxsal.metrics.registry import get
+from onnxsal.model import Model
+from onnxsal.options import Range, Samples, parameter
+
+Names = NameSource | Iterable[NameSource]
+
+_UNCHECKED = ("truth", "boxes", "masks", "maps", "layer", "preprocess", "journal", "progress")
+"""Options of types that text cannot stand for; each is checked where it is used."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``evaluate`` takes beside pictures, methods and metrics.
+
+    Attributes:
+        truth: what the pictures show: ``names``, ``folders``, a file, or a mapping; see ``with_truth``.
+        boxes, masks: where the objects are: files as ``with_boxes`` and ``with_masks`` read them.
+        maps: folders of maps made elsewhere, ``.npy`` named like the pictures.
+        target: explain the class that is ``predicted``, or the picture's ``label``.
+        label_offset: added to labels that are numbers; by default 1 where class 0 is the background, else 0.
+        journal: a file that keeps results at once, and from which an interrupted run goes on.
+        confidence: how sure a picture's class has to be for a mosaic. mosaics: how many at most.
+        stages: of drawing the model's weights anew.
+    """
+
+    truth: Truth | None = None
+    boxes: Any = None
+    masks: str | os.PathLike[str] | None = None
+    maps: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
+    target: Literal["predicted", "label"] = "predicted"
+    label_offset: int | None = None
+    layer: str | Sequence[str] | None = None
+    score: Literal["logit", "probability"] | None = None
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    preprocess: PreprocessSource | None = None
+    batch_size: Samples = 8
+    journal: str | os.PathLike[str] | None = None
+    confidence: Annotated[float, Range(0, 1)] = 0.8
+    mosaics: Samples | None = None
+    stages: Samples = 5
+    progress: Report | None = None
+    common: Mapping[str, Any] = field(default_factory=dict)
+    """Options that every method takes: ``sign``, ``percentile``, ``fuse``, ``forwards``, ``seconds``, ``tolerance``."""
+
+
+def evaluate(
+    model: Model | str | os.PathLike[str], images: Any, *, methods: Names = (), metrics: Names, **options: Any
+) -> Evaluation:
+    """Return how well methods explain a model on pictures: rows, one an image x method x metric, and their summary.
+
+    A picture that cannot be read is left out and named in ``failures``; so is a map that cannot be made.
+
+    Args:
+        model: a Model, or the path of one.
+        images: one or several of: a path, a folder, a pattern, a PIL picture, an array, a ``Picture``.
+        methods: names, with options in brackets: ``["grad-cam++", "score-cam[preset=paper]"]``, or pairs of a name and
+            a dict of options.
+        metrics: the same for metrics.
+        options: see ``onnxsal.evaluation.Options``.
+    Raises: UsageError: an argument is wrong, labels do not match. OutputError: the journal cannot be written.
+    UnsupportedError: a method cannot serve this model.
+    """
+    given = checked(options)
+    loaded = _loaded(model, given.preprocess)
+    judges = _judges(metrics)
+    making = Making(
+        given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
+    )
+    made = sources(loaded, named(methods, "method"), _folders(given.maps), making)
+    setup = Setup(loaded, made, judges, given.seed, given.batch_size)
+    tasks = _tasks(loaded, images, given)
+    journal = Journal(given.journal)
+    try:
+        return _evaluated(setup, tasks, journal, given)
+    finally:
+        journal.close()
+
+
+def checked(options: Mapping[str, Any]) -> Options:
+    """Return options in their types. Raises: UsageError: unknown, of the wrong type, out of range."""
+    hints = get_type_hints(Options, include_extras=True)
+    common = {name: value for name, value in options.items() if name in _COMMON}
+    own = {name: value for name, value in options.items() if name not in common}
+    known = [each.name for each in fields(Options) if each.name != "common"]
+    for name in own:
+        if name not in known:
+            raise UsageError(f"evaluate has no option {name!r}{nearest(name, [*known, *_COMMON])}")
+        if name not in _UNCHECKED:
+            own[name] = parameter(name, hints[name], None).convert(own[name])
+    return Options(**own, common=common)
+
+
+_COMMON = tuple(name for name in Common.__dataclass_fields__ if name not in ("progress", "batch_size", "keep_partial"))
+
+
+def _loaded(model: Model | str | os.PathLike[str], preprocess: PreprocessSource | None) -> Model:
+    if not isinstance(model, Model):
+        return load(model, preprocess=preprocess)
+    if preprocess is None:
+        return model
+    return replace(model, preprocess=as_preprocess(preprocess).for_channels(model.anatomy.picture.channels))
+
+
+def _judges(metrics: Names) -> tuple[Judge, ...]:
+    found = tuple(judge(each, get) for each in named(metrics, "metric"))
+    if not found:
+        raise UsageError("nothing to judge by: name metrics")
+    return found
+
+
+def _folders(maps: Any) -> list[Any]:
+    from onnxsal.evaluation.naming import Named
+
+    several = [maps] if isinstance(maps, str | os.PathLike) else list(maps or ())
+    return [Named(os.fspath(each)) for each in several]
+
+
+def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
+    pictures = with_truth(gather(images), given.truth)
+    pictures = with_masks(with_boxes(pictures, given.boxes), given.masks)
+    truth = resolved(pictures, model, given.label_offset)
+    if given.target == "label" and None in truth:
+        raise UsageError("target=label explains the class that a picture shows, and nothing says it: give truth")
+    targets = truth if given.target == "label" else [None] * len(truth)
+    return [Task(*each) for each in zip(pictures, targets, truth, strict=True)]
+
+
+def _evaluated(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options) -> Evaluation:
+    plain = [each for each in setup.judges if not each.on_mosaics]
+    gathered = judge_all(setup, tasks, journal, given.progress) if plain else Gathered()
+    if len(plain) < len(setup.judges):
+        _add(gathered, judge_all(setup, _mosaics(setup, tasks, journal, given), journal, given.progress))
+    return Evaluation(
+        rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
+        metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, tasks, given),
+        left_out=dict(gathered.without), journal=journal,
+    )  # fmt: skip
+
+
+def _add(gathered: Gathered, more: Gathered) -> None:
+    gathered.rows += more.rows
+    gathered.failures += more.failures
+    gathered.reused += more.reused
+
+
+def _mosaics(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options) -> list[Task]:
+    """Mosaics of the pictures that the model is sure of, each once for every class on it."""
+    seen = [each for task in tasks for each in _seen(setup, task, journal)]
+    groups = grouped(seen, given.confidence)[: given.mosaics]
+    if not groups:
+        raise UsageError(
+            f"a mosaic needs four pictures of four classes that the model is sure of (confidence {given.confidence}); "
+            f"of {len(seen)} pictures too few are: lower confidence, or give more pictures"
+        )
+    return [task for group in groups for task in _cells(setup.model, group)]
+
+
+def _seen(setup: Setup, task: Task, journal: Journal) -> list[Seen]:
+    try:
+        name = key(setup.identity(), task.picture.digest())
+        entry = journal.get("seen", name)
+        if entry is None:
+            best = setup.model.predict(task.picture.source, top=1)[0]
+            journal.add("seen", name, {"target": best.index, "probability": best.probability})
+            entry = {"target": best.index, "probability": best.probability}
+    except (ImageError, ModelError):
+        return []  # named as a failure where the picture itself is judged
+    return [Seen(task.picture, int(entry["target"]), float(entry["probability"]))]
+
+
+def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
+    whole = mosaic([model.prepare(each.picture.source).picture for each in group], model.size)
+    names = " + ".join(each.picture.name for each in group)
+    return [
+        Task(Picture(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
+    ]
+
+
+def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, Any]:
+    from onnxsal import __version__
+    from onnxsal.runtime.environment import onnxruntime
+
+    model = setup.model
+    return {
+        "model": model.name, "model_sha256": model.digest, "pictures": len(tasks), "target": given.target,
+        "preprocess": None if model.preprocess is None else model.preprocess.name,
+        "methods": {source.label: source.identity() for source in setup.sources},
+        "metrics": {each.label: dict(each.options) for each in setup.judges}, "seed": given.seed,
+        "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,
+        "provider": model.provider or "cpu",
+        "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__},
+    }  # fmt: skip
+
+
+__all__ = ["Options", "Pace", "evaluate"]

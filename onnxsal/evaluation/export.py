@@ -1,0 +1,72 @@
+"""Rows as files: CSV, JSON and Parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onnxsal.errors import EnvironmentSetupError
+from onnxsal.evaluation.rows import Row
+from onnxsal.files import replacing
+
+COLUMNS = (
+    "image", "target", "label", "probability", "truth", "method", "metric", "value", "parameters", "seconds",
+    "forwards", "backwards",
+)  # fmt: skip
+"""Of CSV, and of Parquet with ``curve`` after them."""
+
+
+def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
+    """Write a row a line; what is not known or not defined is empty, ``parameters`` is JSON; curves are left out."""
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_cells(row) for row in rows)
+
+
+def _cells(row: Row) -> list[Any]:
+    plain = row.plain() | {"parameters": json.dumps(row.parameters, default=str)}
+    return [plain[name] for name in COLUMNS]
+
+
+def to_json(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write one document: what is to know of the run, and ``rows`` with their curves; NaN is null."""
+    plain = [{name: value for name, value in row.plain().items() if name != "map_key"} for row in rows]
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
+        json.dump({**about, "rows": plain}, file, indent=1, default=str)
+
+
+def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a table with typed columns; ``curve`` is a list of pairs, what is to know of the run is in its metadata.
+
+    Raises: EnvironmentSetupError: pyarrow is not installed.
+    """
+    arrow, parquet = _pyarrow()
+    plain = [row.plain() | {"parameters": json.dumps(row.parameters, default=str)} for row in rows]
+    types = {"image": arrow.string(), "target": arrow.int64(), "label": arrow.string(), "probability": arrow.float64(),
+             "truth": arrow.int64(), "method": arrow.string(), "metric": arrow.string(), "value": arrow.float64(),
+             "parameters": arrow.string(), "seconds": arrow.float64(), "forwards": arrow.int64(),
+             "backwards": arrow.int64(), "curve": arrow.list_(arrow.list_(arrow.float64()))}  # fmt: skip
+    schema = arrow.schema(list(types.items()), metadata={"onnxsal": json.dumps(about, default=str)})
+    columns = {name: [each[name] for each in plain] for name in types}
+    with replacing(path) as part:
+        parquet.write_table(arrow.table(columns, schema=schema), part)
+
+
+def check_parquet() -> None:
+    """Raise EnvironmentSetupError where Parquet cannot be written: asked before a run, not after it."""
+    _pyarrow()
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise EnvironmentSetupError(
+            "writing Parquet needs the package pyarrow: pip install 'onnxsal[parquet]'; or write .csv or .json"
+        ) from error
+    return pyarrow, pyarrow.parquet

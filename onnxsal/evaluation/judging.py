@@ -1,0 +1,128 @@
+"""One picture judged: its maps made once, and every metric that still misses asked about all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import UsageError
+from onnxsal.evaluation.mosaics import cell
+from onnxsal.evaluation.naming import Named
+from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.rows import About
+from onnxsal.evaluation.scoring import LOGIT, scorer
+from onnxsal.evaluation.sources import Found, Source, Subject
+from onnxsal.metrics.registry import Metric
+from onnxsal.model import Model, Prepared
+
+Floats = NDArray[np.float32]
+
+OBJECT = ("mask", "boxes")
+"""What a picture may come without."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A metric with its options, under the name that results use."""
+
+    label: str
+    metric: Metric
+    options: Mapping[str, Any]
+
+    @property
+    def about(self) -> About:
+        """What is to know of it."""
+        return About(self.label, self.metric.when, self.metric.higher_is_better, self.metric.paper)
+
+    @property
+    def on_mosaics(self) -> bool:
+        """Whether it judges maps of mosaics instead of the pictures themselves."""
+        return "cell" in self.metric.needs
+
+    @property
+    def needs_object(self) -> bool:
+        """Whether it judges by where the object is."""
+        return any(name in self.metric.needs for name in OBJECT)
+
+    def fits(self, has_object: bool, source: Source) -> bool:
+        """Return whether picture and source have what it judges by."""
+        computed = set() if source.computed else {"explain", "raw", "randomised"} - self.metric.optional
+        return not computed & set(self.metric.needs) and (has_object or not self.needs_object)
+
+
+def judge(each: Named, get: Callable[[str], Metric]) -> Judge:
+    """Return the metric of that name with its options checked. Raises: UsageError: no such metric or option."""
+    metric = get(each.name)
+    return Judge(each.label, metric, metric.check(each.options))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture that was read: as the model sees it, the class explained, and where its object is."""
+
+    subject: Subject
+    label: str
+    probability: float
+    given: Mapping[str, Any]
+    """What metrics may judge by, all but the maps."""
+
+    @property
+    def has_object(self) -> bool:
+        """Whether a mask or boxes tell where the object is."""
+        return self.given["mask"] is not None
+
+
+def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, int, int | None]) -> Opened:
+    """Return a picture ready to be judged.
+
+    Args: target: the class to explain, None for the predicted one. how: seed, batch size, and the cell of a mosaic.
+    Raises: ImageError: the picture, its mask or its boxes cannot be used.
+    """
+    prepared = model.prepare(picture.source)
+    probabilities = model.scores(prepared.x)[1]
+    target = int(np.argmax(probabilities)) if target is None else target
+    seed, batch_size, cell_at = how
+    subject = Subject(prepared, picture.stem, target)
+    given = {
+        "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
+        "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
+        "cell": None if cell_at is None else cell(cell_at, model.size), **_object(model, picture, prepared),
+    }  # fmt: skip
+    return Opened(subject, model.label(target), float(probabilities[target]), given)
+
+
+def _object(model: Model, picture: Picture, prepared: Prepared) -> dict[str, Any]:
+    photo = prepared.photo.shape[1], prepared.photo.shape[0]
+    at = placement(photo, model.size, model.preprocess)
+    boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)
+    if mask is None and boxes is not None:
+        mask = boxes_mask(boxes, model.size)
+    return {"mask": mask, "boxes": boxes}
+
+
+Made = Sequence[tuple[Source, Found]]
+
+_PER_MAP: Mapping[str, Callable[[Source, Found, Subject], Any]] = {
+    "saliency": lambda source, found, subject: found.saliency,
+    "raw": lambda source, found, subject: found.raw,
+    "explain": lambda source, found, subject: source.maps(subject),
+    "randomised": lambda source, found, subject: source.randomised(subject),
+}
+
+
+def verdicts(each: Judge, opened: Opened, made: Made) -> list[Any]:
+    """Return a metric's Judgement of every map, in order."""
+    given = {name: opened.given[name] for name in each.metric.needs if name in opened.given}
+    for name in each.metric.needs:
+        values = [_PER_MAP[name](source, found, opened.subject) for source, found in made] if name in _PER_MAP else []
+        if values and all(value is not None for value in values):
+            given[name] = np.stack(values) if name in ("saliency", "randomised") else values
+    found = each.metric(**given, **each.options)
+    if not isinstance(found, list) or len(found) != len(made):
+        raise UsageError(f"metric {each.label!r} gave {type(found).__name__} for {len(made)} maps, not one value a map")
+    return found

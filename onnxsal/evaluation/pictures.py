@@ -1,0 +1,137 @@
+"""The pictures to judge on: files, folders and patterns, each with what is known of it."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.inputs import ImageSource
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
+"""What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the photograph; right and bottom lie outside."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to judge on.
+
+    Args:
+        source: a path, a PIL picture or an array.
+        name: how results call it.
+        truth: the class that it shows, an index or a label, where it is known.
+        boxes: of the object, in pixels of the photograph. mask: a picture of its size, above 0 on the object.
+    """
+
+    source: Any
+    name: str
+    truth: int | str | None = None
+    boxes: tuple[Box, ...] | None = None
+    mask: Path | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Where it lies, if it is a file."""
+        return Path(self.source) if isinstance(self.source, str | os.PathLike) else None
+
+    @property
+    def stem(self) -> str:
+        """Its name without the ending: what masks and maps of it are called."""
+        return Path(self.name).stem
+
+    def digest(self) -> str:
+        """Return the SHA-256 of its contents. Raises: ImageError: the file cannot be read."""
+        if self.path is None:
+            array = np.asarray(self.source)
+            return hashlib.sha256(repr((array.shape, array.dtype.str)).encode() + array.tobytes()).hexdigest()
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"cannot read the picture {str(self.path)!r}: {reason}") from None
+
+
+def gather(images: Any) -> list[Picture]:
+    """Return the pictures that are meant: a folder stands for the pictures in it and below, a pattern for its matches.
+
+    Args: images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array, a Picture.
+    Raises: UsageError: nothing is meant, a folder holds no picture, a pattern matches nothing.
+    """
+    several = images if isinstance(images, Iterable) and not isinstance(images, _ONE) else [images]
+    found = [each for image in several for each in _meant(image)]
+    if not found:
+        raise UsageError("there are no pictures to judge on; name files, folders or patterns")
+    return _distinct(found)
+
+
+_ONE = (str, os.PathLike, Image.Image, np.ndarray, Picture)
+
+
+def _meant(image: Any) -> list[Picture]:
+    if isinstance(image, Picture):
+        return [image]
+    if isinstance(image, str | os.PathLike):
+        return [Picture(path, path.name) for path in _paths(os.fspath(image))]
+    name = os.path.basename(getattr(image, "filename", "")) or "picture"
+    return [Picture(image, name)]
+
+
+def _paths(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        return _in_folder(path)
+    if any(sign in text for sign in "*?[") and not path.exists():
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file())
+        if not matches:
+            raise UsageError(f"no file matches {text!r}")
+        return matches
+    return [path]
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise UsageError(f"the folder {str(folder)!r} holds no pictures ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _distinct(pictures: Sequence[Picture]) -> list[Picture]:
+    """Names tell pictures apart in results: those that share one get their folder, then a number, before it."""
+    once = list({_identity(each): each for each in pictures}.values())
+    found: list[Picture] = []
+    taken: set[str] = set()
+    for each in once:
+        name = next(name for name in _names(each) if name not in taken)
+        taken.add(name)
+        found.append(_renamed(each, name))
+    return found
+
+
+def _identity(picture: Picture) -> Any:
+    return str(picture.path.absolute()) if picture.path is not None else id(picture.source)
+
+
+def _names(picture: Picture) -> Iterable[str]:
+    yield picture.name
+    if picture.path is not None:
+        yield picture.path.as_posix()
+    yield from (f"{picture.name} ({number})" for number in range(2, 1 << 30))
+
+
+def _renamed(picture: Picture, name: str) -> Picture:
+    return Picture(picture.source, name, picture.truth, picture.boxes, picture.mask)
+
+
+__all__ = ["SUFFIXES", "Box", "ImageSource", "Picture", "gather"]

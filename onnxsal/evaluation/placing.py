@@ -1,0 +1,115 @@
+"""Boxes and masks of a photograph, moved to where the model's picture lies in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.evaluation.pictures import Box, Picture
+from onnxsal.inputs.fit import Placement, place
+from onnxsal.inputs.preprocess import Preprocess
+
+Bools = NDArray[np.bool_]
+_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_EDGE = 1.0
+"""Pixels by which a box may stand over the photograph's edge: rounding, or counting from 1."""
+
+
+def with_masks(pictures: Sequence[Picture], folder: str | os.PathLike[str] | None) -> list[Picture]:
+    """Return the pictures with the masks of their names in a folder; one without a mask keeps none.
+
+    Raises: UsageError: there is no such folder, or no mask for any picture.
+    """
+    if folder is None:
+        return list(pictures)
+    if not Path(folder).is_dir():
+        raise UsageError(f"--masks is a folder of pictures named like those to judge on; there is no {str(folder)!r}")
+    known = {path.stem: path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES}
+    found = [replace(each, mask=known.get(each.stem, each.mask)) for each in pictures]
+    if all(each.mask is None for each in found):
+        raise UsageError(
+            f"the folder {str(folder)!r} holds {len(known)} masks, but none for these pictures; "
+            f"expected for example {pictures[0].stem + '.png'!r}"
+        )
+    return found
+
+
+def placement(photo: tuple[int, int], size: tuple[int, int], preprocess: Preprocess | None) -> Placement:
+    """Return where the model's picture (``size``: height, width) lies in a photograph (width, height)."""
+    wanted = size[1], size[0]
+    if preprocess is None:
+        return Placement(wanted, wanted, (0, 0), wanted)
+    return place(photo, wanted, preprocess.fit, preprocess.fraction)
+
+
+def moved_boxes(picture: Picture, at: Placement) -> NDArray[np.float64] | None:
+    """Return a picture's boxes in pixels of the model's input, clipped to it, [K, 4]; None where none is in view.
+
+    Raises: ImageError: a box lies outside of the photograph.
+    """
+    if picture.boxes is None:
+        return None
+    for box in picture.boxes:
+        _check(picture, box, at.photo)
+    across, down = at.scaled[0] / at.photo[0], at.scaled[1] / at.photo[1]
+    scaled = np.array(picture.boxes, np.float64).reshape(-1, 4) * (across, down, across, down)
+    shifted = scaled - (*at.offset, *at.offset)
+    clipped = np.clip(shifted, 0, (*at.size, *at.size))
+    seen = clipped[(clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])]
+    return seen if len(seen) else None
+
+
+def _check(picture: Picture, box: Box, photo: tuple[int, int]) -> None:
+    left, top, right, bottom = box
+    if left < -_EDGE or top < -_EDGE or right > photo[0] + _EDGE or bottom > photo[1] + _EDGE:
+        shown = ", ".join(f"{value:g}" for value in box)
+        raise ImageError(
+            f"{picture.name}: the box ({shown}) lies outside of the picture, which is {photo[0]} x {photo[1]}; "
+            "a box is left, top, right, bottom in pixels of the upright photograph"
+        )
+
+
+def boxes_mask(boxes: NDArray[np.float64], size: tuple[int, int]) -> Bools:
+    """Return the pixels [H, W] whose centres lie in one of the boxes."""
+    rows, columns = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None, :] + 0.5
+    inside = np.zeros(size, np.bool_)
+    for left, top, right, bottom in boxes:
+        inside |= (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
+    return inside
+
+
+def moved_mask(picture: Picture, at: Placement) -> Bools | None:
+    """Return a picture's mask at the model's input, [H, W]; None where it has none, or nothing of it is in view.
+
+    Raises: ImageError: the mask cannot be read, or its size is not the photograph's.
+    """
+    if picture.mask is None:
+        return None
+    mask = _read(picture)
+    if mask.size != at.photo:
+        raise ImageError(
+            f"{picture.name}: its mask {str(picture.mask)!r} is {mask.width} x {mask.height}, and the picture "
+            f"{at.photo[0]} x {at.photo[1]} (width x height, upright); make them one size"
+        )
+    moved = Image.new("L", at.size, 0)
+    moved.paste(mask.resize(at.scaled, Image.Resampling.BILINEAR), (-at.offset[0], -at.offset[1]))
+    inside: Bools = np.asarray(moved) > 127
+    return inside if inside.any() else None
+
+
+def _read(picture: Picture) -> Image.Image:
+    """Above 0 is the object, whether a mask counts to 1 or to 255."""
+    try:
+        with Image.open(str(picture.mask)) as image:
+            values: NDArray[Any] = np.asarray(image.convert("L") if image.mode not in ("1", "P", "I;16") else image)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise ImageError(f"{picture.name}: its mask {str(picture.mask)!r} cannot be read: {error}") from None
+    return Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8))

@@ -1,0 +1,85 @@
+"""What a run gives: rows, one an image x method x metric, and what went wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Curve = Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value: a metric of a method's map of an image.
+
+    Attributes:
+        image: the picture's name; of a mosaic the names of its pictures with ``+`` between.
+        target, label: the class explained, index and name; probability: the model's for it.
+        truth: the index of the class that the picture shows, where it is known.
+        value: NaN where the metric is not defined, for example of a flat map.
+        parameters: every parameter that the value depends on.
+        curve: pairs of the share of pixels changed and the score there, for metrics that walk one.
+        seconds, forwards, backwards: what the map cost, images through the model.
+    """
+
+    image: str
+    target: int
+    label: str
+    probability: float
+    method: str
+    metric: str
+    value: float
+    truth: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    curve: Curve | None = None
+    seconds: float = 0.0
+    forwards: int = 0
+    backwards: int = 0
+    map_key: str = ""
+    """What the map is called in the journal."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as data that JSON can hold: NaN becomes None."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def from_plain(entry: Mapping[str, Any]) -> Row:
+    """Return the row that was written down with ``plain``."""
+    known = {name: entry[name] for name in Row.__dataclass_fields__ if name in entry}
+    nan = float("nan")
+    for name in ("value", "probability"):
+        known[name] = nan if known[name] is None else known[name]
+    if known.get("curve") is not None:
+        known["curve"] = [[nan if v is None else v for v in point] for point in known["curve"]]
+    return Row(**known)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture, or one method's map of it, that could not be judged; everything else goes on."""
+
+    image: str
+    method: str | None
+    message: str
+
+    def __str__(self) -> str:
+        who = f"{self.image}, {self.method}" if self.method else self.image
+        return self.message if self.message.startswith(self.image) else f"{who}: {self.message}"
+
+
+@dataclass(frozen=True)
+class About:
+    """What is to know of a metric beside its values."""
+
+    name: str
+    when: str
+    higher_is_better: bool
+    paper: str = ""

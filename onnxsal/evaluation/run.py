@@ -1,0 +1,190 @@
+"""A run over many pictures: what is known already is taken from the journal, the rest is judged and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxsal.errors import ImageError, ModelError
+from onnxsal.evaluation.journal import Journal, key
+from onnxsal.evaluation.judging import Judge, Made, Opened, opened, verdicts
+from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.rows import Failure, Row, from_plain
+from onnxsal.evaluation.sources import Found, Source, file_identity
+from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
+from onnxsal.model import Model
+
+APART = 300
+"""Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""
+
+Report = Callable[[Pace], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a run depends on but the pictures."""
+
+    model: Model
+    sources: tuple[Source, ...]
+    judges: tuple[Judge, ...]
+    seed: int = 0
+    batch_size: int = 8
+
+    def identity(self) -> Any:
+        """Return what every result depends on."""
+        from onnxsal import __version__
+
+        preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json()
+        return [__version__, self.model.digest, preprocess]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture, and the class of it to explain (None for the predicted one); of a mosaic also which cell shows it."""
+
+    picture: Picture
+    target: int | None
+    truth: int | None = None
+    cell: int | None = None
+
+
+@dataclass
+class Gathered:
+    """What a run has so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    without: dict[str, int] = field(default_factory=dict)
+    """Pictures that a metric leaves out because nothing tells where their object is, by the metric's name."""
+    reused: int = 0
+
+
+def judge_all(setup: Setup, tasks: Sequence[Task], journal: Journal, report: Report | None = None) -> Gathered:
+    """Return the rows of all pictures; a picture or map that cannot be judged is a failure, and the rest goes on.
+
+    Raises: OutputError: the journal cannot be written. UsageError, UnsupportedError: what would fail on every picture.
+    """
+    gathered, pace = Gathered(), Pace(len(tasks))
+    for task in tasks:
+        if report is not None:
+            report(pace.now(task.picture.name))
+        before = len(gathered.rows)
+        fresh = _judge_one(setup, task, journal, gathered)
+        gathered.reused += len(gathered.rows) - before - fresh
+        pace.step(worked=fresh > 0)
+    if report is not None:
+        report(pace.now(""))
+    return gathered
+
+
+def _judge_one(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> int:
+    """Add a picture's rows; return how many of them are new."""
+    try:
+        work = _Work(setup, task, journal, gathered, task.picture.digest())
+        return work.run()
+    except (ImageError, ModelError) as error:
+        gathered.failures.append(Failure(task.picture.name, None, str(error)))
+        return 0
+
+
+class _Work:
+    """One picture's part of a run."""
+
+    def __init__(self, setup: Setup, task: Task, journal: Journal, gathered: Gathered, digest: str) -> None:
+        self.setup, self.task, self.journal, self.gathered = setup, task, journal, gathered
+        self._base = [*setup.identity(), task.picture.name, digest, task.target, task.truth, task.cell]
+        self._object = _object_identity(task.picture)
+        self._opened: Opened | None = None
+
+    def run(self) -> int:
+        fresh = 0
+        for group in _groups(self.setup.sources):
+            pending = {source.label: self._pending(source) for source in group}
+            fresh += self._judge([source for source in group if pending[source.label]], pending)
+            self._collect(group)
+        return fresh
+
+    def _pending(self, source: Source) -> list[Judge]:
+        fitting = (judge for judge in self.setup.judges if self._fits(judge, source))
+        return [judge for judge in fitting if ("row", self._row_key(source, judge)) not in self.journal]
+
+    def _fits(self, judge: Judge, source: Source) -> bool:
+        picture, is_mosaic = self.task.picture, self.task.cell is not None
+        claims = picture.boxes is not None or picture.mask is not None
+        return judge.on_mosaics == is_mosaic and judge.fits(claims, source) and (source.computed or not is_mosaic)
+
+    def _map_key(self, source: Source) -> str:
+        return key(self._base, source.identity(), file_identity(source, self.task.picture.stem))
+
+    def _row_key(self, source: Source, judge: Judge) -> str:
+        place = self._object if judge.needs_object else None
+        return key(self._map_key(source), source.label, judge.label, judge.metric.name, judge.options, place,
+                   self.setup.seed)  # fmt: skip
+
+    def _judge(self, group: Sequence[Source], pending: dict[str, list[Judge]]) -> int:
+        made = [(source, found) for source in group for found in self._made(source)]
+        fresh = 0
+        for judge in self.setup.judges:
+            asked = [(source, found) for source, found in made if judge in pending[source.label]]
+            fresh += self._ask(judge, asked)
+        return fresh
+
+    def _open(self) -> Opened:
+        if self._opened is None:
+            setup, task = self.setup, self.task
+            self._opened = opened(setup.model, task.picture, task.target, (setup.seed, setup.batch_size, task.cell))
+            self.journal.add("picture", key(self._base), picture_jpeg(self._opened.subject.prepared.picture))
+        return self._opened
+
+    def _made(self, source: Source) -> Iterator[Found]:
+        """The map, or nothing and a failure."""
+        opened = self._open()
+        try:
+            found = source.map(opened.subject)
+        except (ImageError, ModelError) as error:
+            self.gathered.failures.append(Failure(self.task.picture.name, source.label, str(error)))
+            return
+        self.journal.add("map", self._map_key(source), map_png(found.saliency) | {"picture": key(self._base)})
+        yield found
+
+    def _ask(self, judge: Judge, made: Made) -> int:
+        opened = self._open() if made else None
+        if opened is None:
+            return 0
+        if judge.needs_object and not opened.has_object:
+            self.gathered.without[judge.label] = self.gathered.without.get(judge.label, 0) + 1
+            return 0
+        for (source, found), judgement in zip(made, verdicts(judge, opened, made), strict=True):
+            row = self._row(opened, source, found, (judge, judgement))
+            self.journal.add("row", self._row_key(source, judge), row.plain())
+        return len(made)
+
+    def _row(self, opened: Opened, source: Source, found: Found, judged: tuple[Judge, Any]) -> Row:
+        judge, judgement = judged
+        curve = None if judgement.curve is None else [[round(float(v), 7) for v in p] for p in judgement.curve]
+        return Row(
+            image=self.task.picture.name, target=opened.subject.target, label=opened.label, truth=self.task.truth,
+            probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
+            parameters=dict(judgement.parameters), curve=curve, seconds=found.seconds, forwards=found.forwards,
+            backwards=found.backwards, map_key=self._map_key(source),
+        )  # fmt: skip
+
+    def _collect(self, group: Sequence[Source]) -> None:
+        for source in group:
+            for judge in self.setup.judges:
+                entry = self.journal.get("row", self._row_key(source, judge)) if self._fits(judge, source) else None
+                if entry is not None:
+                    self.gathered.rows.append(from_plain(entry))
+
+
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    cheap = [source for source in sources if source.cost <= APART]
+    return [*([cheap] if cheap else []), *([source] for source in sources if source.cost > APART)]
+
+
+def _object_identity(picture: Picture) -> Any:
+    if picture.mask is None:
+        return picture.boxes
+    return [picture.boxes, Picture(picture.mask, picture.name).digest()]

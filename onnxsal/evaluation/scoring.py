@@ -1,0 +1,29 @@
+"""The scores that metrics ask for: batched, of one class, by the model's one inference session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import X, body
+from onnxsal.model import Model
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Score = Callable[[Floats], Doubles]
+
+PROBABILITY, LOGIT = "sal/probabilities", "sal/logits"
+
+
+def scorer(model: Model, target: int, batch_size: int, output: str = PROBABILITY) -> Score:
+    """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class, [N]."""
+    session = model.session(model.program("body", lambda: body(model.anatomy)))
+
+    def score(pictures: Floats) -> Doubles:
+        spans = range(0, len(pictures), batch_size)
+        parts = [session.run({X: pictures[at : at + batch_size]}, [output])[output][:, target] for at in spans]
+        return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+
+    return score

@@ -1,0 +1,224 @@
+"""Where maps come from: a method of onnxsal, or files that something else wrote."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.building import plan, split_options
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.evaluation.cascade import Cascade
+from onnxsal.evaluation.naming import Named
+from onnxsal.explain import Request, explain_prepared, prepare_request
+from onnxsal.inputs.reading import nearest_file
+from onnxsal.model import Model, Prepared
+
+Floats = NDArray[np.float32]
+Maps = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture on its way through a run: as the model sees it, and the class that is explained."""
+
+    prepared: Prepared
+    stem: str
+    target: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A map: ``saliency`` [H, W], ``raw`` as it was computed, and what it cost."""
+
+    saliency: Floats
+    raw: Floats | None
+    seconds: float
+    forwards: int
+    backwards: int
+    notes: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Where one column of maps comes from."""
+
+    @property
+    def label(self) -> str:
+        """How results call it."""
+
+    @property
+    def cost(self) -> int:
+        """Images through the model for one map, roughly."""
+
+    @property
+    def computed(self) -> bool:
+        """Whether it can make the map of any picture, and knows what was computed before scaling."""
+
+    def identity(self) -> Any:
+        """Return everything that its maps depend on beside model, picture and target."""
+
+    def map(self, subject: Subject) -> Found:
+        """Return the map of a picture."""
+
+    def maps(self, subject: Subject) -> Maps | None:
+        """Return the function from pictures [N, C, H, W] to maps of the same class; None where there is none."""
+
+    def randomised(self, subject: Subject) -> Floats | None:
+        """Return the maps [K, H, W] as the model's weights are drawn anew from the output down; None without."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Maps by a method of onnxsal."""
+
+    label: str
+    request: Request
+    cascade: Cascade
+    computed = True
+
+    @property
+    def cost(self) -> int:
+        """Images forward and, counted twice, backward."""
+        layers, steps = self.request.layers, self.request.steps
+        width = layers[0].channels if layers else 1
+        return max(1, len(layers)) * (steps.forwards(width) + 2 * steps.backwards(width))
+
+    def identity(self) -> Any:
+        """Return method, options, layer, score, seed and what else a map depends on."""
+        request, common = self.request, self.request.common
+        return {
+            "method": request.steps.method.name, "options": request.steps.described(), "score": request.score,
+            "layers": [layer.name for layer in request.layers], "seed": request.seed, "sign": common.sign,
+            "percentile": common.percentile, "fuse": common.fuse, "batch_size": common.batch_size,
+            "limits": [common.forwards, common.seconds, common.tolerance],
+        }  # fmt: skip
+
+    def map(self, subject: Subject) -> Found:
+        """Return the map of a picture."""
+        (made,) = explain_prepared(self.request, subject.prepared, [subject.target])
+        manifest = made.manifest
+        notes = tuple(n for n in manifest["notes"] if n not in (*self.request.model.notes, *subject.prepared.notes))
+        return Found(made.saliency, made.raw, manifest["seconds"], manifest["forwards"], manifest["backwards"], notes)
+
+    def maps(self, subject: Subject) -> Maps:
+        """Return the function from pictures to maps of the same class."""
+
+        def explained(pictures: Floats) -> Floats:
+            each = (replace(subject, prepared=replace(subject.prepared, x=x)) for x in pictures)
+            return np.stack([self.map(one).saliency for one in each])
+
+        return explained
+
+    def randomised(self, subject: Subject) -> Floats:
+        """Return the maps of the same class by models of ever fewer learnt weights, [K, H, W]."""
+        requests = (replace(self.request, model=model) for model in self.cascade.models())
+        return np.stack([replace(self, request=request).map(subject).saliency for request in requests])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Maps made elsewhere: a ``.npy`` file a picture, named like it."""
+
+    label: str
+    folder: Path
+    size: tuple[int, int]
+
+    cost = 1
+    computed = False
+
+    def identity(self) -> Any:
+        """Return the folder; what a map holds goes into its results' keys where it is read."""
+        return {"maps": str(self.folder.resolve())}
+
+    def map(self, subject: Subject) -> Found:
+        """Return the map of a picture.
+
+        Raises: ImageError: there is none, or it has another shape, or NaN in it.
+        """
+        started = time.perf_counter()
+        path = self.folder / f"{subject.stem}.npy"
+        found = _checked(_read(path), path, self.size)
+        return Found(found, None, time.perf_counter() - started, 0, 0)
+
+    def maps(self, subject: Subject) -> None:
+        """Files have no map for another picture."""
+
+    def randomised(self, subject: Subject) -> None:
+        """Files have no map by another model."""
+
+
+def _read(path: Path) -> NDArray[Any]:
+    if not path.exists():
+        raise ImageError(f"there is no map {str(path)!r}{nearest_file(path)}")
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"the map {str(path)!r} cannot be read as .npy: {error}") from None
+
+
+def _checked(values: NDArray[Any], path: Path, size: tuple[int, int]) -> Floats:
+    shape = list(values.shape)
+    squeezed = values[0] if values.ndim == 3 and len(values) == 1 else values
+    if squeezed.shape != size:
+        raise ImageError(
+            f"the map {str(path)!r} has the shape {shape}; expected {list(size)}, the height and width of the model's "
+            "input: resize it, and leave no channels in it"
+        )
+    if squeezed.dtype.kind not in "fiub":
+        raise ImageError(f"the map {str(path)!r} holds {values.dtype}, which are no numbers")
+    wrong = squeezed.size - int(np.isfinite(squeezed).sum())
+    if wrong:
+        raise ImageError(f"the map {str(path)!r} is not finite: {wrong} of {squeezed.size} values are NaN or infinite")
+    return np.asarray(squeezed, np.float32)
+
+
+@dataclass(frozen=True)
+class Making:
+    """What all methods of a run share."""
+
+    layer: str | Sequence[str] | None
+    score: str | None
+    seed: int
+    stages: int
+    options: dict[str, Any]
+
+
+def sources(model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making) -> tuple[Source, ...]:
+    """Return where the maps of a run come from.
+
+    Raises: UsageError: an unknown method or option, a folder of maps that is not there, or nothing at all.
+    """
+    cascade = Cascade(model, making.stages, making.seed)
+    found: list[Source] = [_explained(cascade, each, making) for each in methods]
+    for each in maps:
+        folder = Path(each.name)
+        if not folder.is_dir():
+            raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
+        found.append(Stored(f"maps in {folder.name or folder.resolve().name}", folder, model.size))
+    if not found:
+        raise UsageError("nothing to judge: name methods (-m), or a folder of maps (--maps)")
+    return tuple(found)
+
+
+def _explained(cascade: Cascade, each: Named, making: Making) -> Explained:
+    common, own = split_options({**making.options, **each.options})
+    steps = plan(each.name, own)
+    layer = making.layer if steps.needs_layer else None
+    request = prepare_request(
+        cascade.model, steps, layer=layer, score=making.score, seed=making.seed, preprocess=None, common=common
+    )
+    return Explained(each.label, request, cascade)
+
+
+def file_identity(source: Source, stem: str) -> Any:
+    """Return what tells the contents of a stored map; nothing for maps that are computed."""
+    if not isinstance(source, Stored):
+        return None
+    path = source.folder / f"{stem}.npy"
+    return [os.stat(path).st_size, os.stat(path).st_mtime_ns] if path.exists() else None

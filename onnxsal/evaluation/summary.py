@@ -1,0 +1,93 @@
+"""Rows brought together: a mean with its interval for each method and metric, and who is better than whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnxsal.evaluation.rows import About, Row
+from onnxsal.evaluation.statistics import Difference, Mean, Values, differences, means
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What rows say of each method under each metric."""
+
+    methods: tuple[str, ...]
+    metrics: tuple[About, ...]
+    values: Mapping[str, Values]
+    """Values by metric, method and picture."""
+
+    @cached_property
+    def means(self) -> dict[str, dict[str, Mean]]:
+        """Means with intervals, by metric and method."""
+        return {metric.name: means(self.values[metric.name]) for metric in self.metrics}
+
+    @cached_property
+    def differences(self) -> dict[str, list[Difference]]:
+        """All pairs of methods compared, by metric."""
+        return {metric.name: differences(self.values[metric.name]) for metric in self.metrics}
+
+    def best(self, metric: About) -> str | None:
+        """Return the method of the best mean; None where no method has a value."""
+        known = {m: mean.value for m, mean in self.means[metric.name].items() if mean.n}
+        pick = max if metric.higher_is_better else min
+        return pick(known, key=lambda name: known[name]) if known else None
+
+    def level(self, metric: About) -> set[str]:
+        """Return the best method, and those whose difference from it may be chance."""
+        best = self.best(metric)
+        if best is None:
+            return set()
+        behind = {m for d in self.differences[metric.name] if d.more_than_chance and best in (d.a, d.b)
+                  for m in (d.a, d.b)} - {best}  # fmt: skip
+        return {m for m, mean in self.means[metric.name].items() if mean.n} - behind
+
+
+def summarise(rows: Sequence[Row], metrics: Sequence[About]) -> Summary:
+    """Return the summary of rows; methods come in the order in which they appear."""
+    methods = tuple(dict.fromkeys(row.method for row in rows))
+    values: dict[str, dict[str, dict[str, float]]] = {each.name: {} for each in metrics}
+    for row in rows:
+        values[row.metric].setdefault(row.method, {})[row.image] = row.value
+    ordered = {metric: {m: each[m] for m in methods if m in each} for metric, each in values.items()}
+    return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered)
+
+
+def text_table(summary: Summary) -> str:
+    """Return the summary as a table to read: means, intervals below them, ``*`` at the best and what may equal it."""
+    heads = ["method", *(f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in summary.metrics)]
+    lines = [[(method, *(_cell(summary, metric, method) for metric in summary.metrics))] for method in summary.methods]
+    rows = [tuple(heads), *(row for each in lines for row in each)]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(row, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
+
+
+def _cell(summary: Summary, metric: About, method: str) -> str:
+    mean = summary.means[metric.name].get(method)
+    if mean is None or not mean.n:
+        return "-"
+    mark = "*" if method in summary.level(metric) else " "
+    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]{mark}"
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return the sentences that explain the table."""
+    if not summary.metrics:
+        return []
+    counts = {mean.n for each in summary.means.values() for mean in each.values()}
+    lines = ["↑ higher is better, ↓ lower is better; 95 % intervals; * the best, and what may equal it by chance."]
+    if len(counts) > 1:
+        lines.append("Numbers of pictures differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + ".")
+    return lines
+
+
+def _counts(summary: Summary, metric: About) -> str:
+    counts = sorted({mean.n for mean in summary.means[metric.name].values()})
+    return f"{metric.name} {counts[0]}" if len(counts) == 1 else f"{metric.name} {counts[0]} to {counts[-1]}"

@@ -1,0 +1,149 @@
+"""What each picture shows, from the places where people keep it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.evaluation.pictures import Picture
+from onnxsal.inputs.reading import read_text
+from onnxsal.model import Model
+from onnxsal.targets import aim
+
+Truth: TypeAlias = str | os.PathLike[str] | Mapping[str, int | str]
+
+FROM_NAMES, FROM_FOLDERS = "names", "folders"
+_PREFIX = re.compile(r"(\d+)[_-]")
+_SHOWN = 5
+
+
+def with_truth(pictures: Sequence[Picture], truth: Truth | None) -> list[Picture]:
+    """Return the pictures with the classes that they show.
+
+    Args: truth: ``names`` where file names begin with the class index (``0207_dog.jpg``), ``folders`` where each lies
+        in a folder of its class's name, a CSV or text file of names and labels, or a mapping.
+    Raises: UsageError: a picture has no label, or none of the labels is for one of these pictures.
+    """
+    if truth is None:
+        return list(pictures)
+    if truth == FROM_NAMES:
+        return [replace(each, truth=_prefix(each)) for each in pictures]
+    if truth == FROM_FOLDERS:
+        return [replace(each, truth=_folder(each)) for each in pictures]
+    where = "the labels given" if isinstance(truth, Mapping) else str(os.fspath(truth))
+    known = dict(truth) if isinstance(truth, Mapping) else read_truth(truth)
+    return _looked_up(pictures, known, where)
+
+
+def _prefix(picture: Picture) -> int:
+    found = _PREFIX.match(Path(picture.name).name)
+    if found is None:
+        raise UsageError(f"the name {picture.name!r} does not begin with a class index, as 0207_dog.jpg does")
+    return int(found[1])
+
+
+def _folder(picture: Picture) -> str:
+    if picture.path is None:
+        raise UsageError(f"{picture.name!r} is no file, so it lies in no folder of its class's name")
+    return picture.path.absolute().parent.name
+
+
+def read_truth(path: str | os.PathLike[str]) -> dict[str, int | str]:
+    """Return the labels in a file by picture name.
+
+    Lines are ``name,label``; in a file without commas the name and the label are parted by the first blank. A first
+    line that calls its columns image (or file, filename, name) and label (or class, target) may order them otherwise.
+
+    Raises: UsageError: it cannot be read, a line has no label, or a picture stands in it twice with two labels.
+    """
+    rows = _rows(read_text(path, "truth"))
+    name_at, label_at, rest = _columns(rows)
+    found: dict[str, int | str] = {}
+    for line, row in rest:
+        if len(row) <= max(name_at, label_at) or not row[name_at] or not row[label_at]:
+            raise UsageError(f"{os.fspath(path)}, line {line}: expected a picture and its label, got {', '.join(row)}")
+        name, label = row[name_at], row[label_at]
+        value = int(label) if label.isdecimal() else label
+        if found.setdefault(name, value) != value:
+            raise UsageError(f"{os.fspath(path)}, line {line}: {name!r} has two labels, {found[name]!r} and {value!r}")
+    return found
+
+
+Rows = list[tuple[int, list[str]]]
+
+
+def _rows(text: str) -> Rows:
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if any("," in line for _, line in lines):
+        read = csv.reader([line for _, line in lines], skipinitialspace=True)
+        return [(number, [cell.strip() for cell in row]) for (number, _), row in zip(lines, read, strict=True)]
+    return [(number, [part.strip() for part in line.strip().split(None, 1)]) for number, line in lines]
+
+
+def _columns(rows: Rows) -> tuple[int, int, Rows]:
+    head = [cell.lower() for cell in rows[0][1]] if rows else []
+    name_at = next((i for i, cell in enumerate(head) if cell in ("image", "file", "filename", "name", "path")), None)
+    label_at = next((i for i, cell in enumerate(head) if cell in ("label", "class", "target", "truth")), None)
+    return (0, 1, rows) if name_at is None or label_at is None else (name_at, label_at, rows[1:])
+
+
+def _looked_up(pictures: Sequence[Picture], known: Mapping[str, int | str], where: str) -> list[Picture]:
+    by_name = {**{Path(name).stem: label for name, label in known.items()}, **known}
+    found = [replace(each, truth=_of(each, by_name)) for each in pictures]
+    missing = [each.name for each in found if each.truth is None]
+    if missing:
+        listed = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        raise UsageError(f"{where} has no label for {listed}{nearest(missing[0], known)}")
+    return found
+
+
+def _of(picture: Picture, known: Mapping[str, int | str]) -> int | str | None:
+    names = (picture.name, str(picture.path or ""), Path(picture.name).name, picture.stem)
+    return next((known[name] for name in names if name in known), None)
+
+
+def resolved(pictures: Sequence[Picture], model: Model, offset: int | None) -> list[int | None]:
+    """Return the class index of every picture's truth, None where it has none.
+
+    Args: offset: added to labels that are numbers. None: 1 where the model's first class is the background and it has
+        one class more than ImageNet, else 0.
+    Raises: UsageError: labels that the model does not have, all of them.
+    """
+    shift = background(model) if offset is None else offset
+    found: list[int | None] = []
+    wrong: dict[str, str] = {}
+    for each in pictures:
+        try:
+            found.append(_index(model, each.truth, shift))
+        except UsageError as error:
+            wrong.setdefault(str(each.truth), f"{each.name}: {error}")
+    if wrong:
+        more = f"; and {len(wrong) - _SHOWN} more labels" if len(wrong) > _SHOWN else ""
+        raise UsageError(f"labels that the model does not have: {'; '.join(list(wrong.values())[:_SHOWN])}{more}")
+    return found
+
+
+def _index(model: Model, truth: int | str | None, shift: int) -> int | None:
+    if truth is None:
+        return None
+    target = aim(model, truth + shift if isinstance(truth, int) else truth, _UNREAD).target
+    assert isinstance(target, int)
+    return target
+
+
+_UNREAD = np.zeros(0, np.float32)
+"""Probabilities are asked for the predicted class alone."""
+
+
+def background(model: Model) -> int:
+    """Return by how much a model's indices are ahead of ImageNet's: 1 where class 0 is the background, else 0."""
+    names = model.labels.names if model.labels is not None else ()
+    return int(len(names) == 1001 and names[0].strip().lower() == "background")
