@@ -28,10 +28,14 @@ _SMALL = 4096
 def made_of(op_type: str, build: Build, *, domain: str = "", slots: Sequence[bool] | None = None) -> Rule:
     """Register ``build(op, node, *inputs) -> outputs`` as what an operator is made of, and return its rule."""
 
-    def apply(call: Call) -> list[Gradient]:
-        return _through(call, _built(call, build))
+    return register(
+        Rule(op_type, domain, lambda call: by_parts(call, build), None if slots is None else tuple(slots), "decomposed")
+    )
 
-    return register(Rule(op_type, domain, apply, None if slots is None else tuple(slots), kind="decomposed"))
+
+def by_parts(call: Call, build: Build) -> list[Gradient]:
+    """Return the gradients of a node's inputs by ``build(op, node, *inputs) -> outputs``, what it is made of."""
+    return _through(call, _built(call, build))
 
 
 def by_its_function(op_type: str, domain: str = "") -> Rule:

@@ -160,3 +160,33 @@ def test_deployed_forward_stays(name: str, logits: str, convolutions: int, share
     kinds = [n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node]
     assert kinds.count("QLinearConv") == convolutions
     assert "DequantizeLinear" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "extra"),
+    [
+        ((2, 3), (), {}),
+        ((2, 3), (1,), {}),
+        ((2, 3, 4), (3,), {"axis": 1}),
+        ((2, 3, 4), (4,), {"axis": -1}),
+        ((5, 3), (3, 3), {"axis": 0, "block_size": 2}),
+        ((2, 3, 4), (2, 3, 2), {"axis": 2, "block_size": 2}),
+    ],
+)
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_scale_is_a_factor(shape: tuple[int, ...], scale: tuple[int, ...], extra: dict, zero: bool) -> None:
+    rng = np.random.default_rng(0)
+    numbers = {"q": rng.integers(-128, 127, shape).astype(np.int8)}
+    numbers |= {"z": rng.integers(-9, 9, scale).astype(np.int8)} if zero else {}
+    s = helper.make_tensor_value_info("s", F32, list(scale))
+    y = helper.make_tensor_value_info("y", F32, list(shape))
+    node = helper.make_node("DequantizeLinear", ["q", "s", *(["z"] if zero else [])], ["y"], **extra)
+    graph = helper.make_graph([node], "g", [s], [y], arrays(**numbers))
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    u, v = rng.normal(size=shape).astype(np.float32), rng.normal(size=scale).astype(np.float32)
+    found = session(autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["s"])).run(
+        ["grad/s"], {"s": np.ones(scale, np.float32), "seed/y": u}
+    )[0]
+    moved = session(proto).run(None, {"s": v})[0]  # linear in the scale: y of a direction is the slope along it
+    np.testing.assert_allclose((found * v).sum(), (u * moved).sum(), rtol=1e-4)
+    assert found.shape == scale

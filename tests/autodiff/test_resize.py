@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from checker import Case, check
+from checker import Case, check, problem, run_reference
+
+from onnxsal.errors import UnsupportedError
 
 R = np.random.default_rng(4)
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
@@ -69,3 +73,62 @@ CASES += [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_slope(case: Case) -> None:
     check(case)
+
+
+def keys(d: float, a: float) -> float:
+    d = abs(d)
+    if d >= 2:
+        return 0.0
+    return (a + 2) * d**3 - (a + 3) * d**2 + 1 if d < 1 else a * (d**3 - 5 * d**2 + 8 * d - 4)
+
+
+def crop_matrix(ends: np.ndarray, before: int, after: int, mode: str, **kw: float) -> np.ndarray:
+    """Tap by tap, as the operator's page has it: the evaluator's own rounds places to float32."""
+    matrix = np.zeros((after, before))
+    for i in range(after):
+        place = (ends.sum() / 2 if after == 1 else ends[0] + i * (ends[1] - ends[0]) / (after - 1)) * (before - 1)
+        if not 0 <= place <= before - 1:
+            continue
+        low = int(np.floor(place))
+        for cell in range(low - 1, low + 3):
+            if kw.get("exclude_outside") and not 0 <= cell < before:
+                continue
+            linear = max(0.0, 1 - abs(place - cell))
+            weight = linear if mode == "linear" else keys(place - cell, kw.get("cubic_coeff_a", -0.75))
+            matrix[i, min(max(cell, 0), before - 1)] += weight
+        matrix[i] /= matrix[i].sum()
+    return matrix
+
+
+def cropped(x: np.ndarray, roi: np.ndarray, sizes: tuple[int, int], **kw: object) -> np.ndarray:
+    rows, columns = (crop_matrix(roi[d::2], x.shape[2 + d], sizes[d], **kw) for d in (0, 1))
+    return np.einsum("ih,jw,bchw->bcij", rows, columns, x)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kw"), [("linear", {}), ("cubic", {}), ("cubic", {"exclude_outside": 1, "cubic_coeff_a": -0.5})]
+)
+@pytest.mark.parametrize("roi", [[0.4, -0.2, 1.2, 0.83], [0.15, 0.05, 0.93, 0.9]], ids=["out", "in"])
+@pytest.mark.parametrize("sizes", [(6, 4), (1, 7)], ids=str)
+@pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbolic"])
+def test_the_region_moves(mode: str, kw: dict, roi: list[float], sizes: tuple[int, int], symbolic: bool) -> None:
+    attributes = {**CROP, "mode": mode, "axes": [2, 3], **kw}
+    x, ends, given = normal(2, 2, 4, 6), np.array(roi), np.array(sizes)
+    p = problem(Case("Resize", [x, ends, None, given], attributes, wrt=[1], symbolic=symbolic))
+    found = run_reference(p.gradient(), p.all_feeds())["grad/x1"]
+    step = 1e-6 * p.directions["x1"]
+    high, low = (cropped(x, ends + sign * step, sizes, mode=mode, **kw) for sign in (1, -1))
+    slope = (p.seeds["y0"] * (high - low)).sum() / 2e-6
+    assert (found * p.directions["x1"]).sum() == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+def test_the_region_of_nearest_moves_nothing_until_it_jumps() -> None:
+    p = problem(replace(CASES[-1], inputs=[normal(1, 1, 4, 5), ROI.astype(float), None, np.array([1, 1, 6, 4])],
+                        attributes={**CROP, "mode": "nearest"}, wrt=[1]))  # fmt: skip
+    assert not run_reference(p.gradient(), p.all_feeds())["grad/x1"].any()
+
+
+def test_by_scales_is_refused_by_name() -> None:
+    case = Case("Resize", [normal(1, 1, 4, 5), None, np.array([1, 1, 2, 1.6])], {"mode": "linear"}, wrt=[2])
+    with pytest.raises(UnsupportedError, match="no gradient by its scales"):
+        problem(case).gradient()

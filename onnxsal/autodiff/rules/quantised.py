@@ -77,13 +77,38 @@ def _plain_pair(q: ir.Node | None) -> bool:
     return all(n.op_type == "DequantizeLinear" and _same_scale(q, n) for n in readers)
 
 
-@vjp("DequantizeLinear", slots=(True, False, False))
+@vjp("DequantizeLinear", slots=(True, True, False))
 def _dequantize(call: Call) -> list[Gradient]:
     """The gradient of a quantised value counts its steps, unless all its readers share its scale."""
     op, g, x, scale = call.op, call.g, operand(call, 0), operand(call, 1)
-    if _plain_pair(x.producer()):
-        return [g]
-    return [op.Mul(g, _steps(op, call.node, scale, x))]
+    dx = None
+    if call.needed[0]:
+        dx = g if _plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
+    return [dx, _of_scale(call, x, scale) if call.needed[1] else None]
+
+
+def _of_scale(call: Call, x: ir.Value, scale: ir.Value) -> ir.Value:
+    """y = (q - zero) scale: what dequantising by a scale of one gives, summed over all that share a scale."""
+    op, given = call.op, {name: attr.value for name, attr in call.node.attributes.items()}
+    numbers = op.DequantizeLinear(x, op.full_like(scale, 1), *call.node.inputs[2:], **given)
+    numbers.shape = None if x.shape is None else x.shape.copy()
+    product, (axis, block) = op.Mul(call.g, numbers), _axis(call.node)
+    if dims(scale) in ((), (1,)) or rank_of(x) == 0:
+        return op.reshape_like(op.ReduceSum(product, keepdims=0), scale)
+    axis %= rank_of(x)
+    if not block:
+        return op.ReduceSum(product, [a for a in range(rank_of(x)) if a != axis], keepdims=0)  # type: ignore[no-any-return]
+    return _sum_blocks(op, product, scale, axis, block)
+
+
+def _sum_blocks(op: Tape, product: ir.Value, scale: ir.Value, axis: int, block: int) -> ir.Value:
+    """The last block may be short: it is filled up with zeros."""
+    lack = op.Sub(op.Mul(op.Shape(scale, start=axis, end=axis + 1), block), op.Shape(product, start=axis, end=axis + 1))
+    n = rank_of(scale)
+    full = op.Pad(product, op.Concat([0] * (n + axis), lack, *([[0] * (n - axis - 1)] if axis < n - 1 else []), axis=0))
+    shape = op.Shape(scale)
+    head, tail = op.Slice(shape, [0], [axis + 1]), op.Slice(shape, [axis + 1], [2**31])
+    return op.ReduceSum(op.Reshape(full, op.Concat(head, [block], tail, axis=0)), [axis + 1], keepdims=0)  # type: ignore[no-any-return]
 
 
 @vjp("QuantizeLinear", slots=(True, False, False))

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import element_numbers, put_back, rank_of, size_at
+from onnxsal.autodiff.rules.crop import region_gradient
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import dims
@@ -21,9 +22,14 @@ _BLOCKS = {
 _MODES = ("coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "mode", "nearest_mode", "antialias")
 
 
-@vjp("Resize", slots=(True, False, False, False))
+@vjp("Resize", slots=(True, True, True, False))
 def _resize(call: Call) -> list[Gradient]:
-    return [resize_gradient(call)]
+    """Raises: UnsupportedError: by the scales, of which sizes are steps and places are not."""
+    x, roi, scales, _ = (*call.needed, False, False, False)[:4]
+    if scales and call.attributes["mode"] != "nearest":
+        raise UnsupportedError(f"Resize {call.node.name!r}: there is no gradient by its scales")
+    dx = resize_gradient(call) if x else None
+    return [dx, region_gradient(call, _axes(call, operand(call, 0))) if roi else None]
 
 
 @vjp("Upsample", slots=(True, False))
