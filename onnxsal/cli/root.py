@@ -13,7 +13,9 @@ from onnxsal.errors import nearest
 
 PROGRAM = "onnxsal"
 
-COMMANDS = ("explain", "predict", "demo", "methods", "layers", "inspect", "gradient", "compile", "completion")
+COMMANDS = (
+    "explain", "predict", "demo", "evaluate", "methods", "layers", "inspect", "gradient", "compile", "completion",
+)  # fmt: skip
 """In the order in which a newcomer wants them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -1,0 +1,174 @@
+"""What ``onnxsal evaluate`` does: outputs checked first, progress while it runs, a table and files at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import check_outputs
+from onnxsal.cli.progress import progress_line
+from onnxsal.cli.text import many, seconds, wrapped
+from onnxsal.errors import EnvironmentSetupError, UsageError
+from onnxsal.evaluation import Evaluation
+from onnxsal.evaluation.evaluating import Options, evaluate
+from onnxsal.evaluation.export import check_parquet
+from onnxsal.evaluation.pace import Pace
+from onnxsal.metrics import registry
+
+_SHOWN = 10
+"""Failures that are printed; the report and --json have them all."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of ``onnxsal evaluate``."""
+
+    model: str
+    images: tuple[str, ...]
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    maps: tuple[str, ...]
+    truth: str | None
+    target: str
+    label_offset: int | None
+    boxes: str | None
+    masks: str | None
+    layers: tuple[str, ...]
+    score: str | None
+    seed: int
+    batch_size: int
+    confidence: float
+    mosaics: int | None
+    stages: int
+    journal: str | None
+    report: str | None
+    csv: str | None
+    as_json: str | None
+    parquet: str | None
+    preprocess: str | None
+    labels: str | None
+    provider: str | None
+    custom_ops: tuple[str, ...]
+
+    @property
+    def kept(self) -> Path:
+        """The journal's file."""
+        return Path(self.journal or f"{Path(self.model).stem}.evaluation.jsonl")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files to write, by what they are."""
+        wanted = {"report": self.report, "csv": self.csv, "json": self.as_json, "parquet": self.parquet}
+        return {kind: path for kind, path in wanted.items() if path is not None and path != "-"}
+
+
+def evaluate_all(asked: Asked) -> int:
+    """Judge, print and write; return the exit status: 1 where a picture or a map could not be judged."""
+    _check(asked)
+    model = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops)()
+    tell(model.notes)
+    progress = _Progress()
+    try:
+        found = evaluate(
+            model, list(asked.images), methods=asked.methods, metrics=asked.metrics, progress=progress,
+            **_options(asked),
+        )  # fmt: skip
+    finally:
+        progress.close()
+    tell(_notes(asked, found))
+    return _finish(asked, found)
+
+
+def _check(asked: Asked) -> None:
+    """Everything about output that can be known before hours of work."""
+    check_outputs([Path(path) for path in asked.files.values()], [asked.model, *asked.images, str(asked.kept)])
+    if asked.parquet is not None:
+        check_parquet()
+    if not asked.methods and not asked.maps:
+        raise UsageError("nothing to judge: name methods (-m grad-cam++,layercam) or a folder of maps (--maps FOLDER)")
+
+
+def _options(asked: Asked) -> dict[str, object]:
+    layer = None if not asked.layers else asked.layers[0] if len(asked.layers) == 1 else list(asked.layers)
+    same = {name: getattr(asked, name) for name in Options.__dataclass_fields__ if name in _SAME}
+    return {**same, "maps": list(asked.maps), "layer": layer, "journal": asked.kept}
+
+
+_SAME = (
+    "truth", "target", "label_offset", "boxes", "masks", "score", "seed", "batch_size", "confidence", "mosaics",
+    "stages",
+)  # fmt: skip
+
+
+def _notes(asked: Asked, found: Evaluation) -> list[str]:
+    notes = []
+    if found.reused:
+        notes.append(f"{many(found.reused, 'result')} of {len(found.rows)} were in {asked.kept} already")
+    if found.journal.unreadable:
+        notes.append(f"{many(found.journal.unreadable, 'line')} of {asked.kept} cut off by an interruption, made again")
+    for metric, count in found.left_out.items():
+        notes.append(f"{metric}: the object of {many(count, 'picture')} is not in the model's view; left out")
+    return notes
+
+
+def _finish(asked: Asked, found: Evaluation) -> int:
+    write: dict[str, Callable[[str], None]] = {
+        "report": found.report, "csv": found.to_csv, "json": found.to_json, "parquet": found.to_parquet,
+    }  # fmt: skip
+    if asked.as_json == "-":
+        print(json.dumps({**found.about(), "rows": [row.plain() for row in found.rows]}, default=str))
+    else:
+        print(found.table(), flush=True)
+    for kind, path in asked.files.items():
+        write[kind](path)
+        tell([f"wrote {path}"])
+    for failure in found.failures[:_SHOWN]:
+        print(f"onnxsal: {failure}", file=sys.stderr)
+    if len(found.failures) > _SHOWN:
+        print(f"onnxsal: and {len(found.failures) - _SHOWN} more could not be judged", file=sys.stderr)
+    return 1 if found.failures else 0
+
+
+class _Progress:
+    """A bar with the time that is left; where stderr is no terminal, a line a minute."""
+
+    def __init__(self) -> None:
+        self._length, self._shown = 0, time.monotonic()
+
+    def __call__(self, pace: Pace) -> None:
+        left = "" if pace.left is None else f"{seconds(max(pace.left, 0.1))} left"
+        if sys.stderr.isatty():
+            self._write(progress_line(pace.name, (pace.done, pace.total), left))
+        elif time.monotonic() - self._shown > 60:
+            self._shown = time.monotonic()
+            print(f"{pace.done} of {pace.total} pictures{', ' if left else ''}{left}", file=sys.stderr, flush=True)
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write("\r" + line.ljust(self._length))
+        sys.stderr.flush()
+        self._length = len(line)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._length:
+            sys.stderr.write("\r" + " " * self._length + "\r")
+            sys.stderr.flush()
+
+
+def print_metrics() -> None:
+    """Print every metric: what it rewards, which way is better, what it needs, its options."""
+    for name in registry.names():
+        try:
+            metric = registry.get(name)
+        except EnvironmentSetupError as error:
+            print(f"{name}\n  {error}")
+            continue
+        options = ", ".join(f"{option}={each.default}" for option, each in metric.options.items())
+        lines = [f"{name} ({'higher' if metric.higher_is_better else 'lower'} is better)", *wrapped(metric.when, 2)]
+        lines += [f"  needs {', '.join(metric.needs)}"] + ([f"  options {options}"] if options else [])
+        print("\n".join([*lines, f"  {metric.paper}"]))
