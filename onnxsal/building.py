@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from onnxsal.anatomy import Layer, select
+from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.methods import Method, get
@@ -146,9 +146,9 @@ def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Pro
     kind, target = score
     given: dict[str, Any] = {"layer": layer}
     if steps.inner is not None:
-        given["inner"] = _build(model, steps.inner, layer, score)
+        given["inner"] = build(model, steps.inner, layer=layer, score=kind, target=target)
     if "score" in steps.method.needs:
-        program = target if isinstance(target, Program) else select(model.anatomy, kind, versus=target)
+        program = target if isinstance(target, Program) else model.score(kind, versus=target)
         given["score"] = program
     return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
 

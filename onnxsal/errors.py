@@ -22,6 +22,10 @@ class ModelError(OnnxsalError):
     """The model file cannot be read, is not valid, or cannot be run."""
 
 
+class OutOfMemoryError(ModelError):
+    """The model needs more memory for a batch than there is."""
+
+
 class ImageError(OnnxsalError):
     """The picture cannot be read or cannot be used with this model."""
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,16 @@ from onnxsal.anatomy import Layer, X
 from onnxsal.building import SCORES, Common, Plan, build, choose_layer, plan, split_options
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation import Explanation
+from onnxsal.graph import Program
 from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
 from onnxsal.records import Record
 from onnxsal.targets import Aim, Target, aim
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
+
+if TYPE_CHECKING:
+    from onnxsal.streaming import Settings, Streamed
 
 Floats = NDArray[np.float32]
 
@@ -119,11 +123,25 @@ def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Tar
     """Return one Explanation per target of a picture that was read and prepared before."""
     scores = request.model.scores(prepared.x)
     found: list[Explanation] = []
-    for target in targets:
-        found.append(_explain_one(request, prepared, aim(request.model, target, scores[1]), scores))
+    for goals in _together(request, [aim(request.model, target, scores[1]) for target in targets]):
+        found += _explain_goals(request, prepared, goals, scores)
         if found[-1].manifest.get("stopped") == "interrupted":
             break
     return found
+
+
+def _together(request: Request, goals: Sequence[Aim]) -> list[list[Aim]]:
+    """Return the targets in groups that the same runs serve; most methods need runs of their own for each."""
+    alike = len(goals) > 1 and len({goal.versus for goal in goals}) == 1 and not any(g.program for g in goals)
+    if not alike or request.steps.backward or request.steps.inner is not None:
+        return [[goal] for goal in goals]
+    built = _built(request, request.layers[0] if request.layers else None, goals[0])
+    if not isinstance(built, Record):
+        return [[goal] for goal in goals]
+    from onnxsal.streaming import serves_several
+
+    several = serves_several(built, _settings(request))
+    return [list(goals)] if several else [[goal] for goal in goals]
 
 
 @dataclass(frozen=True)
@@ -139,14 +157,27 @@ class _Outcome:
     notes: tuple[str, ...] = ()
 
 
-def _explain_one(request: Request, prepared: Prepared, goal: Aim, scores: tuple[Floats, Floats]) -> Explanation:
+def _explain_goals(
+    request: Request, prepared: Prepared, goals: Sequence[Aim], scores: tuple[Floats, Floats]
+) -> list[Explanation]:
     started = time.perf_counter()
-    outcomes = [_run(request, layer, prepared, goal) for layer in request.layers or (None,)]
+    by_layer = [_run(request, layer, prepared, goals) for layer in request.layers or (None,)]
+    seconds = round(time.perf_counter() - started, 4)
+    return [
+        _explained(request, (prepared, scores, seconds), goal, outcomes)
+        for goal, *outcomes in zip(goals, *by_layer, strict=True)
+    ]
+
+
+def _explained(
+    request: Request, given: tuple[Prepared, tuple[Floats, Floats], float], goal: Aim, outcomes: list[_Outcome]
+) -> Explanation:
+    prepared, scores, seconds = given
     sign = _sign(request, outcomes[0].raw)
     maps = [_saliency(request, outcome.raw, sign) for outcome in outcomes]
     one = outcomes[0] if len(outcomes) == 1 else _fused(outcomes, maps, request.common.fuse)
     saliency = maps[0] if len(maps) == 1 else normalise(one.raw)
-    manifest = _manifest(request, one, goal, sign) | {"seconds": round(time.perf_counter() - started, 4)}
+    manifest = _manifest(request, one, goal, sign) | {"seconds": seconds}
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
@@ -160,28 +191,47 @@ def _probability(goal: Aim, probabilities: Floats) -> float:
     return float("nan") if first is None else float(probabilities[first])
 
 
-def _run(request: Request, layer: Layer | None, prepared: Prepared, goal: Aim) -> _Outcome:
-    model = request.model
-    built = build(model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
+def _built(request: Request, layer: Layer | None, goal: Aim) -> Program | Record:
+    return build(request.model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
+
+
+def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Sequence[Aim]) -> list[_Outcome]:
+    """Return the outcome of every target."""
+    model, built = request.model, _built(request, layer, goals[0])
     if isinstance(built, Record):
-        outcome = _stream(request, built, prepared, goal)
+        outcomes = _stream(request, built, prepared, goals)
     else:
+        (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
         backwards = int(request.steps.backward)
-        outcome = _Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)
-    if not np.isfinite(outcome.raw).all():
+        outcomes = [_Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)]
+    if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
-    return outcome
+    return outcomes
 
 
-def _stream(request: Request, record: Record, prepared: Prepared, goal: Aim) -> _Outcome:
-    from onnxsal.streaming import Limits, Settings, Subject, stream  # numba: only methods that draw need it
+def _settings(request: Request) -> Settings:
+    from onnxsal.streaming import Limits, Settings  # numba: only methods that draw need it
 
     model, common = request.model, request.common
     limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
-    settings = Settings(model.session, X, request.seed, common.batch_size, limits, common.progress)
-    result = stream(record, Subject(prepared.x, goal.feeds, model.black()), settings)
-    about = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
+    return Settings(model.session, X, request.seed, common.batch_size, limits, common.progress)
+
+
+def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[_Outcome]:
+    from onnxsal.streaming import Subject, stream_all
+
+    subject = Subject(prepared.x, goals[0].feeds, request.model.black())
+    results = stream_all(record, subject, [goal.feeds for goal in goals], _settings(request))
+    return [_streamed(request, record, result, len(goals)) for result in results]
+
+
+def _streamed(request: Request, record: Record, result: Streamed, targets: int) -> _Outcome:
+    about: dict[str, Any] = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
+    if targets > 1:
+        about["targets_together"] = targets
+    if result.batch_size != request.common.batch_size:
+        about |= {"batch_size": result.batch_size, "batch_size_asked": request.common.batch_size}
     return _Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
         result.rows if request.steps.backward else 0, result.samples, about, _warnings(result.numbers),
@@ -225,16 +275,16 @@ def _fused(outcomes: Sequence[_Outcome], maps: Sequence[Floats], how: str) -> _O
 def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
     import onnxsal
     from onnxsal.runtime.environment import onnxruntime
+    from onnxsal.runtime.providers import described
 
     model = request.model
-    built_provider = model.provider or "cpu"
     return {
         "method": request.steps.method.name, "paper": request.steps.method.paper,
         "options": request.steps.described(), "model": model.name, "model_sha256": model.digest,
         "layer": _names(request.layers), "target": goal.target, "label": goal.label, "score": request.score,
         "seed": request.seed, "batch_size": request.common.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
-        "preprocess": None if model.preprocess is None else model.preprocess.name, "provider": built_provider,
+        "preprocess": None if model.preprocess is None else model.preprocess.name, **described(model.provider),
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
         **outcome.about, **outcome.numbers,

@@ -6,24 +6,28 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import Anatomy, Layer, X, body, stem
+from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, X, body, select, stem
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.inputs import Fitted, ImageSource, Labels, Photo, Preprocess, read_image
-from onnxsal.runtime import Session
+from onnxsal.runtime import Picked, Session
 
 Floats = NDArray[np.float32]
+Made = TypeVar("Made")
+
+_SCORES = {"logit": "sal/logits", "probability": "sal/probabilities"}
 
 CACHED = 24
-"""Inference sessions that a model keeps; the oldest goes first."""
+"""Inference sessions that a model keeps; the one that was not used for longest goes first."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Model:
     source: ir.Model = field(repr=False)
     inspector: Callable[[Model], dict[str, Any]] = field(repr=False, compare=False)
     """What makes the report; it knows the methods, which are above this floor."""
-    _sessions: dict[int, tuple[Program, Session]] = field(default_factory=dict, repr=False, compare=False)
+    _sessions: dict[int, tuple[Program, Session | Picked]] = field(default_factory=dict, repr=False, compare=False)
     _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -174,21 +178,31 @@ class Model:
 
     def program(self, key: Any, make: Any) -> Any:
         """Return what ``make`` makes, made once for equal keys."""
-        if key not in self._programs:
-            while len(self._programs) >= CACHED:
-                self._programs.pop(next(iter(self._programs)))
-            self._programs[key] = make()
-        return self._programs[key]
+        return _kept(self._programs, key, make)
 
-    def session(self, program: Program) -> Session:
-        """Return the inference session of a program, opened once."""
-        found = self._sessions.get(id(program))
-        if found is None:
-            while len(self._sessions) >= CACHED:
-                self._sessions.pop(next(iter(self._sessions)))
-            found = (program, Session(program, provider=self.provider, custom_ops=self.custom_ops))
-            self._sessions[id(program)] = found
-        return found[1]
+    def score(self, kind: str, *, versus: bool = False) -> Program:
+        """Return the program of a class's logit or probability, or of its difference to another's; made once."""
+        program: Program = self.program(("score", kind, versus), lambda: select(self.anatomy, kind, versus=versus))
+        return program
+
+    def session(self, program: Program) -> Session | Picked:
+        """Return the inference session of a program, opened once.
+
+        Scores come from the session that predicts: it puts out all classes, so one run serves any target.
+        """
+        made = _kept(self._sessions, id(program), lambda: (program, self._scoring(program) or self._opened(program)))
+        return made[1]
+
+    def _opened(self, program: Program) -> Session:
+        return Session(program, provider=self.provider, custom_ops=self.custom_ops)
+
+    def _scoring(self, program: Program) -> Picked | None:
+        for (kind, source), versus in product(_SCORES.items(), (False, True)):
+            if self._programs.get(("score", kind, versus)) is program:
+                whole = self.session(self.program("body", lambda: body(self.anatomy)))
+                assert isinstance(whole, Session)
+                return Picked(whole, source, TARGET, VERSUS if versus else None)
+        return None
 
     def inspect(self) -> dict[str, Any]:
         """Return the report on the model as plain data: what the graph proves, what it costs, which methods apply.
@@ -196,6 +210,15 @@ class Model:
         It runs the model for a moment, to measure its speed. The keys are those of ``onnxsal inspect --json``.
         """
         return self.inspector(self)
+
+
+def _kept(cache: dict[Any, Made], key: Any, make: Callable[[], Made]) -> Made:
+    """Return what a cache has, moved to its end, or what ``make`` makes; the first goes where the cache is full."""
+    found = cache.pop(key) if key in cache else make()
+    while len(cache) >= CACHED:
+        cache.pop(next(iter(cache)))
+    cache[key] = found
+    return found
 
 
 def _visible(x: Floats) -> NDArray[np.uint8]:

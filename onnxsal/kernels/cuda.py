@@ -21,6 +21,14 @@ except ImportError as error:
 
 BLOCK = 128
 
+SIMULATED = bool(importlib.import_module("numba.core.config").ENABLE_CUDASIM)
+KIND = "cpu" if SIMULATED else "cuda"
+"""Where the arrays of this module lie, in ONNX Runtime's words."""
+
+# Only the driver knows this error; the simulator has none.
+_driver_error: Any = getattr(importlib.import_module("numba.cuda.cudadrv.driver"), "CudaAPIError", MemoryError)
+_NONE, _ONE = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)  # a GPU has no empty arrays
+
 
 def _device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(function)
@@ -138,9 +146,61 @@ def upload(values: Any) -> Any:
     return cuda.to_device(np.require(values, np.float32, ["C", "A"]))
 
 
+def room(shape: tuple[int, ...]) -> Any:
+    """Return a float32 array on the GPU with nothing in it yet. Raises: MemoryError: the GPU has no room for it."""
+    try:
+        return cuda.device_array(shape, np.float32)
+    except _driver_error as error:
+        if "OUT_OF_MEMORY" not in str(error):
+            raise
+        raise MemoryError(f"the GPU has no room for {math.prod(shape) * 4 >> 20} MiB") from error
+
+
+def address(array: Any) -> int:
+    """Return where an array of the GPU begins; on the simulator, where its stand-in begins on the host."""
+    return int(array._ary.ctypes.data if SIMULATED else array.__cuda_array_interface__["data"][0])
+
+
 def _masks(grids: Any, size: tuple[int, int]) -> tuple[Any, ...]:
     sides = [taps(grids.shape[i], n) for i, n in ((2, size[1]), (1, size[0]))]
     return (grids, *(tuple(cuda.to_device(column) for column in side) for side in sides))
+
+
+class Filler:
+    """Fills batches on the GPU from one picture: what stays the same is uploaded once, on a stream of its own."""
+
+    def __init__(self, x: Any, baseline: Any, grids: Any, key: tuple[int, int], *, renormalise: bool = False) -> None:
+        check_available()
+        self._picture = upload(x), upload(baseline)
+        self._options = checked_key(key), renormalise
+        self._masks = None if grids is None else _masks(upload(grids), x.shape[1:])
+        self._stream = cuda.stream()
+        self._planes = room((1, *x.shape[1:]))
+
+    def __call__(self, out: Any, rows: Rows, grids: Any = None) -> None:
+        """Return when ``out`` on the GPU holds the batch of these rows; ``grids`` are masks of this batch alone."""
+        x, base = self._picture
+        masks = self._masks if grids is None else _masks(upload(grids), x.shape[1:])
+        check_fill(out, x, rows, base, _NONE if masks is None else masks[0])
+        if self._planes.shape[0] < rows.size:
+            self._planes = room((rows.size, *x.shape[1:]))
+        _launch(
+            out,
+            (x, base),
+            masks or _masks(upload(_ONE), x.shape[1:]),
+            (rows, self._planes),
+            (*self._options, self._stream),
+        )
+        self._stream.synchronize()
+
+
+def _launch(out: Any, picture: Any, masks: Any, work: Any, options: Any) -> None:
+    (x, _), (rows, planes), (key, renormalise, stream) = picture, work, options
+    if rows.size:
+        table = cuda.to_device(rows, stream=stream)
+        _planes[rows.size, BLOCK, stream](planes, masks, table, (key, renormalise))
+        blocks = (math.ceil(math.prod(x.shape) / BLOCK), rows.size)
+        _compose[blocks, BLOCK, stream](out, picture, planes, table, key)
 
 
 def fill(
@@ -166,16 +226,7 @@ def fill(
     """
     out, x = upload(out), upload(x)
     base = upload(np.zeros(x.shape, np.float32) if baseline is None else baseline)
-    none = np.zeros((0, 1, 1), np.float32)
-    check_fill(out, x, rows, base, none if grids is None else grids)
-    grids = upload(np.zeros((1, 1, 1), np.float32) if grids is None else grids)  # a GPU has no empty arrays
-    if not rows.size:
-        return
-    planes, table = cuda.device_array((rows.size, *x.shape[1:]), np.float32), cuda.to_device(rows)
-    options = (checked_key(key), renormalise)
-    _planes[rows.size, BLOCK](planes, _masks(grids, x.shape[1:]), table, options)
-    blocks = (math.ceil(math.prod(x.shape) / BLOCK), rows.size)
-    _compose[blocks, BLOCK](out, (x, base), planes, table, options[0])
+    Filler(x, base, grids, key, renormalise=renormalise)(out, rows)
 
 
 def upsampled_range(grids: Any, size: tuple[int, int]) -> Any:

@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxsal.runtime.picked import Picked
     from onnxsal.runtime.reference import ReferenceSession
-    from onnxsal.runtime.session import Session
+    from onnxsal.runtime.session import Place, Session
 
-_WHERE = {"ReferenceSession": "reference", "Session": "session"}
+_WHERE = {"Picked": "picked", "Place": "session", "ReferenceSession": "reference", "Session": "session"}
 
-__all__ = ["ReferenceSession", "Session"]
+__all__ = ["Picked", "Place", "ReferenceSession", "Session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
+from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
 from onnxsal.graph import Program
 
 _LISTED = 5
 _CUSTOM = "if it is a custom operator, name its library with --custom-ops (custom_ops=...)"
-_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate memory", "out of memory")
+_MEMORY = ("bad allocation", "bad_alloc", "failed to allocate memory", "out of memory", "cuda_error_out_of_memory",
+           "available memory of", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")  # fmt: skip
+"""What allocators say: C++'s, the arena's (with or without a limit), CUDA's and its libraries'."""
 
 
 def failures() -> tuple[type[BaseException], ...]:
@@ -35,8 +37,10 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
         return UnsupportedError(
             f"ONNX Runtime does not know operator {unknown[1]}{_at(unknown[1], program)}; {_CUSTOM}"
         )
-    if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY):
-        return ModelError(f"{what}: out of memory; bound it with --memory, or use a smaller batch_size ({text[:160]})")
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _MEMORY):
+        return OutOfMemoryError(
+            f"{what}: out of memory; bound it with --memory, or use a smaller batch_size ({text[:160]})"
+        )
     return ModelError(f"{what}: {text[:400]}")
 
 

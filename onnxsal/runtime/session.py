@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +24,20 @@ Kept = list[Any]
 
 _INLINE = 64 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
+
+
+class Place(NamedTuple):
+    """A float32 array in C order where it is used, without a copy: on which kind of device, its address and shape."""
+
+    device: str
+    """``cpu`` or ``cuda``."""
+    address: int
+    shape: tuple[int, ...]
+
+    def row(self, number: int) -> Place:
+        """Return one image of a batch."""
+        size = 4 * math.prod(self.shape[1:])
+        return Place(self.device, self.address + number * size, (1, *self.shape[1:]))
 
 
 class Session:
@@ -45,6 +60,7 @@ class Session:
         self._dtypes = {name: v.dtype.numpy() for name, v in program.inputs.items() if v.dtype is not None}
         self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])
+        self.on_gpu = self.provider in ON_GPU
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return the outputs by name for arrays by name; feeds that the program does not take are left out.
@@ -56,14 +72,48 @@ class Session:
         if not self.single or len(next(iter(given.values()), ())) == 1:
             return self._run(names, given)
         rows = len(next(iter(given.values())))
-        parts = [self._run(names, {n: a[i : i + 1] for n, a in given.items()}) for i in range(rows)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return _joined(self._run(names, {n: a[i : i + 1] for n, a in given.items()}) for i in range(rows))
 
     def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
         try:
             return dict(zip(names, self._session.run(names, given), strict=True))
         except failures() as error:
             raise translated(error, "the model cannot be run") from error
+
+    def run_placed(
+        self, places: Mapping[str, Place], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Return the outputs by name, on the host, for inputs that lie where they are used and for arrays.
+
+        Raises: ModelError: the run failed.
+        """
+        names = list(outputs or self.outputs)
+        given = {n: np.ascontiguousarray(feeds[n], dtype=self._dtypes.get(n)) for n in self.inputs if n not in places}
+        rows = next(iter(places.values())).shape[0]
+        if not self.single or rows == 1:
+            return self._run_placed(names, places, given)
+        singles = [{n: place.row(i) for n, place in places.items()} for i in range(rows)]
+        beside = [{n: a[i : i + 1] for n, a in given.items()} for i in range(rows)]
+        return _joined(self._run_placed(names, *pair) for pair in zip(singles, beside, strict=True))
+
+    def _run_placed(self, names: list[str], places: Mapping[str, Place], given: dict[str, Array]) -> dict[str, Array]:
+        try:
+            binding = self._session.io_binding()
+            for name, place in places.items():
+                binding.bind_input(name, place.device, 0, np.float32, place.shape, place.address)
+            for name, array in given.items():
+                binding.bind_cpu_input(name, array)
+            for name in names:
+                binding.bind_output(name, "cpu")
+            self._session.run_with_iobinding(binding)
+            return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+        except failures() as error:
+            raise translated(error, "the model cannot be run") from error
+
+
+def _joined(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
+    found = list(parts)
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 def _is_single(program: Program) -> bool:

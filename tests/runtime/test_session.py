@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
+from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
-from onnxsal.runtime import ReferenceSession, Session
+from onnxsal.runtime import Place, ReferenceSession, Session
 from onnxsal.runtime.failures import translated
 
 FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
@@ -35,6 +35,14 @@ def test_a_fixed_batch_is_run_image_by_image() -> None:
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     assert session.single
     np.testing.assert_array_equal(session.run({"x": x})["y"], x * x + 1)
+
+
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_what_lies_in_place_gives_what_arrays_give(batch: int | str) -> None:
+    """On the host an address is bound as on a GPU; a fixed batch goes image by image there too."""
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    found = Session(squares(batch)).run_placed({"x": Place("cpu", x.ctypes.data, x.shape)}, {})
+    np.testing.assert_array_equal(found["y"], x * x + 1)
 
 
 def test_feeds_take_the_type_that_the_program_wants() -> None:
@@ -67,16 +75,19 @@ def test_memory_that_is_not_there() -> None:
     op = empty(21)
     size = op.input("size", INT64, [2])
     program = op.finish(y=op.ReduceSum(op.ConstantOfShape(size), None, keepdims=0))
-    with pytest.raises(ModelError, match=r"out of memory; bound it with --memory"):
+    with pytest.raises(OutOfMemoryError, match=r"out of memory; bound it with --memory"):
         Session(program).run({"size": np.array([2**30, 2**14])})
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        (MemoryError(), ModelError, "out of memory"),
-        (RuntimeError("std::bad_alloc"), ModelError, "out of memory"),
-        (RuntimeError("CUDA failure 2: out of memory"), ModelError, "out of memory"),
+        (MemoryError(), OutOfMemoryError, "out of memory; bound it with --memory"),
+        (RuntimeError("std::bad_alloc"), OutOfMemoryError, "out of memory"),
+        (RuntimeError("CUDA failure 2: out of memory"), OutOfMemoryError, "out of memory"),
+        (RuntimeError("Available memory of 9 is smaller than requested bytes of 10"), OutOfMemoryError, "out of"),
+        (RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for 10"), OutOfMemoryError, "out of"),
+        (RuntimeError("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED"), OutOfMemoryError, "out of memory"),
         (RuntimeError("axis 7 is\nout of range"), ModelError, "it failed: axis 7 is out of range"),
         (RuntimeError("lab:Sharpen(-1) is not a registered function/op"), UnsupportedError, "lab:Sharpen;"),
         (

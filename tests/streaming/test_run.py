@@ -18,6 +18,7 @@ from onnxsal.kernels.noise import uniform
 from onnxsal.records import Draws, Grids, HostMasks
 from onnxsal.streaming import limits
 from onnxsal.streaming.batches import batches
+from onnxsal.streaming.device import Host
 from onnxsal.streaming.limits import Limits, Stopper
 from onnxsal.streaming.plan import Plan, make_plan
 
@@ -119,6 +120,10 @@ def plan(draws: Draws, head: dict[str, np.ndarray] | None = None) -> Plan:
     return make_plan(X, draws, head or {}, np.zeros(3, np.float32), (0, 0))
 
 
+def host(draws: Draws, key: tuple[int, int] = (0, 0)) -> Host:
+    return Host(plan(draws), "sal/x", key)
+
+
 def random_masks(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
     return np.stack([uniform(seed, 0, i, size[0] * size[1]).reshape(size) for i in range(start, stop)])
 
@@ -126,7 +131,7 @@ def random_masks(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.
 @pytest.mark.parametrize("size", [1, 4, 100])
 def test_batches_hold_every_draw_once_in_order(size: int) -> None:
     masks = HostMasks(11, random_masks)
-    found = [b.x.copy() for b in batches(plan(Draws(masks=masks)), 11, size, (5, 0))]
+    found = [b.x.copy() for b in batches(host(Draws(masks=masks), (5, 0)), 0, 11, size)]
     wanted = X * random_masks(5, 0, 11, (12, 12))[:, None]
     assert_allclose(np.concatenate(found), wanted, rtol=1e-6)
     assert helpers() == []
@@ -134,11 +139,11 @@ def test_batches_hold_every_draw_once_in_order(size: int) -> None:
 
 def test_two_buffers_whatever_the_number_of_draws() -> None:
     """Memory is bounded: ten times the draws take the same buffers, and they are used again."""
-    drawn = plan(Draws(samples=400))
+    drawn = host(Draws(samples=400))
     peaks = []
     for total in (40, 400):
         tracemalloc.start()
-        addresses = {b.x.ctypes.data for b in batches(drawn, total, 8, (0, 0))}
+        addresses = {b.x.ctypes.data for b in batches(drawn, 0, total, 8)}
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(addresses) == 2
@@ -146,7 +151,7 @@ def test_two_buffers_whatever_the_number_of_draws() -> None:
 
 
 def test_closing_in_the_middle_ends_the_thread() -> None:
-    source = batches(plan(Draws(samples=400)), 400, 8, (0, 0))
+    source = batches(host(Draws(samples=400)), 0, 400, 8)
     next(source)
     assert len(helpers()) == 1
     source.close()
@@ -158,7 +163,7 @@ def test_a_failure_while_filling_is_the_callers_and_leaves_no_thread() -> None:
         raise ModelError("no masks today")
 
     with pytest.raises(ModelError, match="no masks today"):
-        list(batches(plan(Draws(masks=HostMasks(4, fails))), 4, 2, (0, 0)))
+        list(batches(host(Draws(masks=HostMasks(4, fails))), 0, 4, 2))
     assert helpers() == []
 
 

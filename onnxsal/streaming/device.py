@@ -1,0 +1,89 @@
+"""Where batches are filled and run: on the host, or on the GPU that the session runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.kernels.masks import fill
+from onnxsal.records import HostMasks
+from onnxsal.runtime import Picked, Session
+from onnxsal.streaming.plan import Plan
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+Runner = Session | Picked
+
+
+class Batch(NamedTuple):
+    """Draws ``start`` to ``start + rows``; ``x`` is overwritten two batches later."""
+
+    start: int
+    rows: int
+    x: Any
+    """[rows, C, H, W], an array of the device."""
+    masks: Floats | None
+    """Those of the host, [rows, H, W]."""
+
+
+class Device(Protocol):
+    """Makes buffers, fills them with draws, and runs a session on them; outputs are the host's."""
+
+    def buffer(self, rows: int) -> Any:
+        """Return room for so many rows. Raises: MemoryError or OutOfMemoryError: there is none."""
+
+    def fill(self, buffer: Any, start: int, stop: int) -> Batch:
+        """Return draws ``start`` to ``stop``, written into the beginning of a buffer."""
+
+    def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """Return the outputs of a session for a batch, as arrays of the host."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """Numba fills NumPy's memory, which ONNX Runtime takes as it lies."""
+
+    plan: Plan
+    x: str
+    """The name of the picture's input."""
+    key: tuple[int, int]
+    """Seed and image."""
+
+    def buffer(self, rows: int) -> Floats:
+        """Return room for so many rows."""
+        return np.empty((rows, *self.plan.x.shape), np.float32)
+
+    def fill(self, buffer: Floats, start: int, stop: int) -> Batch:
+        """Return draws ``start`` to ``stop``, written into the beginning of a buffer."""
+        plan, out = self.plan, buffer[: stop - start]
+        masks = host_masks(plan, self.key[0], start, stop)
+        grids = plan.grids if masks is None else masks
+        fill(out, plan.x, plan.rows(start, stop), baseline=plan.baseline, grids=grids, key=self.key)
+        return Batch(start, stop - start, out, masks)
+
+    def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """Return the outputs of a session for a batch."""
+        return session.run({self.x: batch.x, **feeds}, names)
+
+
+def host_masks(plan: Plan, seed: int, start: int, stop: int) -> Floats | None:
+    """Return the masks that the method makes for these draws, [rows, H, W], or None where the kernels make them."""
+    masks = plan.draws.masks
+    size = (plan.x.shape[1], plan.x.shape[2])
+    return masks.make(seed, start, stop, size) if isinstance(masks, HostMasks) else None
+
+
+def device_of(session: Runner, plan: Plan, x: str, key: tuple[int, int]) -> Device:
+    """Return the device that fills batches where a session runs.
+
+    Raises: UnsupportedError: the session is on a GPU that the kernels cannot use.
+    """
+    if not session.on_gpu:
+        return Host(plan, x, key)
+    from onnxsal.streaming.gpu import Gpu  # loads numba's CUDA target
+
+    return Gpu(plan, x, key)

@@ -1,0 +1,126 @@
+"""Running the draws of a record batch by batch, until they are through, a limit is reached or memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+
+import numpy as np
+
+from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
+from onnxsal.records import Moments, Record
+from onnxsal.streaming.batches import batches
+from onnxsal.streaming.device import Batch, Device, Host, device_of
+from onnxsal.streaming.limits import Reason, Stopper
+from onnxsal.streaming.work import Array, Floats, Work
+
+Outputs = list[dict[str, Array]]
+"""Of every target, its outputs by name."""
+
+Nested = Callable[[Work, Batch], dict[str, Array]]
+"""Runs a record inside a record on one draw."""
+
+
+def accumulate(work: Work, nested: Nested) -> Reason | None:
+    """Run the draws until they are through or a limit is reached; return which.
+
+    Raises: OutOfMemoryError: a single image is too much. KeyboardInterrupt: unless partial maps are wanted.
+    """
+    device, evaluate = _how(work, nested)
+    stopper = Stopper(work.settings.limits, work.relative_error)
+    total = _allowed(work)
+    try:
+        while True:
+            try:
+                return _through(work, device, evaluate, (stopper, total))
+            except (OutOfMemoryError, MemoryError) as error:
+                _halve(work, error)
+    except KeyboardInterrupt:
+        if not (work.settings.limits.keep_partial and work.draws and work.record.draws.weights is None):
+            raise
+        return "interrupted"
+
+
+def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Outputs]]:
+    body = work.record.body
+    if isinstance(body, Record):
+        return Host(work.plan, work.settings.x, work.key), lambda batch: [nested(work, batch)]
+    session = work.settings.session(body)
+    device = device_of(session, work.plan, work.settings.x, work.key)
+    return device, lambda batch: _run(work, batch, lambda feeds, names: device.run(session, batch, feeds, names))
+
+
+def _through(
+    work: Work, device: Device, evaluate: Callable[[Batch], Outputs], ends: tuple[Stopper, int]
+) -> Reason | None:
+    stopper, total = ends
+    size = 1 if isinstance(work.record.body, Record) else work.batch_size
+    with closing(batches(device, work.draws, total, size)) as source:
+        for batch in source:
+            _take(work, batch, evaluate(batch))
+            reason = stopper.reached(work.rows + work.heads, work.samples)
+            if reason is not None and work.draws < work.plan.total:
+                return reason
+    return None
+
+
+def _halve(work: Work, error: BaseException) -> None:
+    """Go on with smaller batches from the first draw that is not taken; draws do not depend on their batch."""
+    if work.batch_size == 1:
+        if isinstance(error, OutOfMemoryError):
+            raise error
+        raise OutOfMemoryError(f"out of memory, for one image at a time too ({error})") from error
+    work.batch_size = max(min(work.batch_size, work.plan.total) // 2, 1)
+
+
+def _allowed(work: Work) -> int:
+    """How many draws the limit of forwards leaves, exactly, so that the same limit gives the same map for any batch."""
+    limit = work.settings.limits.forwards
+    if limit is None:
+        return work.plan.total
+    if limit <= work.heads:
+        raise UsageError(f"option forwards={limit}: at least {work.heads + 1}, of which {work.heads} prepare the draws")
+    nested = isinstance(work.record.body, Record)
+    return work.plan.total if nested else min(work.plan.total, limit - work.heads)
+
+
+def _take(work: Work, batch: Batch, outputs: Outputs) -> None:
+    t = np.arange(batch.start, batch.start + batch.rows)
+    moments = work.record.moments
+    for sums, own in zip(work.sums, outputs, strict=True):
+        weighted = moments.per == "weighted" and batch.masks is not None
+        found = _weighted(moments, own, batch.masks) if weighted else own
+        sums.add(found, t // work.plan.per_sample, t % work.plan.per_sample)
+    work.draws = int(t[-1]) + 1
+    if work.settings.progress is not None:
+        work.settings.progress(work.draws, work.plan.total)
+
+
+def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Floats | None) -> dict[str, Array]:
+    assert masks is not None
+    products = {name: outputs[name].reshape(-1, 1, 1) * masks for name in moments.names}
+    return {**products, "mask": masks}
+
+
+Call = Callable[[Mapping[str, Array], tuple[str, ...]], dict[str, Array]]
+
+
+def _run(work: Work, batch: Batch, call: Call) -> Outputs:
+    """Run the body on a batch, once whatever the number of targets."""
+    names = work.record.moments.names
+    outputs = by_target(work.targets, batch.rows, lambda feeds: call(feeds, names))
+    if not all(np.isfinite(own[name]).all() for own in outputs for name in names):
+        raise ModelError(f"the model's output is not finite (NaN or infinity in {', '.join(names)}); are its weights?")
+    work.rows += batch.rows
+    return outputs
+
+
+def by_target(
+    targets: tuple[Mapping[str, Array], ...], rows: int, call: Callable[[Mapping[str, Array]], dict[str, Array]]
+) -> Outputs:
+    """Return the outputs of every target from one call; several are the columns of what is fed and comes back."""
+    if len(targets) == 1:
+        return [call({name: np.repeat(v, rows, axis=0) for name, v in targets[0].items()})]
+    together = {name: np.stack([own[name] for own in targets], axis=1) for name in targets[0]}
+    found = call({name: np.repeat(v, rows, axis=0) for name, v in together.items()})
+    return [{name: v[:, i] for name, v in found.items()} for i in range(len(targets))]

@@ -1,0 +1,96 @@
+"""What one run of a record is given, shares and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.graph import Program
+from onnxsal.records import Record
+from onnxsal.streaming.device import Runner
+from onnxsal.streaming.finish import Finish
+from onnxsal.streaming.limits import Limits
+from onnxsal.streaming.moments import Accumulator
+from onnxsal.streaming.plan import Plan
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is explained: the picture x [C, H, W], what else the programs take (``target``), the black of x [C]."""
+
+    x: Floats
+    feeds: Mapping[str, Array]
+    black: Floats
+    image: int = 0
+    """The image's part of the noise counter."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: sessions on demand, the name of the picture's input, seed, batch size, limits, who hears of it."""
+
+    session: Callable[[Program], Runner]
+    x: str
+    seed: int = 0
+    batch_size: int = 8
+    limits: Limits = field(default_factory=Limits)
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What came of it: the map, its standard error, numbers for the manifest, and what it cost."""
+
+    saliency: Floats
+    stderr: Floats | None
+    numbers: Mapping[str, float]
+    rows: int
+    """Images that went through the innermost body."""
+    heads: int
+    """Images that went through heads, and baselines."""
+    samples: int
+    """Whole samples of every mask."""
+    batch_size: int
+    """The last one: smaller than asked for where memory ran out."""
+    stopped: str | None = None
+    """The limit that ended it, or None where all samples were drawn."""
+    partial: bool = False
+    """Whether it is less than what was asked for."""
+
+
+@dataclass
+class Work:
+    """What one run shares: made once, then filled batch by batch. Lists have one entry a target."""
+
+    record: Record
+    plan: Plan
+    subject: Subject
+    targets: tuple[Mapping[str, Array], ...]
+    settings: Settings
+    sums: list[Accumulator]
+    finishes: list[Finish]
+    heads: int
+    batch_size: int
+    rows: int = 0
+    draws: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Whole samples of every mask."""
+        return self.draws // self.plan.per_sample
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Seed and image of the noise."""
+        return self.settings.seed, self.subject.image
+
+    def relative_error(self) -> float:
+        """Return that of the target that is known worst."""
+        return max(finish.relative_error() for finish in self.finishes)

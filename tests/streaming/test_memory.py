@@ -1,0 +1,86 @@
+"""Running out of memory: batches are halved and the run goes on, with the same map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from tinynet import picture
+
+import onnxsal
+from onnxsal.errors import OutOfMemoryError
+from onnxsal.runtime import Session
+from onnxsal.streaming.device import Host
+
+X = picture()
+SS = {"method": "ss-cam", "layer": "a2", "target": 1, "samples": 6}
+
+
+def scarce(monkeypatch: pytest.MonkeyPatch, room: int, *, after: int = 0) -> list[int]:
+    """Let runs of more than ``room`` images fail as ONNX Runtime does, once ``after`` images went through."""
+    sizes: list[int] = []
+    run = Session._run
+
+    def limited(self: Session, names: list[str], given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "sal/logits" not in self.outputs:
+            return run(self, names, given)
+        rows = max(len(a) for a in given.values())
+        if rows > room and sum(sizes) >= after:
+            raise OutOfMemoryError("the model cannot be run: out of memory")
+        sizes.append(rows)
+        return run(self, names, given)
+
+    monkeypatch.setattr(Session, "_run", limited)
+    return sizes
+
+
+@pytest.mark.parametrize(("room", "last"), [(16, 16), (5, 4), (1, 1)])
+@pytest.mark.parametrize("after", [0, 20])
+def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch, room: int, last: int, after: int) -> None:
+    whole = onnxsal.explain(tiny, X, **SS, batch_size=16)
+    sizes = scarce(monkeypatch, room, after=after)
+    found = onnxsal.explain(tiny, X, **SS, batch_size=16)
+    assert found.manifest["batch_size"] == last
+    assert found.manifest.get("batch_size_asked", 16) == 16
+    assert found.manifest["forwards"] == whole.manifest["forwards"] == 6 * 7 + 1
+    assert max(sizes[-3:]) <= room
+    assert_allclose(found.raw, whole.raw, rtol=0, atol=1e-6 * whole.raw.max())
+    assert_allclose(found.stderr, whole.stderr, rtol=0, atol=1e-5 * whole.stderr.max())
+
+
+def test_buffers_that_do_not_fit_are_halved_too(tiny: onnxsal.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = Host.buffer
+
+    def limited(self: Host, rows: int) -> np.ndarray:
+        if rows > 3:
+            raise MemoryError(f"Unable to allocate {rows}")
+        return buffer(self, rows)
+
+    monkeypatch.setattr(Host, "buffer", limited)
+    assert onnxsal.explain(tiny, X, **SS, batch_size=16).manifest["batch_size"] == 2
+
+
+def test_one_image_that_does_not_fit_ends_the_run(tiny: onnxsal.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(self: Host, rows: int) -> np.ndarray:
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(Host, "buffer", none)
+    with pytest.raises(OutOfMemoryError, match="one image at a time"):
+        onnxsal.explain(tiny, X, **SS, batch_size=16)
+
+
+def test_a_record_inside_a_record_is_halved_too(tiny: onnxsal.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"method": "smoothgrad", "inner": "score-cam", "layer": "a2", "target": 1, "samples": 3}
+    whole = onnxsal.explain(tiny, X, **how)
+    scarce(monkeypatch, 3)
+    found = onnxsal.explain(tiny, X, **how)
+    assert found.manifest["batch_size"] == 3
+    assert_allclose(found.raw, whole.raw, rtol=0, atol=1e-6 * whole.raw.max())
+
+
+def test_every_target_keeps_its_sums_when_a_batch_is_halved(tiny: onnxsal.Model, monkeypatch) -> None:
+    how = {"method": "score-cam", "layer": "a2", "target": [0, 2], "batch_size": 4}
+    whole = onnxsal.explain(tiny, X, **how)
+    scarce(monkeypatch, 2, after=4)
+    for found, wanted in zip(onnxsal.explain(tiny, X, **how), whole, strict=True):
+        assert_allclose(found.raw, wanted.raw, rtol=0, atol=1e-6 * wanted.raw.max())
