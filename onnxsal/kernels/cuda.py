@@ -107,7 +107,7 @@ def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
     if i < channels * height * width:
         c, y, column = i // (height * width), i // width % height, i % width
         row, z, mask = rows[r], x[c, y, column], planes[r, y, column]
-        if mask != 1:
+        if row.mask >= 0 or row.mask_noise != 0 or row.scale != 1:
             z = blend(z, base[c, y, column], mask)
         if row.input_noise != 0:
             z += row.input_noise * _noise(INPUT, i, row.draw, key)
