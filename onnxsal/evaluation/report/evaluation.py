@@ -1,0 +1,218 @@
+"""The report of an evaluation: summary, differences, curves, best and worst examples, rows, settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxsal.evaluation.report.charts import Axis, Interval, Series, curves, intervals
+from onnxsal.evaluation.report.examples import examples
+from onnxsal.evaluation.report.html import Html, element, joined
+from onnxsal.evaluation.report.page import Section, code, facts, folded, page, paragraphs
+from onnxsal.evaluation.report.tables import Cell, Column, Row, filters, table
+from onnxsal.evaluation.rows import About
+from onnxsal.evaluation.rows import Row as Judged
+from onnxsal.evaluation.statistics import PROCEDURE, Difference
+from onnxsal.evaluation.summary import Summary
+from onnxsal.files import replacing
+
+if TYPE_CHECKING:
+    from onnxsal.evaluation.evaluation import Evaluation
+
+ROWS = 4000
+"""Rows in the page's own table; beyond, the page would be slow, and files have them all."""
+
+
+def write_report(found: Evaluation, path: str | os.PathLike[str]) -> None:
+    """Write the page. Raises: OutputError: it cannot be written."""
+    content = report(found)
+    with replacing(path) as part:
+        part.write_text(content, encoding="utf-8")
+
+
+def report(found: Evaluation) -> str:
+    """Return the page as HTML."""
+    summary = found.summary
+    model = os.path.basename(str(found.settings.get("model") or "")) or "a model"
+    pictures = len({row.image for row in found.rows if " in " not in row.image})
+    lead = (
+        f"{len(summary.methods)} methods judged by {len(summary.metrics)} metrics on "
+        f"{pictures or found.settings.get('pictures', 0)} pictures."
+    )
+    sections = [
+        Section("Summary", _summary(summary), _READ),
+        *([Section("Curves", _curves(found.rows, summary), _CURVES)] if any(r.curve for r in found.rows) else []),
+        Section("Intervals", _intervals(summary), "The same means as dots, their 95 % intervals as lines."),
+        Section("Differences", _differences(summary), PROCEDURE),
+        Section("Examples", examples(found), _EXAMPLES),
+        Section("All values", _rows(found.rows), "Every picture, method and metric. Files written with --csv, --json "
+                "or --parquet hold the same."),
+        *([Section("Left out", _failures(found))] if found.failures or found.left_out else []),
+        Section("Settings", _settings(found)),
+    ]  # fmt: skip
+    version = found.settings.get("versions", {}).get("onnxsal", "")
+    return page(f"How {model} is explained", sections, lead=lead, foot=f"Made by onnxsal {version}.")
+
+
+_READ = (
+    "A method a line, a metric a column; below each mean is its 95 % interval. Shaded: the best, and what may equal it "
+    "by chance. Numbers compare only with numbers of the same steps, baselines and pictures."
+)
+_CURVES = "Means over pictures with 95 % intervals. Point at a name to see its curve alone, click to take it away."
+_EXAMPLES = (
+    "For each method and metric the pictures on which it does best and worst. A click enlarges, arrow keys go on."
+)
+
+
+def _arrow(metric: About) -> str:
+    return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _summary(summary: Summary) -> Html:
+    columns = [Column("method"), *(_column(metric) for metric in summary.metrics)]
+    levels = {metric.name: summary.level(metric) for metric in summary.metrics}
+    rows = [Row([Cell(method), *(_mean(summary, m, method, levels) for m in summary.metrics)])
+            for method in summary.methods]  # fmt: skip
+    rewards = {_arrow(metric): f"{metric.when}. {metric.paper}." for metric in summary.metrics}
+    legend = folded("What the metrics reward", facts(rewards))
+    whole = table(columns, rows, name="summary-table", caption="Means by method and metric")
+    return joined([filters("summary-table", search="Filter methods"), whole, legend])
+
+
+def _column(metric: About) -> Column:
+    return Column(_arrow(metric), metric.when, numeric=True, high_first=metric.higher_is_better)
+
+
+def _mean(summary: Summary, metric: About, method: str, levels: Mapping[str, set[str]]) -> Cell:
+    mean = summary.means[metric.name].get(method)
+    if mean is None or not mean.n:
+        return Cell("–", float("nan"))
+    small = f"{_short(mean.low)} to {_short(mean.high)}"
+    most = max(each.n for each in summary.means[metric.name].values())
+    small += f", n = {mean.n}" if mean.n < most else ""
+    return Cell(_short(mean.value), mean.value, small, best=method in levels[metric.name])
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def _curves(rows: Sequence[Judged], summary: Summary) -> Html:
+    charts = [_chart(rows, summary, metric) for metric in summary.metrics
+              if any(row.curve for row in rows if row.metric == metric.name)]  # fmt: skip
+    return element("div", *charts, class_="charts")
+
+
+def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
+    series = [_band(rows, metric.name, method, at) for at, method in enumerate(summary.methods)]
+    return curves(
+        _arrow(metric), [each for each in series if each is not None], x=Axis("share", 0.0, 1.0),
+        y=Axis("score" if metric.name.partition("[")[0] in ("deletion", "insertion") else "value", 0.0),
+    )  # fmt: skip
+
+
+def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series | None:
+    found = [np.asarray(r.curve) for r in rows if r.metric == metric and r.method == method and r.curve]
+    same = [each for each in found if each.shape == found[0].shape]
+    if not same:
+        return None
+    stack = np.stack(same)
+    mean, spread = stack[..., 1].mean(axis=0), _spread(stack[..., 1])
+    low, high = (mean - spread).tolist(), (mean + spread).tolist()
+    return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
+
+
+def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    count = len(values)
+    deviation = values.std(axis=0, ddof=1) if count > 1 else np.zeros(values.shape[1])
+    return np.asarray(1.96 * deviation / np.sqrt(count), np.float64)
+
+
+def _intervals(summary: Summary) -> Html:
+    return element("div", *(_dots(summary, metric) for metric in summary.metrics), class_="charts")
+
+
+def _dots(summary: Summary, metric: About) -> Html:
+    known = {method: mean for method, mean in summary.means[metric.name].items() if mean.n}
+    ordered = sorted(known, key=lambda name: known[name].value, reverse=metric.higher_is_better)
+    places = {method: at for at, method in enumerate(summary.methods)}
+    rows = [Interval(m, known[m].value, known[m].low, known[m].high, places[m]) for m in ordered]
+    return intervals(f"{_arrow(metric)}, best first", rows, x=Axis("mean and 95 % interval"))
+
+
+def _differences(summary: Summary) -> Html:
+    columns = [Column("metric"), Column("better"), Column("than"), Column("by", numeric=True, high_first=True),
+               Column("p, corrected", "Holm, over all pairs of methods under the metric", numeric=True),
+               Column("more than chance"), Column("pictures", numeric=True, high_first=True)]  # fmt: skip
+    rows = [_difference(metric, each) for metric in summary.metrics for each in summary.differences[metric.name]]
+    names = [metric.name for metric in summary.metrics]
+    controls = filters("differences-table", search="Filter methods",
+                       selects={"metric": names, "verdict": ["more than chance", "may be chance"]})  # fmt: skip
+    return joined([controls, table(columns, rows, name="differences-table", caption="Pairs of methods compared")])
+
+
+def _difference(metric: About, each: Difference) -> Row:
+    flip = (each.value < 0) == metric.higher_is_better
+    better, other = (each.b, each.a) if flip else (each.a, each.b)
+    low, high = sorted((abs(each.low), abs(each.high))) if each.low * each.high > 0 else (0.0, 0.0)
+    crosses = each.low * each.high <= 0
+    small = "interval holds 0" if crosses else f"{_short(low)} to {_short(high)}"
+    verdict = "more than chance" if each.more_than_chance else "may be chance"
+    cells = [Cell(metric.name), Cell(better), Cell(other), Cell(_short(abs(each.value)), abs(each.value), small),
+             Cell(_p(each.corrected), each.corrected), Cell("yes" if each.more_than_chance else "no"),
+             Cell(each.n, each.n)]  # fmt: skip
+    return Row(cells, {"metric": metric.name, "verdict": verdict})
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _rows(rows: Sequence[Judged]) -> Html:
+    columns = [Column("picture"), Column("class"), Column("probability", numeric=True, high_first=True),
+               Column("method"), Column("metric"), Column("value", numeric=True, high_first=True)]  # fmt: skip
+    shown = [_value(row) for row in rows[:ROWS]]
+    selects = {
+        "method": list(dict.fromkeys(r.method for r in rows)),
+        "metric": list(dict.fromkeys(r.metric for r in rows)),
+    }
+    more = paragraphs([f"The first {ROWS} of {len(rows)} values."] if len(rows) > ROWS else [])
+    whole = table(columns, shown, name="values-table", caption="Every value")
+    return folded(
+        f"{len(rows)} values", more, filters("values-table", search="Filter pictures", selects=selects), whole
+    )
+
+
+def _value(row: Judged) -> Row:
+    value = Cell("–" if row.value != row.value else _short(row.value), row.value)
+    cells = [Cell(row.image), Cell(row.label), Cell(f"{row.probability:.3f}", row.probability), Cell(row.method),
+             Cell(row.metric), value]  # fmt: skip
+    return Row(cells, {"method": row.method, "metric": row.metric})
+
+
+def _failures(found: Evaluation) -> Html:
+    lines = [str(each) for each in found.failures]
+    lines += [
+        f"{metric}: the object of {n} pictures is not in the model's view." for metric, n in found.left_out.items()
+    ]
+    return element("ul", *(element("li", line) for line in lines))
+
+
+def _settings(found: Evaluation) -> Html:
+    settings = dict(found.settings)
+    parameters = {row.metric: row.parameters for row in reversed(found.rows)}
+    methods = settings.pop("methods", {})
+    settings.pop("metrics", None)
+    versions = ", ".join(f"{name} {version}" for name, version in settings.pop("versions", {}).items())
+    plain = {name.replace("_", " "): value for name, value in settings.items()}
+    return joined(
+        [
+            facts({**plain, "versions": versions, "statistics": PROCEDURE}),
+            folded("Methods and their options", code(json.dumps(methods, indent=1, default=str))),
+            folded("Metrics and their parameters", code(json.dumps(parameters, indent=1, default=str))),
+        ]
+    )

@@ -1,0 +1,73 @@
+"""Best and worst examples: for each method and metric the pictures where it does best and worst, with their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnxsal.evaluation.report.html import Html, element, joined
+from onnxsal.evaluation.report.pictures import Figure, gallery
+from onnxsal.evaluation.report.tables import filters
+from onnxsal.evaluation.rows import About, Row
+from onnxsal.evaluation.thumbnails import read_map, read_picture
+from onnxsal.viz.overlay import overlay
+
+if TYPE_CHECKING:
+    from onnxsal.evaluation.evaluation import Evaluation
+
+EACH = 3
+"""Best, and worst, of a method and metric."""
+
+MOST = 60
+"""Groups of examples on a page; each holds some hundred kilobytes."""
+
+
+def examples(found: Evaluation) -> Html:
+    """Return galleries of the best and the worst, method by method, that a reader can filter."""
+    groups = [(method, metric) for method in found.summary.methods for metric in found.summary.metrics]
+    kept = groups[:: -(-len(groups) // MOST)] if len(groups) > MOST else groups
+    made = [(method, metric, _group(found, method, metric)) for method, metric in kept]
+    shown = [(method, metric, figures) for method, metric, figures in made if figures]
+    selects = {"method": list(dict.fromkeys(m for m, _, _ in shown)),
+               "metric": list(dict.fromkeys(m.name for _, m, _ in shown)), "which": ["best", "worst"]}  # fmt: skip
+    parts = [_block(method, metric, figures) for method, metric, figures in shown]
+    return joined([filters("examples-list", search="Filter pictures", selects=selects),
+                   element("div", *parts, id="examples-list")])  # fmt: skip
+
+
+def _block(method: str, metric: About, figures: Sequence[Figure]) -> Html:
+    title = element("h3", f"{method}: {metric.name} {'↑' if metric.higher_is_better else '↓'}")
+    return element("div", title, gallery(figures), data_group=True)
+
+
+def _group(found: Evaluation, method: str, metric: About) -> list[Figure]:
+    """The best and the worst of the rows that have a picture and a map; a picture stands on one side only."""
+    rows = [r for r in found.rows if r.method == method and r.metric == metric.name and r.value == r.value]
+    ordered = sorted(rows, key=lambda row: row.value, reverse=metric.higher_is_better)
+    count = min(EACH, len(ordered) // 2 or len(ordered))
+    ends = [("best", row) for row in ordered[:count]]
+    ends += [("worst", row) for row in ordered[max(count, len(ordered) - count) :]]
+    figures = (_figure(found, row, which) for which, row in ends)
+    return [each for each in figures if each is not None]
+
+
+def _figure(found: Evaluation, row: Row, which: str) -> Figure | None:
+    entry = found.journal.get("map", row.map_key)
+    picture = None if entry is None else found.journal.get("picture", entry["picture"])
+    if entry is None or picture is None:
+        return None
+    drawn = _drawn(read_picture(picture), read_map(entry))
+    small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
+    data = {"method": row.method, "metric": row.metric, "which": which}
+    return Figure(drawn, f"{which}: {row.value:.3f}", small, data)
+
+
+def _drawn(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The picture and the map on it, side by side."""
+    height, width = picture.shape[:2]
+    spread = np.asarray(Image.fromarray(saliency).resize((width, height), Image.Resampling.BILINEAR))
+    return np.concatenate([picture, overlay(picture, spread)], axis=1)
