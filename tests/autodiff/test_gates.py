@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -18,6 +20,10 @@ ACTIVATIONS = {
     "Relu": [helper.make_node("Relu", ["c"], ["r"])],
     "Clip": [helper.make_node("Clip", ["c", "lo", "hi"], ["r"])],
     "Silu": [helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Mul", ["c", "s"], ["r"])],
+}
+GELU = {
+    "divided": [helper.make_node("Div", ["c", "root"], ["u"]), ("Add", ["e", "one"]), ("Mul", ["c", "a"])],
+    "multiplied": [helper.make_node("Mul", ["unroot", "c"], ["u"]), ("Add", ["one", "e"]), ("Mul", ["a", "c"])],
 }
 
 
@@ -102,3 +108,37 @@ def test_second_derivative(name: str) -> None:
         assert not product.any()
     else:
         np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-2, rtol=2e-2, atol=5e-3)
+
+
+def gelu_net(form: str) -> onnx.ModelProto:
+    """The exact Gelu as exporters write it out, 0.5 c (1 + erf(c / sqrt 2)), in float64."""
+    scaled, (_, added), (_, gated) = GELU[form]
+    nodes = [
+        scaled,
+        helper.make_node("Erf", ["u"], ["e"]),
+        helper.make_node("Add", added, ["a"]),
+        helper.make_node("Mul", gated, ["p"]),
+        helper.make_node("Mul", ["p", "half"], ["y"]),
+    ]
+    constants = {"root": np.sqrt(2.0), "unroot": np.sqrt(0.5), "one": np.array(1.0), "half": np.array(0.5)}
+    c, y = (helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, ["n", 5]) for name in ("c", "y"))
+    weights = [numpy_helper.from_array(np.asarray(v, np.float64), k) for k, v in constants.items()]
+    graph = helper.make_graph(nodes, "gelu", [c], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("form", list(GELU))
+def test_gelu_written_out_is_one_step(form: str) -> None:
+    """Phi(c) + c phi(c); nothing between c and the product is read, unless it is asked for."""
+    c = R.normal(size=(3, 5)) * 2
+    phi = np.exp(-(c**2) / 2) / np.sqrt(2 * np.pi)
+    cdf = np.vectorize(lambda v: (1 + math.erf(v / math.sqrt(2))) / 2)(c)
+    graph = autodiff.gradient(ir.from_proto(gelu_net(form)), of=["y"], wrt=["c"])
+    feeds = {"c": c, "seed/y": np.ones_like(c)}
+    np.testing.assert_allclose(run_reference(graph, feeds)["grad/c"], cdf + c * phi, rtol=1e-12, atol=1e-14)
+    own = {"u", "e", "a", "p"}
+    assert not any(own & set(n.input) for n in graph.graph.node if not own & set(n.output) and "y" not in n.output)
+    asked = autodiff.gradient(ir.from_proto(gelu_net(form)), of=["y"], wrt=["c", "e"])
+    got = run_reference(asked, feeds)
+    np.testing.assert_allclose(got["grad/c"], cdf + c * phi, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(got["grad/e"], c / 2, rtol=1e-12)
