@@ -46,7 +46,7 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     grads = backward(trace, seeds, xs, chosen)
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):
-        outputs[f"grad/{x.name}"] = _shaped(trace, trace.zeros_like(x) if g is None else g, x)
+        outputs[f"grad/{x.name}"] = _shaped(trace, _zeros(trace, x) if g is None else g, x)
     return to_proto(trace.finish_with(outputs).model)
 
 
@@ -62,8 +62,12 @@ def standardised(model: ir.Model, keep: frozenset[str] = frozenset()) -> ir.Mode
 
 def _shaped(trace: Trace, g: ir.Value, x: ir.Value) -> ir.Value:
     copy: ir.Value = trace.Identity(g)
-    copy.shape, copy.type = x.shape, x.type
+    copy.shape, copy.type = x.shape, ir.TensorType(_dtype(x))
     return copy
+
+
+def _zeros(trace: Trace, x: ir.Value) -> ir.Value:
+    return trace.zeros_like(trace.OptionalGetElement(x) if isinstance(x.type, ir.OptionalType) else x)
 
 
 def _dtype(value: ir.Value) -> ir.DataType:
@@ -74,6 +78,8 @@ def _float_value(trace: Trace, name: str) -> ir.Value:
     if name not in trace:
         raise UsageError(f"the model has no value {name!r}{nearest(name, trace.names())}")
     value = trace[name]
+    if isinstance(value.type, ir.SequenceType):
+        raise UsageError(f"value {name!r} is a sequence and has no gradient: name one of its tensors")
     if is_float(value):
         return value
     instead = _float_neighbour(value)

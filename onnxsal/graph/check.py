@@ -118,6 +118,7 @@ class _Signature:
     """What an operator's schema asks of every node."""
 
     inputs: int
+    optional: frozenset[int]
     attributes: Mapping[str, int]
     required: frozenset[str]
 
@@ -129,7 +130,9 @@ def _signature(op_type: str, domain: str, opset: int) -> _Signature | None:
     schema = onnx.defs.get_schema(op_type, opset, domain)
     attributes = {name: _number(attribute.type) for name, attribute in schema.attributes.items()}
     required = frozenset(name for name, attribute in schema.attributes.items() if attribute.required)
-    return _Signature(schema.min_input, attributes, required)
+    option = onnx.defs.OpSchema.FormalParameterOption.Optional
+    optional = frozenset(i for i, formal in enumerate(schema.inputs) if formal.option == option)
+    return _Signature(schema.min_input, optional, attributes, required)
 
 
 def _number(kind: Any) -> int:
@@ -143,7 +146,8 @@ def _check_signature(node: onnx.NodeProto, name: str, opsets: Mapping[str, int])
     signature = _signature(node.op_type, domain, opsets[domain]) if domain in opsets else None
     if signature is None:
         return
-    if len(node.input) < signature.inputs or not all(node.input[: signature.inputs]):
+    needed = [i for i in range(signature.inputs) if i not in signature.optional]
+    if len(node.input) < signature.inputs or not all(node.input[i] for i in needed):
         raise ModelError(f"{name!r} is damaged: {_label(node)} has too few inputs, {signature.inputs} are needed")
     given = {attribute.name: attribute for attribute in node.attribute}
     if lost := sorted(signature.required - set(given)):

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnxsal.graph.contents import Array
 from onnxsal.graph.infer import Study, settled
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.shapes import dims
 
 
 def fold_constants(graph: ir.Graph, known: Study) -> None:
@@ -23,6 +24,21 @@ def fold_constants(graph: ir.Graph, known: Study) -> None:
             _free_target(graph, node, known)
         elif node.op_type == "Gather" and not node.domain:
             _as_reshape(graph, node, known)
+        elif node.op_type == "Range" and not node.domain:
+            _bare_numbers(graph, node, known)
+
+
+def _bare_numbers(graph: ir.Graph, node: ir.Node, known: Study) -> None:
+    """The runtime lets vectors of one element pass for numbers only where it does not see their shape."""
+    for i, value in enumerate(node.inputs):
+        if value is None or (known.shape(value) or dims(value)) != (1,):
+            continue
+        name = f"sal/fold/number/{node.outputs[0].name}/{i}"
+        target = add_initializer(graph, f"{name}/shape", ir.tensor(np.zeros(0, np.int64)))
+        reshape = ir.node("Reshape", [value, target], name=name)
+        reshape.outputs[0].name = name
+        graph.insert_before(node, reshape)
+        node.replace_input_with(i, reshape.outputs[0])
 
 
 def _arrays(node: ir.Node, known: Study) -> list[Array] | None:

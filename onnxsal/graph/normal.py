@@ -1,8 +1,8 @@
 """The normal form: the one shape of graph that rules, anatomy and methods are written against.
 
 1. functions inlined; 2. opset raised; 3. constants lifted to initializers, initializers out of the inputs;
-4. shapes studied; 5. shape arithmetic folded, Reshape targets settled; 6. dead nodes removed. Attributes are filled in
-where they are read (``graph.attributes``), so that the user's nodes stay as they were.
+4. shapes studied, decided branches settled; 5. shape arithmetic folded, Reshape targets settled; 6. dead nodes removed.
+Attributes are filled in where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnx_ir.passes.common import (
 )
 
 from onnxsal.errors import ModelError
+from onnxsal.graph.branches import settle_branches
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import BATCH, Study, study, write_shapes
@@ -40,6 +41,9 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     _lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
     known = _study(work.graph, keep)
+    while settle_branches(work.graph, known):
+        _lift_constants(work.graph)
+        known = _study(work.graph, keep)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
     work = _run(work, RemoveUnusedNodesPass())

@@ -8,6 +8,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.batched_scan import set_scans_aside, wrap_scans
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.tape import schema_of
@@ -85,6 +86,9 @@ def _axes_to_input(node: ir.Node) -> None:
 def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     """Weights travel round the converter, which would serialise them: inputs stand in for them meanwhile."""
     graph = model.graph
+    if version < 9:
+        wrap_scans(graph)
+        set_scans_aside(graph)
     weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
     large = {name: tensor for name, tensor in weights.items() if tensor.size > _SMALL}
     names = {v.name for v in graph.inputs}
@@ -95,6 +99,7 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     with model_errors(f"the model cannot be raised to opset {target}"):
         converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), target))
     _restore(converted.graph, large, names)
+    set_scans_aside(converted.graph, back=True)
     if version < 11:
         _resize_as_before(converted.graph)
     converted.metadata_props.update(model.metadata_props)

@@ -212,7 +212,26 @@ def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Arra
     if node.op_type in _LIKE_ITS_INPUT and not node.domain:
         return (kinds[0],)
     kinds_out = tuple(_kind(results.get(f"o{i}")) for i in range(len(node.outputs)))
+    if not node.domain and node.op_type in _SHAPED and (kinds_out[0] is None or kinds_out[0][1] is None):
+        return (_ranked(node, kinds, kinds_out[0]),)
     return _wrong_reshape(node, kinds, kinds_out) or kinds_out
+
+
+_SHAPED = frozenset({"Reshape", "Expand", "ConstantOfShape"})
+
+
+def _ranked(node: ir.Node, kinds: Sequence[Kind | None], found: Kind | None) -> Kind | None:
+    """A shape that is known only at run time still has a length, which is a number of dimensions."""
+    target, source = kinds[-1], kinds[0]
+    length = None if target is None or target[1] is None else target[1][0]
+    dtype = found[0] if found is not None else None if source is None else source[0]
+    if not isinstance(length, int) or dtype is None or source is None:
+        return found
+    if node.op_type == "Expand":
+        if source[1] is None:
+            return found
+        length = max(length, len(source[1]))
+    return dtype, (None,) * length
 
 
 def _wrong_reshape(node: ir.Node, kinds: Sequence[Kind | None], out: Sequence[Kind | None]) -> str:

@@ -67,6 +67,7 @@ BACK = [
     back((2, 3, 4, 5), (3, 1, 3, 3), group=3),
     back((1, 2, 3, 3, 4), (2, 3, 2, 3, 2), strides=[2, 1, 2]),
     back((2, 3, 4, 5), (3, 4, 3, 3), strides=[3, 2], output_shape=[10, 9]),
+    back((1, 1, 3, 3), (1, 2, 3, 3), strides=[3, 2], output_shape=[10, 8]),
     back((2, 3, 4, 5), (3, 4, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2]),
     back((2, 3, 4, 5), (3, 4, 3, 3), symbolic=True, kernel_shape=[3, 3], strides=[2, 2], output_padding=[1, 1]),
 ]

@@ -36,17 +36,20 @@ WINDOWS: list[tuple[tuple[int, ...], dict[str, object]]] = [
 ]
 DILATED = ((2, 3, 9, 8), {"kernel_shape": [2, 3], "dilations": [3, 2], "strides": [2, 1]})
 
+DENSE = ((2, 3, 9, 8), {"kernel_shape": [2, 3], "dilations": [3, 2]})
+"""Turned round it would need pads as large as its kernel."""
+
 MAX = [Case("MaxPool", [distinct(*shape)], kw) for shape, kw in [*WINDOWS, DILATED]]
 MAX += [Case("MaxPool", [distinct(2, 3, 7, 8)], {**OVERLAP, "ceil_mode": 1}, symbolic=True)]
 MAX += [Case("MaxPool", [distinct(2, 3, 7, 8)], OVERLAP, outputs=2)]
 MAX += [Case("MaxPool", [distinct(2, 3, 7, 8)], {**OVERLAP, "storage_order": 1}, outputs=2)]
 MEAN = [
     Case("AveragePool", [normal(*shape)], {**kw, "count_include_pad": pad}, symbolic=symbolic)
-    for shape, kw in [*WINDOWS, DILATED]
+    for shape, kw in [*WINDOWS, DILATED, DENSE]
     for pad in (0, 1)
     for symbolic in (False, True)
 ]
-NORM = [Case("LpPool", [normal(*shape)], {**kw, "p": p}) for shape, kw in WINDOWS for p in (1, 2, 3)]
+NORM = [Case("LpPool", [normal(*shape)], {**kw, "p": p}) for shape, kw in [*WINDOWS, DENSE] for p in (1, 2, 3)]
 GLOBAL = [
     Case(name, [distinct(*shape) - 3], symbolic=symbolic)
     for name in ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx.parser
+import onnx_ir as ir
 import pytest
-from checker import Problem, close, quotient, run_reference
+from checker import Problem, close, quotient, run_ort, run_reference
+
+import onnxsal.autodiff as autodiff
+from onnxsal.errors import UsageError
 
 R = np.random.default_rng(9)
 HEAD = '<ir_version: 10, opset_import: ["": 21]> f (double[4, 3] x, double[4, 3] w) => (double[n, m] y) '
@@ -30,3 +34,21 @@ def test_slope(name: str) -> None:
     p = Problem(model, feeds, seeds, {k: R.normal(size=(4, 3)) for k in feeds})
     slope = quotient(model, feeds, seeds, p.directions, 1e-5)
     close(p.product(run_reference(p.gradient(), p.all_feeds())), slope, 1e-6, 0.1)
+
+
+def test_an_optional_input_has_the_gradient_of_what_it_holds() -> None:
+    head = '<ir_version: 11, opset_import: ["" : 21]> g (optional(float[4]) x, float[4] w) => (float[4] y) '
+    model = onnx.parser.parse_model(head + "{ t = OptionalGetElement (x) y = Mul (t, w) }")
+    x, w, u = R.normal(size=(3, 4)).astype(np.float32)
+    graph = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"])
+    found = run_ort(graph, {"x": x, "w": w, "seed/y": u})["grad/x"]
+    np.testing.assert_allclose(found, u * w, rtol=1e-6)
+    unread = autodiff.gradient(ir.from_proto(onnx.parser.parse_model(head + "{ y = Exp (w) }")), of=["y"], wrt=["x"])
+    assert not run_ort(unread, {"x": x, "w": w, "seed/y": u})["grad/x"].any()
+
+
+def test_a_sequence_has_no_gradient_of_its_own() -> None:
+    head = '<ir_version: 11, opset_import: ["" : 21]> g (float[4] x) => (float[4] y) '
+    model = onnx.parser.parse_model(head + "{ s = SequenceConstruct (x, x) y = ConcatFromSequence <axis = 0> (s) }")
+    with pytest.raises(UsageError, match="'s'"):
+        autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["s"])

@@ -156,6 +156,43 @@ def test_subgraphs_run_as_before():
         np.testing.assert_array_equal(run(normal, x=x)[0], run(model, x=x)[0])
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_decided_branch_takes_the_place_of_its_if(taken):
+    branch = "{ k = Constant<value=float {%s}>() t = Mul(x, k) p = Add(t, t) q = Identity(x) }"
+    body = f"""{{ two = Constant<value=int64 {{{2 + taken}}}>() n = Size(x) c = Equal(n, two)
+                 a, b = If(c) <then_branch = t () => (float[3] p, float[3] q) {branch % "2.0"},
+                              else_branch = e () => (float[3] p, float[3] q) {branch % "3.0"}>
+                 d, y = If(c) <then_branch = t () => (float[3] p, float[3] q) {branch % "5.0"},
+                               else_branch = e () => (float[3] q, float[3] p) {branch % "7.0"}>
+                 z = Concat<axis=0>(a, b, d) }}"""
+    model = parse(body, "float[3] x", "float[3] y, float[9] z")
+    normal = to_proto(normalise(load_ir(model)))
+    assert "If" not in [n.op_type for n in normal.graph.node]
+    x = np.array([1, -2, 4], np.float32)
+    for got, wanted in zip(run(normal, x=x), run(model, x=x), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_number_in_a_vector_is_a_number_where_range_wants_one():
+    """Inside an If the runtime does not see the shape, and runs it."""
+    body = """{ one = Constant<value=int64[1] {1}>() n = Size(x) three = Constant<value=int64 {3}>() c = Equal(n, three)
+                zero = Constant<value=int64 {0}>() step = Constant<value=int64 {1}>()
+                l = If(c) <then_branch = t () => (int64[1] p) { p = Add(m, one) },
+                           else_branch = e () => (int64[1] q) { q = Identity(m) }>
+                y = Range(zero, l, step) }"""
+    normal = to_proto(normalise(load_ir(parse(body, "float[3] x, int64[1] m", "int64[k] y"))))
+    found = run(normal, m=np.array([2]), **({"x": np.zeros(3, np.float32)} if len(normal.graph.input) > 1 else {}))
+    np.testing.assert_array_equal(found[0], [0, 1, 2])
+
+
+def test_a_shape_of_known_length_is_a_known_number_of_dimensions():
+    body = """{ s = Constant<value=int64[2] {2,3}>() t = Concat<axis=0>(m, s) a = Expand(x, t) b = Reshape(x, t)
+                c = ConstantOfShape(t) y = Sum(a, b, c) }"""
+    normal = normalise(load_ir(parse(body, "float[k] x, int64[2] m")))
+    ranks = {n.op_type: len(dims(n.outputs[0])) for n in normal.graph if n.op_type != "Concat"}
+    assert ranks == {"Expand": 4, "Reshape": 4, "ConstantOfShape": 4, "Sum": 4}
+
+
 def test_inference_again_finds_the_same():
     normal = normalise(load_ir(ZOO[0]))
     before = [dims(v) for n in normal.graph for v in n.outputs]

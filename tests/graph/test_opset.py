@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise, to_proto
 from onnxsal.graph.opset import _REDUCTIONS, _WIDENED, TARGET, raise_opset
 
@@ -126,3 +127,32 @@ def _converted(node, version):
     converted = onnx.version_converter.convert_version(model, TARGET).graph.node
     (same,) = [n for n in converted if n.op_type == node.op_type]
     return same
+
+
+def scanned(opset, scan, inputs):
+    body = "b (float[2] p, float[2] q) => (float[2] r, float[2] o) { r = Add(p, q) o = Mul(r, q) }"
+    head = f'<ir_version: 3, opset_import: ["" : {opset}]> g ({inputs}) => (float y, float z) '
+    return onnx.parser.parse_model(head + "{ y, z = " + scan % body + "}")
+
+
+@pytest.mark.parametrize("backwards", [0, 1])
+def test_a_scan_with_the_batch_in_front_goes_through_each_image(backwards):
+    """ONNX Runtime runs no Scan of opset 8: today's, image by image, says what it is."""
+    way = f", scan_input_directions=[{backwards}]"
+    old = scanned(
+        8, f'Scan("", i, x)<num_scan_inputs=1, directions=[{backwards}], body = %s>', "float[n,2] i, float[n,3,2] x"
+    )
+    new = scanned(9, f"Scan(i, x)<num_scan_inputs=1{way}, body = %s>", "float[2] i, float[3,2] x")
+    rng = np.random.default_rng(0)
+    i, x = rng.normal(size=(4, 2)).astype(np.float32), rng.normal(size=(4, 3, 2)).astype(np.float32)
+    whole = onnxruntime.InferenceSession(to_proto(normalise(load_ir(old))).SerializeToString())
+    one = onnxruntime.InferenceSession(new.SerializeToString())
+    wanted = [one.run(None, {"i": a, "x": b}) for a, b in zip(i, x, strict=True)]
+    for got, parts in zip(whole.run(None, {"i": i, "x": x}), zip(*wanted, strict=True), strict=True):
+        np.testing.assert_allclose(got, np.stack(parts), rtol=1e-6)
+
+
+def test_a_scan_with_lengths_is_refused_by_name():
+    model = scanned(8, "Scan(l, i, x)<num_scan_inputs=1, body = %s>", "int64[n] l, float[n,2] i, float[n,3,2] x")
+    with pytest.raises(UnsupportedError, match="Scan 'y' of opset 8 is given sequence lengths"):
+        normalise(load_ir(model))

@@ -7,7 +7,7 @@ import dataclasses
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
-from onnxsal.autodiff.rules.common import rank_of
+from onnxsal.autodiff.rules.common import fit, rank_of
 from onnxsal.autodiff.rules.quantised import float_weight
 from onnxsal.autodiff.rules.windows import (
     Window,
@@ -148,8 +148,9 @@ def _conv_transpose_of(
 
 
 def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
+    pads, x = _nonnegative(op, x, window)
     return op.Conv(  # type: ignore[no-any-return]
-        x, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=window.pads,
+        x, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=pads,
         dilations=list(window.dilations),
     )  # fmt: skip
 
@@ -179,7 +180,8 @@ def _nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.V
     """Negative pads (a ConvTranspose larger than its windows) are no pads of Conv: they are cut off first."""
     if min(window.pads, default=0) >= 0:
         return window.pads, x
-    cut = op.Pad(x, [0, 0, *(min(p, 0) for p in window.begin), 0, 0, *(min(p, 0) for p in window.end)])
+    lows, highs = ([min(p, 0) for p in pads] for pads in (window.begin, window.end))
+    cut = fit(op, x, lows, highs, list(range(2, window.n + 2)), window.n + 2)
     return [max(p, 0) for p in window.pads], cut
 
 

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import rank_of
-from onnxsal.graph.shapes import dims
+from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import Tape
 
 
@@ -34,8 +34,7 @@ def _matmul(call: Call) -> list[Gradient]:
     op, (a, b) = call.op, call.node.inputs
     assert a is not None and b is not None
     g, y = call.g, call.y
-    m, n = rank_of(a), rank_of(b)
-    if m == 1 or n == 1:
+    if 1 in (rank(a), rank(b)):
         return _with_vectors(call, a, b)
     left = _left(op, g, a, b, y) if call.needed[0] else None
     right = _right(op, g, a, b, y) if call.needed[1] else None
@@ -49,7 +48,7 @@ def _left(op: Tape, g: ir.Value, a: ir.Value, b: ir.Value, y: ir.Value) -> ir.Va
 def _right(op: Tape, g: ir.Value, a: ir.Value, b: ir.Value, y: ir.Value) -> ir.Value:
     """A matrix B sees all rows of a batch at once, as one product."""
     shape, full = dims(b), dims(y)
-    if rank_of(b) == 2 and rank_of(a) > 2 and shape is not None and full is not None:
+    if rank(b) == 2 and (rank(a) or 0) > 2 and shape is not None and full is not None:
         k, n = shape
         if isinstance(k, int) and isinstance(n, int):
             return op.Gemm(op.Reshape(a, [-1, k]), op.Reshape(g, [-1, n]), transA=1)  # type: ignore[no-any-return]
@@ -58,7 +57,9 @@ def _right(op: Tape, g: ir.Value, a: ir.Value, b: ir.Value, y: ir.Value) -> ir.V
 
 def _swapped(op: Tape, x: ir.Value) -> ir.Value:
     """Return the transposed matrices; of what is transposed already, the original."""
-    n = rank_of(x)
+    n = rank(x)
+    if n is None:
+        return op.Einsum(x, equation="...ij->...ji")  # type: ignore[no-any-return]
     perm = [*range(n - 2), n - 1, n - 2]
     source = x.producer()
     if source is not None and source.op_type == "Transpose" and source.inputs[0] is not None:

@@ -129,13 +129,18 @@ def spread(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value, window: Window) -> i
     """Return the sum of ``g`` over the windows that every element of ``x`` lies in."""
     if _tiles(window, x, y):
         return _repeated(op, g, x, y, window)
-    if set(window.strides) == {1} and not window.same and min(_pads_back(window)) >= 0:
+    if set(window.strides) == {1} and not window.same and _poolable(window):
         mean = op.AveragePool(
             g, kernel_shape=list(window.kernel), dilations=list(window.dilations), pads=_pads_back(window),
             strides=list(window.strides), count_include_pad=1,
         )  # fmt: skip
         return op.Mul(mean, float(math.prod(window.kernel)))  # type: ignore[no-any-return]
     return _scattered(op, g, x, y, window)
+
+
+def _poolable(window: Window) -> bool:
+    """Pads of a pool must be smaller than its kernel, undilated: the runtime refuses others."""
+    return all(0 <= p < k for p, k in zip(_pads_back(window), window.kernel * 2, strict=True))
 
 
 def _pads_back(window: Window) -> list[int]:
