@@ -101,7 +101,7 @@ def for_training() -> onnx.ModelProto:
     x = op.input("picture", FLOAT, ["N", 3, SIZE, SIZE])
     answers, sparsity = op.input("answers", FLOAT, ["N", len(LABELS)]), op.input("sparsity", FLOAT, [])
     known = {**initial(0), **statistics()}
-    network = _Training(op, {name: op.input(name, FLOAT, array.shape) for name, array in known.items()}, {})
+    network = Training(op, {name: op.input(name, FLOAT, array.shape) for name, array in known.items()}, {})
     maps = features(network, x)
     surprise = op.ReduceSum(op.Mul(op.LogSoftmax(classified(network, maps)), answers), [1], keepdims=0)
     loss = op.Sub(op.Mul(_mean_spread(op, maps), sparsity), op.ReduceMean(surprise, [0], keepdims=0))
@@ -112,13 +112,13 @@ def for_use(weights: Arrays, notes: Mapping[str, str]) -> onnx.ModelProto:
     """Return the network as a classifier: ``picture`` float32 [N, 3, 96, 96] to ``logits`` [N, classes]."""
     op = empty(18)
     x = op.input("picture", FLOAT, ["N", 3, SIZE, SIZE])
-    network = _Deployed(op, {name: _called(name, op.weight(ir.tensor(array))) for name, array in weights.items()})
+    network = Deployed(op, {name: _called(name, op.weight(ir.tensor(array))) for name, array in weights.items()})
     op.finish(logits=classified(network, features(network, x)))
     return _standing_alone(op, notes)
 
 
 @dataclass(frozen=True)
-class _Deployed:
+class Deployed:
     """The network whose convolutions hold their normalisations."""
 
     op: Tape
@@ -130,7 +130,7 @@ class _Deployed:
 
 
 @dataclass(frozen=True)
-class _Training(_Deployed):
+class Training(Deployed):
     """The network whose convolutions are normalised by the batch."""
 
     outcome: dict[str, ir.Value]
@@ -146,7 +146,7 @@ class _Training(_Deployed):
         return _called(f"{part}/conv", y)
 
 
-def features(network: _Deployed, x: ir.Value) -> ir.Value:
+def features(network: Deployed, x: ir.Value) -> ir.Value:
     """Return the last feature maps [N, 48, 24, 24]; every value is named after the part of the network it is of."""
     op = network.op
     x = _activated(op, network.convolved(x, "stem", stride=2))
@@ -155,7 +155,7 @@ def features(network: _Deployed, x: ir.Value) -> ir.Value:
     return _residual(network, _residual(network, x, "block2"), "block3")
 
 
-def classified(network: _Deployed, maps: ir.Value) -> ir.Value:
+def classified(network: Deployed, maps: ir.Value) -> ir.Value:
     """Return the logits: a linear layer on the maps' means."""
     op = network.op
     axes = _called("pool.axes", op.const([2, 3], ir.DataType.INT64))
@@ -167,7 +167,7 @@ def _activated(op: Tape, x: ir.Value) -> ir.Value:
     return _called(f"{str(x.name).rpartition('/')[0]}/relu", op.Relu(x))
 
 
-def _residual(network: _Deployed, x: ir.Value, part: str) -> ir.Value:
+def _residual(network: Deployed, x: ir.Value, part: str) -> ir.Value:
     op = network.op
     inner = _activated(op, network.convolved(x, f"{part}.first"))
     return _activated(op, _called(f"{part}/add", op.Add(x, network.convolved(inner, f"{part}.second"))))

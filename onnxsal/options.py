@@ -182,6 +182,7 @@ def shown_type(hint: Any) -> str:
 _WORDS: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "a text", Any: "see the documentation",
     tuple[int, ...]: "whole numbers with commas between",
+    tuple[float, ...]: "numbers with commas between", tuple[str, ...]: "names with commas between",
 }  # fmt: skip
 
 

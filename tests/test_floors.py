@@ -42,6 +42,7 @@ SHORT_WAYS = (
     {"explanation", "drawing"},
     {"explain"},
     {"evaluation"},
+    {"experiments"},
     {"compiling"},
     {"compile", "demo"},
     {"api"},

@@ -1,0 +1,152 @@
+"""Whether a map for one of two objects lies on that object rather than on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
+from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.measures import share_inside
+from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
+from onnxsal.experiments.statistics import mean
+from onnxsal.explanation import Explanation
+from onnxsal.options import Samples
+from onnxsal.viz.caption import Caption
+from onnxsal.viz.colour import Pixels
+from onnxsal.viz.layout import Labels, beside, board, figure
+from onnxsal.viz.plot import Axis, Value, values
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One scene under one method: both maps, and the two differences."""
+
+    maps: tuple[Explanation, Explanation]
+    differences: tuple[float, float]
+
+
+@experiment(
+    "discrimination",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, figure 6 (two objects in one picture)",
+    shows="the share of the map on object a for target a minus that for target b",
+    takes="scenes or pictures",
+)
+def discrimination(
+    case: Case,
+    *,
+    methods: tuple[str, ...] = ("gradient", "smoothgrad", "guided-backprop", "grad-cam", "grad-cam++", "score-cam"),
+    limit: Samples = 40,
+) -> Outcome:
+    """For each method the mean over scenes of (share of a's map on a - share of b's map on a), and the same for b.
+
+    Given a folder of scenes, its two-object scenes of two classes are used; given photographs, two are put side by
+    side, each under the class that the model sees in it alone. 1: every map lies on its own object alone; 0: the
+    target makes no difference; below 0: maps lie on the other object.
+
+    Args: limit: the most scenes that are used.
+    """
+    scenes = pairs(case)[:limit]
+    makers = {name: case.explainer(name) for name in methods}
+    step = case.count(2 * len(scenes) * len(methods))
+    found = {name: [_judged(make, scene, step) for scene in scenes] for name, make in makers.items()}
+    estimates = {name: mean([float(np.mean(j.differences)) for j in judged]) for name, judged in found.items()}
+    order = sorted(methods, key=lambda name: -estimates[name].value)
+    rows = tuple((name, estimates[name], _right(found[name])) for name in order)
+    says = tuple(f"{name}: {_verdict(estimates[name].low, estimates[name].high)}" for name in order)
+    return Outcome(
+        Table(("method", "share on its own object, own target minus the other's", "maps that follow it"), rows),
+        says,
+        _drawn(scenes, found, order),
+        {"scenes": len(scenes), "unit": "scenes"},
+    )
+
+
+def _verdict(low: float, high: float) -> str:
+    if low > 0:
+        return "its maps follow the target"
+    return "its maps lie on the other object" if high < 0 else "the target makes no difference that these scenes show"
+
+
+def pairs(case: Case) -> list[Scene]:
+    """Return scenes with two objects of two classes, from a folder or as mosaics of photographs.
+
+    Raises: ImageError: the folder has none. UsageError: fewer than two photographs of different classes.
+    """
+    if is_folder(case.images):
+        found = [s for s in read_scenes(case.images[0]) if len(s.labels) == 2 and s.labels[0] != s.labels[1]]
+        if not found:
+            raise ImageError(f"{case.images[0]!r} has no scene with two objects of two classes")
+        return found
+    return _mosaics(case)
+
+
+def _mosaics(case: Case) -> list[Scene]:
+    """Photographs side by side, each with the next one of another class."""
+    seen_as = [(image, case.model.prepare(image)) for image in case.images]
+    named = [(p.picture, int(np.argmax(case.model.scores(p.x)[1]))) for _, p in seen_as]
+    height, width = case.model.size
+    found: list[Scene] = []
+    for (first, a), (second, b) in zip(named, named[1:] + named[:1], strict=True):
+        if a != b:
+            picture, numbers = mosaic([first, second], 2, (height, width))
+            found.append(Scene(picture, numbers, (a, b), f"mosaic {len(found)}"))
+    if not found:
+        raise UsageError(
+            f"discrimination needs two pictures of different classes, or a folder of scenes; got {len(case.images)} "
+            "picture(s), of one class to this model"
+        )
+    return found if len(named) > 2 else found[:1]
+
+
+def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:
+    maps = []
+    for label in scene.labels:
+        maps.append(make(scene.picture, label))
+        step()
+    masks = scene.masks(maps[0])
+    table = np.array([[share_inside(each.saliency, mask) for mask in masks] for each in maps])
+    on_objects = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
+    first, second = on_objects[0, 0] - on_objects[1, 0], on_objects[1, 1] - on_objects[0, 1]
+    return _Judged((maps[0], maps[1]), (float(first), float(second)))
+
+
+def _right(judged: Sequence[_Judged]) -> str:
+    good = sum(sum(d > 0 for d in each.differences) for each in judged)
+    return f"{good} of {2 * len(judged)}"
+
+
+def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequence[str]) -> Pixels:
+    best, worst = order[0], order[-1]
+    names = (best,) if best == worst else (best, worst)
+    cells: list[list[Pixels]] = []
+    for at in range(min(_SHOWN, len(scenes))):
+        row = [seen(found[best][at].maps[0])]
+        row += [on_picture(each) for name in names for each in found[name][at].maps]
+        cells.append(row)
+    columns = ["the scene", *(f"{name}, {which}" for name in names for which in ("first", "second"))]
+    labels = [" / ".join(e.label for e in found[best][at].maps) for at in range(len(cells))]
+    maps = board(cells, Labels(columns, labels), cell=205)
+    rows = [_value(name, found[name]) for name in order]
+    chart = values(
+        rows, x=_axis(rows), title="Share on the own object, own target minus the other's", width=900,
+    )  # fmt: skip
+    return figure(
+        [maps, beside([chart])], Caption("Two objects, two targets", detail=f"{len(scenes)} scenes; 95 % intervals")
+    )
+
+
+def _axis(rows: Sequence[Value]) -> Axis:
+    from_zero = all(row.low >= 0 for row in rows)
+    return Axis("1: always on its own object; 0: the target makes no difference", 0 if from_zero else None, 1)
+
+
+def _value(name: str, judged: Sequence[_Judged]) -> Value:
+    found = mean([float(np.mean(j.differences)) for j in judged])
+    known = found.low == found.low
+    return Value(name, found.value, found.low if known else found.value, found.high if known else found.value)

@@ -1,0 +1,30 @@
+"""Pictures that several experiments draw: a map on what the model saw, a map alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.explanation import Explanation
+from onnxsal.viz.colour import Pixels, colourise
+from onnxsal.viz.overlay import for_display, overlay
+
+
+def on_picture(explanation: Explanation) -> Pixels:
+    """Return the map on the picture that the model saw."""
+    return over(explanation.image, explanation.saliency)
+
+
+def over(picture: Pixels, saliency: NDArray[np.float32]) -> Pixels:
+    """Return a map on a picture at a size for looking at."""
+    return overlay(for_display(picture)[0], saliency)
+
+
+def alone(explanation: Explanation) -> Pixels:
+    """Return the map alone: pixel maps in grey as the papers print them, signed ones in two colours."""
+    return colourise(explanation.saliency, None if explanation.signed else "gray")
+
+
+def seen(explanation: Explanation) -> Pixels:
+    """Return the picture that the model saw, at a size for looking at."""
+    return for_display(explanation.image)[0]

@@ -1,0 +1,132 @@
+"""Smooth Grad-CAM++'s second contribution: maps of single feature maps of a layer, and of single neurons in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Layer, X, select
+from onnxsal.errors import UsageError
+from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
+from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.explanation import Explanation
+from onnxsal.methods.parts import trace_with_gradient
+from onnxsal.model import Model
+from onnxsal.options import Level, Samples
+from onnxsal.targets import Aim, aim
+from onnxsal.viz.caption import Caption
+from onnxsal.viz.colour import Pixels
+from onnxsal.viz.grid import Tile, grid
+
+
+@dataclass(frozen=True)
+class _Activity:
+    """The feature maps of a picture, [K, h, w], and what each adds to the score to first order, [K]."""
+
+    maps: NDArray[np.float32]
+    parts: NDArray[np.float64]
+
+
+@experiment(
+    "feature-maps",
+    paper="Omeiza et al. 2019, arXiv:1908.01224 (maps of feature maps and neurons)",
+    shows="a contact sheet: the map of the whole layer, of its strongest feature maps, and of neurons in them",
+    takes="picture",
+)
+def feature_maps(
+    case: Case,
+    *,
+    maps: tuple[int, ...] | None = None,
+    count: Samples = 8,
+    neurons: str | None = None,
+    samples: Samples = 20,
+    noise: Level = 0.15,
+) -> Outcome:
+    """Smooth Grad-CAM++ of a layer, of single feature maps, and of the strongest neuron of the first four of them.
+
+    Args:
+        maps: feature maps by number; by default the ``count`` that add most to the score (gradient times activation,
+            summed over positions).
+        neurons: a box ``y0:y1,x0:x1`` or a list of positions shown of each map in place of its strongest neuron.
+        samples, noise: Smooth Grad-CAM++'s.
+    """
+    image = single(case)
+    whole = case.explainer("smooth-grad-cam++", samples=samples, noise=noise)
+    layer, model = whole.request.layers[0], case.model
+    x = model.prepare(image).x
+    goal = aim(model, case.target, model.scores(x)[1])
+    activity = _activity(model, layer, x, goal)
+    chosen = _chosen(maps, layer, activity, count)
+    step = case.count(1 + len(chosen) + min(4, len(chosen)))
+    tiles = [Tile(seen(first := whole(image, case.target)), "the picture", first.label)]
+    tiles.append(Tile(on_picture(first), "the whole layer", f"{layer.channels} feature maps"))
+    step()
+    for at, k in enumerate(chosen):
+        options: dict[str, Any] = {"samples": samples, "noise": noise, "maps": (k,)}
+        tiles.append(_tile(case, image, options, (f"map {k}", _part(activity, k))))
+        step()
+        if at < 4:
+            spot = neurons or _strongest(activity.maps[k])
+            options["neurons"] = spot
+            tiles.append(_tile(case, image, options, (f"map {k}", f"neurons {spot}" if neurons else f"neuron {spot}")))
+            step()
+    rows = tuple(
+        (k, float(activity.parts[k]), float(activity.maps[k].max()), _strongest(activity.maps[k])) for k in chosen
+    )
+    return Outcome(
+        Table(("map", "part of the score", "highest activation", "strongest neuron"), rows),
+        _says(activity, chosen),
+        _drawn(tiles, layer, first),
+        {"layer": layer.name, "label": first.label},
+    )
+
+
+def _activity(model: Model, layer: Layer, x: NDArray[np.float32], goal: Aim) -> _Activity:
+    op, a, g = trace_with_gradient(select(model.anatomy, "logit", versus=goal.versus), layer)
+    program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
+    found = model.session(program).run({X: x[None], **goal.feeds})
+    return _Activity(found["maps"][0], found["parts"][0].astype(np.float64))
+
+
+def _chosen(maps: tuple[int, ...] | None, layer: Layer, activity: _Activity, count: int) -> tuple[int, ...]:
+    if maps is None:
+        return tuple(int(k) for k in np.argsort(-activity.parts, kind="stable")[: min(count, layer.channels)])
+    wrong = [k for k in maps if not 0 <= k < layer.channels]
+    if wrong or not maps:
+        raise UsageError(f"option maps={maps}: layer {layer.name!r} has the feature maps 0 to {layer.channels - 1}")
+    return tuple(dict.fromkeys(maps))
+
+
+def _strongest(values: NDArray[np.float32]) -> str:
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    return f"{row},{column}"
+
+
+def _part(activity: _Activity, k: int) -> str:
+    positive = float(activity.parts.clip(0).sum())
+    return f"{100 * activity.parts[k] / positive:.1f} % of what speaks for it" if positive > 0 else ""
+
+
+def _tile(case: Case, image: str, options: dict[str, Any], words: tuple[str, str]) -> Tile:
+    return Tile(on_picture(case.explainer("smooth-grad-cam++", **options)(image, case.target)), *words)
+
+
+def _says(activity: _Activity, chosen: Sequence[int]) -> tuple[str, ...]:
+    positive = activity.parts.clip(0)
+    total = float(positive.sum())
+    if total <= 0:
+        return ("no feature map of this layer speaks for the class",)
+    active = int((positive > 0).sum())
+    return (
+        f"the {len(chosen)} maps shown carry {100 * positive[list(chosen)].sum() / total:.0f} % of what speaks for the "
+        f"class in this layer (gradient times activation); {active} of {len(positive)} maps speak for it at all",
+    )
+
+
+def _drawn(tiles: Sequence[Tile], layer: Layer, first: Explanation) -> Pixels:
+    heading = Caption(f"Feature maps of {layer.name} · {first.label}", f"{100 * first.score:.1f} %")
+    return grid(tiles, heading=heading, columns=min(5, len(tiles)))

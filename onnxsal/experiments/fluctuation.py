@@ -1,0 +1,183 @@
+"""How the gradient at one pixel jumps while the picture hardly changes: why SmoothGrad smooths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import X, select
+from onnxsal.errors import UsageError
+from onnxsal.experiments.base import Case, Floats, Outcome, Table, experiment, single
+from onnxsal.kernels.noise import normal
+from onnxsal.methods.gradients import input_gradient
+from onnxsal.model import Model, Prepared
+from onnxsal.options import Range
+from onnxsal.targets import Aim, aim
+from onnxsal.viz.caption import Caption
+from onnxsal.viz.colour import Pixels
+from onnxsal.viz.layout import Labels, below, beside, board, figure
+from onnxsal.viz.overlay import for_display
+from onnxsal.viz.plot import Axis, Colour, Curve, curves
+
+_BATCH = 8
+_INK: dict[str, Colour] = {"red": (204, 51, 63), "green": (30, 140, 75), "blue": (45, 95, 200)}
+_CROSS = (255, 230, 0)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Gradients at a pixel, [steps, C], the largest entry of each whole gradient, and the scores on the way."""
+
+    at_pixel: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+@experiment(
+    "fluctuation",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, figure 2",
+    shows="the gradient at one pixel on a straight path to a picture that looks the same, channel by channel",
+    takes="picture",
+)
+def fluctuation(
+    case: Case,
+    *,
+    noise: Annotated[float, Range(1e-6)] = 0.01,
+    steps: Annotated[int, Range(2, 100_000)] = 200,
+    pixel: tuple[int, ...] | None = None,
+) -> Outcome:
+    """The partial derivatives at a pixel along x + t n, t from 0 to 1, over the largest entry of each gradient.
+
+    Args: noise: sigma of the one draw n, as a share of x's range. pixel: row, column in the model's picture; by
+    default where the gradient of the picture itself is largest.
+    """
+    prepared = case.model.prepare(single(case))
+    goal = aim(case.model, case.target, case.model.scores(prepared.x)[1])
+    place = _place(case.model, prepared.x, goal, pixel)
+    far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
+    walk = _walk(case, prepared.x, far, goal, (place, steps))
+    names = channel_names(case.model)
+    rows = tuple(_row(name, walk, k) for k, name in enumerate(names))
+    columns = ("channel", "mean", "standard deviation", "lowest", "highest", "changes of sign")
+    return Outcome(
+        Table(columns, rows), _says(walk, names), _drawn(case, prepared, goal, walk, (place, noise)),
+        {"pixel": list(place), "label": goal.label, "unit": "share of the largest entry of the gradient"},
+    )  # fmt: skip
+
+
+def channel_names(model: Model) -> list[str]:
+    """Return the names of the explained input's channels."""
+    count = model.anatomy.picture.channels
+    if count != 3:
+        return [f"channel {k}" for k in range(count)] if count > 1 else ["grey"]
+    names = ["red", "green", "blue"]
+    return names[::-1] if model.preprocess is not None and model.preprocess.colour == "BGR" else names
+
+
+def _gradients(model: Model, batch: Floats, goal: Aim) -> tuple[Floats, Floats]:
+    program = model.program(
+        ("fluctuation", goal.versus), lambda: input_gradient(select(model.anatomy, "logit", versus=goal.versus))
+    )
+    feeds = {name: np.repeat(value, len(batch)) for name, value in goal.feeds.items()}
+    found = model.session(program).run({X: batch, **feeds})
+    return found["saliency"], found["score"]
+
+
+def _place(model: Model, x: Floats, goal: Aim, pixel: tuple[int, ...] | None) -> tuple[int, int]:
+    height, width = x.shape[1:]
+    if pixel is None:
+        strongest = np.abs(_gradients(model, x[None], goal)[0][0]).max(axis=0)
+        row, column = np.unravel_index(int(strongest.argmax()), strongest.shape)
+        return int(row), int(column)
+    if len(pixel) != 2 or not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
+        raise UsageError(f"option pixel={pixel}: expected row,column inside {height} x {width}")
+    return pixel[0], pixel[1]
+
+
+def _walk(case: Case, x: Floats, far: Floats, goal: Aim, asked: tuple[tuple[int, int], int]) -> _Walk:
+    (row, column), steps = asked
+    shares = np.linspace(0, 1, steps, dtype=np.float32)
+    parts = [shares[at : at + _BATCH] for at in range(0, steps, _BATCH)]
+    step, found = case.count(len(parts)), []
+    for part in parts:
+        g, score = _gradients(case.model, (x + part[:, None, None, None] * far).astype(np.float32), goal)
+        found.append((g[:, :, row, column], np.abs(g).reshape(len(g), -1).max(axis=1), score))
+        step()
+    at_pixel, largest, scores = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
+    return _Walk(at_pixel, largest, scores)
+
+
+def _shares(walk: _Walk) -> NDArray[np.float64]:
+    safe = np.where(walk.largest > 0, walk.largest, 1.0)
+    found: NDArray[np.float64] = walk.at_pixel / safe[:, None]
+    return found
+
+
+def sign_changes(values: Sequence[float] | NDArray[np.float64]) -> int:
+    """Return how often a row of numbers changes its sign; zeros do not count."""
+    signs = np.sign(np.asarray(values, np.float64))
+    signs = signs[signs != 0]
+    return int((signs[1:] != signs[:-1]).sum())
+
+
+def _row(name: str, walk: _Walk, channel: int) -> tuple[str, float, float, float, float, int]:
+    values = _shares(walk)[:, channel]
+    spread = (float(f(values)) for f in (np.mean, np.std, np.min, np.max))
+    mean_, std, low, high = spread
+    return name, mean_, std, low, high, sign_changes(values)
+
+
+def _says(walk: _Walk, names: Sequence[str]) -> tuple[str, ...]:
+    shares, change = _shares(walk), float(np.ptp(walk.scores))
+    spans = np.ptp(shares, axis=0)
+    most = int(spans.argmax())
+    return (
+        f"while the score moves by {change:.3g} (of {walk.scores[0]:.3g}), the derivative of {names[most]} runs over "
+        f"{100 * spans[most]:.0f} % of the gradient's largest entry and changes its sign "
+        f"{sign_changes(shares[:, most])} times",
+    )
+
+
+def _drawn(case: Case, prepared: Prepared, goal: Aim, walk: _Walk, asked: tuple[tuple[int, int], float]) -> Pixels:
+    place, noise = asked
+    names, shares = channel_names(case.model), _shares(walk)
+    t = np.linspace(0, 1, len(shares))
+    lines = [Curve(n, list(t), list(shares[:, k]), colour=_INK.get(n)) for k, n in enumerate(names)]
+    plot = curves(
+        lines,
+        x=Axis("t, on the way from the picture to the picture with noise"),
+        y=Axis("derivative at the pixel, share of the gradient's largest entry"),
+        title=f"Row {place[0]}, column {place[1]}",
+        size=(680, 380),
+    )
+    score = curves(
+        [Curve("logit", list(t), list(walk.scores), colour=(90, 90, 90))],
+        x=Axis(), y=_wide(walk.scores), title="The score meanwhile", size=(680, 190),
+    )  # fmt: skip
+    picture = board([[marked(prepared.picture, place)]], Labels(["the picture and the pixel"], [""]), cell=300)
+    heading = Caption(
+        f"The gradient of one pixel · {goal.label}",
+        detail=f"The path adds up to {100 * noise:g} % of noise, which nobody sees.",
+    )
+    return figure([beside([picture, below([plot, score])])], heading)
+
+
+def _wide(scores: NDArray[np.float64]) -> Axis:
+    """An axis on which a small change looks small: from zero, or a little round a constant."""
+    return Axis("logit", min(0.0, float(scores.min())), max(0.0, float(scores.max())) * 1.15 or 1.0)
+
+
+def marked(picture: Pixels, place: tuple[int, int]) -> Pixels:
+    """Return a picture for looking at with a cross round a pixel."""
+    shown = for_display(picture)[0].copy()
+    y, x = (int((p + 0.5) * s / o) for p, s, o in zip(place, shown.shape[:2], picture.shape[:2], strict=True))
+    arm = max(6, len(shown) // 24)
+    for inner, outer in ((arm // 2, arm * 2),):
+        for reach in range(inner, outer):
+            for dy, dx in ((reach, 0), (-reach, 0), (0, reach), (0, -reach)):
+                shown[max(0, y + dy - 1) : y + dy + 2, max(0, x + dx - 1) : x + dx + 2] = _CROSS
+    return shown

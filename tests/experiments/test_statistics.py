@@ -1,0 +1,64 @@
+"""Intervals against published values, closed forms and coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from onnxsal.experiments.statistics import grouped_share, mean, share
+
+
+def test_three_values_have_students_interval() -> None:
+    found = mean([1.0, 2.0, 3.0])
+    assert (found.value, found.n) == (2.0, 3)
+    assert (found.low, found.high) == pytest.approx((2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)), abs=1e-9)
+
+
+def test_one_value_has_none_and_nothing_is_nan() -> None:
+    assert mean([5.0]).value == 5.0
+    assert math.isnan(mean([5.0]).low)
+    assert math.isnan(mean([float("nan")]).value)
+    assert str(mean([])) == "-"
+    assert str(mean([5.0])) == "5.000"
+
+
+def test_nan_is_left_out() -> None:
+    assert mean([1.0, float("nan"), 3.0]).value == 2.0
+    assert mean([1.0, float("nan"), 3.0]).n == 2
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    found = [mean(rng.exponential(1.0, 40)) for _ in range(200)]
+    inside = sum(each.low <= 1.0 <= each.high for each in found)
+    assert 0.86 <= inside / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    # Newcombe 1998, Statistics in Medicine 17, table I, method 3 (81/263, 15/148, 0/20, 1/29).
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_shares_have_wilsons_interval(hits: int, of: int, low: float, high: float) -> None:
+    found = share(hits, of)
+    assert found.value == hits / of
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_no_trials_no_share() -> None:
+    assert math.isnan(share(0, 0).value)
+    assert math.isnan(grouped_share([], []).value)
+
+
+def test_persons_who_agree_leave_more_doubt_than_as_many_independent_answers() -> None:
+    """Ten persons of ten answers, each always the same: the answers of one person are one answer."""
+    hits, of = [10] * 5 + [0] * 5, [10] * 10
+    grouped, single = grouped_share(hits, of), share(50, 100)
+    assert grouped.value == single.value == 0.5
+    assert grouped.high - grouped.low > 2 * (single.high - single.low)
+
+
+def test_one_group_is_taken_as_trials() -> None:
+    assert grouped_share([3], [10]) == share(3, 10)
