@@ -139,7 +139,8 @@ def test_the_manifest_lets_the_map_be_made_again(model: onnxsal.Model, file: Pat
     }  # fmt: skip
     assert (kept["samples"], kept["forwards"], kept["backwards"]) == (3, 13, 0)
     assert kept["variant"] == {
-        "preset": "onnxsal", "variant": 1, "sigma": 0.5, "sigma_unit": "range of masks", "top_k": 4,
+        "preset": "onnxsal", "variant": 1, "sigma": 0.5, "sigma_unit": "range of masks", "estimator": "plain",
+        "top_k": 4,
     }  # fmt: skip
     assert 0 < kept["seconds"] < 60
     again = onnxsal.explain(

@@ -67,7 +67,12 @@ class Folded:
 
     @property
     def schedule(self) -> Schedule:
-        """How its draws are cut into turns."""
+        """How its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
+        if self.record.draws.allocation != "shared":
+            raise UnsupportedError(
+                "only draws that share their noise between the maps can be folded into a file (one noise a turn, and "
+                "no turn depends on another's scores): compile with estimator=plain"
+            )
         return Schedule(self.record.draws.samples, self.masks, self.rows)
 
     @property

@@ -11,7 +11,8 @@ from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.records import Moments, Record
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, device_of
-from onnxsal.streaming.limits import Reason, Stopper
+from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
+from onnxsal.streaming.strands import Strands
 from onnxsal.streaming.work import Array, Floats, Work
 
 Outputs = list[dict[str, Array]]
@@ -27,7 +28,8 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
     Raises: OutOfMemoryError: a single image is too much. KeyboardInterrupt: unless partial maps are wanted.
     """
     device, evaluate = _how(work, nested)
-    stopper = Stopper(work.settings.limits, work.relative_error)
+    look = FIRST_LOOK if work.plan.order is None else FIRST_LOOK_ALLOCATED
+    stopper = Stopper(work.settings.limits, work.relative_error, _look=look)
     total = _allowed(work)
     try:
         while True:
@@ -55,13 +57,22 @@ def _through(
 ) -> Reason | None:
     stopper, total = ends
     size = 1 if isinstance(work.record.body, Record) else work.batch_size
-    with closing(batches(device, work.draws, total, size)) as source:
-        for batch in source:
-            _take(work, batch, evaluate(batch))
-            reason = stopper.reached(work.rows + work.heads, work.samples)
-            if reason is not None and work.draws < work.plan.total:
-                return reason
+    while work.draws < total:
+        with closing(batches(device, work.draws, min(total, work.plan.known), size)) as source:
+            for batch in source:
+                _take(work, batch, evaluate(batch))
+                reason = stopper.reached(work.rows + work.heads, work.samples)
+                if reason is not None and work.draws < work.plan.total:
+                    return reason
+        _settle(work)
     return None
+
+
+def _settle(work: Work) -> None:
+    """Decide the draws that wait for a pilot, now that it is through."""
+    order, sums = work.plan.order, work.sums[0]
+    if order is not None and isinstance(sums, Strands) and work.draws == order.known < work.plan.total:
+        order.settle(sums.means())
 
 
 def _halve(work: Work, error: BaseException) -> None:
@@ -85,13 +96,13 @@ def _allowed(work: Work) -> int:
 
 
 def _take(work: Work, batch: Batch, outputs: Outputs) -> None:
-    t = np.arange(batch.start, batch.start + batch.rows)
+    stop = batch.start + batch.rows
     moments = work.record.moments
     for sums, own in zip(work.sums, outputs, strict=True):
         weighted = moments.per == "weighted" and batch.masks is not None
         found = _weighted(moments, own, batch.masks) if weighted else own
-        sums.add(found, t // work.plan.per_sample, t % work.plan.per_sample)
-    work.draws = int(t[-1]) + 1
+        sums.add(found, *work.plan.which(batch.start, stop))
+    work.draws = stop
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
 

@@ -12,6 +12,7 @@ from onnxsal.records import Record
 from onnxsal.runtime import Picked, Session
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
+from onnxsal.streaming.strands import Strands, propagated
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -33,7 +34,9 @@ class Finish:
 
     def map(self, leave_out: int | None = None) -> tuple[Floats, dict[str, float]]:
         """Return the map, of all groups or of all but one, and the tail's other outputs as numbers."""
-        totals = self._sums.totals(leave_out)
+        return self._mapped(self._sums.totals(leave_out))
+
+    def _mapped(self, totals: Mapping[str, Floats]) -> tuple[Floats, dict[str, float]]:
         if self._tail is None:
             moments = self._record.moments
             return totals[f"{moments.shown}/{moments.names[0]}"], {}
@@ -52,12 +55,18 @@ class Finish:
         """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn."""
         if not self._record.draws.sampled:
             return None
+        if isinstance(self._sums, Strands):
+            return self._propagated(self._sums)
         shown = self._record.moments.shown
         if self._tail is None and shown == "mean":
             n = float(self._sums.sizes().sum())
             variance = self._sums.totals()[f"variance/{self._record.moments.names[0]}"]
             return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
         return self._jackknife(lambda g: self.map(leave_out=g)[0])
+
+    def _propagated(self, sums: Strands) -> Floats | None:
+        errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))
+        return None if errors is None else propagated(lambda v: self._mapped({name: v})[0], mean, errors)
 
     def _jackknife(self, value: Callable[[int | None], NDArray[Any]]) -> Floats | None:
         """Return the delete-a-group error of any function of the moments.
@@ -93,11 +102,16 @@ class Finish:
         if not (self._by_mask and self._record.draws.sampled) or self._plan.per_sample < 3:
             return None
         name = self._record.moments.names[0]
-        error = self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
+        error = self._weight_errors(name)
         if error is None:
             return None
         spread = float(_centred(self._sums.totals()[f"mean/{name}"]).var())
         return 0.0 if spread == 0 else max(1 - float(np.square(error, dtype=np.float64).mean()) / spread, 0.0)
+
+    def _weight_errors(self, name: str) -> NDArray[Any] | None:
+        if isinstance(self._sums, Strands):
+            return self._sums.errors()
+        return self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
 
 
 def relative(error: Floats, values: Floats) -> float:

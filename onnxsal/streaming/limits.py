@@ -12,6 +12,9 @@ Reason = Literal["forwards", "seconds", "tolerance", "interrupted"]
 FIRST_LOOK = 10
 """Samples before the error is looked at: of fewer it is hardly known itself."""
 
+FIRST_LOOK_ALLOCATED = 3
+"""The same where every draw has noise of its own: the errors of many masks are known together."""
+
 _GROWTH = 1.25
 
 

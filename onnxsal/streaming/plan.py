@@ -15,8 +15,10 @@ from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.records import Draws, Grids, HostMasks, Noise
+from onnxsal.streaming.allocation import Order
 
 Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Plan:
     of: int
     """How many maps there were before flat ones and all but the top k were left out."""
     samples: int
-    """How often every mask is drawn."""
+    """How often every mask is drawn; on average, where there is an order."""
+    order: Order | None = None
+    """Which mask each draw is of, where that is not even."""
 
     @property
     def per_sample(self) -> int:
@@ -48,20 +52,32 @@ class Plan:
         return self.per_sample * self.samples
 
     def rows(self, start: int, stop: int) -> Rows:
-        """Return the rows of draws ``start`` to ``stop``. Noise is shared by the masks of one sample.
+        """Return the rows of draws ``start`` to ``stop``; the noise is that of the sample, or of sample and mask.
 
-        Shared noise leaves every expectation as it is and makes the differences between masks, which are what a map
-        is made of, much steadier.
+        Noise that the masks of a sample share leaves every expectation as it is and makes the order of the masks
+        steadier; the map as a whole then goes up and down with it, where noise of their own averages out.
         """
-        t = np.arange(start, stop)
-        rows = self.template[t % self.per_sample]
-        samples = t // self.per_sample
-        rows["draw"] = samples.astype(np.uint32)
+        samples, masks = self.which(start, stop)
+        rows = self.template[masks]
+        own = samples if self.draws.allocation == "shared" else samples * self.per_sample + masks
+        rows["draw"] = own.astype(np.uint32)
         if self.draws.scales is not None:
             rows["scale"] = np.asarray(self.draws.scales, np.float32)[samples]
         if isinstance(self.draws.masks, HostMasks):
             rows["mask"] = np.arange(stop - start)
         return rows
+
+    def which(self, start: int, stop: int) -> tuple[Indices, Indices]:
+        """Return the samples and the masks of draws ``start`` to ``stop``; they must be known."""
+        if self.order is not None:
+            return self.order.samples[start:stop], self.order.masks[start:stop]
+        t = np.arange(start, stop)
+        return t // self.per_sample, t % self.per_sample
+
+    @property
+    def known(self) -> int:
+        """How many draws are known yet: all, or the pilot."""
+        return self.total if self.order is None else self.order.known
 
 
 def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: Floats, key: tuple[int, int]) -> Plan:
@@ -76,7 +92,14 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     low, high = _range(maps, draws.masks, (x.shape[1], x.shape[2]))
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
-    return Plan(x, base, draws, grids, kept, _template(x, grids, (low, high), draws), len(maps), draws.samples)
+    template = _template(x, grids, (low, high), draws)
+    return Plan(x, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws))
+
+
+def _order(grids: Floats, draws: Draws) -> Order | None:
+    if draws.allocation != "neyman":
+        return None
+    return Order(np.linalg.norm(grids.reshape(len(grids), -1).astype(np.float64), axis=1), len(grids) * draws.samples)
 
 
 def _without_grids(x: Floats, base: Floats, draws: Draws) -> Plan:

@@ -16,6 +16,7 @@ from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
+from onnxsal.streaming.strands import Strands
 from onnxsal.streaming.work import Array, Settings, Streamed, Subject, Work
 
 Feeds = Mapping[str, Array]
@@ -32,6 +33,8 @@ def stream(record: Record, subject: Subject, settings: Settings) -> Streamed:
 
 def serves_several(record: Record, settings: Settings) -> bool:
     """Whether ``stream_all`` takes several targets: the body puts out all scores, of which each target picks one."""
+    if record.draws.allocation == "neyman":  # what is drawn follows one target's scores
+        return False
     return not isinstance(record.body, Record) and isinstance(settings.session(record.body), Picked)
 
 
@@ -96,6 +99,8 @@ def _prepared(
 
 
 def _accumulator(record: Record, plan: Plan) -> Accumulator:
+    if plan.order is not None:
+        return Strands(record.moments, plan.per_sample)
     grouped = record.draws.sampled and _has_groups(record)
     return Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,
