@@ -113,7 +113,7 @@ def walk(
         np.copyto(out, ends[1], where=order[place] < changed)
 
     found = scores_of(score, ends[0].shape, 2 + len(pairs), write)
-    between = iter(found[2:].reshape(-1, len(inner)))
+    between = iter(found[2:].reshape(int((~undefined).sum()), len(inner)))
     return [_judged(counts, found[:2], None if no else next(between)) for no in undefined]
 
 
