@@ -32,6 +32,10 @@ class Finish:
         self._record, self._plan, self._sums, self._tail = record, plan, sums, tail
         self._by_mask = record.moments.per == "mask"
 
+    def settle(self) -> None:
+        """Take in what an early end left open."""
+        self._sums.settle()
+
     def map(self, leave_out: int | None = None) -> tuple[Floats, dict[str, float]]:
         """Return the map, of all groups or of all but one, and the tail's other outputs as numbers."""
         return self._mapped(self._sums.totals(leave_out))

@@ -36,15 +36,41 @@ class Accumulator:
         self._sums: dict[str, Doubles] = {}
         self._squares: dict[str, Doubles] = {}
         self.counts = np.zeros((self.groups, masks if self._by_mask else 1))
+        self._open: list[tuple[Arrays, Indices, Indices]] = []
 
     def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
         """Take in one batch: outputs [R, ...], with the sample and the mask of every row."""
-        weight = np.ones(len(samples)) if self._weights is None else self._weights[samples]
-        add = self._add_by_mask if self._by_mask else self._add_rows
-        add(outputs, samples, masks, weight)
+        if self._by_mask:
+            self._add_whole({name: outputs[name].reshape(-1) for name in self.moments.names}, samples, masks)
+        else:
+            self._add_rows(outputs, samples, masks, self._weight(samples))
 
-    def _add_by_mask(self, outputs: Arrays, samples: Indices, masks: Indices, weight: Doubles) -> None:
-        where = (samples % self.groups, masks)
+    def _weight(self, samples: Indices) -> Doubles:
+        return np.ones(len(samples)) if self._weights is None else self._weights[samples]
+
+    def _add_whole(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
+        """Take in samples that every mask has; the last one stays open until it has.
+
+        Masks share a sample's noise: a sample that only some have would tell them apart by what is noise.
+        """
+        rows = [*self._open, (outputs, samples, masks)]
+        self._open = []
+        last = self.counts.shape[1] - 1
+        closed = np.flatnonzero(masks == last)
+        if not len(closed):
+            self._open = rows
+            return
+        self._add_by_mask(*_joined([*rows[:-1], _cut(rows[-1], slice(closed[-1] + 1))]))
+        self._open = [_cut(rows[-1], slice(closed[-1] + 1, None))]
+
+    def settle(self) -> None:
+        """Take in the open sample where there is no whole one: some masks are better than none."""
+        if self._open and not self.counts.any():
+            self._add_by_mask(*_joined(self._open))
+        self._open = []
+
+    def _add_by_mask(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
+        weight, where = self._weight(samples), (samples % self.groups, masks)
         np.add.at(self.counts, where, weight)
         for name in self.moments.names:
             y = outputs[name].astype(np.float64).reshape(len(samples))
@@ -109,3 +135,13 @@ class Accumulator:
                 unbiased = np.where(count > 1, safe / np.maximum(safe - 1, 1e-300), 0)
                 yield f"square/{name}", square.astype(np.float32)
                 yield f"variance/{name}", (np.maximum(square - mean * mean, 0) * unbiased).astype(np.float32)
+
+
+def _cut(rows: tuple[Arrays, Indices, Indices], part: slice) -> tuple[Arrays, Indices, Indices]:
+    outputs, samples, masks = rows
+    return {name: y[part] for name, y in outputs.items()}, samples[part], masks[part]
+
+
+def _joined(rows: list[tuple[Arrays, Indices, Indices]]) -> tuple[Arrays, Indices, Indices]:
+    outputs = {name: np.concatenate([each[name] for each, _, _ in rows]) for name in rows[0][0]}
+    return outputs, np.concatenate([each for _, each, _ in rows]), np.concatenate([each for _, _, each in rows])

@@ -52,6 +52,7 @@ def stream_all(record: Record, subject: Subject, targets: Sequence[Feeds], setti
 
 
 def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) -> Streamed:
+    finish.settle()
     saliency, numbers = finish.map()
     stderr, reliability = finish.stderr(), finish.reliability()
     if stderr is not None:

@@ -54,9 +54,22 @@ def test_weights_are_those_of_the_samples() -> None:
 
 def test_a_mask_without_samples_is_not_drawn() -> None:
     sums = Accumulator(Moments(("y",), per="mask"), masks=3, groups=2, squares=False)
-    sums.add({"y": np.ones(3, np.float32)}, np.array([0, 0, 1]), np.array([0, 2, 0]))
-    assert sums.drawn().tolist() == [1, 0, 1]
+    sums.add({"y": np.ones(2, np.float32)}, np.array([0, 0]), np.array([0, 1]))
+    sums.settle()
+    assert sums.drawn().tolist() == [1, 1, 0]
     assert sums.filled() == []
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5, 30])
+def test_a_sample_that_only_some_masks_have_is_left_out(batch: int) -> None:
+    y = RNG.normal(size=(5, 6)).astype(np.float32)
+    sums = Accumulator(Moments(("y",), per="mask"), masks=6, groups=2, squares=True)
+    for start in range(0, 27, batch):
+        t = np.arange(start, min(start + batch, 27))
+        sums.add({"y": y.reshape(-1)[t]}, t // 6, t % 6)
+    sums.settle()
+    assert_allclose(sums.totals()["mean/y"], y[:4].mean(0), rtol=1e-6)
+    assert_allclose(sums.sizes(), [2, 2])
 
 
 def test_large_moments_take_fewer_groups(monkeypatch: pytest.MonkeyPatch) -> None:
