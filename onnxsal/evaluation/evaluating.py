@@ -47,6 +47,7 @@ class Options:
         journal: a file that keeps results at once, and from which an interrupted run goes on.
         confidence: how sure a picture's class has to be for a mosaic. mosaics: how many at most.
         stages: of drawing the model's weights anew.
+        known_only: take what the journal has and judge nothing: what there is of a run that is under way.
     """
 
     truth: Truth | None = None
@@ -64,6 +65,7 @@ class Options:
     confidence: Annotated[float, Range(0, 1)] = 0.8
     mosaics: Samples | None = None
     stages: Samples = 5
+    known_only: bool = False
     progress: Report | None = None
     common: Mapping[str, Any] = field(default_factory=dict)
     """Options that every method takes: ``sign``, ``percentile``, ``fuse``, ``forwards``, ``seconds``, ``tolerance``."""
@@ -93,7 +95,7 @@ def evaluate(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
     made = sources(loaded, named(methods, "method"), _folders(given.maps), making)
-    setup = Setup(loaded, made, judges, given.seed, given.batch_size)
+    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.known_only)
     tasks = _tasks(loaded, images, given)
     journal = Journal(given.journal)
     try:

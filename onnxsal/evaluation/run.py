@@ -31,6 +31,8 @@ class Setup:
     judges: tuple[Judge, ...]
     seed: int = 0
     batch_size: int = 8
+    known_only: bool = False
+    """Whether only the journal is read, and nothing is judged."""
 
     def identity(self) -> Any:
         """Return what every result depends on."""
@@ -102,7 +104,8 @@ class _Work:
         fresh = 0
         for group in _groups(self.setup.sources):
             pending = {source.label: self._pending(source) for source in group}
-            fresh += self._judge([source for source in group if pending[source.label]], pending)
+            if not self.setup.known_only:
+                fresh += self._judge([source for source in group if pending[source.label]], pending)
             self._collect(group)
         return fresh
 

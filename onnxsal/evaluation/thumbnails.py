@@ -13,7 +13,7 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-PICTURE_SIDE, MAP_SIDE = 240, 112
+PICTURE_SIDE, MAP_SIDE = 224, 112
 _LEVELS = 127
 """Steps on either side of 0, so that signed maps keep their sign."""
 

@@ -23,6 +23,9 @@ from onnxsal.files import replacing
 if TYPE_CHECKING:
     from onnxsal.evaluation.evaluation import Evaluation
 
+PAIRS = 24
+"""Compared pairs of methods that are shown without a click."""
+
 ROWS = 4000
 """Rows in the page's own table; beyond, the page would be slow, and files have them all."""
 
@@ -122,7 +125,7 @@ def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series |
         return None
     stack = np.stack(same)
     mean, spread = stack[..., 1].mean(axis=0), _spread(stack[..., 1])
-    low, high = (mean - spread).tolist(), (mean + spread).tolist()
+    low, high = (mean - spread).clip(min=min(0.0, float(mean.min()))).tolist(), (mean + spread).tolist()
     return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
 
 
@@ -152,7 +155,8 @@ def _differences(summary: Summary) -> Html:
     names = [metric.name for metric in summary.metrics]
     controls = filters("differences-table", search="Filter methods",
                        selects={"metric": names, "verdict": ["more than chance", "may be chance"]})  # fmt: skip
-    return joined([controls, table(columns, rows, name="differences-table", caption="Pairs of methods compared")])
+    whole = table(columns, rows, name="differences-table", caption="Pairs of methods compared")
+    return folded(f"{len(rows)} pairs of methods", controls, whole, is_open=len(rows) <= PAIRS)
 
 
 def _difference(metric: About, each: Difference) -> Row:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.evaluation.report.html import Html, element, joined
-from onnxsal.evaluation.report.pictures import Figure, gallery
+from onnxsal.evaluation.report.pictures import Figure, encoded, gallery
 from onnxsal.evaluation.report.tables import filters
 from onnxsal.evaluation.rows import About, Row
 from onnxsal.evaluation.thumbnails import read_map, read_picture
@@ -63,7 +63,7 @@ def _figure(found: Evaluation, row: Row, which: str) -> Figure | None:
     drawn = _drawn(read_picture(picture), read_map(entry))
     small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
     data = {"method": row.method, "metric": row.metric, "which": which}
-    return Figure(drawn, f"{which}: {row.value:.3f}", small, data)
+    return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
 
 
 def _drawn(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,0 +1,187 @@
+"""Judge methods and presets on the photographs of the reference material, and write the tables of docs/evaluate.md.
+
+    python docs/judge.py mobilenet_v2_int8 squeezenet1.0_fp32    judge, and go on where it was interrupted
+    python docs/judge.py --write                                 write the tables of what has been judged so far
+
+Methods of more than 2000 forwards a picture, and all presets of Score-CAM and SS-CAM, are judged on 24 photographs: the
+first with a mask in the order of the hashes of their names. The others go over all photographs in that order, so that a
+run that is cut short has judged a sample of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxsal
+from onnxsal.evaluation import Evaluation, Summary
+from onnxsal.evaluation.pace import Pace
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "evaluate.md"
+SHARED = Path(os.environ.get("ONNXSAL_SHARED") or ROOT.parent / "shared")
+
+PREPROCESS = {"mobilenet_v2_int8": None, "squeezenet1.0_fp32": "caffe"}
+FEW, MOSAICS, CONFIDENCE = 24, 12, 0.8
+STEPS = 16
+
+SAMPLED = "top_k=48,samples=6"
+"""Of SS-CAM: 35 samples of all maps would be 18 000 forwards a picture. The 48 of highest deviation, 6 times."""
+
+CHEAP = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam", "grad-cam++", "smooth-grad-cam++", "layercam",
+         "recipro-cam")  # fmt: skip
+SCORE = tuple(f"score-cam[preset={p}]" for p in ("official", "paper", "torchcam", "pytorch-grad-cam"))
+SS = tuple(f"ss-cam[preset={p},variant={v},{SAMPLED}]" for p in ("onnxsal", "paper", "authors") for v in (1, 2))
+COSTLY = ("score-cam[preset=official]", f"ss-cam[preset=onnxsal,variant=2,{SAMPLED}]")
+
+METRICS = (f"deletion[steps={STEPS}]", f"insertion[steps={STEPS}]", "average-drop", "increase-in-confidence",
+           "energy-pointing", "sparseness")  # fmt: skip
+GRID = ("grid-pointing",)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some methods on some photographs by some metrics."""
+
+    methods: Sequence[str]
+    metrics: Sequence[str]
+    photos: Sequence[Path]
+    mosaics: int = MOSAICS
+
+
+def parts() -> list[Part]:
+    """Return what is judged, what decides most first."""
+    photos = ordered()
+    few = [path for path in photos if mask_of(path).exists()][:FEW]
+    rest = [path for path in photos if path not in few]
+    return [
+        Part((*CHEAP, *SCORE), METRICS, few),
+        Part(SS, METRICS, few),
+        Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 4),
+        Part(CHEAP, METRICS, rest),
+        Part(CHEAP, GRID, rest),
+    ]
+
+
+def ordered() -> list[Path]:
+    """Return the photographs in the order of the hashes of their names: the same everywhere, and by no class."""
+    found = (SHARED / "images" / "imagenet").glob("*.jpg")
+    return sorted(found, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+
+
+def mask_of(photo: Path) -> Path:
+    """Return where a photograph's mask would be."""
+    return SHARED / "images" / "masks" / f"{photo.stem}.png"
+
+
+def judged(name: str, part: Part, journal: Path, *, known_only: bool) -> Evaluation:
+    """Return one part's evaluation."""
+    model = onnxsal.load(SHARED / "models" / f"{name}.onnx", preprocess=PREPROCESS[name])
+    return onnxsal.evaluate(
+        model, list(part.photos), methods=part.methods, metrics=part.metrics, truth="names", journal=journal,
+        masks=SHARED / "images" / "masks", confidence=CONFIDENCE, mosaics=part.mosaics, known_only=known_only,
+        progress=None if known_only else told,
+    )  # fmt: skip
+
+
+def told(pace: Pace) -> None:
+    """Print how far it is."""
+    left = "" if pace.left is None else f", {pace.left / 60:.0f} min left of this part"
+    print(f"{pace.done}/{pace.total} {pace.name}{left}", file=sys.stderr, flush=True)
+
+
+def tables(name: str, journal: Path) -> str:
+    """Return a model's tables in Markdown: ten methods, then the presets."""
+    known = [judged(name, part, journal, known_only=True) for part in parts()]
+    main = merged(known, (*CHEAP, *COSTLY))
+    presets = merged(known[:2], (*SCORE, *SS))
+    return "\n\n".join(
+        [
+            f"### {name}", as_markdown(main), "The presets of Score-CAM and SS-CAM, on the same 24 photographs:",
+            as_markdown(presets), *better(presets),
+        ]
+    )  # fmt: skip
+
+
+def merged(parts: Sequence[Evaluation], methods: Sequence[str]) -> Summary:
+    """Return the summary of the rows of some methods, brought together."""
+    metrics = tuple({m.name: m for each in parts for m in each.metrics}.values())
+    rows = [row for each in parts for row in each.rows if row.method in methods]
+    ordered = sorted(rows, key=lambda row: list(methods).index(row.method))
+    return Evaluation(tuple(ordered), (), metrics, {}).summary
+
+
+def as_markdown(summary: Summary) -> str:
+    """Return means with half the width of their intervals; bold is the best and what may equal it."""
+    heads = [f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in summary.metrics]
+    lines = [f"| method | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    for method in summary.methods:
+        cells = [_cell(summary, metric, method) for metric in summary.metrics]
+        lines.append(f"| `{method.replace(',' + SAMPLED, '')}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(summary: Summary, metric: Any, method: str) -> str:
+    mean = summary.means[metric.name].get(method)
+    if mean is None or not mean.n:
+        return "–"
+    text = f"{mean.value:.3f}"
+    shown = f"**{text}**" if method in summary.level(metric) else text
+    return f"{shown} <br>[{mean.low:.3f}, {mean.high:.3f}] <br>n {mean.n}"
+
+
+def better(summary: Summary) -> list[str]:
+    """Return the differences between presets that are more than chance, a line a metric."""
+    lines = []
+    for metric in summary.metrics:
+        found = [d for d in summary.differences[metric.name] if d.more_than_chance]
+        pairs = [((d.a, d.b) if (d.value > 0) == metric.higher_is_better else (d.b, d.a)) for d in found]
+        said = "; ".join(f"{_name(a)} before {_name(b)}" for a, b in pairs) or "none"
+        lines.append(f"More than chance under {metric.name}: {said}.")
+    return lines
+
+
+def _name(method: str) -> str:
+    return method.replace(f",{SAMPLED}", "")
+
+
+def write(folder: Path) -> None:
+    """Write the tables of all models whose journal is there between the marks of the page."""
+    found = [tables(name, folder / f"{name}.jsonl") for name in PREPROCESS if (folder / f"{name}.jsonl").exists()]
+    text = PAGE.read_text(encoding="utf-8")
+    block = "\n\n".join(["<!-- table -->", *found, "<!-- /table -->"])
+    PAGE.write_text(
+        re.sub(r"<!-- table -->.*<!-- /table -->", lambda _: block, text, flags=re.DOTALL), encoding="utf-8"
+    )
+
+
+def main() -> None:
+    """Judge the models that are named, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help=f"which models to judge: {', '.join(PREPROCESS)}")
+    parser.add_argument("--journals", type=Path, default=Path("judge"), help="the folder of the journals")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/evaluate.md")
+    parser.add_argument("--report", action="store_true", help="write a page for each model beside its journal")
+    given = parser.parse_args()
+    given.journals.mkdir(parents=True, exist_ok=True)
+    for name in given.models:
+        for part in parts():
+            judged(name, part, given.journals / f"{name}.jsonl", known_only=False)
+    if given.report:
+        for name in PREPROCESS:
+            journal = given.journals / f"{name}.jsonl"
+            if journal.exists():
+                judged(name, parts()[0], journal, known_only=True).report(given.journals / f"{name}.html")
+    if given.write:
+        write(given.journals)
+
+
+if __name__ == "__main__":
+    main()
