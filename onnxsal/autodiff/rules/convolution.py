@@ -206,9 +206,11 @@ def _transposed_window(call: Call, x: ir.Value) -> Window:
     extra = call.attributes.get("output_padding") or [0] * window.n
     rows = zip(sizes, window.strides, window.extents, extra, shape[-window.n :], strict=True)
     total = [(s - 1) * t + e + o - out if isinstance(s, int) else 0 for s, t, e, o, out in rows]
-    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    # an output beyond the last window ends in zeros, however pads are shared out
+    small, large = [max(t, 0) // 2 for t in total], [max(t, 0) - max(t, 0) // 2 for t in total]
     upper = call.attributes.get("auto_pad") == "SAME_UPPER"
     begin, end = (small, large) if upper else (large, small)
+    end = [e + min(t, 0) for e, t in zip(end, total, strict=True)]
     return dataclasses.replace(window, begin=tuple(begin), end=tuple(end), same="")
 
 
