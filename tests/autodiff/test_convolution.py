@@ -87,7 +87,7 @@ def test_conv_without_bias() -> None:
 
 
 @pytest.mark.parametrize("auto_pad", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
-@pytest.mark.parametrize("sizes", [(10, 8), (12, 9), (8, 6)], ids=str)
+@pytest.mark.parametrize("sizes", [(10, 8), (11, 8), (8, 6)], ids=str)
 def test_an_output_of_given_sizes(auto_pad: str, sizes: tuple[int, int]) -> None:
     """Linear in x and in w; onnx's evaluator gives such an output too few rows."""
     case = back((2, 2, 3, 3), (2, 3, 3, 3), strides=[3, 2], output_shape=list(sizes), auto_pad=auto_pad)
