@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.kernels.rank import rank
+from onnxsal.kernels.rank import order
 from onnxsal.metrics.baselines import Baseline, make_baseline
 from onnxsal.metrics.judgement import Doubles, Floats, Judgement, Score
 from onnxsal.metrics.registry import metric
@@ -49,7 +49,7 @@ def deletion(
         ties: equal pixels in reading order, or shuffled, always the same way.
     """
     end = make_baseline(to, x, baseline)
-    return walk(score, (x, end), places(saliency, ties), steps, flat(saliency))
+    return walk(score, (x, end), saliency, steps, ties)
 
 
 @metric(
@@ -73,19 +73,16 @@ def insertion(
     Everything else is as in deletion; ``to`` is where it starts.
     """
     start = make_baseline(to, x, baseline)
-    return walk(score, (start, x), places(saliency, ties), steps, flat(saliency))
+    return walk(score, (start, x), saliency, steps, ties)
 
 
-def places(maps: Doubles, ties: Ties) -> NDArray[np.int32]:
-    """Return each pixel's place in the descending order of its map, [M, H, W]; the first is 0."""
+def orders(maps: Doubles, ties: Ties) -> NDArray[np.int64]:
+    """Return the pixel indices of each map from its highest value to its lowest, [M, H * W]."""
     if ties == "reading":
-        return rank(maps).astype(np.int32)
-    pixels = np.prod(maps.shape[1:])
+        return order(maps)
+    pixels = maps.shape[1] * maps.shape[2]
     shuffle = np.random.default_rng(0).permutation(pixels)
-    shuffled = rank(maps.reshape(len(maps), 1, pixels)[..., shuffle])
-    found = np.empty(shuffled.shape, np.int32)
-    found[..., shuffle] = shuffled
-    return found.reshape(maps.shape)
+    return np.asarray(shuffle[order(maps.reshape(len(maps), 1, pixels)[..., shuffle])])
 
 
 def flat(maps: Doubles) -> NDArray[np.bool_]:
@@ -99,22 +96,32 @@ def cuts(pixels: int, steps: int) -> NDArray[np.int64]:
     return np.rint(np.linspace(0, pixels, min(steps, pixels) + 1)).astype(np.int64)
 
 
-def walk(
-    score: Score, ends: tuple[Floats, Floats], order: NDArray[np.int32], steps: int, undefined: NDArray[np.bool_]
-) -> list[Judgement]:
-    """Return the area and curve of each order [M, H, W] of pixels that go from the first picture to the second."""
-    counts = cuts(order[0].size, steps)
-    inner = counts[1:-1]
-    pairs = [(m, n) for m in range(len(order)) if not undefined[m] for n in inner]
+def walk(score: Score, ends: tuple[Floats, Floats], maps: Doubles, steps: int, ties: Ties) -> list[Judgement]:
+    """Return the area and curve of each map [M, H, W]: its pixels go from the first picture to the second."""
+    start, end = (np.array(each, order="C") for each in ends)
+    counts, undefined = cuts(maps[0].size, steps), flat(maps)
+    inner = len(counts) - 2
+    ways, current = orders(maps[~undefined], ties), start.copy()
 
     def write(out: Floats, i: int) -> None:
-        place, changed = pairs[i - 2] if i > 1 else (0, i * order[0].size)
-        np.copyto(out, ends[0])
-        np.copyto(out, ends[1], where=order[place] < changed)
+        if i < 2:
+            np.copyto(out, end if i else start)
+            return
+        # Picture after picture, so that each costs the pixels that change and one copy.
+        m, step = divmod(i - 2, inner)
+        if step == 0:
+            np.copyto(current, start)
+        now = ways[m, counts[step] : counts[step + 1]]
+        _flat(current)[:, now] = _flat(end)[:, now]
+        np.copyto(out, current)
 
-    found = scores_of(score, ends[0].shape, 2 + len(pairs), write)
-    between = iter(found[2:].reshape(int((~undefined).sum()), len(inner)))
+    found = scores_of(score, start.shape, 2 + len(ways) * inner, write)
+    between = iter(found[2:].reshape(len(ways), inner))
     return [_judged(counts, found[:2], None if no else next(between)) for no in undefined]
+
+
+def _flat(picture: Floats) -> Floats:
+    return picture.reshape(len(picture), -1)
 
 
 def _judged(counts: NDArray[np.int64], ends: Doubles, between: Doubles | None) -> Judgement:

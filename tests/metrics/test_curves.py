@@ -119,6 +119,7 @@ def test_a_flat_map_has_no_order_and_costs_nothing() -> None:
     assert np.isnan(flat.value) and flat.curve is None
     assert not np.isnan(other.value)
     assert sum(asked) == 11
+    assert np.isnan(deletion(count, X, np.ones((9, 7)), ties="random").value)
 
 
 def test_ends_are_shared_and_batches_filled() -> None:
