@@ -78,9 +78,11 @@ def insertion(
 
 def orders(maps: Doubles, ties: Ties) -> NDArray[np.int64]:
     """Return the pixel indices of each map from its highest value to its lowest, [M, H * W]."""
+    pixels = maps.shape[1] * maps.shape[2]
+    if not len(maps):
+        return np.empty((0, pixels), np.int64)
     if ties == "reading":
         return order(maps)
-    pixels = maps.shape[1] * maps.shape[2]
     shuffle = np.random.default_rng(0).permutation(pixels)
     return np.asarray(shuffle[order(maps.reshape(len(maps), 1, pixels)[..., shuffle])])
 
