@@ -186,9 +186,8 @@ def _rows(rows: Sequence[Judged]) -> Html:
     }
     more = paragraphs([f"The first {ROWS} of {len(rows)} values."] if len(rows) > ROWS else [])
     whole = table(columns, shown, name="values-table", caption="Every value")
-    return folded(
-        f"{len(rows)} values", more, filters("values-table", search="Filter pictures", selects=selects), whole
-    )
+    controls = filters("values-table", search="Filter pictures", selects=selects)
+    return folded(f"{len(rows)} values", more, controls, whole, printed=False)
 
 
 def _value(row: Judged) -> Row:

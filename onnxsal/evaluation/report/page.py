@@ -85,9 +85,10 @@ def facts(known: Mapping[str, object]) -> Html:
     return element("dl", *(part for pair in pairs for part in pair), class_="facts")
 
 
-def folded(title: str, *body: object, is_open: bool = False) -> Html:
-    """Return a part that a click unfolds; printing unfolds it too."""
-    return element("details", element("summary", title), *body, class_="block", open=is_open)
+def folded(title: str, *body: object, is_open: bool = False, printed: bool = True) -> Html:
+    """Return a part that a click unfolds; printing unfolds it too, or leaves it out where it is not ``printed``."""
+    classes = "block" if printed else "block screen"
+    return element("details", element("summary", title), *body, class_=classes, open=is_open)
 
 
 def code(content: str) -> Html:
