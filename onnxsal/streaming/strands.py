@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.records import Moments
-from onnxsal.streaming.allocation import STRANDS
-from onnxsal.streaming.moments import Accumulator
+from onnxsal.streaming.allocation import STRANDS, Indices
+from onnxsal.streaming.moments import Accumulator, Arrays
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -24,6 +24,10 @@ class Strands(Accumulator):
     def __init__(self, moments: Moments, masks: int) -> None:
         super().__init__(moments, masks=masks, groups=STRANDS, squares=True)
         self._name = moments.names[0]
+
+    def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
+        """Take in one batch, every draw of it at once: each has noise of its own, so none waits for its sample."""
+        self._add_by_mask(outputs, samples, masks)
 
     def means(self) -> Doubles:
         """Return the mean of every strand and mask, [STRANDS, K]; NaN where nothing was drawn."""

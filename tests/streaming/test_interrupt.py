@@ -1,0 +1,100 @@
+"""Ctrl-C in a real process: the map so far, marked partial, with its error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinynet import TinyNet, picture
+
+import onnxsal
+from onnxsal.streaming.interrupts import whole
+
+CHILD = """
+import sys
+import numpy as np
+import onnxsal
+from tinynet import TinyNet, picture
+
+def progress(done, total):
+    if done >= 200:
+        print("drawing", flush=True)
+
+found = onnxsal.explain(
+    onnxsal.load(TinyNet().model()), picture(), method="ss-cam", layer="a2", target=1, samples=10_000_000,
+    keep_partial=True, progress=progress,
+)
+found.to_npz(sys.argv[1])
+"""
+
+
+def _hears_ctrl_c() -> None:
+    """Shells let what they start in the background ignore the signal, and a process hands that down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_signal_waits_for_the_end_of_a_step() -> None:
+    done = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def steps() -> None:
+        with whole():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the step")
+        done.append("what comes behind it")
+
+    with pytest.raises(KeyboardInterrupt), _default_handler():
+        steps()
+    assert done == ["the step"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_failure_in_a_step_leaves_the_handler_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError, match="no step"), whole():
+        raise ValueError("no step")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@contextmanager
+def _default_handler() -> Iterator[None]:
+    """Tests may run in the background, where the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_gives_the_map_so_far(tmp_path: Path) -> None:
+    file = tmp_path / "map.npz"
+    folders = [str(Path(onnxsal.__file__).parent.parent), str(Path(sys.modules["tinynet"].__file__).parent)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    arguments = [sys.executable, "-c", CHILD, str(file)]
+    with subprocess.Popen(arguments, env=environment, preexec_fn=_hears_ctrl_c, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    arrays = np.load(file)
+    manifest = json.loads(str(arrays["manifest"]))
+    assert (manifest["stopped"], manifest["partial"]) == ("interrupted", True)
+    assert 200 // 7 <= manifest["samples"] < 10_000_000
+    again = onnxsal.explain(
+        onnxsal.load(TinyNet().model()), picture(), method="ss-cam", layer="a2", target=1, samples=manifest["samples"]
+    )
+    np.testing.assert_allclose(arrays["raw"], again.raw, rtol=0, atol=1e-6 * again.raw.max())
+    np.testing.assert_allclose(arrays["stderr"], again.stderr, rtol=0, atol=1e-4 * again.stderr.max())
