@@ -1,0 +1,217 @@
+"""Do two models look at the same things? Agreement of their predictions and of their maps, picture by picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.building import plan, split_options
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.experiments.statistics import Estimate, mean, share
+from onnxsal.explain import Request, explain_image, prepare_request
+from onnxsal.explanation import Explanation
+from onnxsal.kernels.resize import bilinear
+from onnxsal.metrics.agreement import cosine, spearman, ssim
+from onnxsal.model import Model
+from onnxsal.targets import Target, aim
+
+AGREEMENTS = ("cosine", "ssim", "rank")
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture under two models.
+
+    Attributes:
+        first, second: both maps for one class, the target or what the first model predicts.
+        predicted: what each of the models predicts, as a label, and how probable it is.
+        cosine, ssim, rank: agreement of the maps, 1 for equal ones; NaN where one is flat.
+        probabilities: of the explained class.
+    """
+
+    image: str
+    first: Explanation
+    second: Explanation
+    predicted: tuple[tuple[str, float], tuple[str, float]]
+    same_class: bool
+    cosine: float
+    ssim: float
+    rank: float
+
+    @property
+    def probabilities(self) -> tuple[float, float]:
+        """How probable each model finds the explained class."""
+        return self.first.score, self.second.score
+
+    @property
+    def difference(self) -> Floats:
+        """The second map minus the first, [H, W] of the first model, within -1 and 1."""
+        return np.asarray(_onto(self.second, self.first) - _magnitude(self.first), np.float32)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a comparison found: pictures by agreement, lowest first; what could not be read; what it depends on."""
+
+    pairs: tuple[Pair, ...]
+    failures: tuple[tuple[str, str], ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def agreement(self, name: str) -> Estimate:
+        """Return the mean of an agreement over pictures, with its interval."""
+        return mean([getattr(pair, name) for pair in self.pairs])
+
+    @property
+    def same_class(self) -> Estimate:
+        """The share of pictures that get one class from both."""
+        return share(sum(pair.same_class for pair in self.pairs), len(self.pairs))
+
+    @property
+    def change(self) -> Estimate:
+        """The mean change of the explained class's probability, second minus first."""
+        return mean([pair.second.score - pair.first.score for pair in self.pairs])
+
+
+@dataclass(frozen=True)
+class How:
+    """How both models are explained."""
+
+    method: str = "grad-cam++"
+    options: dict[str, Any] = field(default_factory=dict)
+    layers: tuple[str | None, str | None] = (None, None)
+    target: Target = None
+    seed: int = 0
+
+
+def compare(
+    models: tuple[Model, Model],
+    images: Sequence[str],
+    how: How,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Drift:
+    """Return how two models agree on pictures; one that cannot be read is named and left out.
+
+    Raises: UsageError: the target is no class of both models, or they share no class. ImageError: no picture is left.
+    """
+    requests = tuple(_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
+    found: list[Pair] = []
+    failures: list[tuple[str, str]] = []
+    for at, image in enumerate(images):
+        try:
+            found.append(_pair((requests[0], requests[1]), image, how.target))
+        except ImageError as error:
+            failures.append((image, str(error)))
+        if progress is not None:
+            progress(at + 1, len(images))
+    if not found:
+        raise ImageError(f"no picture can be compared: {failures[0][1]}" if failures else "there is no picture")
+    order = sorted(found, key=lambda pair: -2.0 if math.isnan(pair.cosine) else pair.cosine)
+    return Drift(tuple(order), tuple(failures), _settings(models, requests, how))
+
+
+def _request(model: Model, how: How, layer: str | None) -> Request:
+    common, own = split_options(how.options)
+    steps = plan(how.method, own)
+    wanted = layer if steps.needs_layer else None
+    return prepare_request(
+        model, steps, layer=wanted, score=None, seed=how.seed, preprocess=None, common=common
+    )  # fmt: skip
+
+
+def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair:
+    models = requests[0].model, requests[1].model
+    scores = [model.scores(model.prepare(image).x)[1] for model in models]
+    tops = [int(np.argmax(each)) for each in scores]
+    predicted = [(m.label(k), float(p[k])) for m, k, p in zip(models, tops, scores, strict=True)]
+    goal = tops[0] if target is None else target
+    first = explain_image(requests[0], image, [goal])[0]
+    second = explain_image(requests[1], image, [translated(models, goal)])[0]
+    same = translated(models, tops[0], strict=False) == tops[1]
+    return Pair(image, first, second, (predicted[0], predicted[1]), same, *_agreements(first, second))
+
+
+def translated(models: tuple[Model, Model], target: Target, *, strict: bool = True) -> Target:
+    """Return what the first model's class is called in the second: the same index, or the class of the same name.
+
+    Raises: UsageError: the models have different classes, and the second has none of that name (not if not ``strict``,
+    then None).
+    """
+    first, second = models
+    if isinstance(target, tuple):
+        return translated(models, target[0]), translated(models, target[1])  # type: ignore[return-value]
+    index = aim(first, target, np.zeros(first.anatomy.head.classes, np.float32)).target
+    if first.anatomy.head.classes == second.anatomy.head.classes or not isinstance(index, int):
+        return index if isinstance(index, int) else target
+    if first.labels is None or second.labels is None:
+        raise UsageError(
+            f"{first.name} has {first.anatomy.head.classes} classes and {second.name} {second.anatomy.head.classes}: "
+            "to know which are the same, both need labels"
+        )
+    names = [name.split(",")[0].strip().casefold() for name in second.labels.names]
+    wanted = first.label(index).casefold()
+    if wanted not in names:
+        if strict:
+            raise UsageError(f"{second.name} has no class {first.label(index)!r}, which {first.name} explains")
+        return None
+    return names.index(wanted)
+
+
+def _magnitude(explanation: Explanation) -> Floats:
+    return np.abs(explanation.saliency)
+
+
+def _onto(explanation: Explanation, other: Explanation) -> Floats:
+    """A map's magnitude at another one's resolution."""
+    size = other.saliency.shape
+    found = _magnitude(explanation)
+    return found if found.shape == size else np.asarray(bilinear(found, (size[0], size[1])), np.float32)
+
+
+def _agreements(first: Explanation, second: Explanation) -> tuple[float, float, float]:
+    a, b = _magnitude(first), _onto(second, first)
+    return cosine(a, b), ssim(a, b), spearman(a, b)
+
+
+def _settings(models: tuple[Model, Model], requests: Sequence[Request], how: How) -> dict[str, Any]:
+    from onnxsal.runtime.environment import onnxruntime
+
+    layers = [each.layers[0].name if each.layers else None for each in requests]
+    return {
+        "models": [model.name for model in models], "sha256": [model.digest for model in models],
+        "method": how.method, "options": requests[0].steps.described(), "layers": layers,
+        "target": "what the first predicts" if how.target is None else how.target, "seed": how.seed,
+        "preprocess": [None if m.preprocess is None else m.preprocess.name for m in models],
+        "onnxruntime": onnxruntime().__version__,
+    }  # fmt: skip
+
+
+def says(drift: Drift) -> list[str]:
+    """Return what a comparison found, in sentences."""
+    same, count = drift.same_class, len(drift.pairs)
+    lines = [
+        f"{round(same.value * count)} of {count} pictures get the same class ({_range(same)})",
+        f"maps agree by a cosine of {drift.agreement('cosine')}, SSIM {drift.agreement('ssim')}, rank correlation "
+        f"{drift.agreement('rank')}",
+    ]
+    apart = [pair for pair in drift.pairs if not pair.same_class]
+    if apart and len(apart) < count:
+        alike = [pair.cosine for pair in drift.pairs if pair.same_class]
+        lines.append(
+            f"the maps' cosine is {mean(alike)} where the classes are the same and "
+            f"{mean([pair.cosine for pair in apart])} where they are not"
+        )
+    return lines
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+
+
+__all__ = ["AGREEMENTS", "Drift", "How", "Pair", "compare", "says", "translated"]

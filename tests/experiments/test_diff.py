@@ -1,0 +1,97 @@
+"""Comparing two models: equal ones agree, others by as much as their maps do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_models
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.experiments.diff import How, compare, says, translated
+from onnxsal.experiments.diff_pages import drawn, report
+from onnxsal.loading import load
+
+RED, BLUE = ("red", (6, 40, 6, 40)), ("blue", (20, 58, 20, 56))
+
+
+def reordered(path: Path) -> Path:
+    """Write the classifier with its classes in another order, one more of them, and labels to match."""
+    arrays = tiny_models.weights()
+    arrays["w3"] = np.concatenate([np.zeros((6, 1)), arrays["w3"][:, ::-1]], axis=1).astype(np.float32)
+    arrays["b3"] = np.array([-9, 0, 0, 0, 0], np.float32)
+    model = tiny_models.build(tiny_models.BODY.replace("N, 4", "N, 5"), arrays)
+    properties = {p.key: p.value for p in model.metadata_props}
+    properties["onnxsal.labels"] = "\n".join(["nothing", *reversed(tiny_models.LABELS)])
+    onnx.helper.set_model_props(model, properties)
+    return tiny_models.write(model, path)
+
+
+def test_a_model_agrees_with_itself(model: Path, photo) -> None:
+    images = [str(photo("r", RED)), str(photo("b", BLUE))]
+    drift = compare((load(model), load(model)), images, How())
+    for name in ("cosine", "ssim", "rank"):
+        assert [getattr(pair, name) for pair in drift.pairs] == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert drift.same_class.value == 1.0
+    assert drift.change.value == 0.0
+    assert all(not pair.difference.any() for pair in drift.pairs)
+    assert says(drift)[0].startswith("2 of 2 pictures get the same class")
+
+
+def test_classes_are_matched_by_name(model: Path, tmp_path: Path, photo) -> None:
+    """The second model has the first one's weights, its classes turned round behind another: same maps, same names."""
+    models = load(model), load(reordered(tmp_path / "b.onnx"))
+    drift = compare(models, [str(photo("r", RED)), str(photo("b", BLUE))], How())
+    assert [pair.cosine for pair in drift.pairs] == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert drift.same_class.value == 1.0
+    assert translated(models, "red") == 4
+    assert translated(models, 2) == 2
+    assert translated((models[1], models[0]), "nothing", strict=False) is None
+    with pytest.raises(UsageError, match="has no class 'nothing'"):
+        translated((models[1], models[0]), "nothing")
+
+
+def test_models_that_see_other_classes_differ(model: Path, tmp_path: Path, photo) -> None:
+    arrays = tiny_models.weights()
+    arrays["w3"] = arrays["w3"][:, [2, 1, 0, 3]]  # the second calls red blue
+    other = tiny_models.write(tiny_models.build(tiny_models.BODY, arrays), tmp_path / "swapped.onnx")
+    both = str(photo("both", ("red", (4, 28, 4, 28)), ("blue", (36, 60, 36, 60))))
+    red = str(photo("red", RED))
+    drift = compare((load(model), load(other)), [red, both], How(method="grad-cam", target="red"))
+    assert drift.same_class.value == 0.0
+    pair = next(each for each in drift.pairs if each.image == both)
+    assert pair.cosine < 0.5
+    assert pair.difference.min() < -0.5 < 0.5 < pair.difference.max()
+    assert drift.pairs[0].cosine <= drift.pairs[1].cosine or np.isnan(drift.pairs[0].cosine)
+
+
+def test_a_broken_picture_is_left_out_by_name(model: Path, tmp_path: Path, photo) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    two = load(model), load(model)
+    drift = compare(two, [str(broken), str(photo("r", RED))], How())
+    assert len(drift.pairs) == 1
+    assert drift.failures[0][0] == str(broken)
+    with pytest.raises(ImageError, match=r"no picture can be compared: .*broken.png"):
+        compare(two, [str(broken)], How())
+
+
+def test_the_report_holds_every_picture_and_asks_nobody(model: Path, photo) -> None:
+    drift = compare((load(model), load(model)), [str(photo("r", RED)), str(photo("b", BLUE))], How())
+    page = report(drift, ("one", "two"))
+    assert page.count("data:image/") >= 2
+    assert "r.png" in page and "b.png" in page
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/", "")
+    assert drawn(drift, ("one", "two")).shape[2] == 3
+
+
+def test_float_and_int8_of_one_network_look_at_the_same_things(shared: Path) -> None:
+    """The int8 file is the float one's, quantised after training."""
+    labels = shared / "models" / "imagenet_labels_1001.txt"
+    models = tuple(load(shared / "models" / f"mobilenet_v2_{kind}.onnx", labels=labels) for kind in ("fp32", "int8"))
+    images = [str(path) for path in sorted((shared / "images" / "imagenet").glob("*.jpg"))[:3]]
+    drift = compare((models[0], models[1]), images, How())
+    assert drift.same_class.value == 1.0
+    assert min(pair.cosine for pair in drift.pairs) > 0.99
