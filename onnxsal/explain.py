@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 RELIABLE = 0.5
-"""Below this share of spread that is not noise, a map says that its weights cannot be trusted."""
+"""Below this share that is not noise, of its weights' spread or of its own square, a map says so."""
 
 
 @dataclass(frozen=True)
@@ -239,13 +239,17 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int) 
 
 
 def _warnings(numbers: Mapping[str, float]) -> tuple[str, ...]:
+    found = []
     share = numbers.get("weight_reliability", 1.0)
-    if share >= RELIABLE:
-        return ()
-    return (
-        f"the weights of the feature maps can hardly be told from noise: {100 * share:.0f} % of their spread is not "
-        "noise; take more samples or less noise",
-    )
+    if share < RELIABLE:
+        found.append(
+            f"the weights of the feature maps can hardly be told from noise: {100 * share:.0f} % of their spread"
+        )
+    # What is drawn holds the map and its error, so this share of its square is the map's own.
+    share = max(1 - numbers.get("relative_error", 0.0) ** 2, 0.0)
+    if share < RELIABLE:
+        found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
+    return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
 
 
 def _sign(request: Request, raw: Floats) -> Sign | None:

@@ -142,3 +142,13 @@ def test_intervals_cover_what_they_promise(tiny: onnxsal.Model, method: str, opt
     shown = limit > 1e-3 * np.abs(limit).max() if limit.min() >= 0 else np.ones(limit.shape, bool)
     covered = np.mean([np.abs(r.raw - limit)[shown] <= 1.96 * np.asarray(r.stderr)[shown] for r in runs])
     assert 0.90 <= covered <= 0.99, covered
+
+
+def test_a_map_that_is_mostly_noise_says_so(tiny: onnxsal.Model) -> None:
+    how = {"method": "smoothgrad", "target": 1}
+    noisy = onnxsal.explain(tiny, X, **how, samples=2, noise=3.0)
+    clear = onnxsal.explain(tiny, X, **how, samples=50, noise=0.05)
+    assert noisy.manifest["relative_error"] > 0.75
+    assert any("the map can hardly be told from the noise" in note for note in noisy.manifest["notes"])
+    assert clear.manifest["relative_error"] < 0.65
+    assert not clear.manifest["notes"]

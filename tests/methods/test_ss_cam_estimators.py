@@ -152,7 +152,7 @@ def test_tolerance_ends_when_the_error_is_small_enough(tiny: onnxsal.Model) -> N
 
 @pytest.mark.parametrize("estimator", ["plain", "independent", "neyman"])
 def test_a_run_that_time_ended_is_made_again_by_its_forwards(tiny: onnxsal.Model, estimator: str) -> None:
-    """Time may end a sample half way, so the manifest's forwards say exactly what was drawn."""
+    """Forwards say exactly what was drawn, also where a sample was not whole."""
     how = HOW | {"batch_size": 4, "estimator": estimator, "samples": 100, "seed": 6}
 
     def slowly(done: int, total: int) -> None:
