@@ -32,7 +32,8 @@ def grouped(seen: Sequence[Seen], confidence: float) -> list[list[Seen]]:
         if len(group) < SIDE * SIDE:
             break
         groups.append(group)
-        waiting = [each for each in waiting if each not in group]
+        taken = {each.picture.name for each in group}
+        waiting = [each for each in waiting if each.picture.name not in taken]
     return groups
 
 
