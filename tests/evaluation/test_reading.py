@@ -1,0 +1,164 @@
+"""Names with options, labels and boxes as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onnxsal.errors import UsageError
+from onnxsal.evaluation.annotations import read_boxes
+from onnxsal.evaluation.naming import Named, named
+from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.placing import moved_boxes, moved_mask, placement
+from onnxsal.evaluation.truth import background, read_truth, with_truth
+from onnxsal.inputs import Photo, Preprocess
+
+
+def test_options_stand_in_brackets() -> None:
+    assert named("grad-cam, score-cam[preset=paper, top-k=64],ss-cam[variant=1]", "method") == (
+        Named("grad-cam"),
+        Named("score-cam", {"preset": "paper", "top_k": "64"}),
+        Named("ss-cam", {"variant": "1"}),
+    )
+    assert named([("deletion", {"steps": 5}), "deletion[steps=5]"], "metric")[0].label == "deletion[steps=5]"
+    assert len(named(["a,a", "a"], "method")) == 1
+
+
+@pytest.mark.parametrize("text", ["[x=1]", "a[x=1", "a[x=1]b", "a[[x=1]]", "a[x]"])
+def test_brackets_that_are_wrong(text: str) -> None:
+    with pytest.raises(UsageError):
+        named(text, "method")
+
+
+LABELS = {
+    "a.jpg,3\nb.jpg,5\n": {"a.jpg": 3, "b.jpg": 5},
+    "a.jpg tabby cat\n\nb.jpg 5\n": {"a.jpg": "tabby cat", "b.jpg": 5},
+    "label,image\n3,a.jpg\n": {"a.jpg": 3},
+    'Image,Class\n"a, b.jpg","cat, domestic"\n': {"a, b.jpg": "cat, domestic"},
+}
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_labels(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    assert read_truth(tmp_path / "t.txt") == LABELS[text]
+
+
+@pytest.mark.parametrize(("text", "said"), [("a.jpg\n", "line 1"), ("a,1\na,2\n", "two labels, 1 and 2")])
+def test_labels_that_are_wrong(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        read_truth(tmp_path / "t.txt")
+
+
+def test_truth_from_names_and_folders() -> None:
+    pictures = [Picture(Path("/p/tabby/0207_x.jpg"), "0207_x.jpg")]
+    assert with_truth(pictures, "names")[0].truth == 207
+    assert with_truth(pictures, "folders")[0].truth == "tabby"
+    with pytest.raises(UsageError, match="does not begin with a class index"):
+        with_truth([Picture(Path("x.jpg"), "x.jpg")], "names")
+
+
+def test_the_background_is_class_0_of_1001(model: object) -> None:
+    from dataclasses import replace
+
+    from onnxsal.inputs import Labels
+
+    assert background(model) == 0  # type: ignore[arg-type]
+    many = replace(model, labels=Labels(("background", *map(str, range(1000)))))  # type: ignore[type-var]
+    assert background(many) == 1  # type: ignore[arg-type]
+
+
+BAD_BOXES = {
+    "a.json": ("{", "not valid JSON"),
+    "b.json": ('{"images": []}', "no COCO file"),
+    "c.json": ('{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 2, "bbox": [0,0,1,1]}]}', "2"),
+    "d.json": (
+        '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [0,0,-1,1]}]}',
+        "no size",
+    ),
+    "e.xml": ("<annotation>", "not valid XML"),
+    "f.xml": ("<thing/>", "root is <thing>"),
+    "g.csv": ("a,b,c\n", "the first line names the columns"),
+    "h.csv": ("image,left,top,right,bottom\nx,1,2,three,4\n", "line 2: a box is four numbers"),
+    "i.csv": ("image,left,top,right,bottom\nx,1,2\n", "line 2: 3 columns"),
+    "j.txt": ("x", "boxes are read from COCO"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BOXES)
+def test_boxes_that_are_wrong(tmp_path: Path, name: str) -> None:
+    text, said = BAD_BOXES[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=said):
+        read_boxes(tmp_path / name)
+
+
+def test_a_folder_of_pascal_voc(tmp_path: Path) -> None:
+    inside = "<xmin>1</xmin><ymin>1</ymin><xmax>{}</xmax><ymax>9</ymax>"
+    one = f"<annotation><object><bndbox>{inside}</bndbox></object></annotation>"
+    (tmp_path / "a.xml").write_text(one.format(5))
+    (tmp_path / "b.xml").write_text(one.format(6))
+    assert read_boxes(tmp_path) == {"a": [(0, 0, 5, 9)], "b": [(0, 0, 6, 9)]}
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("photo", [(120, 80), (80, 120), (64, 64), (33, 97)])
+def test_a_mask_moves_as_the_picture_does(tmp_path: Path, fit: str, photo: tuple[int, int]) -> None:
+    """The object is painted white on black in the photograph: what the model sees of it is the mask moved."""
+    width, height = photo
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 5 : height // 2, width // 3 : 2 * width // 3] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    preprocess = Preprocess(fit=fit)  # type: ignore[arg-type]
+    seen = preprocess.apply(Photo(Image.fromarray(mask).convert("RGB")), (32, 48)).picture[..., 0] > 127
+    at = placement(photo, (32, 48), preprocess)
+    moved = moved_mask(Picture(None, "m", mask=tmp_path / "m.png"), at)
+    assert moved is not None and np.array_equal(moved, seen)
+    box = (width // 3, height // 5, 2 * width // 3, height // 2)
+    (found,) = moved_boxes(Picture(None, "m", boxes=(tuple(map(float, box)),)), at)  # type: ignore[misc,arg-type]
+    rows, columns = np.nonzero(seen)
+    assert np.abs(found - [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).max() <= 1.0
+
+
+def test_a_box_out_of_view_is_none() -> None:
+    at = placement((200, 100), (32, 32), Preprocess(fit="crop", crop_fraction=1.0))
+    assert moved_boxes(Picture(None, "x", boxes=((0.0, 0.0, 20.0, 20.0),)), at) is None
+
+
+def test_masks_count_to_1_or_to_255(tmp_path: Path) -> None:
+    at = placement((8, 8), (8, 8), Preprocess())
+    for level, mode in ((1, "L"), (255, "L"), (1, "P"), (1, "1")):
+        values = np.zeros((8, 8), np.uint8)
+        values[2:4, 2:6] = 255 if mode == "1" else level
+        image = Image.fromarray(values)
+        if mode == "P":
+            image.putpalette([0, 0, 0, 128, 0, 0])
+        (image.convert("1") if mode == "1" else image).save(tmp_path / "m.png")
+        moved = moved_mask(Picture(None, "m", mask=tmp_path / "m.png"), at)
+        assert moved is not None and np.array_equal(moved, values > 0)
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / folder / "x.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = gather([tmp_path, tmp_path / "a" / "x.png", str(tmp_path / "b" / "*.png")])
+    assert [each.name for each in found] == ["x.png", (tmp_path / "b" / "x.png").as_posix()]
+
+
+def test_what_the_journal_knew_says_nothing_of_the_time_left() -> None:
+    now = [0.0]
+    pace = Pace(10, clock=lambda: now[0])
+    for _ in range(4):
+        pace.step(worked=False)
+    assert pace.left is None
+    for _ in range(2):
+        now[0] += 3.0
+        pace.step(worked=True)
+    assert pace.left == pytest.approx(4 * 3.0)
