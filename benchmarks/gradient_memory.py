@@ -20,6 +20,7 @@ import numpy as np, onnxruntime as ort
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 options = ort.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = 2, 3
+options.enable_mem_pattern = False  # as onnxsal's own sessions
 session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 batch, rng = int(sys.argv[2]), np.random.default_rng(0)
 shapes = {i.name: [d if isinstance(d, int) else batch for d in i.shape] for i in session.get_inputs()}

@@ -128,6 +128,8 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     options.log_severity_level = 4
     # Waiting threads that spin take the cores from the thread that fills the next batch, and from everything else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A planned block comes beside what the first run's arena holds already: twice the memory of a gradient, no faster.
+    options.enable_mem_pattern = False
     if threads is not None:
         options.intra_op_num_threads = threads
     wanted = providers(provider)
