@@ -40,7 +40,12 @@ def by_parts(call: Call, build: Build) -> list[Gradient]:
 
 def by_its_function(op_type: str, domain: str = "") -> Rule:
     """Register an operator that the standard defines by a function of others, and return its rule."""
-    return register(Rule(op_type, domain, lambda call: _through(call, _inlined(call)), kind="decomposed"))
+    return register(Rule(op_type, domain, by_function, kind="decomposed"))
+
+
+def by_function(call: Call) -> list[Gradient]:
+    """Return the gradients of a node's inputs by the function that the standard defines its operator by."""
+    return _through(call, _inlined(call))
 
 
 def _through(call: Call, parts: ir.Model) -> list[Gradient]:

@@ -114,8 +114,14 @@ def _dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet
 _EXACT = frozenset({"BOOL", "INT32", "INT64", "UINT32", "UINT64", "STRING"})
 
 
+_SUMS = frozenset({"ConvInteger", "MatMulInteger"})
+
+
 def _carries(value: ir.Value) -> bool:
-    """Counts, indices and truths have no gradient; small integers may be quantised numbers, which do."""
+    """Counts, indices and truths have no gradient; small integers may be quantised numbers and do, like their sums."""
+    node = value.producer()
+    if node is not None and node.op_type in _SUMS and not node.domain:
+        return True
     return value.dtype is None or value.dtype.name not in _EXACT
 
 

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from onnx_ir.serde import serialize_attribute
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.analogues import kind_of
 from onnxsal.graph.contents import Array, computable, compute
 from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
@@ -194,7 +195,8 @@ def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Arra
     try:
         schema = schema_of(node.op_type, node.domain, opset or 1)
     except UnsupportedError:
-        return ()
+        standard = node.graph.opset_imports.get("", 1) if node.graph is not None else 1
+        return kind_of(node, kinds, standard)
     names = ["" if k is None else f"i{i}" for i, k in enumerate(kinds)]
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=names, name=node.name or "")
     proto.output.extend(f"o{i}" for i in range(len(node.outputs)))

@@ -5,7 +5,7 @@ from onnxsal.autodiff.registry import defzero
 # What reads only shapes, or puts out integers, booleans or text
 defzero("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "NonMaxSuppression", "IsInf", "IsNaN", "StringNormalizer",
         "TfIdfVectorizer", "StringConcat", "StringSplit", "RegexFullMatch", "ImageDecoder", "OptionalHasElement",
-        "SequenceLength", "ConvInteger", "MatMulInteger", "BitCast")  # fmt: skip
+        "SequenceLength", "BitCast")  # fmt: skip
 defzero("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not")
 defzero("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor")
 

@@ -121,8 +121,11 @@ defvariadic("Min", _extreme, broadcasts=True)
 
 @vjp("Cast")
 def _cast(call: Call) -> list[Gradient]:
+    """Sums of integer kernels pass what they get; to integers a Cast cuts off, which is a step."""
     x = call.node.inputs[0]
-    return [call.op.cast(call.g, x.dtype) if x is not None and is_float(x) else None]
+    if x is None or not is_float(call.node.outputs[0]):
+        return [None]
+    return [call.op.cast(call.g, x.dtype) if is_float(x) else call.g]
 
 
 @vjp("CastLike", slots=(True, False))

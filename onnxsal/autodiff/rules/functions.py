@@ -2,7 +2,7 @@
 
 from onnxsal.autodiff.decompose import by_its_function
 
-_NAMES = ("Attention", "CausalConvWithState", "CenterCropPad", "DynamicQuantizeLinear", "LinearAttention",
+_NAMES = ("Attention", "CausalConvWithState", "CenterCropPad", "LinearAttention",
           "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss", "SwiGLU")  # fmt: skip
 for _name in _NAMES:
     by_its_function(_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.autodiff.decompose import by_function
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import constant, rank_of
 from onnxsal.autodiff.rules.windows import operand
@@ -40,16 +41,16 @@ def _dequantised(op: Tape, node: ir.Node, x: ir.Value, scale: ir.Value) -> ir.Va
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     value = op.cast(x, scale.dtype)
     if zero is not None and np.any(constant(zero)):
-        value = op.Sub(value, op.cast(_aligned(op, zero, x, axis), scale.dtype))
-    weight = op.Mul(value, _aligned(op, scale, x, axis))
+        value = op.Sub(value, op.cast(aligned(op, zero, x, axis), scale.dtype))
+    weight = op.Mul(value, aligned(op, scale, x, axis))
     weight.shape = None if x.shape is None else x.shape.copy()
     return weight  # type: ignore[no-any-return]
 
 
-def _aligned(op: Tape, v: ir.Value, x: ir.Value, axis: int) -> ir.Value:
+def aligned(op: Tape, v: ir.Value, x: ir.Value, axis: int) -> ir.Value:
     """Return a vector of one entry per index of ``axis`` so that it broadcasts over ``x``; a single number as it is."""
     rank, shape = rank_of(x), dims(v)
-    if shape == () or rank == 0:
+    if shape in ((), (1,)) or rank == 0:
         return v
     return op.Reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])  # type: ignore[no-any-return]
 
@@ -118,7 +119,7 @@ def _quantize(call: Call) -> list[Gradient]:
         g = op.Div(g, _steps(op, call.node, scale, x))
     if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1":
         return [g]
-    return [_inside(op, g, y, call.node)]
+    return [inside(op, g, y, limits(call.node))]
 
 
 def _steps(op: Tape, node: ir.Node, scale: ir.Value, x: ir.Value) -> ir.Value:
@@ -127,7 +128,7 @@ def _steps(op: Tape, node: ir.Node, scale: ir.Value, x: ir.Value) -> ir.Value:
         repeated = op.Unsqueeze(scale, [axis + 1])
         wide = op.Concat(*[repeated] * block, axis=axis + 1)
         return op.Slice(_merge(op, wide, axis), [0], op.Shape(x, start=axis, end=axis + 1), [axis])  # type: ignore[no-any-return]
-    return _aligned(op, scale, x, axis)
+    return aligned(op, scale, x, axis)
 
 
 def _merge(op: Tape, v: ir.Value, axis: int) -> ir.Value:
@@ -136,9 +137,20 @@ def _merge(op: Tape, v: ir.Value, axis: int) -> ir.Value:
     return op.Reshape(v, op.Concat(head, [-1], tail, axis=0))  # type: ignore[no-any-return]
 
 
-def _inside(op: Tape, g: ir.Value, q: ir.Value, node: ir.Node) -> ir.Value:
+@vjp("DynamicQuantizeLinear", slots=(True,))
+def _dynamic(call: Call) -> list[Gradient]:
+    """Straight through, and nothing by way of the scale: the steps get larger as fewer are counted.
+
+    The scale alone has the derivative of what the standard's function computes it by.
+    """
+    if call.grads[0] is None:
+        return by_function(call)
+    return [call.op.Div(call.grads[0], call.node.outputs[1])]
+
+
+def inside(op: Tape, g: ir.Value, q: ir.Value, ends: tuple[float, float]) -> ir.Value:
     """Return ``g`` where the quantised value is strictly inside its range; bytes are compared as bytes."""
-    low, high = limits(node)
+    low, high = ends
     number = q if q.dtype in (ir.DataType.UINT8, ir.DataType.INT8) else op.cast(q, ir.DataType.FLOAT)
     kind = int if number is q else float
     mask = op.And(op.Greater(number, kind(low)), op.Less(number, kind(high)))
