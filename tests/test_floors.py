@@ -61,7 +61,7 @@ def _short_ways() -> dict[str, set[str]]:
 MAY_IMPORT |= _short_ways()
 MAY_IMPORT |= {"inputs": GROUND, "__init__": set(MAY_IMPORT), "cli": set(MAY_IMPORT), "__main__": {"cli"}}
 
-VERSION_READERS = {"plugins", "explain", "evaluation", "compiling", "cli"}
+VERSION_READERS = {"plugins", "explain", "evaluation", "experiments", "compiling", "cli"}
 """Who may read ``onnxsal.__version__``, which lives above them."""
 
 WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding"}

@@ -14,8 +14,8 @@ from onnxsal.errors import nearest
 PROGRAM = "onnxsal"
 
 COMMANDS = (
-    "explain", "predict", "demo", "evaluate", "experiment", "diff", "methods", "layers", "inspect", "gradient",
-    "compile", "completion",
+    "explain", "predict", "demo", "evaluate", "experiment", "diff", "study", "methods", "layers", "inspect",
+    "gradient", "compile", "completion",
 )  # fmt: skip
 """In the order in which a newcomer wants them."""
 
