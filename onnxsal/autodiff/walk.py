@@ -130,15 +130,27 @@ def _flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
     return STEP not in node.metadata_props and (rule is None or rule.reaches(index))
 
 
+MACHINE = "in the layout of one machine"
+_LAID_OUT = frozenset({"NhwcConv", "NhwcFusedConv", "NhwcMaxPool"})
+
+
+def _why(node: ir.Node) -> str:
+    """Models that a runtime has optimised for the machine it ran on are no longer what was exported."""
+    if node.domain == "com.microsoft.nchwc" or (node.domain == "com.microsoft" and node.op_type in _LAID_OUT):
+        return MACHINE
+    return "no rule"
+
+
 def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
-    missing = [(node, "no rule") for node in nodes if rules.find(node) is None]
+    missing = [(node, _why(node)) for node in nodes if rules.find(node) is None]
     refused = [(node, reason) for node in nodes if (reason := rules.refuses(node))]
     if not missing and not refused:
         return
     lines = [f"{n.op_type} {n.name or n.outputs[0].name!r} ({reason})" for n, reason in [*missing, *refused]]
     shown = ", ".join(lines[:8]) + (f" and {len(lines) - 8} more" if len(lines) > 8 else "")
+    advice = "Take the model as it was, or one optimised up to ORT_ENABLE_EXTENDED. " if MACHINE in shown else ""
     raise UnsupportedError(
-        f"no gradient can be built with rules {rules.name!r}: {shown}. "
+        f"no gradient can be built with rules {rules.name!r}: {shown}. {advice}"
         "Methods without gradients still work: "
         "eigencam, score-cam, ss-cam, is-cam, ablation-cam, recipro-cam, occlusion"
     )

@@ -7,20 +7,6 @@ import onnx_ir as ir
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import dims
 
-_ASIDE = "sal.scan"
-
-
-def set_scans_aside(graph: ir.Graph, *, back: bool = False) -> None:
-    """Keep Scans from onnx's converter, which would take the batch off the model's inputs; or give them back."""
-    here, there = (_ASIDE, "") if back else ("", _ASIDE)
-    scans = [n for n in graph.all_nodes() if n.op_type == "Scan" and n.domain == here]
-    for node in scans:
-        node.domain = there
-    if back:
-        graph.opset_imports.pop(_ASIDE, None)
-    elif scans:
-        graph.opset_imports[_ASIDE] = 1
-
 
 def wrap_scans(graph: ir.Graph) -> None:
     """Write the Scans of a model that came from opset 8 as today's, in place.

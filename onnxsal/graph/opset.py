@@ -8,7 +8,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
-from onnxsal.graph.batched_scan import set_scans_aside, wrap_scans
+from onnxsal.graph.batched_scan import wrap_scans
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.tape import schema_of
@@ -88,7 +88,7 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     graph = model.graph
     if version < 9:
         wrap_scans(graph)
-        set_scans_aside(graph)
+    _set_aside(graph, version)
     weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
     large = {name: tensor for name, tensor in weights.items() if tensor.size > _SMALL}
     names = {v.name for v in graph.inputs}
@@ -99,11 +99,30 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     with model_errors(f"the model cannot be raised to opset {target}"):
         converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), target))
     _restore(converted.graph, large, names)
-    set_scans_aside(converted.graph, back=True)
+    _take_back(converted.graph)
     if version < 11:
         _resize_as_before(converted.graph)
     converted.metadata_props.update(model.metadata_props)
     return converted
+
+
+_ASIDE = "sal.aside"
+"""The domain of what onnx's converter must not see."""
+
+
+def _set_aside(graph: ir.Graph, version: int) -> None:
+    """The converter takes the batch off inputs of an old Scan, and stops at what runtimes added to the standard."""
+    for node in graph.all_nodes():
+        late = not onnx.defs.has(node.op_type, version)
+        if not node.domain and (late or (node.op_type == "Scan" and version < 9)):
+            node.domain = _ASIDE
+            graph.opset_imports[_ASIDE] = 1
+
+
+def _take_back(graph: ir.Graph) -> None:
+    for node in graph.all_nodes():
+        node.domain = "" if node.domain == _ASIDE else node.domain
+    graph.opset_imports.pop(_ASIDE, None)
 
 
 def _resize_as_before(graph: ir.Graph) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx_ir as ir
-import pytest
-from checker import Case, Problem, close, feeds_of, model_of, run_ort
+from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from checker import Case, Problem, close, feeds_of, gradient_model, model_of, run_ort
+
+import onnxsal.autodiff as autodiff
 from onnxsal.autodiff.contrib import MICROSOFT, PARTS, lower_contrib
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import to_proto
@@ -79,6 +84,45 @@ def test_every_operator_taken_apart_is_held_here() -> None:
     assert {k for k in PARTS if k not in held} <= {
         (MICROSOFT, n) for n in ("BiasSoftmax", "TransposeMatMul", "FusedMatMulActivation")
     }
+
+
+ZOO = Path(__file__).resolve().parent.parent / "data" / "zoo"
+OPTIMISED = {  # and one operator that each has in place of others
+    "convnext_old": "BiasGelu", "efficientnet": "QuickGelu", "mobilenet_v2_int8": "QLinearAdd",
+    "resnet_basic": "FusedConv",
+    "swin_dynamo": "FusedMatMul", "vgg": "FusedGemm", "vit_timm_dynamo": "SkipLayerNormalization",
+}  # fmt: skip
+
+
+def optimised(name: str, level: str, folder: Path) -> onnx.ModelProto:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    options.optimized_model_filepath, options.log_severity_level = str(folder / "o.onnx"), 4
+    ort.InferenceSession(str(ZOO / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+    return onnx.load(folder / "o.onnx")
+
+
+@pytest.mark.parametrize("name", OPTIMISED)
+def test_what_the_optimiser_writes_has_the_gradient_of_the_model(name: str, tmp_path: Path) -> None:
+    example = np.load(ZOO / f"{name}.npz")
+    x, plain = example["x"].astype(np.float32), onnx.load(ZOO / f"{name}.onnx")
+    u = R.normal(size=example["logits"].shape).astype(np.float32)
+    model = optimised(name, "ORT_ENABLE_EXTENDED", tmp_path)
+    assert OPTIMISED[name] in {n.op_type for n in model.graph.node}
+    found, wanted = (
+        run_ort(gradient_model(m, ["logits"], ["x"]), {"x": x, "seed/logits": u})["grad/x"] for m in (model, plain)
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(np.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet_basic_int8"])
+def test_a_model_laid_out_for_one_machine_is_refused_with_advice(name: str, tmp_path: Path) -> None:
+    model = optimised(name, "ORT_ENABLE_ALL", tmp_path)
+    domains = {(n.domain, n.op_type) for n in model.graph.node}
+    if not any("nchwc" in domain or "Nhwc" in op_type for domain, op_type in domains):
+        pytest.skip("on this machine the runtime keeps the standard's layout")
+    with pytest.raises(UnsupportedError, match=r"layout of one machine.*ORT_ENABLE_EXTENDED"):
+        autodiff.gradient(ir.from_proto(model), of=["logits"], wrt=["x"])
 
 
 def test_what_has_no_standard_form_is_named() -> None:

@@ -74,7 +74,10 @@ def _own(call: Call, *names: str) -> dict[str, Any]:
 
 def _in_order(call: Call) -> None:
     if call.attributes.get("channels_last"):
-        raise UnsupportedError(f"{call.node.op_type} {call.node.name!r} has its channels last: optimise the model less")
+        raise UnsupportedError(
+            f"{call.node.op_type} {call.node.name!r} has its channels last, in the layout of one machine: take the "
+            "model as it was, or one optimised up to ORT_ENABLE_EXTENDED"
+        )
 
 
 def _conv(op: Tape, call: Call, x: ir.Value, xs: ir.Value, xz: Any, w: Any, ws: Any, wz: Any, *_: Any) -> ir.Value:
