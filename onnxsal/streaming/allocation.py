@@ -23,12 +23,17 @@ EVEN = 0.2
 """The share that is spread by |A_k| alone, so that a pilot that happened to be low cannot starve a map."""
 
 
+_AHEAD = 8
+"""Times as many draws become known at once: a budget that is never used up takes no memory."""
+
+
 class Order:
     """Which mask every draw is of: known at first for the pilot, one sample a mask and strand; the rest is settled."""
 
     def __init__(self, sizes: Doubles, total: int) -> None:
         """Args: sizes: |A_k| of every mask, [K]. total: draws in all."""
         self._sizes, self._total = sizes, total
+        self._shares: list[Doubles] = []
         self.masks: Indices = np.tile(np.arange(len(sizes)), STRANDS)
         self.samples: Indices = np.repeat(np.arange(STRANDS), len(sizes))
 
@@ -37,15 +42,18 @@ class Order:
         """How many draws are known."""
         return min(len(self.masks), self._total)
 
-    def settle(self, pilot: Doubles) -> None:
-        """Decide all other draws by the pilot's scores, [STRANDS, K]; the total only says where they end."""
-        left = self._total - self.known
-        # Scores below 0 are no probabilities, and the size of a logit says nothing about its spread.
-        power = POWER if (pilot >= 0).all() else 0.0
-        strands = [_sequence(weights(self._sizes, other, power), -(-left // STRANDS)) for other in pilot[::-1]]
+    def settle(self, means: Doubles) -> None:
+        """Make more draws known, some times as many each time. The scores of the first time, [STRANDS, K], decide."""
+        if not self._shares:
+            # Scores below 0 are no probabilities, and the size of a logit says nothing about its spread.
+            power = POWER if (means >= 0).all() else 0.0
+            self._shares = [weights(self._sizes, other, power) for other in means[::-1]]
+        pilot = STRANDS * len(self._sizes)
+        left = min(self._total, _AHEAD * self.known) - pilot
+        strands = [_sequence(shares, -(-left // STRANDS)) for shares in self._shares]
         masks, counts = (np.stack(both, axis=1).reshape(-1)[:left] for both in zip(*strands, strict=True))
-        self.masks = np.concatenate([self.masks, masks])
-        self.samples = np.concatenate([self.samples, STRANDS * counts + np.arange(left) % STRANDS])
+        self.masks = np.concatenate([self.masks[:pilot], masks])
+        self.samples = np.concatenate([self.samples[:pilot], STRANDS * counts + np.arange(left) % STRANDS])
 
 
 def weights(sizes: Doubles, pilot: Doubles, power: float) -> Doubles:

@@ -29,6 +29,11 @@ def draw(rng: np.random.Generator, masks: Array) -> Array:
     return means[masks] * np.exp(spread * rng.normal(0, 1, len(masks)) - spread**2 / 2)
 
 
+def settle(order: Order, pilot: Array, total: int) -> None:
+    while order.known < total:
+        order.settle(pilot)
+
+
 def sampled(seed: int, total: int) -> Strands:
     """All draws of one run."""
     rng, order = np.random.default_rng(seed), Order(world()[0], total)
@@ -39,7 +44,7 @@ def sampled(seed: int, total: int) -> Strands:
         sums.add({"score": draw(rng, masks)}, order.samples[start:], masks)
 
     take(0)
-    order.settle(sums.means())
+    settle(order, sums.means(), total)
     take(STRANDS * K)
     return sums
 
@@ -51,7 +56,7 @@ def estimate(sums: Strands) -> Array:
 @pytest.mark.parametrize("total", [2 * K, 2 * K + 1, 100, 401])
 def test_every_draw_is_of_a_strand_and_a_map_once(total: int) -> None:
     order = Order(world()[0], total)
-    order.settle(np.random.default_rng(0).random((STRANDS, K)))
+    settle(order, np.random.default_rng(0).random((STRANDS, K)), total)
     assert len(order.masks) == order.known == total
     pairs = order.samples * K + order.masks
     assert len(np.unique(pairs)) == total
@@ -67,7 +72,7 @@ def test_counts_are_the_shares_as_near_as_whole_numbers_can_be() -> None:
     sizes, means, _ = world()
     pilot = np.stack([means, means])
     order = Order(sizes, 2 * K + 2000)
-    order.settle(pilot)
+    settle(order, pilot, 2 * K + 2000)
     shares = weights(sizes, means, 0.65)
     for strand in range(STRANDS):
         masks = order.masks[order.samples % 2 == strand]
@@ -80,11 +85,21 @@ def test_counts_are_the_shares_as_near_as_whole_numbers_can_be() -> None:
 
 def test_an_early_end_is_the_allocation_of_a_smaller_budget() -> None:
     pilot = np.random.default_rng(1).random((STRANDS, K))
-    long, short = Order(world()[0], 500), Order(world()[0], 173)
-    long.settle(pilot)
-    short.settle(pilot)
+    long, short = Order(world()[0], 5000), Order(world()[0], 173)
+    settle(long, pilot, 5000)
+    settle(short, pilot, 173)
     assert_array_equal(long.masks[:173], short.masks)
     assert_array_equal(long.samples[:173], short.samples)
+
+
+def test_draws_become_known_as_they_are_needed() -> None:
+    """A run with a tolerance may have a budget that it never uses; later scores change nothing."""
+    order, found = Order(world()[0], 10**9), []
+    for seed in range(3):
+        order.settle(np.random.default_rng(seed).random((STRANDS, K)))
+        found.append((order.known, order.masks))
+    assert [known for known, _ in found] == [2 * K * 8, 2 * K * 64, 2 * K * 512]
+    assert_array_equal(found[0][1], found[2][1][: 2 * K * 8])
 
 
 def test_one_strand_is_decided_by_the_other_alone() -> None:
@@ -93,7 +108,7 @@ def test_one_strand_is_decided_by_the_other_alone() -> None:
     first, other, new = rng.random((3, K))
     orders = [Order(world()[0], 400) for _ in range(2)]
     for order, pilot in zip(orders, ([first, other], [new, other]), strict=True):
-        order.settle(np.array(pilot))
+        settle(order, np.array(pilot), 400)
     of_strand = [[o.masks[o.samples % 2 == h] for o in orders] for h in range(2)]
     assert_array_equal(of_strand[0][0], of_strand[0][1])
     assert not np.array_equal(of_strand[1][0], of_strand[1][1])
@@ -119,7 +134,7 @@ def by_its_own_pilot(seed: int, total: int) -> Array:
     sizes, _, _ = world()
     rng, order = np.random.default_rng(seed), Order(sizes, total)
     pilot = draw(rng, order.masks).reshape(STRANDS, K)
-    order.settle(np.stack([pilot.mean(axis=0)] * 2))
+    settle(order, np.stack([pilot.mean(axis=0)] * 2), total)
     rest = order.masks[2 * K :]
     sums = pilot.sum(axis=0) + np.bincount(rest, draw(rng, rest), K)
     return np.asarray(sums / np.bincount(order.masks, minlength=K))
