@@ -121,9 +121,10 @@ def assemble(work: Work) -> ir.Model:
     inputs = _Inputs(source, target, photo)
 
     def then(op: Tape) -> Values:
-        return _explanation(op, work, trace, inputs, there)
+        return _explanation(op, work, inputs, there)
 
     found = guarded(trace, explain, then, lambda op: _nothing(op, work, source))
+    _read_copies(trace, own, found)
     return _finished(work, trace, {**own, **found})
 
 
@@ -143,10 +144,23 @@ def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, i
     return Folded(record, X, shape, maps, baseline, key, rows)
 
 
-def _explanation(op: Tape, work: Work, trace: Trace, inputs: _Inputs, there: Values) -> Values:
+def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
+    """Let branches read copies of the model's outputs: OpenVINO refuses those that read an output itself."""
+    guard = next(iter(found.values())).producer()
+    assert guard is not None
+    for value in outputs.values():
+        inner = [use for use in value.uses() if use.node.graph is not trace.graph]
+        if inner:
+            copy = ir.Value(name=trace.unique("copy"), type=value.type, shape=value.shape)
+            trace.graph.insert_before(guard, ir.node("Identity", [value], outputs=[copy], name=copy.name))
+            for use in inner:
+                use.node.replace_input_with(use.idx, copy)
+
+
+def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
-    x = explained(op, trace[anatomy.picture.value], anatomy.picture)
-    _, probabilities = scores(op, trace, anatomy.head)
+    x = explained(op, there[anatomy.picture.value], anatomy.picture)
+    _, probabilities = scores(op, there, anatomy.head)
     targets = work.goal.feeds(op, inputs.target, probabilities, op.Shape(inputs.source, start=0, end=1))
     pairs = zip(work.parts, work.layers, strict=True)
     raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
@@ -282,6 +296,9 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
         outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])
     program = trace.finish_with(outputs)
+    for graph in program.model.graph.subgraphs():
+        for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
+            graph.initializers.pop(unused)
     program.model.producer_name, program.model.producer_version = "onnxsal", onnxsal.__version__
     program.model.metadata_props.update(_metadata(work))
     return program.model

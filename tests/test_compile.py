@@ -92,11 +92,11 @@ def test_without_explanation_there_is_the_same_prediction_and_zeros(
 
 
 def test_without_explanation_its_branch_does_not_run(model: onnxsal.Model) -> None:
-    """Every node of ours but the guard itself stands inside a branch."""
+    """Every node of ours but the guard and copies for it stands inside a branch."""
     graph = onnxsal.compile(model, method="smoothgrad").graph
     source = {node.name for node in onnx.load(BUNDLED).graph.node}
     own = [node.op_type for node in graph.node if node.name not in source]
-    assert own == ["If", "Identity"] or own == ["If"]
+    assert [op_type for op_type in own if op_type != "Identity"] == ["If"]
 
 
 @pytest.mark.parametrize("method", ["gradient", "score-cam"])
@@ -211,7 +211,7 @@ def test_older_opsets(model: onnxsal.Model, pictures: Photos, opset: int, method
 def test_an_opset_that_is_too_low_is_said(model: onnxsal.Model) -> None:
     with pytest.raises(UsageError, match="opset=16: expected 17 to 21"):
         onnxsal.compile(model, opset=16)
-    with pytest.raises(UnsupportedError, match=r"opset 17: it has no BitwiseXor \(from opset 18 on\)"):
+    with pytest.raises(UnsupportedError, match=r"opset 17: .*it has no BitwiseXor \(from opset 18 on\)"):
         onnxsal.compile(model, method="smoothgrad", opset=17)
 
 

@@ -37,20 +37,51 @@ def _u32(op: Tape, value: int) -> ir.Value:
 
 def _threefry(op: Tape, counter: Words, key: tuple[int, int]) -> Words:
     keys = (key[0], key[1], key[0] ^ key[1] ^ int(f.PARITY))
-    a, b = op.Add(counter[0], _u32(op, keys[0])), op.Add(counter[1], _u32(op, keys[1]))
+    a, b = _plus(op, counter[0], keys[0]), _plus(op, counter[1], keys[1])
     for i in range(20):
         a, b = _round(op, a, b, _TURNS[i % 8])
         if i % 4 == 3:
             j = i // 4 + 1
-            a, b = op.Add(a, _u32(op, keys[j % 3])), op.Add(b, _u32(op, (keys[(j + 1) % 3] + j) % 2**32))
+            a, b = _plus(op, a, keys[j % 3]), _plus(op, b, (keys[(j + 1) % 3] + j) % 2**32)
     return a, b
 
 
+def _plus(op: Tape, word: ir.Value, number: int) -> ir.Value:
+    """Return the sum modulo 2^32; OpenVINO cuts constants off at 2^31."""
+    if number < 2**31:
+        return op.Add(word, _u32(op, number))  # type: ignore[no-any-return]
+    return op.Sub(word, _u32(op, 2**32 - number))  # type: ignore[no-any-return]
+
+
 def _round(op: Tape, a: ir.Value, b: ir.Value, turn: int) -> Words:
-    """A rotation is a product that wraps round plus what falls out on the left: faster than two shifts."""
     a = op.Add(a, b)
-    rest = op.BitShift(b, _u32(op, 32 - turn), direction="RIGHT")
-    return a, op.BitwiseXor(op.Add(op.Mul(b, _u32(op, 1 << turn)), rest), a)
+    return a, op.BitwiseXor(_rotated(op, b, turn), a)
+
+
+def _rotated(op: Tape, word: ir.Value, turn: int) -> ir.Value:
+    """A rotation is a product that wraps round plus what falls out on the left: faster than two shifts.
+
+    By more than 24 places in two steps: OpenVINO shifts through float32.
+    """
+    if turn > 24:
+        return _rotated(op, _rotated(op, word, turn // 2), turn - turn // 2)
+    return op.Add(op.Mul(word, _u32(op, 1 << turn)), _shifted(op, word, 32 - turn))  # type: ignore[no-any-return]
+
+
+def _shifted(op: Tape, word: ir.Value, bits: int) -> ir.Value:
+    """Return word >> bits for 8 bits or more.
+
+    OpenVINO divides words as if they had a sign, in float32: so nothing is left over, and at most 24 bits are.
+    """
+    low = op.BitwiseAnd(word, _u32(op, 2**bits - 1))
+    moved = op.BitShift(op.BitwiseXor(word, low), _u32(op, bits), direction="RIGHT")
+    return op.BitwiseAnd(moved, _u32(op, 2 ** (32 - bits) - 1))  # type: ignore[no-any-return]
+
+
+def _float(op: Tape, word: ir.Value) -> ir.Value:
+    """Return a word as float32, from two halves that every runtime takes as positive; the sum is rounded once."""
+    high, low = _shifted(op, word, 16), op.BitwiseAnd(word, _u32(op, 2**16 - 1))
+    return op.Add(op.Mul(op.Cast(high, to=FLOAT), 2.0**16), op.Cast(low, to=FLOAT))  # type: ignore[no-any-return]
 
 
 def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> Words:
@@ -72,13 +103,12 @@ def normal(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, in
 def uniform(op: Tape, draws: ir.Value, size: int, key: tuple[int, int]) -> ir.Value:
     """Return uniform numbers in [0, 1), [r, size], multiples of 2^-24."""
     words = _words(op, draws, size, Stream.UNIFORM, key)
-    eight = _u32(op, 8)
-    first, second = (op.Mul(op.Cast(op.BitShift(w, eight, direction="RIGHT"), to=FLOAT), 2.0**-24) for w in words)
+    first, second = (op.Mul(op.Cast(_shifted(op, w, 8), to=FLOAT), 2.0**-24) for w in words)
     return _interleave(op, first, second, size)
 
 
 def _radius(op: Tape, word: ir.Value) -> ir.Value:
-    u = op.Add(op.Mul(op.Cast(word, to=FLOAT), float(f.STEP)), float(f.HALF_STEP))
+    u = op.Add(op.Mul(_float(op, word), float(f.STEP)), float(f.HALF_STEP))
     power, share = _split(op, u)
     part = op.Sub(share, 1.0)
     tail = op.Mul(part, _polynomial(op, part, _LOG))
@@ -101,10 +131,10 @@ def _split(op: Tape, u: ir.Value) -> Words:
 def _turned(op: Tape, word: ir.Value) -> Words:
     """Return cos and sin of 2 pi word / 2^32; half a turn is taken off in integers, float32 has too few bits for it."""
     double = op.Add(word, word)
-    negative = op.BitShift(double, _u32(op, 31), direction="RIGHT")
-    size = op.Add(op.BitwiseXor(double, op.Mul(negative, _u32(op, 2**32 - 1))), negative)
-    t = op.Mul(op.Mul(op.Cast(size, to=FLOAT), float(f.STEP)), _sign(op, negative))
-    odd = op.BitShift(op.Add(word, _u32(op, 1 << 30)), _u32(op, 31), direction="RIGHT")
+    negative = _shifted(op, double, 31)
+    size = op.Add(op.BitwiseXor(double, op.Sub(_u32(op, 0), negative)), negative)
+    t = op.Mul(op.Mul(_float(op, size), float(f.STEP)), _sign(op, negative))
+    odd = _shifted(op, op.Add(word, _u32(op, 1 << 30)), 31)
     z, sign = op.Mul(t, t), _sign(op, odd)
     return op.Mul(sign, _polynomial(op, z, _COS)), op.Mul(sign, op.Mul(t, _polynomial(op, z, _SIN)))
 

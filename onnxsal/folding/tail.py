@@ -5,38 +5,45 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.folding.folded import Folded, Values, total_weight
+from onnxsal.folding.folded import Folded, Values, raw_shape, total_weight
 from onnxsal.folding.graft import graft
 from onnxsal.folding.sums import BOOL, FLOAT, INT64, Body
-from onnxsal.graph import Tape
+from onnxsal.graph import Program, Tape
 from onnxsal.records import Grids
 
 
 def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], state: Values) -> ir.Value:
-    """Return the raw maps [B, ...], image by image, of what the loop carried out.
+    """Return the raw maps [B, ...] of what the loop carried out: a moment itself, or image by image by the tail.
 
     Args: pictures: what was varied and the baseline, [B, C, H, W].
     """
+    if folded.record.tail is None:
+        return _moments(op, folded, state)[f"{folded.record.moments.shown}/{folded.record.moments.names[0]}"]
     inner = Body(op, "sal/image")
     number = inner.input(inner.unique("image"), INT64, [])
     go = inner.input(inner.unique("go"), BOOL, [])
-    raw = _raw(inner, folded, pictures, state, number)
+    raw = _raw(inner, folded, (folded.record.tail, pictures), state, number)
     inner.give(go, inner.Squeeze(raw, [0]))
     batch = op.Squeeze(op.Shape(pictures[0], start=0, end=1), [0])
     found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)  # type: ignore[assignment]
     found.type = ir.TensorType(FLOAT)
-    return found
+    return _stacked(op, found, len(raw_shape(folded.record)))
 
 
-def _raw(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], state: Values, number: ir.Value) -> ir.Value:
+def _stacked(op: Tape, maps: ir.Value, rank: int) -> ir.Value:
+    """Return maps with an axis of their own for the images: onnx's reference evaluator puts them end to end."""
+    inner = op.Shape(maps, start=-rank)
+    return op.Reshape(maps, op.Concat([-1], inner, axis=0))  # type: ignore[no-any-return]
+
+
+def _raw(
+    op: Tape, folded: Folded, inputs: tuple[Program, tuple[ir.Value, ir.Value]], state: Values, number: ir.Value
+) -> ir.Value:
+    tail, pictures = inputs
     one = op.Unsqueeze(number, [0])
     mine = {name: op.Gather(value, one, axis=0) for name, value in state.items()}
-    moments = _moments(op, folded, mine)
-    tail = folded.record.tail
-    if tail is None:
-        return moments[f"{folded.record.moments.shown}/{folded.record.moments.names[0]}"]
     x, base = (op.Gather(p, one, axis=0) for p in pictures)
-    given = {**mine, **moments, "x": x, "baseline": base}
+    given = {**mine, **_moments(op, folded, mine), "x": x, "baseline": base}
     if "drawn" in tail.inputs:
         given["drawn"] = _drawn(op, folded, mine)
     return graft(op, tail, {name: given[name] for name in tail.inputs}, {}, outputs=["saliency"])["saliency"]
