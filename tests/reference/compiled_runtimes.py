@@ -1,0 +1,169 @@
+"""Compiled models in runtimes other than onnxsal's, and the table of them in docs/compile.md.
+
+``python tests/reference/compiled_runtimes.py`` prints the table, ``--write`` puts it into the page. Which
+runtimes there are, ``tests/runtimes/set_up.sh`` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from compiled_cases import BUNDLED, QUICK, built_in, expected, photos
+from onnx.reference import ReferenceEvaluator
+
+import onnxsal
+
+RUNNERS = Path(__file__).parents[1] / "runtimes"
+PAGE = Path(__file__).parents[2] / "docs" / "compile.md"
+MARKS = "<!-- runtimes -->", "<!-- /runtimes -->"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+Cell = float | str
+"""The largest difference from ``explain``, or why there is none."""
+
+
+class Absent(Exception):
+    """A runtime is not here; says why."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """A folder with compiled models and their picture."""
+
+    folder: Path
+    wanted: Mapping[str, np.ndarray]
+    """The saliency [1, H, W] of each, by ``explain``."""
+
+
+def prepare(folder: Path, methods: Sequence[str]) -> Jobs:
+    """Compile the bundled model with each method; write models and picture into a folder."""
+    model, pictures = onnxsal.load(BUNDLED), photos()
+    for name in methods:
+        onnx.save(onnxsal.compile(model, method=name, **QUICK.get(name, {})), folder / f"{name}.onnx")
+    pictures.feed(1).tofile(folder / "feed.f32")
+    jobs = {"models": list(methods), "shape": [1, 3, 96, 96]}
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    return Jobs(folder, {n: expected(model, pictures.pixels[:1], n, QUICK.get(n, {})) for n in methods})
+
+
+def browser() -> str:
+    """Return where a Chromium is. Raises: Absent."""
+    named = os.environ.get("ONNXSAL_BROWSER")
+    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise Absent("no Chromium on the PATH, and ONNXSAL_BROWSER names none")
+    return found
+
+
+def place(*parts: str) -> Path:
+    """Return a file or folder of the runtimes. Raises: Absent."""
+    root = os.environ.get("ONNXSAL_RUNTIMES")
+    if root is None:
+        raise Absent("ONNXSAL_RUNTIMES names no folder made by tests/runtimes/set_up.sh")
+    found = Path(root).joinpath(*parts)
+    if not found.exists():
+        raise Absent(f"ONNXSAL_RUNTIMES has no {'/'.join(parts)}")
+    return found
+
+
+def node() -> str:
+    """Return where Node is. Raises: Absent."""
+    found = shutil.which("node")
+    if found is None:
+        raise Absent("no node on the PATH")
+    return found
+
+
+def _stock() -> list[str]:
+    try:
+        python = str(place("python", "bin", "python"))
+    except Absent:
+        python = sys.executable
+    return [python, "-P", str(RUNNERS / "run_ort.py")]
+
+
+def _openvino() -> list[str]:
+    return [str(place("openvino", "bin", "python")), "-P", str(RUNNERS / "run_openvino.py")]
+
+
+def _node() -> list[str]:
+    return [node(), str(RUNNERS / "run_node.mjs"), str(place("node", "node_modules"))]
+
+
+def _web() -> list[str]:
+    return [node(), str(RUNNERS / "run_web.mjs"), str(place("node", "node_modules")), browser()]
+
+
+COMMANDS: dict[str, Callable[[], list[str]]] = {
+    "ONNX Runtime": _stock, "onnxruntime-node": _node, "onnxruntime-web": _web, "OpenVINO": _openvino,
+}  # fmt: skip
+
+
+def differences(runtime: str, jobs: Jobs) -> tuple[dict[str, Cell], str]:
+    """Return the cell of each method, and the runtime's version. Raises: Absent."""
+    if runtime == "reference evaluator":
+        return {name: _referenced(jobs, name) for name in jobs.wanted}, f"onnx {onnx.__version__}"
+    command = [*COMMANDS[runtime](), str(jobs.folder)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{runtime} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    return {name: _cell(jobs, name) for name in jobs.wanted}, (jobs.folder / "version").read_text()
+
+
+def _referenced(jobs: Jobs, name: str) -> Cell:
+    """What is not fed has to be: the reference evaluator knows no defaults."""
+    feeds: dict[str, Any] = {"picture": np.fromfile(jobs.folder / "feed.f32", np.float32).reshape(1, 3, 96, 96)}
+    evaluator = ReferenceEvaluator(onnx.load(jobs.folder / f"{name}.onnx"))
+    with np.errstate(all="ignore"):
+        (found,) = evaluator.run(["saliency"], {**feeds, "explain": np.array(True)})
+    return float(np.abs(found - jobs.wanted[name]).max())
+
+
+def _cell(jobs: Jobs, name: str) -> Cell:
+    wanted, found, error = jobs.wanted[name], jobs.folder / f"{name}.f32", jobs.folder / f"{name}.error"
+    if not found.exists():
+        return error.read_text().strip() or "no result"
+    away = np.fromfile(found, np.float32).reshape(wanted.shape) - wanted
+    found.unlink()
+    return float(np.abs(away).max())
+
+
+def table() -> str:
+    """Return the table of all methods and runtimes, and what it was made with, as Markdown."""
+    runtimes, methods = ["ONNX Runtime", "reference evaluator", *list(COMMANDS)[1:]], built_in()
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = prepare(Path(folder), methods)
+        columns = {runtime: differences(runtime, jobs) for runtime in runtimes}
+    lines = [f"| method | {' | '.join(runtimes)} |", "| --- |" + " ---: |" * len(runtimes)]
+    lines += [f"| `{m}` | {' | '.join(_shown(columns[r][0][m]) for r in runtimes)} |" for m in methods]
+    versions = "; ".join(version for _, version in columns.values())
+    return "\n".join([*lines, "", f"Made with onnxsal {onnxsal.__version__}; {versions}."])
+
+
+def _shown(cell: Cell) -> str:
+    return cell.replace("|", "/").splitlines()[0][:80] if isinstance(cell, str) else f"{cell:.0e}"
+
+
+def main() -> None:
+    made = table()
+    print(made)
+    if "--write" in sys.argv[1:]:
+        text = PAGE.read_text(encoding="utf-8")
+        before, rest = text.split(MARKS[0])
+        PAGE.write_text(f"{before}{MARKS[0]}\n{made}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Compiled models give in other runtimes what ``explain`` gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from compiled_cases import built_in
+from compiled_runtimes import COMMANDS, Absent, Jobs, differences, prepare
+
+CLOSE = 1e-4
+"""Of a map's range, which is 1."""
+
+FEW = ("gradient", "grad-cam++", "eigencam", "recipro-cam", "smooth-grad-cam++")
+"""For the reference evaluator, which is slow; the table in docs/compile.md has all."""
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
+    return prepare(tmp_path_factory.mktemp("jobs"), built_in())
+
+
+@pytest.mark.parametrize("runtime", COMMANDS)
+def test_every_method_in(jobs: Jobs, runtime: str) -> None:
+    try:
+        found, _ = differences(runtime, jobs)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
+
+
+def test_some_methods_in_the_reference_evaluator(tmp_path: Path) -> None:
+    found, _ = differences("reference evaluator", prepare(tmp_path, FEW))
+    assert all(isinstance(cell, float) and cell <= CLOSE for cell in found.values()), found
