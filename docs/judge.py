@@ -62,8 +62,7 @@ def parts() -> list[Part]:
     few = [path for path in photos if mask_of(path).exists()][:FEW]
     rest = [path for path in photos if path not in few]
     return [
-        Part((*CHEAP, *SCORE), METRICS, few),
-        Part(SS, METRICS, few),
+        Part((*CHEAP, *SCORE, *SS), METRICS, few),
         Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 4),
         Part(CHEAP, METRICS, rest),
         Part(CHEAP, GRID, rest),
@@ -101,7 +100,7 @@ def tables(name: str, journal: Path) -> str:
     """Return a model's tables in Markdown: ten methods, then the presets."""
     known = [judged(name, part, journal, known_only=True) for part in parts()]
     main = merged(known, (*CHEAP, *COSTLY))
-    presets = merged(known[:2], (*SCORE, *SS))
+    presets = merged(known[:1], (*SCORE, *SS))
     return "\n\n".join(
         [
             f"### {name}", as_markdown(main), "The presets of Score-CAM and SS-CAM, on the same 24 photographs:",
