@@ -12,7 +12,7 @@ from pathlib import Path
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.progress import progress_line
-from onnxsal.cli.text import many, seconds, wrapped
+from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluating import Options, evaluate
@@ -123,7 +123,7 @@ def _finish(asked: Asked, found: Evaluation) -> int:
     if asked.as_json == "-":
         print(json.dumps({**found.about(), "rows": [row.plain() for row in found.rows]}, default=str))
     else:
-        print(found.table(), flush=True)
+        print(found.table(width()), flush=True)
     for kind, path in asked.files.items():
         write[kind](path)
         tell([f"wrote {path}"])

@@ -42,15 +42,17 @@ class Evaluation:
         """Means with intervals and the differences between methods, by metric."""
         return summarise(self.rows, self.metrics)
 
-    def table(self) -> str:
+    def table(self, width: int | None = None) -> str:
         """Return the summary as text: a line a method, a column a metric, 95 % intervals.
+
+        Args: width: characters a line; where they are too few for all metrics, there are several tables.
 
         ``*`` stands at the best method of a metric and at those that may equal it: whose paired difference from it is
         not more than chance (sign-flip test, Holm's correction over all pairs of methods under the metric).
         """
         if not self.rows:
             return "no results"
-        return "\n".join([text_table(self.summary), *notes(self.summary)])
+        return "\n".join([text_table(self.summary, width), "", *notes(self.summary)])
 
     def about(self) -> dict[str, Any]:
         """Return what is to know of the run as plain data: settings, summary, differences, failures."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,18 +55,39 @@ def summarise(rows: Sequence[Row], metrics: Sequence[About]) -> Summary:
     return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered)
 
 
-def text_table(summary: Summary) -> str:
-    """Return the summary as a table to read: means, intervals below them, ``*`` at the best and what may equal it."""
-    heads = ["method", *(f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in summary.metrics)]
-    lines = [[(method, *(_cell(summary, metric, method) for metric in summary.metrics))] for method in summary.methods]
-    rows = [tuple(heads), *(row for each in lines for row in each)]
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in rows)
+def text_table(summary: Summary, width: int | None = None) -> str:
+    """Return the summary as a table to read: means with intervals, ``*`` at the best and what may equal it.
+
+    Args: width: characters a line; where they are too few for all metrics, there are several tables.
+    """
+    first = _column("method", list(summary.methods), str.ljust)
+    columns = [_column(_head(m), [_cell(summary, m, each) for each in summary.methods], str.rjust)
+               for m in summary.metrics]  # fmt: skip
+    return "\n\n".join(_lines([first, *block]) for block in _blocks(first, columns, width))
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(row, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
+def _head(metric: About) -> str:
+    return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _column(head: str, cells: Sequence[str], aligned: Callable[[str, int], str]) -> list[str]:
+    size = max(map(len, [head, *cells]))
+    return [aligned(cell, size) for cell in [head, *cells]]
+
+
+def _blocks(first: list[str], columns: Sequence[list[str]], width: int | None) -> list[list[list[str]]]:
+    """Columns by tables that fit the width; a column that fits none has a table of its own."""
+    blocks: list[list[list[str]]] = [[]]
+    for column in columns:
+        used = len(first[0]) + sum(2 + len(each[0]) for each in (*blocks[-1], column))
+        if width is not None and used > width and blocks[-1]:
+            blocks.append([])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _lines(columns: Sequence[list[str]]) -> str:
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def _cell(summary: Summary, metric: About, method: str) -> str:

@@ -122,9 +122,12 @@ def test_randomisation_follows_the_stages(model: Model, photos: Path) -> None:
 
 
 def test_intervals_and_stars(model: Model, photos: Path) -> None:
-    text = judge(model, photos).table()
+    found = judge(model, photos)
+    text = found.table()
     assert text.splitlines()[0].split() == ["method", "deletion[steps=4]", "↓", "sparseness", "↑"]
     assert "*" in text and "95 % intervals" in text
+    narrow = found.table(50).split("\n\n")
+    assert [block.split()[1] for block in narrow[:2]] == ["deletion[steps=4]", "sparseness"]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -41,10 +41,9 @@ def report(found: Evaluation) -> str:
     """Return the page as HTML."""
     summary = found.summary
     model = os.path.basename(str(found.settings.get("model") or "")) or "a model"
-    pictures = len({row.image for row in found.rows if " in " not in row.image})
     lead = (
         f"{len(summary.methods)} methods judged by {len(summary.metrics)} metrics on "
-        f"{pictures or found.settings.get('pictures', 0)} pictures."
+        f"{found.settings.get('pictures', len({row.image for row in found.rows}))} pictures."
     )
     sections = [
         Section("Summary", _summary(summary), _READ),
