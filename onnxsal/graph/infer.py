@@ -25,6 +25,11 @@ class Study:
     symbols: tuple[str, ...]
     sweeps: tuple[Sweep, ...]
 
+    @property
+    def contradictions(self) -> list[str]:
+        """Where shapes contradict each other, each place once."""
+        return list(dict.fromkeys(text for sweep in self.sweeps for text in sweep.contradictions))
+
     def shape(self, value: ir.Value) -> Shape | None:
         """Return the shape of a value: numbers, the batch symbol or ``k*symbol``, other symbols, None where unknown."""
         found = [sweep.shape(value) for sweep in self.sweeps]
@@ -72,14 +77,22 @@ def study(graph: ir.Graph, opaque: frozenset[str] = frozenset()) -> Study:
     Raises: ModelError: shapes contradict each other.
     """
     symbols = batch_symbols(graph)
+    found = _studied(graph, symbols, opaque)
+    if found.contradictions and len(symbols) > 1:
+        # two names for what is one size, or one that is broadcast: all but the first are left to run time
+        found = _studied(graph, symbols[:1], opaque)
+    if found.contradictions:
+        wrong = "; ".join(found.contradictions[:3])
+        raise ModelError(f"the model is not valid: shapes contradict each other at {wrong}")
+    return found
+
+
+def _studied(graph: ir.Graph, symbols: tuple[str, ...], opaque: frozenset[str]) -> Study:
     first = Sweep({s: p for s, (p, _) in zip(symbols, _PRIMES, strict=False)}, opaque)
     sweeps = [first.over(graph)]
     if symbols:
         other = {s: q for s, (_, q) in zip(symbols, _PRIMES, strict=False)}
         sweeps.append(Sweep(other, opaque, memo=first.memo).over(graph))
-    wrong = list(dict.fromkeys(text for sweep in sweeps for text in sweep.contradictions))
-    if wrong:
-        raise ModelError(f"the model is not valid: shapes contradict each other at {'; '.join(wrong[:3])}")
     return Study(symbols, tuple(sweeps))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
-from checker import Case, check
+from checker import Case, check, gradient_model, run_ort
 
 R = np.random.default_rng(1)
 
@@ -76,3 +77,19 @@ for name in ("Sum", "Mean", "Max", "Min"):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_slope(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("rows", [4, 1], ids=["equal", "broadcast"])
+@pytest.mark.parametrize("names", [("a", "b"), ("batch", "n")])
+def test_sizes_of_two_names_are_compared_at_run_time(rows: int, names: tuple[str, str]) -> None:
+    head = '<ir_version: 10, opset_import: ["" : 21]> g (float[{},3] x, float[{},3] w) => (float[m,3] y) '.format(
+        *names
+    )
+    model = onnx.parser.parse_model(head + "{ s = Add (x, w) t = Mul (s, w) u = Sub (t, x) y = Mul (u, s) }")
+    rng = np.random.default_rng(0)
+    x, w, u = (rng.normal(size=(n, 3)).astype(np.float32) for n in (4, rows, 4))
+    found = run_ort(gradient_model(model, ["y"], ["x", "w"]), {"x": x, "w": w, "seed/y": u})
+    s, t = x + w, (x + w) * w - x
+    np.testing.assert_allclose(found["grad/x"], u * (s * (w - 1) + t), rtol=1e-4, atol=1e-5)
+    dw = u * (s * (x + 2 * w) + t)
+    np.testing.assert_allclose(found["grad/w"], dw if rows > 1 else dw.sum(0, keepdims=True), rtol=1e-4, atol=1e-5)
