@@ -51,6 +51,7 @@ FOR_PLUGINS = {
     "onnxsal.graph": {"Program", "Tape", "Trace", "dims", "empty"},
     "onnxsal.methods": {"Cost", "Level", "Range", "Samples"},
     "onnxsal.methods.parts": {"activation", "combine", "divide", "trace_with_gradient"},
+    "onnxsal.metrics.judgement": {"Judgement"},
     "onnxsal.records": {"Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
 }
 """What docs/plugins.md promises to plug-ins beside the top level."""

@@ -4,7 +4,7 @@ A gone pixel equals the mean of its eight neighbours, 1/6 for each side and 1/12
 neighbours outside the picture do not count. That is one sparse, symmetric, positive definite system a picture. It is
 solved by conjugate gradients on the grid itself, begun from the solution at half the size.
 
-Source: Rong et al. 2022, arXiv:2202.00449, section 4.2 (the weights).
+Source: Rong et al. 2022, arXiv:2202.00449 (the weights are those of the authors' code).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _solve(v: Any, weight: Any, gone: Any, work: Any, limits: Any) -> Any:
     return rounds
 
 
-def impute(x: NDArray[Any], gone: NDArray[np.bool_], *, tolerance: float = 1e-5) -> Floats:
+def impute(x: NDArray[Any], gone: NDArray[np.bool_], *, tolerance: float = 3e-6) -> Floats:
     """Return x with its gone pixels filled from those around them, float32 [C, H, W].
 
     Args:

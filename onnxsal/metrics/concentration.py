@@ -10,7 +10,7 @@ from onnxsal.metrics.registry import metric
 
 @metric(
     "sparseness",
-    paper="Chalasani et al. 2020, arXiv:1810.06583, section 4 (Gini index)",
+    paper="Chalasani et al. 2020, arXiv:1810.06583 (Gini index)",
     when="maps on few pixels, right or wrong",
 )
 def sparseness(saliency: Doubles) -> float:
@@ -25,7 +25,7 @@ def sparseness(saliency: Doubles) -> float:
 
 @metric(
     "complexity",
-    paper="Bhatt et al. 2020, arXiv:2005.00631, definition 3 (entropy)",
+    paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity: entropy)",
     when="maps that are quick to read: few pixels share the energy",
     higher_is_better=False,
 )

@@ -17,7 +17,7 @@ from onnxsal.options import Range
 Steps = Annotated[int, Range(1)]
 Ties = Literal["reading", "random"]
 
-_PAPER = "Petsiuk et al. 2018, arXiv:1806.07421, section 4.1"
+_PAPER = "Petsiuk et al. 2018, arXiv:1806.07421"
 
 
 @metric(

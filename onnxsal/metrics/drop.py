@@ -15,7 +15,7 @@ from onnxsal.options import Range
 
 Share = Annotated[float, Range(0, 1)]
 
-_PAPER = "Chattopadhay et al. 2018, arXiv:1710.11063, section 4.1"
+_PAPER = "Chattopadhay et al. 2018, arXiv:1710.11063"
 
 
 @metric(
@@ -52,7 +52,7 @@ def increase_in_confidence(
 
 @metric(
     "average-drop-top",
-    paper=f"{_PAPER}; the highest half is kept, as in arXiv:1910.01279, section 4.2",
+    paper=f"{_PAPER}; the highest half is kept, as in arXiv:1910.01279",
     when="maps that rank the evidence into the highest half of the pixels",
     higher_is_better=False,
     batched=True,
@@ -73,7 +73,7 @@ def average_drop_top(
 
 @metric(
     "increase-in-confidence-top",
-    paper=f"{_PAPER}; the highest half is kept, as in arXiv:1910.01279, section 4.2",
+    paper=f"{_PAPER}; the highest half is kept, as in arXiv:1910.01279",
     when="maps whose highest half of the pixels scores more than the whole",
     batched=True,
 )

@@ -20,7 +20,7 @@ Shares = tuple[float, ...]
 
 @metric(
     "completeness",
-    paper="Sundararajan et al. 2017, arXiv:1703.01365, section 3 (axiom)",
+    paper="Sundararajan et al. 2017, arXiv:1703.01365 (axiom of completeness)",
     when="attributions that add up to the logit's rise over a baseline",
     higher_is_better=False,
 )
@@ -47,7 +47,7 @@ def completeness(
 
 @metric(
     "sensitivity-n",
-    paper="Ancona et al. 2018, arXiv:1711.06104, section 3.1",
+    paper="Ancona et al. 2018, arXiv:1711.06104",
     when="attributions whose sum over any group of pixels tells the logit's drop without them",
     batched=True,
 )
@@ -91,7 +91,7 @@ def sensitivity_n(
 
 @metric(
     "infidelity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, definition 2.1",
+    paper="Yeh et al. 2019, arXiv:1901.09392",
     when="attributions that tell to first order what a change of the picture does to the logit",
     higher_is_better=False,
     batched=True,

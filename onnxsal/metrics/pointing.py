@@ -32,7 +32,7 @@ def energy_pointing(
 
 @metric(
     "pointing-game",
-    paper="Zhang et al. 2016, arXiv:1608.00507, section 4.2",
+    paper="Zhang et al. 2016, arXiv:1608.00507",
     when="maps whose highest pixel is on the object or beside it; the mean over pictures is the paper's number",
 )
 def pointing_game(
@@ -55,7 +55,7 @@ def pointing_game(
 
 @metric(
     "grid-pointing",
-    paper="Boehle et al. 2021, arXiv:2104.00032, section 4.2 (localisation metric)",
+    paper="Boehle et al. 2021, arXiv:2104.00032 (localisation metric)",
     when="maps that stay in the cell of a mosaic that shows the class; chance is the cell's share, a quarter",
 )
 def grid_pointing(saliency: Doubles, cell: NDArray[np.bool_]) -> float:

@@ -24,7 +24,7 @@ _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 @metric(
     "road-morf",
-    paper=f"{_PAPER}, section 4 (most relevant first)",
+    paper=f"{_PAPER} (most relevant first)",
     when="maps whose highest pixels carry the score, without rewarding the shape of the hole",
     higher_is_better=False,
     batched=True,
@@ -44,7 +44,7 @@ def road_morf(
 
 @metric(
     "road-lerf",
-    paper=f"{_PAPER}, section 4 (least relevant first)",
+    paper=f"{_PAPER} (least relevant first)",
     when="maps whose lowest pixels can go without the score",
     batched=True,
 )
@@ -57,7 +57,7 @@ def road_lerf(
 
 @metric(
     "road",
-    paper=f"{_PAPER}, section 4 (both orders)",
+    paper=f"{_PAPER} (both orders)",
     when="maps that separate the pixels that carry the score from those that do not",
     batched=True,
 )

@@ -21,7 +21,7 @@ _BATCH = 8
 
 @metric(
     "max-sensitivity",
-    paper="Yeh et al. 2019, arXiv:1901.09392, definition 2.1",
+    paper="Yeh et al. 2019, arXiv:1901.09392",
     when="maps that hardly move when the picture does",
     higher_is_better=False,
 )
@@ -48,7 +48,7 @@ def max_sensitivity(
 
 @metric(
     "adcc",
-    paper="Poppi et al. 2021, arXiv:2104.10252, equation 5",
+    paper="Poppi et al. 2021, arXiv:2104.10252",
     when="maps that keep the score, are small, and stay the same when they alone are seen",
 )
 def adcc(
@@ -86,7 +86,7 @@ def _coherency(first: Doubles, second: Doubles) -> float:
 
 @metric(
     "randomisation",
-    paper="Adebayo et al. 2018, arXiv:1810.03292, section 3 (cascading randomisation)",
+    paper="Adebayo et al. 2018, arXiv:1810.03292 (cascading randomisation)",
     when="maps that change when the model's weights are drawn anew: what stays was never the model's",
     higher_is_better=False,
 )
