@@ -15,14 +15,17 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnxsal
-from onnxsal.evaluation import Evaluation, Summary
+from onnxsal.evaluation import About, Evaluation, Row, Summary
+from onnxsal.evaluation.journal import Journal
 from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.rows import from_plain
+from onnxsal.metrics.registry import get
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "evaluate.md"
@@ -80,13 +83,12 @@ def mask_of(photo: Path) -> Path:
     return SHARED / "images" / "masks" / f"{photo.stem}.png"
 
 
-def judged(name: str, part: Part, journal: Path, *, known_only: bool) -> Evaluation:
-    """Return one part's evaluation."""
+def judged(name: str, part: Part, journal: Path) -> None:
+    """Judge one part, as far as the journal does not have it."""
     model = onnxsal.load(SHARED / "models" / f"{name}.onnx", preprocess=PREPROCESS[name])
-    return onnxsal.evaluate(
+    onnxsal.evaluate(
         model, list(part.photos), methods=part.methods, metrics=part.metrics, truth="names", journal=journal,
-        masks=SHARED / "images" / "masks", confidence=CONFIDENCE, mosaics=part.mosaics, known_only=known_only,
-        progress=None if known_only else told,
+        masks=SHARED / "images" / "masks", confidence=CONFIDENCE, mosaics=part.mosaics, progress=told,
     )  # fmt: skip
 
 
@@ -97,24 +99,27 @@ def told(pace: Pace) -> None:
 
 
 def tables(name: str, journal: Path) -> str:
-    """Return a model's tables in Markdown: ten methods, then the presets."""
-    known = [judged(name, part, journal, known_only=True) for part in parts()]
-    main = merged(known, (*CHEAP, *COSTLY))
-    presets = merged(known[:1], (*SCORE, *SS))
+    """Return a model's tables in Markdown, of what its journal has: ten methods, then the presets."""
+    few = {path.name for path in parts()[0].photos}
+    known = Journal(journal)
+    presets = known_rows(known, (*SCORE, *SS), lambda row: row.image in few)
     return "\n\n".join(
         [
-            f"### {name}", as_markdown(main), "The presets of Score-CAM and SS-CAM, on the same 24 photographs:",
-            as_markdown(presets), *better(presets),
+            f"### {name}", as_markdown(known_rows(known, (*CHEAP, *COSTLY), lambda row: True).summary),
+            "The presets of Score-CAM and SS-CAM:", as_markdown(presets.summary), *better(presets.summary),
         ]
     )  # fmt: skip
 
 
-def merged(parts: Sequence[Evaluation], methods: Sequence[str]) -> Summary:
-    """Return the summary of the rows of some methods, brought together."""
-    metrics = tuple({m.name: m for each in parts for m in each.metrics}.values())
-    rows = [row for each in parts for row in each.rows if row.method in methods]
-    ordered = sorted(rows, key=lambda row: list(methods).index(row.method))
-    return Evaluation(tuple(ordered), (), metrics, {}).summary
+def known_rows(journal: Journal, methods: Sequence[str], wanted: Callable[[Row], bool]) -> Evaluation:
+    """Return what a journal has of some methods: read by their names, so that later versions can read it too."""
+    found = [from_plain(entry) for entry in journal.entries("row")]
+    latest = {(row.image, row.method, row.metric): row for row in found if row.method in methods and wanted(row)}
+    rows = sorted(latest.values(), key=lambda row: list(methods).index(row.method))
+    names = [each for each in (*METRICS, *GRID) if any(row.metric == each for row in rows)]
+    about = [(each, get(each.partition("[")[0])) for each in names]
+    metrics = tuple(About(label, metric.when, metric.higher_is_better, metric.paper) for label, metric in about)
+    return Evaluation(tuple(rows), (), metrics, {"pictures": len({row.image for row in rows})}, journal=journal)
 
 
 def as_markdown(summary: Summary) -> str:
@@ -129,8 +134,10 @@ def as_markdown(summary: Summary) -> str:
 
 def _cell(summary: Summary, metric: Any, method: str) -> str:
     mean = summary.means[metric.name].get(method)
-    if mean is None or not mean.n:
+    if mean is None:
         return "–"
+    if not mean.n:
+        return "flat"
     text = f"{mean.value:.3f}"
     shown = f"**{text}**" if method in summary.level(metric) else text
     return f"{shown} <br>[{mean.low:.3f}, {mean.high:.3f}] <br>n {mean.n}"
@@ -172,12 +179,13 @@ def main() -> None:
     given.journals.mkdir(parents=True, exist_ok=True)
     for name in given.models:
         for part in parts():
-            judged(name, part, given.journals / f"{name}.jsonl", known_only=False)
+            judged(name, part, given.journals / f"{name}.jsonl")
     if given.report:
         for name in PREPROCESS:
             journal = given.journals / f"{name}.jsonl"
             if journal.exists():
-                judged(name, parts()[0], journal, known_only=True).report(given.journals / f"{name}.html")
+                every = known_rows(Journal(journal), (*CHEAP, *SCORE, *SS), lambda row: True)
+                every.report(given.journals / f"{name}.html")
     if given.write:
         write(given.journals)
 

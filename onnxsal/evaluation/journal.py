@@ -64,6 +64,10 @@ class Journal:
         """Return an entry, or None."""
         return self._entries.get((kind, name))
 
+    def entries(self, kind: str) -> list[Entry]:
+        """Return all entries of a kind, in the order in which they were written."""
+        return [entry for (each, _), entry in self._entries.items() if each == kind]
+
     def add(self, kind: str, name: str, entry: Entry) -> None:
         """Write an entry down, unless it is there already.
 
