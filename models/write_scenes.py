@@ -37,6 +37,14 @@ def write(scene: Scene, folder: Path, name: str) -> dict[str, Any]:
     return {**entry, "labels": [LABELS[k] for k in scene.labels]}
 
 
+def write_folder(folder: Path, kind: str, count: int, size: int) -> None:
+    """Write so many scenes of a kind, and what names them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [write(drawn(kind, number, size), folder, f"{number:04d}") for number in range(count)]
+    document = {"format": "onnxsal scenes 1", "scenes": entries}
+    (folder / "scenes.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -44,12 +52,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=90)
     parser.add_argument("--size", type=int, default=192, help="side of the pictures, in pixels")
     chosen = parser.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    entries = [
-        write(drawn(chosen.kind, number, chosen.size), chosen.out, f"{number:04d}") for number in range(chosen.count)
-    ]
-    document = {"format": "onnxsal scenes 1", "scenes": entries}
-    (chosen.out / "scenes.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_folder(chosen.out, chosen.kind, chosen.count, chosen.size)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.explanation import Explanation
 from onnxsal.methods.parts import trace_with_gradient
-from onnxsal.model import Model
 from onnxsal.options import Level, Samples
-from onnxsal.targets import Aim, aim
+from onnxsal.targets import aim
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.grid import Tile, grid
@@ -29,6 +28,9 @@ class _Activity:
 
     maps: NDArray[np.float32]
     parts: NDArray[np.float64]
+
+
+_WITH_NEURONS = 4
 
 
 @experiment(
@@ -54,38 +56,60 @@ def feature_maps(
         neurons: a box ``y0:y1,x0:x1`` or a list of positions shown of each map in place of its strongest neuron.
         samples, noise: Smooth Grad-CAM++'s.
     """
-    image = single(case)
-    whole = case.explainer("smooth-grad-cam++", samples=samples, noise=noise)
-    layer, model = whole.request.layers[0], case.model
-    x = model.prepare(image).x
-    goal = aim(model, case.target, model.scores(x)[1])
-    activity = _activity(model, layer, x, goal)
+    sheet = _Sheet(case, single(case), {"samples": samples, "noise": noise})
+    whole = sheet.explained()
+    layer, activity = sheet.layer, _activity(case, sheet.layer, sheet.image)
     chosen = _chosen(maps, layer, activity, count)
-    step = case.count(1 + len(chosen) + min(4, len(chosen)))
-    tiles = [Tile(seen(first := whole(image, case.target)), "the picture", first.label)]
-    tiles.append(Tile(on_picture(first), "the whole layer", f"{layer.channels} feature maps"))
+    spots = {k: neurons or _strongest(activity.maps[k]) for k in chosen}
+    step = case.count(1 + len(chosen) + len(chosen[:_WITH_NEURONS]))
+    tiles = [Tile(seen(whole), "the picture", whole.label)]
+    tiles.append(Tile(on_picture(whole), "the whole layer", f"{layer.channels} feature maps"))
     step()
-    for at, k in enumerate(chosen):
-        options: dict[str, Any] = {"samples": samples, "noise": noise, "maps": (k,)}
-        tiles.append(_tile(case, image, options, (f"map {k}", _part(activity, k))))
+    for k in chosen:
+        tiles.append(sheet.tile(k, _part(activity, k)))
         step()
-        if at < 4:
-            spot = neurons or _strongest(activity.maps[k])
-            options["neurons"] = spot
-            tiles.append(_tile(case, image, options, (f"map {k}", f"neurons {spot}" if neurons else f"neuron {spot}")))
+        if k in chosen[:_WITH_NEURONS]:
+            tiles.append(sheet.tile(k, f"neurons {spots[k]}", neurons=spots[k]))
             step()
+    return Outcome(
+        _table(activity, chosen), _says(activity, chosen), _drawn(tiles, layer, whole),
+        {"layer": layer.name, "label": whole.label},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A picture whose maps are made one by one, with the same noise."""
+
+    case: Case
+    image: str
+    options: dict[str, Any]
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that is shown."""
+        return self.case.explainer("smooth-grad-cam++").request.layers[0]
+
+    def explained(self, **more: Any) -> Explanation:
+        """Return the map of the layer, or of what ``maps`` and ``neurons`` choose of it."""
+        return self.case.explainer("smooth-grad-cam++", **self.options, **more)(self.image, self.case.target)
+
+    def tile(self, k: int, detail: str, **more: Any) -> Tile:
+        """Return one feature map's map on the picture."""
+        return Tile(on_picture(self.explained(maps=(k,), **more)), f"map {k}", detail)
+
+
+def _table(activity: _Activity, chosen: Sequence[int]) -> Table:
     rows = tuple(
         (k, float(activity.parts[k]), float(activity.maps[k].max()), _strongest(activity.maps[k])) for k in chosen
     )
-    return Outcome(
-        Table(("map", "part of the score", "highest activation", "strongest neuron"), rows),
-        _says(activity, chosen),
-        _drawn(tiles, layer, first),
-        {"layer": layer.name, "label": first.label},
-    )
+    return Table(("map", "part of the score", "highest activation", "strongest neuron"), rows)
 
 
-def _activity(model: Model, layer: Layer, x: NDArray[np.float32], goal: Aim) -> _Activity:
+def _activity(case: Case, layer: Layer, image: str) -> _Activity:
+    model = case.model
+    x = model.prepare(image).x
+    goal = aim(model, case.target, model.scores(x)[1])
     op, a, g = trace_with_gradient(select(model.anatomy, "logit", versus=goal.versus), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})
@@ -109,10 +133,6 @@ def _strongest(values: NDArray[np.float32]) -> str:
 def _part(activity: _Activity, k: int) -> str:
     positive = float(activity.parts.clip(0).sum())
     return f"{100 * activity.parts[k] / positive:.1f} % of what speaks for it" if positive > 0 else ""
-
-
-def _tile(case: Case, image: str, options: dict[str, Any], words: tuple[str, str]) -> Tile:
-    return Tile(on_picture(case.explainer("smooth-grad-cam++", **options)(image, case.target)), *words)
 
 
 def _says(activity: _Activity, chosen: Sequence[int]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
-from onnxsal.viz.plot import Axis, Curve, Value, curves, spread, ticks_of, values
+from onnxsal.viz.axes import Axis, ticks_of
+from onnxsal.viz.plot import Curve, curves, spread
 
 RED, BLUE = (220, 0, 0), (0, 0, 220)
 
@@ -71,12 +72,3 @@ def test_names_are_pushed_apart_and_stay_inside() -> None:
     assert spread([10, 12, 40], 18, (0, 100)) == [10, 28, 46]
     assert spread([80, 95, 96], 18, (0, 100)) == [64, 82, 100]
     assert spread([10, 50], 18, (0, 100)) == [10, 50]
-
-
-def test_values_lie_on_their_axis_with_their_intervals() -> None:
-    rows = [Value("a", 0.5, 0.25, 0.75, RED), Value("b", 0.0, 0.0, 1.0, BLUE)]
-    chart = values(rows, x=Axis("", 0, 1), width=600)
-    a, b = (places(chart, colour)[:, 1] for colour in (RED, BLUE))
-    whole = b.max() - (b.min() + 4)  # from the middle of the dot at 0 to the end at 1
-    assert (a.max() - a.min()) / whole == pytest.approx(0.5, abs=0.02)
-    assert (a.min() + a.max()) / 2 == pytest.approx((b.min() + 4 + b.max()) / 2, abs=3)

@@ -1,0 +1,88 @@
+"""What plots share: axes, scales from numbers to pixels, round ticks, colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from onnxsal.errors import UsageError
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's colours, which colour-blind readers tell apart, in an order that keeps neighbours far apart.
+COLOURS: tuple[Colour, ...] = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (230, 159, 0),
+    (90, 90, 90),
+)
+FINE = 3
+"""Lines are drawn this many times larger, then reduced: Pillow's own lines have steps."""
+LETTERS = 14
+RULE = (225, 228, 233)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows: its title, its ends (None: those of the data), its scale, and where numbers stand."""
+
+    title: str = ""
+    low: float | None = None
+    high: float | None = None
+    scale: Literal["linear", "log"] = "linear"
+    ticks: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From numbers to pixels along one axis."""
+
+    ends: tuple[float, float]
+    pixels: tuple[float, float]
+    log: bool
+
+    def __call__(self, value: float) -> float:
+        low, high = (self._at(each) for each in self.ends)
+        share = (self._at(value) - low) / (high - low)
+        return self.pixels[0] + share * (self.pixels[1] - self.pixels[0])
+
+    def _at(self, value: float) -> float:
+        return math.log(value) if self.log else value
+
+
+def colour_at(given: Colour | None, at: int) -> Colour:
+    """Return a colour of one's own, or else that of a place."""
+    return given or COLOURS[at % len(COLOURS)]
+
+
+def ends_of(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis, those of the values where it names none. Raises: UsageError: nothing is finite."""
+    known = [v for v in (*values, *(axis.ticks or ())) if math.isfinite(v)]
+    if not known:
+        raise UsageError("there is nothing to plot: no value is finite")
+    low = min(known) if axis.low is None else axis.low
+    high = max(known) if axis.high is None else axis.high
+    if axis.scale == "log" and low <= 0:
+        raise UsageError(f"a logarithmic axis starts above 0; got {low:g}")
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def ticks_of(axis: Axis, ends: tuple[float, float]) -> list[float]:
+    """Return where the numbers of an axis stand: those that it names, else some four to seven round ones."""
+    if axis.ticks is not None:
+        return list(axis.ticks)
+    span = ends[1] - ends[0]
+    step = 10 ** math.floor(math.log10(span))
+    step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if span / (step * f) <= 6)
+    first = math.ceil(ends[0] / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, math.floor(ends[1] / step + 1e-9) + 1)]
+
+
+def shown_number(value: float) -> str:
+    """Return a number as it stands at an axis."""
+    return f"{value:g}"
