@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.autodiff.contrib import replace_outputs
+from onnxsal.autodiff.decompose import graft
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.attributes import attributes
 from onnxsal.graph.shapes import dims
@@ -22,11 +23,13 @@ def lower_sequences(graph: ir.Graph) -> bool:
     A sequence is followed where its places and sizes are constants; another is left as it is, and has no gradient.
     """
     op, known = Tape(graph), dict[ir.Value, Tensors]()
-    nodes = [n for n in graph if not n.domain and n.op_type in _MAKERS | _READERS | {"Identity"}]
+    nodes = [n for n in graph if not n.domain and n.op_type in _MAKERS | _READERS | {"Identity", "SequenceMap"}]
     found = False
     for node in nodes:
         inputs = [v for v in node.inputs if v is not None]
-        if node.op_type in _MAKERS:
+        if node.op_type == "SequenceMap":
+            found |= _map(op, node, known)
+        elif node.op_type in _MAKERS:
             made = _made(op, node, known)
             if made is not None:
                 known[node.outputs[0]] = made
@@ -49,6 +52,23 @@ def _made(op: Tape, node: ir.Node, known: dict[ir.Value, Tensors]) -> Tensors | 
     if source is None:
         return None
     return _inserted(node, source) if node.op_type == "SequenceInsert" else _erased(node, source)
+
+
+def _map(op: Tape, node: ir.Node, known: dict[ir.Value, Tensors]) -> bool:
+    """Lay the body out once for every tensor of the first sequence; return whether that is known."""
+    inputs = [v for v in node.inputs if v is not None]
+    first = known.get(inputs[0])
+    if first is None or any(isinstance(v.type, ir.SequenceType) and v not in known for v in inputs):
+        return False
+    results: list[Tensors] = [[] for _ in node.outputs]
+    body = node.attributes["body"].as_graph()
+    for i in range(len(first)):
+        given = [known[v][i] if v in known else v for v in inputs]
+        values, _ = graft(op, body, dict(zip(body.inputs, given, strict=True)))
+        for made, output in zip(results, body.outputs, strict=True):
+            made.append(values.get(output, output))
+    known.update(zip(node.outputs, results, strict=True))
+    return True
 
 
 def _inserted(node: ir.Node, source: Tensors) -> Tensors | None:

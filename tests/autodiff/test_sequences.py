@@ -52,3 +52,22 @@ def test_a_sequence_has_no_gradient_of_its_own() -> None:
     model = onnx.parser.parse_model(head + "{ s = SequenceConstruct (x, x) y = ConcatFromSequence <axis = 0> (s) }")
     with pytest.raises(UsageError, match="'s'"):
         autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["s"])
+
+
+MAPPED = """{ s = SequenceConstruct (x, w, x) t = SequenceConstruct (w, w, x)
+    u, v = SequenceMap <body = b (float[4, 3] p, float[4, 3] q, float[4, 3] r) => (float[4, 3] h, float[4, 3] k)
+        { h0 = Mul (p, q) h1 = Mul (r, x) h = Add (h0, h1) k = Sin (p) }> (s, t, w)
+    a = ConcatFromSequence <axis = 0> (u) c = ConcatFromSequence <axis = 0> (v) y = Mul (a, c) }"""
+UNROLLED = """{ h1 = Mul (w, x) a0 = Mul (x, w) a1 = Mul (w, w) a2 = Mul (x, x)
+    b0 = Add (a0, h1) b1 = Add (a1, h1) b2 = Add (a2, h1) a = Concat <axis = 0> (b0, b1, b2)
+    c0 = Sin (x) c1 = Sin (w) c = Concat <axis = 0> (c0, c1, c0) y = Mul (a, c) }"""
+
+
+def test_a_mapped_body_is_laid_out_for_every_tensor() -> None:
+    head = '<ir_version: 10, opset_import: ["": 21]> f (float[4, 3] x, float[4, 3] w) => (float[12, 3] y) '
+    x, w = R.normal(size=(2, 4, 3)).astype(np.float32)
+    feeds = {"x": x, "w": w, "seed/y": R.normal(size=(12, 3)).astype(np.float32)}
+    models = [ir.from_proto(onnx.parser.parse_model(head + body)) for body in (MAPPED, UNROLLED)]
+    found, wanted = (run_ort(autodiff.gradient(m, of=["y"], wrt=["x", "w"]), feeds) for m in models)
+    for name in ("y", "grad/x", "grad/w"):
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-5)

@@ -63,13 +63,20 @@ def _reflected(op: Tape, p: ir.Value, last: ir.Value, margin: float) -> ir.Value
 def _taps(op: Tape, p: ir.Value, mode: str) -> list[Tap]:
     if mode == "nearest":
         return [(op.Round(p), None)]
+    if mode in ("linear", "bilinear"):
+        return linear_taps(op, p)
     low = op.Floor(p)
     t = op.Sub(p, low)
-    if mode in ("linear", "bilinear"):
-        return [(low, op.Sub(1.0, t)), (op.Add(low, 1.0), t)]
     s = op.Sub(1.0, t)
     weights = [_far(op, op.Add(t, 1.0)), _near(op, t), _near(op, s), _far(op, op.Add(s, 1.0))]
     return [(op.Add(low, float(k - 1)), w) for k, w in enumerate(weights)]
+
+
+def linear_taps(op: Tape, p: ir.Value) -> list[Tap]:
+    """Return the two neighbours of every place along one axis."""
+    low = op.Floor(p)
+    t = op.Sub(p, low)
+    return [(low, op.Sub(1.0, t)), (op.Add(low, 1.0), t)]
 
 
 def _near(op: Tape, d: ir.Value) -> ir.Value:
