@@ -9,7 +9,9 @@ Needs the reference material (ONNXSAL_SHARED) and, each for its own rows, captum
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import os
 import time
 import warnings
@@ -188,6 +190,24 @@ def fill_times(case: Case) -> str:
     return f"Filling half of a {case.found.method} picture: {ours * 1e3:.0f} ms here, {theirs * 1e3:.0f} ms in Quantus."
 
 
+def overhead(name: str, chosen: list[Case]) -> str:
+    """Return what a metric of several maps costs over the forwards it asks for, in processor time."""
+    case, maps, spent = chosen[0], np.stack([each.saliency for each in chosen]), [0.0]
+
+    def timed(pictures: np.ndarray) -> np.ndarray:
+        started = time.process_time()
+        found = case.score(pictures)
+        spent[0] += time.process_time() - started
+        return found
+
+    ratios = []
+    for _ in range(5):
+        spent[0] = 0.0
+        whole = processor_time(lambda: get(name)(score=timed, x=case.x, saliency=maps, baseline=black(case)))
+        ratios.append(whole / spent[0])
+    return f"{name}, {len(maps)} maps of a picture: {sorted(ratios)[2]:.3f} x the bare forwards, in processor time."
+
+
 def processor_time(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
@@ -257,12 +277,14 @@ def table(photos: int) -> Iterator[str]:
         if importlib.util.find_spec(other.split()[0].replace("scikit-image", "skimage")) is None:
             continue
         chosen = [c for c in every if name not in PIXELS or c.found.raw.shape == c.x.shape]
-        pairs = np.array([compare(case) for case in chosen])
+        with contextlib.redirect_stdout(io.StringIO()):  # some of them talk
+            pairs = np.array([compare(case) for case in chosen])
         apart = np.abs(pairs[:, 0] - pairs[:, 1]).max()
         means = " | ".join(f"{value:.6g}" for value in pairs.mean(axis=0))
         yield f"| {name} | {other} | {len(pairs)} | {means} | {apart:.1e} | {cause} |"
     if importlib.util.find_spec("quantus"):
         yield f"\n{fill_times(every[2])}"
+    yield from (f"\n{overhead(name, every[: len(METHODS)])}" for name in ("deletion", "insertion", "road"))
 
 
 def main() -> None:

@@ -41,6 +41,13 @@ def test_of_a_linear_score_the_drop_is_the_weighted_mean_of_what_is_hidden() -> 
     assert average_drop(on_object, X, 7 * saliency - 3).value == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_drop_is_relative_to_the_score_before() -> None:
+    saliency = RNG.random((8, 8))
+    whole = average_drop(on_object, X, saliency).value
+    assert average_drop(lambda p: 0.2 * on_object(p), X, saliency).value == pytest.approx(whole)
+    assert average_drop_top(lambda p: 0.2 * on_object(p), X, -OBJECT).value == 1
+
+
 def test_confidence_rises_where_what_disturbs_is_hidden() -> None:
     assert increase_in_confidence(disturbed, X, OBJECT).value == 1
     assert average_drop(disturbed, X, OBJECT).value == 0

@@ -97,6 +97,15 @@ def test_of_a_linear_model_the_gradient_is_faithful(change: str) -> None:
         assert judged.details["factor"] == pytest.approx(1, abs=1e-4)
 
 
+def test_a_map_is_spread_evenly_over_the_channels() -> None:
+    """Of a model that sums the channels times a map, that map times the number of channels is the gradient."""
+    summed = lambda pictures: (pictures * MAP).sum(axis=(1, 2, 3))
+    assert infidelity(summed, X, 3 * MAP, scaled=False).value == pytest.approx(0, abs=1e-7)
+    judged = infidelity(summed, X, MAP, scaled=True)
+    assert judged.details["factor"] == pytest.approx(3, rel=1e-4)
+    assert judged.details["of"] == "saliency"
+
+
 def test_scaling_forgives_the_unit_and_nothing_else() -> None:
     true, scaled = infidelity(curved, X, MAP, W), infidelity(curved, X, MAP, 1000 * W)
     assert scaled.value == pytest.approx(true.value, rel=1e-6)
