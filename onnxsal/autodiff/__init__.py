@@ -1,5 +1,6 @@
 """Gradients as graphs: a registry of rules, the reverse walk, rule sets, and the rules by operator family."""
 
+from onnxsal.autodiff import rotary as _rotary  # registers what operators are made of
 from onnxsal.autodiff import rules as _rules  # registers every rule
 from onnxsal.autodiff.gradient import gradient, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
@@ -26,4 +27,4 @@ __all__ = [
     "vjp",
 ]
 
-del _rules
+del _rotary, _rules

@@ -131,7 +131,11 @@ def _quick_gelu(op: Tape, a: Attributes, x: ir.Value) -> ir.Value:
 
 @parts_of("BiasSoftmax")
 def _bias_softmax(op: Tape, a: Attributes, x: ir.Value, bias: ir.Value) -> ir.Value:
-    return op.Softmax(op.Add(x, bias), axis=-1)  # type: ignore[no-any-return]
+    """All axes from ``axis`` on are one."""
+    scores, axis = op.Add(x, bias), int(a.get("axis", 1))
+    if axis in (-1, (rank(x) or 0) - 1):
+        return op.Softmax(scores, axis=-1)  # type: ignore[no-any-return]
+    return op.reshape_like(op.Softmax(op.Flatten(scores, axis=axis), axis=-1), x)
 
 
 def _rms(op: Tape, x: ir.Value, scale: ir.Value, epsilon: float) -> ir.Value:

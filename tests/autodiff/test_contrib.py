@@ -29,6 +29,8 @@ def ms(name: str, inputs: list[np.ndarray | None], **attributes: object) -> Case
 
 TOKENS = [normal(2, 5, 8), normal(8, 24), normal(24)]
 KEPT = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
+TABLES, WIDE = [normal(6, 4), normal(6, 4)], [normal(6, 8), normal(6, 8)]
+PROMPT = [normal(2, 3, 64), normal(2, 3, 32), normal(2, 3, 32)]
 CASES = [
     ms("FusedConv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3), normal(3)], activation="Relu", pads=[1, 1, 1, 1]),
     ms("FusedConv", [normal(1, 2, 5, 5), normal(3, 2, 3, 3)], activation="LeakyRelu", activation_params=[0.2]),
@@ -52,6 +54,12 @@ CASES = [
     ms("Attention", [*TOKENS, np.array([5, 3], np.int32)], num_heads=2),
     ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8)], num_heads=2),
     ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8), normal(24)], num_heads=2),
+    ms("RotaryEmbedding", [normal(2, 3, 16), np.array([[0, 1, 2], [3, 1, 4]]), *TABLES]),
+    ms("RotaryEmbedding", [normal(2, 2, 3, 8), np.array([2]), *TABLES], interleaved=1),
+    ms("RotaryEmbedding", [normal(2, 3, 24), np.array([1]), *TABLES], num_heads=2, rotary_embedding_dim=8),
+    *(ms("GroupQueryAttention", [*PROMPT, None, None, np.array([2, 2], np.int32), np.array(3, np.int32), *extra],
+         num_heads=4, kv_num_heads=2, **more) for extra, more in (
+             ([], {}), (WIDE, {"do_rotary": 1}), (WIDE, {"do_rotary": 1, "rotary_interleaved": 1, "scale": 0.2}))),
 ]  # fmt: skip
 
 
