@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,7 @@ def main() -> None:
             journal = given.journals / f"{name}.jsonl"
             if journal.exists():
                 every = known_rows(Journal(journal), (*CHEAP, *SCORE, *SS), lambda row: True)
+                every = replace(every, settings={**every.settings, "model": f"{name}.onnx"})
                 every.report(given.journals / f"{name}.html")
     if given.write:
         write(given.journals)

@@ -10,6 +10,8 @@ from onnxsal.evaluation.report.html import Html, element, joined, text, void
 _WIDTH, _HEIGHT = 520.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 10.0, 40.0
 _COLOURS, _DASHES = 10, 4
+_BANDS = 5
+"""Curves whose bands are all shown; of more a band is shown when its name is pointed at."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ class _Frame:
 def curves(title: str, series: Sequence[Series], *, x: Axis, y: Axis) -> Html:
     """Return curves with their names below; a click on a name takes its curve away.
 
-    Bands are drawn where a curve has ``low`` and ``high``.
+    Bands are drawn where a curve has ``low`` and ``high``; where there are many curves, that of the one pointed at.
     """
     frame = _Frame(_ends(x, [v for s in series for v in s.x]), _ends(y, [v for s in series for v in _heights(s)]))
     styled = [(each, _style(each.place if each.place is not None else at)) for at, each in enumerate(series)]
     drawn = joined([*_grid(frame, x, y), *(_curve(frame, each, style) for each, style in styled)])
     names = element("ul", *(_name(each.name, style) for each, style in styled), class_="legend")
-    return element("figure", element("figcaption", title), _svg(drawn, _HEIGHT, title), names, class_="chart")
+    kind = "chart quiet" if len(series) > _BANDS else "chart"
+    return element("figure", element("figcaption", title), _svg(drawn, _HEIGHT, title), names, class_=kind)
 
 
 def _heights(series: Series) -> list[float]:
@@ -112,7 +115,7 @@ def _name(name: str, style: tuple[str, str, str]) -> Html:
 def intervals(title: str, rows: Sequence[Interval], *, x: Axis) -> Html:
     """Return values as dots with their intervals as lines, one below the other in the order given."""
     height = _TOP + _BOTTOM + 22.0 * len(rows)
-    left = min(220.0, 16.0 + 6.4 * max((len(row.name) for row in rows), default=0))
+    left = min(276.0, 16.0 + 6.4 * max((len(row.name) for row in rows), default=0))
     ends = _ends(x, [v for row in rows for v in (row.low, row.high, row.value)])
     frame = _Frame(ends, (0.0, float(max(1, len(rows)))), height, left)
     marks = [_mark(frame, row, len(rows) - at - 0.5, at) for at, row in enumerate(rows)]
@@ -133,7 +136,7 @@ def _mark(frame: _Frame, row: Interval, level: float, at: int) -> Html:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 32 else f"{name[:31]}…"
+    return name if len(name) <= 42 else f"{name[:41]}…"
 
 
 def _svg(drawn: Html, height: float, title: str) -> Html:

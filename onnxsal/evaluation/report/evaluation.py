@@ -77,7 +77,7 @@ def _arrow(metric: About) -> str:
 def _summary(summary: Summary) -> Html:
     columns = [Column("method"), *(_column(metric) for metric in summary.metrics)]
     levels = {metric.name: summary.level(metric) for metric in summary.metrics}
-    rows = [Row([Cell(method), *(_mean(summary, m, method, levels) for m in summary.metrics)])
+    rows = [Row([_named(method), *(_mean(summary, m, method, levels) for m in summary.metrics)])
             for method in summary.methods]  # fmt: skip
     rewards = {_arrow(metric): f"{metric.when}. {metric.paper}." for metric in summary.metrics}
     legend = folded("What the metrics reward", facts(rewards))
@@ -85,8 +85,16 @@ def _summary(summary: Summary) -> Html:
     return joined([filters("summary-table", search="Filter methods"), whole, legend])
 
 
+def _named(method: str) -> Cell:
+    """A method with its options in small print."""
+    name, _, options = method.partition("[")
+    return Cell(name, small=options.removesuffix("]").replace(",", ", "))
+
+
 def _column(metric: About) -> Column:
-    return Column(_arrow(metric), metric.when, numeric=True, high_first=metric.higher_is_better)
+    name, _, options = metric.name.partition("[")
+    shown = f"{name} {'↑' if metric.higher_is_better else '↓'}"
+    return Column(shown, metric.when, True, metric.higher_is_better, options.removesuffix("]").replace(",", ", "))
 
 
 def _mean(summary: Summary, metric: About, method: str, levels: Mapping[str, set[str]]) -> Cell:

@@ -76,7 +76,10 @@
         button.setAttribute("aria-pressed", String(on));
         parts(name).forEach((part) => { part.style.display = on ? "" : "none"; });
       });
-      const faint = (on) => others(name).forEach((part) => part.classList.toggle("faint", on));
+      const faint = (on) => {
+        others(name).forEach((part) => part.classList.toggle("faint", on));
+        parts(name).forEach((part) => part.classList.toggle("focus", on));
+      };
       for (const [event, on] of [["mouseenter", true], ["focus", true], ["mouseleave", false], ["blur", false]]) {
         button.addEventListener(event, () => faint(on));
       }

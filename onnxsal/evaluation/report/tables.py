@@ -11,12 +11,16 @@ from onnxsal.evaluation.report.html import Html, element, joined, void
 
 @dataclass(frozen=True)
 class Column:
-    """A column: ``help`` shows when a reader points at its head; ``high_first`` is how a first click sorts it."""
+    """A column: ``help`` shows when a reader points at its head; ``high_first`` is how a first click sorts it.
+
+    ``small`` stands below the name in small print.
+    """
 
     name: str
     help: str = ""
     numeric: bool = False
     high_first: bool = False
+    small: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ def _select(label: str, choices: Sequence[str]) -> Html:
 
 def _head(column: Column) -> Html:
     first = "descending" if column.high_first else "ascending"
+    small = element("span", column.small, class_="unit") if column.small else ""
     return element(
-        "th", element("button", column.name, type="button"), scope="col", title=column.help or None,
+        "th", element("button", column.name, type="button"), small, scope="col", title=column.help or None,
         class_="number" if column.numeric else None, data_first=first,
     )  # fmt: skip
 
@@ -89,5 +94,5 @@ def _cell(cell: Cell, column: Column, at: int) -> Html:
 def _sortable(cell: Cell, numeric: bool = False) -> str | None:
     """A number that is missing sorts last, whichever way."""
     if cell.value is None:
-        return "" if numeric else (str(cell.shown) if cell.small else None)
+        return "" if numeric else (f"{cell.shown} {cell.small}" if cell.small else None)
     return "" if math.isnan(cell.value) else repr(float(cell.value))
