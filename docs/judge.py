@@ -64,10 +64,12 @@ def parts() -> list[Part]:
     photos = ordered()
     few = [path for path in photos if mask_of(path).exists()][:FEW]
     rest = [path for path in photos if path not in few]
+    everything = (*CHEAP, *SCORE, *SS)
     return [
-        Part((*CHEAP, *SCORE, *SS), METRICS, few),
+        Part(everything, METRICS, few[: FEW // 2]),
         Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 4),
         Part(CHEAP, METRICS, rest),
+        Part(everything, METRICS, few[FEW // 2 :]),
         Part(CHEAP, GRID, rest),
     ]
 
@@ -100,7 +102,7 @@ def told(pace: Pace) -> None:
 
 def tables(name: str, journal: Path) -> str:
     """Return a model's tables in Markdown, of what its journal has: ten methods, then the presets."""
-    few = {path.name for path in parts()[0].photos}
+    few = {path.name for at in (0, 3) for path in parts()[at].photos}
     known = Journal(journal)
     presets = known_rows(known, (*SCORE, *SS), lambda row: row.image in few)
     return "\n\n".join(
