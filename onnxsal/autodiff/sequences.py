@@ -13,6 +13,7 @@ from onnxsal.graph.tape import Tape
 
 _MAKERS = frozenset({"SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SplitToSequence"})
 _READERS = frozenset({"SequenceAt", "ConcatFromSequence", "SequenceLength"})
+FOLLOWED = _MAKERS | _READERS | {"SequenceMap"}
 
 Tensors = list[ir.Value]
 
@@ -23,7 +24,7 @@ def lower_sequences(graph: ir.Graph) -> bool:
     A sequence is followed where its places and sizes are constants; another is left as it is, and has no gradient.
     """
     op, known = Tape(graph), dict[ir.Value, Tensors]()
-    nodes = [n for n in graph if not n.domain and n.op_type in _MAKERS | _READERS | {"Identity", "SequenceMap"}]
+    nodes = [n for n in graph if not n.domain and n.op_type in FOLLOWED | {"Identity"}]
     found = False
     for node in nodes:
         inputs = [v for v in node.inputs if v is not None]

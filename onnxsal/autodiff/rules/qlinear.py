@@ -27,17 +27,20 @@ Real = Callable[..., ir.Value]
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides", "ceil_mode", "count_include_pad")
 
 
-def straight(op_type: str, real: Real, data: Sequence[int], *, scale: int | None, domain: str = MICROSOFT) -> None:
-    """Register an integer operator: ``data`` are its operands that carry numbers, ``scale`` is where its own scale is.
+def straight(
+    op_type: str, real: Real, data: Sequence[int] | None, *, scale: int | None, domain: str = MICROSOFT
+) -> None:
+    """Register an integer operator.
 
-    A ``scale`` of None, or one that is not given, is that of an operator whose result is float already.
+    Args: data: its operands that carry numbers; None: any. scale: where its own scale is; None, or where it is not
+    given, the result is float already.
     """
 
     def apply(call: Call) -> list[Gradient]:
         return by_parts(replace(call, grads=(_before_rounding(call, scale),)), real)
 
-    slots = [i in data for i in range(max(data) + 1)]
-    register(Rule(op_type, domain, apply, tuple(slots)))
+    slots = None if data is None else tuple(i in data for i in range(max(data) + 1))
+    register(Rule(op_type, domain, apply, slots))
 
 
 def _before_rounding(call: Call, index: int | None) -> ir.Value:
@@ -166,7 +169,7 @@ straight("QLinearLeakyRelu", _unary("LeakyRelu", "alpha"), (0,), scale=3)
 straight("QLinearSoftmax", _softmax, (0,), scale=3)
 straight("QLinearGlobalAveragePool", _unary("GlobalAveragePool"), (0,), scale=3)
 straight("QLinearAveragePool", _unary("AveragePool", *_WINDOW), (0,), scale=3)
-straight("QLinearConcat", _concat, range(2, 200, 3), scale=0)
+straight("QLinearConcat", _concat, None, scale=0)
 straight("QAttention", _attention, (0, 1, 2), scale=None)
 straight("MatMulIntegerToFloat", _to_float, (0, 1), scale=None)
 straight("DynamicQuantizeMatMul", _dynamic, (0, 1), scale=None)
