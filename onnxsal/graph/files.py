@@ -15,6 +15,7 @@ from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
 from onnxsal.graph.check import check_proto, model_errors
 from onnxsal.graph.external import bind_external, check_external
+from onnxsal.graph.held import hold
 
 PROTOBUF_LIMIT = 2**31 - 2**20
 """A protobuf message may not reach 2 GiB; the rest is head room for the structure around the weights."""
@@ -77,6 +78,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
     with model_errors(f"{name!r} is damaged"):
         model = ir.from_proto(proto)
         bind_external(model, folder)
+        hold(model)
     if not _in_order(proto.graph):
         with model_errors(f"{name!r} is not valid: its graph is cyclic"):
             TopologicalSortPass()(model)

@@ -15,6 +15,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
+from onnxsal.runtime.heap import give_back
 from onnxsal.runtime.nvidia import ON_GPU, missing
 from onnxsal.runtime.providers import providers, unusable
 
@@ -22,7 +23,7 @@ Array = NDArray[Any]
 Kept = list[Any]
 """Arrays that ONNX Runtime uses in place."""
 
-_INLINE = 64 * 2**20
+_INLINE = 16 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
 
 
@@ -145,6 +146,8 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
         raise translated(error, "ONNX Runtime cannot load the model", program) from error
     if name not in session.get_providers():
         raise unusable(name)
+    if kept:
+        give_back()
     return session, kept
 
 
@@ -181,4 +184,7 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
             "sal", 0, 1, copy.dtype or ir.DataType.FLOAT, shape=ir.Shape(array.shape), name=str(value.name), base_dir=""
         )
     options.add_external_initializers([str(v.name) for v in large], values)
+    for weight, array in zip(large, values, strict=True):
+        # The first call lets the optimiser see a weight, this one lets the session use it where it lies.
+        options.add_initializer(str(weight.name), array)
     return ir.to_proto(stub).SerializeToString(), [*arrays, *values]

@@ -1,0 +1,42 @@
+"""Weights as arrays of their own, so that the message they were read from can go."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+_D = ir.DataType
+_PLAIN = {
+    _D.FLOAT, _D.DOUBLE, _D.FLOAT16, _D.BOOL, _D.INT8, _D.INT16, _D.INT32, _D.INT64, _D.UINT8, _D.UINT16, _D.UINT32,
+    _D.UINT64,
+}  # fmt: skip
+"""Types whose arrays are their bytes."""
+
+
+def hold(model: ir.Model) -> None:
+    """Replace every tensor that reads out of a parsed message by an array.
+
+    A message is freed as a whole, and each look at a weight in it makes another copy: without this a model takes twice
+    its size, and once more for every inference session.
+    """
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            value.const_value = _held(value.const_value)
+        for node in graph:
+            _hold_attributes(node)
+
+
+def _hold_attributes(node: ir.Node) -> None:
+    for name, attribute in list(node.attributes.items()):
+        if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+            held = _held(attribute.value)
+            if held is not None and held is not attribute.value:
+                node.attributes[name] = ir.AttrTensor(name, held, doc_string=attribute.doc_string)
+
+
+def _held(tensor: ir.TensorProtocol | None) -> ir.TensorProtocol | None:
+    if not isinstance(tensor, ir.TensorProtoTensor) or tensor.dtype not in _PLAIN:
+        return tensor
+    return ir.Tensor(
+        tensor.numpy(), dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )  # fmt: skip
