@@ -19,6 +19,7 @@ from onnxsal.evaluation.naming import named
 from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture, gather
 from onnxsal.evaluation.placing import with_masks
+from onnxsal.evaluation.rows import Failure
 from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
@@ -157,7 +158,7 @@ def _evaluated(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Opt
     plain = [each for each in setup.judges if not each.on_mosaics]
     gathered = judge_all(setup, tasks, journal, given.progress) if plain else Gathered()
     if len(plain) < len(setup.judges):
-        _add(gathered, judge_all(setup, _mosaics(setup, tasks, journal, given), journal, given.progress))
+        _add(gathered, _on_mosaics(setup, tasks, journal, given, bool(plain)))
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
         metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, tasks, given),
@@ -171,19 +172,28 @@ def _add(gathered: Gathered, more: Gathered) -> None:
     gathered.reused += more.reused
 
 
-def _mosaics(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options) -> list[Task]:
-    """Mosaics of the pictures that the model is sure of, each once for every class on it."""
-    seen = [each for task in tasks for each in _seen(setup, task, journal)]
+def _on_mosaics(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options, more: bool) -> Gathered:
+    """Judge mosaics of the pictures that the model is sure of, each once for every class on it.
+
+    Too few pictures for a mosaic end the run, unless there are ``more`` results that would be lost by it.
+    """
+    found = Gathered()
+    seen = [each for task in tasks for each in _seen(setup, task, journal, found)]
     groups = grouped(seen, given.confidence)[: given.mosaics]
     if not groups:
-        raise UsageError(
+        message = (
             f"a mosaic needs four pictures of four classes that the model is sure of (confidence {given.confidence}); "
             f"of {len(seen)} pictures too few are: lower confidence, or give more pictures"
         )
-    return [task for group in groups for task in _cells(setup.model, group)]
+        if not more:
+            raise UsageError(message)
+        found.failures.append(Failure("mosaics", None, message))
+    cells = [task for group in groups for task in _cells(setup.model, group)]
+    _add(found, judge_all(setup, cells, journal, given.progress))
+    return found
 
 
-def _seen(setup: Setup, task: Task, journal: Journal) -> list[Seen]:
+def _seen(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> list[Seen]:
     try:
         name = key(setup.identity(), task.picture.digest())
         entry = journal.get("seen", name)
@@ -191,8 +201,9 @@ def _seen(setup: Setup, task: Task, journal: Journal) -> list[Seen]:
             best = setup.model.predict(task.picture.source, top=1)[0]
             journal.add("seen", name, {"target": best.index, "probability": best.probability})
             entry = {"target": best.index, "probability": best.probability}
-    except (ImageError, ModelError):
-        return []  # named as a failure where the picture itself is judged
+    except (ImageError, ModelError) as error:
+        gathered.failures.append(Failure(task.picture.name, None, str(error)))
+        return []
     return [Seen(task.picture, int(entry["target"]), float(entry["probability"]))]
 
 

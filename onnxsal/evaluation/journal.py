@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnxsal.errors import OutputError, UsageError
 
@@ -24,49 +24,63 @@ class Journal:
     """Entries by kind and key; with a path each is appended to a file at once, and read back by the next run.
 
     One line is one entry and one write, so a process that is killed leaves at most half a line at the end, which the
-    next run passes over. An entry that is there already is not written again.
+    next run passes over. An entry that is there already is not written again. Of pictures and maps only their place in
+    the file is kept in memory.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = None if path is None else Path(path)
-        self._entries: dict[tuple[str, str], Entry] = {}
+        self._entries: dict[tuple[str, str], Entry | _Place] = {}
         self.unreadable = 0
+        """How many lines were cut off."""
         self._file = None if self.path is None else self._open(self.path)
-        self.found = len(self._entries)
-        """How many entries were there when it was opened."""
 
     def _open(self, path: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise OutputError(f"cannot write the journal {str(path)!r}: {error.strerror}; name another") from None
-        content = path.read_bytes()
-        for line in content.splitlines():
-            self._take(line)
-        if content and not self._entries:
+        line, at = b"", 0
+        with path.open("rb") as file:
+            for line in file:
+                self._take(line, at)
+                at += len(line)
+        if at and not self._entries:
             os.close(handle)
             raise UsageError(f"{str(path)!r} is no journal of onnxsal; name another file, so that it is not damaged")
-        if content and not content.endswith(b"\n"):
+        if at and not line.endswith(b"\n"):
             _append(handle, b"\n", path)
         return handle
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, at: int) -> None:
         try:
             entry = json.loads(line)
-            self._entries.setdefault((entry["kind"], entry["key"]), entry)
+            self._entries.setdefault((entry["kind"], entry["key"]), self._kept(entry, at, len(line)))
         except (ValueError, KeyError, TypeError):
             self.unreadable += 1
+
+    def _kept(self, entry: Entry, at: int, length: int) -> Entry | _Place:
+        return _Place(at, length) if self.path is not None and entry["kind"] in LARGE else entry
 
     def __contains__(self, which: tuple[str, str]) -> bool:
         return which in self._entries
 
     def get(self, kind: str, name: str) -> Entry | None:
         """Return an entry, or None."""
-        return self._entries.get((kind, name))
+        found = self._entries.get((kind, name))
+        return self._read(found) if isinstance(found, _Place) else found
+
+    def _read(self, place: _Place) -> Entry:
+        assert self.path is not None
+        with self.path.open("rb") as file:
+            file.seek(place.at)
+            entry: Entry = json.loads(file.read(place.length))
+        return entry
 
     def entries(self, kind: str) -> list[Entry]:
         """Return all entries of a kind, in the order in which they were written."""
-        return [entry for (each, _), entry in self._entries.items() if each == kind]
+        names = [name for each, name in self._entries if each == kind]
+        return [entry for name in names if (entry := self.get(kind, name)) is not None]
 
     def add(self, kind: str, name: str, entry: Entry) -> None:
         """Write an entry down, unless it is there already.
@@ -76,19 +90,31 @@ class Journal:
         if (kind, name) in self._entries:
             return
         whole = {"kind": kind, "key": name, **entry}
+        at, line = 0, json.dumps(whole, default=str).encode() + b"\n"
         if self._file is not None and self.path is not None:
-            _append(self._file, json.dumps(whole, default=str).encode() + b"\n", self.path)
-        self._entries[kind, name] = whole
+            at = _append(self._file, line, self.path)
+        self._entries[kind, name] = self._kept(whole, at, len(line))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; entries can still be read."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
-def _append(handle: int, line: bytes, path: Path) -> None:
-    """Write a line whole, or take back what a full disk let through of it."""
+LARGE = ("map", "picture")
+"""Kinds of entries that are left in the file."""
+
+
+class _Place(NamedTuple):
+    """Where in the file an entry stands. Units: bytes."""
+
+    at: int
+    length: int
+
+
+def _append(handle: int, line: bytes, path: Path) -> int:
+    """Write a line whole, or take back what a full disk let through of it; return where it begins."""
     before = os.fstat(handle).st_size
     written, error = 0, None
     try:
@@ -103,3 +129,4 @@ def _append(handle: int, line: bytes, path: Path) -> None:
             f"cannot write the journal {str(path)!r}: {error.strerror}; what was judged so far is kept in it. "
             "Make room and give the same command again: it goes on from there"
         ) from None
+    return os.lseek(handle, 0, os.SEEK_CUR) - len(line)  # right even where another run appends too

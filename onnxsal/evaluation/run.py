@@ -83,12 +83,15 @@ def judge_all(setup: Setup, tasks: Sequence[Task], journal: Journal, report: Rep
 
 def _judge_one(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> int:
     """Add a picture's rows; return how many of them are new."""
+    work, fresh = None, 0
     try:
         work = _Work(setup, task, journal, gathered, task.picture.digest())
-        return work.run()
+        fresh = work.run()
     except (ImageError, ModelError) as error:
         gathered.failures.append(Failure(task.picture.name, None, str(error)))
-        return 0
+    if work is not None:
+        work.collect()
+    return fresh
 
 
 class _Work:
@@ -101,12 +104,12 @@ class _Work:
         self._opened: Opened | None = None
 
     def run(self) -> int:
+        """Judge what the journal does not have; return how many rows that were."""
         fresh = 0
         for group in _groups(self.setup.sources):
             pending = {source.label: self._pending(source) for source in group}
             if not self.setup.known_only:
                 fresh += self._judge([source for source in group if pending[source.label]], pending)
-            self._collect(group)
         return fresh
 
     def _pending(self, source: Source) -> list[Judge]:
@@ -174,8 +177,9 @@ class _Work:
             backwards=found.backwards, map_key=self._map_key(source),
         )  # fmt: skip
 
-    def _collect(self, group: Sequence[Source]) -> None:
-        for source in group:
+    def collect(self) -> None:
+        """Add the rows that the journal has of this picture, in the order of the methods."""
+        for source in self.setup.sources:
             for judge in self.setup.judges:
                 entry = self.journal.get("row", self._row_key(source, judge)) if self._fits(judge, source) else None
                 if entry is not None:

@@ -97,6 +97,16 @@ def test_grid_pointing_needs_no_annotation(model: Model, photos: Path) -> None:
     """The model sees three classes on these pictures, and a mosaic is of four."""
     with pytest.raises(UsageError, match="four pictures of four classes"):
         judge(model, photos, metrics=["grid-pointing"], confidence=0.0)
+    found = judge(model, photos, metrics=["grid-pointing", "sparseness"])
+    assert len(found.rows) == 6 * 2
+    assert [f.image for f in found.failures] == ["mosaics"]
+
+
+def test_methods_come_in_the_order_given(model: Model, photos: Path) -> None:
+    """Costly methods are judged on their own, and stand where they were named all the same."""
+    order = ["occlusion[patch=4,stride=1]", "grad-cam", "smoothgrad[samples=150]", "gradient"]
+    found = judge(model, sorted(photos.glob("*"))[:1], methods=order, metrics=["sparseness"])
+    assert list(found.summary.methods) == order
 
 
 def test_a_mosaic_shows_four_pictures_and_asks_for_each(model: Model, photos: Path, monkeypatch: object) -> None:
@@ -332,3 +342,15 @@ def test_real_photographs(shared: Path, tmp_path: Path) -> None:
     assert [row.label for row in found.rows[::2]] == ["golden retriever", "robin"]
     assert all(0.2 < row.value <= 1 for row in found.rows if row.metric == "energy-pointing")
     assert found.failures == ()
+
+
+def test_two_runs_may_share_a_journal(tmp_path: Path) -> None:
+    from onnxsal.evaluation.journal import Journal
+
+    both = [Journal(tmp_path / "j.jsonl") for _ in range(2)]
+    for at in range(20):
+        both[at % 2].add("map", str(at), {"png": "x" * at})
+    assert [both[at % 2].get("map", str(at))["png"] for at in range(20)] == ["x" * at for at in range(20)]  # type: ignore[index]
+    again = Journal(tmp_path / "j.jsonl")
+    assert [len(each["png"]) for each in again.entries("map")] == list(range(20))
+    assert again.unreadable == 0
