@@ -27,25 +27,28 @@ LARGEST = 145_000
 
 SHARED = Path(os.environ.get("ONNXSAL_SHARED") or ROOT.parent / "shared")
 LABELS = "--labels models/imagenet_labels_1001.txt"
-DOG, PHOTOS = "images/imagenet/0207_golden_retriever.jpg", "images/imagenet/0?50_*.jpg"
-SQUEEZE, MOBILE = "models/squeezenet1.0_fp32.onnx", "models/mobilenet_v2_int8.onnx"
+PHOTOS = "images/imagenet/0?50_*.jpg"
+MOBILE, SMALL = "models/mobilenet_v2_int8.onnx", "models/mobilenet_v1_025_int8.onnx"
 
 # Figure by name: the command as the page has it. Paths of the reference material begin with models/ and images/.
 COMMANDS = {
-    "noise-grid": f"experiment noise-grid {SQUEEZE} {DOG} --preprocess caffe",
-    "fluctuation": f"experiment fluctuation {SQUEEZE} {DOG} --preprocess caffe -O noise=0.02",
-    "combine": f"experiment combine {SQUEEZE} {DOG} --preprocess caffe",
+    "noise-grid": "experiment noise-grid shapes.onnx demo.png -O samples=1,5,20,50",
+    "fluctuation": "experiment fluctuation shapes.onnx demo.png -O noise=0.02",
+    "combine": "experiment combine shapes.onnx demo.png",
     "discrimination": "experiment discrimination shapes.onnx pairs/",
     "discrimination-photographs": f"experiment discrimination {MOBILE} {PHOTOS} {LABELS} "
-    "-O methods=gradient,smoothgrad,grad-cam,grad-cam++,layercam,eigencam",
+    "-O methods=gradient,grad-cam,grad-cam++,layercam,eigencam",
     "occurrences": "experiment occurrences shapes.onnx several/",
     "occurrences-earlier": "experiment occurrences shapes.onnx several/ -l block2/relu",
-    "occurrences-photographs": f"experiment occurrences {MOBILE} {PHOTOS} {LABELS}",
-    "score-variants": f"experiment score-variants {SQUEEZE} {PHOTOS} --preprocess caffe -O samples=10 -O top_k=64",
-    "training-noise": "experiment training-noise 'series/shapes-noise{noise}-seed{seed}.onnx' several/",
-    "feature-maps": f"experiment feature-maps {SQUEEZE} {DOG} --preprocess caffe",
+    "occurrences-photographs": f"experiment occurrences {MOBILE} {PHOTOS} {LABELS} "
+    "-O methods=grad-cam,grad-cam++,layercam",
+    "score-variants": "experiment score-variants shapes.onnx several/00[0-2]?.png -O samples=10",
+    "training-noise": "experiment training-noise 'series/shapes-noise{noise}-seed{seed}.onnx' several/ "
+    "-O limit=20 -O samples=15",
+    "feature-maps": "experiment feature-maps shapes.onnx demo.png -l block2/relu",
     "diff": f"diff models/mobilenet_v2_fp32.onnx {MOBILE} images/imagenet/*0_*.jpg {LABELS}",
-    "diff-versions": f"diff {MOBILE} models/mobilenet_v1_025_int8.onnx images/imagenet/*0_*.jpg {LABELS} --worst 3",
+    "diff-versions": f"diff {MOBILE} {SMALL} images/imagenet/*0_*.jpg {LABELS}",
+    "diff-trained": "diff series/shapes-noise0-seed0.onnx series/shapes-noise20-seed0.onnx several/00??.png --worst 3",
 }  # fmt: skip
 
 
@@ -53,11 +56,12 @@ def arguments(command: str) -> list[str]:
     """Return a command's arguments with its paths found and its patterns filled in."""
     found: list[str] = []
     for part in shlex.split(command):
-        if part.startswith(("models/", "images/")):
-            paths = sorted(map(str, SHARED.glob(part))) if "*" in part or "?" in part else [str(SHARED / part)]
-            found += paths
-        else:
-            found.append(str(ROOT / "models" / part) if part == "shapes.onnx" else part)
+        if part in ("shapes.onnx", "demo.png"):
+            found.append(str(ROOT / "models" / part))
+            continue
+        base = SHARED if part.startswith(("models/", "images/")) else Path()
+        pattern = "?" in part or "*" in part
+        found += sorted(map(str, base.glob(part))) if pattern else [str(base / part) if base != Path() else part]
     return found
 
 
@@ -74,18 +78,15 @@ def run(name: str) -> tuple[str, float]:
 
 
 def shrunk(source: Path, target: Path) -> None:
-    """Write a figure as a PNG of few enough bytes: fewer colours, then fewer pixels."""
+    """Write a figure as a PNG of few enough bytes: 256 colours that keep rare ones, and as many pixels as fit."""
     image = Image.open(source).convert("RGB")
     for width in (1100, 1000, 900, 800, 720, 640, 560):
-        small = image.resize(
-            (min(width, image.width), round(image.height * min(1, width / image.width))), Image.LANCZOS
-        )
-        for colours in (256, 128, 64):
-            small.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-                target, optimize=True
-            )
-            if target.stat().st_size <= LARGEST:
-                return
+        share = min(1.0, width / image.width)
+        small = image.resize((round(image.width * share), round(image.height * share)), Image.Resampling.LANCZOS)
+        palette = small.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4)
+        small.quantize(256, palette=palette).save(target, optimize=True)
+        if target.stat().st_size <= LARGEST:
+            return
 
 
 def written(page: str, name: str, printed: str) -> str:
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--series", type=Path, help="folder of the models for training-noise")
     parser.add_argument("--write", action="store_true", help="into docs/experiments.md and docs/images")
     chosen = parser.parse_args()
-    names = chosen.names or [name for name in COMMANDS if name != "training-noise" or chosen.series]
+    names = chosen.names or [name for name in COMMANDS if "series/" not in COMMANDS[name] or chosen.series]
     series = chosen.series.resolve() if chosen.series else None
     os.environ["COLUMNS"] = "110"
     with tempfile.TemporaryDirectory() as folder:

@@ -114,10 +114,10 @@ def _drawn(
     levels = [f"{100 * level:g} %" for level in noise]
     cells = [[alone(found[level, count][0]) for count in samples] for level in noise]
     maps = board(cells, Labels([str(n) for n in samples], levels, "samples N", "noise"))
-    picture = board([[seen(first)]], Labels(["the picture"], [""]), cell=260)
+    picture = board([[seen(first)]], Labels(["the picture"], [""]), cell=190)
     plots = [_plot(at, numbers, noise, samples) for at in range(3)]
     heading = Caption(f"SmoothGrad: noise and samples · {first.label}", detail=_detail(first))
-    return figure([beside([maps, below([picture, plots[0]])]), beside(plots[1:])], heading)
+    return figure([beside([maps, below([picture, *plots], gap=14)])], heading)
 
 
 def _detail(first: Explanation) -> str:
@@ -139,7 +139,7 @@ def _plot(
     lines = [_curve(f"noise {100 * level:g} %", [numbers[level, n][at] for n in samples], samples) for level in noise]
     ends = (0.0, 1.0) if at == 0 else (None, None)
     y = Axis(meanings[at], *ends)
-    return curves(lines, x=Axis("samples N", scale="log", ticks=samples), y=y, title=titles[at], size=(500, 320))
+    return curves(lines, x=Axis("samples N", scale="log", ticks=samples), y=y, title=titles[at], size=(500, 262))
 
 
 def _curve(label: str, estimates: Sequence[Estimate], samples: Sequence[int]) -> Curve:

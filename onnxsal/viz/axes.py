@@ -69,7 +69,9 @@ def ends_of(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
     high = max(known) if axis.high is None else axis.high
     if axis.scale == "log" and low <= 0:
         raise UsageError(f"a logarithmic axis starts above 0; got {low:g}")
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    if high > low:
+        return low, high
+    return low - 0.5, high if axis.high is not None else high + 0.5
 
 
 def ticks_of(axis: Axis, ends: tuple[float, float]) -> list[float]:

@@ -46,6 +46,8 @@ def values(rows: Sequence[Value], *, x: Axis, title: str = "", width: int = 640)
 
 
 def _shown(row: Value) -> str:
+    if not math.isfinite(row.value):
+        return "-"
     return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 

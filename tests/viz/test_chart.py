@@ -16,6 +16,13 @@ def places(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return np.argwhere(np.abs(picture.astype(int) - colour).max(axis=2) < 40)
 
 
+def test_a_value_that_is_not_known_has_no_dot_and_equal_ones_end_at_the_axis() -> None:
+    rows = [Value("a", float("nan"), float("nan"), float("nan"), RED), Value("b", 1.0, 1.0, 1.0, BLUE)]
+    chart = values(rows, x=Axis("", None, 1), width=600)
+    assert not len(places(chart, RED))
+    assert places(chart, BLUE)[:, 1].max() > 400  # 1 is the right end, not the middle
+
+
 def test_values_lie_on_their_axis_with_their_intervals() -> None:
     rows = [Value("a", 0.5, 0.25, 0.75, RED), Value("b", 0.0, 0.0, 1.0, BLUE)]
     chart = values(rows, x=Axis("", 0, 1), width=600)
