@@ -141,7 +141,7 @@ class _Progress:
         self._length, self._shown = 0, time.monotonic()
 
     def __call__(self, pace: Pace) -> None:
-        left = "" if pace.left is None else f"{seconds(max(pace.left, 0.1))} left"
+        left = "" if pace.left is None or pace.done == pace.total else f"{seconds(max(pace.left, 0.1))} left"
         if sys.stderr.isatty():
             self._write(progress_line(pace.name, (pace.done, pace.total), left))
         elif time.monotonic() - self._shown > 60:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 
 DRAWS, FLIPS, LEVEL, ALPHA = 2000, 20_000, 0.95, 0.05
+_AT_ONCE = 1000
 _EXACT_UP_TO = 14
 """Pictures for which all sign patterns are gone through."""
 
@@ -98,35 +99,51 @@ def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:
 
 def differences(values: Values, seed: int = 0) -> list[Difference]:
     """Return every pair of methods compared, in the order of the methods; pairs that share no picture are left out."""
-    found = [_compared(values, pair, seed) for pair in itertools.combinations(values, 2)]
-    kept = [each for each in found if each is not None]
-    corrected = holm([each.p for each in kept])
-    return [
-        Difference(d.a, d.b, d.value, d.low, d.high, d.p, p, d.n) for d, p in zip(kept, corrected, strict=True)
-    ]  # fmt: skip
+    gaps = {pair: _gaps(values, pair) for pair in itertools.combinations(values, 2)}
+    kept = {pair: each for pair, each in gaps.items() if len(each)}
+    p = _all_p(kept, seed)
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+    return [_compared(pair, each, (p[pair], corrected[pair]), seed) for pair, each in kept.items()]
 
 
-def _compared(values: Values, pair: tuple[str, str], seed: int) -> Difference | None:
+Pair = tuple[str, str]
+
+
+def _gaps(values: Values, pair: Pair) -> Doubles:
     a, b = (values[name] for name in pair)
-    both = sorted(image for image in a if image in b)
-    gaps = np.array([a[image] - b[image] for image in both], np.float64)
-    gaps = gaps[np.isfinite(gaps)]
-    if not len(gaps):
-        return None
+    gaps = np.array([a[image] - b[image] for image in sorted(a) if image in b], np.float64)
+    return gaps[np.isfinite(gaps)]
+
+
+def _all_p(gaps: Mapping[Pair, Doubles], seed: int) -> dict[Pair, float]:
+    """The p-values of all pairs; those of equally many pictures are tested by the same signs together."""
+    found: dict[Pair, float] = {}
+    for count in sorted({len(each) for each in gaps.values()}):
+        pairs = [pair for pair, each in gaps.items() if len(each) == count]
+        tested = sign_flips(np.stack([gaps[pair] for pair in pairs], axis=1), seed)
+        found.update(zip(pairs, tested.tolist(), strict=True))
+    return {pair: found[pair] for pair in gaps}
+
+
+def _compared(pair: Pair, gaps: Doubles, p: tuple[float, float], seed: int) -> Difference:
     low, high = interval(gaps, _draws(len(gaps), seed))
-    p = sign_flip(gaps, seed)
-    return Difference(*pair, float(gaps.mean()), low, high, p, p, len(gaps))
+    return Difference(*pair, float(gaps.mean()), low, high, *p, len(gaps))
 
 
-def sign_flip(gaps: Doubles, seed: int = 0) -> float:
-    """Return the share of sign patterns under which the mean is as far from 0 as it is: two-sided p."""
-    seen = abs(float(gaps.sum()))
+def sign_flips(gaps: Doubles, seed: int = 0) -> Doubles:
+    """Return the share of sign patterns under which a mean is as far from 0 as it is, two-sided p, by column.
+
+    Args: gaps: [pictures, columns].
+    """
+    seen = np.abs(gaps.sum(axis=0)) * (1 - 1e-12)
     if len(gaps) <= _EXACT_UP_TO:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(gaps))))
-        return float(np.mean(np.abs(signs @ gaps) >= seen * (1 - 1e-12)))
-    signs = np.random.default_rng(seed).integers(0, 2, (FLIPS, len(gaps)), dtype=np.int8) * 2.0 - 1.0
-    beyond = int((np.abs(signs @ gaps) >= seen * (1 - 1e-12)).sum())
-    return (beyond + 1) / (FLIPS + 1)
+        return np.asarray((np.abs(signs @ gaps) >= seen).mean(axis=0), np.float64)
+    random, beyond = np.random.default_rng(seed), np.ones(gaps.shape[1])
+    for _ in range(FLIPS // _AT_ONCE):
+        signs = random.integers(0, 2, (_AT_ONCE, len(gaps)), dtype=np.int8) * 2.0 - 1.0
+        beyond += (np.abs(signs @ gaps) >= seen).sum(axis=0)
+    return beyond / (FLIPS + 1)
 
 
 def holm(p: Sequence[float]) -> list[float]:

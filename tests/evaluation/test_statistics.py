@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from onnxsal.evaluation import About, Row, differences, means, summarise
-from onnxsal.evaluation.statistics import DRAWS, FLIPS, holm, interval, sign_flip
+from onnxsal.evaluation.statistics import DRAWS, FLIPS, holm, interval, sign_flips
+
+
+def sign_flip(gaps: np.ndarray) -> float:
+    return float(sign_flips(gaps[:, None])[0])
 
 
 def test_holm_as_worked_by_hand() -> None:
@@ -91,3 +95,8 @@ def test_the_best_and_what_may_equal_it() -> None:
     }
     assert summary_of(values, higher=True) == {"good", "as good"}
     assert summary_of(values, higher=False) == {"bad"}
+
+
+def test_columns_are_tested_alone() -> None:
+    gaps = np.random.default_rng(7).normal(0.1, 1, (40, 3))
+    assert sign_flips(gaps).tolist() == [sign_flip(column) for column in gaps.T]
