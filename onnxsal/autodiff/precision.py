@@ -18,9 +18,12 @@ _WIDE = frozenset({
     "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "LpNormalization", "LRN",
     "MeanVarianceNormalization", "RMSNormalization", "Softmax", "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceLogSum",
     "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSumSquare", "CumSum", "CumProd", "Einsum",
-    "GlobalLpPool", "LpPool",
+    "GlobalLpPool", "LpPool", "Tile",
 })  # fmt: skip
 """Operators of ai.onnx whose rules sum over elements of their inputs."""
+
+_AGAIN = frozenset({"GlobalLpPool", "LpPool", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"})
+"""Those whose rules divide by the result, which may have overflowed itself: it is computed again in float32."""
 
 
 def apply(rule: Rule, call: Call) -> Sequence[Gradient]:
@@ -35,6 +38,8 @@ def _in_float(rule: Rule, call: Call) -> list[Gradient]:
     """The rule sees a stand-in whose values are float32; the node itself stays as it is."""
     op, node = call.op, call.node
     inputs, outputs = ([_widened(op, v) for v in values] for values in (node.inputs, node.outputs))
+    if node.op_type in _AGAIN:
+        outputs = [_again(op, node, inputs)]
     stand_ins = [ir.Value(name=None, type=None if v is None else v.type, shape=o.shape)
                  for v, o in zip(outputs, node.outputs, strict=True)]  # fmt: skip
     twin = ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=stand_ins)
@@ -46,6 +51,13 @@ def _in_float(rule: Rule, call: Call) -> list[Gradient]:
     for i in range(len(inputs)):
         twin.replace_input_with(i, None)
     return [None if g is None or v is None else op.cast(g, v.dtype) for g, v in zip(results, node.inputs, strict=False)]
+
+
+def _again(op: Tape, node: ir.Node, inputs: Sequence[ir.Value | None]) -> ir.Value:
+    made = op.emit(node.op_type, *inputs, **{name: attr.value for name, attr in node.attributes.items()})
+    assert isinstance(made, ir.Value)
+    made.shape = node.outputs[0].shape
+    return made
 
 
 def _is_half(value: ir.Value | None) -> bool:

@@ -86,7 +86,11 @@ def add_slices(op: Tape, g: ir.Value, indices: ir.Value, x: ir.Value) -> ir.Valu
 
 def widened(op: Tape, g: ir.Value) -> ir.Value:
     """Return half precision as float32: sums in it lose digits, and ONNX Runtime's scattering refuses it."""
-    return op.cast(g, ir.DataType.FLOAT) if g.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else g
+    if g.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
+        return g
+    wide = op.cast(g, ir.DataType.FLOAT)
+    wide.shape = None if g.shape is None else g.shape.copy()
+    return wide
 
 
 def zero_of(g: ir.Value) -> ir.TensorProtocol:

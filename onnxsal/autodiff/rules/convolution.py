@@ -7,7 +7,7 @@ import dataclasses
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
-from onnxsal.autodiff.rules.common import fit, rank_of
+from onnxsal.autodiff.rules.common import fit, rank_of, widened
 from onnxsal.autodiff.rules.quantised import float_weight
 from onnxsal.autodiff.rules.windows import (
     Window,
@@ -156,7 +156,7 @@ def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> 
 
 
 def _sum_channels(op: Tape, g: ir.Value) -> ir.Value:
-    return op.ReduceSum(g, [0, *range(2, rank_of(g))], keepdims=0)  # type: ignore[no-any-return]
+    return op.cast(op.ReduceSum(widened(op, g), [0, *range(2, rank_of(g))], keepdims=0), g.dtype)
 
 
 def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
@@ -166,14 +166,14 @@ def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, w: ir.Value, window: Win
     dilations and dilations strides.
     """
     tail = list(range(2, window.n + 2))
-    images = _channels_first(op, x, window.n, group)
-    kernels = op.Transpose(g, perm=[1, 0, *tail])
+    images = _channels_first(op, widened(op, x), window.n, group)
+    kernels = op.Transpose(widened(op, g), perm=[1, 0, *tail])
     pads, extra = _nonnegative(op, images, window)
     product = op.Conv(
         extra, kernels, group=group, pads=pads, strides=list(window.dilations), dilations=list(window.strides)
     )
     cut = op.Slice(product, [0] * window.n, list(window.kernel), tail)
-    return op.Transpose(cut, perm=[1, 0, *tail])  # type: ignore[no-any-return]
+    return op.cast(op.Transpose(cut, perm=[1, 0, *tail]), g.dtype)
 
 
 def _nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.Value]:
