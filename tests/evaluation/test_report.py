@@ -335,3 +335,28 @@ def test_light_and_dark(browser: Browser) -> None:
     assert browser.run(colour) == "rgb(20, 23, 27)"
     browser.run("document.getElementById('theme').click()")
     assert browser.run(colour) == "rgb(255, 255, 255)"
+
+
+EDGES: dict[str, tuple[Row, ...]] = {
+    "nothing": (),
+    "one value": (Row("a.jpg", 0, "c", 0.5, "m", "deletion", 0.25, curve=[[0, 1], [1, 0]]),),
+    "values that are not defined": tuple(Row(n, 0, "c", 0.5, "m", "deletion", float("nan")) for n in "ab"),
+    "curves of different steps": (
+        Row("a.jpg", 0, "c", 0.5, "m", "deletion", 0.25, curve=[[0, 1], [1, 0]]),
+        Row("b.jpg", 0, "c", float("nan"), "m", "deletion", 0.25, curve=[[0, 1], [0.5, float("nan")], [1, 0]]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_odd_results_have_a_page_too(case: str) -> None:
+    from onnxsal.evaluation import Failure
+    from onnxsal.evaluation.report.evaluation import report
+
+    failures = (Failure("x<y>.jpg", "m", "the map is not finite"), Failure("z.jpg", None, "z.jpg: broken"))
+    metrics = (About("deletion", "", False), About("never", "", True))
+    text = report(Evaluation(EDGES[case], failures, metrics, {}, {"energy-pointing": 2}))
+    assert "x&lt;y&gt;.jpg, m: the map is not finite" in text
+    assert "<li>z.jpg: broken</li>" in text
+    assert "the object of 2 pictures is not" in text
+    assert ">nan<" not in text and 'points="nan' not in text

@@ -126,7 +126,8 @@ def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
 
 
 def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series | None:
-    found = [np.asarray(r.curve) for r in rows if r.metric == metric and r.method == method and r.curve]
+    given = [np.asarray(r.curve) for r in rows if r.metric == metric and r.method == method and r.curve]
+    found = [each for each in given if np.isfinite(each).all()]
     same = [each for each in found if each.shape == found[0].shape]
     if not same:
         return None
@@ -198,10 +199,13 @@ def _rows(rows: Sequence[Judged]) -> Html:
 
 
 def _value(row: Judged) -> Row:
-    value = Cell("–" if row.value != row.value else _short(row.value), row.value)
-    cells = [Cell(row.image), Cell(row.label), Cell(f"{row.probability:.3f}", row.probability), Cell(row.method),
-             Cell(row.metric), value]  # fmt: skip
+    cells = [Cell(row.image), Cell(row.label), _number(row.probability), Cell(row.method),
+             Cell(row.metric), _number(row.value)]  # fmt: skip
     return Row(cells, {"method": row.method, "metric": row.metric})
+
+
+def _number(value: float) -> Cell:
+    return Cell("–" if value != value else _short(value), value)
 
 
 def _failures(found: Evaluation) -> Html:
