@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -84,3 +89,31 @@ def test_every_target_keeps_its_sums_when_a_batch_is_halved(tiny: onnxsal.Model,
     scarce(monkeypatch, 2, after=4)
     for found, wanted in zip(onnxsal.explain(tiny, X, **how), whole, strict=True):
         assert_allclose(found.raw, wanted.raw, rtol=0, atol=1e-6 * wanted.raw.max())
+
+
+PEAK = """
+import resource, sys
+from onnxsal.cli import main
+status = main(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts kilobytes as Linux does")
+def test_memory_bounds_the_whole_process(shared: Path, tmp_path: Path) -> None:
+    """With the batch that was asked for the process takes 760 MiB; the bound is kept by a smaller one."""
+    photo = shared / "images" / "imagenet" / "0281_tabby.jpg"
+    arguments = ["explain", str(shared / "models" / "squeezenet1.0_fp32.onnx"), str(photo), "--preprocess", "caffe",
+                 "-m", "score-cam", "-O", "batch_size=64", "-O", "forwards=65", "--memory", "500M"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, peak = done.stdout.split()[-2:]
+    assert status == "0"
+    assert 200 < int(peak) <= 500
