@@ -200,7 +200,7 @@ def sources(model: Model, methods: Sequence[Named], maps: Sequence[Named], makin
         folder = Path(each.name)
         if not folder.is_dir():
             raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
-        found.append(Stored(f"maps in {folder.name or folder.resolve().name}", folder, model.size))
+        found.append(Stored(f"maps in {each.name}", folder, model.size))
     if not found:
         raise UsageError("nothing to judge: name methods (-m), or a folder of maps (--maps)")
     return tuple(found)

@@ -354,3 +354,15 @@ def test_two_runs_may_share_a_journal(tmp_path: Path) -> None:
     again = Journal(tmp_path / "j.jsonl")
     assert [len(each["png"]) for each in again.entries("map")] == list(range(20))
     assert again.unreadable == 0
+
+
+def test_every_metric_judges_maps_of_pixels_and_of_layers(model: Model, photos: Path) -> None:
+    """Whatever a metric needs, the run hands it over: the raw map, the object, randomised models, an explainer."""
+    from onnxsal.metrics.registry import names
+
+    wanted = [name for name in names() if name != "grid-pointing"]
+    found = judge(model, sorted(photos.glob("*"))[:1], metrics=wanted, masks=photos.parent / "masks", stages=2)
+    assert found.failures == ()
+    got = {(row.method, row.metric) for row in found.rows}
+    assert {metric for _, metric in got} == set(wanted)
+    assert {metric for method, metric in got if method == "gradient"} == set(wanted)
