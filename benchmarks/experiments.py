@@ -27,25 +27,28 @@ LARGEST = 145_000
 
 SHARED = Path(os.environ.get("ONNXSAL_SHARED") or ROOT.parent / "shared")
 LABELS = "--labels models/imagenet_labels_1001.txt"
-PHOTOS = "images/imagenet/0?50_*.jpg"
+PHOTOS, DOG = "images/imagenet/0?50_*.jpg", "images/imagenet/0207_golden_retriever.jpg"
+SQUEEZE = "models/squeezenet1.0_fp32.onnx"
 MOBILE, SMALL = "models/mobilenet_v2_int8.onnx", "models/mobilenet_v1_025_int8.onnx"
 
 # Figure by name: the command as the page has it. Paths of the reference material begin with models/ and images/.
 COMMANDS = {
     "noise-grid": "experiment noise-grid shapes.onnx demo.png -O samples=1,5,20,50",
-    "fluctuation": "experiment fluctuation shapes.onnx demo.png -O noise=0.02",
+    "fluctuation": "experiment fluctuation shapes.onnx demo.png -O noise=0.05",
+    "fluctuation-photograph": f"experiment fluctuation {SQUEEZE} {DOG} --preprocess caffe -O noise=0.02",
     "combine": "experiment combine shapes.onnx demo.png",
+    "combine-photographs": f"experiment combine {SQUEEZE} images/imagenet/0[0-2]50_*.jpg --preprocess caffe",
     "discrimination": "experiment discrimination shapes.onnx pairs/",
     "discrimination-photographs": f"experiment discrimination {MOBILE} {PHOTOS} {LABELS} "
     "-O methods=gradient,grad-cam,grad-cam++,layercam,eigencam",
     "occurrences": "experiment occurrences shapes.onnx several/",
     "occurrences-earlier": "experiment occurrences shapes.onnx several/ -l block2/relu",
     "occurrences-photographs": f"experiment occurrences {MOBILE} {PHOTOS} {LABELS} "
-    "-O methods=grad-cam,grad-cam++,layercam",
+    "-O methods=grad-cam,grad-cam++,layercam -O threshold=0.6",
     "score-variants": "experiment score-variants shapes.onnx several/00[0-2]?.png -O samples=10",
     "training-noise": "experiment training-noise 'series/shapes-noise{noise}-seed{seed}.onnx' several/ "
     "-O limit=20 -O samples=15",
-    "feature-maps": "experiment feature-maps shapes.onnx demo.png -l block2/relu",
+    "feature-maps": "experiment feature-maps shapes.onnx demo.png -l block1/relu",
     "diff": f"diff models/mobilenet_v2_fp32.onnx {MOBILE} images/imagenet/*0_*.jpg {LABELS}",
     "diff-versions": f"diff {MOBILE} {SMALL} images/imagenet/*0_*.jpg {LABELS}",
     "diff-trained": "diff series/shapes-noise0-seed0.onnx series/shapes-noise20-seed0.onnx several/00??.png --worst 3",
@@ -60,7 +63,7 @@ def arguments(command: str) -> list[str]:
             found.append(str(ROOT / "models" / part))
             continue
         base = SHARED if part.startswith(("models/", "images/")) else Path()
-        pattern = "?" in part or "*" in part
+        pattern = any(sign in part for sign in "?*[")
         found += sorted(map(str, base.glob(part))) if pattern else [str(base / part) if base != Path() else part]
     return found
 

@@ -43,7 +43,7 @@ def feature_maps(
     case: Case,
     *,
     maps: tuple[int, ...] | None = None,
-    count: Samples = 8,
+    count: Samples = 6,
     neurons: str | None = None,
     samples: Samples = 20,
     noise: Level = 0.15,
@@ -149,4 +149,4 @@ def _says(activity: _Activity, chosen: Sequence[int]) -> tuple[str, ...]:
 
 def _drawn(tiles: Sequence[Tile], layer: Layer, first: Explanation) -> Pixels:
     heading = Caption(f"Feature maps of {layer.name} · {first.label}", f"{100 * first.score:.1f} %")
-    return grid(tiles, heading=heading, columns=min(5, len(tiles)))
+    return grid(tiles, heading=heading, columns=min(4, len(tiles)))

@@ -82,7 +82,7 @@ def _mosaic(case: Case, image: str, count: int) -> Scene:
     tiles = [tile if k % 2 == 0 else tile[:, ::-1] for k in range(count)] + [grey] * (4 - count)
     picture, numbers = mosaic(tiles, 2, case.model.size)
     numbers[numbers > count] = 0
-    return Scene(picture, numbers, (target,) * count, f"{prepared.name} x {count}")
+    return Scene(picture, numbers, (target,) * count, prepared.name)
 
 
 def _map(make: Explain, scene: Scene, step: Callable[[], None]) -> Explanation:
@@ -103,9 +103,13 @@ def _hits(scenes: Sequence[Scene], maps: Sequence[Explanation], threshold: float
 def _share(
     scenes: Sequence[Scene], maps: Sequence[Explanation], threshold: float, count: int | None = None
 ) -> Estimate:
-    pairs = _hits(scenes, maps, threshold)
-    kept = [p for p, scene in zip(pairs, scenes, strict=True) if count is None or len(scene.labels) == count]
-    return grouped_share([h for h, _ in kept], [n for _, n in kept])
+    """The share of objects found; scenes of one name, mosaics of one photograph, are resampled together."""
+    groups: dict[str, list[int]] = {}
+    for scene, (found, of) in zip(scenes, _hits(scenes, maps, threshold), strict=True):
+        if count is None or len(scene.labels) == count:
+            totals = groups.setdefault(scene.name, [0, 0])
+            totals[0], totals[1] = totals[0] + found, totals[1] + of
+    return grouped_share([h for h, _ in groups.values()], [n for _, n in groups.values()])
 
 
 def _row(
@@ -130,7 +134,11 @@ def _gaps(
     scenes: Sequence[Scene], first: Sequence[Explanation], second: Sequence[Explanation], threshold: float
 ) -> Estimate:
     a, b = (_hits(scenes, maps, threshold) for maps in (first, second))
-    return mean([(p[0] - q[0]) / p[1] for p, q in zip(a, b, strict=True) if p[1]])
+    groups: dict[str, list[float]] = {}
+    for scene, p, q in zip(scenes, a, b, strict=True):
+        if p[1]:
+            groups.setdefault(scene.name, []).append((p[0] - q[0]) / p[1])
+    return mean([float(np.mean(each)) for each in groups.values()])
 
 
 def _drawn(scenes: Sequence[Scene], found: Found, threshold: float) -> Pixels:
