@@ -49,7 +49,7 @@ def report(found: Evaluation) -> str:
         Section("Summary", _summary(summary), _READ),
         *([Section("Curves", _curves(found.rows, summary), _CURVES)] if any(r.curve for r in found.rows) else []),
         Section("Intervals", _intervals(summary), "The same means as dots, their 95 % intervals as lines."),
-        Section("Differences", _differences(summary), PROCEDURE),
+        Section("Differences", _differences(summary), f"{PROCEDURE} Printed are those that are more than chance."),
         Section("Examples", examples(found), _EXAMPLES),
         Section("All values", _rows(found.rows), "Every picture, method and metric. Files written with --csv, --json "
                 "or --parquet hold the same."),
