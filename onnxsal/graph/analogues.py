@@ -29,6 +29,8 @@ _FLOAT = frozenset({"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention
 
 def kind_of(node: ir.Node, kinds: Sequence[Kind | None], opset: int) -> tuple[Kind, ...]:
     """Return the kind of an integer operator's output; nothing for any other operator."""
+    if node.domain == DOMAIN and node.op_type == "MatMulNBits" and kinds[0] is not None and kinds[0][1] is not None:
+        return ((kinds[0][0], (*kinds[0][1][:-1], node.attributes["N"].as_int())),)
     if node.domain != DOMAIN or node.op_type not in _LIKE:
         return ()
     name, which = _LIKE[node.op_type]
