@@ -198,6 +198,29 @@ def test_what_the_dynamic_quantiser_writes(
     np.testing.assert_allclose(gradient_of(model, x, u), wanted, rtol=1e-4, atol=1e-4)
 
 
+def attending(weight: np.ndarray) -> onnx.ModelProto:
+    arrays = {"w": weight, "b": np.linspace(-1, 1, 48, dtype=np.float32)}
+    node = helper.make_node("Attention", ["x", *arrays], ["logits"], domain=MICROSOFT, num_heads=2)
+    inputs, outputs = (helper.make_tensor_value_info(name, 1, (2, 5, 16)) for name in ("x", "logits"))
+    constants = [numpy_helper.from_array(a, name) for name, a in arrays.items()]
+    graph = helper.make_graph([node], "g", [inputs], [outputs], constants)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_quantised_attention(tmp_path: Path) -> None:
+    """Against the float operator with the weights that the integers stand for; the picture is rounded, to 1 in 255."""
+    onnx.save(attending(R.normal(size=(16, 48)).astype(np.float32) * 0.4), tmp_path / "f.onnx")
+    quantization.quantize_dynamic(str(tmp_path / "f.onnx"), str(tmp_path / "q.onnx"))
+    model = onnx.load(tmp_path / "q.onnx")
+    assert "QAttention" in {n.op_type for n in model.graph.node}
+    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    exact = (arrays["w_quantized"].astype(np.float32) - arrays["w_zero_point"]) * arrays["w_scale"]
+    x, u = R.normal(size=(2, 2, 5, 16)).astype(np.float32)
+    found, wanted = (gradient_of(m, x, u) for m in (model, attending(exact)))
+    np.testing.assert_allclose(found, wanted, atol=0.02 * float(np.abs(wanted).max()))
+
+
 def optimise(source: Path, target: Path) -> onnx.ModelProto:
     import onnxruntime
 
