@@ -71,6 +71,8 @@ def commands() -> list[str]:
 def test_a_command_exists_with_its_options(line: str) -> None:
     name, *words = shlex.split(line, comments=True)[1:]
     command = root.get_command(click.Context(root), name)
+    if isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
     assert command is not None
     there = {option for p in command.params for option in p.opts if option.startswith("-")}
     assert {word for word in words if re.fullmatch(r"--?[a-zA-Z]+", word)} <= there

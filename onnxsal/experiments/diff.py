@@ -200,6 +200,11 @@ def says(drift: Drift) -> list[str]:
         f"maps agree by a cosine of {drift.agreement('cosine')}, SSIM {drift.agreement('ssim')}, rank correlation "
         f"{drift.agreement('rank')}",
     ]
+    flat = sum(math.isnan(pair.cosine) for pair in drift.pairs)
+    if flat:
+        lines.append(
+            f"in {flat} of {count} pictures just one of the maps is flat, or both; cosine and rank are without them"
+        )
     apart = [pair for pair in drift.pairs if not pair.same_class]
     if apart and len(apart) < count:
         alike = [pair.cosine for pair in drift.pairs if pair.same_class]
