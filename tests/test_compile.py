@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 
 import onnxsal
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
+from onnxsal.graph import Program
+from onnxsal.records import Draws, HostMasks, Moments, Record
 
 CLOSE = 1e-4
 """Of a map's range, which is 1."""
@@ -218,11 +220,23 @@ def test_an_opset_that_is_too_low_is_said(model: onnxsal.Model) -> None:
 # What no file can hold
 
 
-def test_methods_of_the_host_are_refused(model: onnxsal.Model) -> None:
-    if "rise" not in onnxsal.methods():
-        pytest.skip("needs the plug-in onnxsal-rise: pip install plugins/onnxsal-rise")
-    with pytest.raises(UnsupportedError, match="on the host"):
-        onnxsal.compile(model, method="rise")
+def _thrown(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng([seed, start])
+    return rng.random((stop - start, *size)).astype(np.float32)
+
+
+def test_methods_of_the_host_are_refused(model: onnxsal.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a plug-in may be: its masks are drawn by numpy."""
+
+    @onnxsal.method("thrown", paper="none", when="never", score="probability", rules=None)
+    def thrown(score: Program) -> Record:
+        """Return the mean score under masks that are thrown by the host."""
+        draws = Draws(masks=HostMasks(4, _thrown))
+        return Record(draws=draws, body=score, moments=Moments(("score",), per="weighted"))
+
+    monkeypatch.setattr("onnxsal.building.get", lambda name: thrown)
+    with pytest.raises(UnsupportedError, match=r"draws its masks on the host.*use it with explain"):
+        onnxsal.compile(model, method="thrown")
 
 
 def test_records_in_records_are_refused(model: onnxsal.Model) -> None:
@@ -350,11 +364,11 @@ def test_methods_without_gradients_take_only_the_part_they_need(model: onnxsal.M
 # Real models
 
 
-@pytest.mark.parametrize("name", ["squeezenet1.0_fp32", "mobilenet_v2_int8"])
-@pytest.mark.parametrize("method", ["grad-cam++", "gradient", "score-cam"])
+@pytest.mark.parametrize("name", ["squeezenet1.0_fp32", "mobilenet_v2_int8", "mobilenet_v1_025_int8"])
+@pytest.mark.parametrize("method", ["grad-cam++", "gradient", "smooth-grad-cam++", "score-cam", "recipro-cam"])
 def test_real_models(shared: Path, name: str, method: str) -> None:
     path = shared / "models" / f"{name}.onnx"
-    options: dict[str, Any] = {"top_k": 4} if method == "score-cam" else {}
+    options: dict[str, Any] = {"score-cam": {"top_k": 4}, "smooth-grad-cam++": {"samples": 2}}.get(method, {})
     loaded = onnxsal.load(path, preprocess="caffe" if name.startswith("squeeze") else None)
     proto = onnxsal.compile(loaded, method=method, bytes_in=name.startswith("squeeze"), **options)
     onnx.checker.check_model(proto, full_check=True)
