@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from compiled_cases import BUNDLED, QUICK, built_in, expected, photos
+from compiled_cases import BUNDLED, MODELS, QUICK, built_in, expected, photos
 from onnx.reference import ReferenceEvaluator
 
 import onnxsal
 
 RUNNERS = Path(__file__).parents[1] / "runtimes"
 PAGE = Path(__file__).parents[2] / "docs" / "compile.md"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "web"
+PARTS = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MARKS = "<!-- runtimes -->", "<!-- /runtimes -->"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -83,6 +85,18 @@ def node() -> str:
     if found is None:
         raise Absent("no node on the PATH")
     return found
+
+
+def lay_out_page(web: Path, modules: Path, model: onnx.ModelProto) -> None:
+    """Put the page of examples/web, the runtime, a compiled model and the bundled picture into a folder."""
+    for file in EXAMPLE.glob("*.*"):
+        if file.suffix in (".html", ".css", ".js"):
+            shutil.copy(file, web)
+    (web / "ort").mkdir()
+    for part in PARTS:
+        shutil.copy(modules / "onnxruntime-web" / "dist" / part, web / "ort")
+    onnxsal.save(model, web / "model.onnx")
+    shutil.copy(MODELS / "demo.png", web / "example.png")
 
 
 def _stock() -> list[str]:

@@ -12,13 +12,11 @@ import numpy as np
 import onnx
 import pytest
 from compiled_cases import BUNDLED, MODELS
-from compiled_runtimes import RUNNERS, Absent, browser, node, place
+from compiled_runtimes import RUNNERS, Absent, browser, lay_out_page, node, place
 from PIL import Image
 
 import onnxsal
 
-PAGE = Path(__file__).parents[2] / "examples" / "web"
-PARTS = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 SAMPLES = 6
 CLOSE = 1e-4
 """Of a map's range, which is 1."""
@@ -31,20 +29,10 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     except Absent as reason:
         pytest.skip(str(reason))
     web, files = tmp_path_factory.mktemp("web"), tmp_path_factory.mktemp("files")
-    _lay_out(web, modules / "onnxruntime-web" / "dist")
+    given = onnxsal.compile(BUNDLED, method="smoothgrad", target="input", samples=SAMPLES)
+    lay_out_page(web, modules, given)
     _files(files)
     return [found[0], str(RUNNERS / "run_page.mjs"), str(modules), found[1], str(web), str(files)]
-
-
-def _lay_out(web: Path, runtime: Path) -> None:
-    for file in PAGE.glob("*.*"):
-        if file.suffix in (".html", ".css", ".js"):
-            shutil.copy(file, web)
-    (web / "ort").mkdir()
-    for part in PARTS:
-        shutil.copy(runtime / part, web / "ort")
-    onnxsal.save(onnxsal.compile(BUNDLED, method="smoothgrad", target="input", samples=SAMPLES), web / "model.onnx")
-    shutil.copy(MODELS / "demo.png", web / "example.png")
 
 
 def _files(files: Path) -> None:
