@@ -33,7 +33,7 @@ def examples(found: Evaluation) -> Html:
     made = [(method, metric, _group(found, method, metric)) for method, metric in kept]
     shown = [(method, metric, figures) for method, metric, figures in made if figures]
     selects = {"method": list(dict.fromkeys(m for m, _, _ in shown)),
-               "metric": list(dict.fromkeys(m.name for _, m, _ in shown)), "which": ["best", "worst"]}  # fmt: skip
+               "metric": list(dict.fromkeys(m.name for _, m, _ in shown)), "example": ["best", "worst"]}  # fmt: skip
     parts = [_block(method, metric, figures) for method, metric, figures in shown]
     return joined([filters("examples-list", search="Filter pictures", selects=selects),
                    element("div", *parts, id="examples-list")])  # fmt: skip
@@ -62,7 +62,7 @@ def _figure(found: Evaluation, row: Row, which: str) -> Figure | None:
         return None
     drawn = _drawn(read_picture(picture), read_map(entry))
     small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
-    data = {"method": row.method, "metric": row.metric, "which": which}
+    data = {"method": row.method, "metric": row.metric, "example": which}
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
 
 
