@@ -202,9 +202,7 @@ def says(drift: Drift) -> list[str]:
     ]
     flat = sum(math.isnan(pair.cosine) for pair in drift.pairs)
     if flat:
-        lines.append(
-            f"in {flat} of {count} pictures just one of the maps is flat, or both; cosine and rank are without them"
-        )
+        lines.append(f"in {flat} of {count} pictures a map is flat; cosine and rank are means over the others")
     apart = [pair for pair in drift.pairs if not pair.same_class]
     if apart and len(apart) < count:
         alike = [pair.cosine for pair in drift.pairs if pair.same_class]

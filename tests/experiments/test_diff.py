@@ -67,6 +67,19 @@ def test_models_that_see_other_classes_differ(model: Path, tmp_path: Path, photo
     assert drift.pairs[0].cosine <= drift.pairs[1].cosine or np.isnan(drift.pairs[0].cosine)
 
 
+def test_a_flat_map_is_told_apart(model: Path, tmp_path: Path, photo) -> None:
+    """The second model's logits do not depend on the picture, so its gradients are 0."""
+    arrays = tiny_models.weights()
+    arrays["w3"] = 0 * arrays["w3"]
+    arrays["b3"] = np.array([1, 0, 0, 0], np.float32)
+    other = tiny_models.write(tiny_models.build(tiny_models.BODY, arrays), tmp_path / "constant.onnx")
+    drift = compare((load(model), load(other)), [str(photo("r", RED))], How())
+    assert np.isnan(drift.pairs[0].cosine)
+    assert "in 1 of 1 pictures a map is flat; cosine and rank are means over the others" in says(drift)
+    assert "one of the maps is flat" in report(drift, ("a", "b"))
+    assert drawn(drift, ("a", "b")).shape[2] == 3
+
+
 def test_a_broken_picture_is_left_out_by_name(model: Path, tmp_path: Path, photo) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
