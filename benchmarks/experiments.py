@@ -97,7 +97,9 @@ def written(page: str, name: str, printed: str) -> str:
     line, *rest = printed.rstrip().splitlines()
     wrapped = COMMANDS[name]
     block = (
-        f"```console\n$ onnxsal {wrapped} -o {name}.png\n" + "\n".join([re.sub(r" \(.*\)$", "", line), *rest]) + "\n```"
+        f"```console\n$ onnxsal {wrapped} -o {name}.png\n"
+        + "\n".join([re.sub(r"^(\S+\.png) \(.*\)$", r"\1", line), *rest])
+        + "\n```"
     )
     pattern = re.compile(rf"(<!-- result: {name} -->\n).*?(<!-- /result -->)", re.DOTALL)
     return pattern.sub(lambda m: f"{m[1]}{block}\n{m[2]}", page)
