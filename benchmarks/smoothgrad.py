@@ -103,9 +103,12 @@ def measure(path: Path, args: argparse.Namespace) -> str:
         wall, processor = (median(each[a][i] / each[b][i] for each in rounds) for i in (0, 1))
         return f"{wall:.3f} ({processor:.3f})"
 
-    alone = 1e3 * median(each["forward"][0] for each in rounds) / args.samples
+    def each_takes(name: str) -> str:
+        return f"{1e3 * median(each[name][1] for each in rounds) / args.samples:.1f}" if name in jobs else "-"
+
     cells = [ratio("smoothgrad", "gradient"), ratio("smoothgrad", "forward"), ratio("captum", "torch forward")]
-    return f"| {path.name.split('.')[0]} | " + " | ".join(cells) + f" | {alone:.1f} ms |"
+    cells += [each_takes(name) for name in ("smoothgrad", "captum", "forward", "torch forward")]
+    return f"| {path.name.split('.')[0]} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -116,8 +119,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    print("| model | over the gradient graph | over the forward | captum over torch's forward | forward |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| model | over the gradient graph | over the forward | captum over torch's forward | ", end="")
+    print("processor ms a sample: ours | captum | forward | torch's forward |\n|" + " --- |" * 8)
     for path in args.models:
         print(measure(path, args), flush=True)
 
