@@ -106,6 +106,8 @@ def visited(browser: str, page: str, script: str, folder: Path, *, phone: bool =
          "--virtual-time-budget=4000", "--window-size=1200,900", "--dump-dom", f"{path.as_uri()}#person=5"],
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
+    if done.returncode and not done.stdout:
+        pytest.skip(f"the browser does not start here: {done.stderr[-300:]}")
     found = re.search(r'<pre id="said">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found is not None, done.stderr[-2000:]
     said: dict = json.loads(html.unescape(found[1]))
