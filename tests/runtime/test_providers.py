@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
+from PIL import Image
+from tinynet import TinyNet
 
+from onnxsal.cli import main
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
@@ -137,3 +141,15 @@ def test_a_session_is_never_on_another_provider(offered, monkeypatch: pytest.Mon
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     with pytest.raises(UnsupportedError, match="CUDAExecutionProvider cannot be used on this machine: the NVIDIA dri"):
         Session(doubled(), provider="cuda")
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_the_command_line_says_it_in_one_line_and_ends_with_1(offered, tmp_path, capsys, command: str) -> None:
+    offered("CPUExecutionProvider")
+    onnx.save(TinyNet().model(), tmp_path / "tiny.onnx")
+    Image.new("RGB", (12, 12)).save(tmp_path / "grey.png")
+    status = main([command, str(tmp_path / "tiny.onnx"), str(tmp_path / "grey.png"), "--provider", "cuda"])
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "this build of ONNX Runtime has no CUDAExecutionProvider" in err

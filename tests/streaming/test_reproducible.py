@@ -77,7 +77,7 @@ def test_the_order_of_pictures_does_not_matter(tiny: onnxsal.Model) -> None:
 
 LIMITS = [
     ("ss-cam", {"layer": "a2", "samples": 50}, {"forwards": 1 + 7 * 6 + 3}),
-    ("ss-cam", {"layer": "a2", "samples": 50, "batch_size": 5}, {"seconds": 0.02}),
+    ("ss-cam", {"layer": "a2", "samples": 100_000, "batch_size": 5}, {"seconds": 0.5}),
     ("ss-cam", {"layer": "a2", "samples": 2000, "batch_size": 5}, {"tolerance": 0.1}),
     ("smoothgrad", {"samples": 50, "batch_size": 4}, {"forwards": 17}),
     ("smoothgrad", {"samples": 5000, "batch_size": 4}, {"tolerance": 0.2}),
