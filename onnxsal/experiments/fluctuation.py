@@ -59,7 +59,7 @@ def fluctuation(
     prepared = case.model.prepare(single(case))
     goal = aim(case.model, case.target, case.model.scores(prepared.x)[1])
     place = _place(case.model, prepared.x, goal, pixel)
-    far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
+    far = noise * float(np.ptp(prepared.x)) * _draw(case, prepared.x)
     walk = _walk(case, prepared.x, far, goal, (place, steps))
     names = channel_names(case.model)
     rows = tuple(_row(name, walk, k) for k, name in enumerate(names))
@@ -159,12 +159,25 @@ def _drawn(case: Case, prepared: Prepared, goal: Aim, walk: _Walk, asked: tuple[
         [Curve("logit", list(t), list(walk.scores), colour=(90, 90, 90))],
         x=Axis(), y=_wide(walk.scores), title="The score meanwhile", size=(680, 190),
     )  # fmt: skip
-    picture = board([[marked(prepared.picture, place)]], Labels(["the picture and the pixel"], [""]), cell=300)
+    ends = [[marked(prepared.picture, place)], [for_display(_noisy(case, prepared, noise))[0]]]
+    pictures = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
     heading = Caption(
         f"The gradient of one pixel · {goal.label}",
-        detail=f"The path adds up to {100 * noise:g} % of noise, which nobody sees.",
+        detail=f"The path adds noise of {100 * noise:g} % of the picture's range, little by little.",
     )
-    return figure([beside([picture, below([plot, score])])], heading)
+    return figure([beside([pictures, below([plot, score])])], heading)
+
+
+def _noisy(case: Case, prepared: Prepared, noise: float) -> Pixels:
+    """The picture at the end of the path, as a person would see it."""
+    n = _draw(case, prepared.x).transpose(1, 2, 0)
+    n = n[..., ::-1] if channel_names(case.model)[0] == "blue" else n
+    n = n if n.shape[2] == 3 else n[..., :1]
+    return np.rint(prepared.picture + 255 * noise * n).clip(0, 255).astype(np.uint8)
+
+
+def _draw(case: Case, x: Floats) -> Floats:
+    return normal(case.seed, 0, 0, x.size).reshape(x.shape)
 
 
 def _wide(scores: NDArray[np.float64]) -> Axis:
