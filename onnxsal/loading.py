@@ -27,6 +27,7 @@ from onnxsal.inputs import (
 )
 from onnxsal.model import Model, digest
 from onnxsal.runtime import Session
+from onnxsal.runtime.providers import providers
 
 DEFAULT_SIZE = (224, 224)
 """Height and width for models that leave theirs open."""
@@ -53,6 +54,8 @@ def load(
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: preprocessing or labels do not fit.
     """
+    if provider is not None:
+        providers(provider)
     source = load_ir(path)
     normal = _with_size(standardised(source))
     session = _Sessions(provider, tuple(custom_ops))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
@@ -144,8 +145,11 @@ def test_a_session_is_never_on_another_provider(offered, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
-def test_the_command_line_says_it_in_one_line_and_ends_with_1(offered, tmp_path, capsys, command: str) -> None:
+def test_the_command_line_says_it_in_one_line_and_ends_with_1(
+    offered, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     offered("CPUExecutionProvider")
+    monkeypatch.chdir(tmp_path)
     onnx.save(TinyNet().model(), tmp_path / "tiny.onnx")
     Image.new("RGB", (12, 12)).save(tmp_path / "grey.png")
     status = main([command, str(tmp_path / "tiny.onnx"), str(tmp_path / "grey.png"), "--provider", "cuda"])
