@@ -52,3 +52,17 @@ def test_without_a_gpu_one_sentence_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(cuda.cuda, "cuda_error", lambda: "\nno driver\nfound\n")
     with pytest.raises(UnsupportedError, match=r"onnxsal\[gpu\].*no driver found$"):
         cuda.upload([1.0])
+
+
+@pytest.mark.parametrize(("said", "kind"), [("CUDA_ERROR_OUT_OF_MEMORY", MemoryError), ("CUDA_ERROR_UNKNOWN", None)])
+def test_a_gpu_without_room_is_short_of_memory(monkeypatch, said, kind):
+    """So the executor halves the batch; any other failure of the driver stays what it is."""
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    failure = cuda._driver_error(2, f"Call to cuMemAlloc results in {said}")
+
+    def fails(shape, dtype):
+        raise failure
+
+    monkeypatch.setattr(cuda.cuda, "device_array", fails)
+    with pytest.raises(kind or type(failure), match=r"no room for 8 MiB" if kind else said):
+        cuda.room((2, 1024, 1024))
