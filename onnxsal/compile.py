@@ -44,6 +44,7 @@ def compile(
     give: str | Sequence[str] = "saliency",
     bytes_in: bool = False,
     keep_custom: bool = False,
+    explain_required: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -60,12 +61,15 @@ def compile(
             several.
         bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
         keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
+        explain_required: gives ``explain`` no default, for runtimes that feed no inputs that have one (in JavaScript).
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
-    asked = Asked(method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, options)
+    asked = Asked(
+        method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options
+    )
     return to_proto(compiled(model if isinstance(model, Model) else load(model), asked))
 
 
@@ -83,13 +87,15 @@ class Asked:
     give: str | Sequence[str] = "saliency"
     bytes_in: bool = False
     keep_custom: bool = False
+    explain_required: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: external weights still know their files."""
     request = _request(model, asked)
-    form = Form(_kinds(asked.give), request.model.known_preprocess() if asked.bytes_in else None)
+    preprocess = request.model.known_preprocess() if asked.bytes_in else None
+    form = Form(_kinds(asked.give), preprocess, asked.explain_required)
     goal = _goal(request.model, asked.target)
     _check_names(request.model, form, goal)
     if not asked.keep_custom:

@@ -77,6 +77,8 @@ class Form:
     outputs: tuple[Kind, ...] = ("saliency",)
     bytes_in: Preprocess | None = None
     """Preprocessing that becomes part of the model."""
+    explain_required: bool = False
+    """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def assemble(work: Work) -> ir.Model:
     source = trace[anatomy.picture.input]
     there.update({anatomy.picture.input: source, anatomy.picture.value: trace[anatomy.picture.value]})
     target = trace.input("target", ir.DataType.INT64, [_batch(source)]) if work.goal.as_input else None
-    explain = _explain_input(trace)
+    explain = _explain_input(trace, required=work.form.explain_required)
     inputs = _Inputs(source, target, photo)
 
     def then(op: Tape) -> Values:
@@ -274,9 +276,11 @@ def _photo(work: Work, trace: Trace) -> ir.Value | None:
     return trace[picture.input]
 
 
-def _explain_input(trace: Trace) -> ir.Value:
-    """A scalar input with a default: who does not feed it gets the explanation."""
+def _explain_input(trace: Trace, *, required: bool) -> ir.Value:
+    """A scalar input, mostly with a default: who does not feed it gets the explanation."""
     value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
+    if required:
+        return value
     value.const_value = ir.tensor(np.array(True))
     trace.graph.register_initializer(value)
     return value

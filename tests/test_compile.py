@@ -93,6 +93,16 @@ def test_without_explanation_there_is_the_same_prediction_and_zeros(
     assert not alone["saliency"].any()
 
 
+def test_explain_may_be_required(model: onnxsal.Model, pictures: Photos) -> None:
+    """Where it has no default, runtimes in JavaScript can feed it."""
+    proto = onnxsal.compile(model, method="grad-cam", explain_required=True)
+    assert "explain" not in {tensor.name for tensor in proto.graph.initializer}
+    run = session_of(proto)
+    found = [run(picture=pictures.feed(1), explain=np.array(asked))["saliency"] for asked in (True, False)]
+    np.testing.assert_allclose(found[0], expected(model, pictures.pixels[:1], "grad-cam", {}), rtol=0, atol=CLOSE)
+    assert not found[1].any()
+
+
 def test_without_explanation_its_branch_does_not_run(model: onnxsal.Model) -> None:
     """Every node of ours but the guard and copies for it stands inside a branch."""
     graph = onnxsal.compile(model, method="smoothgrad").graph

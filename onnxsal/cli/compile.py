@@ -51,6 +51,9 @@ What a file says of itself: onnxsal inspect out.onnx
     "--opset", type=int, metavar="N", help="17 (18 where noise is drawn) or higher. [default: 21 or the model's]"
 )
 @click.option("--keep-custom", is_flag=True, help="Keep operators outside the standard domain.")
+@click.option(
+    "--explain-required", is_flag=True, help="Give `explain` no default: JavaScript feeds no input that has one."
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @loading_options
 def command(**given: Any) -> None:
