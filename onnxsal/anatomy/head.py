@@ -40,12 +40,12 @@ def find_head(graph: ir.Graph) -> Head:
 
 def _main(heads: Sequence[tuple[ir.Value, Head]]) -> Head:
     """Features are what another output is worked out from; auxiliary heads hang on fewer nodes."""
-    origins = [list(_behind(output))[-1] for output, _ in heads]
-    behind = [_ancestors(origin) for origin in origins]
+    origins = [list(behind(output))[-1] for output, _ in heads]
+    upstream = [_ancestors(origin) for origin in origins]
     makers = [origin.producer() for origin in origins]
-    ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in behind)]
-    most = max(len(behind[i]) for i in ends)
-    return next(heads[i][1] for i in ends if most - len(behind[i]) <= max(4, _ASIDE * most))
+    ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in upstream)]
+    most = max(len(upstream[i]) for i in ends)
+    return next(heads[i][1] for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most))
 
 
 def _ancestors(value: ir.Value) -> set[ir.Node]:
@@ -66,9 +66,9 @@ def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None
     """Return the head behind an output, or None and what the output is instead."""
     if any(node.op_type == "NonMaxSuppression" for node in _ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
-    chain = list(_behind(output))
+    chain = list(behind(output))
     found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
-    scores = chain if found is None else list(_behind(_source(found)))
+    scores = chain if found is None else list(behind(_source(found)))
     logit = next((v for v in scores if is_float(v) and _classes(v) is not None), None)
     if logit is None:
         return None, _instead(next((v for v in scores if is_float(v)), None), output)
@@ -87,8 +87,8 @@ def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: in
     return Head(str(output.name), str(logit.name), probability, activation, classes)
 
 
-def _behind(value: ir.Value | None) -> Iterator[ir.Value]:
-    """Yield a value and those it is only dressed from, up to and including the result of an activation."""
+def behind(value: ir.Value | None) -> Iterator[ir.Value]:
+    """Yield a score and the values it is only dressed from, up to and including the result of an activation."""
     while value is not None:
         yield value
         node = value.producer()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.head import find_head
+from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Head, Picture
 from onnxsal.anatomy.picture import find_picture
@@ -24,7 +24,7 @@ VERSUS = "sal/versus"
 """The class it is explained against: int64 [B]."""
 
 STRAIGHT_THROUGH = "sal.straight_through"
-"""Metadata of a QuantizeLinear whose gradient is passed on unclipped: the re-entry of the explained picture."""
+"""Metadata of a QuantizeLinear that passes every gradient: the explained picture's re-entry, the logit's own."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,19 @@ def body(anatomy: Anatomy) -> Program:
 
 def scores(op: Tape, values: Mapping[str, ir.Value] | Trace, head: Head) -> tuple[ir.Value, ir.Value]:
     """Return logits and probabilities, float32 [B, classes], of the model whose values are given by name."""
+    _open(values[head.logit])
     logits = _rows(op, values[head.logit], head.classes)
     if head.probability is not None:
         return logits, _rows(op, values[head.probability], head.classes)
     return logits, op.Sigmoid(logits) if head.activation == "sigmoid" else op.Softmax(logits, axis=-1)
+
+
+def _open(logit: ir.Value) -> None:
+    """A logit at the end of its quantised range is still explained: no gate at the score's own quantiser."""
+    for value in behind(logit):
+        node = value.producer()
+        if node is not None and node.op_type == "QuantizeLinear":
+            node.metadata_props[STRAIGHT_THROUGH] = "1"
 
 
 def _enter(op: Trace, picture: Picture) -> None:

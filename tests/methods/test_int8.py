@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 import onnxsal
 from onnxsal.anatomy import TARGET, Layer, X, select
@@ -102,3 +103,28 @@ def test_the_map_is_near_that_of_the_float_file(model: onnxsal.Model, shared: Pa
     photo = shared / "images" / "imagenet" / "0015_robin.jpg"
     a, b = (onnxsal.explain(m, photo, method=method, target=16).raw.ravel() for m in (model, dequantised))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > (0.6 if method == "gradient" else 0.97)
+
+
+def test_a_logit_at_the_end_of_its_range_is_still_explained(tmp_path: Path) -> None:
+    """The deployed file cannot say more than 127 steps; where they are all used, the gradient is that of the model."""
+    weights = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"]),
+        helper.make_node("QuantizeLinear", ["scores", "step", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["y"]),
+    ]
+    constants = {"w": weights, "step": np.float32(1e-3), "zero": np.int8(0)}
+    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", [1, 3, 4, 4]), ("y", [1, 4]))]
+    tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "saturated", ends[:1], ends[1:], tensors), opset_imports=[helper.make_opsetid("", 21)]
+    )
+    onnx.save(model, tmp_path / "saturated.onnx")
+    x = np.random.default_rng(4).normal(1, 1, (1, 3, 4, 4)).astype(np.float32)
+    target = int(np.argmax(x.mean((2, 3)) @ weights))
+    found = onnxsal.explain(tmp_path / "saturated.onnx", x, method="gradient", target=target)
+    assert found.logit == pytest.approx(0.127)
+    np.testing.assert_allclose(found.raw, np.broadcast_to(weights[:, target, None, None] / 16, (3, 4, 4)), rtol=1e-5)
