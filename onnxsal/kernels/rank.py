@@ -15,7 +15,8 @@ def order(maps: NDArray[Any]) -> NDArray[np.int64]:
     """
     maps = np.asarray(maps)
     values = maps if np.issubdtype(maps.dtype, np.floating) else maps.astype(np.float64)
-    return np.argsort(-values.reshape(*maps.shape[:-2], -1), axis=-1, kind="stable")
+    flat = values.reshape(*maps.shape[:-2], maps.shape[-2] * maps.shape[-1])
+    return np.argsort(-flat, axis=-1, kind="stable")
 
 
 def rank(maps: NDArray[Any]) -> NDArray[np.int64]:

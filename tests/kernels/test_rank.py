@@ -22,3 +22,7 @@ def test_nan_comes_last_and_infinities_in_their_place():
     values = np.array([[np.nan, -np.inf, 1.0], [np.inf, 2.0, np.nan]], np.float32)
     assert order(values).tolist() == [3, 4, 2, 1, 0, 5]
     assert rank(values).tolist() == [[4, 3, 2], [0, 1, 5]]
+
+
+def test_no_maps_have_no_order() -> None:
+    assert order(np.zeros((0, 2, 3))).shape == (0, 6)
