@@ -150,10 +150,10 @@ def browser_times(args: argparse.Namespace) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as name:
         web, squeezenet = Path(name), args.shared / "models" / "squeezenet1.0_fp32.onnx"
-        lay_out_page(web, modules, onnxsal.compile(BUNDLED, method="smoothgrad"))
+        lay_out_page(web, modules, onnxsal.compile(BUNDLED, method="smoothgrad", explain_required=True))
         if squeezenet.is_file():
             model = onnxsal.load(squeezenet, preprocess="caffe")
-            onnxsal.save(onnxsal.compile(model, method="grad-cam++"), web / "squeezenet.onnx")
+            onnxsal.save(onnxsal.compile(model, method="grad-cam++", explain_required=True), web / "squeezenet.onnx")
             shutil.copy(args.shared / "images" / "imagenet" / f"{PHOTO}.jpg", web / "photo.jpg")
         script = [program, str(ROOT / "benchmarks" / "compiled_web.mjs"), str(modules), chromium, str(web)]
         done = subprocess.run(script, capture_output=True, text=True, timeout=400, check=True)

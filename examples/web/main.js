@@ -35,12 +35,13 @@ async function takeModel(file) {
   if (!["float", "float32", "uint8"].includes(known.explainer.input.type)) {
     throw new Wrong(`${file.name} takes ${known.explainer.input.type}, which browsers do not have.`, "Compile it with --bytes-in:", `onnxsal compile … --bytes-in -o ${file.name}`);
   }
+  let inputs;
   try {
-    await runner.open(bytes);
+    ({ inputs } = await runner.open(bytes));
   } catch (error) {
     throw new Wrong(`${file.name} could not be loaded.`, firstLine(error));
   }
-  Object.assign(state, { model: { ...known, name: file.name, bytes: bytes.length }, scores: null, target: null, map: null });
+  Object.assign(state, { model: { ...known, name: file.name, bytes: bytes.length, quick: inputs.includes("explain") }, scores: null, target: null, map: null });
   showModel();
 }
 
@@ -78,30 +79,34 @@ function forDisplay(photo) {
 
 async function look() {
   const { explainer } = state.model;
-  if (!state.scores) {
-    busy("Looking");
-    state.scores = probabilities((await run(false))[explainer.output.name].data, explainer.output);
-    const best = state.scores.indexOf(Math.max(...state.scores));
-    state.target = Number.isInteger(explainer.target) ? explainer.target : best;
-    showClasses();
-  }
+  let saliency = state.scores ? null : await predict();
   busy(`Explaining “${label(state.target)}”`);
-  const begun = performance.now(), { saliency } = await run(true), [, height, width] = saliency.dims;
-  state.map = { data: saliency.data, height, width, signed: explainer.signed };
+  const begun = performance.now();
+  saliency ??= (await run(true, ["saliency"])).saliency;
+  state.map = { data: saliency.data, height: saliency.dims[1], width: saliency.dims[2], signed: explainer.signed };
   paint();
   dispatchEvent(new CustomEvent("explained", { detail: { target: state.target, scores: state.scores, ...state.map } }));
   const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
-  busy(null);
-  const whole = ready.started ? `, ${seconds(ready.started)} in all` : "";
-  status(`Explained “${label(state.target)}” by ${explainer.method} in ${seconds(begun)}${whole}.`);
+  status(`Explained “${label(state.target)}” by ${explainer.method} in ${seconds(ready.started || begun)}.`);
   ready.started = 0;
 }
 
-async function run(explain) {
+/** Shows the classes; returns the saliency where it had to be computed with them and is the one that is wanted. */
+async function predict() {
+  const { explainer, quick } = state.model, { name } = explainer.output;
+  busy("Looking");
+  const found = await run(!quick, quick ? [name] : [name, "saliency"]);
+  state.scores = probabilities(found[name].data, explainer.output);
+  const best = state.scores.indexOf(Math.max(...state.scores));
+  state.target = Number.isInteger(explainer.target) ? explainer.target : best;
+  showClasses();
+  return explainer.target === "input" && state.target !== 0 ? null : found.saliency ?? null;
+}
+
+async function run(explain, outputs) {
   const { explainer, preprocess } = state.model, { input } = explainer, [height, width] = input.size;
   const picture = fitted(state.photo, [width, height], preprocess);
   const shape = input.axes === "NHWC" ? [1, height, width, input.channels] : [1, input.channels, height, width];
-  const outputs = explain ? ["saliency"] : [explainer.output.name];
   try {
     return await runner.run({ name: input.name, values: values(picture, input, preprocess), shape, explain, target: state.target ?? 0, outputs });
   } catch (error) {

@@ -6,5 +6,5 @@ npm install --silent --no-save --no-package-lock --ignore-scripts --prefix ort/n
 cp ort/npm/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs ort/npm/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
   ort/npm/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm ort/
 rm -r ort/npm
-onnxsal compile ../../models/shapes.onnx -m smoothgrad -t input -o model.onnx
+onnxsal compile ../../models/shapes.onnx -m smoothgrad -t input --explain-required -o model.onnx
 cp ../../models/demo.png example.png

@@ -29,7 +29,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     except Absent as reason:
         pytest.skip(str(reason))
     web, files = tmp_path_factory.mktemp("web"), tmp_path_factory.mktemp("files")
-    given = onnxsal.compile(BUNDLED, method="smoothgrad", target="input", samples=SAMPLES)
+    given = onnxsal.compile(BUNDLED, method="smoothgrad", target="input", samples=SAMPLES, explain_required=True)
     lay_out_page(web, modules, given)
     _files(files)
     return [found[0], str(RUNNERS / "run_page.mjs"), str(modules), found[1], str(web), str(files)]
