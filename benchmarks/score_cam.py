@@ -1,6 +1,6 @@
 """Time and memory of score-based methods over the bare forwards that they are made of, in the same run.
 
-    python benchmarks/score_cam.py [--zoo FOLDER] [--rounds 3] [--forwards 160] [--torch PYTHON] [--write]
+    python benchmarks/score_cam.py [--zoo FOLDER] [--rounds 3] [--forwards 1300] [--torch PYTHON] [--write]
     python benchmarks/score_cam.py --memory --zoo FOLDER
 
 Bare forwards run the model's score session on one preallocated batch, as often as the method has images. The two
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=shared, help="folder of the reference material")
     parser.add_argument("--zoo", type=Path, default=Path("zoo"), help="folder of what benchmarks/zoo.py exported")
     parser.add_argument("--rounds", type=int, default=3, help="of alternating runs")
-    parser.add_argument("--forwards", type=int, default=160, help="of each run, so that the table takes minutes")
+    parser.add_argument("--forwards", type=int, default=1300, help="of each run at most: all maps, or a few samples")
     parser.add_argument("--whole", action="store_true", help="all maps instead")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--torch", help="a Python with torch, torchvision, torchcam and grad-cam")

@@ -48,6 +48,27 @@ def _add_noise(flat: Any, sigma: Any, start: Any, draw: Any, key: Any) -> None:
 
 
 @part
+def _draw_noise(noise: Any, start: Any, draw: Any, key: Any) -> None:
+    for i in range(noise.size // 2):
+        noise[2 * i], noise[2 * i + 1] = normals(np.uint32(start + np.uint32(i)), draw, key[0], key[1])
+    if noise.size % 2:
+        i = noise.size // 2
+        noise[2 * i] = normals(np.uint32(start + np.uint32(i)), draw, key[0], key[1])[0]
+
+
+@part
+def _add(flat: Any, noise: Any, sigma: Any) -> None:
+    for i in range(flat.size):
+        flat[i] += sigma * noise[i]
+
+
+@part
+def _again(rows: Any, r: Any) -> Any:
+    """Whether the next row has this row's noise on its input, as the masks of one sample have."""
+    return r + 1 < rows.size and rows[r + 1].input_noise != 0 and rows[r + 1].draw == rows[r].draw
+
+
+@part
 def widen(grid: Any, across: Any, wide: Any) -> None:
     low, high, share = across
     for i in range(grid.shape[0]):
@@ -122,6 +143,7 @@ def _fill(out: Any, picture: Any, masks: Any, rows: Any, options: Any) -> None:
     key, renormalise = options
     plane = np.empty(x.shape[1:], np.float32)
     wide = np.empty((grids.shape[1], x.shape[2]), np.float32)
+    noise, drawn = np.empty(x.size, np.float32), np.int64(-1)
     widened = -1
     for r in range(rows.size):
         row = rows[r]
@@ -138,7 +160,13 @@ def _fill(out: Any, picture: Any, masks: Any, rows: Any, options: Any) -> None:
             _finish(plane.reshape(-1), row, key, renormalise and row.mask >= 0)
             _apply(out[r], x, base, plane)
         if row.input_noise != 0:
-            _add_noise(out[r].reshape(-1), row.input_noise, INPUT, row.draw, key)
+            if drawn != row.draw and _again(rows, r):
+                _draw_noise(noise, INPUT, row.draw, key)
+                drawn = np.int64(row.draw)
+            if drawn == row.draw:
+                _add(out[r].reshape(-1), noise, row.input_noise)
+            else:
+                _add_noise(out[r].reshape(-1), row.input_noise, INPUT, row.draw, key)
 
 
 def make_rows(count: int, **columns: ArrayLike) -> Rows:

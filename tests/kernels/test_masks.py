@@ -158,3 +158,22 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(change, message
 def test_an_unknown_column_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'mask_noise'"):
         make_rows(2, mask_noize=1)
+
+
+@pytest.mark.parametrize("side", [4, 5])
+def test_noise_that_rows_share_is_drawn_once_and_changes_no_bit(side):
+    """Masks of one sample have one noise; each row filled alone draws its own."""
+    rng = np.random.default_rng(3)
+    x, grids = rng.normal(size=(3, side, side)).astype(np.float32), rng.random((4, 2, 2)).astype(np.float32)
+    rows = make_rows(
+        8,
+        mask=[0, 1, 2, 3, 0, 1, -1, 2],
+        input_noise=[0.5, 0.1, 0, 0.7, 0.2, 0.3, 0.4, 0.6],
+        draw=[5, 5, 5, 5, 6, 7, 7, 5],
+    )
+    together = np.empty((8, *x.shape), np.float32)
+    fill(together, x, rows, grids=grids, key=(1, 2))
+    for r in range(8):
+        alone = np.empty((1, *x.shape), np.float32)
+        fill(alone, x, rows[r : r + 1], grids=grids, key=(1, 2))
+        np.testing.assert_array_equal(together[r], alone[0])
