@@ -24,7 +24,6 @@ export async function serve(folders) {
 
 export async function browser(modules, executablePath) {
   const { chromium } = createRequire(`${modules}/`)("playwright-core");
-  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"];
-  return chromium.launch({ executablePath, headless: true, args: quiet });
+  const args = (process.env.ONNXSAL_BROWSER_FLAGS ?? "").split(" ").filter(Boolean);
+  return chromium.launch({ executablePath, headless: true, args });
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the runtimes that the tests run compiled models in: sh set_up.sh FOLDER, then ONNXSAL_RUNTIMES=FOLDER.
 # Needs Python with venv, Node and npm. A browser is not part of it: a Chromium or Chrome on the PATH is taken, or the one
-# that ONNXSAL_BROWSER names.
+# that ONNXSAL_BROWSER names, with the options in ONNXSAL_BROWSER_FLAGS.
 set -e
 mkdir -p "$1/node"
 python3 -m venv "$1/python"
