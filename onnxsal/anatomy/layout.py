@@ -126,13 +126,17 @@ def _nothing(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 _WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"})
 _FOLLOW: dict[str, Follow] = {
     "Transpose": _transpose, "Concat": _concat, "Slice": sliced, "Split": sliced, "Gather": gathered, "Gemm": _gemm,
+    "QGemm": _gemm, "QLinearConcat": _nothing,
     "Einsum": einsum, "Col2Im": folded,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
+                    _matmul),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd",
                      "ReduceSumSquare", "ReduceLogSumExp", "ArgMax", "ArgMin"), reduction),
     **dict.fromkeys((*_WITH_KERNELS, "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool",
-                     "GlobalLpPool", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "Pad"), _images),
+                     "GlobalLpPool",
+                     "QLinearAveragePool", "QLinearGlobalAveragePool", "Resize",
+                     "Upsample", "DepthToSpace", "SpaceToDepth", "Pad"), _images),
     **dict.fromkeys(("Shape", "Size", "NonZero", "TopK", "GatherElements", "GatherND", "OneHot"), _nothing),
 }  # fmt: skip
 """All others are elementwise as far as axes are concerned; outputs beside the first are not followed, but for Split."""

@@ -10,13 +10,15 @@ from onnxsal.anatomy.known import Layouts
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
 _MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "AveragePool", "MaxPool",
-                     "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Attention",
-                     "MultiHeadAttention"})  # fmt: skip
+                     "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Attention", "QAttention",
+                     "MultiHeadAttention", "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
 _REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                        "ReduceLogSumExp"})  # fmt: skip
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "MatMulInteger",
-                       "ConvInteger", "FusedConv", "FusedMatMul", "FusedGemm"})  # fmt: skip
-_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "Einsum"})
+                       "ConvInteger", "FusedConv", "FusedMatMul", "FusedGemm", "QGemm", "MatMulIntegerToFloat",
+                       "DynamicQuantizeMatMul", "MatMulNBits"})  # fmt: skip
+_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
+                       "DynamicQuantizeMatMul", "Einsum"})  # fmt: skip
 _INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast",
                      "Concat", "Expand", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Softmax", "Clip",
                      "Max", "Neg", "Where", "ReduceL2", "ReduceSum", "ReduceMean", "LayerNormalization",

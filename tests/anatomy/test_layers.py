@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnxruntime import quantization
 
 from onnxsal.anatomy import TARGET, X, dissect, select
 from onnxsal.anatomy.layout import layouts
@@ -222,3 +223,25 @@ def test_layouts_of_a_class_token_vit():
     products = [known.get(n.outputs[0]).tags for n in graph if n.op_type == "Softmax"]
     assert products == [("B", None, "T", "T")] * len(products)
     assert known.get(values_by_name(graph)[anatomy.head.logit]).tags == ("B", None)
+
+
+class Pictures(quantization.CalibrationDataReader):
+    """Random pictures, one a batch."""
+
+    def __init__(self):
+        self._left = iter(np.random.default_rng(3).normal(size=(4, 1, 3, 96, 96)).astype(np.float32))
+
+    def get_next(self):
+        batch = next(self._left, None)
+        return None if batch is None else {"picture": batch}
+
+
+def test_integer_operators_behind_a_layer_count_as_weights(tmp_path):
+    """The bundled classifier as the static quantiser writes it, with integer operators: its last maps."""
+    quantization.quantize_static(
+        str(Path(__file__).parents[2] / "models" / "shapes.onnx"), str(tmp_path / "q.onnx"), Pictures(),
+        quant_format=quantization.QuantFormat.QOperator, activation_type=quantization.QuantType.QUInt8,
+    )  # fmt: skip
+    anatomy = anatomy_of(tmp_path / "q.onnx")
+    assert any(node.op_type == "QGemm" for node in anatomy.model.graph)
+    assert brief(anatomy.layers.find(None)) == ("block3/relu", *NCHW, (24, 24), 48, 0)
