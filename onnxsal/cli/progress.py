@@ -12,13 +12,33 @@ _PAUSE = 0.1
 """Seconds between two drawings of the bar."""
 
 
+class StatusLine:
+    """One line on stderr that is written again in place."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def write(self, line: str) -> None:
+        """Put a line where the last one was."""
+        sys.stderr.write("\r" + line.ljust(self._length))
+        sys.stderr.flush()
+        self._length = len(line)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._length:
+            sys.stderr.write("\r" + " " * self._length + "\r")
+            sys.stderr.flush()
+            self._length = 0
+
+
 class Progress:
     """Call it with (done, of all); nothing is shown where stderr is no terminal."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._shown = 0.0
-        self._length = 0
+        self._line = StatusLine()
         self._started: float | None = None
         self._first = 0
 
@@ -31,24 +51,16 @@ class Progress:
             self._draw(done, total, now - self._started)
 
     def _draw(self, done: int, total: int, passed: float) -> None:
-        self._write(progress_line(self._what, (done, total), self._left(done, total, passed)))
+        self._line.write(progress_line(self._what, (done, total), self._left(done, total, passed)))
 
     def _left(self, done: int, total: int, passed: float) -> str:
         if done <= self._first:
             return ""
         return f"{seconds(passed / (done - self._first) * (total - done))} left"
 
-    def _write(self, line: str) -> None:
-        sys.stderr.write("\r" + line.ljust(self._length))
-        sys.stderr.flush()
-        self._length = len(line)
-
     def close(self) -> None:
         """Take the bar away."""
-        if self._length:
-            sys.stderr.write("\r" + " " * self._length + "\r")
-            sys.stderr.flush()
-            self._length = 0
+        self._line.close()
 
 
 def progress_line(what: str, count: tuple[int, int], left: str) -> str:
