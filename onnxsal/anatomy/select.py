@@ -13,6 +13,7 @@ from onnxsal.anatomy.parts import Head, Picture
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.program import Trace
+from onnxsal.graph.tape import STRAIGHT_THROUGH
 
 X = "sal/x"
 """The explained picture: float32 [B, C, H, W], whatever the model's own layout and type."""
@@ -22,9 +23,6 @@ TARGET = "sal/target"
 
 VERSUS = "sal/versus"
 """The class it is explained against: int64 [B]."""
-
-STRAIGHT_THROUGH = "sal.straight_through"
-"""Metadata of a QuantizeLinear that passes every gradient: the explained picture's re-entry, the logit's own."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from onnxsal.graph.shapes import dims, static
 PREFIX = "sal/"
 """Every name that onnxsal gives starts with this; the user's own names stay as they are."""
 
+STRAIGHT_THROUGH = "sal.straight_through"
+"""Metadata of a QuantizeLinear that passes every gradient: the explained picture's re-entry, the logit's own."""
+
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )

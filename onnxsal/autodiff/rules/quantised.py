@@ -10,10 +10,7 @@ from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import constant, rank_of
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.graph.shapes import dims
-from onnxsal.graph.tape import Tape
-
-STRAIGHT_THROUGH = "sal.straight_through"
-"""Metadata of a QuantizeLinear that passes every gradient: the model's own input, quantised again."""
+from onnxsal.graph.tape import STRAIGHT_THROUGH, Tape
 
 _LOOKS = frozenset({"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Cast", "Shape"})
 """Consumers of a quantised value that carry no gradient (masks of ours among them)."""
