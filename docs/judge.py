@@ -3,9 +3,9 @@
     python docs/judge.py mobilenet_v2_int8 squeezenet1.0_fp32    judge, and go on where it was interrupted
     python docs/judge.py --write                                 write the tables of what has been judged so far
 
-Methods of more than 2000 forwards a picture, and all presets of Score-CAM and SS-CAM, are judged on 24 photographs: the
-first with a mask in the order of the hashes of their names. The others go over all photographs in that order, so that a
-run that is cut short has judged a sample of them.
+All methods and all presets of Score-CAM and SS-CAM are judged on 24 photographs: the first with a mask in the order of
+the hashes of their names. Methods of less than a hundred forwards then go over all photographs in that order, so that a
+run that is cut short has judged a sample of them. A table of which a journal has nothing stays as it is.
 """
 
 from __future__ import annotations
@@ -61,17 +61,19 @@ class Part:
 
 def parts() -> list[Part]:
     """Return what is judged, what decides most first."""
-    photos = ordered()
-    few = [path for path in photos if mask_of(path).exists()][:FEW]
+    photos, few = ordered(), chosen()
     rest = [path for path in photos if path not in few]
-    everything = (*CHEAP, *SCORE, *SS)
     return [
-        Part(everything, METRICS, few[: FEW // 2]),
-        Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 4),
+        Part((*CHEAP, *SCORE, *SS), METRICS, few),
+        Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 2),
         Part(CHEAP, METRICS, rest),
-        Part(everything, METRICS, few[FEW // 2 :]),
         Part(CHEAP, GRID, rest),
     ]
+
+
+def chosen() -> list[Path]:
+    """Return the photographs on which everything is judged."""
+    return [path for path in ordered() if mask_of(path).exists()][:FEW]
 
 
 def ordered() -> list[Path]:
@@ -100,17 +102,19 @@ def told(pace: Pace) -> None:
     print(f"{pace.done}/{pace.total} {pace.name}{left}", file=sys.stderr, flush=True)
 
 
-def tables(name: str, journal: Path) -> str:
-    """Return a model's tables in Markdown, of what its journal has: ten methods, then the presets."""
-    few = {path.name for at in (0, 3) for path in parts()[at].photos}
-    known = Journal(journal)
-    presets = known_rows(known, (*SCORE, *SS), lambda row: row.image in few)
-    return "\n\n".join(
-        [
-            f"### {name}", as_markdown(known_rows(known, (*CHEAP, *COSTLY), lambda row: True).summary),
-            "The presets of Score-CAM and SS-CAM:", as_markdown(presets.summary), *better(presets.summary),
-        ]
-    )  # fmt: skip
+def tables(name: str, journal: Path) -> dict[str, str]:
+    """Return a model's tables in Markdown by what they are of, as far as its journal has anything for them."""
+    known, few = Journal(journal), {path.name for path in chosen()}
+
+    def part(methods: Sequence[str], pictures: set[str] | None) -> Summary:
+        return known_rows(known, methods, lambda row: pictures is None or set(row.image.split("+")) <= pictures).summary
+
+    presets = part((*SCORE, *SS), few)
+    found = {"few": as_markdown(part((*CHEAP, *COSTLY), few)), "presets": as_markdown(presets)}
+    found["presets"] = "\n\n".join([found["presets"], *better(presets)])
+    if any(row.image not in few for row in known_rows(known, CHEAP, lambda row: row.metric not in GRID).rows):
+        found["all"] = as_markdown(part(CHEAP, None))
+    return found
 
 
 def known_rows(journal: Journal, methods: Sequence[str], wanted: Callable[[Row], bool]) -> Evaluation:
@@ -161,13 +165,20 @@ def _name(method: str) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables of all models whose journal is there between the marks of the page."""
-    found = [tables(name, folder / f"{name}.jsonl") for name in PREPROCESS if (folder / f"{name}.jsonl").exists()]
+    """Write the tables of all models whose journal is there between their marks in the page."""
     text = PAGE.read_text(encoding="utf-8")
-    block = "\n\n".join(["<!-- table -->", *found, "<!-- /table -->"])
-    PAGE.write_text(
-        re.sub(r"<!-- table -->.*<!-- /table -->", lambda _: block, text, flags=re.DOTALL), encoding="utf-8"
-    )
+    for name in PREPROCESS:
+        path = folder / f"{name}.jsonl"
+        for of, table in tables(name, path).items() if path.exists() else ():
+            text = filled(text, f"{of} {name}", table)
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def filled(page: str, mark: str, table: str) -> str:
+    """Return a page with a table between a pair of marks."""
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    block = f"{start}\n\n{table}\n\n{end}"
+    return re.sub(f"{re.escape(start)}.*{re.escape(end)}", lambda _: block, page, flags=re.DOTALL)
 
 
 def main() -> None:
