@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.kernels.sums import add_rows
 from onnxsal.records import Moments
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -36,10 +37,12 @@ class Accumulator:
         self._sums: dict[str, Doubles] = {}
         self._squares: dict[str, Doubles] = {}
         self.counts = np.zeros((self.groups, masks if self._by_mask else 1))
+        self._whole: dict[str, Doubles] = {}
         self._open: list[tuple[Arrays, Indices, Indices]] = []
 
     def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
         """Take in one batch: outputs [R, ...], with the sample and the mask of every row."""
+        self._whole = {}
         if self._by_mask:
             self._add_whole({name: outputs[name].reshape(-1) for name in self.moments.names}, samples, masks)
         else:
@@ -65,6 +68,7 @@ class Accumulator:
 
     def settle(self) -> None:
         """Take in the open sample where there is no whole one: some masks are better than none."""
+        self._whole = {}
         if self._open and not self.counts.any():
             self._add_by_mask(*_joined(self._open))
         self._open = []
@@ -81,14 +85,12 @@ class Accumulator:
     def _add_rows(self, outputs: Arrays, samples: Indices, masks: Indices, weight: Doubles) -> None:
         for name in self._names():
             self._fit(outputs[name][0].nbytes * 2)
-        for row, (sample, w) in enumerate(zip(samples.tolist(), weight.tolist(), strict=True)):
-            group = sample % self.groups
-            self.counts[group] += w
-            for name in self._names():
-                y = outputs[name][row]
-                self._store(self._sums, name, y.shape)[group] += y if w == 1 else w * y.astype(np.float64)
-                if self._squared:
-                    self._store(self._squares, name, y.shape)[group] += w * np.multiply(y, y, dtype=np.float64)
+        groups = samples % self.groups
+        np.add.at(self.counts[:, 0], groups, weight)
+        for name in self._names():
+            y = outputs[name]
+            squares = self._store(self._squares, name, y.shape[1:]) if self._squared else None
+            add_rows(y, groups, weight, self._store(self._sums, name, y.shape[1:]), squares)
 
     def _store(self, stores: dict[str, Doubles], name: str, shape: tuple[int, ...]) -> Doubles:
         if name not in stores:
@@ -119,22 +121,27 @@ class Accumulator:
 
     def totals(self, leave_out: int | None = None) -> dict[str, Floats]:
         """Return ``mean/``, ``square/`` and ``variance/`` of every name, of all groups or of all but one."""
-        chosen = [g for g in range(self.groups) if g != leave_out]
-        return dict(self._totals(chosen))
+        return dict(self._totals(leave_out))
 
-    def _totals(self, chosen: list[int]) -> Iterable[tuple[str, Floats]]:
-        count = self.counts[chosen].sum(axis=0)
+    def _totals(self, leave_out: int | None) -> Iterable[tuple[str, Floats]]:
+        count = self._sum("counts", self.counts, leave_out)
         if not self._by_mask:
             count = count[0]
         safe = np.maximum(count, 1e-300)
         for name in self._names():
-            mean = self._sums[name][chosen].sum(axis=0) / safe
+            mean = self._sum(f"sums/{name}", self._sums[name], leave_out) / safe
             yield f"mean/{name}", mean.astype(np.float32)
             if self._squared:
-                square = self._squares[name][chosen].sum(axis=0) / safe
+                square = self._sum(f"squares/{name}", self._squares[name], leave_out) / safe
                 unbiased = np.where(count > 1, safe / np.maximum(safe - 1, 1e-300), 0)
                 yield f"square/{name}", square.astype(np.float32)
                 yield f"variance/{name}", (np.maximum(square - mean * mean, 0) * unbiased).astype(np.float32)
+
+    def _sum(self, name: str, groups: Doubles, leave_out: int | None) -> Doubles:
+        """Return the sum over groups; what a jackknife leaves out in turn is taken from one sum of all."""
+        if name not in self._whole:
+            self._whole[name] = groups.sum(axis=0)
+        return self._whole[name] if leave_out is None else self._whole[name] - groups[leave_out]
 
 
 def _cut(rows: tuple[Arrays, Indices, Indices], part: slice) -> tuple[Arrays, Indices, Indices]:
