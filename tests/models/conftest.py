@@ -36,6 +36,13 @@ def network(scenes: ModuleType) -> ModuleType:
     return _module("network")
 
 
+@pytest.fixture(scope="session")
+def measure(training: ModuleType, network: ModuleType) -> ModuleType:
+    """The module ``models/measure.py``, and the recipe that it needs."""
+    _module("recipe")
+    return _module("measure")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
     assert spec is not None
