@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,12 +80,13 @@ class Method:
         """Its options by name."""
         return options_of(self.build)
 
-    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def check(self, options: Mapping[str, Any], *, common: Sequence[str] = ()) -> dict[str, Any]:
         """Return all options, converted, with defaults.
 
+        Args: common: what every method takes beside its own, for the message about an unknown one.
         Raises: UsageError: unknown, of the wrong type, out of range.
         """
-        return check_options(f"method {self.name!r}", self.options, options)
+        return check_options(f"method {self.name!r}", self.options, options, common=common)
 
     def default_score(self, options: Mapping[str, Any]) -> Scores:
         """Return the score explained unless told otherwise."""
