@@ -49,12 +49,12 @@ def _ir(model: ModelSource, beside: Path | None = None) -> ir.Model:
 
 
 def methods() -> dict[str, Method]:
-    """Return every method by name, built-in and plugged-in; one whose package is broken is left out.
+    """Return every method by name: built-in, plugged-in, made by this program. Broken packages' are left out.
 
     ``onnxsal.plugins.offers`` tells where each comes from without importing it.
     """
     found = {}
-    for name in catalogue.names():
+    for name in [*catalogue.names(), *catalogue.local_names()]:
         try:
             found[name] = catalogue.get(name)
         except ImportError:  # a broken package hurts only who asks for it by name

@@ -93,16 +93,26 @@ class Method:
         return self.score(options) if callable(self.score) else self.score
 
 
+MADE: dict[str, Method] = {}
+"""The methods that this program has made, built-in ones too once they were imported."""
+
+
 def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable[[Callable[..., Result]], Method]:
     """Return a decorator that makes a Method of a function.
 
     The function's positional parameters say what it is built from (``score: Program``, ``layer: Layer``,
     ``inner: Program | Record``), its keyword-only ones are its options: typed, with defaults, ranges by ``Annotated``.
-    Packages offer methods through the entry-point group ``onnxsal.methods``.
+    In the program that made it a method can be named at once; packages offer theirs to all programs through the
+    entry-point group ``onnxsal.methods``, and what is on offer keeps its name.
 
     Args: paper: authors, year, identifier, equation. when: when to choose it. details: further fields of Method.
     """
     unknown = set(details) - set(Method.__dataclass_fields__)
     if unknown:
         raise UsageError(f"method {name!r}: there is no field {sorted(unknown)}")
-    return lambda build: Method(name=name, build=build, paper=paper, when=when, **details)
+
+    def register(build: Callable[..., Result]) -> Method:
+        made = MADE[name] = Method(name=name, build=build, paper=paper, when=when, **details)
+        return made
+
+    return register
