@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import onnx
 import onnx_ir as ir
@@ -36,22 +37,24 @@ def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
 
     Gradient nodes of ``ai.onnx.preview.training``, which ONNX Runtime has no kernel for, are written as what they stand
     for.
-    Raises: OutputError: nothing can be written there.
+    External weights of a ModelProto, which does not know where it came from, are looked for in the folder of ``path``,
+    then in the current one.
+    Raises: OutputError: nothing can be written there. ModelError: external weights are not there.
     """
-    save_ir(lower_gradients(_ir(model)), path)
+    save_ir(lower_gradients(_ir(model, beside=Path(path).parent)), path)
 
 
-def _ir(model: ModelSource) -> ir.Model:
-    return model.source if isinstance(model, Model) else load_ir(model)
+def _ir(model: ModelSource, beside: Path | None = None) -> ir.Model:
+    return model.source if isinstance(model, Model) else load_ir(model, beside=beside)
 
 
 def methods() -> dict[str, Method]:
-    """Return every method by name, built-in and plugged-in; one whose package is broken is left out.
+    """Return every method by name: built-in, plugged-in, made by this program. Broken packages' are left out.
 
     ``onnxsal.plugins.offers`` tells where each comes from without importing it.
     """
     found = {}
-    for name in catalogue.names():
+    for name in [*catalogue.names(), *catalogue.local_names()]:
         try:
             found[name] = catalogue.get(name)
         except ImportError:  # a broken package hurts only who asks for it by name

@@ -37,6 +37,10 @@ class Common:
     progress: Callable[[int, int], None] | None = None
 
 
+COMMON = tuple(name for name in Common.__dataclass_fields__ if name != "progress")
+"""Names of the options that every method takes, as text can give them."""
+
+
 def split_options(options: Mapping[str, Any]) -> tuple[Common, dict[str, Any]]:
     """Return the options that every method takes, checked, and the method's own.
 
@@ -106,7 +110,7 @@ def plan(name: str, options: Mapping[str, Any]) -> Plan:
     if "inner" not in method.needs:
         if "inner" in options:
             raise UsageError(f"method {name!r} wraps no other method, so it takes no option 'inner'")
-        return Plan(method, method.check(options))
+        return Plan(method, method.check(options, common=COMMON))
     rest = dict(options)
     inner_name = rest.pop("inner", DEFAULT_INNER)
     own = {k: v for k, v in rest.items() if k in method.options}
@@ -119,7 +123,7 @@ def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> Plan:
     if not isinstance(name, str):
         raise UsageError(f"option inner={name!r}: expected the name of a method")
     inner = get(name)
-    known = [*method.options, *inner.options]
+    known = [*method.options, "inner", *inner.options, *COMMON]
     for option in options:
         if option not in inner.options and "inner" not in inner.needs:
             raise UsageError(

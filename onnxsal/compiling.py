@@ -112,7 +112,8 @@ def assemble(work: Work) -> ir.Model:
     """Return the model with its explanation in a branch beside it."""
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
-    _free_names(trace, {EXPLAIN, "target", *work.form.outputs})
+    ours = {EXPLAIN, *(("target",) if work.goal.as_input else ()), *work.form.outputs}
+    _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)

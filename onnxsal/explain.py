@@ -107,11 +107,20 @@ def prepare_request(
     if preprocess is not None:
         fitting = as_preprocess(preprocess).for_channels(model.anatomy.picture.channels)
         model = replace(model, preprocess=fitting)
-    names = [layer] if layer is None or isinstance(layer, str) else list(layer)
+    names = _layer_names(layer)
     layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
     if not steps.needs_layer and layer is not None:
         raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
     return Request(model, steps, layers, score or steps.score, seed, common)
+
+
+def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
+    if layer is None or isinstance(layer, str):
+        return [layer]
+    if isinstance(layer, Sequence) and layer and all(isinstance(name, str) for name in layer):
+        return list(layer)
+    number = f", for its number '#{layer}'" if isinstance(layer, int) else ""
+    raise UsageError(f"layer={layer!r}: expected a name{number}, or several names")
 
 
 def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> list[Explanation]:

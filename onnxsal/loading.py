@@ -10,12 +10,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import Anatomy, X, body, dissect
+from onnxsal.anatomy import SCORE, Anatomy, X, body, dissect
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
+from onnxsal.graph.program import values_by_name
 from onnxsal.inputs import (
     LabelSource,
     Preprocess,
@@ -57,7 +58,7 @@ def load(
     if provider is not None:
         providers(provider)
     source = load_ir(path)
-    normal = _with_size(standardised(source))
+    normal = _with_size(_free_score(standardised(source)))
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
@@ -72,6 +73,15 @@ def load(
         custom_ops=tuple(custom_ops), digest=digest(path), notes=notes, metadata=metadata, source=source,
         inspector=_inspected, **_opened(session),
     )  # fmt: skip
+
+
+def _free_score(model: ir.Model) -> ir.Model:
+    """Rename a value inside that has the name of the score that programs put out: a layer is looked up by its name."""
+    fixed = {id(v) for v in (*model.graph.inputs, *model.graph.outputs)}
+    for value in values_by_name(model.graph).values():
+        if value.name == SCORE and id(value) not in fixed:
+            value.name = f"own/{SCORE}"
+    return model
 
 
 def _opened(session: _Sessions) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import operator
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -67,15 +67,19 @@ def options_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     }
 
 
-def check_options(owner: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(
+    owner: str, known: Mapping[str, Parameter], given: Mapping[str, Any], *, common: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return all options, converted, with defaults.
 
+    Args: common: options that are taken elsewhere, for every owner alike: they are only suggested here.
     Raises: UsageError: unknown (``owner`` says whose), of the wrong type, out of range.
     """
     for name in given:
         if name not in known:
-            there = f"it takes {', '.join(known)}" if known else "it takes no options"
-            raise UsageError(f"{owner} has no option {name!r}{nearest(name, known)} ({there})")
+            names = [*known, *common]
+            there = f"it takes {', '.join(names)}" if names else "it takes no options"
+            raise UsageError(f"{owner} has no option {name!r}{nearest(name, names)} ({there})")
     return {n: p.convert(given[n]) if n in given else p.default for n, p in known.items()}
 
 

@@ -305,6 +305,12 @@ def test_values_inside_give_way_to_our_names() -> None:
     np.testing.assert_allclose(found["saliency"], wanted, rtol=0, atol=CLOSE)
 
 
+def test_an_output_named_as_an_input_that_is_not_asked_for() -> None:
+    assert sorted(session_of(onnxsal.compile(tiny(output="target")))(x=np.zeros((1, 3, 8, 8), np.float32))) == [
+        "saliency", "target",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("proto", "asked", "message"),
     [

@@ -70,6 +70,21 @@ def test_layers_are_fused_by_mean_or_max(model: onnxsal.Model) -> None:
         assert fused.manifest["forwards"] == 2
 
 
+def test_a_layer_may_be_called_score(model: onnxsal.Model, file: Path) -> None:
+    """Programs put out a value of that name."""
+    proto = onnx.load(file)
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["score" if name == "a2" else name for name in names]
+    other = onnxsal.load(proto)
+    for method in ("grad-cam", "score-cam", "ablation-cam", "smooth-grad-cam++"):
+        found = onnxsal.explain(other, X, method=method, target=1, layer="score")
+        assert_allclose(found.raw, onnxsal.explain(model, X, method=method, target=1, layer="a2").raw, atol=1e-6)
+        assert found.manifest["layer"] == "own/score"
+        onnxsal.compile(other, method=method, layer="own/score")
+    assert "score" in {name for node in proto.graph.node for name in node.output}
+
+
 def test_a_cam_becomes_saliency_by_stretching(model: onnxsal.Model) -> None:
     found = onnxsal.explain(model, X, method="grad-cam++", layer="a2", target=1)
     assert found.raw.shape == (6, 6)
@@ -111,6 +126,10 @@ def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
         ({"method": "gradient", "sign": "absolut"}, "absolute"),
         ({"method": "grad-cam", "sign": "absolute"}, "maps of pixels"),
         ({"method": "grad-cam", "layer": "a9"}, "a"),
+        ({"method": "grad-cam", "layer": 1}, r"layer=1: expected a name, for its number '#1'"),
+        ({"method": "grad-cam", "layer": []}, r"layer=\[\]: expected"),
+        ({"method": "grad-cam", "batchsize": 3}, "did you mean 'batch_size'"),
+        ({"method": "smoothgrad", "iner": "layercam"}, "did you mean 'inner'"),
         ({"method": "gradient", "score": "logits"}, "logit"),
         ({"method": "gradient", "seed": -1}, "seed"),
         ({"method": "gradient", "batch_size": 0}, "batch_size"),

@@ -210,3 +210,22 @@ def mean(saliency):
     assert get_metric("mean")(PIXELS[0]).value == 0.5
     with pytest.raises(UsageError, match="did you mean 'mean'"):
         get_metric("maen")
+
+
+def test_what_a_program_makes_it_can_name_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxsal.methods import get
+    from onnxsal.methods.registry import MADE
+    from onnxsal.metrics import registry
+
+    monkeypatch.setattr(registry, "_MADE", {})
+    for name in ("made-here", "grad-cam"):
+        monkeypatch.delitem(MADE, name, raising=False)
+        made = onnxsal.method(name, paper="none")(lambda score, layer: None)
+        monkeypatch.setitem(MADE, name, made)
+    assert get("made-here").build is onnxsal.methods()["made-here"].build is MADE["made-here"].build
+    assert get("made-here").origin == "this program"
+    assert get("grad-cam").build is not MADE["grad-cam"].build, "a built-in keeps its name"
+    judge = onnxsal.metric("judge-here", paper="none")(lambda saliency: 0.5)
+    assert registry.get("judge-here") is judge
+    monkeypatch.delitem(MADE, "made-here")
+    assert "made-here" not in onnxsal.methods()

@@ -16,6 +16,15 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 
+_NO_MAPS = (
+    "the model has no value with rows and columns on which the score depends; methods that work on the picture need "
+    "none (gradient, smoothgrad, integrated-gradients, occlusion)"
+)
+_NOT_FULL = (
+    "the score depends on every position of none of them, in front of a weighted operator; name one of those that "
+    "`onnxsal layers MODEL` lists"
+)
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -43,12 +52,12 @@ class Layers:
 
     def _chosen(self) -> Layer:
         if self.automatic is None:
-            raise UnsupportedError(
-                "no layer could be chosen: the model has no value with rows and columns on which the score depends"
-            )
+            raise UnsupportedError(f"no layer could be chosen: {_NO_MAPS if not self.found else _NOT_FULL}")
         return self.found[self.automatic]
 
     def _numbered(self, number: int) -> Layer:
+        if not self.found:
+            raise UnsupportedError(f"there is no layer #{number}: {_NO_MAPS}")
         if not 0 <= number < len(self.found):
             raise UsageError(f"there is no layer #{number}: the layers are #0 to #{len(self.found) - 1}")
         return self.found[number]

@@ -18,6 +18,7 @@ _IMAGE_OPERATORS = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "
 """Operators that have channels as their second axis."""
 
 _CHANNELS = (1, 3, 4)
+_FED = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ def find_picture(graph: ir.Graph) -> Picture:
             f"this one takes {shown or 'nothing'}"
         )
     source = graph.inputs[0]
+    if is_float(source) and source.dtype not in _FED:
+        raise UnsupportedError(
+            f"the model's input {source.name!r} is {str(source.dtype).lower()}, in which ONNX Runtime takes no "
+            "pictures; export the model in float32 or float16"
+        )
     explained = _explained(source, axes)
     shape = dict(zip(axes, dims(source) or (), strict=True))
     height, width = shape["H"], shape["W"]

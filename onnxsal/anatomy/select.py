@@ -25,6 +25,10 @@ VERSUS = "sal/versus"
 """The class it is explained against: int64 [B]."""
 
 
+SCORE = "score"
+"""What is explained: float32 [B]."""
+
+
 @dataclass(frozen=True)
 class Anatomy:
     """What the graph proves about a classifier; ``graph`` is in normal form."""
@@ -149,7 +153,7 @@ def select(anatomy: Anatomy, score: str = "logit", *, versus: bool = False) -> P
     picked = _pick(op, scores, target)
     if versus:
         picked = op.Sub(picked, _pick(op, scores, _index(op, VERSUS)))
-    return op.finish_with({"score": picked})
+    return op.finish_with({SCORE: picked})
 
 
 def _index(op: Trace, name: str) -> ir.Value:

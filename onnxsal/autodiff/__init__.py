@@ -2,7 +2,7 @@
 
 from onnxsal.autodiff import rotary as _rotary  # registers what operators are made of
 from onnxsal.autodiff import rules as _rules  # registers every rule
-from onnxsal.autodiff.gradient import gradient, gradients_of, standardised
+from onnxsal.autodiff.gradient import gradient, gradient_model, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.registry import Call, Rule, defvariadic, defvjp, defzero, vjp
 from onnxsal.autodiff.rulesets import DECONV, GUIDED, PLAIN, RuleSet, rule_set
@@ -20,6 +20,7 @@ __all__ = [
     "defvjp",
     "defzero",
     "gradient",
+    "gradient_model",
     "gradients_of",
     "lower_gradients",
     "rule_set",

@@ -30,24 +30,48 @@ def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet
 
 
 def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain") -> onnx.ModelProto:
+    """Return what ``gradient_model`` does, as one message; weights that were external stay references."""
+    return to_proto(gradient_model(model, of=of, wrt=wrt, rules=rules))
+
+
+def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain") -> ir.Model:
     """Return the model with inputs ``seed/<of>`` and outputs ``grad/<wrt>`` added, of standard operators only.
 
     Args: of: float values, by their names in the user's file. wrt: inputs, intermediate values or initializers.
     rules: ``plain``, ``guided`` or ``deconv``.
-    Shape: a seed has the shape and type of its value, a gradient that of its own.
-    Raises: UsageError: no such value, or one that holds integers. UnsupportedError: operators without rule.
+    Shape: a seed has the shape and type of its value, a gradient that of its own. Where a gradient is differentiated
+    again by the same value, the new ``grad/<wrt>`` takes the place of the old.
+    Raises: UsageError: no such value, one that holds integers, or a name that is taken. UnsupportedError: operators
+    without rule.
     """
     chosen = rule_set(rules)
-    if not of or not wrt:
-        raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
+    _check_names(of, wrt)
     trace = Trace(standardised(model, frozenset(wrt)))
+    _check_free(trace, [f"seed/{name}" for name in of])
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):
         outputs[f"grad/{x.name}"] = _shaped(trace, _zeros(trace, x) if g is None else g, x)
-    return to_proto(trace.finish_with(outputs).model)
+    return trace.finish_with(outputs).model
+
+
+def _check_names(of: Sequence[str], wrt: Sequence[str]) -> None:
+    for option, names in (("of", of), ("wrt", wrt)):
+        if isinstance(names, str):
+            raise UsageError(f"{option}={names!r}: expected a list of names, [{names!r}]")
+    if not of or not wrt:
+        raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
+
+
+def _check_free(trace: Trace, seeds: Sequence[str]) -> None:
+    taken = [name for name in dict.fromkeys(seeds) if name in trace]
+    if taken:
+        raise UsageError(
+            f"the model has {' and '.join(map(repr, taken))} already (is it a gradient graph?): differentiate the "
+            "model that it was made from, by everything at once"
+        )
 
 
 def standardised(model: ir.Model, keep: frozenset[str] = frozenset()) -> ir.Model:

@@ -29,8 +29,9 @@ def write_compiled(
     **asked: Any,
 ) -> None:
     """Write the compiled model and print its name."""
-    check_outputs([Path(output)], [model])
-    opened = Opening(model, preprocess, labels, provider, custom_ops)()
+    opening = Opening(model, preprocess, labels, provider, custom_ops)
+    check_outputs([Path(output)], opening.files)
+    opened = opening()
     tell(opened.notes)
     goal = target if target == "input" else parsed(target)
     wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)

@@ -24,7 +24,7 @@ Examples:
       many pictures, an option of the method, names of your own
 
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
-a method takes: onnxsal methods --help.
+a method takes: onnxsal methods -m METHOD.
 """
 
 

@@ -108,7 +108,7 @@ def _check_files(asked: Asked) -> None:
     stems = [Path(image).stem for image in asked.images]
     paths = [asked.picture.fill(*each) for each in product(stems, [joined], goals)]
     numbers = [] if asked.numbers is None else [asked.numbers.fill(*e) for e in product(stems, asked.methods, goals)]
-    check_outputs([*paths, *numbers], [asked.model, *asked.images])
+    check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
     for path in paths:
         picture_format(path)
     if asked.colours is not None:

@@ -36,7 +36,9 @@ def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, 
     from onnxsal.cli.outputs import check_outputs
 
     check_outputs([Path(output)], [model])
-    from onnxsal.api import gradient, save
+    from onnxsal.autodiff import gradient_model
+    from onnxsal.graph import load_ir, save_ir
 
-    save(gradient(model, of=list(of), wrt=list(wrt), rules=rules), output)
+    # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
+    save_ir(gradient_model(load_ir(model), of=of, wrt=wrt, rules=rules), output)
     print(output)

@@ -24,6 +24,11 @@ class Opening:
     provider: str | None = None
     custom_ops: Sequence[str] = ()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is read, and must not be written over; a preset's name among them does no harm."""
+        return tuple(each for each in (self.model, self.preprocess, self.labels, *self.custom_ops) if each)
+
     def __call__(self) -> Model:
         """Return the model, after the cheap checks."""
         for library in self.custom_ops:

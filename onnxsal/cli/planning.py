@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnxsal.building import DEFAULT_INNER, Common, Plan, plan
+from onnxsal.building import COMMON, DEFAULT_INNER, Plan, plan
 from onnxsal.errors import UsageError, nearest
 from onnxsal.methods import get
-
-_COMMON = tuple(name for name in Common.__dataclass_fields__ if name != "progress")
 
 
 def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[Plan, dict[str, str]]]:
@@ -18,8 +16,8 @@ def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list
     Raises: UsageError: unknown method or option, wrong type, out of range, or an option given twice.
     """
     given = once(settings)
-    common = {name: text for name, text in given.items() if name in _COMMON}
-    own = {name: text for name, text in given.items() if name not in _COMMON}
+    common = {name: text for name, text in given.items() if name in COMMON}
+    own = {name: text for name, text in given.items() if name not in COMMON}
     if len(methods) == 1:
         return [(plan(methods[0], own), common)]
     _check_known(methods, own)
@@ -49,7 +47,7 @@ def _check_known(methods: Sequence[str], options: Mapping[str, str]) -> None:
     known = {name for method in methods for name in _taken(method, options)}
     for option in options:
         if option not in known:
-            hint = nearest(option, [*known, *_COMMON])
+            hint = nearest(option, [*known, *COMMON])
             raise UsageError(f"none of the methods {', '.join(methods)} has an option {option!r}{hint}")
 
 

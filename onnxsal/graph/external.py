@@ -27,6 +27,13 @@ def check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
             _check_extent(tensor, entries, sizes[location], name)
 
 
+def holds_external(proto: onnx.ModelProto, folder: Path) -> bool:
+    """Whether every file that weights lie in is inside a folder."""
+    entries = [e for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"]
+    files = [real_path(folder, location) for location in {e.value for e in entries}]
+    return all(file is not None and file.is_file() for file in files)
+
+
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     for node in graph.node:

@@ -14,7 +14,7 @@ from onnx_ir.passes.common import TopologicalSortPass
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
 from onnxsal.graph.check import check_proto, model_errors
-from onnxsal.graph.external import bind_external, check_external
+from onnxsal.graph.external import bind_external, check_external, holds_external
 from onnxsal.graph.held import hold
 
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -36,13 +36,15 @@ _SIGNATURES = {
 }
 
 
-def load_ir(source: str | os.PathLike[str] | onnx.ModelProto) -> ir.Model:
+def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | None = None) -> ir.Model:
     """Return a model as ``onnx_ir`` reads it; external weights stay references into their files.
 
+    A message does not know its folder: external weights are looked for in ``beside``, then in the current folder.
     Raises: ModelError: no such file, not an ONNX model, damaged, or weights that are missing or outside its folder.
     """
     if isinstance(source, onnx.ModelProto):
-        return _from_proto(source, "the model", Path("."))
+        here = Path(".")
+        return _from_proto(source, "the model", beside if beside and holds_external(source, beside) else here)
     path = Path(source)
     return _from_proto(_parse(path), str(path), path.parent)
 

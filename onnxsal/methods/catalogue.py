@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from onnxsal import plugins
 from onnxsal.errors import EnvironmentSetupError
-from onnxsal.methods.registry import Method
+from onnxsal.methods.registry import MADE, Method
 
 plugins.offer(
     plugins.METHODS,
@@ -42,11 +42,19 @@ def names() -> list[str]:
     return list(plugins.offers(plugins.METHODS))
 
 
+def local_names() -> list[str]:
+    """Return the names of methods that this program made and that nothing offers."""
+    on_offer = plugins.offers(plugins.METHODS)
+    return [name for name in MADE if name not in on_offer]
+
+
 def get(name: str) -> Method:
     """Return a method by name.
 
     Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
     """
+    if name in MADE and name not in plugins.offers(plugins.METHODS):
+        return replace(MADE[name], origin="this program")
     offer = plugins.find(plugins.METHODS, name, kind="method")
     found = offer.load()
     if not isinstance(found, Method):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,16 +80,21 @@ class Method:
         """Its options by name."""
         return options_of(self.build)
 
-    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def check(self, options: Mapping[str, Any], *, common: Sequence[str] = ()) -> dict[str, Any]:
         """Return all options, converted, with defaults.
 
+        Args: common: what every method takes beside its own, for the message about an unknown one.
         Raises: UsageError: unknown, of the wrong type, out of range.
         """
-        return check_options(f"method {self.name!r}", self.options, options)
+        return check_options(f"method {self.name!r}", self.options, options, common=common)
 
     def default_score(self, options: Mapping[str, Any]) -> Scores:
         """Return the score explained unless told otherwise."""
         return self.score(options) if callable(self.score) else self.score
+
+
+MADE: dict[str, Method] = {}
+"""The methods that this program has made, built-in ones too once they were imported."""
 
 
 def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable[[Callable[..., Result]], Method]:
@@ -97,11 +102,17 @@ def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable
 
     The function's positional parameters say what it is built from (``score: Program``, ``layer: Layer``,
     ``inner: Program | Record``), its keyword-only ones are its options: typed, with defaults, ranges by ``Annotated``.
-    Packages offer methods through the entry-point group ``onnxsal.methods``.
+    In the program that made it a method can be named at once; packages offer theirs to all programs through the
+    entry-point group ``onnxsal.methods``, and what is on offer keeps its name.
 
     Args: paper: authors, year, identifier, equation. when: when to choose it. details: further fields of Method.
     """
     unknown = set(details) - set(Method.__dataclass_fields__)
     if unknown:
         raise UsageError(f"method {name!r}: there is no field {sorted(unknown)}")
-    return lambda build: Method(name=name, build=build, paper=paper, when=when, **details)
+
+    def register(build: Callable[..., Result]) -> Method:
+        made = MADE[name] = Method(name=name, build=build, paper=paper, when=when, **details)
+        return made
+
+    return register

@@ -119,6 +119,10 @@ class Metric:
         return replace(found, parameters={**options, **seed, **found.parameters})
 
 
+_MADE: dict[str, Metric] = {}
+"""The metrics that this program has made; what is on offer keeps its name."""
+
+
 def metric(
     name: str, *, paper: str, when: str = "", higher_is_better: bool = True, batched: bool = False
 ) -> Callable[[Callable[..., Any]], Metric]:
@@ -135,7 +139,8 @@ def metric(
         for need in positional(judge):
             if need not in GIVEN:
                 raise UsageError(f"metric {name!r} needs {need!r}, which nothing gives{nearest(need, GIVEN)}")
-        return Metric(name, judge, paper, when, higher_is_better, batched=batched)
+        made = _MADE[name] = Metric(name, judge, paper, when, higher_is_better, batched=batched)
+        return made
 
     return register
 
@@ -145,6 +150,8 @@ def get(name: str) -> Metric:
 
     Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
     """
+    if name in _MADE and name not in plugins.offers(plugins.METRICS):
+        return _MADE[name]
     offer = plugins.find(plugins.METRICS, name, kind="metric")
     found = offer.load()
     if not isinstance(found, Metric):

@@ -178,6 +178,7 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
         for a, v in zip(arrays, large, strict=True)
     ]
     stub = model.clone()
+    _bring_in(stub, {str(v.name) for v in large})
     for value, array in zip(large, arrays, strict=True):
         copy = stub.graph.initializers[str(value.name)]
         copy.const_value = ir.ExternalTensor(
@@ -188,3 +189,12 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
         # The first call lets the optimiser see a weight, this one lets the session use it where it lies.
         options.add_initializer(str(weight.name), array)
     return ir.to_proto(stub).SerializeToString(), [*arrays, *values]
+
+
+def _bring_in(model: ir.Model, but: set[str]) -> None:
+    """Put small weights that lie outside into the message: it has no folder in which they could be found."""
+    for graph in model.graphs():
+        for name, value in graph.initializers.items():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and not (graph is model.graph and name in but):
+                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)

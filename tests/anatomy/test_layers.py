@@ -186,8 +186,9 @@ def test_a_model_without_rows_and_columns():
     body = "f = Flatten(x) y = MatMul(f, v)"
     layers = dissect(normalise(load_ir(parse(body, weights=f"<{floats('v', 192, 5)}>")))).layers
     assert layers.found == () and layers.automatic is None
-    with pytest.raises(UnsupportedError, match="no layer could be chosen"):
-        layers.find(None)
+    for name, said in ((None, "no layer could be chosen"), ("#0", "there is no layer #0")):
+        with pytest.raises(UnsupportedError, match=f"{said}: .* need none .gradient, smoothgrad"):
+            layers.find(name)
 
 
 def test_names():

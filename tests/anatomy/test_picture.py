@@ -81,6 +81,12 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8e5m2"])
+def test_a_type_that_cannot_be_fed(dtype):
+    with pytest.raises(UnsupportedError, match=f"input 'x' is {dtype}.*export the model in float32 or float16"):
+        picture(f"{dtype}[n,3,8,6] x", "y = Identity(x)")
+
+
 @pytest.mark.parametrize(("inputs", "why"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_picture(inputs, why):
     body = "y = Identity(x)" if "z" not in inputs else "a = Identity(z) y = Relu(x)"

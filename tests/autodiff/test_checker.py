@@ -20,8 +20,10 @@ import test_regions
 import test_resize
 from checker import Case, check, feeds_of, gradient_model, model_of, problem, quotient, run_ort, run_reference
 
+import onnxsal
 import onnxsal.autodiff as autodiff
 from onnxsal.autodiff import registry
+from onnxsal.errors import UsageError
 
 R = np.random.default_rng(4)
 ALL = [*test_elementwise.CASES, *test_movement.CASES, *test_linear.CASES, *test_indexing.CASES]
@@ -109,6 +111,15 @@ def test_hessian_is_symmetric() -> None:
         return run_reference(second, {**feeds, "seed/y0": u, "seed/grad/x0": v})["grad/x0"]
 
     assert (a * product(b)).sum() == pytest.approx((b * product(a)).sum(), rel=1e-9)
+
+
+def test_names_that_cannot_be() -> None:
+    case = Case("Softmax", [R.normal(size=(2, 5))])
+    first = gradient_model(model_of(case, np.dtype(np.float64)), ["y0"], ["x0"])
+    with pytest.raises(UsageError, match=r"has 'seed/y0' already \(is it a gradient graph\?\)"):
+        gradient_model(first, ["y0"], ["x0"])
+    with pytest.raises(UsageError, match=r"wrt='x0': expected a list of names, \['x0'\]"):
+        onnxsal.gradient(first, of=["y0"], wrt="x0")  # type: ignore[arg-type]
 
 
 def test_every_operator_of_the_standard_has_its_place() -> None:

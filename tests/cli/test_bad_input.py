@@ -184,6 +184,7 @@ MISUSES = {
     "template": (["-o", "{stm}.png"], "no {stm}; did you mean 'stem'"),
     "brace": (["-o", "{stem.png"], "'{stem.png'.*a brace itself is written twice"),
     "over the input": (["-o", "red.png"], "'red.png' would be overwritten, and it is read"),
+    "over the labels": (["--labels", "names.txt", "--npz", "names.txt"], "'names.txt' would be overwritten"),
     "one name for two": (["-t", "0", "-t", "1", "-o", "map.png"], "'map.png' would be written more than once"),
     "one array file for two": (
         ["-m", "gradient,grad-cam", "--npz", "a.npz"],

@@ -204,3 +204,17 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+def test_a_gradient_keeps_weights_outside(run, folder: Path) -> None:
+    import onnxruntime
+
+    (folder / "in").mkdir()
+    (folder / "out").mkdir()
+    onnx.save(onnx.load("model.onnx"), "in/model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    for output in ("in/grad.onnx", "out/grad.onnx"):
+        ended = run("gradient", "in/model.onnx", "--of", "logits", "--wrt", "picture", "-o", output)
+        assert (ended.status, ended.out) == (0, f"{output}\n"), ended.err
+        onnxruntime.InferenceSession(folder / output, providers=["CPUExecutionProvider"])
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["grad.onnx", "grad.onnx.data"]
+    assert run("explain", "in/model.onnx", "red.png").status == 0

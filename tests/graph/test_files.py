@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import onnxsal
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.graph import load_ir, normalise, save_ir, to_proto
 
@@ -222,3 +223,21 @@ def test_saved_inside_one_file(tmp_path):
     save_ir(load_ir(make()), tmp_path / "m.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
     np.testing.assert_array_equal(run(str(tmp_path / "m.onnx"), x=X)[0], np.maximum(X @ np.ones((3, 4)), 0))
+
+
+def test_a_message_is_saved_beside_its_weights(tmp_path, monkeypatch):
+    """A ModelProto with references is that of the folder it is written to, as onnx.save has it; else of the current."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    proto = onnxsal.gradient(external(tmp_path / "in"), of=["y"], wrt=["x"])
+    assert proto.graph.initializer[0].data_location == TensorProto.EXTERNAL
+    with pytest.raises(ModelError, match=r"'w\.bin', which is missing"):
+        onnxsal.save(proto, tmp_path / "out" / "g.onnx")
+    onnxsal.save(proto, tmp_path / "in" / "g.onnx")
+    monkeypatch.chdir(tmp_path / "in")
+    onnxsal.save(proto, tmp_path / "out" / "g.onnx")
+    for folder in ("in", "out"):
+        feeds = {"x": X, "seed/y": np.ones((*X.shape[:1], 4), np.float32)}
+        np.testing.assert_allclose(
+            run(str(tmp_path / folder / "g.onnx"), **feeds)[0], np.maximum(X @ np.ones((3, 4)), 0)
+        )

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
-from onnxsal.graph import Program
+from onnxsal.graph import Program, load_ir
 from onnxsal.graph.program import empty
 from onnxsal.runtime import Place, ReferenceSession, Session
 from onnxsal.runtime.failures import translated
@@ -117,3 +117,14 @@ def test_large_weights_are_handed_over_by_reference(monkeypatch: pytest.MonkeyPa
     program = op.finish(y=op.MatMul(x, op.const(weight)))
     found = Session(program).run({"x": np.eye(64, dtype=np.float32)})["y"]
     np.testing.assert_allclose(found, weight, rtol=1e-6)
+
+
+def test_small_weights_that_lie_outside_go_along(tmp_path: Path) -> None:
+    """A message has no folder: what it leaves outside would be looked for in the current one."""
+    op = empty(21)
+    x = op.input("x", FLOAT, ["batch", 3])
+    inside = op.finish(y=op.ReduceSum(op.Mul(x, op.const(np.float32([1, 2, 3]))), op.const(np.int64([1]))))
+    ir.save(inside.model, tmp_path / "m.onnx", external_data="m.data", size_threshold_bytes=0)
+    outside = Program(load_ir(tmp_path / "m.onnx"))
+    assert any(isinstance(v.const_value, ir.ExternalTensor) for v in outside.model.graph.initializers.values())
+    np.testing.assert_array_equal(Session(outside).run({"x": np.float32([[1, 1, 1]])})["y"], [[6]])
