@@ -9,9 +9,10 @@ from onnxsal.anatomy.cutting import reduced_axes
 from onnxsal.anatomy.known import Layouts
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
-_MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "AveragePool", "MaxPool",
-                     "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Attention", "QAttention",
-                     "MultiHeadAttention", "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
+_MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "Attention", "QAttention",
+                     "MultiHeadAttention"})  # fmt: skip
+_POOLING = frozenset({"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool",
+                      "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
 _REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                        "ReduceLogSumExp"})  # fmt: skip
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "MatMulInteger",
@@ -61,6 +62,8 @@ def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
         return asked and not _selects_positions(node, known)
     if node.op_type in _MIXING:
         return True
+    if node.op_type in _POOLING:
+        return asked or _pools_positions(node, known)
     if node.op_type in _REDUCING:
         return asked or _reduces_positions(node, known)
     if node.op_type in _PRODUCTS:
@@ -79,6 +82,12 @@ def _reduces_positions(node: ir.Node, known: Layouts) -> bool:
     if layout is None:
         return False
     return positions([layout.axes[i] for i in reduced_axes(node, len(layout.axes))]) > 1
+
+
+def _pools_positions(node: ir.Node, known: Layouts) -> bool:
+    """Whether positions are pooled: an export may write the mean over the channels of tokens [B, T, C] as a pooling."""
+    layout = known.get(node.inputs[0])
+    return layout is None or positions(layout.axes[2:]) > 1
 
 
 def _sums_positions(node: ir.Node, known: Layouts) -> bool:

@@ -190,6 +190,23 @@ def test_a_model_without_rows_and_columns():
         layers.find(None)
 
 
+def test_channels_of_tokens_averaged_by_a_pooling():
+    """A normalisation of tokens [n, T, C] may be written with pooling over C: that needs no position but its own."""
+    mean = {"pool": "m = GlobalAveragePool(e) d = Sub(e, m) s = Mul(d, d) v = GlobalAveragePool(s)",
+            "reduction": "m = ReduceMean(e, l) d = Sub(e, m) s = Mul(d, d) v = ReduceMean(s, l)"}  # fmt: skip
+    found = {}
+    for name, normalised in mean.items():
+        body = f"""p = Conv<strides=[2,2]>(x, w) f = Reshape(p, shape) t = Transpose<perm=[0,2,1]>(f) u = Relu(t)
+            q = MatMul(u, a) k = Transpose<perm=[0,2,1]>(u) z = MatMul(q, k) o = Softmax<axis=-1>(z) r = MatMul(o, u)
+            e = Add(t, r) {normalised} i = Add(v, one) j = Sqrt(i) h = Div(d, j) c = Gather<axis=1>(h, first)
+            y = MatMul(c, b)"""
+        weights = f"""<{floats("w", 4, 3, 2, 2)}, {floats("a", 4, 4)}, {floats("b", 4, 5)}, float one = {{1}},
+            int64[1] l = {{-1}}, int64 first = {{0}}, int64[3] shape = {{0,4,-1}}>"""
+        layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+        found[name] = brief(layers.find(None))
+    assert found["pool"] == found["reduction"] == ("u", *TOKENS, (4, 4), 4, 0)
+
+
 def test_names():
     layers = anatomy_of(ZOO / "vit_timm.onnx").layers
     chosen = layers.find(None)

@@ -47,8 +47,9 @@ CASES = {
     ),
     "normalised by integers": (
         "float[n,3,8,6] x", "s = Constant<value=float {0.5}>() z = Constant<value=uint8 {3}>() "
-        "xq = QuantizeLinear(x, s, z) xd = DequantizeLinear(xq, s, z) kq = Constant<value=uint8[3,1,1] {1,2,3}>() k = DequantizeLinear(kq, s, z) "
-        "a = Mul(xd, k) aq = QuantizeLinear(a, s, z) b = DequantizeLinear(aq, s, z) y = Conv(b, w)", 3,
+        "xq = QuantizeLinear(x, s, z) xd = DequantizeLinear(xq, s, z) kq = Constant<value=uint8[3,1,1] {1,2,3}>() "
+        "k = DequantizeLinear(kq, s, z) a = Mul(xd, k) aq = QuantizeLinear(a, s, z) b = DequantizeLinear(aq, s, z) "
+        "y = Conv(b, w)", 3,
         ("b", "NCHW", "NCHW", 3, (8, 6)),
     ),
     "integers of its own": (
