@@ -67,8 +67,15 @@ def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
     if node.op_type in _REDUCING:
         return asked or _reduces_positions(node, known)
     if node.op_type in _PRODUCTS:
-        return asked or index > 0 or _sums_positions(node, known)
+        return asked or _is_second(node, index) or _sums_positions(node, known)
     return asked
+
+
+def _is_second(node: ir.Node, index: int) -> bool:
+    """Whether an input is the right operand of a product; scales and zero points beside it are numbers of the left."""
+    if node.op_type == "Einsum":
+        return index > 0
+    return index == (3 if node.op_type == "QLinearMatMul" else 1)
 
 
 def _selects_positions(node: ir.Node, known: Layouts) -> bool:
