@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import onnx_ir as ir
 
@@ -49,7 +50,7 @@ def _open(op: Tape, node: ir.Node) -> None:
     x, x_scale, x_zero, scale, zero = node.inputs[:5]
     name = _OPENED[node.op_type]
     axis = node.attributes.get("axis")
-    own = {"axis": axis.as_int()} if axis is not None and name == "Softmax" else {}
+    own: dict[str, Any] = {"axis": axis.as_int()} if axis is not None and name == "Softmax" else {}
     y = op.QuantizeLinear(op.emit(name, op.DequantizeLinear(x, x_scale, x_zero), **own), scale, zero)
     old = node.outputs[0]
     y.name, old.name, y.type, y.shape = old.name, None, old.type, old.shape
