@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy import SCORE, Anatomy, X, body, dissect
+from onnxsal.anatomy.integer import open_heads
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
@@ -58,7 +59,7 @@ def load(
     if provider is not None:
         providers(provider)
     source = load_ir(path)
-    normal = _with_size(_free_score(standardised(source)))
+    normal = _with_size(_free_score(open_heads(standardised(source))))
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)

@@ -71,7 +71,7 @@ def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None
     scores = chain if found is None else list(behind(_source(found)))
     logit = next((v for v in scores if is_float(v) and _classes(v) is not None), None)
     if logit is None:
-        return None, _instead(next((v for v in scores if is_float(v)), None), output)
+        return None, _instead(scores, output)
     classes = _classes(logit) or 1
     if not _same_batch(logit, batch):
         return None, f"has shape {_shown(logit)}, whose rows are not the pictures"
@@ -135,10 +135,13 @@ def _over_classes(probability: ir.Value, classes: int) -> bool:
     return -len(shape) <= axis < len(shape) and shape[axis] in (classes, None)
 
 
-def _instead(value: ir.Value | None, output: ir.Value) -> str:
+def _instead(scores: Sequence[ir.Value], output: ir.Value) -> str:
     """Say what an output without a score per class is."""
+    value = next((v for v in scores if is_float(v)), None)
     if not isinstance(output.type, ir.TensorType) and output.type is not None:
         return f"is a {'sequence or map' if value is None else 'sequence or map of scores that are not one per class'}"
+    if lost := _lost_behind(scores):
+        return f"has an unknown shape, for onnx knows none of what comes out of {', '.join(lost[:3])}"
     if value is None:
         return f"holds {output.dtype or 'values of unknown type'}, not float scores"
     wide = [d for d in (dims(value) or ())[1:] if d != 1]
@@ -146,6 +149,20 @@ def _instead(value: ir.Value | None, output: ir.Value) -> str:
     return f"has shape {_shown(value)}, not [batch, classes]{kinds.get(len(wide), '')}"
 
 
+def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:
+    """Return the operators behind scores of unknown shape at which shapes are lost: what they read is known."""
+    unknown = [v for v in scores if dims(v) is None]
+    nodes = {node for v in unknown for node in (v.producer(), *_ancestors(v)) if node is not None}
+    return sorted(_named(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
+
+
+def _named(node: ir.Node) -> str:
+    return f"{node.domain}.{node.op_type}".lstrip(".") + f" {node.name or node.outputs[0].name!r}"
+
+
+def _all_known(node: ir.Node) -> bool:
+    return all(v is None or dims(v) is not None for v in node.inputs)
+
+
 def _shown(value: ir.Value) -> str:
-    shape = dims(value)
-    return "of unknown rank" if shape is None else "[" + ", ".join(str(d or "?") for d in shape) + "]"
+    return "[" + ", ".join(str(d or "?") for d in dims(value) or ()) + "]"

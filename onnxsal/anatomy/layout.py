@@ -98,13 +98,14 @@ def _gemm(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 
 def _concat(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     axis = attributes(node)["axis"] % len(sizes)
-    operands = [known.axes(v) for v in node.inputs]
-    extents = [known.sizes(v) for v in node.inputs if v is not None]
+    parts = node.inputs[2::3] if node.op_type == "QLinearConcat" else node.inputs
+    operands = [known.axes(v) for v in parts]
+    extents = [known.sizes(v) for v in parts if v is not None]
     if any(o is None for o in operands) or any(e is None for e in extents):
         return None
     axes = list(_broadcast([o for o in operands if o is not None], sizes))
-    parts = [o[axis] for o in operands if o is not None]
-    axes[axis] = _chained(parts, [e[axis] for e in extents if e is not None])
+    joined = [o[axis] for o in operands if o is not None]
+    axes[axis] = _chained(joined, [e[axis] for e in extents if e is not None])
     return tuple(axes)
 
 
@@ -126,7 +127,7 @@ def _nothing(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 _WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"})
 _FOLLOW: dict[str, Follow] = {
     "Transpose": _transpose, "Concat": _concat, "Slice": sliced, "Split": sliced, "Gather": gathered, "Gemm": _gemm,
-    "QGemm": _gemm, "QLinearConcat": _nothing,
+    "QGemm": _gemm, "QLinearConcat": _concat,
     "Einsum": einsum, "Col2Im": folded,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),

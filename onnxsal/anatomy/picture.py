@@ -116,9 +116,17 @@ def _next(step: _Step) -> _Step | None:
     if dims(after) != dims(value):
         return None
     constants = [v for v in node.inputs if v is not None and v is not value]
-    fixed = node.op_type in _ARITHMETIC and all(v.const_value is not None for v in constants)
+    fixed = node.op_type in _ARITHMETIC and all(map(_is_fixed, constants))
     passed = node.op_type in _PASSED and node.inputs[0] is value
     return _Step(after, step.order) if fixed or passed else None
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """A constant, or one that a quantised model stores in integers."""
+    maker = value.producer()
+    if maker is None or maker.op_type != "DequantizeLinear":
+        return value.const_value is not None
+    return all(v is None or v.const_value is not None for v in maker.inputs)
 
 
 def _shown(value: ir.Value) -> str:

@@ -9,9 +9,10 @@ from onnxsal.anatomy.cutting import reduced_axes
 from onnxsal.anatomy.known import Layouts
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
-_MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "AveragePool", "MaxPool",
-                     "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Attention", "QAttention",
-                     "MultiHeadAttention", "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
+_MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "Attention", "QAttention",
+                     "MultiHeadAttention"})  # fmt: skip
+_POOLING = frozenset({"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool",
+                      "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
 _REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                        "ReduceLogSumExp"})  # fmt: skip
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "MatMulInteger",
@@ -61,11 +62,20 @@ def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
         return asked and not _selects_positions(node, known)
     if node.op_type in _MIXING:
         return True
+    if node.op_type in _POOLING:
+        return asked or _pools_positions(node, known)
     if node.op_type in _REDUCING:
         return asked or _reduces_positions(node, known)
     if node.op_type in _PRODUCTS:
-        return asked or index > 0 or _sums_positions(node, known)
+        return asked or _is_second(node, index) or _sums_positions(node, known)
     return asked
+
+
+def _is_second(node: ir.Node, index: int) -> bool:
+    """Whether an input is the right operand of a product; scales and zero points beside it are numbers of the left."""
+    if node.op_type == "Einsum":
+        return index > 0
+    return index == (3 if node.op_type == "QLinearMatMul" else 1)
 
 
 def _selects_positions(node: ir.Node, known: Layouts) -> bool:
@@ -79,6 +89,12 @@ def _reduces_positions(node: ir.Node, known: Layouts) -> bool:
     if layout is None:
         return False
     return positions([layout.axes[i] for i in reduced_axes(node, len(layout.axes))]) > 1
+
+
+def _pools_positions(node: ir.Node, known: Layouts) -> bool:
+    """Whether positions are pooled: an export may write the mean over the channels of tokens [B, T, C] as a pooling."""
+    layout = known.get(node.inputs[0])
+    return layout is None or positions(layout.axes[2:]) > 1
 
 
 def _sums_positions(node: ir.Node, known: Layouts) -> bool:

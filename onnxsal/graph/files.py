@@ -74,9 +74,25 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
     return proto
 
 
+def _check_kinds(proto: onnx.ModelProto) -> None:
+    """onnx_ir reads no maps, which scikit-learn's converter makes of scores where it is not told otherwise."""
+    values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
+    maps = [v.name for v in values if "map_type" in (v.type.WhichOneof("value"), _element(v.type))]
+    if maps:
+        raise UnsupportedError(
+            f"{maps[0]!r} is a map, not a tensor: export the model without ZipMap "
+            "(skl2onnx: options={'zipmap': False})"
+        )
+
+
+def _element(kind: onnx.TypeProto) -> str | None:
+    return kind.sequence_type.elem_type.WhichOneof("value") if kind.HasField("sequence_type") else None
+
+
 def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
     check_proto(proto, name)
     check_external(proto, name, folder)
+    _check_kinds(proto)
     with model_errors(f"{name!r} is damaged"):
         model = ir.from_proto(proto)
         bind_external(model, folder)

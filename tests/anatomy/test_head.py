@@ -112,3 +112,15 @@ def test_detectors():
 def test_every_output_is_named():
     with pytest.raises(UnsupportedError, match=r"'r' has shape.*; 'y' holds"):
         head("y = Shape(z)", "r, y")
+
+
+def test_where_shapes_are_lost():
+    """An exporter wrote its framework's own operator into the standard domain; behind it nothing is known."""
+    with pytest.raises(UnsupportedError, match=r"'y' has an unknown shape, for onnx knows none of what comes out of"
+                       r" Erfc 'a'$"):  # fmt: skip
+        head("a = Erfc(z) b = Relu(a) y = Softmax<axis=1>(b)")
+
+
+def test_where_shapes_are_lost_in_a_domain():
+    with pytest.raises(UnsupportedError, match=r"comes out of my\.own\.Erfc 'a'$"):
+        head("a = my.own.Erfc(z) b = Relu(a) y = Softmax<axis=1>(b)")

@@ -191,6 +191,51 @@ def test_a_model_without_rows_and_columns():
             layers.find(name)
 
 
+def test_channels_of_tokens_averaged_by_a_pooling():
+    """A normalisation of tokens [n, T, C] may be written with pooling over C: that needs no position but its own."""
+    mean = {"pool": "m = GlobalAveragePool(e) d = Sub(e, m) s = Mul(d, d) v = GlobalAveragePool(s)",
+            "reduction": "m = ReduceMean(e, l) d = Sub(e, m) s = Mul(d, d) v = ReduceMean(s, l)"}  # fmt: skip
+    found = {}
+    for name, normalised in mean.items():
+        body = f"""p = Conv<strides=[2,2]>(x, w) f = Reshape(p, shape) t = Transpose<perm=[0,2,1]>(f) u = Relu(t)
+            q = MatMul(u, a) k = Transpose<perm=[0,2,1]>(u) z = MatMul(q, k) o = Softmax<axis=-1>(z) r = MatMul(o, u)
+            e = Add(t, r) {normalised} i = Add(v, one) j = Sqrt(i) h = Div(d, j) c = Gather<axis=1>(h, first)
+            y = MatMul(c, b)"""
+        weights = f"""<{floats("w", 4, 3, 2, 2)}, {floats("a", 4, 4)}, {floats("b", 4, 5)}, float one = {{1}},
+            int64[1] l = {{-1}}, int64 first = {{0}}, int64[3] shape = {{0,4,-1}}>"""
+        layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+        found[name] = brief(layers.find(None))
+    assert found["pool"] == found["reduction"] == ("u", *TOKENS, (4, 4), 4, 0)
+
+
+ATTENTION = """p = Conv<strides=[2,2]>(x, w) f = Reshape(p, shape) t = Transpose<perm=[0,2,1]>(f)"""
+ATTENDED = """q = MatMul(u, a) k = Transpose<perm=[0,2,1]>(u) z = MatMul(q, k) o = Softmax<axis=-1>(z) r = MatMul(o, u)
+    e = Add(u, r)"""
+PARTS = f"""{floats("w", 4, 3, 2, 2)}, {floats("a", 4, 4)}, {floats("b", 4, 5)}, int64 first = {{0}},
+    int64[3] shape = {{0,4,-1}}"""
+
+
+def test_the_scale_of_all_tokens_is_no_dependence_on_each():
+    """Dynamic quantisation takes its zero point from all positions; the class token behind it is still one of them."""
+    body = f"""{ATTENTION} u = Relu(t) {ATTENDED} h = Relu(e) hq, hs, hz = DynamicQuantizeLinear(h)
+        m = MatMulInteger(hq, aq, hz) mf = Cast<to=1>(m) g = Mul(mf, hs) c = Gather<axis=1>(g, first)
+        y = MatMul(c, b)"""
+    weights = f"<{PARTS}, int8[4,4] aq = {{{','.join(['1'] * 16)}}}>"
+    layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+    assert brief(layers.find(None)) == ("u", *TOKENS, (4, 4), 4, 0)
+
+
+def test_an_integer_concatenation_puts_a_class_token_in_front():
+    body = f"""{ATTENTION} tq = QuantizeLinear(t, s, n0) n1 = Shape<start=0,end=1>(x) n3 = Concat<axis=0>(n1, one, four)
+        cq = Expand(token, n3) uq = com.microsoft.QLinearConcat<axis=1>(s, n0, cq, s, n0, tq, s, n0)
+        d = DequantizeLinear(uq, s, n0) u = Relu(d) {ATTENDED} c = Gather<axis=1>(e, first) y = MatMul(c, b)"""
+    weights = f"""<{PARTS}, float s = {{0.5}}, uint8 n0 = {{3}}, int64[1] one = {{1}}, int64[1] four = {{4}},
+        uint8[1,1,4] token = {{1,2,3,4}}>"""
+    model = parse(body, weights=weights)
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    assert brief(dissect(normalise(load_ir(model))).layers.find(None)) == ("u", *TOKENS, (4, 4), 4, 1)
+
+
 def test_names():
     layers = anatomy_of(ZOO / "vit_timm.onnx").layers
     chosen = layers.find(None)

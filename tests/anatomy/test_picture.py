@@ -45,6 +45,18 @@ CASES = {
         "float[n,3,8,6] x", "k = Constant<value=float {2.0}>() a = Div(x, k) b = Sub(k, a) y = Conv(b, w)", 3,
         ("b", "NCHW", "NCHW", 3, (8, 6)),
     ),
+    "normalised by integers": (
+        "float[n,3,8,6] x", "s = Constant<value=float {0.5}>() z = Constant<value=uint8 {3}>() "
+        "xq = QuantizeLinear(x, s, z) xd = DequantizeLinear(xq, s, z) kq = Constant<value=uint8[3,1,1] {1,2,3}>() "
+        "k = DequantizeLinear(kq, s, z) a = Mul(xd, k) aq = QuantizeLinear(a, s, z) b = DequantizeLinear(aq, s, z) "
+        "y = Conv(b, w)", 3,
+        ("b", "NCHW", "NCHW", 3, (8, 6)),
+    ),
+    "integers of its own": (
+        "float[n,3,8,6] x", "s = Constant<value=float {0.5}>() m = ReduceMax(x) xq = QuantizeLinear(x, s) "
+        "xd = DequantizeLinear(xq, s) q = QuantizeLinear(m, s) k = DequantizeLinear(q, s) a = Mul(xd, k) "
+        "y = Conv(a, w)", 3, ("x", "NCHW", "NCHW", 3, (8, 6)),
+    ),
     "resized": (
         "float[n,3,8,6] x", "k = Constant<value=float[4] {1,1,2,2}>() a = Resize(x, , k) y = Conv(a, w)", 3,
         ("x", "NCHW", "NCHW", 3, (8, 6)),
