@@ -16,6 +16,7 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import infer_shapes, normalise, to_proto
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.unsigned import write_unsigned
 
 
 def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet = PLAIN) -> list[ir.Value]:
@@ -40,7 +41,9 @@ def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: s
     chosen = rule_set(rules)
     if not of or not wrt:
         raise UsageError("name at least one value to differentiate (of) and one to differentiate by (wrt)")
-    trace = Trace(standardised(model, frozenset(wrt)))
+    work = standardised(model, frozenset(wrt))
+    write_unsigned(work.graph)
+    trace = Trace(work)
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
