@@ -93,8 +93,8 @@ def _axis(node: ir.Node) -> tuple[int, int]:
     return (axis.as_int() if axis else 1, block.as_int() if block else 0)
 
 
-def _plain_pair(q: ir.Node | None) -> bool:
-    """Whether all that reads a QuantizeLinear's output gives back its own scale: then no step sizes need to appear."""
+def plain_pair(q: ir.Node | None) -> bool:
+    """Return whether all that reads a QuantizeLinear's output gives back its own scale: no steps appear."""
     if q is None or q.op_type != "QuantizeLinear":
         return False
     readers = [n for n in q.outputs[0].consumers() if n.op_type not in _LOOKS]
@@ -107,7 +107,7 @@ def _dequantize(call: Call) -> list[Gradient]:
     op, g, x, scale = call.op, call.g, operand(call, 0), operand(call, 1)
     dx = None
     if call.needed[0]:
-        dx = g if _plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
+        dx = g if plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
     return [dx, _of_scale(call, x, scale) if call.needed[1] else None]
 
 
@@ -138,7 +138,7 @@ def _sum_blocks(op: Tape, product: ir.Value, scale: ir.Value, axis: int, block: 
 @vjp("QuantizeLinear", slots=(True, False, False))
 def _quantize(call: Call) -> list[Gradient]:
     op, g, y, x, scale = call.op, call.g, call.y, operand(call, 0), operand(call, 1)
-    if not _plain_pair(call.node):
+    if not plain_pair(call.node):
         g = op.Div(g, _steps(op, call.node, scale, x))
     if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1" or _repeats(call):
         return [g]
