@@ -18,6 +18,7 @@ from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.graph.program import values_by_name
+from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.inputs import (
     LabelSource,
     Preprocess,
@@ -29,7 +30,7 @@ from onnxsal.inputs import (
 )
 from onnxsal.model import Model, digest
 from onnxsal.runtime import Session
-from onnxsal.runtime.providers import providers
+from onnxsal.runtime.providers import CPU, full_name, providers
 
 DEFAULT_SIZE = (224, 224)
 """Height and width for models that leave theirs open."""
@@ -60,6 +61,8 @@ def load(
         providers(provider)
     source = load_ir(path)
     normal = _with_size(_free_score(open_heads(standardised(source))))
+    if full_name(provider) == CPU:
+        write_unsigned(normal.graph)
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)

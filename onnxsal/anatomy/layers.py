@@ -12,6 +12,7 @@ from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.parts import Head, Layer, Picture
 from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, weighted_below
+from onnxsal.anatomy.steps import steps_of
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
@@ -163,7 +164,7 @@ def _merge_twins(
         twin = _twin(value, node)
         if twin is not None and twin in present:
             aliases[layer.name] = str(twin.name)
-        elif is_float(value) or node.op_type == "QuantizeLinear":
+        elif is_float(value) or node.op_type == "QuantizeLinear" or steps_of(value) is not None:
             kept.append((value, layer))
     return kept, {alias: aliases.get(to, to) for alias, to in aliases.items()}
 
@@ -182,4 +183,4 @@ def _twin(value: ir.Value, node: ir.Node) -> ir.Value | None:
 
 def _is_quantised(value: ir.Value) -> bool:
     node = value.producer()
-    return node is not None and node.op_type == "QuantizeLinear"
+    return node is not None and (node.op_type == "QuantizeLinear" or steps_of(value) is not None)

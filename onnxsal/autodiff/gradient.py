@@ -16,6 +16,7 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import infer_shapes, normalise, to_proto
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.unsigned import write_unsigned
 
 
 def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet = PLAIN) -> list[ir.Value]:
@@ -46,7 +47,9 @@ def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], ru
     """
     chosen = rule_set(rules)
     _check_names(of, wrt)
-    trace = Trace(standardised(model, frozenset(wrt)))
+    work = standardised(model, frozenset(wrt))
+    write_unsigned(work.graph)
+    trace = Trace(work)
     _check_free(trace, [f"seed/{name}" for name in of])
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}

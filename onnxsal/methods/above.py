@@ -5,9 +5,11 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy.steps import steps_of
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.program import Trace
+from onnxsal.graph.shapes import is_float
 
 
 def above(score: Program, layer: Layer, *, flat: bool = False) -> Program:
@@ -62,7 +64,9 @@ def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
 
 def _as_it_was(op: Tape, value: ir.Value, old: ir.Value) -> ir.Value:
     """Return a float value in the type of the one it replaces, quantised again where that was."""
-    node = old.producer()
+    node, steps = old.producer(), None if is_float(old) else steps_of(old)
+    if steps is not None and node is not None and node.op_type != "QuantizeLinear":
+        return op.QuantizeLinear(value, *steps)  # type: ignore[no-any-return]
     if node is None or node.op_type != "QuantizeLinear":
         return op.cast(value, old.dtype)
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
+from onnxsal.anatomy.steps import steps_of
 from onnxsal.autodiff import PLAIN, RuleSet, gradients_of
+from onnxsal.autodiff.rules.quantised import plain_pair
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace
+from onnxsal.graph.shapes import is_float
 
 POSITIONS = (2, 3)
 """The axes of rows and columns in [B, K, h, w]."""
@@ -23,6 +26,8 @@ def activation(op: Trace, layer: Layer) -> ir.Value:
     if node is not None and node.op_type == "QuantizeLinear":
         axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
         value = op.DequantizeLinear(value, *node.inputs[1:], axis=axis)
+    elif not is_float(value) and (steps := steps_of(value)) is not None:
+        value = op.DequantizeLinear(value, *steps)
     return layer.maps(op, value)
 
 
@@ -30,7 +35,16 @@ def trace_with_gradient(score: Program, layer: Layer, rules: RuleSet = PLAIN) ->
     """Return a trace, the layer's maps A, and the gradient g of the score at them; both float32 [B, K, h, w]."""
     op = score.extend()
     (g,) = gradients_of(op, op["score"], [op[layer.name]], rules)
+    g = _by_value(op, g, op[layer.name])
     return op, activation(op, layer), layer.maps(op, g)
+
+
+def _by_value(op: Trace, g: ir.Value, value: ir.Value) -> ir.Value:
+    """Between integer operators a gradient counts steps; maps are of what these stand for."""
+    steps = None if is_float(value) else steps_of(value)
+    if steps is None or plain_pair(value.producer()):
+        return g
+    return op.Div(g, steps[0])  # type: ignore[no-any-return]
 
 
 def combine(op: Trace, weights: ir.Value, maps: ir.Value, *, rectify: bool = True) -> ir.Value:

@@ -290,4 +290,5 @@ def test_integer_operators_behind_a_layer_count_as_weights(tmp_path):
     )  # fmt: skip
     anatomy = anatomy_of(tmp_path / "q.onnx")
     assert any(node.op_type == "QGemm" for node in anatomy.model.graph)
-    assert brief(anatomy.layers.find(None)) == ("block3/relu", *NCHW, (24, 24), 48, 0)
+    assert brief(anatomy.layers.find(None)) == ("block3/add_quantized", *NCHW, (24, 24), 48, 0)
+    assert anatomy.layers.find("block3/relu") == anatomy.layers.find(None)  # the floats that those integers stand for

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
 from onnxsal.autodiff.rules.common import constant, number
 from onnxsal.autodiff.rules.gates import inside
-from onnxsal.autodiff.rules.quantised import is_absorbed
+from onnxsal.autodiff.rules.quantised import again, is_absorbed
 from onnxsal.graph.tape import Tape
 
 # Rectifiers
@@ -32,13 +32,17 @@ defvjp(
 )
 
 # Sigmoids
-defvjp("Sigmoid", lambda op, g, y, x: op.Mul(g, op.Sub(y, op.Mul(y, y))))
+defvjp("Sigmoid", lambda op, g, y, x: op.Mul(g, _bell(op, again(op, y))))
 defvjp("Softplus", lambda op, g, y, x: op.Mul(g, op.Sigmoid(x)))
 defvjp("Softsign", lambda op, g, y, x: op.Mul(g, _squared(op, op.Sub(1.0, op.Abs(y)))))
 defvjp(
     "HardSigmoid",
     lambda op, g, y, x, *, alpha: op.gate(op.Mul(g, alpha), op.And(op.Greater(y, 0.0), op.Less(y, 1.0))),
 )
+
+
+def _bell(op: Tape, s: ir.Value) -> ir.Value:
+    return op.Sub(s, op.Mul(s, s))  # type: ignore[no-any-return]
 
 
 def _squared(op: Tape, x: ir.Value) -> ir.Value:
@@ -126,7 +130,7 @@ def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.V
 
 
 def _softmax(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: int) -> ir.Value:
-    p = _without_nan(op, y)
+    p = _without_nan(op, again(op, y))
     weighted = op.Mul(g, p)
     return op.Sub(weighted, op.Mul(p, op.ReduceSum(weighted, [axis], keepdims=1)))  # type: ignore[no-any-return]
 

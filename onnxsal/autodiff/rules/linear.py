@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import rank_of
+from onnxsal.autodiff.rules.quantised import float_weight, own
 from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import Tape
 
@@ -18,6 +19,7 @@ def _gemm(call: Call) -> list[Gradient]:
     t, u = call.attributes["transA"], call.attributes["transB"]
     alpha, beta = call.attributes["alpha"], call.attributes["beta"]
     needs = [*call.needed, False]
+    b = b if b is None else float_weight(op, b)
     da = db = dc = None
     if needs[0]:
         da = op.Gemm(b, g, alpha=alpha, transA=u, transB=1) if t else op.Gemm(g, b, alpha=alpha, transB=1 - u)
@@ -60,7 +62,7 @@ def _swapped(op: Tape, x: ir.Value) -> ir.Value:
     n = rank(x)
     if n is None:
         return op.Einsum(x, equation="...ij->...ji")  # type: ignore[no-any-return]
-    perm = [*range(n - 2), n - 1, n - 2]
+    x, perm = own(op, x), [*range(n - 2), n - 1, n - 2]
     source = x.producer()
     if source is not None and source.op_type == "Transpose" and source.inputs[0] is not None:
         given = source.attributes.get("perm")

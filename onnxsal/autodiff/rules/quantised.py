@@ -9,6 +9,7 @@ from onnxsal.autodiff.decompose import by_function
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import constant, rank_of
 from onnxsal.autodiff.rules.windows import operand
+from onnxsal.graph.attributes import attributes
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import STRAIGHT_THROUGH, Tape
 
@@ -22,15 +23,40 @@ def float_weight(op: Tape, w: ir.Value) -> ir.Value:
     Runtimes fold Cast, Sub and Mul of constants when they load; DequantizeLinear they run on every call.
     """
     node = w.producer()
+    if node is None or any(v is not None and constant(v) is None for v in node.inputs):
+        return w
+    return own(op, w)
+
+
+def own(op: Tape, v: ir.Value) -> ir.Value:
+    """Return a value for use in a gradient: one that was dequantised as arithmetic on its integers, bit for bit.
+
+    The forward's DequantizeLinear stays the forward's alone: what a runtime does to the readers of one (a Transpose
+    becomes a quantised one, equal nodes become one) it would do to the forward too.
+    """
+    node = v.producer()
     if node is None or node.op_type != "DequantizeLinear" or node.domain:
-        return w
+        return v
     x, scale = node.inputs[:2]
-    if x is None or scale is None or any(v is not None and constant(v) is None for v in node.inputs):
-        return w
     block = node.attributes.get("block_size")
-    if block is not None and block.as_int():
-        return w
+    if x is None or scale is None or (block is not None and block.as_int()):
+        return v
     return _dequantised(op, node, x, scale)
+
+
+def again(op: Tape, y: ir.Value) -> ir.Value:
+    """Return the output of a function of one variable for use in a gradient: between quantisers it is computed again.
+
+    A runtime's integer kernel takes the place of the three nodes and has no float output that could be read.
+    """
+    node = y.producer()
+    source = None if node is None or node.inputs[0] is None else own(op, node.inputs[0])
+    readers = [n.op_type for n in y.consumers()]
+    if node is None or source is None or source is node.inputs[0] or readers != ["QuantizeLinear"]:
+        return y
+    copy: ir.Value = op.emit(node.op_type, source, **attributes(node))  # type: ignore[assignment]
+    copy.shape = None if y.shape is None else y.shape.copy()
+    return copy
 
 
 def _dequantised(op: Tape, node: ir.Node, x: ir.Value, scale: ir.Value) -> ir.Value:
@@ -67,8 +93,8 @@ def _axis(node: ir.Node) -> tuple[int, int]:
     return (axis.as_int() if axis else 1, block.as_int() if block else 0)
 
 
-def _plain_pair(q: ir.Node | None) -> bool:
-    """Whether all that reads a QuantizeLinear's output gives back its own scale: then no step sizes need to appear."""
+def plain_pair(q: ir.Node | None) -> bool:
+    """Return whether all that reads a QuantizeLinear's output gives back its own scale: no steps appear."""
     if q is None or q.op_type != "QuantizeLinear":
         return False
     readers = [n for n in q.outputs[0].consumers() if n.op_type not in _LOOKS]
@@ -81,7 +107,7 @@ def _dequantize(call: Call) -> list[Gradient]:
     op, g, x, scale = call.op, call.g, operand(call, 0), operand(call, 1)
     dx = None
     if call.needed[0]:
-        dx = g if _plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
+        dx = g if plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
     return [dx, _of_scale(call, x, scale) if call.needed[1] else None]
 
 
@@ -112,11 +138,40 @@ def _sum_blocks(op: Tape, product: ir.Value, scale: ir.Value, axis: int, block: 
 @vjp("QuantizeLinear", slots=(True, False, False))
 def _quantize(call: Call) -> list[Gradient]:
     op, g, y, x, scale = call.op, call.g, call.y, operand(call, 0), operand(call, 1)
-    if not _plain_pair(call.node):
+    if not plain_pair(call.node):
         g = op.Div(g, _steps(op, call.node, scale, x))
-    if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1":
+    if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1" or _repeats(call):
         return [g]
     return [inside(op, g, y, limits(call.node))]
+
+
+_MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Identity"})
+
+
+def _repeats(call: Call) -> bool:
+    """Whether a quantiser only puts moved numbers back onto the grid that they came from.
+
+    The first one has clipped them, with the same gate; unread, this one is dropped by the runtime with its node.
+    """
+    value = call.node.inputs[0]
+    while value is not None and value not in call.wrt and (node := value.producer()) is not None:
+        if node.op_type == "DequantizeLinear":
+            return _same_grid(call.node, node) and node.inputs[0] not in call.wrt
+        if node.op_type not in _MOVES or node.domain:
+            return False
+        value = node.inputs[0]
+    return False
+
+
+def _same_grid(q: ir.Node, dq: ir.Node) -> bool:
+    first = None if dq.inputs[0] is None else dq.inputs[0].producer()
+    scale = constant(q.inputs[1])
+    if first is None or first.op_type != "QuantizeLinear" or STRAIGHT_THROUGH in first.metadata_props:
+        return False
+    a, b = (constant(n.inputs[2]) if len(n.inputs) > 2 else None for n in (q, dq))
+    same = a is not None and b is not None and np.array_equal(a, b)
+    kept = q.outputs[0].dtype == first.outputs[0].dtype and _same_scale(q, dq)
+    return same and kept and scale is not None and scale.size == 1
 
 
 def _steps(op: Tape, node: ir.Node, scale: ir.Value, x: ir.Value) -> ir.Value:
