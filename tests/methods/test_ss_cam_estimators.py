@@ -34,22 +34,41 @@ def score(net: TinyNet, variant: int, mask: Array, draw: int) -> float:
 P = "probability"
 
 
+def stage_of_twin(shares: Array, size: int, stage: int) -> list[int]:
+    """Masks of one stage: a comb of distance 1, laid at random over the shares in random order, and then shuffled."""
+    rng = np.random.default_rng([SEED, 0, stage])
+    order = rng.permutation(K)
+    comb, bounds = rng.random(), np.append(np.cumsum(shares[order])[:-1] * size, size)
+    teeth = [i - comb for i in range(1, size + 1)]
+    masks = [int(order[np.searchsorted(bounds, tooth)]) for tooth in teeth]
+    return [int(k) for k in rng.permutation(masks)]
+
+
 def neyman_twin(net: TinyNet, variant: int, per_map: int) -> Array:
-    """Two strands, each from the other's pilot, one draw after the other by the largest claim."""
-    a = net.forward(X)["a2"]
-    masks = [unit(bilinear(m, SIZE).astype(float)) for m in a]
-    sizes = np.linalg.norm(a.reshape(K, -1), axis=1)
-    scores = [[[score(net, variant, masks[k], h * K + k)] for k in range(K)] for h in range(2)]
-    shares = []
-    for h in range(2):
-        raw = sizes * np.array([one[0] for one in scores[1 - h]]) ** 0.65
-        shares.append(0.8 * raw / raw.sum() + 0.2 * sizes / sizes.sum())
-    for t in range(per_map * K - 2 * K):
-        h = t % 2
-        n = np.array([len(one) for one in scores[h]])
-        k = int(np.argmax(shares[h] / (n + 0.5)))
-        scores[h][k].append(score(net, variant, masks[k], (2 * n[k] + h) * K + k))
-    weights = np.array([[np.mean(one) for one in strand] for strand in scores]).mean(axis=0)
+    """Stages that end at half a draw a map, 1, 2, 4 ...; every draw adds its deviation over the draws to expect."""
+    a = net.forward(X)["a2"].astype(float)
+    masks, coarse = [unit(bilinear(m, SIZE).astype(float)) for m in a], np.stack([unit(m) for m in a])
+    sizes, cover = np.linalg.norm(a.reshape(K, -1), axis=1), coarse.mean(axis=(1, 2))
+    near = np.exp(-np.square(coarse[:, None] - coarse[None]).mean(axis=(2, 3)) / 0.03) + 1e-3
+    scores: list[list[float]] = [[] for _ in range(K)]
+    foreseen, spreads, even = np.zeros(K), cover, 0.2
+    total, ends, done, stages = per_map * K, [4, 8, 16, 32, 64], 0, []
+    for number, end in enumerate(ends):
+        size = min(end, total) - done
+        shares = (1 - even) * sizes * spreads / (sizes * spreads).sum() + even * sizes / sizes.sum()
+        found = foreseen.copy()
+        for k in stage_of_twin(shares, size, number):
+            scores[k].append(score(net, variant, masks[k], len(scores[k]) * K + k))
+            found[k] += (scores[k][-1] - foreseen[k]) / (shares[k] * size)
+        stages.append((size * (0.5 if number == 0 else 1), found))
+        done += size
+        if done == total:
+            break
+        n, sums = np.array([len(one) for one in scores]), np.array([sum(one) for one in scores])
+        others = cover * (near @ sums) / (near @ (n * cover))
+        foreseen = (8 * others + sums) / (8 + n)
+        spreads, even = foreseen * np.sqrt(np.maximum(1 - foreseen, 0.02)), 0.05
+    weights = sum(w * found for w, found in stages) / sum(w for w, _ in stages)
     return np.asarray(np.maximum((weights[:, None, None] * a).sum(0), 0))
 
 
@@ -132,14 +151,14 @@ def test_each_of_several_targets_has_an_allocation_of_its_own(tiny: onnxsal.Mode
         assert_allclose(found.raw, onnxsal.explain(tiny, X, **how | {"target": target}).raw, rtol=1e-6)
 
 
-@pytest.mark.parametrize("forwards", [4, 1 + K, 1 + 2 * K - 1, 1 + 2 * K, 1 + 2 * K + 1, 40])
+@pytest.mark.parametrize("forwards", [4, 5, K, 1 + K, 1 + 2 * K, 1 + 2 * K + 3, 40])
 def test_forwards_are_kept_exactly_and_a_larger_budget_begins_the_same_way(tiny: onnxsal.Model, forwards: int) -> None:
     how = HOW | {"estimator": "neyman", "forwards": forwards}
-    some, same = (onnxsal.explain(tiny, X, **how, samples=n) for n in (50, 1000))
+    some, same = (onnxsal.explain(tiny, X, **how, samples=n) for n in (1000, 5000))
     assert some.manifest["forwards"] == same.manifest["forwards"] == forwards
     assert some.manifest["stopped"] == "forwards"
     assert_allclose(some.raw, same.raw, rtol=1e-6)
-    assert (some.stderr is None) == (forwards < 1 + 2 * K)
+    assert (some.stderr is None) == (forwards < 1 + K)
 
 
 def test_tolerance_ends_when_the_error_is_small_enough(tiny: onnxsal.Model) -> None:
