@@ -71,7 +71,7 @@ class Draws:
     allocation: Literal["shared", "even", "neyman"] = "shared"
     """``shared``: all masks in every sample, with one noise. ``even``: the same, each with noise of its own.
     ``neyman``: that, and stage by stage the masks are drawn in proportion to what their noise does to the map.
-    Only ``shared`` can be folded."""
+    ``neyman`` cannot be folded."""
     weights: tuple[float, ...] | None = None
     """Quadrature weights of the samples; their sum is 1."""
     baseline: Baseline = "zero"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from numpy.testing import assert_allclose
 from tinynet import TinyNet, picture
@@ -206,7 +207,20 @@ def test_weights_that_say_nothing_are_named() -> None:
     assert any("told from noise" in note for note in noisy.manifest["notes"])
 
 
-@pytest.mark.parametrize("estimator", ["independent", "neyman"])
-def test_only_plain_can_be_compiled(tiny: onnxsal.Model, estimator: str) -> None:
-    with pytest.raises(UnsupportedError, match="compile with estimator=plain"):
-        onnxsal.compile(tiny, method="ss-cam", layer="a2", estimator=estimator)
+def test_what_depends_on_scores_cannot_be_compiled(tiny: onnxsal.Model) -> None:
+    with pytest.raises(UnsupportedError, match="compile with estimator=plain or estimator=independent"):
+        onnxsal.compile(tiny, method="ss-cam", layer="a2", estimator="neyman")
+
+
+@pytest.mark.parametrize("variant", [1, 2])
+def test_a_file_numbers_its_noise_as_streaming_does_where_maps_are_flat(variant: int) -> None:
+    net = TinyNet()
+    net.w[1][[0, 3]], net.b[1][[0, 3]] = 0, (0.0, 0.5)
+    model = onnxsal.load(net.model())
+    options: dict[str, Any] = {"layer": "a2", "samples": 3, "variant": variant, "seed": 4, "target": TARGET}
+    proto = onnxsal.compile(model, method="ss-cam", estimator="independent", give="raw", **options)
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(["raw"], {"x": X[None]})[0][0]
+    wanted = onnxsal.explain(model, X, method="ss-cam", estimator="independent", **options)
+    assert wanted.manifest["forwards"] == 3 * (K - 2) + 1
+    assert_allclose(found, wanted.raw, rtol=0, atol=1e-5 * wanted.raw.max())
