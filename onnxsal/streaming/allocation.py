@@ -134,7 +134,7 @@ def _drawn(shares: Doubles, size: int, rng: np.random.Generator) -> Indices:
     order = rng.permutation(len(shares))
     edges = np.concatenate([[0], np.cumsum(shares[order]) * size])
     edges[-1] = size
-    counts = np.diff(np.floor(edges + rng.random()).astype(np.int64))
+    counts: Indices = np.diff(np.floor(edges + rng.random())).astype(np.int64)
     return rng.permutation(np.repeat(order, counts))
 
 

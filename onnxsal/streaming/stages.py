@@ -66,8 +66,9 @@ class Stages(Accumulator):
             return None
         mean = _over(sums, counts)
         within = np.maximum(squares - sums * mean, 0) / np.maximum(counts - 1, 1)
-        parts = (weight**2 * _variance(*rest, (mean, within, counts > 1)) for weight, *rest in self._weighted())
-        return np.asarray(np.sqrt(sum(parts)), np.float64)
+        known = (mean, within, counts > 1)
+        parts = [weight**2 * _variance(share, stage, found, known) for weight, share, stage, found in self._weighted()]
+        return np.asarray(np.sqrt(np.sum(parts, axis=0)), np.float64)
 
     def _weighted(self) -> Iterator[tuple[float, float, Stage, Doubles]]:
         """Yield of every stage its weight, the share of it that was drawn, what was decided, and what was found."""
@@ -90,7 +91,8 @@ def _variance(share: float, stage: Stage, found: Doubles, known: tuple[Doubles, 
     part = whole % 1
     rounding = _over(1 - share, expected) + _over(part * (1 - part), whole**2)
     apart = _over(squares - 2 * stage.predicted * sums + counts * stage.predicted**2, expected**2)
-    return np.where(several, _over(within, expected) + rounding * (mean - stage.predicted) ** 2, np.maximum(apart, 0))
+    known_apart = _over(within, expected) + rounding * (mean - stage.predicted) ** 2
+    return np.asarray(np.where(several, known_apart, np.maximum(apart, 0)), np.float64)
 
 
 def _over(value: Doubles | float, by: Doubles) -> Doubles:
