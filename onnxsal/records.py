@@ -70,8 +70,8 @@ class Draws:
     """The share c of each sample (steps of a path, intensities of a mask); its length is ``samples``."""
     allocation: Literal["shared", "even", "neyman"] = "shared"
     """``shared``: all masks in every sample, with one noise. ``even``: the same, each with noise of its own.
-    ``neyman``: that, and after a pilot the masks are drawn in proportion to what their noise does to the map.
-    Only ``shared`` can be folded."""
+    ``neyman``: that, and stage by stage the masks are drawn in proportion to what their noise does to the map.
+    ``neyman`` cannot be folded."""
     weights: tuple[float, ...] | None = None
     """Quadrature weights of the samples; their sum is 1."""
     baseline: Baseline = "zero"

@@ -68,10 +68,10 @@ class Folded:
     @property
     def schedule(self) -> Schedule:
         """How its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
-        if self.record.draws.allocation != "shared":
+        if self.record.draws.allocation == "neyman":
             raise UnsupportedError(
-                "only draws that share their noise between the maps can be folded into a file (one noise a turn, and "
-                "no turn depends on another's scores): compile with estimator=plain"
+                "draws that depend on scores found before cannot be folded into a file: compile with estimator=plain "
+                "or estimator=independent"
             )
         return Schedule(self.record.draws.samples, self.masks, self.rows)
 

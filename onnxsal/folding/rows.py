@@ -82,12 +82,12 @@ def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
     share = mask if scale is None else scale if mask is None else op.Mul(mask, scale)
     if draws.noise is not None and draws.noise.on == "mask" and share is not None:
         level = _mask_level(op, draws.noise, spans)
-        share = op.Add(share, op.Mul(level, _field(op, chunk, source, on_mask=True)))
+        share = op.Add(share, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=True)))
     z = _rows(op, _blend(op, share, source), chunk)
     if draws.noise is None or draws.noise.on != "input":
         return z
     level = _input_level(op, draws.noise, source, z)
-    return op.Add(z, op.Mul(level, _field(op, chunk, source, on_mask=False)))  # type: ignore[no-any-return]
+    return op.Add(z, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=False)))  # type: ignore[no-any-return]
 
 
 def _rows(op: Tape, z: ir.Value, chunk: Chunk) -> ir.Value:
@@ -147,11 +147,33 @@ def _between(op: Tape, maps: ir.Value, at: Taps, *, axis: int, share: NDArray[np
     return op.Add(low, op.Mul(op.const(share), op.Sub(high, low)))  # type: ignore[no-any-return]
 
 
-def _field(op: Tape, chunk: Chunk, source: Source, *, on_mask: bool) -> ir.Value:
-    """Return the noise of every row; with masks all rows of a turn are one sample, whose field is drawn once."""
+def _numbers(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
+    """Return the number of every row's noise; all rows of a turn with masks are of one sample, and may share its own.
+
+    Else it is that of sample and mask, which counts the masks that streaming draws: without flat maps.
+    """
+    if chunk.masks is None:
+        return chunk.samples
+    if draws.allocation == "shared":
+        return op.Slice(chunk.samples, [0], [1], [0])  # type: ignore[no-any-return]
+    drawn = _drawn(op, draws, source)
+    zero = op.const(0, ir.DataType.INT64)
+    places = op.Max(op.Sub(op.CumSum(drawn, zero), 1), zero)
+    return op.Add(op.Mul(chunk.samples, op.ReduceSum(drawn, keepdims=0)), op.Gather(places, chunk.masks))  # type: ignore[no-any-return]
+
+
+def _drawn(op: Tape, draws: Draws, source: Source) -> ir.Value:
+    """Return which maps are masks, 0 or 1 in int64, [K]: where flat ones are left out, those that are not."""
+    assert isinstance(draws.masks, Grids) and source.maps is not None
+    span = op.Sub(*(reduce(source.maps, [1, 2], keepdims=0) for reduce in (op.ReduceMax, op.ReduceMin)))
+    least = 0.0 if draws.masks.skip_flat else -1.0
+    return op.Cast(op.Greater(span, least), to=ir.DataType.INT64)  # type: ignore[no-any-return]
+
+
+def _field(op: Tape, draws: ir.Value, source: Source, *, on_mask: bool) -> ir.Value:
+    """Return the noise of draws by their numbers, [n, 1 or C, H, W]."""
     channels, height, width = source.shape
     depth = 1 if on_mask else channels
-    draws = chunk.samples if chunk.masks is None else op.Slice(chunk.samples, [0], [1], [0])
     stream = Stream.MASK if on_mask else Stream.INPUT
     flat = counter.normal(op, draws, depth * height * width, stream, source.key)
     return op.Reshape(flat, [-1, depth, height, width])  # type: ignore[no-any-return]

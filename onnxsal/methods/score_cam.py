@@ -141,8 +141,8 @@ def ss_cam(
 
 
 def _samples(estimator: str, samples: int) -> int:
-    """Return how often a map is drawn on average: two of the three that are the least are the pilot."""
-    return max(-(-samples // SAVED), 3) if estimator == "neyman" else samples
+    """Return how often a map is drawn on average."""
+    return -(-samples // SAVED) if estimator == "neyman" else samples
 
 
 def _ss_cam(variant: int, preset: str) -> Variant:

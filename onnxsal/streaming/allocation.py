@@ -1,65 +1,117 @@
-"""Neyman's allocation: more samples for the maps whose noise the picture feels, decided without bias.
+"""Neyman's allocation, learned stage by stage: more draws for the maps whose noise the picture feels, without bias.
 
-The error of ``sum_k alpha_k A_k`` is smallest, for a given number of forwards, where map k gets samples in proportion
-to ``|A_k| sd_k`` (Neyman 1934). The spread sd_k has to be guessed from a pilot, and a mean over samples whose number
-was decided by some of them is biased: a map that starts too low stays too low, and all such slips add up. So there are
-two strands of samples; how many one gets of a map is decided by the pilot of the other, and both means count alike.
+The error of ``sum_k alpha_k A_k`` is smallest, for a given number of forwards, where map k gets draws in proportion to
+``|A_k| sd_k`` (Neyman 1934). The spread sd_k is guessed from the scores so far, those of similar masks among them.
+Every stage, as long as all before it, is allocated by the scores of those before it, and estimates the map by itself:
+given the past it is unbiased, whatever the past says, so the mean of the stages is too.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-STRANDS = 2
+FIRST = 0.5
+"""Draws a map of the first stage, which knows nothing but the maps; the stages after it end at 1, 2, 4, 8 ..."""
 
-POWER = 0.65
-"""The spread is taken to grow with the score to this power: 0.9-1.3 as measured, less for the pilot's own noise."""
+EVEN_FIRST, EVEN = 0.2, 0.05
+"""The share that is spread by |A_k| alone, so that no wrong guess can starve a map: in the first stage, and later."""
 
-EVEN = 0.2
-"""The share that is spread by |A_k| alone, so that a pilot that happened to be low cannot starve a map."""
+WIDTH = 0.03
+"""Mean squared difference of two normalised masks over which their scores are alike."""
+
+FAR = 1e-3
+"""What a mask counts that is like none: where nothing near was drawn, all masks together tell."""
+
+OF_OTHERS = 8.0
+"""How many draws of a mask's own the scores of similar masks are worth."""
+
+LEAST = 0.02
+"""The least of 1 - score that the spread is taken to fall with."""
 
 
-_AHEAD = 8
-"""Times as many draws become known at once: a budget that is never used up takes no memory."""
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its number of draws, how many of them each map gets in expectation, and the scores foreseen, [K]."""
+
+    size: int
+    expected: Doubles
+    predicted: Doubles
 
 
 class Order:
-    """Which mask every draw is of: known at first for the pilot, one sample a mask and strand; the rest is settled."""
+    """Which mask every draw is of: known at first for the first stage, then stage by stage as scores come in."""
 
-    def __init__(self, sizes: Doubles, total: int) -> None:
-        """Args: sizes: |A_k| of every mask, [K]. total: draws in all."""
-        self._sizes, self._total = sizes, total
-        self._shares: list[Doubles] = []
-        self.masks: Indices = np.tile(np.arange(len(sizes)), STRANDS)
-        self.samples: Indices = np.repeat(np.arange(STRANDS), len(sizes))
+    def __init__(self, maps: Floats, total: int, key: tuple[int, int]) -> None:
+        """Args: maps: [K, h, w], none of them flat. total: draws in all. key: seed and image, for the rounding."""
+        flat = maps.reshape(len(maps), -1).astype(np.float64)
+        self._sizes, self._total, self._key = np.linalg.norm(flat, axis=1), total, key
+        self._likeness = Likeness(flat)
+        self._drawn: Indices = np.zeros(len(maps), np.int64)
+        self.stages: list[Stage] = []
+        self.masks: Indices = np.zeros(0, np.int64)
+        self.samples: Indices = np.zeros(0, np.int64)
+        self._add(np.zeros(len(maps)), weights(self._sizes, self._likeness.coverage, EVEN_FIRST))
 
     @property
     def known(self) -> int:
         """How many draws are known."""
-        return min(len(self.masks), self._total)
+        return len(self.masks)
 
-    def settle(self, means: Doubles) -> None:
-        """Make more draws known, some times as many each time. The scores of the first time, [STRANDS, K], decide."""
-        if not self._shares:
-            # Scores below 0 are no probabilities, and the size of a logit says nothing about its spread.
-            power = POWER if (means >= 0).all() else 0.0
-            self._shares = [weights(self._sizes, other, power) for other in means[::-1]]
-        pilot = STRANDS * len(self._sizes)
-        left = min(self._total, _AHEAD * self.known) - pilot
-        strands = [_sequence(shares, -(-left // STRANDS)) for shares in self._shares]
-        masks, counts = (np.stack(both, axis=1).reshape(-1)[:left] for both in zip(*strands, strict=True))
-        self.masks = np.concatenate([self.masks[:pilot], masks])
-        self.samples = np.concatenate([self.samples[:pilot], STRANDS * counts + np.arange(left) % STRANDS])
+    def settle(self, counts: Doubles, sums: Doubles) -> None:
+        """Make one more stage known. Args: the draws of every map so far and the sums of their scores, [K]."""
+        predicted = self._likeness.predicted(counts, sums)
+        self._add(predicted, weights(self._sizes, spread(predicted, sums), EVEN))
+
+    def _add(self, predicted: Doubles, shares: Doubles) -> None:
+        size = min(_end(len(self.stages), len(shares)), self._total) - self.known
+        rng = np.random.default_rng([*self._key, len(self.stages)])
+        masks, expected = _drawn(shares, size, rng), shares * size
+        self.stages.append(Stage(size, expected, predicted))
+        self.masks = np.concatenate([self.masks, masks])
+        self.samples = np.concatenate([self.samples, self._drawn[masks] + _rank(masks)])
+        self._drawn = self._drawn + np.bincount(masks, minlength=len(shares))
 
 
-def weights(sizes: Doubles, pilot: Doubles, power: float) -> Doubles:
-    """Return the share of the samples that each map should have, [K], their sum 1."""
-    even = _shares(sizes, np.ones_like(sizes))
-    return (1 - EVEN) * _shares(sizes * np.abs(pilot) ** power, even) + EVEN * even
+class Likeness:
+    """Which masks are alike, so that the scores of one say something of the others'."""
+
+    def __init__(self, flat: Doubles) -> None:
+        """Args: flat: the maps, [K, h w]."""
+        low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
+        masks = (flat - low) / np.where(high > low, high - low, 1)
+        self.coverage: Doubles = np.maximum(masks.mean(axis=1), 1e-6)
+        squares = np.square(masks).mean(axis=1)
+        apart = squares[:, None] + squares - 2 * masks @ masks.T / masks.shape[1]
+        self._near: Doubles = np.exp(-np.maximum(apart, 0) / WIDTH) + FAR
+
+    def predicted(self, counts: Doubles, sums: Doubles) -> Doubles:
+        """Return the score to expect of every mask, [K]: that of similar masks, in proportion to what they cover."""
+        others = self.coverage * (self._near @ sums) / (self._near @ (counts * self.coverage))
+        return np.asarray((OF_OTHERS * others + sums) / (OF_OTHERS + counts), np.float64)
+
+
+def spread(predicted: Doubles, sums: Doubles) -> Doubles:
+    """Return what the spread of every mask's scores is taken to be proportional to, [K].
+
+    It grows as the score does, and falls again where a probability comes near 1. Scores below 0 are no probabilities,
+    and the size of a logit says nothing about its spread.
+    """
+    if (sums < 0).any():
+        return np.ones_like(predicted)
+    return np.asarray(predicted * np.sqrt(np.maximum(1 - predicted, LEAST)), np.float64)
+
+
+def weights(sizes: Doubles, spreads: Doubles, even: float) -> Doubles:
+    """Return the share of the draws that each map should have, [K], their sum 1."""
+    alike = _shares(sizes, np.ones_like(sizes))
+    return (1 - even) * _shares(sizes * spreads, alike) + even * alike
 
 
 def _shares(values: Doubles, otherwise: Doubles) -> Doubles:
@@ -68,14 +120,28 @@ def _shares(values: Doubles, otherwise: Doubles) -> Doubles:
     return np.asarray(chosen / chosen.sum(), np.float64)
 
 
-def _sequence(shares: Doubles, length: int) -> tuple[Indices, Indices]:
-    """Return maps, and of which of their samples each is (1, 2, ...; 0 was the pilot's), rounded as Webster does.
+def _end(stage: int, maps: int) -> int:
+    """Return how many draws there are when a stage is through."""
+    return -int(-FIRST * maps // 1) << stage
 
-    Every beginning of the sequence, pilot included, is as near to the shares as whole numbers can be, so an early end
-    is the allocation of a smaller budget.
+
+def _drawn(shares: Doubles, size: int, rng: np.random.Generator) -> Indices:
+    """Return the masks of ``size`` draws in random order: each as often as its share says, rounded up or down.
+
+    Systematic sampling: one random number rounds them all, so that each is right in expectation and the sum exactly.
+    In random order any beginning has the same shares in expectation, so a stage may end anywhere.
     """
-    enough = np.maximum(np.floor((length + 1.5 * len(shares) + 1) * shares + 0.5).astype(np.int64) - 1, 0)
-    maps = np.repeat(np.arange(len(shares)), enough)
-    counts = 1 + np.arange(len(maps)) - np.repeat(np.cumsum(enough) - enough, enough)
-    first = np.argsort((counts + 0.5) / shares[maps], kind="stable")[:length]
-    return maps[first], counts[first]
+    order = rng.permutation(len(shares))
+    edges = np.concatenate([[0], np.cumsum(shares[order]) * size])
+    edges[-1] = size
+    counts: Indices = np.diff(np.floor(edges + rng.random())).astype(np.int64)
+    return rng.permutation(np.repeat(order, counts))
+
+
+def _rank(masks: Indices) -> Indices:
+    """Return how many of the draws before it are of the same mask, for every draw."""
+    order = np.argsort(masks, kind="stable")
+    grouped = masks[order]
+    ranks = np.empty(len(masks), np.int64)
+    ranks[order] = np.arange(len(masks)) - np.searchsorted(grouped, grouped)
+    return ranks

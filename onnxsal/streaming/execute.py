@@ -12,7 +12,7 @@ from onnxsal.records import Moments, Record
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, device_of
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
-from onnxsal.streaming.strands import Strands
+from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.work import Array, Floats, Work
 
 Outputs = list[dict[str, Array]]
@@ -69,10 +69,10 @@ def _through(
 
 
 def _settle(work: Work) -> None:
-    """Decide the draws that wait for a pilot, now that it is through."""
+    """Decide the draws of the next stage, now that the one before it is through."""
     order, sums = work.plan.order, work.sums[0]
-    if order is not None and isinstance(sums, Strands) and work.draws == order.known < work.plan.total:
-        order.settle(sums.means())
+    if order is not None and isinstance(sums, Stages) and work.draws == order.known < work.plan.total:
+        order.settle(*sums.so_far())
 
 
 def _halve(work: Work, error: BaseException) -> None:

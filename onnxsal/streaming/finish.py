@@ -12,7 +12,7 @@ from onnxsal.records import Record
 from onnxsal.runtime import Picked, Session
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
-from onnxsal.streaming.strands import Strands, propagated
+from onnxsal.streaming.stages import Stages, propagated
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Finish:
         """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn."""
         if not self._record.draws.sampled:
             return None
-        if isinstance(self._sums, Strands):
+        if isinstance(self._sums, Stages):
             return self._propagated(self._sums)
         shown = self._record.moments.shown
         if self._tail is None and shown == "mean":
@@ -68,7 +68,7 @@ class Finish:
             return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
         return self._jackknife(lambda g: self.map(leave_out=g)[0])
 
-    def _propagated(self, sums: Strands) -> Floats | None:
+    def _propagated(self, sums: Stages) -> Floats | None:
         errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))
         return None if errors is None else propagated(lambda v: self._mapped({name: v})[0], mean, errors)
 
@@ -113,7 +113,7 @@ class Finish:
         return 0.0 if spread == 0 else max(1 - float(np.square(error, dtype=np.float64).mean()) / spread, 0.0)
 
     def _weight_errors(self, name: str) -> NDArray[Any] | None:
-        if isinstance(self._sums, Strands):
+        if isinstance(self._sums, Stages):
             return self._sums.errors()
         return self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
 

@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def known(self) -> int:
-        """How many draws are known yet: all, or the pilot."""
+        """How many draws are known yet: all, or the stages so far."""
         return self.total if self.order is None else self.order.known
 
 
@@ -93,13 +93,13 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
     template = _template(x, grids, (low, high), draws)
-    return Plan(x, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws))
+    return Plan(x, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws, key))
 
 
-def _order(grids: Floats, draws: Draws) -> Order | None:
-    if draws.allocation != "neyman":
+def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
+    if draws.allocation != "neyman" or not draws.sampled:  # without noise one draw of each says all
         return None
-    return Order(np.linalg.norm(grids.reshape(len(grids), -1).astype(np.float64), axis=1), len(grids) * draws.samples)
+    return Order(grids, len(grids) * draws.samples, key)
 
 
 def _without_grids(x: Floats, base: Floats, draws: Draws) -> Plan:

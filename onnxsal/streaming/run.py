@@ -16,7 +16,7 @@ from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
-from onnxsal.streaming.strands import Strands
+from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.work import Array, Settings, Streamed, Subject, Work
 
 Feeds = Mapping[str, Array]
@@ -101,7 +101,7 @@ def _prepared(
 
 def _accumulator(record: Record, plan: Plan) -> Accumulator:
     if plan.order is not None:
-        return Strands(record.moments, plan.per_sample)
+        return Stages(record.moments, plan.order)
     grouped = record.draws.sampled and _has_groups(record)
     return Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,

@@ -58,6 +58,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("ss-cam", {"samples": 2, "top_k": 6, "variant": 1, "preset": "paper"}),
     ("ss-cam", {"samples": 2, "top_k": 6, "variant": 1, "preset": "authors"}),
     ("ss-cam", {"samples": 2, "top_k": 6, "variant": 2, "preset": "authors"}),
+    ("ss-cam", {"samples": 2, "top_k": 9, "variant": 1, "estimator": "independent"}),
+    ("ss-cam", {"samples": 1, "variant": 2, "estimator": "independent", "seed": 4}),
     ("ablation-cam", {"layer": "block2/relu"}),
     ("recipro-cam", {"target": (1, 2)}),
     ("occlusion", {"patch": 40, "stride": 30, "baseline": "black"}),

@@ -3,179 +3,185 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from onnxsal.records import Moments
-from onnxsal.streaming.allocation import EVEN, STRANDS, Order, weights
-from onnxsal.streaming.strands import Strands, propagated
+from onnxsal.streaming.allocation import EVEN, EVEN_FIRST, Likeness, Order, spread, weights
+from onnxsal.streaming.stages import Stages, propagated
 
 K = 30
+KEY = (3, 0)
 Array = np.ndarray
 
 
+@cache
 def world() -> tuple[Array, Array, Array]:
-    """Sizes of maps, means of their scores and the share of noise in them: all of them differ much."""
+    """Maps, means of their scores and the share of noise in them: maps of all sizes, alike in threes, unlike else."""
     rng = np.random.default_rng(4)
-    return np.exp(rng.normal(0, 1, K)), np.exp(rng.normal(-3, 1.5, K)), np.full(K, 0.7)
+    kinds = np.repeat(rng.random((K // 3, 16)) ** 3, 3, axis=0) + 0.05 * rng.random((K, 16))
+    means = np.exp(np.repeat(rng.normal(-3, 1.2, K // 3), 3) + rng.normal(0, 0.3, K))
+    maps = (kinds * np.exp(rng.normal(0, 1, (K, 1)))).astype(np.float32)
+    return maps.reshape(K, 4, 4), np.minimum(means, 0.5), np.full(K, 0.7)
+
+
+@cache
+def sizes() -> Array:
+    return np.asarray(np.linalg.norm(world()[0].reshape(K, -1).astype(float), axis=1))
 
 
 def draw(rng: np.random.Generator, masks: Array) -> Array:
     """Scores above 0 of the right means: lognormal."""
     _, means, share = world()
-    spread = np.sqrt(np.log1p(share[masks] ** 2))
-    return means[masks] * np.exp(spread * rng.normal(0, 1, len(masks)) - spread**2 / 2)
+    deviation = np.sqrt(np.log1p(share[masks] ** 2))
+    return np.asarray(means[masks] * np.exp(deviation * rng.normal(0, 1, len(masks)) - deviation**2 / 2))
 
 
-def settle(order: Order, pilot: Array, total: int) -> None:
-    while order.known < total:
-        order.settle(pilot)
+@cache
+def sampled(seed: int, total: int, end: int | None = None) -> Stages:
+    """All draws of one run, or those before ``end``."""
+    rng, order = np.random.default_rng(seed), Order(world()[0], total, (seed, 0))
+    sums, start, end = Stages(Moments(("score",), per="mask"), order), 0, end or total
+    while True:
+        stop = min(order.known, end)
+        for few in np.array_split(np.arange(start, stop), 3):
+            masks = order.masks[few]
+            sums.add({"score": draw(rng, masks)}, order.samples[few], masks)
+        if stop == end:
+            return sums
+        order.settle(*sums.so_far())
+        start = stop
 
 
-def sampled(seed: int, total: int) -> Strands:
-    """All draws of one run."""
-    rng, order = np.random.default_rng(seed), Order(world()[0], total)
-    sums = Strands(Moments(("score",), per="mask"), K)
-
-    def take(start: int) -> None:
-        masks = order.masks[start:]
-        sums.add({"score": draw(rng, masks)}, order.samples[start:], masks)
-
-    take(0)
-    settle(order, sums.means(), total)
-    take(STRANDS * K)
-    return sums
-
-
-def estimate(sums: Strands) -> Array:
+def estimate(sums: Stages) -> Array:
     return sums.totals()["mean/score"].astype(float)
 
 
-@pytest.mark.parametrize("total", [2 * K, 2 * K + 1, 100, 401])
-def test_every_draw_is_of_a_strand_and_a_map_once(total: int) -> None:
-    order = Order(world()[0], total)
-    settle(order, np.random.default_rng(0).random((STRANDS, K)), total)
-    assert len(order.masks) == order.known == total
-    pairs = order.samples * K + order.masks
-    assert len(np.unique(pairs)) == total
-    assert_array_equal(np.bincount(order.samples[: 2 * K]), [K, K])
-    strands = np.bincount(order.samples % 2)
-    assert abs(strands[0] - strands[1]) <= 1
-    for k, h in np.ndindex(K, STRANDS):  # of each map and strand the samples are 0, 1, 2 ... in this order
-        mine = order.samples[(order.masks == k) & (order.samples % 2 == h)] // 2
+def settled(order: Order, total: int, seed: int = 0) -> Order:
+    rng = np.random.default_rng(seed)
+    while order.known < total:
+        counts = np.bincount(order.masks, minlength=K).astype(float)
+        order.settle(counts, counts * rng.random(K))
+    return order
+
+
+@pytest.mark.parametrize("total", [1, K // 2, K, 2 * K + 1, 401])
+def test_every_draw_is_of_a_map_and_a_sample_once(total: int) -> None:
+    order = settled(Order(world()[0], total, KEY), total)
+    assert len(order.masks) == order.known == total == sum(stage.size for stage in order.stages)
+    for k in range(K):  # of each map the samples are 0, 1, 2 ... in this order
+        mine = order.samples[order.masks == k]
         assert_array_equal(mine, np.arange(len(mine)))
 
 
-def test_counts_are_the_shares_as_near_as_whole_numbers_can_be() -> None:
-    sizes, means, _ = world()
-    pilot = np.stack([means, means])
-    order = Order(sizes, 2 * K + 2000)
-    settle(order, pilot, 2 * K + 2000)
-    shares = weights(sizes, means, 0.65)
-    for strand in range(STRANDS):
-        masks = order.masks[order.samples % 2 == strand]
-        for end in (K, K + 7, K + 150, K + 1000):
-            counts = np.bincount(masks[:end], minlength=K)
-            scale = (counts[counts > 1].sum()) / shares[counts > 1].sum() if (counts > 1).any() else 0
-            assert (np.abs(counts - scale * shares)[counts > 1] <= 1.0).all()
-            assert (scale * shares[counts == 1] <= 2).all()
+def test_stages_double_what_was_drawn_and_the_last_is_cut() -> None:
+    order = settled(Order(world()[0], 7 * K, KEY), 7 * K)
+    assert [stage.size for stage in order.stages] == [K // 2, K // 2, K, 2 * K, 3 * K]
 
 
-def test_an_early_end_is_the_allocation_of_a_smaller_budget() -> None:
-    pilot = np.random.default_rng(1).random((STRANDS, K))
-    long, short = Order(world()[0], 5000), Order(world()[0], 173)
-    settle(long, pilot, 5000)
-    settle(short, pilot, 173)
-    assert_array_equal(long.masks[:173], short.masks)
-    assert_array_equal(long.samples[:173], short.samples)
+def test_counts_are_the_shares_rounded_up_or_down() -> None:
+    order = settled(Order(world()[0], 40 * K, KEY), 40 * K)
+    start = 0
+    for stage in order.stages:
+        counts = np.bincount(order.masks[start : start + stage.size], minlength=K)
+        assert (np.abs(counts - stage.expected) < 1).all()
+        assert stage.expected.sum() == pytest.approx(stage.size)
+        start += stage.size
+
+
+def test_counts_are_right_in_expectation_also_where_a_stage_ends_early() -> None:
+    orders = [Order(world()[0], 15, (seed, 5)) for seed in range(4000)]
+    wanted = orders[0].stages[0].expected
+    for end in (15, 6):
+        counts = np.mean([np.bincount(o.masks[:end], minlength=K) for o in orders], axis=0)
+        assert_allclose(counts, wanted * end / 15, atol=4 * 0.5 / np.sqrt(4000))
 
 
 def test_draws_become_known_as_they_are_needed() -> None:
-    """A run with a tolerance may have a budget that it never uses; later scores change nothing."""
-    order, found = Order(world()[0], 10**9), []
-    for seed in range(3):
-        order.settle(np.random.default_rng(seed).random((STRANDS, K)))
-        found.append((order.known, order.masks))
-    assert [known for known, _ in found] == [2 * K * 8, 2 * K * 64, 2 * K * 512]
-    assert_array_equal(found[0][1], found[2][1][: 2 * K * 8])
-
-
-def test_one_strand_is_decided_by_the_other_alone() -> None:
-    """Were it otherwise, its means would be biased."""
-    rng = np.random.default_rng(2)
-    first, other, new = rng.random((3, K))
-    orders = [Order(world()[0], 400) for _ in range(2)]
-    for order, pilot in zip(orders, ([first, other], [new, other]), strict=True):
-        settle(order, np.array(pilot), 400)
-    of_strand = [[o.masks[o.samples % 2 == h] for o in orders] for h in range(2)]
-    assert_array_equal(of_strand[0][0], of_strand[0][1])
-    assert not np.array_equal(of_strand[1][0], of_strand[1][1])
+    """A run with a tolerance may have a budget that it never uses."""
+    order = settled(Order(world()[0], 10**9, KEY), 8 * K)
+    assert order.known == 8 * K
 
 
 def test_shares() -> None:
-    sizes, pilot = np.array([1.0, 2.0, 0.0]), np.array([0.0, 1.0, 5.0])
-    assert_allclose(weights(sizes, pilot, 0.65), [EVEN / 3, 1 - EVEN + 2 * EVEN / 3, 0])
-    assert_allclose(weights(sizes, np.array([-9.0, 4, 1]), 0.0), [1 / 3, 2 / 3, 0])
-    assert_allclose(weights(sizes, np.zeros(3), 0.65), [1 / 3, 2 / 3, 0])
-    assert_allclose(weights(np.zeros(3), pilot, 0.65), [1 / 3, 1 / 3, 1 / 3])
+    given, spreads = np.array([1.0, 2.0, 0.0]), np.array([0.0, 1.0, 5.0])
+    assert_allclose(weights(given, spreads, 0.2), [0.2 / 3, 0.8 + 0.4 / 3, 0])
+    assert_allclose(weights(given, np.zeros(3), 0.2), [1 / 3, 2 / 3, 0])
+    assert_allclose(weights(np.zeros(3), spreads, 0.2), [1 / 3, 1 / 3, 1 / 3])
+    assert 0 < EVEN < EVEN_FIRST < 1
 
 
-def bias(runs: Array) -> Array:
+def test_the_spread_grows_with_a_probability_and_falls_near_one() -> None:
+    found = spread(np.array([0.0, 0.01, 0.5, 0.9, 1.2]), np.ones(5))
+    assert_allclose(found, [0, 0.01 * np.sqrt(0.99), 0.5**1.5, 0.9 * np.sqrt(0.1), 1.2 * np.sqrt(0.02)])
+    assert_array_equal(spread(np.array([-3.0, 4]), np.array([-3.0, 4])), [1, 1])
+
+
+def test_what_similar_masks_scored_is_foreseen() -> None:
+    maps = np.array([[0, 1, 0, 0], [0.01, 2, 0, 0], [1, 0, 1, 1]])
+    alike = Likeness(maps)
+    assert_allclose(alike.coverage, [0.25, 0.25 + 0.01 / 8, 0.75], rtol=0.02)
+    foreseen = alike.predicted(np.array([1.0, 0, 1]), np.array([0.3, 0, 0.8]))
+    assert_allclose(foreseen, [0.3, 0.3, 0.8], rtol=0.02)
+    far = Likeness(np.eye(3)[:2]).predicted(np.array([1.0, 0]), np.array([0.3, 0]))
+    assert_allclose(far, [0.3, 0.3 * 8 / 8], rtol=1e-6)
+
+
+def bias(runs: Array) -> float:
     """By how many standard errors the total over all maps is off."""
-    sizes, means, _ = world()
-    totals = runs @ sizes
-    return (totals.mean() - means @ sizes) / (totals.std(ddof=1) / np.sqrt(len(totals)))
+    totals = runs @ sizes()
+    return float((totals.mean() - world()[1] @ sizes()) / (totals.std(ddof=1) / np.sqrt(len(totals))))
 
 
-def by_its_own_pilot(seed: int, total: int) -> Array:
-    """What the strands avoid: all samples pooled, of which the first decided how many there are."""
-    sizes, _, _ = world()
-    rng, order = np.random.default_rng(seed), Order(sizes, total)
-    pilot = draw(rng, order.masks).reshape(STRANDS, K)
-    settle(order, np.stack([pilot.mean(axis=0)] * 2), total)
-    rest = order.masks[2 * K :]
-    sums = pilot.sum(axis=0) + np.bincount(rest, draw(rng, rest), K)
-    return np.asarray(sums / np.bincount(order.masks, minlength=K))
+def pooled(sums: Stages) -> Array:
+    """What the stages avoid: all samples of a map in one mean, of which the first decided how many there are."""
+    counts, total = sums.so_far()
+    return np.asarray(np.divide(total, counts, out=np.zeros(K), where=counts > 0))
 
 
-def test_the_mean_is_unbiased_where_pooling_is_not() -> None:
-    ours = np.stack([estimate(sampled(seed, 7 * K)) for seed in range(1500)])
-    pooled = np.stack([by_its_own_pilot(seed, 7 * K) for seed in range(1500)])
-    assert abs(bias(ours)) < 3
-    assert bias(pooled) < -8
+@pytest.mark.parametrize(("total", "end"), [(7 * K, None), (7 * K, 5 * K + 7), (2 * K, K + 3), (K // 2, None)])
+def test_the_mean_is_unbiased_wherever_it_ends(total: int, end: int | None) -> None:
+    runs = np.stack([estimate(sampled(seed, total, end)) for seed in range(500)])
+    assert abs(bias(runs)) < 3
+    apart = (runs.mean(axis=0) - world()[1]) / (runs.std(axis=0, ddof=1) / np.sqrt(len(runs)))
+    assert np.sqrt(np.mean(apart**2)) < 1.5
+
+
+def test_pooling_is_biased() -> None:
+    assert bias(np.stack([pooled(sampled(seed, 7 * K)) for seed in range(500)])) < -4
 
 
 def test_the_error_comes_near_the_optimum_and_is_far_below_even_sampling() -> None:
-    sizes, means, share = world()
-    for total, near in ((7 * K, 1.8), (40 * K, 1.7)):
-        runs = np.stack([estimate(sampled(seed, total)) for seed in range(600)])
-        found = (runs.var(axis=0, ddof=1) * sizes**2).sum()
-        best = (sizes * means * share).sum() ** 2 / total
-        even = ((sizes * means * share) ** 2).sum() * K / total
-        assert best * 0.95 < found < best * near
+    a, (_, means, share) = sizes(), world()
+    for total, near in ((7 * K, 1.6), (40 * K, 1.3)):
+        runs = np.stack([estimate(sampled(seed, total)) for seed in range(500)])
+        found = (runs.var(axis=0, ddof=1) * a**2).sum()
+        best = (a * means * share).sum() ** 2 / total
+        even = ((a * means * share) ** 2).sum() * K / total
+        assert best * 0.95 < found < best * near, (found / best, even / best)
         assert found < even / 2
 
 
-@pytest.mark.parametrize("total", [5 * K, 20 * K])
-def test_stated_errors_are_right_on_average(total: int) -> None:
-    sizes, _, _ = world()
-    runs = [sampled(seed, total) for seed in range(600)]
-    stated = np.mean([np.square(run.errors()) @ sizes**2 for run in runs])  # type: ignore[operator]
-    actual = (np.stack([estimate(run) for run in runs]).var(axis=0, ddof=1) * sizes**2).sum()
-    assert 0.85 < stated / actual < 1.15
+@pytest.mark.parametrize(("total", "end"), [(2 * K, None), (7 * K, None), (7 * K, 5 * K + 7), (20 * K, None)])
+def test_stated_errors_are_right_on_average(total: int, end: int | None) -> None:
+    a, runs = sizes(), [sampled(seed, total, end) for seed in range(500)]
+    stated = np.mean([np.square(run.errors()) @ a**2 for run in runs])  # type: ignore[operator]
+    actual = (np.stack([estimate(run) for run in runs]).var(axis=0, ddof=1) * a**2).sum()
+    assert 0.8 < stated / actual < 1.2
 
 
-def test_there_is_no_error_before_both_strands_hold_all_maps() -> None:
-    sums = Strands(Moments(("score",), per="mask"), 3)
-    sums.add({"score": np.array([1.0, 2, 3, 5, 7])}, np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]))
+def test_a_stage_adds_deviations_over_expected_counts() -> None:
+    order = Order(world()[0], 2 * K, KEY)
+    sums = Stages(Moments(("score",), per="mask"), order)
+    some = order.masks[:10]
+    sums.add({"score": np.arange(10.0)}, order.samples[:10], some)
+    wanted = np.bincount(some, np.arange(10.0), K) / (order.stages[0].expected * 10 / 15)
+    assert_allclose(estimate(sums), wanted, rtol=1e-6)
     assert sums.errors() is None
-    assert_allclose(sums.totals()["mean/score"], [3, 4.5, 3])
-    sums.add({"score": np.array([3.0, 8])}, np.array([1, 2]), np.array([2, 0]))
-    assert_allclose(sums.totals()["mean/score"], [(4.5 + 5) / 2, 4.5, 3])
-    first = np.var([1, 8, 5], ddof=1) * (1 / 2 + 1) / 4
-    assert_allclose(np.square(sums.errors()), [first, 12.5 / 2, 0])  # type: ignore[arg-type]
+    assert_array_equal(sums.drawn(), np.ones(K))
 
 
 @pytest.mark.parametrize(
