@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import network
@@ -60,10 +61,16 @@ def trained(pictures: recipe.Pictures, noise: float, seed: int, threads: int) ->
     return trainer.optimizer.weights
 
 
+@lru_cache(maxsize=1)
+def drawn(seed: int) -> recipe.Pictures:
+    """Return the scenes of a seed, which all levels of noise share."""
+    return recipe.draw(FIRST + seed * SCENES, SCENES)
+
+
 def make(path: Path, noise: int, seed: int, threads: int) -> None:
     """Train one model, write it with its settings, and print how good it is."""
     start = time.perf_counter()
-    weights = trained(recipe.draw(FIRST + seed * SCENES, SCENES), noise / 100, seed, threads)
+    weights = trained(drawn(seed), noise / 100, seed, threads)
     settings = {"noise": noise / 100, "seed": seed, "scenes": SCENES, "epochs": EPOCHS, "batch": BATCH, "rate": RATE}
     notes = {
         "onnxsal.preprocess": json.dumps(recipe.PREPROCESS),
