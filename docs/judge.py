@@ -107,7 +107,7 @@ def tables(name: str, journal: Path) -> dict[str, str]:
     known, few = Journal(journal), {path.name for path in chosen()}
 
     def part(methods: Sequence[str], pictures: set[str] | None) -> Summary:
-        return known_rows(known, methods, lambda row: pictures is None or set(row.image.split("+")) <= pictures).summary
+        return known_rows(known, methods, lambda row: pictures is None or shown(row) <= pictures).summary
 
     presets = part((*SCORE, *SS), few)
     found = {"few": as_markdown(part((*CHEAP, *COSTLY), few)), "presets": as_markdown(presets)}
@@ -115,6 +115,11 @@ def tables(name: str, journal: Path) -> dict[str, str]:
     if any(row.image not in few for row in known_rows(known, CHEAP, lambda row: row.metric not in GRID).rows):
         found["all"] = as_markdown(part(CHEAP, None))
     return found
+
+
+def shown(row: Row) -> set[str]:
+    """Return the names of the photographs in a picture: of a mosaic, all four."""
+    return set(re.findall(r"[^\s+]+\.jpg", row.image))
 
 
 def known_rows(journal: Journal, methods: Sequence[str], wanted: Callable[[Row], bool]) -> Evaluation:

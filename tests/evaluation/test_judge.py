@@ -63,6 +63,17 @@ def test_the_table_of_all_photographs_has_the_24_too(script: Any, tmp_path: Path
     assert "n 24 |" in found["few"]
 
 
+def test_cells_of_mosaics_count_where_all_four_photographs_do(script: Any, tmp_path: Path) -> None:
+    few, other = [p.name for p in script.chosen()], script.parts()[2].photos[0].name
+    journal = Journal(tmp_path / "j.jsonl")
+    for four in (few[:4], [*few[4:7], other]):
+        for cell in four:
+            image = f"{cell} in {' + '.join(four)}"
+            journal.add("row", image, Row(image, 0, "c", 1.0, "grad-cam", "grid-pointing", 0.5).plain())
+    journal.close()
+    assert "<br>n 4 |" in script.tables("model", tmp_path / "j.jsonl")["few"]
+
+
 def test_a_table_goes_between_its_marks_and_nowhere_else(script: Any) -> None:
     page = "a\n<!-- few m -->\nold\n<!-- /few m -->\nb\n<!-- all m -->\nkept\n<!-- /all m -->\n"
     assert script.filled(page, "few m", "new") == page.replace("\nold\n", "\n\nnew\n\n")
