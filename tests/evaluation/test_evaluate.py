@@ -160,6 +160,16 @@ def test_csv_and_json_hold_every_row(model: Model, photos: Path, tmp_path: Path)
     assert (pair["a"], pair["b"], pair["n"]) == ("grad-cam", "gradient", 6)
 
 
+def test_json_has_null_where_a_mean_is_of_nothing(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Completeness asks nothing of maps of a layer: neither their rows nor their mean are numbers."""
+    judge(model, photos, methods=["grad-cam"], metrics=["completeness"]).to_json(tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text()
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    mean = document["summary"]["completeness"]["grad-cam"]
+    assert (mean["value"], mean["low"], mean["n"]) == (None, None, 0)
+    assert {row["value"] for row in document["rows"]} == {None}
+
+
 def test_parquet(model: Model, photos: Path, tmp_path: Path) -> None:
     found = judge(model, photos)
     if importlib.util.find_spec("pyarrow") is None:
