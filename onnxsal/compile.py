@@ -55,7 +55,7 @@ def compile(
         model: a Model, its path or a ModelProto.
         method, layer, score, seed, preprocess: as for ``explain``.
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
-            input ``target``, int64 [B].
+            input ``target``, int64 [B], or [1] for all pictures.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
         give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
             several.

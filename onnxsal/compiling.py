@@ -67,7 +67,8 @@ class Goal:
         """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
         if self.aim is not None:
             return {name: op.Expand(op.const(value), batch) for name, value in self.aim.feeds.items()}
-        return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Identity(given)}
+        # One class may be fed for all pictures; of another number than these, the runtime says so here.
+        return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Expand(given, batch)}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def explain(
         image: a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array shaped
             like the model's input, taken as it is.
         method: see ``onnxsal.methods()``.
-        target: class index or label, None for the predicted class, (a, b) for a minus b, or a Program.
+        target: class index or label, None for the predicted class, (a, b) for a minus b, or a Program from ``sal/x`` to
+            ``score`` [B], whose Explanation has neither target nor, being NaN, score and logit.
         layer: value name, node name, unique suffix or ``#n``; several are fused; None chooses by reachability.
         score: ``logit`` or ``probability``; by default logit for gradients, the preset's for score-based methods.
         seed: of whatever the method draws; the same seed gives the same map.

@@ -17,6 +17,15 @@ from onnxsal.files import replacing
 Floats = NDArray[np.float32]
 
 
+def finite(value: Any) -> Any:
+    """Return data as JSON can hold it: NaN and infinity, at any depth, become None."""
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
+
+
 @dataclass(frozen=True)
 class Explanation:
     """One map of one picture for one target.
@@ -25,8 +34,9 @@ class Explanation:
         saliency: float32 [H, W] at the model's input resolution; [0, 1], or [-1, 1] where signed.
         raw: what the method computed: [C, H, W] for pixel gradients, [h, w] for maps of a layer.
         stderr: standard error of ``raw`` in its shape where the method samples, else None.
-        target: class index, or (a, b) for a minus b; label: its name.
-        score: probability of the target; logit: the value in front of softmax or sigmoid.
+        target: class index, or (a, b) for a minus b, or None where it was a Program; label: its name.
+        score: probability of the target; logit: the value in front of softmax or sigmoid, of a pair the difference.
+            Both are NaN where the target was a Program.
         image: uint8 [H, W, 3] that the model saw; box: its rectangle (left, top, width, height) in the photograph.
         manifest: everything needed to make the map again.
     """
@@ -69,14 +79,14 @@ class Explanation:
         save_picture(np.asarray(draw(self, **style)), path)
 
     def to_npz(self, path: str | os.PathLike[str]) -> None:
-        """Write ``saliency``, ``raw``, ``stderr`` (if any) and ``manifest`` (JSON text).
+        """Write ``saliency``, ``raw``, ``stderr`` (if any) and ``manifest`` (JSON text; what is not finite is null).
 
         Raises: OutputError: it cannot be written.
         """
         arrays: dict[str, Any] = {"saliency": self.saliency, "raw": self.raw}
         if self.stderr is not None:
             arrays["stderr"] = self.stderr
-        arrays["manifest"] = np.array(json.dumps(self.manifest, default=str))
+        arrays["manifest"] = np.array(json.dumps(finite(self.manifest), default=str))
         with replacing(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import SCORE, Anatomy, X, body, dissect
+from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, X, body, dissect
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import standardised
@@ -60,7 +60,7 @@ def load(
     if provider is not None:
         providers(provider)
     source = load_ir(path)
-    normal = _with_size(_free_score(open_heads(standardised(source))))
+    normal = _with_size(_free_names(open_heads(standardised(source))))
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)
     session = _Sessions(provider, tuple(custom_ops))
@@ -79,12 +79,21 @@ def load(
     )  # fmt: skip
 
 
-def _free_score(model: ir.Model) -> ir.Model:
-    """Rename a value inside that has the name of the score that programs put out: a layer is looked up by its name."""
+def _free_names(model: ir.Model) -> ir.Model:
+    """Rename values inside that have a name that programs take in or put out: values are looked up by their names.
+
+    Files that onnxsal wrote, or a layer called ``score``, have them.
+    """
+    for name in ({str(v.name) for v in model.graph.outputs} & {X, TARGET, VERSUS}) - {
+        str(v.name) for v in model.graph.inputs
+    }:
+        raise UnsupportedError(
+            f"an output of the model is called {name!r}, as what onnxsal feeds: rename it in the file"
+        )
     fixed = {id(v) for v in (*model.graph.inputs, *model.graph.outputs)}
     for value in values_by_name(model.graph).values():
-        if value.name == SCORE and id(value) not in fixed:
-            value.name = f"own/{SCORE}"
+        if value.name in OURS and id(value) not in fixed:
+            value.name = f"own/{value.name}"
     return model
 
 

@@ -121,6 +121,18 @@ def test_the_target_as_an_input(model: onnxsal.Model, pictures: Photos, method: 
         np.testing.assert_allclose(one, wanted, rtol=0, atol=CLOSE)
 
 
+def test_one_target_serves_all_pictures(model: onnxsal.Model, pictures: Photos) -> None:
+    """Of as many targets as neither one nor the pictures, the runtime says that they do not fit."""
+    run = session_of(onnxsal.compile(model, method="gradient", target="input"))
+    x = np.repeat(pictures.feed(1), 3, axis=0)
+    one, each = (run(picture=x, target=np.array(t)) for t in ([2], [2, 2, 2]))
+    np.testing.assert_array_equal(one["saliency"], each["saliency"])
+    assert one["saliency"][2].any()
+    for count in (2, 4):
+        with pytest.raises(Exception, match=r"Expand|[Bb]roadcast|shape"):
+            run(picture=x, target=np.zeros(count, np.int64))
+
+
 def test_seeds_change_what_is_drawn(model: onnxsal.Model, pictures: Photos) -> None:
     maps = [
         session_of(onnxsal.compile(model, method="smoothgrad", samples=3, seed=seed))(picture=pictures.feed(1))
@@ -221,8 +233,9 @@ def test_older_opsets(model: onnxsal.Model, pictures: Photos, opset: int, method
 
 
 def test_an_opset_that_is_too_low_is_said(model: onnxsal.Model) -> None:
-    with pytest.raises(UsageError, match="opset=16: expected 17 to 21"):
-        onnxsal.compile(model, opset=16)
+    for opset in (16, "17"):
+        with pytest.raises(UsageError, match=f"opset={opset!r}: expected 17 to 21"):
+            onnxsal.compile(model, opset=opset)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match=r"opset 17: .*it has no BitwiseXor \(from opset 18 on\)"):
         onnxsal.compile(model, method="smoothgrad", opset=17)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from PIL import Image
 from tinynet import TinyNet, linear, linear_weights, picture
 
 import onnxsal
-from onnxsal.errors import OutputError, UsageError
+from onnxsal.anatomy import body
+from onnxsal.errors import OutputError, UnsupportedError, UsageError
+from onnxsal.graph import Program
 from onnxsal.kernels.resize import bilinear
 
 X = picture()
@@ -83,6 +86,52 @@ def test_a_layer_may_be_called_score(model: onnxsal.Model, file: Path) -> None:
         assert found.manifest["layer"] == "own/score"
         onnxsal.compile(other, method=method, layer="own/score")
     assert "score" in {name for node in proto.graph.node for name in node.output}
+
+
+def _renamed(proto: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+    lists = [field for node in proto.graph.node for field in (node.input, node.output)]
+    for field in lists:
+        field[:] = [names.get(name, name) for name in field]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        value.name = names.get(value.name, value.name)
+    return proto
+
+
+def test_values_may_have_the_names_that_programs_use(model: onnxsal.Model, file: Path) -> None:
+    """A file that onnxsal wrote has some of them; a program feeds and finds values by these."""
+    names = {"a1": "sal/x", "a2": "sal/logits", "a3": "sal/target", "v": "sal/probabilities", "z1": "sal/in_0"}
+    other = onnxsal.load(_renamed(onnx.load(file), names))
+    for method in ("gradient", "grad-cam++", "score-cam", "recipro-cam"):
+        wanted = onnxsal.explain(model, X, method=method, target=1)
+        assert_allclose(onnxsal.explain(other, X, method=method, target=1).raw, wanted.raw, atol=1e-6)
+        proto = onnxsal.compile(other, method=method, target=1, give="raw")
+        session = onnxruntime.InferenceSession(proto.SerializeToString())
+        assert_allclose(session.run(["raw"], {"x": X[None]})[0][0], wanted.raw, atol=1e-5)
+    mixed = onnxsal.load(_renamed(onnx.load(file), {"x": "sal/x", "logits": "sal/logits"}))
+    wanted = onnxsal.explain(model, X, method="grad-cam++", target=1)
+    assert_allclose(onnxsal.explain(mixed, X, target=1).raw, wanted.raw, atol=1e-6)
+
+
+def test_an_output_called_as_what_is_fed_is_refused(file: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"output of the model is called 'sal/x'.*rename it"):
+        onnxsal.load(_renamed(onnx.load(file), {"logits": "sal/x"}))
+
+
+def test_a_program_as_target_has_no_score_and_its_json_no_nan(model: onnxsal.Model, tmp_path: Path) -> None:
+    found = onnxsal.explain(model, X, method="grad-cam", target=select_one(model))
+    assert found.target is None
+    assert np.isnan([found.score, found.logit]).all()
+    manifest = {**found.manifest, "relative_error": float("nan"), "variant": {"share": np.float32("inf"), "of": [1.5]}}
+    replace(found, manifest=manifest).to_npz(tmp_path / "map.npz")
+    text = str(np.load(tmp_path / "map.npz")["manifest"])
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (read["relative_error"], read["variant"]) == (None, {"share": None, "of": [1.5]})
+
+
+def select_one(model: onnxsal.Model) -> Program:
+    """The logit of class 1 as a program of its own."""
+    op = body(model.anatomy).extend()
+    return op.finish(score=op.Squeeze(op.Slice(op["sal/logits"], [1], [2], [1]), [1]))
 
 
 def test_a_cam_becomes_saliency_by_stretching(model: onnxsal.Model) -> None:

@@ -2,9 +2,10 @@
 
 from onnxsal.anatomy.layers import Layers
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.select import SCORE, TARGET, VERSUS, Anatomy, X, body, dissect, select, stem
+from onnxsal.anatomy.select import OURS, SCORE, TARGET, VERSUS, Anatomy, X, body, dissect, select, stem
 
 __all__ = [
+    "OURS",
     "SCORE",
     "TARGET",
     "VERSUS",

@@ -28,6 +28,12 @@ VERSUS = "sal/versus"
 SCORE = "score"
 """What is explained: float32 [B]."""
 
+LOGITS, PROBABILITIES = "sal/logits", "sal/probabilities"
+"""The model's scores: float32 [B, classes]."""
+
+OURS = frozenset({X, TARGET, VERSUS, SCORE, LOGITS, PROBABILITIES})
+"""Names that programs give to what goes in and out."""
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -71,13 +77,13 @@ def entered(anatomy: Anatomy) -> Program:
     own = {str(v.name): v for v in op.graph.outputs}
     _enter(op, anatomy.picture)
     logits, probabilities = scores(op, op, anatomy.head)
-    return op.finish_with({**own, "sal/logits": logits, "sal/probabilities": probabilities})
+    return op.finish_with({**own, LOGITS: logits, PROBABILITIES: probabilities})
 
 
 def body(anatomy: Anatomy) -> Program:
     """Return the program from ``sal/x`` to ``sal/logits`` and ``sal/probabilities`` alone."""
     op = entered(anatomy).extend()
-    return op.finish_with({name: op[name] for name in ("sal/logits", "sal/probabilities")})
+    return op.finish_with({name: op[name] for name in (LOGITS, PROBABILITIES)})
 
 
 def scores(op: Tape, values: Mapping[str, ir.Value] | Trace, head: Head) -> tuple[ir.Value, ir.Value]:
@@ -148,7 +154,7 @@ def select(anatomy: Anatomy, score: str = "logit", *, versus: bool = False) -> P
     Args: score: ``logit`` or ``probability``. versus: adds ``sal/versus``; the score is that of the target minus it.
     """
     op = body(anatomy).extend()
-    scores = op["sal/logits" if score == "logit" else "sal/probabilities"]
+    scores = op[LOGITS if score == "logit" else PROBABILITIES]
     target = _index(op, TARGET)
     picked = _pick(op, scores, target)
     if versus:

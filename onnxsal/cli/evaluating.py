@@ -18,6 +18,7 @@ from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.pace import Pace
+from onnxsal.explanation import finite
 from onnxsal.metrics import registry
 
 _SHOWN = 10
@@ -121,7 +122,7 @@ def _finish(asked: Asked, found: Evaluation) -> int:
         "report": found.report, "csv": found.to_csv, "json": found.to_json, "parquet": found.to_parquet,
     }  # fmt: skip
     if asked.as_json == "-":
-        print(json.dumps({**found.about(), "rows": [row.plain() for row in found.rows]}, default=str))
+        print(json.dumps({**finite(found.about()), "rows": [row.plain() for row in found.rows]}, default=str))
     else:
         print(found.table(width()), flush=True)
     for kind, path in asked.files.items():

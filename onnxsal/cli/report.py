@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.explain import Request
-from onnxsal.explanation import Explanation
+from onnxsal.explanation import Explanation, finite
 
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""
@@ -74,15 +73,15 @@ def as_document(results: Sequence[Result]) -> str:
 
 def _plain(result: Result, at: int) -> dict[str, Any]:
     request, explanation = result.made[at]
-    manifest = {name: _finite(value) for name, value in explanation.manifest.items()}
+    manifest = finite(explanation.manifest)
     return {
         "image": result.image,
         "picture": result.picture,
         "npz": result.numbers[at] if result.numbers else None,
         "target": explanation.target,
         "label": explanation.label,
-        "score": _finite(explanation.score),
-        "logit": _finite(explanation.logit),
+        "score": finite(explanation.score),
+        "logit": finite(explanation.logit),
         "method": explanation.method,
         "layer": manifest["layer"],
         "layer_automatic": result.automatic if request.layers else None,
@@ -91,8 +90,3 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
         "seconds": manifest["seconds"],
         "manifest": manifest,
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

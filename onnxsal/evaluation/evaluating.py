@@ -98,6 +98,7 @@ def evaluate(
     made = sources(loaded, named(methods, "method"), _folders(given.maps), making)
     setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.known_only)
     tasks = _tasks(loaded, images, given)
+    _check_asked(setup, tasks)
     journal = Journal(given.journal)
     try:
         return _evaluated(setup, tasks, journal, given)
@@ -135,6 +136,23 @@ def _judges(metrics: Names) -> tuple[Judge, ...]:
     if not found:
         raise UsageError("nothing to judge by: name metrics")
     return found
+
+
+def _check_asked(setup: Setup, tasks: Sequence[Task]) -> None:
+    """Refuse metrics that could judge nothing here: a run without a row of theirs would not say why."""
+    placed = any(task.picture.boxes is not None or task.picture.mask is not None for task in tasks)
+    computed = any(source.computed for source in setup.sources)
+    for each in setup.judges:
+        if each.needs_object and not placed:
+            raise UsageError(
+                f"metric {each.label!r} asks where the object is, and nothing says it: give boxes or masks "
+                "(--boxes, --masks)"
+            )
+        if not computed and (each.on_mosaics or not any(each.fits(placed, source) for source in setup.sources)):
+            raise UsageError(
+                f"metric {each.label!r} needs maps of further pictures, and those made elsewhere are of these alone: "
+                "name methods (-m)"
+            )
 
 
 def _folders(maps: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from onnxsal.errors import EnvironmentSetupError
 from onnxsal.evaluation.rows import Row
+from onnxsal.explanation import finite
 from onnxsal.files import replacing
 
 COLUMNS = (
@@ -28,7 +29,7 @@ def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
 
 
 def _cells(row: Row) -> list[Any]:
-    plain = row.plain() | {"parameters": json.dumps(row.parameters, default=str)}
+    plain = row.plain() | {"parameters": json.dumps(finite(row.parameters), default=str)}
     return [plain[name] for name in COLUMNS]
 
 
@@ -36,7 +37,7 @@ def to_json(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLi
     """Write one document: what is to know of the run, and ``rows`` with their curves; NaN is null."""
     plain = [{name: value for name, value in row.plain().items() if name != "map_key"} for row in rows]
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        json.dump({**about, "rows": plain}, file, indent=1, default=str)
+        json.dump({**finite(about), "rows": plain}, file, indent=1, default=str)
 
 
 def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -45,12 +46,12 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
     Raises: EnvironmentSetupError: pyarrow is not installed.
     """
     arrow, parquet = _pyarrow()
-    plain = [row.plain() | {"parameters": json.dumps(row.parameters, default=str)} for row in rows]
+    plain = [row.plain() | {"parameters": json.dumps(finite(row.parameters), default=str)} for row in rows]
     types = {"image": arrow.string(), "target": arrow.int64(), "label": arrow.string(), "probability": arrow.float64(),
              "truth": arrow.int64(), "method": arrow.string(), "metric": arrow.string(), "value": arrow.float64(),
              "parameters": arrow.string(), "seconds": arrow.float64(), "forwards": arrow.int64(),
              "backwards": arrow.int64(), "curve": arrow.list_(arrow.list_(arrow.float64()))}  # fmt: skip
-    schema = arrow.schema(list(types.items()), metadata={"onnxsal": json.dumps(about, default=str)})
+    schema = arrow.schema(list(types.items()), metadata={"onnxsal": json.dumps(finite(about), default=str)})
     columns = {name: [each[name] for each in plain] for name in types}
     with replacing(path) as part:
         parquet.write_table(arrow.table(columns, schema=schema), part)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from onnxsal.explanation import finite
 
 Curve = Sequence[Sequence[float]]
 
@@ -42,13 +43,7 @@ class Row:
 
     def plain(self) -> dict[str, Any]:
         """Return it as data that JSON can hold: NaN becomes None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: finite(value) for name, value in asdict(self).items()}
 
 
 def from_plain(entry: Mapping[str, Any]) -> Row:

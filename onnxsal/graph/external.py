@@ -27,11 +27,21 @@ def check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
             _check_extent(tensor, entries, sizes[location], name)
 
 
-def holds_external(proto: onnx.ModelProto, folder: Path) -> bool:
-    """Whether every file that weights lie in is inside a folder."""
-    entries = [e for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"]
-    files = [real_path(folder, location) for location in {e.value for e in entries}]
-    return all(file is not None and file.is_file() for file in files)
+def folder_of(proto: onnx.ModelProto, *folders: Path) -> Path:
+    """Return the first of the folders that holds every file that weights of a message lie in.
+
+    Raises: ModelError: none does.
+    """
+    locations = sorted({e.value for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"})
+    for folder in folders:
+        if all((file := real_path(folder, location)) is not None and file.is_file() for location in locations):
+            return folder
+    tried = " nor in ".join(repr(str(folder.resolve())) for folder in dict.fromkeys(f.resolve() for f in folders))
+    raise ModelError(
+        f"the model keeps weights in {', '.join(map(repr, locations))}, which is not in {tried}. A ModelProto does not "
+        "know the folder that it was read from: save it there, make that the current folder, or name the model by its "
+        "path (or load it) instead"
+    )
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -14,7 +14,7 @@ from onnx_ir.passes.common import TopologicalSortPass
 from onnxsal.errors import ModelError, OutputError, UnsupportedError
 from onnxsal.files import replacing
 from onnxsal.graph.check import check_proto, model_errors
-from onnxsal.graph.external import bind_external, check_external, holds_external
+from onnxsal.graph.external import bind_external, check_external, folder_of
 from onnxsal.graph.held import hold
 
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -43,8 +43,7 @@ def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | 
     Raises: ModelError: no such file, not an ONNX model, damaged, or weights that are missing or outside its folder.
     """
     if isinstance(source, onnx.ModelProto):
-        here = Path(".")
-        return _from_proto(source, "the model", beside if beside and holds_external(source, beside) else here)
+        return _from_proto(source, "the model", folder_of(source, *([beside] if beside else []), Path(".")))
     path = Path(source)
     return _from_proto(_parse(path), str(path), path.parent)
 

@@ -27,8 +27,8 @@ def lower_opset(model: ir.Model, target: int) -> None:
     the older opset does not have, all of them named.
     """
     version = model.graph.opset_imports.get("", 0)
-    if not LOWEST <= target <= version:
-        raise UsageError(f"opset={target}: expected {LOWEST} to {version}")
+    if isinstance(target, bool) or not isinstance(target, int) or not LOWEST <= target <= version:
+        raise UsageError(f"opset={target!r}: expected {LOWEST} to {version}")
     graphs = [model.graph, *model.graph.subgraphs()]
     nodes = [node for graph in graphs for node in graph if node.domain == ""]
     for node in nodes:

@@ -208,6 +208,8 @@ def _first_free(graph: ir.Graph) -> int:
 
 def _names(graph: ir.Graph) -> Iterator[str]:
     yield from graph.initializers
+    for each in (graph, *graph.subgraphs()):
+        yield from (v.name or "" for v in each.inputs)
     for node in graph.all_nodes():
         yield from (v.name or "" for v in node.outputs)
 

@@ -54,6 +54,8 @@ def _depth(mode: str, values: NDArray[np.float64]) -> tuple[float, float, str]:
         return 0.0, 1.0, "float grey scaled to 8 bits (0-1 to 0-255)"
     if low >= 0 and high <= 255 and mode == "F":
         return 0.0, 255.0, "float grey rounded to 8 bits"
+    if low >= 0 and high <= 255 and mode == "I":  # bytes kept in wide numbers: as 16 bits they would all be black
+        return 0.0, 255.0, "grey taken as 8 bits: no pixel is above 255"
     if low >= 0 and high <= _16_BIT and mode == "I":
         return 0.0, _16_BIT, "16-bit grey scaled to 8 bits (0-65535 to 0-255)"
     high = high if high > low else low + 1.0

@@ -160,6 +160,35 @@ def test_csv_and_json_hold_every_row(model: Model, photos: Path, tmp_path: Path)
     assert (pair["a"], pair["b"], pair["n"]) == ("grad-cam", "gradient", 6)
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"metrics": ["sparseness", "pointing-game"]}, "'pointing-game' asks where the object is.*--boxes, --masks"),
+        ({"methods": [], "metrics": ["adcc"], "maps": "maps"}, "'adcc' needs maps of further pictures.*name methods"),
+        ({"methods": [], "metrics": ["grid-pointing"], "maps": "maps"}, "'grid-pointing' needs maps of further"),
+    ],
+)
+def test_a_metric_that_could_judge_nothing_is_a_misuse(
+    model: Model, photos: Path, given: dict[str, object], why: str
+) -> None:
+    if "maps" in given:
+        given = {**given, "maps": photos.parent / "maps"}
+        (photos.parent / "maps").mkdir()
+        np.save(photos.parent / "maps" / f"{next(photos.glob('*.png')).stem}.npy", np.eye(16, dtype=np.float32))
+    with pytest.raises(UsageError, match=why):
+        judge(model, photos, **given)
+
+
+def test_json_has_null_where_a_mean_is_of_nothing(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Completeness asks nothing of maps of a layer: neither their rows nor their mean are numbers."""
+    judge(model, photos, methods=["grad-cam"], metrics=["completeness"]).to_json(tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text()
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    mean = document["summary"]["completeness"]["grad-cam"]
+    assert (mean["value"], mean["low"], mean["n"]) == (None, None, 0)
+    assert {row["value"] for row in document["rows"]} == {None}
+
+
 def test_parquet(model: Model, photos: Path, tmp_path: Path) -> None:
     found = judge(model, photos)
     if importlib.util.find_spec("pyarrow") is None:

@@ -95,6 +95,19 @@ def test_float_grey_is_scaled_from_the_range_it_has(values: list, expected: list
     np.testing.assert_array_equal(np.asarray(photo.pixels)[..., 2], expected)
 
 
+def test_wide_integers_are_scaled_from_the_range_they_have(tmp_path: Path) -> None:
+    """TIFFs of 32 bits an integer hold bytes, 16 bits or anything: bytes taken as 16 bits would all be black."""
+    cases = (
+        ([[0, 100], [255, 3]], [[0, 100], [255, 3]], "8 bits"),
+        ([[0, 65535], [257, 2570]], [[0, 255], [1, 10]], "16-bit"),
+        ([[-100, 0], [100, 70000]], [[0, 0], [1, 255]], "its own range"),
+    )
+    for values, expected, said in cases:
+        photo = read_image(saved(tmp_path, Image.fromarray(np.array(values, np.int32)), "wide.tif"))
+        np.testing.assert_array_equal(np.asarray(photo.pixels)[..., 0], expected)
+        assert said in photo.notes[0]
+
+
 def test_float_grey_with_nan_is_refused() -> None:
     with pytest.raises(ImageError, match="not finite"):
         read_image(Image.fromarray(np.array([[1, np.nan], [0, 1]], np.float32)))
