@@ -4,7 +4,7 @@
     python docs/judge.py --write                                 write the tables of what has been judged so far
 
 All methods and all presets of Score-CAM and SS-CAM are judged on 24 photographs: the first with a mask in the order of
-the hashes of their names. Methods of less than a hundred forwards then go over all photographs in that order, so that a
+the hashes of their names. Methods of less than 200 forwards then go over all photographs in that order, so that a
 run that is cut short has judged a sample of them. A table of which a journal has nothing stays as it is.
 """
 
