@@ -68,4 +68,4 @@ def _rewrite(op: Tape, q: ir.Node, dq: ir.Node) -> None:
         node.replace_input_with(2, op.const((zero.numpy().astype(np.int16) + _SHIFT).astype(np.uint8)))
     if "output_dtype" in q.attributes:
         q.attributes["output_dtype"] = ir.AttrInt64("output_dtype", int(ir.DataType.UINT8))
-    q.outputs[0].dtype = ir.DataType.UINT8
+    q.outputs[0].type = ir.TensorType(ir.DataType.UINT8)  # a clone shares its type with the original
