@@ -11,6 +11,7 @@ round by round are printed, by the clock and by processor time, which other work
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -70,12 +71,15 @@ def captums(name: str, samples: int, batch: int) -> dict[str, Job]:
     if not all(find_spec(module) for module in ("torch", "torchvision", "captum")):
         return {}
     import torch
-    import torchvision
     from captum.attr import NoiseTunnel, Saliency
 
-    if name not in torchvision.models.list_models():
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "data" / "zoo"))
+    import export as tool  # it imports torchvision where its compiled operators are absent too
+
+    models = tool.torchvision_models()
+    if name not in models.list_models():
         return {}
-    net = torchvision.models.get_model(name, weights=None).eval()
+    net = models.get_model(name, weights=None).eval()
     x = torch.randn(1, 3, 224, 224)
     tunnel, many = NoiseTunnel(Saliency(net)), torch.randn(batch, 3, 224, 224)
 
