@@ -106,14 +106,17 @@ def tables(name: str, journal: Path) -> dict[str, str]:
     """Return a model's tables in Markdown by what they are of, as far as its journal has anything for them."""
     known, few = Journal(journal), {path.name for path in chosen()}
 
-    def part(methods: Sequence[str], pictures: set[str] | None) -> Summary:
-        return known_rows(known, methods, lambda row: pictures is None or shown(row) <= pictures).summary
+    def part(methods: Sequence[str], pictures: set[str] | None, metrics: Sequence[str]) -> Summary:
+        def wanted(row: Row) -> bool:
+            return row.metric in metrics and (pictures is None or shown(row) <= pictures)
 
-    presets = part((*SCORE, *SS), few)
-    found = {"few": as_markdown(part((*CHEAP, *COSTLY), few)), "presets": as_markdown(presets)}
+        return known_rows(known, methods, wanted).summary
+
+    presets = part((*SCORE, *SS), few, METRICS)
+    found = {"few": as_markdown(part((*CHEAP, *COSTLY), few, (*METRICS, *GRID))), "presets": as_markdown(presets)}
     found["presets"] = "\n\n".join([found["presets"], *better(presets)])
     if any(row.image not in few for row in known_rows(known, CHEAP, lambda row: row.metric not in GRID).rows):
-        found["all"] = as_markdown(part(CHEAP, None))
+        found["all"] = as_markdown(part(CHEAP, None, (*METRICS, *GRID)))
     return found
 
 
