@@ -46,7 +46,7 @@ class Accumulator:
         if self._by_mask:
             self._add_whole({name: outputs[name].reshape(-1) for name in self.moments.names}, samples, masks)
         else:
-            self._add_rows(outputs, samples, masks, self._weight(samples))
+            self._add_rows(outputs, samples, self._weight(samples))
 
     def _weight(self, samples: Indices) -> Doubles:
         return np.ones(len(samples)) if self._weights is None else self._weights[samples]
@@ -82,7 +82,7 @@ class Accumulator:
             if self._squared:
                 np.add.at(self._store(self._squares, name, ()), where, weight * y * y)
 
-    def _add_rows(self, outputs: Arrays, samples: Indices, masks: Indices, weight: Doubles) -> None:
+    def _add_rows(self, outputs: Arrays, samples: Indices, weight: Doubles) -> None:
         for name in self._names():
             self._fit(outputs[name][0].nbytes * 2)
         groups = samples % self.groups
