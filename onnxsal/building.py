@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal.anatomy import Layer
@@ -46,11 +47,16 @@ def split_options(options: Mapping[str, Any]) -> tuple[Common, dict[str, Any]]:
 
     Raises: UsageError: of the wrong type, out of range.
     """
-    hints = get_type_hints(Common, include_extras=True)
+    hints = _hints()
     common = {k: v for k, v in options.items() if k in hints}
     for name in common.keys() - {"progress"}:
         common[name] = parameter(name, hints[name], None).convert(common[name])
     return Common(**common), {k: v for k, v in options.items() if k not in common}
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Common, include_extras=True)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,10 @@ def _fill(out: Any, picture: Any, masks: Any, rows: Any, options: Any) -> None:
     key, renormalise = options
     plane = np.empty(x.shape[1:], np.float32)
     wide = np.empty((grids.shape[1], x.shape[2]), np.float32)
-    noise, drawn = np.empty(x.size, np.float32), np.int64(-1)
+    shared = False
+    for r in range(rows.size):
+        shared = shared or (rows[r].input_noise != 0 and _again(rows, r))
+    noise, drawn = np.empty(x.size if shared else 0, np.float32), np.int64(-1)
     widened = -1
     for r in range(rows.size):
         row = rows[r]

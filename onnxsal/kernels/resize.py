@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +20,12 @@ class Taps(NamedTuple):
     share: NDArray[np.float32]
 
 
+@lru_cache(maxsize=64)  # a batch of masks asks for the same two again
 def taps(source: int, target: int) -> Taps:
-    """Return the taps that stretch ``source`` samples to ``target``: half-pixel centres, clamped at the edges."""
+    """Return the taps that stretch ``source`` samples to ``target``: half-pixel centres, clamped at the edges.
+
+    They are shared: do not write into them.
+    """
     if source < 1 or target < 1:
         raise UsageError(f"cannot resize {source} samples to {target}: both must be at least 1")
     centre = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +68,7 @@ def _is_command() -> bool:
     return Path(script).stem == "onnxsal"
 
 
+@cache  # looking for five packages takes milliseconds, and every map asks
 def onnxruntime() -> ModuleType:
     """Return the module. Raises: EnvironmentSetupError: it is missing, doubled or damaged, with the command to run."""
     text = problem()

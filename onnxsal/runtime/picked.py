@@ -43,4 +43,5 @@ class Picked:
 
 
 def _columns(values: Array, index: Array) -> Array:
-    return np.take_along_axis(values, index.reshape(len(values), -1), axis=1).reshape(index.shape)
+    rows = np.arange(len(values))[:, None]
+    return values[rows, index.reshape(len(values), -1)].reshape(index.shape)

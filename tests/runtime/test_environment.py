@@ -29,6 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(metadata, "distribution", distribution)
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if files or caches else None)
 
+    environment.onnxruntime.cache_clear()
     return pretend
 
 
