@@ -7,17 +7,16 @@ the only evidence. Lengths are shares of the picture's side: one seed is the sam
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from layout import Spot, place
 from numpy.typing import NDArray
 
 Field = NDArray[np.float64]
 Outline = Callable[[Field, Field], Field]
 
-CLEARANCE = 1.12  # shapes keep their radii and a little more apart, so that no outline is lost in another
 CONTRAST = 0.27  # least difference in brightness between a shape and the ground, from 0 to 1
 
 
@@ -42,16 +41,6 @@ class Scene:
         """Return the union of all objects, bool [H, W]."""
         union: NDArray[np.bool_] = np.logical_or.reduce(self.masks)
         return union
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a shape goes: centre and radius as shares of the picture's side, angle in radians."""
-
-    x: float
-    y: float
-    radius: float
-    angle: float
 
 
 # Outlines: the signed distance (negative inside) of points in a shape's own frame, where it fits a circle of radius 1.
@@ -149,7 +138,7 @@ def draw_pair(seed: int, *, size: int = 96, labels: tuple[int, int] | None = Non
 
 def _draw(seed: int, labels: tuple[int, ...], size: int, noise: float) -> Scene:
     layout, scenery, paint, grain = (np.random.Generator(np.random.PCG64([seed, part])) for part in (1, 2, 3, 4))
-    spots = _place(layout, len(labels) + int(layout.integers(0, 4)))
+    spots = place(layout, len(labels) + int(layout.integers(0, 4)))
     ground = _colour(scenery)
     canvas = _background(scenery, ground, size)
     outlines = [CLASSES[LABELS[k]] for k in labels]
@@ -158,25 +147,6 @@ def _draw(seed: int, labels: tuple[int, ...], size: int, noise: float) -> Scene:
     objects = np.array(masks[: len(labels)], dtype=bool).reshape(-1, size, size)
     canvas += noise * grain.standard_normal(canvas.shape)
     return Scene(np.rint(canvas.clip(0, 1) * 255).astype(np.uint8), labels, objects)
-
-
-def _place(rng: np.random.Generator, count: int) -> list[Spot]:
-    """Return ``count`` spots that keep clear of each other and of the border."""
-    spots: list[Spot] = []
-    while len(spots) < count:  # a jammed layout is thrown away
-        spots = _scatter(rng, count)
-    return spots
-
-
-def _scatter(rng: np.random.Generator, count: int) -> list[Spot]:
-    spots: list[Spot] = []
-    for radius in rng.uniform(0.12, min(0.27, 0.55 / count**0.5), size=20 * count):
-        x, y = rng.uniform(radius, 1 - radius, size=2)
-        if all(math.hypot(x - s.x, y - s.y) > CLEARANCE * (radius + s.radius) for s in spots):
-            spots.append(Spot(x, y, radius, rng.uniform(0, 2 * np.pi)))
-        if len(spots) == count:
-            break
-    return spots
 
 
 def _background(rng: np.random.Generator, ground: Field, size: int) -> Field:

@@ -21,6 +21,7 @@ def models() -> Path:
 @pytest.fixture(scope="session")
 def scenes() -> ModuleType:
     """The module ``models/scenes.py``."""
+    _module("layout")
     return _module("scenes")
 
 

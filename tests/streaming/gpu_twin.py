@@ -19,15 +19,15 @@ from onnxsal.runtime import Session
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 X = picture()
-CASES = [
-    ("score-cam", {"layer": "a2", "target": 1, "preset": "paper"}),
-    ("score-cam", {"layer": "a2", "target": [0, 3], "batch_size": 3}),
-    ("ss-cam", {"layer": "a2", "target": 1, "samples": 2, "variant": 1}),
-    ("ss-cam", {"layer": "a2", "target": 1, "samples": 2, "preset": "authors"}),
-    ("is-cam", {"layer": "a3", "target": 3, "samples": 2}),
-    ("smoothgrad", {"target": 1, "samples": 3}),
-    ("integrated-gradients", {"target": 1, "steps": 3}),
-    ("occlusion", {"target": 1, "baseline": "blur", "patch": 5, "stride": 4, "batch_size": 5}),
+CASES = [  # as few rows as show it: the simulator starts a thread for every pixel of each
+    ("score-cam", {"layer": "a2", "target": 1, "preset": "paper", "top_k": 3}),
+    ("score-cam", {"layer": "a2", "target": [0, 3], "batch_size": 3, "top_k": 4}),
+    ("ss-cam", {"layer": "a2", "target": 1, "samples": 2, "variant": 1, "top_k": 3}),
+    ("ss-cam", {"layer": "a2", "target": 1, "samples": 2, "preset": "authors", "top_k": 2}),
+    ("is-cam", {"layer": "a3", "target": 3, "samples": 2, "top_k": 2}),
+    ("smoothgrad", {"target": 1, "samples": 2}),
+    ("integrated-gradients", {"target": 1, "steps": 2}),
+    ("occlusion", {"target": 1, "baseline": "blur", "patch": 8, "stride": 6, "batch_size": 3}),
     ("recipro-cam", {"layer": "a2", "target": 1}),
 ]
 
