@@ -1,9 +1,11 @@
-"""Prints what each way of writing a convolution's input gradient costs, in multiples of the forward convolution.
+"""Prints what each way of writing a convolution's gradient costs, in multiples of the forward convolution.
 
 Processor time on ONNX Runtime's CPU provider, waiting threads asleep, medians of interleaved runs: other work on the
 machine shifts it less than wall time. The rules choose by this table; docs/speed.md keeps it.
 
-    python benchmarks/convolution_forms.py [--runs 7]
+    python benchmarks/convolution_forms.py [--runs 7] [--weights]
+
+The table is of the input's gradient, with ``--weights`` of the weight's, undivided convolutions alone.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from onnxsal.autodiff.rules.convolution import flipped_weight
+from onnxsal.autodiff.rules.correlation import by_convolution, by_products
+from onnxsal.autodiff.rules.windows import Window
 from onnxsal.graph.program import empty
 from onnxsal.graph.tape import Tape
 
 BATCH = 8
+MOST = 7  # a kernel's side beyond which a product for every position is out of the question
 
 
 @dataclass(frozen=True)
@@ -124,15 +129,17 @@ def forms(s: Shape) -> dict[str, Form]:
     return {**found, "spaced + flipped Conv": spaced} if s.s == 2 and s.k > 1 else found
 
 
-def session(build: Callable[[Tape], ir.Value], name: str, shape: tuple[int, ...]) -> Callable[[], np.ndarray]:
+def session(build: Callable[[Tape], ir.Value], **shapes: tuple[int, ...]) -> Callable[[], np.ndarray]:
     op = empty(21)
-    op.input(name, ir.DataType.FLOAT, shape)
+    for name, shape in shapes.items():
+        op.input(name, ir.DataType.FLOAT, shape)
     proto = op.finish(y=build(op)).to_proto()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     run = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feeds = {name: np.random.default_rng(1).normal(size=shape).astype(np.float32)}
+    rng = np.random.default_rng(1)
+    feeds = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     return lambda: run.run(None, feeds)[0]
 
 
@@ -147,27 +154,46 @@ def measure(jobs: list[Callable[[], np.ndarray]], runs: int) -> list[float]:
     return [statistics.median(t) for t in times]
 
 
-def row(s: Shape, runs: int) -> str:
-    w = np.random.default_rng(0).normal(size=(s.m, s.c // s.group, s.k, s.k)).astype(np.float32)
-    forward = {"strides": [s.s] * 2, "pads": [s.p] * 4, "group": s.group}
-    jobs = [session(lambda op: op.Conv(op.graph.inputs[0], w, **forward), "x", (BATCH, s.c, s.size, s.size))]
+def forward(s: Shape, w: np.ndarray) -> Callable[[], np.ndarray]:
+    window = {"strides": [s.s] * 2, "pads": [s.p] * 4, "group": s.group}
+    return session(lambda op: op.Conv(op.graph.inputs[0], w, **window), x=(BATCH, s.c, s.size, s.size))
+
+
+def inputs(s: Shape, w: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    """Return the forms of the input's gradient."""
     g = (BATCH, s.m, s.out, s.out)
-    jobs += [session(lambda op, f=f: f(op, op.graph.inputs[0], w, s), "g", g) for f in forms(s).values()]
-    results = [job() for job in jobs[1:]]
+    return {name: session(lambda op, f=f: f(op, op.graph.inputs[0], w, s), g=g) for name, f in forms(s).items()}
+
+
+def weights(s: Shape, _: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    """Return the forms of the weight's gradient."""
+    window = Window((s.k,) * 2, (s.s,) * 2, (1, 1), (s.p,) * 2, (s.p,) * 2)
+    x, g = (BATCH, s.c, s.size, s.size), (BATCH, s.m, s.out, s.out)
+    found = {"Conv": by_convolution} | ({"MatMul a position": by_products} if s.k <= MOST else {})
+    return {n: session(lambda op, f=f: f(op, *op.graph.inputs, window, 1), x=x, g=g) for n, f in found.items()}
+
+
+def row(s: Shape, runs: int, of: Callable[[Shape, np.ndarray], dict[str, Callable[[], np.ndarray]]]) -> str:
+    w = np.random.default_rng(0).normal(size=(s.m, s.c // s.group, s.k, s.k)).astype(np.float32)
+    jobs = of(s, w)
+    results = [job() for job in jobs.values()]
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], atol=1e-3 * float(np.abs(results[0]).max()))
-    spent = measure(jobs, runs)
-    cells = [f"{name} {t / spent[0]:.2f}" for name, t in zip(forms(s), spent[1:], strict=True)]
+    spent = measure([forward(s, w), *jobs.values()], runs)
+    cells = [f"{name} {t / spent[0]:.2f}" for name, t in zip(jobs, spent[1:], strict=True)]
     return f"| {s} | {spent[0] * 1e3:.1f} ms | {', '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    runs = parser.parse_args().runs
+    parser.add_argument("--weights", action="store_true")
+    args = parser.parse_args()
+    shapes = [*SHAPES, Shape(64, 64, 5, 1, 2, 28)] if args.weights else SHAPES
     print("| convolution | forward | gradient, in multiples of the forward |\n| --- | --- | --- |")
-    for s in SHAPES:
-        print(row(s, runs), flush=True)
+    for s in shapes:
+        if s.group == 1 or not args.weights:
+            print(row(s, args.runs, weights if args.weights else inputs), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from checker import Case, check, feeds_of, gradient_model, model_of, run_ort
+
+from onnxsal.autodiff.rules.correlation import by_convolution, by_products
+from onnxsal.autodiff.rules.windows import Window
+from onnxsal.graph.program import empty
 
 R = np.random.default_rng(2)
 
@@ -100,3 +105,51 @@ def test_an_output_of_given_sizes(auto_pad: str, sizes: tuple[int, int]) -> None
         v = rng.normal(size=feeds[name].shape).astype(np.float32)
         slope = (u * run_ort(model, {**feeds, name: v})["y0"]).sum()
         assert (found[f"grad/{name}"] * v).sum() == pytest.approx(slope, rel=1e-4, abs=1e-3)
+
+
+WINDOWS = [
+    Window((3, 3), (1, 1), (1, 1), (1, 1), (1, 1)),
+    Window((3, 2), (2, 3), (2, 1), (1, 0), (2, 1)),
+    Window((1, 1), (1, 1), (1, 1), (1, 0), (0, 2)),
+    Window((1, 1), (2, 3), (1, 1), (0, 0), (0, 0)),
+    Window((3, 1), (1, 1), (3, 1), (-1, 2), (2, 0)),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: f"{w.kernel} {w.strides} {w.dilations} {w.pads}")
+@pytest.mark.parametrize("known", [True, False], ids=["known", "measured at run time"])
+def test_both_ways_to_a_weights_gradient_agree(window: Window, known: bool) -> None:
+    x, op = normal(2, 3, 9, 11).astype(np.float32), empty(21)
+    padded = [n + sum(p) for n, *p in zip(x.shape[2:], window.begin, window.end, strict=True)]
+    out = [(n - e) // s + 1 for n, e, s in zip(padded, window.extents, window.strides, strict=True)]
+    feeds = {"x": x, "g": normal(2, 4, *out).astype(np.float32)}
+    sizes = {name: value.shape if known else [*value.shape[:2], None, None] for name, value in feeds.items()}
+    images, kernels = (op.input(name, ir.DataType.FLOAT, shape) for name, shape in sizes.items())
+    found = run_ort(
+        op.finish(
+            products=by_products(op, images, kernels, window, 1),
+            convolution=by_convolution(op, images, kernels, window, 1),
+        ).to_proto(),
+        feeds,
+    )
+    assert found["products"].shape == (4, 3, *window.kernel)
+    np.testing.assert_allclose(found["products"], found["convolution"], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("w", "attributes", "products"),
+    [
+        ((4, 4, 1, 1), {}, 1),
+        ((4, 4, 1, 1), {"strides": [2, 2]}, 1),
+        ((4, 4, 3, 3), {"pads": [1, 1, 1, 1]}, 9),
+        ((4, 4, 3, 3), {"strides": [2, 2]}, 0),
+        ((4, 4, 7, 7), {"pads": [3, 3, 3, 3]}, 0),
+        ((4, 1, 3, 3), {"group": 4}, 0),
+    ],
+    ids=str,
+)
+def test_a_weights_gradient_is_written_as_what_runs_fastest(w: tuple, attributes: dict, products: int) -> None:
+    graph = gradient_model(model_of(conv((2, 4, 8, 8), w, **attributes), np.dtype(np.float32)), ["y0"], ["x1"])
+    operators = [node.op_type for node in graph.graph.node]
+    assert operators.count("MatMul") == products
+    assert operators.count("Conv") == (1 if products else 2)

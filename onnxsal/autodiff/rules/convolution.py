@@ -7,7 +7,8 @@ import dataclasses
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
-from onnxsal.autodiff.rules.common import fit, rank_of, widened
+from onnxsal.autodiff.rules.common import rank_of, widened
+from onnxsal.autodiff.rules.correlation import nonnegative, weight_gradient
 from onnxsal.autodiff.rules.quantised import float_weight
 from onnxsal.autodiff.rules.windows import (
     Window,
@@ -31,7 +32,7 @@ def _conv(call: Call) -> list[Gradient]:
     if call.needed[0]:
         grads[0] = _resolved_input(op, g, (x, w, y), window, group)
     if call.needed[1]:
-        grads[1] = _resolved_weight(op, g, (x, w, y), window, group)
+        grads[1] = _resolved_weight(op, g, (x, y), window, group)
     if len(call.needed) > 2 and call.needed[2]:
         grads[2] = _sum_channels(op, g)
     return grads
@@ -48,7 +49,7 @@ def _conv_transpose(call: Call) -> list[Gradient]:
         back = _conv_of(op, g, kernel, window, group)
         grads[0] = back if _exact_back(call, window) else crop_to(op, back, x)
     if call.needed[1]:
-        grads[1] = weight_gradient(op, g, x, w, window, group)
+        grads[1] = weight_gradient(op, g, x, window, group)
     if len(call.needed) > 2 and call.needed[2]:
         grads[2] = _sum_channels(op, g)
     return grads
@@ -67,13 +68,13 @@ def _resolved_input(
 
 
 def _resolved_weight(
-    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value, ir.Value], window: Window, group: int
+    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value], window: Window, group: int
 ) -> ir.Value:
-    x, w, y = values
+    x, y = values
     if window.same:
         x = padded(op, x, *same_pads(op, x, y, window))
         window = dataclasses.replace(window, same="")
-    return weight_gradient(op, x, g, w, window, group)
+    return weight_gradient(op, x, g, window, group)
 
 
 def input_gradient(op: Tape, g: ir.Value, w: ir.Value, x: ir.Value, window: Window, group: int) -> ir.Value:
@@ -148,7 +149,7 @@ def _conv_transpose_of(
 
 
 def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
-    pads, x = _nonnegative(op, x, window)
+    pads, x = nonnegative(op, x, window)
     return op.Conv(  # type: ignore[no-any-return]
         x, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=pads,
         dilations=list(window.dilations),
@@ -157,43 +158,6 @@ def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> 
 
 def _sum_channels(op: Tape, g: ir.Value) -> ir.Value:
     return op.cast(op.ReduceSum(widened(op, g), [0, *range(2, rank_of(g))], keepdims=0), g.dtype)
-
-
-def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
-    """Return the gradient of a weight [M, C/group, k]: the correlation of x [B, C, ...] with g [B, M, ...].
-
-    Batch and channels change places, so that the sum over the batch is the one that Conv makes; strides become
-    dilations and dilations strides.
-    """
-    tail = list(range(2, window.n + 2))
-    images = _channels_first(op, widened(op, x), window.n, group)
-    kernels = op.Transpose(widened(op, g), perm=[1, 0, *tail])
-    pads, extra = _nonnegative(op, images, window)
-    product = op.Conv(
-        extra, kernels, group=group, pads=pads, strides=list(window.dilations), dilations=list(window.strides)
-    )
-    cut = op.Slice(product, [0] * window.n, list(window.kernel), tail)
-    return op.cast(op.Transpose(cut, perm=[1, 0, *tail]), g.dtype)
-
-
-def _nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.Value]:
-    """Negative pads (a ConvTranspose larger than its windows) are no pads of Conv: they are cut off first."""
-    if min(window.pads, default=0) >= 0:
-        return window.pads, x
-    lows, highs = ([min(p, 0) for p in pads] for pads in (window.begin, window.end))
-    cut = fit(op, x, lows, highs, list(range(2, window.n + 2)), window.n + 2)
-    return [max(p, 0) for p in window.pads], cut
-
-
-def _channels_first(op: Tape, x: ir.Value, n: int, group: int) -> ir.Value:
-    """Return x [B, C, ...] as [C/group, group B, ...]: the images that a grouped convolution sums over the batch."""
-    if group == 1:
-        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
-    shape = op.shape_of(x)
-    batch, sizes = op.Slice(shape, [0], [1]), op.Slice(shape, [2], [n + 2])
-    split = op.Reshape(x, op.Concat(batch, [group, -1], sizes, axis=0))
-    moved = op.Transpose(split, perm=[2, 1, 0, *range(3, n + 3)])
-    return op.Reshape(moved, op.Concat([-1], op.Mul(batch, group), sizes, axis=0))  # type: ignore[no-any-return]
 
 
 def _transposed_window(call: Call, x: ir.Value) -> Window:
