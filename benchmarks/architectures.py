@@ -168,13 +168,14 @@ def table(found: list[Outcome]) -> str:
         f"Building: median {median(o.build for o in good):.2f} s, worst {max(o.build for o in good):.2f} s. "
         + (f"(forward + gradient) / forward: median {median(ratios):.2f}, worst {max(ratios):.2f}." if ratios else ""),
         "",
-        "| export | nodes | build s | cosine | file | (forward + gradient) / forward |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| export | nodes | build s | cosine | file |" + (" (forward + gradient) / forward |" if ratios else ""),
+        "| --- | ---: | ---: | ---: | ---: |" + (" ---: |" if ratios else ""),
     ]
     for o in found:
-        ratio = "" if o.ratio != o.ratio else f"{o.ratio:.2f}"
-        measured = f"{o.nodes} | {o.build:.2f} | {o.cosine:.7f} {o.note} | {o.size:.3f} | {ratio}"
-        lines.append(f"| {o.file} | {measured if o.nodes else f'{o.note} | | | | '} |")
+        measured = f"{o.nodes} | {o.build:.2f} | {o.cosine:.7f} {o.note} | {o.size:.3f} |"
+        if ratios:
+            measured += " |" if o.ratio != o.ratio else f" {o.ratio:.2f} |"
+        lines.append(f"| {o.file} | {measured if o.nodes else o.note + ' |' * (5 if ratios else 4)}")
     return "\n".join(lines)
 
 
