@@ -17,11 +17,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-FIRST = 0.5
-"""Draws a map of the first stage, which knows nothing but the maps; the stages after it end at 1, 2, 4, 8 ..."""
-
-EVEN_FIRST, EVEN = 0.2, 0.05
-"""The share that is spread by |A_k| alone, so that no wrong guess can starve a map: in the first stage, and later."""
+EVEN = 0.15
+"""The share that is spread by |A_k| alone, so that no wrong guess can starve a map."""
 
 WIDTH = 0.03
 """Mean squared difference of two normalised masks over which their scores are alike."""
@@ -29,8 +26,9 @@ WIDTH = 0.03
 FAR = 1e-3
 """What a mask counts that is like none: where nothing near was drawn, all masks together tell."""
 
-OF_OTHERS = 8.0
-"""How many draws of a mask's own the scores of similar masks are worth."""
+OF_OTHERS = 0.2
+"""How many draws of a mask's own the scores of similar masks are worth: little, or models on which they tell nothing
+(SqueezeNet) lose more than those on which they tell much (MobileNet) gain."""
 
 LEAST = 0.02
 """The least of 1 - score that the spread is taken to fall with."""
@@ -49,7 +47,10 @@ class Order:
     """Which mask every draw is of: known at first for the first stage, then stage by stage as scores come in."""
 
     def __init__(self, maps: Floats, total: int, key: tuple[int, int]) -> None:
-        """Args: maps: [K, h, w], none of them flat. total: draws in all. key: seed and image, for the rounding."""
+        """Every map is drawn once at first: where noise is low, a map without a draw is off by more than its noise.
+
+        Args: maps: [K, h, w], none of them flat. total: draws in all. key: seed and image, for the rounding.
+        """
         flat = maps.reshape(len(maps), -1).astype(np.float64)
         self._sizes, self._total, self._key = np.linalg.norm(flat, axis=1), total, key
         self._likeness = Likeness(flat)
@@ -57,7 +58,7 @@ class Order:
         self.stages: list[Stage] = []
         self.masks: Indices = np.zeros(0, np.int64)
         self.samples: Indices = np.zeros(0, np.int64)
-        self._add(np.zeros(len(maps)), weights(self._sizes, self._likeness.coverage, EVEN_FIRST))
+        self._add(np.zeros(len(maps)), np.full(len(maps), 1 / len(maps)))
 
     @property
     def known(self) -> int:
@@ -66,11 +67,16 @@ class Order:
 
     def settle(self, counts: Doubles, sums: Doubles) -> None:
         """Make one more stage known. Args: the draws of every map so far and the sums of their scores, [K]."""
+        predicted, spreads = self.guessed(counts, sums)
+        self._add(predicted, weights(self._sizes, spreads, EVEN))
+
+    def guessed(self, counts: Doubles, sums: Doubles) -> tuple[Doubles, Doubles]:
+        """Return the score to expect of every mask, and what the spread of its scores is in proportion to, [K] each."""
         predicted = self._likeness.predicted(counts, sums)
-        self._add(predicted, weights(self._sizes, spread(predicted, sums), EVEN))
+        return predicted, spread(predicted, sums)
 
     def _add(self, predicted: Doubles, shares: Doubles) -> None:
-        size = min(_end(len(self.stages), len(shares)), self._total) - self.known
+        size = min(len(shares) << len(self.stages), self._total) - self.known
         rng = np.random.default_rng([*self._key, len(self.stages)])
         masks, expected = _drawn(shares, size, rng), shares * size
         self.stages.append(Stage(size, expected, predicted))
@@ -118,11 +124,6 @@ def _shares(values: Doubles, otherwise: Doubles) -> Doubles:
     total = values.sum()
     chosen = values if total > 0 else otherwise
     return np.asarray(chosen / chosen.sum(), np.float64)
-
-
-def _end(stage: int, maps: int) -> int:
-    """Return how many draws there are when a stage is through."""
-    return -int(-FIRST * maps // 1) << stage
 
 
 def _drawn(shares: Doubles, size: int, rng: np.random.Generator) -> Indices:

@@ -17,8 +17,8 @@ Doubles = NDArray[np.float64]
 DIRECTIONS = 64
 """Random signs of the weights' errors: their spread is known to 1 / sqrt(2 x 64) = 9 %, at every position apart."""
 
-FIRST_COUNTS = 0.5
-"""What a draw of the first stage counts beside one of the later: it was allocated by guess."""
+FIRST_COUNTS = 0.25
+"""What a draw of the first stage counts beside one of the later: it was not allocated at all."""
 
 
 class Stages(Accumulator):
@@ -60,14 +60,12 @@ class Stages(Accumulator):
         return {f"mean/{self._name}": np.asarray(mean, np.float32)}
 
     def errors(self) -> Doubles | None:
-        """Return the standard error of every mask's mean, [K]; None before there are as many draws as masks."""
+        """Return the standard error of every mask's mean, [K]; None before one of them was drawn twice."""
         counts, sums, squares = np.sum(self._stages, axis=0) if self._stages else np.zeros((3, 1))
-        if counts.sum() < self.counts.shape[1]:
+        if counts.sum() <= self.counts.shape[1]:
             return None
-        mean = _over(sums, counts)
-        within = np.maximum(squares - sums * mean, 0) / np.maximum(counts - 1, 1)
-        known = (mean, within, counts > 1)
-        parts = [weight**2 * _variance(share, stage, found, known) for weight, share, stage, found in self._weighted()]
+        noise = _noise((counts, sums, squares), self._order.guessed(counts, sums)[1])
+        parts = [weight**2 * _variance(share, stage, found, noise) for weight, share, stage, found in self._weighted()]
         return np.asarray(np.sqrt(np.sum(parts, axis=0)), np.float64)
 
     def _weighted(self) -> Iterator[tuple[float, float, Stage, Doubles]]:
@@ -79,20 +77,26 @@ class Stages(Accumulator):
             yield float(weight), float(number / stage.size), stage, found
 
 
-def _variance(share: float, stage: Stage, found: Doubles, known: tuple[Doubles, Doubles, NDArray[np.bool_]]) -> Doubles:
+def _noise(found: tuple[Doubles, Doubles, Doubles], spreads: Doubles) -> Doubles:
+    """Return the variance of every mask's scores, [K]; of those drawn once by what the others have for their spread."""
+    counts, sums, squares = found
+    freedom = np.maximum(counts - 1, 0)
+    apart = np.maximum(squares - sums * _over(sums, counts), 0)
+    scale = apart.sum() / max((freedom * spreads**2).sum(), np.finfo(float).tiny)
+    return np.asarray(np.where(freedom > 0, _over(apart, freedom), scale * spreads**2), np.float64)
+
+
+def _variance(share: float, stage: Stage, found: Doubles, noise: Doubles) -> Doubles:
     """Return the variance of one stage's estimates, [K].
 
-    The scores' own by the expected count, and that of the count itself, which is rounded, and thinned where the stage
-    was not ended, times how far the mean is from what was foreseen. A single draw cannot tell these two apart.
+    The scores' own by the expected count e, and that of the count itself, which is rounded, and thinned where the stage
+    was not ended, times how far the mean is from what was foreseen: by sum (y - m)^2 / e, less the scores' own.
     """
-    mean, within, several = known
     counts, sums, squares = found
-    expected, whole = stage.expected * share, stage.expected
-    part = whole % 1
-    rounding = _over(1 - share, expected) + _over(part * (1 - part), whole**2)
-    apart = _over(squares - 2 * stage.predicted * sums + counts * stage.predicted**2, expected**2)
-    known_apart = _over(within, expected) + rounding * (mean - stage.predicted) ** 2
-    return np.asarray(np.where(several, known_apart, np.maximum(apart, 0)), np.float64)
+    expected, part = stage.expected * share, stage.expected % 1
+    rounding = _over(1 - share, expected) + _over(part * (1 - part), stage.expected**2)
+    apart = _over(squares - 2 * stage.predicted * sums + counts * stage.predicted**2, expected) - noise
+    return np.asarray(np.maximum(_over(noise, expected) + rounding * apart, 0), np.float64)
 
 
 def _over(value: Doubles | float, by: Doubles) -> Doubles:

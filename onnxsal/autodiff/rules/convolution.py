@@ -67,9 +67,7 @@ def _resolved_input(
     return crop_to(op, whole, x, begin)
 
 
-def _resolved_weight(
-    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value], window: Window, group: int
-) -> ir.Value:
+def _resolved_weight(op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value], window: Window, group: int) -> ir.Value:
     x, y = values
     if window.same:
         x = padded(op, x, *same_pads(op, x, y, window))
