@@ -119,15 +119,32 @@ def table(args: argparse.Namespace) -> Iterator[str]:
 
 
 def peers(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the table of other packages, measured by their own interpreter."""
-    yield "| model | package | maps | over torch's own forwards | processor time |"
-    yield "| --- | --- | --- | --- | --- |"
+    """Yield the table of other packages, measured by their own interpreter, with a whole map of ours before each."""
+    yield "| model | package | maps | over its runtime's own forwards | processor time | ms a map | ms a forward |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     if args.torch is None:
         yield "| no torch: name a Python that has it with --torch |"
         return
     for model in PEERS:
+        if (args.zoo / f"{model}{ZOO}").is_file():
+            yield beside_peers(model, args)
         done = run([args.torch, str(ROOT / "benchmarks" / "score_cam_peers.py"), model, str(args.batch)])
         yield from done.splitlines()
+
+
+def beside_peers(name: str, args: argparse.Namespace) -> str:
+    """Return our own line of the peers' table: one whole map over as many bare forwards, milliseconds of processor."""
+    model = onnxsal.load(args.zoo / f"{name}{ZOO}", preprocess="imagenet")
+    photo = args.shared / "images" / "imagenet" / f"{PHOTO}.jpg"
+
+    def ours() -> Any:
+        return onnxsal.explain(model, photo, method="score-cam", target=CLASS, batch_size=args.batch)
+
+    maps = ours().manifest["forwards"] - 1
+    alone, whole = seconds(bare(model, maps, args.batch)), seconds(ours)
+    ratios = f"{whole[0] / alone[0]:.2f} | {whole[1] / alone[1]:.2f}"
+    each = f"{1e3 * whole[1] / maps:.1f} | {1e3 * alone[1] / maps:.1f}"
+    return f"| {name} | onnxsal {onnxsal.__version__} | {maps} | {ratios} | {each} |"
 
 
 def run(command: list[str]) -> str:

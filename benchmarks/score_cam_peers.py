@@ -1,4 +1,4 @@
-"""Score-CAM of torchcam and pytorch-grad-cam over torch's own forwards, in one process; run by benchmarks/score_cam.py.
+"""What Score-CAM of torchcam and pytorch-grad-cam costs beside torch's own forwards; run by benchmarks/score_cam.py.
 
     python benchmarks/score_cam_peers.py resnet18 8
 
@@ -65,7 +65,9 @@ def main() -> None:
             print(f"| {name} | {package} | {error} |")
             continue
         version = f"{package} {metadata.version(package)}, torch {torch.__version__}"
-        print(f"| {name} | {version} | {maps} | {ours[0] / alone[0]:.2f} | {ours[1] / alone[1]:.2f} |", flush=True)
+        ratios = f"{ours[0] / alone[0]:.2f} | {ours[1] / alone[1]:.2f}"
+        each = f"{1e3 * ours[1] / maps:.1f} | {1e3 * alone[1] / maps:.1f}"
+        print(f"| {name} | {version} | {maps} | {ratios} | {each} |", flush=True)
 
 
 if __name__ == "__main__":
