@@ -169,8 +169,10 @@ def weights(s: Shape, _: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
     """Return the forms of the weight's gradient."""
     window = Window((s.k,) * 2, (s.s,) * 2, (1, 1), (s.p,) * 2, (s.p,) * 2)
     x, g = (BATCH, s.c, s.size, s.size), (BATCH, s.m, s.out, s.out)
-    found = {"Conv": by_convolution} | ({"MatMul a position": by_products} if s.k <= MOST else {})
-    return {n: session(lambda op, f=f: f(op, *op.graph.inputs, window, 1), x=x, g=g) for n, f in found.items()}
+    found = {"Conv": session(lambda op: by_convolution(op, *op.graph.inputs, window, 1), x=x, g=g)}
+    if s.k <= MOST:
+        found["MatMul a position"] = session(lambda op: by_products(op, *op.graph.inputs, window), x=x, g=g)
+    return found
 
 
 def row(s: Shape, runs: int, of: Callable[[Shape, np.ndarray], dict[str, Callable[[], np.ndarray]]]) -> str:

@@ -127,7 +127,7 @@ def test_both_ways_to_a_weights_gradient_agree(window: Window, known: bool) -> N
     images, kernels = (op.input(name, ir.DataType.FLOAT, shape) for name, shape in sizes.items())
     found = run_ort(
         op.finish(
-            products=by_products(op, images, kernels, window, 1),
+            products=by_products(op, images, kernels, window),
             convolution=by_convolution(op, images, kernels, window, 1),
         ).to_proto(),
         feeds,

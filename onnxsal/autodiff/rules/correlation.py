@@ -24,16 +24,17 @@ def weight_gradient(op: Tape, x: ir.Value, g: ir.Value, window: Window, group: i
     0.5-0.8 for 3 x 3 and 5 x 5; not so with strides, where the copies of x are what takes long.
     """
     images, kernels = widened(op, x), widened(op, g)
-    by = by_products if group == 1 and _few(window) else by_convolution
-    return op.cast(by(op, images, kernels, window, group), g.dtype)
+    if group == 1 and _few(window):
+        return op.cast(by_products(op, images, kernels, window), g.dtype)
+    return op.cast(by_convolution(op, images, kernels, window, group), g.dtype)
 
 
 def _few(window: Window) -> bool:
     return math.prod(window.kernel) == 1 or (math.prod(window.kernel) <= TAPS and set(window.strides) == {1})
 
 
-def by_products(op: Tape, x: ir.Value, g: ir.Value, window: Window, group: int) -> ir.Value:
-    """Return [M, C, k] from one product [M, B ...] x [B ..., C] for every position of the kernel."""
+def by_products(op: Tape, x: ir.Value, g: ir.Value, window: Window) -> ir.Value:
+    """Return [M, C, k] from one product [M, B ...] x [B ..., C] for every position of the kernel; of one group."""
     swap = _swapped(window)
     left = op.Reshape(op.Transpose(g, perm=swap), [0, -1])
     images = fit(op, op.Transpose(x, perm=swap), list(window.begin), list(window.end), swap[2:], len(swap))
