@@ -25,6 +25,9 @@ SIMULATED = bool(importlib.import_module("numba.core.config").ENABLE_CUDASIM)
 KIND = "cpu" if SIMULATED else "cuda"
 """Where the arrays of this module lie, in ONNX Runtime's words."""
 
+ENOUGH = 1 if SIMULATED else 512
+"""Blocks of a launch, at least: with fewer most of a GPU waits, and numba warns. The simulator is slow by the thread."""
+
 # Only the driver knows this error; the simulator has none.
 _driver_error: Any = getattr(importlib.import_module("numba.cuda.cudadrv.driver"), "CudaAPIError", MemoryError)
 _NONE, _ONE = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)  # a GPU has no empty arrays
@@ -75,27 +78,31 @@ def _block_range(low: Any, high: Any) -> Any:
 
 @_kernel
 def _planes(planes: Any, masks: Any, rows: Any, options: Any) -> None:
-    """One block a row: the noisy mask, normalised after the noise where asked."""
+    """Some blocks a row: the noisy mask. Where it is normalised after the noise, one block: it has to see all of it."""
     grids, across, down = masks
     key, renormalise = options
     row, plane = rows[cuda.blockIdx.x], planes[cuda.blockIdx.x]
     height, width = plane.shape
+    whole = renormalise and row.mask >= 0
+    step = BLOCK if whole else BLOCK * cuda.gridDim.y
+    first = cuda.threadIdx.x + BLOCK * cuda.blockIdx.y
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    for p in range(cuda.threadIdx.x, height * width, BLOCK):
-        m = np.float32(1)
-        if row.mask >= 0:
-            m = level(_upsampled(grids[row.mask], across, down, p // width, p % width), row.gain, row.offset)
-        if not renormalise or row.mask < 0:
-            m *= row.scale
-        if row.mask_noise != 0:
-            m += row.mask_noise * _noise(MASK, p, row.draw, key)
-        plane[p // width, p % width] = m
-        low, high = min(low, m), max(high, m)
-    if renormalise and row.mask >= 0:
-        low, high = _block_range(low, high)
-        for p in range(cuda.threadIdx.x, height * width, BLOCK):
-            y, x = p // width, p % width
-            plane[y, x] = row.scale * ((plane[y, x] - low) / (high - low)) if high > low else np.float32(0)
+    if not whole or cuda.blockIdx.y == 0:
+        for p in range(first, height * width, step):
+            m = np.float32(1)
+            if row.mask >= 0:
+                m = level(_upsampled(grids[row.mask], across, down, p // width, p % width), row.gain, row.offset)
+            if not whole:
+                m *= row.scale
+            if row.mask_noise != 0:
+                m += row.mask_noise * _noise(MASK, p, row.draw, key)
+            plane[p // width, p % width] = m
+            low, high = min(low, m), max(high, m)
+        if whole:
+            low, high = _block_range(low, high)
+            for p in range(first, height * width, step):
+                y, x = p // width, p % width
+                plane[y, x] = row.scale * ((plane[y, x] - low) / (high - low)) if high > low else np.float32(0)
 
 
 @_kernel
@@ -118,12 +125,13 @@ def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
 def _ranges(found: Any, grids: Any, across: Any, down: Any) -> None:
     k, width = cuda.blockIdx.x, across[0].size
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
-        value = _upsampled(grids[k], across, down, p // width, p % width)
-        low, high = min(low, value), max(high, value)
-    low, high = _block_range(low, high)
-    if cuda.threadIdx.x == 0:
-        found[0, k], found[1, k] = low, high
+    if k < grids.shape[0]:
+        for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
+            value = _upsampled(grids[k], across, down, p // width, p % width)
+            low, high = min(low, value), max(high, value)
+        low, high = _block_range(low, high)
+        if cuda.threadIdx.x == 0:
+            found[0, k], found[1, k] = low, high
 
 
 def check_available() -> None:
@@ -198,9 +206,10 @@ def _launch(out: Any, picture: Any, masks: Any, work: Any, options: Any) -> None
     (x, _), (rows, planes), (key, renormalise, stream) = picture, work, options
     if rows.size:
         table = cuda.to_device(rows, stream=stream)
-        _planes[rows.size, BLOCK, stream](planes, masks, table, (key, renormalise))
-        blocks = (math.ceil(math.prod(x.shape) / BLOCK), rows.size)
-        _compose[blocks, BLOCK, stream](out, picture, planes, table, key)
+        parts = math.ceil(ENOUGH / rows.size)
+        _planes[(rows.size, parts), BLOCK, stream](planes, masks, table, (key, renormalise))
+        blocks = max(math.ceil(math.prod(x.shape) / BLOCK), parts)
+        _compose[(blocks, rows.size), BLOCK, stream](out, picture, planes, table, key)
 
 
 def fill(
@@ -234,5 +243,5 @@ def upsampled_range(grids: Any, size: tuple[int, int]) -> Any:
     grids = upload(grids)
     found = cuda.device_array((2, grids.shape[0]), np.float32)
     if grids.shape[0]:
-        _ranges[grids.shape[0], BLOCK](found, *_masks(grids, size))
+        _ranges[max(grids.shape[0], ENOUGH), BLOCK](found, *_masks(grids, size))
     return found

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.kernels import masks
 
 pytest.importorskip("numba.cuda", reason="this numba has no CUDA target: needs numba-cuda")
 HERE = Path(__file__).resolve().parent
@@ -19,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 def run_twins(tolerance: float, **environment: str) -> None:
     path = os.pathsep.join([str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, str(HERE / "cuda_twins.py"), str(tolerance)],
+        [sys.executable, "-W", "error:Grid size", str(HERE / "cuda_twins.py"), str(tolerance)],
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
@@ -66,3 +68,28 @@ def test_a_gpu_without_room_is_short_of_memory(monkeypatch, said, kind):
     monkeypatch.setattr(cuda.cuda, "device_array", fails)
     with pytest.raises(kind or type(failure), match=r"no room for 8 MiB" if kind else said):
         cuda.room((2, 1024, 1024))
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_numba_has_nothing_to_say_of_small_batches(monkeypatch, recwarn, rows):
+    """It warns of launches of few blocks, which a batch of few rows would be."""
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    if cuda.SIMULATED:
+        pytest.skip("the simulator has launches without opinions")
+    launches = []
+
+    class Launch:
+        def __init__(self, kernel):
+            self.kernel = kernel
+
+        def __getitem__(self, launch):
+            self.kernel[launch]
+            return lambda *given: launches.append(launch)
+
+    for name in ("_planes", "_compose"):
+        monkeypatch.setattr(cuda, name, Launch(getattr(cuda, name)))
+    monkeypatch.setattr(cuda.cuda, "to_device", lambda values, stream: values)
+    small = np.zeros((3, 4, 4), np.float32)
+    cuda._launch(None, (small, small), None, (masks.make_rows(rows), None), ((0, 0), False, 0))
+    assert len(launches) == 2
+    assert not recwarn.list

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 def run_twin(tolerance: float, **environment: str) -> None:
     folders = [str(HERE.parent.parent), str(HERE.parent / "reference"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "gpu_twin.py"), str(tolerance)],
+        [sys.executable, "-W", "ignore", "-W", "error:Grid size", str(HERE / "gpu_twin.py"), str(tolerance)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders), **environment},
         capture_output=True,
         text=True,
