@@ -41,6 +41,9 @@ class Settings:
     Args: empty: how many of the scenes have no object; their right answer is that every class is equally likely.
         sparsity: weight of the share of the last feature map that is active, so that maps of it are compact.
         noise: the largest standard deviation of pixel noise while training, as a share of the range.
+        steady: whether every picture gets all of the noise, and not anything from none up to it. It grows to that in
+            the first 40 % of the steps, because little is learned from noisy pictures at first.
+        first: the seed of the first scene.
     """
 
     scenes: int = 16_000
@@ -52,7 +55,9 @@ class Settings:
     smoothing: float = 0.02
     sparsity: float = 1.0
     noise: float = 0.05
+    steady: bool = False
     seed: int = 0
+    first: int = 0
 
 
 def draw(first: int, count: int, objects: int | None = None) -> Pictures:
@@ -70,17 +75,25 @@ def to_input(pictures: Pictures) -> Floats:
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32) / np.float32(127.5) - 1
 
 
-def train(settings: Settings, threads: int) -> Arrays:
-    """Return the weights of a network trained as the settings say."""
+def material(settings: Settings) -> Pictures:
+    """Return the scenes to train on, those without an object last."""
+    return np.concatenate([draw(settings.first, settings.scenes), draw(EMPTY, settings.empty, objects=0)])
+
+
+def train(settings: Settings, pictures: Pictures, threads: int) -> Arrays:
+    """Return the weights of a network trained as the settings say on the scenes of :func:`material`."""
     rng = np.random.default_rng([settings.seed, 1])
-    pictures = np.concatenate([draw(0, settings.scenes), draw(EMPTY, settings.empty, objects=0)])
     optimizer = AdamW(initial(settings.seed), decay=settings.decay)
     trainer = Trainer(for_training(), optimizer, state=statistics(), threads=threads)
     answers, steps = _answers(settings), settings.epochs * (len(pictures) // settings.batch)
     for step, rows in enumerate(_batches(settings, len(pictures), rng)):
-        strength = settings.sparsity * min(1.0, step / (0.4 * steps))
-        picture = _vary(to_input(pictures[rows]), settings.noise, rng)
-        feeds = {"picture": picture, "answers": answers[rows], "sparsity": np.array(strength, np.float32)}
+        grown = min(1.0, step / (0.4 * steps))
+        x = _turned(to_input(pictures[rows]), rng)
+        picture = _noisy(
+            x, settings.noise * grown if settings.steady else settings.noise * rng.random(len(x), np.float32), rng
+        )
+        strength = np.array(settings.sparsity * grown, np.float32)
+        feeds = {"picture": picture, "answers": answers[rows], "sparsity": strength}
         loss = trainer.step(feeds, one_cycle(step, steps, settings.rate))
         if step % 25 == 0:
             print(f"  step {step} of {steps}: loss {loss:.3f}", flush=True)
@@ -100,13 +113,17 @@ def _batches(settings: Settings, count: int, rng: np.random.Generator) -> Iterat
         yield from order[: count // settings.batch * settings.batch].reshape(-1, settings.batch)
 
 
-def _vary(x: Floats, noise: float, rng: np.random.Generator) -> Floats:
-    """Return a batch turned, mirrored, recoloured and made noisy: the outlines, and so the answers, stay."""
+def _turned(x: Floats, rng: np.random.Generator) -> Floats:
+    """Return a batch turned, mirrored and recoloured: the outlines, and so the answers, stay."""
     x = np.rot90(x, int(rng.integers(4)), (2, 3))
     x = x[..., ::-1] if rng.random() < 0.5 else x
-    x = x[:, rng.permutation(3)] * np.float32(1 if rng.random() < 0.5 else -1)
-    levels = 2 * noise * rng.random((len(x), 1, 1, 1), np.float32)
-    return np.ascontiguousarray(x + levels * rng.standard_normal(x.shape, np.float32))
+    return x[:, rng.permutation(3)] * np.float32(1 if rng.random() < 0.5 else -1)
+
+
+def _noisy(x: Floats, levels: float | Floats, rng: np.random.Generator) -> Floats:
+    """Return a batch with noise on each pixel. Args: levels: deviations [N], or one, as shares of the range."""
+    spread = np.float32(2) * np.reshape(levels, (-1, 1, 1, 1)).astype(np.float32)  # x runs from -1 to 1
+    return np.ascontiguousarray(x + spread * rng.standard_normal(x.shape, np.float32))
 
 
 def accuracy(path: Path, first: int, count: int = 2_000) -> float:
@@ -141,7 +158,7 @@ def make(settings: Settings, folder: Path, threads: int) -> None:
     """Train, write, measure and record the measurement in the file itself."""
     start = time.perf_counter()
     print(f"drawing {settings.scenes + settings.empty} scenes and training {settings.epochs} epochs", flush=True)
-    weights = train(settings, threads)
+    weights = train(settings, material(settings), threads)
     path, remarks = folder / "shapes.onnx", notes(settings, time.perf_counter() - start)
     onnx.save(for_use(weights, remarks), path)
     found = {name: accuracy(path, first) for name, first in (("validation", VALIDATION), ("fresh", FRESH))}
@@ -156,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to")
     parser.add_argument("--seed", type=int, default=Settings.seed)
-    parser.add_argument("--noise", type=float, default=Settings.noise, help="mean noise while training, 0 to 1")
+    parser.add_argument("--noise", type=float, default=Settings.noise, help="most noise while training, 0 to 1")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
     parser.add_argument("--scenes", type=int, default=Settings.scenes)
     parser.add_argument("--threads", type=int, default=2)

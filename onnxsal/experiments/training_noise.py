@@ -126,11 +126,12 @@ def _says(shares: Shares, levels: Sequence[float], noise: Sequence[float]) -> tu
     plain, most = levels[0], levels[-1]
     trained = _gap(shares, (most, noise[0]), (plain, noise[0]))
     lines = [f"training noise {most:g} % minus {plain:g} %, inference noise {100 * noise[0]:g} %: {trained}"]
-    best = max(noise, key=lambda level: _estimate(shares[plain, level]).value)
-    lines.append(
-        f"inference noise {100 * best:g} % minus {100 * noise[0]:g} %, trained with {plain:g} %: "
-        f"{_gap(shares, (plain, best), (plain, noise[0]))}"
-    )
+    if noise[1:]:
+        best = max(noise[1:], key=lambda level: _estimate(shares[plain, level]).value)
+        lines.append(
+            f"inference noise {100 * best:g} % minus {100 * noise[0]:g} %, trained with {plain:g} %: "
+            f"{_gap(shares, (plain, best), (plain, noise[0]))}"
+        )
     top = max(shares, key=lambda key: _estimate(shares[key]).value)
     where = f"training noise {top[0]:g} %, inference noise {100 * top[1]:g} %"
     lines.append(f"most on the objects: {where}: {_estimate(shares[top])}")

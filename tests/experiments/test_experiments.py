@@ -191,7 +191,10 @@ def test_models_that_are_the_same_differ_by_nothing(case, model: Path, tmp_path:
     assert first == second
     assert 400 / 64**2 < first[0] < 1  # more than the blocks' share of the picture
     assert outcome.says[0].endswith(": 0.000 (0.000 to 0.000)")
+    assert outcome.says[1].startswith("inference noise 20 % minus 0 %, trained with 0 %: ")
     assert outcome.settings["unit"] == "trained models"
+    alone = get("training-noise").run(asked, noise=(0.0,), samples=3)
+    assert [line[:4] for line in alone.says] == ["trai", "most"]  # nothing to compare no noise with
 
 
 def test_names_of_trained_models(tmp_path: Path) -> None:
