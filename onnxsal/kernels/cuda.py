@@ -26,7 +26,7 @@ KIND = "cpu" if SIMULATED else "cuda"
 """Where the arrays of this module lie, in ONNX Runtime's words."""
 
 ENOUGH = 1 if SIMULATED else 512
-"""Blocks of a launch, at least: with fewer most of a GPU waits, and numba warns. The simulator is slow by the thread."""
+"""Blocks of a launch, at least: with fewer most of a GPU waits, and numba warns. Blocks cost the simulator time."""
 
 # Only the driver knows this error; the simulator has none.
 _driver_error: Any = getattr(importlib.import_module("numba.cuda.cudadrv.driver"), "CudaAPIError", MemoryError)
