@@ -84,25 +84,26 @@ def _planes(planes: Any, masks: Any, rows: Any, options: Any) -> None:
     row, plane = rows[cuda.blockIdx.x], planes[cuda.blockIdx.x]
     height, width = plane.shape
     whole = renormalise and row.mask >= 0
+    if whole and cuda.blockIdx.y > 0:
+        return
     step = BLOCK if whole else BLOCK * cuda.gridDim.y
     first = cuda.threadIdx.x + BLOCK * cuda.blockIdx.y
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    if not whole or cuda.blockIdx.y == 0:
+    for p in range(first, height * width, step):
+        m = np.float32(1)
+        if row.mask >= 0:
+            m = level(_upsampled(grids[row.mask], across, down, p // width, p % width), row.gain, row.offset)
+        if not whole:
+            m *= row.scale
+        if row.mask_noise != 0:
+            m += row.mask_noise * _noise(MASK, p, row.draw, key)
+        plane[p // width, p % width] = m
+        low, high = min(low, m), max(high, m)
+    if whole:
+        low, high = _block_range(low, high)
         for p in range(first, height * width, step):
-            m = np.float32(1)
-            if row.mask >= 0:
-                m = level(_upsampled(grids[row.mask], across, down, p // width, p % width), row.gain, row.offset)
-            if not whole:
-                m *= row.scale
-            if row.mask_noise != 0:
-                m += row.mask_noise * _noise(MASK, p, row.draw, key)
-            plane[p // width, p % width] = m
-            low, high = min(low, m), max(high, m)
-        if whole:
-            low, high = _block_range(low, high)
-            for p in range(first, height * width, step):
-                y, x = p // width, p % width
-                plane[y, x] = row.scale * ((plane[y, x] - low) / (high - low)) if high > low else np.float32(0)
+            y, x = p // width, p % width
+            plane[y, x] = row.scale * ((plane[y, x] - low) / (high - low)) if high > low else np.float32(0)
 
 
 @_kernel
@@ -124,14 +125,15 @@ def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
 @_kernel
 def _ranges(found: Any, grids: Any, across: Any, down: Any) -> None:
     k, width = cuda.blockIdx.x, across[0].size
+    if k >= grids.shape[0]:
+        return
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    if k < grids.shape[0]:
-        for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
-            value = _upsampled(grids[k], across, down, p // width, p % width)
-            low, high = min(low, value), max(high, value)
-        low, high = _block_range(low, high)
-        if cuda.threadIdx.x == 0:
-            found[0, k], found[1, k] = low, high
+    for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
+        value = _upsampled(grids[k], across, down, p // width, p % width)
+        low, high = min(low, value), max(high, value)
+    low, high = _block_range(low, high)
+    if cuda.threadIdx.x == 0:
+        found[0, k], found[1, k] = low, high
 
 
 def check_available() -> None:
