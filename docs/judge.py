@@ -69,6 +69,7 @@ def parts() -> list[Part]:
         Part((*CHEAP, *SCORE, *SS), METRICS, few),
         Part((*CHEAP, *COSTLY), GRID, few, mosaics=FEW // 2),
         Part(ALL, METRICS, rest),
+        Part(ALL, GRID, rest),
     ]
 
 
@@ -117,7 +118,7 @@ def tables(name: str, journal: Path) -> dict[str, str]:
     found = {"few": as_markdown(part((*CHEAP, *COSTLY), few, (*METRICS, *GRID))), "presets": as_markdown(presets)}
     found["presets"] = "\n\n".join([found["presets"], *better(presets)])
     if any(row.image not in few for row in known_rows(known, ALL, lambda row: row.metric not in GRID).rows):
-        found["all"] = as_markdown(part(ALL, None, METRICS))
+        found["all"] = as_markdown(part(ALL, None, (*METRICS, *GRID)))
     return found
 
 

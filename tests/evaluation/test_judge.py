@@ -27,11 +27,12 @@ def script(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_list_of_24_is_fixed_and_every_photograph_is_judged_once(script: Any) -> None:
-    few, grid, rest = script.parts()
+    few, grid, rest, others = script.parts()
     assert few.photos == grid.photos == script.chosen() and len(set(few.photos)) == 24
     assert all(script.mask_of(path).exists() for path in few.photos)
     assert [path.name for path in few.photos[:2]] == ["0665_moped.jpg", "0190_Sealyham_terrier.jpg"]
     assert sorted([*few.photos, *rest.photos]) == sorted(script.ordered())
+    assert rest.photos == others.photos and rest.methods == others.methods
     assert set(rest.methods) == {*script.CHEAP, "score-cam[preset=official]"} <= set(few.methods)
 
 
