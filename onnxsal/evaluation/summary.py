@@ -95,7 +95,8 @@ def _cell(summary: Summary, metric: About, method: str) -> str:
     if mean is None or not mean.n:
         return "-"
     mark = "*" if method in summary.level(metric) else " "
-    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]{mark}"
+    ends = f" [{mean.low:.3f}, {mean.high:.3f}]" if mean.low == mean.low else ""
+    return f"{mean.value:.3f}{ends}{mark}"
 
 
 def notes(summary: Summary) -> list[str]:

@@ -360,3 +360,34 @@ def test_odd_results_have_a_page_too(case: str) -> None:
     assert "<li>z.jpg: broken</li>" in text
     assert "the object of 2 pictures is not" in text
     assert ">nan<" not in text and 'points="nan' not in text
+
+
+def test_a_curve_that_falls_below_0_stays_inside_its_frame() -> None:
+    from onnxsal.evaluation.report.evaluation import report
+
+    curve = [[0.0, 0.5], [0.5, -0.75], [1.0, -0.25]]
+    rows = tuple(Row(f"{i}.jpg", 0, "c", 0.5, "m", "sensitivity-n", -0.2, curve=curve) for i in range(2))
+    text = report(Evaluation(rows, (), (About("sensitivity-n", "", True),), {}))
+    (line,) = re.findall(r'<polyline class="line s0 d0" points="([^"]+)"', text)
+    heights = [float(pair.split(",")[1]) for pair in line.split()]
+    assert min(heights) >= 10 and max(heights) <= 300 - 40
+    assert heights[1] > heights[2] > heights[0]
+
+
+def test_the_band_of_a_curve_is_the_interval_of_its_mean() -> None:
+    """Of two pictures Student's, by hand: 12.706 standard errors to both sides."""
+    from onnxsal.evaluation.report.evaluation import _band
+
+    rows = [Row(f"{i}.jpg", 0, "c", 0.5, "m", "insertion", 0, curve=[[0, 0], [1, v]]) for i, v in enumerate((0.8, 0.9))]
+    series = _band(rows, "insertion", "m", 0)
+    assert series is not None and series.low is not None and series.high is not None
+    assert (series.low[1], series.high[1]) == pytest.approx((0.85 - 12.706 * 0.05, 0.85 + 12.706 * 0.05))
+
+
+def test_one_picture_has_no_interval() -> None:
+    from onnxsal.evaluation.report.evaluation import report
+
+    row = Row("a.jpg", 0, "c", 0.5, "m", "sparseness", 0.25)
+    found = Evaluation((row,), (), (About("sparseness", "", True),), {})
+    assert "no interval" in report(found) and not re.search(r"[\"> ,\[]nan\b", report(found))
+    assert "0.250*" in found.table() and "nan" not in found.table()

@@ -42,8 +42,8 @@ def test_under_no_difference_the_test_is_seldom_wrong() -> None:
 
 
 def test_an_interval_is_the_bootstrap_done_slowly() -> None:
-    column = np.array([0.1, 0.9, np.nan, 0.4, 0.7])
-    draws = np.random.default_rng(0).integers(0, 5, (DRAWS, 5))
+    column = np.array([0.1, 0.9, np.nan, 0.4, 0.7, 0.2, 0.8, 0.3, 0.6, 0.5, 1.0])
+    draws = np.random.default_rng(0).integers(0, 11, (DRAWS, 11))
     slow = []
     for draw in draws:
         drawn = [column[i] for i in draw if column[i] == column[i]]
@@ -100,3 +100,22 @@ def test_the_best_and_what_may_equal_it() -> None:
 def test_columns_are_tested_alone() -> None:
     gaps = np.random.default_rng(7).normal(0.1, 1, (40, 3))
     assert sign_flips(gaps).tolist() == [sign_flip(column) for column in gaps.T]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9, 10, 20])
+def test_intervals_of_few_cover_the_mean_too(count: int) -> None:
+    random = np.random.default_rng(count)
+    covered = []
+    for _ in range(400):
+        values = random.normal(3, 1, count)
+        low, high = interval(values, random.integers(0, count, (DRAWS, count)))
+        covered.append(low <= 3 <= high)
+    assert 0.88 <= np.mean(covered) <= 0.985
+
+
+def test_students_interval_by_hand_and_none_of_a_single_picture() -> None:
+    found = means({"m": {"a": 1.0, "b": 2.0, "c": 6.0}})["m"]
+    half = 4.303 * np.sqrt(7.0) / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
+    alone = means({"m": {"a": 1.0}})["m"]
+    assert alone.value == 1.0 and np.isnan(alone.low) and np.isnan(alone.high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from onnxsal.evaluation.report.page import Section, code, facts, folded, page, p
 from onnxsal.evaluation.report.tables import Cell, Column, Row, filters, table
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
-from onnxsal.evaluation.statistics import PROCEDURE, Difference
+from onnxsal.evaluation.statistics import PROCEDURE, Difference, Mean, drawn, interval
 from onnxsal.evaluation.summary import Summary
 from onnxsal.files import replacing
 
@@ -101,7 +101,7 @@ def _mean(summary: Summary, metric: About, method: str, levels: Mapping[str, set
     mean = summary.means[metric.name].get(method)
     if mean is None or not mean.n:
         return Cell("–", float("nan"))
-    small = f"{_short(mean.low)} to {_short(mean.high)}"
+    small = f"{_short(mean.low)} to {_short(mean.high)}" if mean.low == mean.low else "no interval"
     most = max(each.n for each in summary.means[metric.name].values())
     small += f", n = {mean.n}" if mean.n < most else ""
     return Cell(_short(mean.value), mean.value, small, best=method in levels[metric.name])
@@ -119,9 +119,12 @@ def _curves(rows: Sequence[Judged], summary: Summary) -> Html:
 
 def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
     series = [_band(rows, metric.name, method, at) for at, method in enumerate(summary.methods)]
+    known = [each for each in series if each is not None]
+    # Scores begin at 0; a curve that falls below it, as correlations may, is shown down to its end.
+    lowest = 0.0 if all(min(each.low or each.y) >= 0 for each in known) else None
     return curves(
-        _arrow(metric), [each for each in series if each is not None], x=Axis("share", 0.0, 1.0),
-        y=Axis("score" if metric.name.partition("[")[0] in ("deletion", "insertion") else "value", 0.0),
+        _arrow(metric), known, x=Axis("share", 0.0, 1.0),
+        y=Axis("score" if metric.name.partition("[")[0] in ("deletion", "insertion") else "value", lowest),
     )  # fmt: skip
 
 
@@ -132,15 +135,11 @@ def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series |
     if not same:
         return None
     stack = np.stack(same)
-    mean, spread = stack[..., 1].mean(axis=0), _spread(stack[..., 1])
-    low, high = (mean - spread).clip(min=min(0.0, float(mean.min()))).tolist(), (mean + spread).tolist()
+    mean = stack[..., 1].mean(axis=0)
+    draws = drawn(len(stack), 0)
+    ends = [interval(column, draws) for column in stack[..., 1].T] if len(stack) > 1 else None
+    low, high = (None, None) if ends is None else zip(*ends, strict=True)
     return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
-
-
-def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    count = len(values)
-    deviation = values.std(axis=0, ddof=1) if count > 1 else np.zeros(values.shape[1])
-    return np.asarray(1.96 * deviation / np.sqrt(count), np.float64)
 
 
 def _intervals(summary: Summary) -> Html:
@@ -151,8 +150,13 @@ def _dots(summary: Summary, metric: About) -> Html:
     known = {method: mean for method, mean in summary.means[metric.name].items() if mean.n}
     ordered = sorted(known, key=lambda name: known[name].value, reverse=metric.higher_is_better)
     places = {method: at for at, method in enumerate(summary.methods)}
-    rows = [Interval(m, known[m].value, known[m].low, known[m].high, places[m]) for m in ordered]
+    rows = [Interval(m, known[m].value, *_ends(known[m]), places[m]) for m in ordered]
     return intervals(f"{_arrow(metric)}, best first", rows, x=Axis("mean and 95 % interval"))
+
+
+def _ends(mean: Mean) -> tuple[float, float]:
+    """The interval, or where there is none the value itself: a dot alone."""
+    return (mean.low, mean.high) if mean.low == mean.low else (mean.value, mean.value)
 
 
 def _differences(summary: Summary) -> Html:
@@ -170,9 +174,9 @@ def _differences(summary: Summary) -> Html:
 def _difference(metric: About, each: Difference) -> Row:
     flip = (each.value < 0) == metric.higher_is_better
     better, other = (each.b, each.a) if flip else (each.a, each.b)
-    low, high = sorted((abs(each.low), abs(each.high))) if each.low * each.high > 0 else (0.0, 0.0)
-    crosses = each.low * each.high <= 0
-    small = "interval holds 0" if crosses else f"{_short(low)} to {_short(high)}"
+    low, high = sorted((abs(each.low), abs(each.high)))
+    crosses = "interval holds 0" if each.low * each.high <= 0 else "no interval"
+    small = f"{_short(low)} to {_short(high)}" if each.low * each.high > 0 else crosses
     verdict = "more than chance" if each.more_than_chance else "may be chance"
     cells = [Cell(metric.name), Cell(better), Cell(other), Cell(_short(abs(each.value)), abs(each.value), small),
              Cell(_p(each.corrected), each.corrected), Cell("yes" if each.more_than_chance else "no"),
