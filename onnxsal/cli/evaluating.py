@@ -18,6 +18,7 @@ from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.pictures import gather
 from onnxsal.explanation import finite
 from onnxsal.metrics import registry
 
@@ -65,13 +66,18 @@ class Asked:
     def files(self) -> dict[str, str]:
         """The files to write, by what they are."""
         wanted = {"report": self.report, "csv": self.csv, "json": self.as_json, "parquet": self.parquet}
-        return {kind: path for kind, path in wanted.items() if path is not None and path != "-"}
+        return {kind: path for kind, path in wanted.items() if path is not None and (kind, path) != ("json", "-")}
+
+    @property
+    def opening(self) -> Opening:
+        """How the model is opened."""
+        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops)
 
 
 def evaluate_all(asked: Asked) -> int:
     """Judge, print and write; return the exit status: 1 where a picture or a map could not be judged."""
     _check(asked)
-    model = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops)()
+    model = asked.opening()
     tell(model.notes)
     progress = _Progress()
     try:
@@ -87,11 +93,22 @@ def evaluate_all(asked: Asked) -> int:
 
 def _check(asked: Asked) -> None:
     """Everything about output that can be known before hours of work."""
-    check_outputs([Path(path) for path in asked.files.values()], [asked.model, *asked.images, str(asked.kept)])
+    for kind, path in asked.files.items():
+        if path == "-":
+            raise UsageError(f"--{kind} - : only --json - writes to the screen; name a file")
+    check_outputs([Path(path) for path in asked.files.values()], _inputs(asked), again="name another file")
     if asked.parquet is not None:
         check_parquet()
     if not asked.methods and not asked.maps:
         raise UsageError("nothing to judge: name methods (-m grad-cam++,layercam) or a folder of maps (--maps FOLDER)")
+
+
+def _inputs(asked: Asked) -> list[str]:
+    """Every file that is read, those of folders too: an output must be none of them."""
+    named = [path for path in (*asked.maps, asked.boxes, asked.masks, asked.truth) if path is not None]
+    below = [str(each) for path in named if Path(path).is_dir() for each in Path(path).rglob("*")]
+    pictures = [str(each.path) for each in gather(list(asked.images)) if each.path is not None]
+    return [*asked.opening.files, *pictures, *named, *below, str(asked.kept)]
 
 
 def _options(asked: Asked) -> dict[str, object]:

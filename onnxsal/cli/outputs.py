@@ -53,8 +53,10 @@ def slug(target: str | None) -> str:
     return PREDICTED if target is None else re.sub(r"[^\w+]+", "-", target.strip().lower()).strip("-") or "target"
 
 
-def check_outputs(paths: Iterable[Path], inputs: Iterable[str]) -> None:
+def check_outputs(paths: Iterable[Path], inputs: Iterable[str], again: str | None = None) -> None:
     """Check that every file can be written, none twice, and none over what is read.
+
+    Args: again: what to do about it, where it is not one option that names the files by templates.
 
     Raises: UsageError: two results would have one name, or an input would be overwritten. OutputError: a folder,
     or a place where nothing can be written.
@@ -64,11 +66,13 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[str]) -> None:
     for path in paths:
         whole = _resolved(path)
         if whole in read:
-            raise UsageError(f"{str(path)!r} would be overwritten, and it is read: name another file with -o")
+            raise UsageError(
+                f"{str(path)!r} would be overwritten, and it is read: {again or 'name another file with -o'}"
+            )
         if whole in seen:
             raise UsageError(
-                f"{str(path)!r} would be written more than once; tell the results apart "
-                "with {stem}, {method} or {target} in its name"
+                f"{str(path)!r} would be written more than once; "
+                + (again or "tell the results apart with {stem}, {method} or {target} in its name")
             )
         seen.add(whole)
         check_writable(path)

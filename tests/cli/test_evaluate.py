@@ -216,3 +216,26 @@ def test_ctrl_c_ends_it_and_the_next_run_goes_on(run: Any, pictures: Path, folde
         running.verdicts = real
     ended = run(*WHAT)
     assert "8 results of 24 were in" in ended.err
+
+
+def test_no_output_replaces_what_is_read(run: Any, pictures: Path, folder: Path) -> None:
+    """Nor a picture, a map or a mask in a folder that was named."""
+    (folder / "own.csv").write_text("image,left,top,right,bottom\n0_picture.png,0,0,9,9\n")
+    (folder / "t.csv").write_text("".join(f"{p.name},0\n" for p in pictures.iterdir()))
+    (folder / "l.txt").write_text("red\ngreen\nblue\ngreen apple\n")
+    (folder / "maps").mkdir()
+    np.save(folder / "maps" / "0_picture.npy", np.eye(16))
+    cases = [("--boxes", "own.csv", "own.csv"), ("--truth", "t.csv", "t.csv"), ("--labels", "l.txt", "l.txt"),
+             ("--maps", "maps", "maps/0_picture.npy"), ("--seed", "0", "pictures/0_picture.png")]  # fmt: skip
+    for option, given, output in cases:
+        before = (folder / output).read_bytes()
+        for kind in ("--csv", "--report", "--json"):
+            ended = run(*WHAT, option, given, kind, output)
+            assert ended.status == 2 and "would be overwritten, and it is read: name another file" in ended.err
+        assert (folder / output).read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["csv", "report", "parquet"])
+def test_only_json_goes_to_the_screen(run: Any, pictures: Path, kind: str) -> None:
+    ended = run(*WHAT, f"--{kind}", "-")
+    assert ended.status == 2 and "only --json - writes to the screen" in ended.err
