@@ -186,6 +186,8 @@ def _groups(pixels: int, counts: list[int], samples: int, seed: int) -> Callable
 def _changes(x: Floats, base: Floats, kind: str, size: float, seed: int) -> Callable[[int], Floats]:
     height, width = x.shape[1:]
     side = max(1, round(size * min(height, width)))
+    if kind == "square" and side > min(height, width):
+        raise UsageError(f"option size: a square's side is a share of the picture's, 0 to 1, got {size}")
 
     def noise(i: int) -> Floats:
         drawn = np.random.default_rng((seed, i)).standard_normal(x.shape, np.float32)

@@ -105,7 +105,8 @@ def randomisation(
                          f"{list(randomised.shape)}")  # fmt: skip
     agreements = [similarity(saliency, each, by=by) if np.ptp(each) else 0.0 for each in randomised]
     shares = np.arange(len(agreements) + 1) / len(agreements)
-    return Judgement(float(np.mean(agreements)), curve=np.stack([shares, [1.0, *agreements]], axis=1))
+    curve = np.stack([shares, [1.0, *agreements]], axis=1)
+    return Judgement(float(np.mean(agreements)), curve=curve, details={"stages": len(agreements)})
 
 
 def explained(explain: Explain, pictures: Floats) -> Doubles:

@@ -143,3 +143,8 @@ def test_correlations_and_factors_are_numpy_s() -> None:
     np.testing.assert_allclose(correlations(a, b), [np.corrcoef(p, q)[0, 1] for p, q in zip(a, b, strict=True)])
     expected = [np.linalg.lstsq(row[:, None], b[0], rcond=None)[0][0] for row in a]
     np.testing.assert_allclose(best_factors(a, b[0]), expected)
+
+
+def test_a_square_is_no_larger_than_the_picture() -> None:
+    with pytest.raises(UsageError, match="a share of the picture's, 0 to 1, got 2"):
+        infidelity(linear, X, MAP[None], change="square", size=2)
