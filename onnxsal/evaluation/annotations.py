@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from onnxsal.errors import UsageError, nearest
+from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Box, Picture
 from onnxsal.inputs.reading import nearest_file, number, parse_json, read_text
 
@@ -28,20 +29,15 @@ def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Map
         return list(pictures)
     known = _given(source) if isinstance(source, Mapping) else read_boxes(source)
     where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
-    by_name = {**{Path(name).stem: boxes for name, boxes in known.items()}, **known}
-    found = [replace(each, boxes=_of(each, by_name)) for each in pictures]
-    if all(each.boxes is None for each in found):
+    boxes = matched(pictures, known, where)
+    found = [replace(each, boxes=tuple(own) if own is not None else None)
+             for each, own in zip(pictures, boxes, strict=True)]  # fmt: skip
+    if not any(own is not None for own in boxes):
         raise UsageError(
             f"{where} has boxes for {len(known)} pictures, but for none of these: it names {next(iter(known), '-')!r}, "
             f"and there is {pictures[0].name!r}{nearest(pictures[0].name, known)}"
         )
     return found
-
-
-def _of(picture: Picture, known: Mapping[str, list[Box]]) -> tuple[Box, ...] | None:
-    names = (picture.name, Path(picture.name).name, picture.stem)
-    boxes = next((known[name] for name in names if name in known), None)
-    return None if boxes is None else tuple(boxes)
 
 
 def _given(source: Mapping[str, Any]) -> Boxes:

@@ -95,9 +95,10 @@ def evaluate(
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
-    made = sources(loaded, named(methods, "method"), _folders(given.maps), making)
-    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.known_only)
     tasks = _tasks(loaded, images, given)
+    pictures = [task.picture for task in tasks]
+    made = sources(loaded, named(methods, "method"), _folders(given.maps), making, pictures)
+    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only)
     _check_asked(setup, tasks)
     journal = Journal(given.journal)
     try:
@@ -180,7 +181,7 @@ def _evaluated(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Opt
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
         metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, tasks, given),
-        left_out=dict(gathered.without), journal=journal,
+        left_out={name: len(pictures) for name, pictures in gathered.without.items()}, journal=journal,
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Evaluation:
             "differences": {m: [{**vars(d), "more_than_chance": d.more_than_chance} for d in each]
                             for m, each in summary.differences.items()},
             "higher_is_better": {m.name: m.higher_is_better for m in self.metrics},
-            "failures": [vars(each) for each in self.failures],
+            "failures": [vars(each) for each in self.failures], "left_out": dict(self.left_out),
         }  # fmt: skip
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

@@ -15,13 +15,13 @@ from onnxsal.files import replacing
 
 COLUMNS = (
     "image", "target", "label", "probability", "truth", "method", "metric", "value", "parameters", "seconds",
-    "forwards", "backwards",
+    "forwards", "backwards", "details",
 )  # fmt: skip
 """Of CSV, and of Parquet with ``curve`` after them."""
 
 
 def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
-    """Write a row a line; what is not known or not defined is empty, ``parameters`` is JSON; curves are left out."""
+    """Write a row a line, without curves; what is not known is empty, ``parameters`` and ``details`` are JSON."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -29,8 +29,13 @@ def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
 
 
 def _cells(row: Row) -> list[Any]:
-    plain = row.plain() | {"parameters": json.dumps(finite(row.parameters), default=str)}
+    plain = _flat(row)
     return [plain[name] for name in COLUMNS]
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    as_text = {name: json.dumps(finite(getattr(row, name)), default=str) for name in ("parameters", "details")}
+    return row.plain() | as_text
 
 
 def to_json(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -46,11 +51,12 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
     Raises: EnvironmentSetupError: pyarrow is not installed.
     """
     arrow, parquet = _pyarrow()
-    plain = [row.plain() | {"parameters": json.dumps(finite(row.parameters), default=str)} for row in rows]
+    plain = [_flat(row) for row in rows]
     types = {"image": arrow.string(), "target": arrow.int64(), "label": arrow.string(), "probability": arrow.float64(),
              "truth": arrow.int64(), "method": arrow.string(), "metric": arrow.string(), "value": arrow.float64(),
              "parameters": arrow.string(), "seconds": arrow.float64(), "forwards": arrow.int64(),
-             "backwards": arrow.int64(), "curve": arrow.list_(arrow.list_(arrow.float64()))}  # fmt: skip
+             "backwards": arrow.int64(), "details": arrow.string(),
+             "curve": arrow.list_(arrow.list_(arrow.float64()))}  # fmt: skip
     schema = arrow.schema(list(types.items()), metadata={"onnxsal": json.dumps(finite(about), default=str)})
     columns = {name: [each[name] for each in plain] for name in types}
     with replacing(path) as part:

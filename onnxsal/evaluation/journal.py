@@ -45,7 +45,7 @@ class Journal:
             for line in file:
                 self._take(line, at)
                 at += len(line)
-        if at and not self._entries:
+        if at and not self._entries and not line.startswith(_BEGINNING):
             os.close(handle)
             raise UsageError(f"{str(path)!r} is no journal of onnxsal; name another file, so that it is not damaged")
         if at and not line.endswith(b"\n"):
@@ -101,6 +101,9 @@ class Journal:
             os.close(self._file)
             self._file = None
 
+
+_BEGINNING = b'{"kind": '
+"""Of every line: a file that was cut off in its first one is a journal all the same."""
 
 LARGE = ("map", "picture")
 """Kinds of entries that are left in the file."""

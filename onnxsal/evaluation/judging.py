@@ -87,7 +87,7 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
     probabilities = model.scores(prepared.x)[1]
     target = int(np.argmax(probabilities)) if target is None else target
     seed, batch_size, cell_at = how
-    subject = Subject(prepared, picture.stem, target)
+    subject = Subject(prepared, picture.name, target)
     given = {
         "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
@@ -116,13 +116,28 @@ _PER_MAP: Mapping[str, Callable[[Source, Found, Subject], Any]] = {
 
 
 def verdicts(each: Judge, opened: Opened, made: Made) -> list[Any]:
-    """Return a metric's Judgement of every map, in order."""
+    """Return a metric's Judgement of every map, in order; what one map lacks, the others are still judged by."""
+    known = [_of_map(each, opened, one) for one in made]
+    found: list[Any] = [None] * len(made)
+    for names in dict.fromkeys(tuple(one) for one in known):
+        alike = [at for at, one in enumerate(known) if tuple(one) == names]
+        for at, judgement in zip(alike, _asked(each, opened, [known[at] for at in alike]), strict=True):
+            found[at] = judgement
+    return found
+
+
+def _of_map(each: Judge, opened: Opened, made: tuple[Source, Found]) -> dict[str, Any]:
+    """What a metric may judge one map by: where it is optional and not there, it is no key."""
+    values = {name: get(*made, opened.subject) for name, get in _PER_MAP.items() if name in each.metric.needs}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _asked(each: Judge, opened: Opened, maps: Sequence[Mapping[str, Any]]) -> list[Any]:
     given = {name: opened.given[name] for name in each.metric.needs if name in opened.given}
-    for name in each.metric.needs:
-        values = [_PER_MAP[name](source, found, opened.subject) for source, found in made] if name in _PER_MAP else []
-        if values and all(value is not None for value in values):
-            given[name] = np.stack(values) if name in ("saliency", "randomised") else values
+    for name in maps[0]:
+        values = [one[name] for one in maps]
+        given[name] = np.stack(values) if name in ("saliency", "randomised") else values
     found = each.metric(**given, **each.options)
-    if not isinstance(found, list) or len(found) != len(made):
-        raise UsageError(f"metric {each.label!r} gave {type(found).__name__} for {len(made)} maps, not one value a map")
+    if not isinstance(found, list) or len(found) != len(maps):
+        raise UsageError(f"metric {each.label!r} gave {type(found).__name__} for {len(maps)} maps, not one value a map")
     return found

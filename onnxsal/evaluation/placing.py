@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.pictures import Box, Picture
 from onnxsal.inputs.fit import Placement, place
 from onnxsal.inputs.preprocess import Preprocess
@@ -32,12 +33,13 @@ def with_masks(pictures: Sequence[Picture], folder: str | os.PathLike[str] | Non
         return list(pictures)
     if not Path(folder).is_dir():
         raise UsageError(f"--masks is a folder of pictures named like those to judge on; there is no {str(folder)!r}")
-    known = {path.stem: path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES}
-    found = [replace(each, mask=known.get(each.stem, each.mask)) for each in pictures]
+    known = files_below(Path(folder), _SUFFIXES)
+    masks = matched(pictures, known, f"the folder {str(folder)!r}")
+    found = [replace(each, mask=own or each.mask) for each, own in zip(pictures, masks, strict=True)]
     if all(each.mask is None for each in found):
         raise UsageError(
-            f"the folder {str(folder)!r} holds {len(known)} masks, but none for these pictures; "
-            f"expected for example {pictures[0].stem + '.png'!r}"
+            f"the folder {str(folder)!r} holds {len(known)} masks ({', '.join(_SUFFIXES)}), but none for these "
+            f"pictures; expected for example {pictures[0].stem + '.png'!r}"
         )
     return found
 

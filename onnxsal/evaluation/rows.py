@@ -20,7 +20,8 @@ class Row:
         target, label: the class explained, index and name; probability: the model's for it.
         truth: the index of the class that the picture shows, where it is known.
         value: NaN where the metric is not defined, for example of a flat map.
-        parameters: every parameter that the value depends on.
+        parameters: every parameter that the value depends on. details: numbers and words on the way to it, such as
+            what stood for the object, or the parts of a mean.
         curve: pairs of the share of pixels changed and the score there, for metrics that walk one.
         seconds, forwards, backwards: what the map cost, images through the model.
     """
@@ -34,6 +35,7 @@ class Row:
     value: float
     truth: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     curve: Curve | None = None
     seconds: float = 0.0
     forwards: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxsal.errors import ImageError, ModelError
@@ -31,6 +31,8 @@ class Setup:
     judges: tuple[Judge, ...]
     seed: int = 0
     batch_size: int = 8
+    stages: int = 5
+    """Of drawing the model's weights anew, for metrics that ask for it."""
     known_only: bool = False
     """Whether only the journal is read, and nothing is judged."""
 
@@ -58,7 +60,7 @@ class Gathered:
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    without: dict[str, int] = field(default_factory=dict)
+    without: dict[str, set[str]] = field(default_factory=dict)
     """Pictures that a metric leaves out because nothing tells where their object is, by the metric's name."""
     reused: int = 0
 
@@ -122,12 +124,13 @@ class _Work:
         return judge.on_mosaics == is_mosaic and judge.fits(claims, source) and (source.computed or not is_mosaic)
 
     def _map_key(self, source: Source) -> str:
-        return key(self._base, source.identity(), file_identity(source, self.task.picture.stem))
+        return key(self._base, source.identity(), file_identity(source, self.task.picture.name))
 
     def _row_key(self, source: Source, judge: Judge) -> str:
         place = self._object if judge.needs_object else None
+        stages = [self.setup.stages] if "randomised" in judge.metric.needs else []
         return key(self._map_key(source), source.label, judge.label, judge.metric.name, judge.options, place,
-                   self.setup.seed)  # fmt: skip
+                   self.setup.seed, *stages)  # fmt: skip
 
     def _judge(self, group: Sequence[Source], pending: dict[str, list[Judge]]) -> int:
         made = [(source, found) for source in group for found in self._made(source)]
@@ -160,12 +163,21 @@ class _Work:
         if opened is None:
             return 0
         if judge.needs_object and not opened.has_object:
-            self.gathered.without[judge.label] = self.gathered.without.get(judge.label, 0) + 1
+            self.gathered.without.setdefault(judge.label, set()).add(self.task.picture.name)
             return 0
-        for (source, found), judgement in zip(made, verdicts(judge, opened, made), strict=True):
+        try:
+            judgements = verdicts(judge, opened, made)
+        except (ImageError, ModelError) as error:
+            self._failed(made, f"{judge.label}: {error}")
+            return 0
+        for (source, found), judgement in zip(made, judgements, strict=True):
             row = self._row(opened, source, found, (judge, judgement))
             self.journal.add("row", self._row_key(source, judge), row.plain())
         return len(made)
+
+    def _failed(self, made: Made, message: str) -> None:
+        name = self.task.picture.name
+        self.gathered.failures += [Failure(name, source.label, message) for source, _ in made]
 
     def _row(self, opened: Opened, source: Source, found: Found, judged: tuple[Judge, Any]) -> Row:
         judge, judgement = judged
@@ -173,8 +185,8 @@ class _Work:
         return Row(
             image=self.task.picture.name, target=opened.subject.target, label=opened.label, truth=self.task.truth,
             probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
-            parameters=dict(judgement.parameters), curve=curve, seconds=found.seconds, forwards=found.forwards,
-            backwards=found.backwards, map_key=self._map_key(source),
+            parameters=dict(judgement.parameters), details=dict(judgement.details), curve=curve, seconds=found.seconds,
+            forwards=found.forwards, backwards=found.backwards, map_key=self._map_key(source),
         )  # fmt: skip
 
     def collect(self) -> None:
@@ -183,7 +195,8 @@ class _Work:
             for judge in self.setup.judges:
                 entry = self.journal.get("row", self._row_key(source, judge)) if self._fits(judge, source) else None
                 if entry is not None:
-                    self.gathered.rows.append(from_plain(entry))
+                    row = from_plain(entry)
+                    self.gathered.rows.append(replace(row, label=self.setup.model.label(row.target)))
 
 
 def _groups(sources: Sequence[Source]) -> list[list[Source]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
+from onnxsal.errors import ModelError
 from onnxsal.model import Model
 
 Floats = NDArray[np.float32]
@@ -18,12 +19,20 @@ PROBABILITY, LOGIT = "sal/probabilities", "sal/logits"
 
 
 def scorer(model: Model, target: int, batch_size: int, output: str = PROBABILITY) -> Score:
-    """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class, [N]."""
+    """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class, [N].
+
+    It raises ModelError where the model's score is NaN or infinite: a fault of this model on these pictures, which
+    ends nothing but what asked for it.
+    """
     session = model.session(model.program("body", lambda: body(model.anatomy)))
 
     def score(pictures: Floats) -> Doubles:
         spans = range(0, len(pictures), batch_size)
         parts = [session.run({X: pictures[at : at + batch_size]}, [output])[output][:, target] for at in spans]
-        return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+        found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
+        wrong = len(found) - int(np.isfinite(found).sum())
+        if wrong:
+            raise ModelError(f"the model's score is NaN or infinite on {wrong} of {len(found)} changed pictures")
+        return found
 
     return score

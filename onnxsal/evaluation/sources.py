@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from onnxsal.building import plan, split_options
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.cascade import Cascade
+from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.naming import Named
+from onnxsal.evaluation.pictures import Picture
 from onnxsal.explain import Request, explain_prepared, prepare_request
 from onnxsal.inputs.reading import nearest_file
 from onnxsal.model import Model, Prepared
@@ -29,7 +30,7 @@ class Subject:
     """A picture on its way through a run: as the model sees it, and the class that is explained."""
 
     prepared: Prepared
-    stem: str
+    name: str
     target: int
 
 
@@ -123,11 +124,12 @@ class Explained:
 
 @dataclass(frozen=True)
 class Stored:
-    """Maps made elsewhere: a ``.npy`` file a picture, named like it."""
+    """Maps made elsewhere: a ``.npy`` file a picture, named like it; ``files`` says which by the picture's name."""
 
     label: str
     folder: Path
     size: tuple[int, int]
+    files: Mapping[str, Path]
 
     cost = 1
     computed = False
@@ -142,9 +144,13 @@ class Stored:
         Raises: ImageError: there is none, or it has another shape, or NaN in it.
         """
         started = time.perf_counter()
-        path = self.folder / f"{subject.stem}.npy"
+        path = self.path(subject.name)
         found = _checked(_read(path), path, self.size)
         return Found(found, None, time.perf_counter() - started, 0, 0)
+
+    def path(self, name: str) -> Path:
+        """Return where the map of a picture lies, or would."""
+        return self.files.get(name, self.folder / f"{Path(name).stem}.npy")
 
     def maps(self, subject: Subject) -> None:
         """Files have no map for another picture."""
@@ -172,10 +178,14 @@ def _checked(values: NDArray[Any], path: Path, size: tuple[int, int]) -> Floats:
         )
     if squeezed.dtype.kind not in "fiub":
         raise ImageError(f"the map {str(path)!r} holds {values.dtype}, which are no numbers")
-    wrong = squeezed.size - int(np.isfinite(squeezed).sum())
+    with np.errstate(over="ignore"):
+        found = np.asarray(squeezed, np.float32)
+    wrong = found.size - int(np.isfinite(found).sum())
     if wrong:
-        raise ImageError(f"the map {str(path)!r} is not finite: {wrong} of {squeezed.size} values are NaN or infinite")
-    return np.asarray(squeezed, np.float32)
+        raise ImageError(
+            f"the map {str(path)!r} is not finite: {wrong} of {found.size} values are NaN, infinite, or beyond float32"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -189,21 +199,27 @@ class Making:
     options: dict[str, Any]
 
 
-def sources(model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making) -> tuple[Source, ...]:
+def sources(
+    model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making, pictures: Sequence[Picture] = ()
+) -> tuple[Source, ...]:
     """Return where the maps of a run come from.
 
     Raises: UsageError: an unknown method or option, a folder of maps that is not there, or nothing at all.
     """
     cascade = Cascade(model, making.stages, making.seed)
     found: list[Source] = [_explained(cascade, each, making) for each in methods]
-    for each in maps:
-        folder = Path(each.name)
-        if not folder.is_dir():
-            raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
-        found.append(Stored(f"maps in {each.name}", folder, model.size))
+    found += [_stored(Path(each.name), model, pictures) for each in maps]
     if not found:
         raise UsageError("nothing to judge: name methods (-m), or a folder of maps (--maps)")
     return tuple(found)
+
+
+def _stored(folder: Path, model: Model, pictures: Sequence[Picture]) -> Stored:
+    if not folder.is_dir():
+        raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
+    paths = matched(pictures, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
+    files = {each.name: path for each, path in zip(pictures, paths, strict=True) if path is not None}
+    return Stored(f"maps in {folder}", folder, model.size, files)
 
 
 def _explained(cascade: Cascade, each: Named, making: Making) -> Explained:
@@ -216,9 +232,9 @@ def _explained(cascade: Cascade, each: Named, making: Making) -> Explained:
     return Explained(each.label, request, cascade)
 
 
-def file_identity(source: Source, stem: str) -> Any:
-    """Return what tells the contents of a stored map; nothing for maps that are computed."""
+def file_identity(source: Source, name: str) -> Any:
+    """Return what tells the contents of a picture's stored map; nothing for maps that are computed."""
     if not isinstance(source, Stored):
         return None
-    path = source.folder / f"{stem}.npy"
-    return [os.stat(path).st_size, os.stat(path).st_mtime_ns] if path.exists() else None
+    path = source.path(name)
+    return Picture(path, path.name).digest() if path.is_file() else None

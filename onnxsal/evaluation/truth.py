@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxsal.errors import UsageError, nearest
+from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Picture
 from onnxsal.inputs.reading import read_text
 from onnxsal.model import Model
@@ -96,18 +97,13 @@ def _columns(rows: Rows) -> tuple[int, int, Rows]:
 
 
 def _looked_up(pictures: Sequence[Picture], known: Mapping[str, int | str], where: str) -> list[Picture]:
-    by_name = {**{Path(name).stem: label for name, label in known.items()}, **known}
-    found = [replace(each, truth=_of(each, by_name)) for each in pictures]
+    labels = matched(pictures, known, where)
+    found = [replace(each, truth=label) for each, label in zip(pictures, labels, strict=True)]
     missing = [each.name for each in found if each.truth is None]
     if missing:
         listed = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
         raise UsageError(f"{where} has no label for {listed}{nearest(missing[0], known)}")
     return found
-
-
-def _of(picture: Picture, known: Mapping[str, int | str]) -> int | str | None:
-    names = (picture.name, str(picture.path or ""), Path(picture.name).name, picture.stem)
-    return next((known[name] for name in names if name in known), None)
 
 
 def resolved(pictures: Sequence[Picture], model: Model, offset: int | None) -> list[int | None]:
@@ -134,9 +130,22 @@ def resolved(pictures: Sequence[Picture], model: Model, offset: int | None) -> l
 def _index(model: Model, truth: int | str | None, shift: int) -> int | None:
     if truth is None:
         return None
-    target = aim(model, truth + shift if isinstance(truth, int) else truth, _UNREAD).target
+    target = aim(model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), _UNREAD).target
     assert isinstance(target, int)
     return target
+
+
+def _named(model: Model, text: str, shift: int) -> int | str:
+    """A label of many pictures has to be a class's name: a part of one, which may be typed for one picture, would
+    find another class in silence. Digits that name no class are a number."""
+    if model.labels is None:
+        return int(text) + shift if text.strip().isdecimal() else text
+    found = model.labels.exactly(text)
+    if found is None and text.strip().isdecimal():
+        return int(text) + shift
+    if found is None:
+        raise UsageError(f"no class is called {text!r}{model.labels.nearest(text)}")
+    return found
 
 
 _UNREAD = np.zeros(0, np.float32)

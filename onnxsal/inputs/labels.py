@@ -53,23 +53,38 @@ class Labels:
         Raises: UsageError: several classes are meant (all listed with their indices), or none (the nearest are named).
         """
         wanted = text.strip().casefold()
-        found = next(filter(None, self._matches(wanted)), []) if wanted else []
-        if len(found) == 1:
-            return found[0]
-        if found:
+        found = self._one(text, self._matches(wanted))
+        if found is not None:
+            return found
+        if wanted.isdecimal() and int(wanted) < len(self.names):
+            return int(wanted)
+        raise UsageError(f"no class is called {text!r}{self.nearest(text)}")
+
+    def exactly(self, text: str) -> int | None:
+        """Return the index of the class with this label or synonym, upper and lower case alike; None where none has it.
+
+        Raises: UsageError: several classes have it (all listed with their indices).
+        """
+        return self._one(text, self._whole(text.strip().casefold()))
+
+    def _one(self, text: str, levels: Iterable[list[int]]) -> int | None:
+        found = next(filter(None, levels), []) if text.strip() else []
+        if len(found) > 1:
             raise UsageError(
                 f"the label {text!r} is ambiguous: {self._listing(found)}; give the index or a longer name"
             )
-        if wanted.isdecimal() and int(wanted) < len(self.names):
-            return int(wanted)
-        raise UsageError(f"no class is called {text!r}{self._nearest(wanted)}")
+        return found[0] if found else None
+
+    def _whole(self, wanted: str) -> Iterable[list[int]]:
+        lowered = [name.casefold() for name in self.names]
+        yield [index for index, name in enumerate(lowered) if name == wanted]
+        yield [index for index, name in enumerate(lowered) if wanted in _synonyms(name)]
 
     def _matches(self, wanted: str) -> Iterable[list[int]]:
         """The classes that match at each level of care, most careful first."""
         word = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
         lowered = [name.casefold() for name in self.names]
-        yield [index for index, name in enumerate(lowered) if name == wanted]
-        yield [index for index, name in enumerate(lowered) if wanted in _synonyms(name)]
+        yield from self._whole(wanted)
         yield [index for index, name in enumerate(lowered) if word.search(name)]
         if not wanted.isdecimal():
             yield [index for index, name in enumerate(lowered) if wanted in name]
@@ -78,8 +93,9 @@ class Labels:
         listed = ", ".join(f"{index} {self.short(index)!r}" for index in found[:_LISTED])
         return listed + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "")
 
-    def _nearest(self, wanted: str) -> str:
-        """The closest synonyms, with their indices."""
+    def nearest(self, text: str) -> str:
+        """Return the end of a message: the closest synonyms with their indices, or which classes there are."""
+        wanted = text.strip().casefold()
         owner = {synonym: index for index, name in enumerate(self.names) for synonym in _synonyms(name.casefold())}
         close = get_close_matches(wanted, owner, n=3, cutoff=0.6)
         said = " or ".join(f"{synonym!r} ({owner[synonym]})" for synonym in close)

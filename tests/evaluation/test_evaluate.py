@@ -251,7 +251,7 @@ def test_boxes_and_masks_of_other_pictures(model: Model, photos: Path, tmp_path:
         judge(model, photos, boxes={"elsewhere.jpg": [(0, 0, 1, 1)]})
     (tmp_path / "none").mkdir()
     with pytest.raises(
-        UsageError, match=r"holds 0 masks, but none for these pictures; expected for example '0_red0.png'"
+        UsageError, match=r"holds 0 masks \(.png.*\), but none for these pictures; expected for example '0_red0.png'"
     ):
         judge(model, photos, masks=tmp_path / "none")
 
@@ -275,6 +275,134 @@ def test_maps_made_elsewhere(model: Model, photos: Path, tmp_path: Path) -> None
     for path in paths[4:]:
         same = [r.value for r in found.rows if r.image == path.name and r.metric == "deletion[steps=4]"]
         assert len(same) == 2 and same[0] == pytest.approx(same[1], abs=1e-6)
+
+
+def test_a_map_beyond_float32_fails_alone(model: Model, photos: Path, tmp_path: Path) -> None:
+    folder, paths = tmp_path / "mine", sorted(photos.glob("*.png"))[:3]
+    folder.mkdir()
+    for path in paths:
+        np.save(folder / f"{path.stem}.npy", np.eye(16))
+    np.save(folder / f"{paths[0].stem}.npy", np.full((16, 16), 1e300))
+    found = judge(model, paths, methods=(), maps=folder)
+    assert [(f.image, "beyond float32" in f.message) for f in found.failures] == [(paths[0].name, True)]
+    assert {row.image for row in found.rows} == {path.name for path in paths[1:]}
+
+
+def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model, photos: Path) -> None:
+    """Masked, the second picture's score is NaN: sparseness asks no score, and the other pictures have all."""
+    from unittest import mock
+
+    from onnxsal.evaluation import judging
+
+    real, paths = judging.scorer, sorted(photos.glob("*.png"))[:3]
+    calls = []
+
+    def scorer(*args: object) -> object:
+        calls.append(1)
+        return real(broken, *args[1:]) if len(calls) in (3, 4) else real(*args)
+
+    broken = mock.MagicMock(wraps=model)
+    broken.session.return_value.run.side_effect = lambda feeds, names: {
+        names[0]: np.full((len(next(iter(feeds.values()))), 4), np.nan)
+    }
+    with mock.patch.object(judging, "scorer", scorer):
+        found = judge(model, paths)
+    assert {(f.image, f.method) for f in found.failures} == {(paths[1].name, m) for m in METHODS}
+    assert all("deletion[steps=4]: the model's score is NaN or infinite on" in f.message for f in found.failures)
+    assert sorted((r.image, r.metric) for r in found.rows if r.method == "gradient") == sorted(
+        [(p.name, "sparseness") for p in paths] + [(p.name, "deletion[steps=4]") for p in (paths[0], paths[2])]
+    )
+
+
+def test_a_value_does_not_depend_on_what_is_judged_beside_it(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Stored maps have no raw attribution; those that have one are judged by it all the same."""
+    path = sorted(photos.glob("*.png"))[0]
+    (tmp_path / "mine").mkdir()
+    np.save(tmp_path / "mine" / f"{path.stem}.npy", np.eye(16))
+    metrics = ["infidelity[samples=8]", "sensitivity-n[samples=6]"]
+    alone = judge(model, path, methods=["gradient"], metrics=metrics)
+    beside = judge(model, path, methods=["gradient"], metrics=metrics, maps=tmp_path / "mine")
+    for metric in metrics:
+        assert value(beside, path.name, "gradient", metric) == value(alone, path.name, "gradient", metric)
+    assert {(r.method == "gradient", r.details["of"]) for r in beside.rows} == {(True, "raw"), (False, "saliency")}
+
+
+def two_of_a_name(photos: Path, tmp_path: Path) -> tuple[Path, Path]:
+    first, second = tmp_path / "two" / "red" / "1.png", tmp_path / "two" / "blue" / "1.png"
+    for source, target in zip(sorted(photos.glob("*.png"))[::5], (first, second), strict=True):
+        target.parent.mkdir(parents=True)
+        shutil.copy(source, target)
+    return first, second
+
+
+def test_pictures_of_one_name_have_labels_boxes_masks_and_maps_of_their_own(
+    model: Model, photos: Path, tmp_path: Path
+) -> None:
+    first, second = two_of_a_name(photos, tmp_path)
+    (tmp_path / "t.csv").write_text("red/1.png,red\nblue/1.png,blue\n")
+    found = judge(model, tmp_path / "two", truth=tmp_path / "t.csv", target="label", metrics=["sparseness"])
+    label = {Path(row.image).parent.name or "blue": row.label for row in found.rows}
+    assert label == {"red": "red", "blue": "blue"}
+
+    whole = [(0.0, 0.0, 60.0, 40.0)]
+    boxes = {"red/1.png": [(0.0, 0.0, 30.0, 20.0)], "blue/1.png": whole}
+    found = judge(model, [first, second], boxes=boxes, methods=["gradient"], metrics=["energy-pointing"])
+    one, other = (row.value for row in found.rows)
+    assert one < 0.9 and other == pytest.approx(1.0)
+
+    for path, size in ((first, 5), (second, 16)):
+        target = tmp_path / "maps" / path.parent.name / "1.npy"
+        target.parent.mkdir(parents=True)
+        np.save(target, np.pad(np.ones((size, size)), ((0, 16 - size), (0, 16 - size))))
+    found = judge(model, [first, second], methods=(), maps=tmp_path / "maps", boxes={"1": whole, **boxes},
+                  metrics=["energy-pointing"])  # fmt: skip
+    assert found.rows[0].value > one and found.rows[1].value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("what", ["truth", "boxes", "masks", "maps"])
+def test_one_entry_is_never_taken_for_two_pictures(model: Model, photos: Path, tmp_path: Path, what: str) -> None:
+    both = two_of_a_name(photos, tmp_path)
+    (tmp_path / "m").mkdir()
+    Image.new("L", (60, 40), 255).save(tmp_path / "m" / "1.png")
+    np.save(tmp_path / "m" / "1.npy", np.eye(16))
+    given = {"truth": {"1.png": "red"}, "boxes": {"1.png": [(0, 0, 9, 9)]}, "masks": tmp_path / "m",
+             "maps": tmp_path / "m"}  # fmt: skip
+    with pytest.raises(UsageError, match=r"has one entry '1(.png|.npy)', and two pictures are called so"):
+        judge(model, list(both), **{what: given[what]})
+
+
+def test_several_entries_for_one_picture_are_refused(model: Model, photos: Path) -> None:
+    path = sorted(photos.glob("*.png"))[0]
+    with pytest.raises(UsageError, match=r"has several entries for '0_red0.png': 'a/0_red0.png', 'b/0_red0.png'"):
+        judge(model, path, truth={f"a/{path.name}": "red", f"b/{path.name}": "blue"})
+    found = judge(model, path, truth={f"a/{path.name}": "blue", f"photos/{path.name}": "green"}, target="label")
+    assert {row.label for row in found.rows} == {"green"}
+
+
+@pytest.mark.parametrize("label", ["gre", "apple", "purple"])
+def test_a_part_of_a_class_name_is_no_label(model: Model, photos: Path, label: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"labels that the model does not have: 0_red0.png: no class is called '{label}'"
+    ):
+        judge(model, sorted(photos.glob("*.png"))[0], truth={"0_red0.png": label})
+
+
+def test_numbers_as_folder_names_count_as_those_in_files_do(model: Model, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "1").mkdir(parents=True)
+    shutil.copy(sorted(photos.glob("*.png"))[0], tmp_path / "in" / "1" / "x.png")
+    by_folder = judge(model, tmp_path / "in", truth="folders", label_offset=1, target="label")
+    by_file = judge(model, tmp_path / "in", truth={"x.png": 1}, label_offset=1, target="label")
+    assert {r.target for r in by_folder.rows} == {r.target for r in by_file.rows} == {2}
+
+
+def test_an_object_out_of_view_is_counted_once_a_picture(model: Model, photos: Path) -> None:
+    """However many methods there are, costly ones among them, which are judged on their own."""
+    path, masks = sorted(photos.glob("*.png"))[0], photos.parent / "masks"
+    Image.new("L", (60, 40), 0).save(masks / path.name)
+    methods = ["gradient", "smoothgrad[samples=160]", "grad-cam"]
+    found = judge(model, path, methods=methods, metrics=["energy-pointing", "sparseness"], masks=masks)
+    assert found.left_out == {"energy-pointing": 1} == found.about()["left_out"]
+    assert [row.metric for row in found.rows] == ["sparseness"] * 3
 
 
 def test_misspelt_names(model: Model, photos: Path) -> None:
@@ -334,6 +462,56 @@ def test_whatever_a_value_depends_on_is_in_its_key(model: Model, photos: Path, t
     shutil.copy(few[0], other)
     Image.open(other).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(few[0])
     assert judge(model, few, journal=journal).reused == 4
+
+
+def test_the_stages_of_drawing_weights_anew_are_in_the_key(model: Model, photos: Path, tmp_path: Path) -> None:
+    """And in no other metric's: those of a run with another number are still good."""
+    given = {"methods": ["gradient"], "metrics": ["randomisation", "sparseness"], "journal": tmp_path / "j.jsonl"}
+    path = sorted(photos.glob("*"))[0]
+    two, one = (judge(model, path, stages=stages, **given) for stages in (2, 1))
+    fresh = judge(model, path, stages=1, methods=["gradient"], metrics=["randomisation"])
+    assert one.reused == 1
+    assert value(one, path.name, "gradient", "randomisation") == fresh.rows[0].value
+    assert [r.details["stages"] for r in (*two.rows, *one.rows) if r.metric == "randomisation"] == [2, 1]
+
+
+def test_a_map_that_was_replaced_is_judged_anew(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Even by a file of the same size and date."""
+    import os
+
+    path, folder = sorted(photos.glob("*"))[0], tmp_path / "maps"
+    folder.mkdir()
+    values = []
+    for part in (4, 8):
+        made = np.zeros((16, 16))
+        made[:part, :part] = 1
+        np.save(folder / f"{path.stem}.npy", made)
+        os.utime(folder / f"{path.stem}.npy", ns=(10**18, 10**18))
+        found = judge(model, path, methods=(), maps=folder, metrics=["sparseness"], journal=tmp_path / "j.jsonl")
+        values.append(found.rows[0].value)
+    assert values[0] > values[1]
+
+
+def test_rows_from_the_journal_have_the_labels_of_now(model: Model, photos: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from onnxsal.inputs import Labels
+
+    path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
+    before = judge(model, path, journal=journal)
+    renamed = replace(model, labels=Labels(("un", "deux", "trois", "quatre")))
+    again = judge(renamed, path, journal=journal)
+    assert again.reused == len(before.rows)
+    assert {r.label for r in again.rows} == {("un", "deux", "trois", "quatre")[before.rows[0].target]}
+
+
+def test_a_journal_cut_off_in_its_first_line_goes_on(model: Model, photos: Path, tmp_path: Path) -> None:
+    path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
+    judge(model, path, journal=journal)
+    journal.write_bytes(journal.read_bytes()[:60])
+    found = judge(model, path, journal=journal)
+    assert (found.reused, len(found.rows), found.journal.unreadable) == (0, 4, 1)
+    assert judge(model, path, journal=journal).reused == 4
 
 
 def test_only_what_is_known(model: Model, photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Which entry of a file, and which file of a folder, belongs to which picture: by name, never to two by chance."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from onnxsal.errors import UsageError
+from onnxsal.evaluation.pictures import Picture
+
+T = TypeVar("T")
+Parts = tuple[str, ...]
+
+
+def matched(pictures: Sequence[Picture], known: Mapping[str, T], where: str) -> list[T | None]:
+    """Return each picture's entry, None where it has none.
+
+    An entry's name may be the end of a picture's path (``dog/001.jpg``, ``001.jpg``), with or without the ending
+    (``dog/001``); the longest that fits counts. Where none does, the last part alone may, if one entry alone has it.
+
+    Raises: UsageError: an entry would serve pictures of several folders, or several entries one picture.
+    """
+    names = _Names(known)
+    keys = [names.of(each, where) for each in pictures]
+    _refuse_shared(pictures, keys, where)
+    return [None if key is None else known[key] for key in keys]
+
+
+class _Names:
+    """Names of entries by their last part, with and without its ending."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = set(known)
+        self._by_end: dict[str, list[tuple[Parts, str]]] = defaultdict(list)
+        for key in known:
+            parts = _parts(key)
+            for each in dict.fromkeys((parts, _bare(parts))):
+                if each:
+                    self._by_end[each[-1]].append((each, key))
+
+    def of(self, picture: Picture, where: str) -> str | None:
+        """Return the name that is meant for a picture."""
+        if picture.path is None and picture.name in self._known:
+            return picture.name
+        whole = _parts(picture.name if picture.path is None else picture.path.absolute().as_posix())
+        for parts in dict.fromkeys((whole, _bare(whole))):
+            here = self._by_end.get(parts[-1], []) if parts else []
+            fitting = [(len(each), key) for each, key in here if parts[-len(each) :] == each]
+            if fitting:
+                return max(fitting, key=lambda one: one[0])[1]
+            others = list(dict.fromkeys(key for _, key in here))
+            if len(others) > 1:
+                raise UsageError(
+                    f"{where} has several entries for {picture.name!r}: {', '.join(map(repr, others[:4]))}; lay the "
+                    "pictures in folders of these names"
+                )
+            if others:
+                return others[0]
+        return None
+
+
+def _parts(name: str) -> Parts:
+    return tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "."))
+
+
+def _bare(parts: Parts) -> Parts:
+    return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
+
+
+def _refuse_shared(pictures: Sequence[Picture], keys: Sequence[str | None], where: str) -> None:
+    first: dict[str, Picture] = {}
+    for picture, key in zip(pictures, keys, strict=True):
+        if key is None:
+            continue
+        other = first.setdefault(key, picture)
+        if _folder(other) != _folder(picture):
+            raise UsageError(
+                f"{where} has one entry {key!r}, and two pictures are called so: {_shown(other)} and "
+                f"{_shown(picture)}; name them there with their folders"
+            )
+
+
+def _folder(picture: Picture) -> Path | None:
+    return None if picture.path is None else picture.path.absolute().parent
+
+
+def _shown(picture: Picture) -> str:
+    return repr(picture.name if picture.path is None else picture.path.as_posix())
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Return the files of these endings in a folder and below, by their path in it."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in found}
