@@ -96,6 +96,8 @@ def _check(asked: Asked) -> None:
     for kind, path in asked.files.items():
         if path == "-":
             raise UsageError(f"--{kind} - : only --json - writes to the screen; name a file")
+    if asked.report is not None and Path(asked.report).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report writes a page: {asked.report!r} should end in .html")
     check_outputs([Path(path) for path in asked.files.values()], _inputs(asked), again="name another file")
     if asked.parquet is not None:
         check_parquet()
@@ -130,7 +132,8 @@ def _notes(asked: Asked, found: Evaluation) -> list[str]:
     if found.journal.unreadable:
         notes.append(f"{many(found.journal.unreadable, 'line')} of {asked.kept} cut off by an interruption, made again")
     for metric, count in found.left_out.items():
-        notes.append(f"{metric}: the object of {many(count, 'picture')} is not in the model's view; left out")
+        pictures = many(count, "picture")
+        notes.append(f"{metric}: the object of {pictures} is not in the model's view, or of another class; left out")
     return notes
 
 

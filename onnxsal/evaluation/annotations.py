@@ -14,8 +14,11 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Box, Picture
 from onnxsal.inputs.reading import nearest_file, number, parse_json, read_text
+from onnxsal.model import Model
 
 Boxes = dict[str, list[Box]]
+Marked = dict[str, list[tuple[Box, str | None]]]
+"""Boxes with what is in them, where the file says it."""
 
 
 def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Picture]:
@@ -27,21 +30,42 @@ def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Map
     """
     if source is None:
         return list(pictures)
-    known = _given(source) if isinstance(source, Mapping) else read_boxes(source)
+    known = _given(source) if isinstance(source, Mapping) else read_marked(source)
     where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
-    boxes = matched(pictures, known, where)
-    found = [replace(each, boxes=tuple(own) if own is not None else None)
-             for each, own in zip(pictures, boxes, strict=True)]  # fmt: skip
-    if not any(own is not None for own in boxes):
+    marks = matched(pictures, known, where)
+    found = [each if own is None else replace(each, boxes=tuple(box for box, _ in own), kinds=tuple(k for _, k in own))
+             for each, own in zip(pictures, marks, strict=True)]  # fmt: skip
+    if not any(own is not None for own in marks):
+        names = f": it names {next(iter(known))!r}, and there is {pictures[0].name!r}" if known else ""
         raise UsageError(
-            f"{where} has boxes for {len(known)} pictures, but for none of these: it names {next(iter(known), '-')!r}, "
-            f"and there is {pictures[0].name!r}{nearest(pictures[0].name, known)}"
+            f"{where} has boxes for {len(known)} pictures, but for none of these{names}"
+            f"{nearest(pictures[0].name, known)}"
         )
     return found
 
 
-def _given(source: Mapping[str, Any]) -> Boxes:
-    return {name: [_box(each, f"the boxes of {name!r}") for each in boxes] for name, boxes in source.items()}
+def of_classes(pictures: Sequence[Picture], model: Model) -> list[Picture]:
+    """Return the pictures with the class of every box, where at least one is called as a class of the model is.
+
+    Otherwise, as with WordNet numbers, nothing is known of them, and every box stands for the object.
+    """
+    names = {kind for each in pictures for kind in each.kinds or () if kind is not None}
+    classes = {kind: _class(model, kind) for kind in names}
+    if all(index is None for index in classes.values()):
+        return list(pictures)
+    return [each if each.kinds is None else replace(each, classes=tuple(classes.get(k or "") for k in each.kinds))
+            for each in pictures]  # fmt: skip
+
+
+def _class(model: Model, kind: str) -> int | None:
+    try:
+        return None if model.labels is None else model.labels.exactly(kind)
+    except UsageError:
+        return None  # two classes are called so
+
+
+def _given(source: Mapping[str, Any]) -> Marked:
+    return {name: [(_box(each, f"the boxes of {name!r}"), None) for each in boxes] for name, boxes in source.items()}
 
 
 def read_boxes(source: str | os.PathLike[str]) -> Boxes:
@@ -49,6 +73,11 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
 
     Raises: UsageError: it cannot be read, or a box is none.
     """
+    return {name: [box for box, _ in marks] for name, marks in read_marked(source).items()}
+
+
+def read_marked(source: str | os.PathLike[str]) -> Marked:
+    """Return the same with what is in each box: COCO's category, Pascal VOC's name, a CSV's column label or class."""
     path = Path(source)
     if path.is_dir():
         return _folder(path)
@@ -60,35 +89,40 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
     return readers[path.suffix.lower()](path)
 
 
-def _folder(folder: Path) -> Boxes:
+def _folder(folder: Path) -> Marked:
     files = sorted(folder.glob("*.xml"))
     if not files:
         raise UsageError(f"the folder {str(folder)!r} holds no Pascal VOC files (.xml)")
-    found: Boxes = {}
+    found: Marked = {}
     for file in files:
-        boxes = [box for each in _voc(file).values() for box in each]
-        if boxes:
-            found[file.stem] = boxes
+        marks = [mark for each in _voc(file).values() for mark in each]
+        if marks:
+            found[file.stem] = marks
     return found
 
 
-def _coco(path: Path) -> Boxes:
+def _coco(path: Path) -> Marked:
     data = parse_json(read_text(path, "boxes"), str(path))
     if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in ("images", "annotations")):
         raise UsageError(f"{path} is no COCO file: expected an object with lists 'images' and 'annotations'")
     try:
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
-        pairs = [(each["image_id"], each["bbox"]) for each in data["annotations"] if "bbox" in each]
-        found: Boxes = {names[identity]: [] for identity, _ in pairs}
-    except (KeyError, TypeError) as error:
+        kinds = {each["id"]: str(each["name"]) for each in data.get("categories") or ()}
+        marks = [(each["image_id"], each["bbox"], kinds.get(each.get("category_id")))
+                 for each in data["annotations"] if "bbox" in each]  # fmt: skip
+        unknown = [identity for identity, *_ in marks if identity not in names]
+        if unknown:
+            raise UsageError(f"{path}: an annotation has 'image_id' {unknown[0]!r}, and there is no image of this 'id'")
+        found: Marked = {names[identity]: [] for identity, *_ in marks}
+    except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox'; "
                          f"something is wrong with {error}") from None  # fmt: skip
-    for identity, bbox in pairs:
-        found[names[identity]].append(_from_size(bbox, f"{path}, a bbox of {names[identity]!r}"))
+    for identity, bbox, kind in marks:
+        found[names[identity]].append((_from_size(bbox, f"{path}, a bbox of {names[identity]!r}"), kind))
     return found
 
 
-def _voc(path: Path) -> Boxes:
+def _voc(path: Path) -> Marked:
     """Pascal VOC counts pixels from 1, and its right and bottom pixels are inside."""
     try:
         root = ElementTree.fromstring(read_text(path, "boxes"))
@@ -96,11 +130,11 @@ def _voc(path: Path) -> Boxes:
         raise UsageError(f"{path} is not valid XML: {error}") from None
     if root.tag != "annotation":
         raise UsageError(f"{path} is no Pascal VOC file: its root is <{root.tag}>, expected <annotation>")
-    boxes = []
-    for place in root.iterfind("object/bndbox"):
+    marks = []
+    for each, place in ((o, p) for o in root.iterfind("object") for p in o.iterfind("bndbox")):
         ends = [_coordinate(place.findtext(side), side, path) for side in ("xmin", "ymin", "xmax", "ymax")]
-        boxes.append(_box([ends[0] - 1, ends[1] - 1, ends[2], ends[3]], str(path)))
-    return {root.findtext("filename") or path.stem: boxes} if boxes else {}
+        marks.append((_box([ends[0] - 1, ends[1] - 1, ends[2], ends[3]], str(path)), each.findtext("name")))
+    return {root.findtext("filename") or path.stem: marks} if marks else {}
 
 
 def _coordinate(text: str | None, side: str, path: Path) -> float:
@@ -110,7 +144,7 @@ def _coordinate(text: str | None, side: str, path: Path) -> float:
         raise UsageError(f"{path}: {side} is a number; got {text!r}") from None
 
 
-def _csv(path: Path) -> Boxes:
+def _csv(path: Path) -> Marked:
     rows = list(csv.reader(read_text(path, "boxes").splitlines(), skipinitialspace=True))
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     names, sized = _csv_columns(head)
@@ -119,11 +153,14 @@ def _csv(path: Path) -> Boxes:
             f"{path}: the first line names the columns: image,left,top,right,bottom (or xmin,ymin,xmax,ymax), "
             f"or image,x,y,width,height; got {','.join(head)}"
         )
-    found: Boxes = {}
+    kind_at = next((head.index(name) for name in ("label", "class", "category") if name in head), None)
+    found: Marked = {}
     for line, row in enumerate(rows[1:], 2):
         if row:
             where = f"{path}, line {line}"
-            found.setdefault(_cell(row, names[0], where), []).append(_csv_box(row, names[1:], sized, where))
+            kind = None if kind_at is None else _cell(row, kind_at, where) or None
+            mark = (_csv_box(row, names[1:], sized, where), kind)
+            found.setdefault(_cell(row, names[0], where), []).append(mark)
     return found
 
 

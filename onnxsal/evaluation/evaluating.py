@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal.building import Common
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
-from onnxsal.evaluation.annotations import with_boxes
+from onnxsal.evaluation.annotations import of_classes, with_boxes
 from onnxsal.evaluation.evaluation import Evaluation
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judging import Judge, judge
@@ -165,7 +165,7 @@ def _folders(maps: Any) -> list[Any]:
 
 def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
     pictures = with_truth(gather(images), given.truth)
-    pictures = with_masks(with_boxes(pictures, given.boxes), given.masks)
+    pictures = with_masks(of_classes(with_boxes(pictures, given.boxes), model), given.masks)
     truth = resolved(pictures, model, given.label_offset)
     if given.target == "label" and None in truth:
         raise UsageError("target=label explains the class that a picture shows, and nothing says it: give truth")

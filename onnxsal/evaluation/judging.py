@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,8 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
     given = {
         "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
-        "cell": None if cell_at is None else cell(cell_at, model.size), **_object(model, picture, prepared),
+        "cell": None if cell_at is None else cell(cell_at, model.size),
+        **_object(model, replace(picture, boxes=picture.boxes_of(target)), prepared),
     }  # fmt: skip
     return Opened(subject, model.label(target), float(probabilities[target]), given)
 

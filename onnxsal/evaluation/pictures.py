@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Picture:
         name: how results call it.
         truth: the class that it shows, an index or a label, where it is known.
         boxes: of the object, in pixels of the photograph. mask: a picture of its size, above 0 on the object.
+        kinds: what is in each box, where it is written beside it; classes: the model's class of each, None for none
+            of them. Where there are classes, only boxes of the one that is explained count.
     """
 
     source: Any
@@ -39,6 +41,14 @@ class Picture:
     truth: int | str | None = None
     boxes: tuple[Box, ...] | None = None
     mask: Path | None = None
+    kinds: tuple[str | None, ...] | None = None
+    classes: tuple[int | None, ...] | None = None
+
+    def boxes_of(self, target: int) -> tuple[Box, ...] | None:
+        """Return the boxes that count where a class is explained; None where there are none."""
+        if self.boxes is None or self.classes is None:
+            return self.boxes
+        return tuple(box for box, each in zip(self.boxes, self.classes, strict=True) if each == target) or None
 
     @property
     def path(self) -> Path | None:
@@ -131,7 +141,7 @@ def _names(picture: Picture) -> Iterable[str]:
 
 
 def _renamed(picture: Picture, name: str) -> Picture:
-    return Picture(picture.source, name, picture.truth, picture.boxes, picture.mask)
+    return replace(picture, name=name)
 
 
 __all__ = ["SUFFIXES", "Box", "ImageSource", "Picture", "gather"]

@@ -205,6 +205,7 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
 
 
 def _object_identity(picture: Picture) -> Any:
+    boxes = picture.boxes if picture.classes is None else [picture.boxes, picture.classes]
     if picture.mask is None:
-        return picture.boxes
-    return [picture.boxes, Picture(picture.mask, picture.name).digest()]
+        return boxes
+    return [boxes, Picture(picture.mask, picture.name).digest()]

@@ -229,10 +229,15 @@ def test_no_output_replaces_what_is_read(run: Any, pictures: Path, folder: Path)
              ("--maps", "maps", "maps/0_picture.npy"), ("--seed", "0", "pictures/0_picture.png")]  # fmt: skip
     for option, given, output in cases:
         before = (folder / output).read_bytes()
-        for kind in ("--csv", "--report", "--json"):
+        for kind in ("--csv", "--json"):
             ended = run(*WHAT, option, given, kind, output)
             assert ended.status == 2 and "would be overwritten, and it is read: name another file" in ended.err
         assert (folder / output).read_bytes() == before
+
+
+def test_a_report_is_a_page(run: Any, pictures: Path) -> None:
+    ended = run(*WHAT, "--report", "r.txt")
+    assert ended.status == 2 and "--report writes a page: 'r.txt' should end in .html" in ended.err
 
 
 @pytest.mark.parametrize("kind", ["csv", "report", "parquet"])

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.annotations import read_boxes
 from onnxsal.evaluation.naming import Named, named
 from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture, gather
-from onnxsal.evaluation.placing import moved_boxes, moved_mask, placement
+from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.truth import background, read_truth, with_truth
 from onnxsal.inputs import Photo, Preprocess
+from onnxsal.model import Model
 
 
 def test_options_stand_in_brackets() -> None:
@@ -76,7 +78,10 @@ def test_the_background_is_class_0_of_1001(model: object) -> None:
 BAD_BOXES = {
     "a.json": ("{", "not valid JSON"),
     "b.json": ('{"images": []}', "no COCO file"),
-    "c.json": ('{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 2, "bbox": [0,0,1,1]}]}', "2"),
+    "c.json": (
+        '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 2, "bbox": [0,0,1,1]}]}',
+        "'image_id' 2, and there is no image of this 'id'",
+    ),
     "d.json": (
         '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [0,0,-1,1]}]}',
         "no size",
@@ -96,6 +101,37 @@ def test_boxes_that_are_wrong(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=said):
         read_boxes(tmp_path / name)
+
+
+KINDS = {
+    "a.json": '{"images": [{"id": 1, "file_name": "0_red0.png"}], "categories": [{"id": 4, "name": "Red"}, {"id": 5, '
+    '"name": "car"}], "annotations": [{"image_id": 1, "bbox": [0,0,20,40], "category_id": 4}, {"image_id": 1, "bbox": '
+    '[20,0,40,40], "category_id": 5}]}',
+    "a.xml": "<annotation><filename>0_red0.png</filename><object><name>red</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
+    "<xmax>20</xmax><ymax>40</ymax></bndbox></object><object><name>car</name><bndbox><xmin>21</xmin><ymin>1</ymin>"
+    "<xmax>60</xmax><ymax>40</ymax></bndbox></object></annotation>",
+    "a.csv": "image,left,top,right,bottom,label\n0_red0.png,0,0,20,40,red\n0_red0.png,20,0,60,40,car\n",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_only_boxes_of_the_class_explained_count(model: Model, photos: Path, tmp_path: Path, name: str) -> None:
+    """Where one is called as a class is; where none is, all of them are the object."""
+
+    def energy(text: str, label: str) -> list[float]:
+        (tmp_path / name).write_text(text)
+        found = onnxsal.evaluate(model, photos / "0_red0.png", methods=["gradient"], metrics=["energy-pointing"],
+                                 boxes=tmp_path / name, truth={"0_red0.png": label}, target="label")  # fmt: skip
+        return [row.value for row in found.rows]
+
+    boxes = ((0.0, 0.0, 20.0, 40.0), (20.0, 0.0, 60.0, 40.0))
+    saliency = onnxsal.explain(model, photos / "0_red0.png", method="gradient", target=0).saliency.astype(np.float64)
+    inside = boxes_mask(np.array([boxes[0]]) * (16 / 60, 16 / 40, 16 / 60, 16 / 40), (16, 16))
+    assert energy(KINDS[name], "red") == [pytest.approx(saliency[inside].sum() / saliency.sum(), abs=1e-6)]
+    assert energy(KINDS[name], "blue") == []
+    assert energy(KINDS[name].replace("Red", "n01").replace("red<", "n01<").replace(",red", ",n01"), "red") == [
+        pytest.approx(1.0)
+    ]
 
 
 def test_a_folder_of_pascal_voc(tmp_path: Path) -> None:

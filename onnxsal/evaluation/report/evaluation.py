@@ -215,7 +215,8 @@ def _number(value: float) -> Cell:
 def _failures(found: Evaluation) -> Html:
     lines = [str(each) for each in found.failures]
     lines += [
-        f"{metric}: the object of {n} pictures is not in the model's view." for metric, n in found.left_out.items()
+        f"{metric}: the object of {n} pictures is not in the model's view, or of another class."
+        for metric, n in found.left_out.items()
     ]
     return element("ul", *(element("li", line) for line in lines))
 
