@@ -94,7 +94,7 @@ def _count(asked: Asked) -> int:
     if asked.output is not None:
         picture_format(asked.output)
         check_writable(asked.output)
-    found = counting.count([counting.read(path) for path in asked.files], seed=asked.seed)
+    found = counting.count([counting.read(path) for path in asked.files])
     if asked.output is not None:
         save_picture(counting.drawn(found), asked.output)
     print(_document(found) if asked.as_json else "\n".join(_counted(asked, found)))

@@ -44,7 +44,7 @@ def occurrences(
     """For each method the share of objects inside of which the map reaches ``threshold`` of its maximum.
 
     Given a folder of scenes, those with two to four objects of one class are used; of each photograph, mosaics with it
-    two, three and four times (every other one mirrored) on grey. Intervals resample whole scenes.
+    two, three and four times (every other one mirrored) on grey. Intervals take the objects of one scene as alike.
 
     Args: limit: the most scenes that are used.
     """
@@ -103,7 +103,7 @@ def _hits(scenes: Sequence[Scene], maps: Sequence[Explanation], threshold: float
 def _share(
     scenes: Sequence[Scene], maps: Sequence[Explanation], threshold: float, count: int | None = None
 ) -> Estimate:
-    """The share of objects found; scenes of one name, mosaics of one photograph, are resampled together."""
+    """The share of objects found; scenes of one name, mosaics of one photograph, are one group."""
     groups: dict[str, list[int]] = {}
     for scene, (found, of) in zip(scenes, _hits(scenes, maps, threshold), strict=True):
         if count is None or len(scene.labels) == count:

@@ -46,7 +46,7 @@ def mean(values: Sequence[float] | NDArray[np.float64], *, seed: int = 0) -> Est
         return Estimate(float(known[0]) if len(known) else nothing, nothing, nothing, len(known))
     centre = float(known.mean())
     if len(known) < _FEW:
-        half = _STUDENT[len(known) - 2] * float(known.std(ddof=1)) / math.sqrt(len(known))
+        half = student(len(known) - 1) * float(known.std(ddof=1)) / math.sqrt(len(known))
         return Estimate(centre, centre - half, centre + half, len(known))
     low, high = np.percentile(_resampled(known, seed), [2.5, 97.5])
     return Estimate(centre, float(low), float(high), len(known))
@@ -58,27 +58,58 @@ def _resampled(known: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return found
 
 
+def student(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t, to three decimals: a table, from 9 degrees of freedom on a series.
+
+    Source: the expansion about the normal quantile, Abramowitz and Stegun 1964, 26.7.5.
+    """
+    if degrees <= len(_STUDENT):
+        return _STUDENT[degrees - 1]
+    z = _NORMAL
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return z + sum(term / float(degrees) ** (k + 1) for k, term in enumerate(terms))
+
+
 def share(hits: int, of: int) -> Estimate:
     """Return a share of independent trials with Wilson's interval (1927, JASA 22)."""
     if of == 0:
         nothing = float("nan")
         return Estimate(nothing, nothing, nothing, 0)
-    p, z = hits / of, _NORMAL
+    return Estimate(hits / of, *_wilson(hits / of, of, _NORMAL), of)
+
+
+def _wilson(p: float, of: float, z: float) -> tuple[float, float]:
+    """The ends of Wilson's interval of a share p of so many trials, at a quantile z."""
     centre = (p + z * z / (2 * of)) / (1 + z * z / of)
     half = z / (1 + z * z / of) * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), of)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def grouped_share(hits: Sequence[int], of: Sequence[int], *, seed: int = 0) -> Estimate:
-    """Return the pooled share of trials that come in groups (persons, pictures), with its interval.
+def grouped_share(hits: Sequence[int], of: Sequence[int]) -> Estimate:
+    """Return the pooled share of trials that come in groups (persons, pictures), with its interval; n: the groups.
 
-    Groups are resampled whole, because trials of one group are alike; below two groups Wilson's interval is given.
+    Trials of one group are alike, so that they count as fewer: Wilson's interval is taken at their number over the
+    design effect, with the quantile of Student's t of (groups - 1) degrees. It has a width even where all trials
+    agree, which resampled groups have not. Groups without trials are left out; one group alone is taken as trials.
     """
     top, bottom = np.asarray(hits, np.float64), np.asarray(of, np.float64)
-    if len(top) < 2 or not bottom.sum():
+    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    if len(top) < 2:
         return share(int(top.sum()), int(bottom.sum()))
-    drawn = np.random.default_rng(seed).integers(0, len(top), (_DRAWS, len(top)))
-    totals = bottom[drawn].sum(axis=1)
-    kept = totals > 0
-    low, high = np.percentile(top[drawn].sum(axis=1)[kept] / totals[kept], [2.5, 97.5])
-    return Estimate(float(top.sum() / bottom.sum()), float(low), float(high), len(top))
+    p = float(top.sum() / bottom.sum())
+    effective = float(bottom.sum()) / _design_effect(top, bottom)
+    return Estimate(p, *_wilson(p, effective, student(len(top) - 1)), len(top))
+
+
+def _design_effect(hits: NDArray[np.float64], of: NDArray[np.float64]) -> float:
+    """How much larger the variance of a pooled share is than if all trials were independent, at least 1.
+
+    The variance is that of a ratio of totals over groups (linearised; Kish 1965). Where all trials agree it tells
+    nothing of how alike those of a group are: then a group counts once.
+    """
+    count, trials = len(of), float(of.sum())
+    p = float(hits.sum()) / trials
+    if p in (0.0, 1.0):
+        return trials / count
+    variance = count / (count - 1) * float(((hits - p * of) ** 2).sum()) / trials**2
+    return max(1.0, variance / (p * (1 - p) / trials))

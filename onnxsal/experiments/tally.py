@@ -84,8 +84,8 @@ def _answers(path: str, found: dict[str, Any]) -> Answers:
     )
 
 
-def count(everyone: Sequence[Answers], *, seed: int = 0) -> Tally:
-    """Return what people chose; intervals resample persons whole, or are Wilson's for one person.
+def count(everyone: Sequence[Answers]) -> Tally:
+    """Return what people chose; intervals take the answers of a person as alike, or are Wilson's for one person.
 
     Raises: UsageError: answers of different studies, one person twice, or nobody chose anything.
     """
@@ -99,10 +99,10 @@ def count(everyone: Sequence[Answers], *, seed: int = 0) -> Tally:
     first = [sum(place == 0 for place in person.places) for person in everyone]
     spent = sorted(second for person in everyone for second in person.seconds)
     return Tally(
-        {name: grouped_share([pick.count(name) for pick in picks], made, seed=seed) for name in methods},
+        {name: grouped_share([pick.count(name) for pick in picks], made) for name in methods},
         {name: sum(pick.count(name) for pick in picks) for name in methods},
-        grouped_share([n - m for n, m in zip(asked, made, strict=True)], asked, seed=seed),
-        grouped_share(first, made, seed=seed),
+        grouped_share([n - m for n, m in zip(asked, made, strict=True)], asked),
+        grouped_share(first, made),
         1 / len(methods), len(everyone), sum(asked), spent[len(spent) // 2],
     )  # fmt: skip
 

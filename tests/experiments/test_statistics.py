@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from onnxsal.experiments.statistics import grouped_share, mean, share
+from onnxsal.experiments.statistics import grouped_share, mean, share, student
 
 
 def test_three_values_have_students_interval() -> None:
@@ -62,3 +62,42 @@ def test_persons_who_agree_leave_more_doubt_than_as_many_independent_answers() -
 
 def test_one_group_is_taken_as_trials() -> None:
     assert grouped_share([3], [10]) == share(3, 10)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    # NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2.
+    [(1, 12.706), (8, 2.306), (9, 2.262), (10, 2.228), (20, 2.086), (30, 2.042), (100, 1.984)],
+)
+def test_quantiles_of_student(degrees: int, quantile: float) -> None:
+    assert student(degrees) == pytest.approx(quantile, abs=5.1e-4)
+
+
+def test_persons_who_all_agree_still_leave_doubt() -> None:
+    """Two of two, Student's t of one degree: the lower end is n / (n + t^2), as Wilson's is of n hits of n."""
+    found = grouped_share([1, 1], [1, 1])
+    assert (found.value, found.low, found.high, found.n) == (1.0, pytest.approx(2 / (2 + 12.706**2)), 1.0, 2)
+    assert grouped_share([0, 0], [1, 1]).high == pytest.approx(1 - 2 / (2 + 12.706**2))
+    # All answers of all persons alike: nothing tells a person's ten answers from one.
+    assert grouped_share([10, 10, 10], [10, 10, 10]).low == pytest.approx(3 / (3 + 4.303**2))
+
+
+def test_a_group_without_trials_is_none() -> None:
+    assert grouped_share([3, 0], [10, 0]) == share(3, 10)
+    assert grouped_share([3, 4, 0], [10, 5, 0]) == grouped_share([3, 4], [10, 5])
+
+
+@pytest.mark.parametrize(("persons", "answers"), [(2, 5), (3, 1), (4, 5), (10, 10), (30, 5)])
+@pytest.mark.parametrize("truth", [0.5, 1 / 3, 0.2])
+def test_grouped_shares_cover_the_truth(persons: int, answers: int, truth: float) -> None:
+    """Persons who differ: each one's chance is of a beta distribution, so that two answers of one correlate by 0.3.
+
+    With two or three persons the interval is wider than it would have to be: how alike they are is not known.
+    """
+    rng = np.random.default_rng(0)
+    strength = (1 - 0.3) / 0.3
+    chances = rng.beta(truth * strength, (1 - truth) * strength, (600, persons))
+    found = [grouped_share(each, [answers] * persons) for each in rng.binomial(answers, chances)]
+    covered = sum(each.low <= truth <= each.high for each in found) / len(found)
+    assert 0.92 <= covered <= (0.99 if persons >= 10 else 1.0)
+    assert min(each.high - each.low for each in found) > 0.05

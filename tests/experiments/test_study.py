@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -203,8 +204,19 @@ def test_shares_are_of_those_who_could_tell(tmp_path: Path) -> None:
     assert found.undecided.value == 2 / 8
     assert found.first_place.value == pytest.approx(5 / 6)  # the first map shown was always grad-cam's
     assert (found.persons, found.answers, found.chance) == (2, 8, 0.5)
-    # Of two persons, one has 2 of 3 and one 3 of 3: whole persons drawn again give nothing beyond.
-    assert (found.shares["grad-cam"].low, found.shares["grad-cam"].high) == pytest.approx((2 / 3, 1.0))
+    # One person has 2 of 3 and one 3 of 3, so the design effect is (2 / 36) / 2 / (5 / 36) * 6 = 1.2, and six answers
+    # count as five: Wilson's interval of 5/6 of 5 at Student's t of one degree, in the form (2np + t^2 -+ ...).
+    n, p, t = 5, 5 / 6, 12.706
+    middle, half = 2 * n * p + t * t, t * math.sqrt(t * t + 4 * n * p * (1 - p))
+    ends = (middle - half) / (2 * (n + t * t)), (middle + half) / (2 * (n + t * t))
+    assert (found.shares["grad-cam"].low, found.shares["grad-cam"].high) == pytest.approx(ends)
+
+
+def test_two_persons_of_one_answer_each_show_nothing(tmp_path: Path) -> None:
+    found = counting.count([counting.read(answers(tmp_path, person, ["grad-cam"])) for person in (1, 2)])
+    assert found.shares["score-cam"].value == 0
+    assert found.shares["score-cam"].high > 0.9
+    assert counting.says(found) == ["no method is chosen more or less often than chance would have it"]
 
 
 def test_one_person_has_wilsons_interval_and_chance_is_said(tmp_path: Path) -> None:
