@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,12 @@ def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(x @ y / norm) if norm > 0 else float("nan")
 
 
-def pairwise(maps: NDArray[Any]) -> list[float]:
-    """Return for each of several maps of one picture its mean correlation with the others."""
-    count = len(maps)
-    table = np.array([[correlation(a, b) for b in maps] for a in maps])
-    return [float((table[k].sum() - table[k, k]) / (count - 1)) for k in range(count)]
+def correlations(maps: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the correlation of each of several maps [n, H, W] of one picture with each other one, [n, n]."""
+    found = np.ones((len(maps), len(maps)))
+    for a, b in combinations(range(len(maps)), 2):
+        found[a, b] = found[b, a] = correlation(maps[a], maps[b])
+    return found
 
 
 def share_inside(saliency: NDArray[Any], mask: NDArray[np.bool_]) -> float:

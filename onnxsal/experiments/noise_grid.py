@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxsal.experiments.base import Case, Explain, Outcome, Table, ascending, experiment
 from onnxsal.experiments.drawn import alone, seen
-from onnxsal.experiments.measures import pairwise, sparseness, total_variation
-from onnxsal.experiments.statistics import Estimate, mean
+from onnxsal.experiments.measures import correlations, sparseness, total_variation
+from onnxsal.experiments.statistics import Estimate, mean, pair_mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Range
 from onnxsal.viz.axes import Axis
@@ -41,7 +43,7 @@ def noise_grid(
     """Maps and measures for each noise level and number of samples; the picture shows the first image.
 
     Args: noise: sigma as a share of x's range. samples: N. seeds: independent maps of each cell. inner: what is
-    smoothed. Units of intervals are pictures where there are several, else seeds.
+    smoothed. Units of intervals are pictures where there are several, else seeds; of two seeds the stability has none.
     """
     ascending("noise", noise)
     ascending("samples", samples)
@@ -76,16 +78,21 @@ def _maps(
 
 
 def _measured(pictures: Sequence[Sequence[Explanation]]) -> tuple[Estimate, Estimate, Estimate]:
-    """Estimates over pictures of means over seeds; of one picture alone over its seeds."""
-    table = [_of_one(maps) for maps in pictures]
-    units = table[0] if len(table) == 1 else [list(np.mean(each, axis=0)) for each in table]
-    stability, sparse, variation = (mean([unit[k] for unit in units]) for k in range(3))
-    return stability, sparse, variation
+    """Stability, sparseness and variation: means over pictures of means over seeds; of one picture over its seeds."""
+    stacks = [np.stack([each.saliency for each in maps]) for maps in pictures]
+    stability = [_stability(maps) for maps in stacks]
+    measures = [[[measure(m) for m in maps] for maps in stacks] for measure in (sparseness, total_variation)]
+    if len(stacks) == 1:
+        sparse, variation = (mean(found[0]) for found in measures)
+        return stability[0], sparse, variation
+    sparse, variation = (mean([float(np.mean(each)) for each in found]) for found in measures)
+    return mean([each.value for each in stability]), sparse, variation
 
 
-def _of_one(maps: Sequence[Explanation]) -> list[list[float]]:
-    saliency = np.stack([each.saliency for each in maps])
-    return [[c, sparseness(m), total_variation(m)] for c, m in zip(pairwise(saliency), saliency, strict=True)]
+def _stability(maps: NDArray[np.float32]) -> Estimate:
+    """The mean correlation of two maps of one picture; no correlation is above 1, whatever its interval would be."""
+    found = pair_mean(correlations(maps))
+    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high)) if found.low == found.low else found
 
 
 def _says(

@@ -113,3 +113,24 @@ def _design_effect(hits: NDArray[np.float64], of: NDArray[np.float64]) -> float:
         return trials / count
     variance = count / (count - 1) * float(((hits - p * of) ** 2).sum()) / trials**2
     return max(1.0, variance / (p * (1 - p) / trials))
+
+
+def pair_mean(table: NDArray[np.float64]) -> Estimate:
+    """Return the mean over pairs of units with its interval, from a symmetric table [n, n]; n: the units.
+
+    Pairs that share a unit are alike, so units are left out one at a time (the jackknife of a U-statistic; Arvesen
+    1969, Annals of Mathematical Statistics 40), at Student's t of n - 1 degrees. Two units are a single pair: no
+    interval (NaN). The diagonal does not count.
+    """
+    count = len(table)
+    off = np.where(np.eye(count, dtype=bool), 0.0, table)
+    total, own = float(off.sum()), off.sum(axis=1)
+    nothing = float("nan")
+    if count < 2:
+        return Estimate(nothing, nothing, nothing, count)
+    centre = total / (count * (count - 1))
+    if count < 3:
+        return Estimate(centre, nothing, nothing, count)
+    without = (total - 2 * own) / ((count - 1) * (count - 2))
+    half = student(count - 1) * math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
+    return Estimate(centre, centre - half, centre + half, count)

@@ -13,7 +13,7 @@ import tiny_models
 from onnxsal.errors import ImageError, UnsupportedError, UsageError
 from onnxsal.experiments.catalogue import NAMES, get
 from onnxsal.experiments.fluctuation import sign_changes
-from onnxsal.experiments.measures import hit, pairwise, total_variation
+from onnxsal.experiments.measures import correlations, hit, total_variation
 from onnxsal.experiments.training_noise import _files
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
@@ -53,7 +53,8 @@ def test_measures_by_hand() -> None:
     assert total_variation(np.eye(2)) == pytest.approx((1 + 1) / (2 * 0.5))
     assert np.isnan(total_variation(np.zeros((3, 3))))
     a = np.array([[0.0, 1.0], [2.0, 3.0]])
-    assert pairwise(np.stack([a, 2 * a + 1, -a])) == pytest.approx([0.0, 0.0, -1.0])
+    expected = np.array([[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    assert correlations(np.stack([a, 2 * a + 1, -a])) == pytest.approx(expected)
     mask = np.array([[True, False], [False, False]])
     assert hit(np.array([[0.5, 1.0], [0, 0]]), mask, 0.5)
     assert not hit(np.array([[0.49, 1.0], [0, 0]]), mask, 0.5)
@@ -64,6 +65,7 @@ def test_noise_does_nothing_to_a_linear_model(case, linear_model: Path, photo) -
     """Its gradient is the same everywhere, so every cell of the grid is the same map."""
     outcome = get("noise-grid").run(case(photo("p", RED), path=linear_model), noise=(0.0, 0.3), samples=(1, 4), seeds=2)
     assert [e.value for e in column(outcome, "stability")] == pytest.approx([1.0] * 4, abs=1e-5)
+    assert all(np.isnan(e.low) and np.isnan(e.high) for e in column(outcome, "stability"))  # one pair of maps
     for name in ("sparseness", "variation"):
         values = [e.value for e in column(outcome, name)]
         assert values == pytest.approx([values[0]] * 4, rel=1e-4)
@@ -72,9 +74,11 @@ def test_noise_does_nothing_to_a_linear_model(case, linear_model: Path, photo) -
 
 def test_more_samples_make_maps_of_different_seeds_agree(case, photo) -> None:
     outcome = get("noise-grid").run(case(photo("p", RED, BLUE)), noise=(0.3,), samples=(1, 32), seeds=3)
-    few, many = (e.value for e in column(outcome, "stability"))
-    assert many > few
-    assert many > 0.9
+    few, many = column(outcome, "stability")
+    assert many.value > few.value
+    assert many.value > 0.9
+    assert few.high - few.low > many.high - many.low > 0
+    assert many.high <= 1.0
 
 
 def test_the_grid_takes_numbers_that_ascend(case, photo) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from onnxsal.experiments.statistics import grouped_share, mean, share, student
+from onnxsal.experiments.statistics import grouped_share, mean, pair_mean, share, student
 
 
 def test_three_values_have_students_interval() -> None:
@@ -101,3 +101,31 @@ def test_grouped_shares_cover_the_truth(persons: int, answers: int, truth: float
     covered = sum(each.low <= truth <= each.high for each in found) / len(found)
     assert 0.92 <= covered <= (0.99 if persons >= 10 else 1.0)
     assert min(each.high - each.low for each in found) > 0.05
+
+
+def test_three_units_have_the_jackknifes_interval() -> None:
+    """Pairs of 1, 2 and 6: without each unit one pair is left; sqrt(2/3 * (4 + 1 + 9)) is the standard error."""
+    found = pair_mean(np.array([[9.0, 1, 2], [1, 9, 6], [2, 6, 9]]))
+    half = 4.303 * math.sqrt(2 / 3 * 14)
+    assert (found.value, found.n) == (3.0, 3)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
+
+
+def test_a_single_pair_has_a_mean_and_no_interval() -> None:
+    found = pair_mean(np.array([[1.0, 0.5], [0.5, 1.0]]))
+    assert (found.value, found.n) == (0.5, 2)
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert math.isnan(pair_mean(np.ones((1, 1))).value)
+
+
+@pytest.mark.parametrize("units", [3, 5, 10])
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_means_over_pairs_cover_the_truth(units: int, own: float) -> None:
+    """Pairs add up what their units bring, and something of their own; their mean is 0."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(600):
+        brought, noise = rng.normal(size=units), own * rng.normal(size=(units, units))
+        found = pair_mean(brought[:, None] + brought[None] + (noise + noise.T) / 2)
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / 600 <= 0.99
