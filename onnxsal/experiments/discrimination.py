@@ -12,7 +12,7 @@ from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.experiments.measures import share_inside
 from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
-from onnxsal.experiments.statistics import mean
+from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Samples
 from onnxsal.viz.axes import Axis
@@ -26,10 +26,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class _Judged:
-    """One scene under one method: both maps, and the two differences."""
+    """One scene under one method: the maps for a and for b, and the share on a of the first minus of the second."""
 
     maps: tuple[Explanation, Explanation]
-    differences: tuple[float, float]
+    difference: float
 
 
 @experiment(
@@ -44,11 +44,12 @@ def discrimination(
     methods: tuple[str, ...] = ("gradient", "smoothgrad", "guided-backprop", "grad-cam", "grad-cam++", "score-cam"),
     limit: Samples = 40,
 ) -> Outcome:
-    """For each method the mean over scenes of (share of a's map on a - share of b's map on a), and the same for b.
+    """For each method the mean over scenes of the share on object a, for target a minus for target b.
 
-    Given a folder of scenes, its two-object scenes of two classes are used; given photographs, two are put side by
-    side, each under the class that the model sees in it alone. 1: every map lies on its own object alone; 0: the
-    target makes no difference; below 0: maps lie on the other object.
+    Of a map only what lies on a or b counts, so that its shares add up to 1; on b, for b minus for a, the difference is
+    the same. Given a folder of scenes, its two-object scenes of two classes are used; given photographs, two are put
+    side by side, each under the class that the model sees in it alone. 1: either map lies on its own object alone; 0:
+    the target makes no difference; below 0: the maps lie on the other object.
 
     Args: limit: the most scenes that are used.
     """
@@ -56,12 +57,12 @@ def discrimination(
     makers = {name: case.explainer(name) for name in methods}
     step = case.count(2 * len(scenes) * len(methods))
     found = {name: [_judged(make, scene, step) for scene in scenes] for name, make in makers.items()}
-    estimates = {name: mean([float(np.mean(j.differences)) for j in judged]) for name, judged in found.items()}
+    estimates = {name: _estimate(judged) for name, judged in found.items()}
     order = sorted(methods, key=lambda name: -estimates[name].value)
     rows = tuple((name, estimates[name], _right(found[name])) for name in order)
     says = tuple(f"{name}: {_verdict(estimates[name].low, estimates[name].high)}" for name in order)
     return Outcome(
-        Table(("method", "share on its own object, own target minus the other's", "maps that follow it"), rows),
+        Table(("method", "share on a, for a minus for b", "scenes above 0"), rows),
         says,
         _drawn(scenes, found, order),
         {"scenes": len(scenes), "unit": "scenes"},
@@ -113,13 +114,15 @@ def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:
     masks = scene.masks(maps[0])
     table = np.array([[share_inside(each.saliency, mask) for mask in masks] for each in maps])
     on_objects = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
-    first, second = on_objects[0, 0] - on_objects[1, 0], on_objects[1, 1] - on_objects[0, 1]
-    return _Judged((maps[0], maps[1]), (float(first), float(second)))
+    return _Judged((maps[0], maps[1]), float(on_objects[0, 0] - on_objects[1, 0]))
+
+
+def _estimate(judged: Sequence[_Judged]) -> Estimate:
+    return mean([each.difference for each in judged])
 
 
 def _right(judged: Sequence[_Judged]) -> str:
-    good = sum(sum(d > 0 for d in each.differences) for each in judged)
-    return f"{good} of {2 * len(judged)}"
+    return f"{sum(each.difference > 0 for each in judged)} of {len(judged)}"
 
 
 def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequence[str]) -> Pixels:
@@ -135,7 +138,7 @@ def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequ
     maps = board(cells, Labels(columns, labels), cell=205)
     rows = [_value(name, found[name]) for name in order]
     chart = values(
-        rows, x=_axis(rows), title="Share on the own object, own target minus the other's", width=900,
+        rows, x=_axis(rows), title="Share on object a, for target a minus for target b", width=900,
     )  # fmt: skip
     return figure(
         [maps, beside([chart])], Caption("Two objects, two targets", detail=f"{len(scenes)} scenes; 95 % intervals")
@@ -144,10 +147,10 @@ def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequ
 
 def _axis(rows: Sequence[Value]) -> Axis:
     from_zero = all(row.low >= 0 for row in rows)
-    return Axis("1: always on its own object; 0: the target makes no difference", 0 if from_zero else None, 1)
+    return Axis("1: each map on its own object; 0: the target makes no difference", 0 if from_zero else None, 1)
 
 
 def _value(name: str, judged: Sequence[_Judged]) -> Value:
-    found = mean([float(np.mean(j.differences)) for j in judged])
+    found = _estimate(judged)
     known = found.low == found.low
     return Value(name, found.value, found.low if known else found.value, found.high if known else found.value)

@@ -138,8 +138,17 @@ def test_maps_follow_the_target_where_classes_are_colours(case, scenes) -> None:
     found = dict(zip(column(outcome, "method"), outcome.table.rows, strict=True))
     assert outcome.settings["scenes"] == 2  # the third is of one class
     assert found["grad-cam"][1].value > 0.8
-    assert found["grad-cam"][2] == "4 of 4"
+    assert found["grad-cam"][2] == "2 of 2"  # a scene is one difference: for b it is the same
     assert found["eigencam"][1].value == pytest.approx(0.0, abs=1e-6)  # it knows no class
+
+
+def test_a_scene_counts_once_with_what_lies_on_its_objects(case, scenes, monkeypatch) -> None:
+    """Maps with 6 on a and 2 on b for a, 1 on a and 3 on b for b: 6/8 - 1/4, whatever lies beside the objects."""
+    shares = iter([0.6, 0.2, 0.1, 0.3])
+    monkeypatch.setattr("onnxsal.experiments.discrimination.share_inside", lambda saliency, mask: next(shares))
+    outcome = get("discrimination").run(case(scenes([[RED, BLUE]])), methods=("gradient",))
+    name, found, right = outcome.table.rows[0]
+    assert (name, found.value, found.n, right) == ("gradient", pytest.approx(0.5), 1, "1 of 1")
 
 
 def test_photographs_become_pairs(case, photo) -> None:
