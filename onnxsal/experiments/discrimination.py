@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def discrimination(
     estimates = {name: _estimate(judged) for name, judged in found.items()}
     order = sorted(methods, key=lambda name: -estimates[name].value)
     rows = tuple((name, estimates[name], _right(found[name])) for name in order)
-    says = tuple(f"{name}: {_verdict(estimates[name].low, estimates[name].high)}" for name in order)
+    says = tuple(f"{name}: {_verdict(estimates[name])}" for name in order)
     return Outcome(
         Table(("method", "share on a, for a minus for b", "scenes above 0"), rows),
         says,
@@ -69,10 +70,16 @@ def discrimination(
     )
 
 
-def _verdict(low: float, high: float) -> str:
-    if low > 0:
+def _verdict(found: Estimate) -> str:
+    if not found.n:
+        return "a map is flat on both objects in every scene, which tells nothing"
+    if not math.isfinite(found.low):
+        return "one scene gives no interval, and cannot tell whether its maps follow the target"
+    if found.low > 0:
         return "its maps follow the target"
-    return "its maps lie on the other object" if high < 0 else "the target makes no difference that these scenes show"
+    if found.high < 0:
+        return "its maps lie on the other object"
+    return "the target makes no difference that these scenes show"
 
 
 def pairs(case: Case) -> list[Scene]:

@@ -12,8 +12,10 @@ import tiny_models
 
 from onnxsal.errors import ImageError, UnsupportedError, UsageError
 from onnxsal.experiments.catalogue import NAMES, get
+from onnxsal.experiments.discrimination import _verdict
 from onnxsal.experiments.fluctuation import sign_changes
 from onnxsal.experiments.measures import correlations, hit, total_variation
+from onnxsal.experiments.statistics import mean
 from onnxsal.experiments.training_noise import _files
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
@@ -151,11 +153,28 @@ def test_a_scene_counts_once_with_what_lies_on_its_objects(case, scenes, monkeyp
     assert (name, found.value, found.n, right) == ("gradient", pytest.approx(0.5), 1, "1 of 1")
 
 
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([0.5, 0.6, 0.7], "its maps follow the target"),
+        ([-0.5, -0.6, -0.7], "its maps lie on the other object"),
+        ([-0.1, 0.1, 0.2], "the target makes no difference that these scenes show"),
+        ([0.998], "one scene gives no interval, and cannot tell whether its maps follow the target"),
+        ([float("nan")] * 2, "a map is flat on both objects in every scene, which tells nothing"),
+    ],
+)
+def test_what_differences_say(differences: list[float], said: str) -> None:
+    assert _verdict(mean(differences)) == said
+
+
 def test_photographs_become_pairs(case, photo) -> None:
     red, blue = photo("r", ("red", (8, 56, 8, 56))), photo("b", ("blue", (8, 56, 8, 56)))
     outcome = get("discrimination").run(case(red, blue), methods=("grad-cam",))
     assert outcome.settings["scenes"] == 1
     assert outcome.table.rows[0][1].value > 0.5
+    assert outcome.says == (
+        "grad-cam: one scene gives no interval, and cannot tell whether its maps follow the target",
+    )
     with pytest.raises(UsageError, match="two pictures of different classes"):
         get("discrimination").run(case(red, red), methods=("grad-cam",))
 
