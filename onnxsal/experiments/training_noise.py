@@ -24,15 +24,16 @@ from onnxsal.viz.layout import Labels, beside, board, figure
 from onnxsal.viz.plot import Curve, curves
 
 _EXAMPLE = "'series/shapes-noise{noise}-seed{seed}.onnx'"
-Shares = dict[tuple[float, float], list[list[float]]]
-"""By training and inference noise: for every model the shares of all scenes."""
+Shares = dict[tuple[float, float], dict[str, list[float]]]
+"""By training and inference noise: for every model, by its seed, the shares of all scenes."""
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """A model file and the noise that it was trained with, in per cent."""
+    """A model file, the noise that it was trained with, in per cent, and its seed, empty where the names have none."""
 
     noise: float
+    seed: str
     path: str
 
 
@@ -53,12 +54,14 @@ def training_noise(
     """The share of SmoothGrad's map inside the objects, by training noise and inference noise.
 
     MODEL names several files: ``{noise}`` stands for the training noise in per cent, ``{seed}`` for the seed. A file's
-    share is its mean over scenes; where there are several seeds, intervals are over them, else over scenes.
+    share is its mean over scenes; where there are several seeds, intervals are over them, else over scenes. Levels of
+    training noise are compared seed by seed, those seeds that both have.
 
     Args: noise: sigma in inference, as a share of x's range; 0 is the plain gradient. limit: the most scenes used.
     """
     ascending("noise", noise)
     trained = _files(case.path)
+    _check_seeds(trained)
     if not is_folder(case.images):
         raise UsageError("training-noise needs the objects' masks: name a folder of scenes (with a scenes.json)")
     scenes = read_scenes(case.images[0])[:limit]
@@ -78,17 +81,36 @@ def _files(template: str) -> list[_Trained]:
     if "{noise}" not in template:
         raise UsageError(f"MODEL names one file for each training noise, with {{noise}} in its name, like {_EXAMPLE}")
     escaped = re.escape(template).replace(re.escape("{noise}"), r"(?P<noise>[\d.]+?)", 1)
-    pattern = re.compile(escaped.replace(re.escape("{seed}"), r"[^/\\]+?"))
+    once = escaped.replace(re.escape("{seed}"), r"(?P<seed>[^/\\]+?)", 1)
+    pattern = re.compile(once.replace(re.escape("{seed}"), r"(?P=seed)"))
     if has_magic(template):
         raise UsageError(f"MODEL {template!r}: only {{noise}} and {{seed}} are filled in, no * or ?")
     paths = sorted(glob(template.replace("{noise}", "*").replace("{seed}", "*")))
-    found = [_Trained(float(m["noise"]), path) for path in paths if (m := pattern.fullmatch(path))]
+    fitting = [(path, m.groupdict()) for path in paths if (m := pattern.fullmatch(path))]
+    found = [_Trained(float(each["noise"]), each.get("seed", ""), path) for path, each in fitting]
     if len({each.noise for each in found}) < 2:
         raise UsageError(
             f"MODEL {template!r}: {len(found)} file(s) fit; at least two levels of training noise are needed "
             f"(with {{noise}} in per cent, like {_EXAMPLE})"
         )
     return sorted(found, key=lambda each: (each.noise, each.path))
+
+
+def _check_seeds(trained: Sequence[_Trained]) -> None:
+    """Raise UsageError unless the levels of noise that are compared, the least and the most, have seeds in common.
+
+    Where both have several seeds the interval is over those in common, so that two are needed.
+    """
+    seeds: dict[float, set[str]] = {}
+    for each in trained:
+        if each.seed in seeds.setdefault(each.noise, set()):
+            raise UsageError(f"{each.path!r}: there is another model of training noise {each.noise:g} % and this seed")
+        seeds[each.noise].add(each.seed)
+    least, most = min(seeds), max(seeds)
+    needed = 2 if min(len(seeds[least]), len(seeds[most])) > 1 else 1
+    if len(seeds[least] & seeds[most]) < needed:
+        listed = " and ".join(f"{level:g} % has {', '.join(sorted(seeds[level]))}" for level in (least, most))
+        raise UsageError(f"training noise is compared seed by seed, and {needed} in common are needed: {listed}")
 
 
 def _measured(
@@ -109,7 +131,7 @@ def _measured(
                 shown.setdefault((each.noise, level), made)
                 found.append(share_inside(made.saliency, np.logical_or.reduce(scene.masks(made))))
                 step()
-            shares.setdefault((each.noise, level), []).append(found)
+            shares.setdefault((each.noise, level), {})[each.seed] = found
     return shares, shown
 
 
@@ -117,12 +139,13 @@ def _unit(shares: Shares) -> str:
     return "trained models" if min(map(len, shares.values())) > 1 else "scenes"
 
 
-def _estimate(models: Sequence[Sequence[float]]) -> Estimate:
-    return mean([float(np.nanmean(each)) for each in models]) if len(models) > 1 else mean(models[0])
+def _estimate(models: Mapping[str, Sequence[float]]) -> Estimate:
+    of_all = list(models.values())
+    return mean([float(np.nanmean(each)) for each in of_all]) if len(of_all) > 1 else mean(of_all[0])
 
 
 def _says(shares: Shares, levels: Sequence[float], noise: Sequence[float]) -> tuple[str, ...]:
-    """Differences model by model where the seeds match, which leaves their common luck out."""
+    """Differences seed by seed, which leaves out what two models of one seed have in common."""
     plain, most = levels[0], levels[-1]
     trained = _gap(shares, (most, noise[0]), (plain, noise[0]))
     lines = [f"training noise {most:g} % minus {plain:g} %, inference noise {100 * noise[0]:g} %: {trained}"]
@@ -139,10 +162,12 @@ def _says(shares: Shares, levels: Sequence[float], noise: Sequence[float]) -> tu
 
 
 def _gap(shares: Shares, first: tuple[float, float], second: tuple[float, float]) -> Estimate:
+    """The mean difference over the seeds that both have, or over the scenes of the only one."""
     a, b = shares[first], shares[second]
-    if len(a) == len(b) and len(a) > 1:
-        return mean([float(np.nanmean(x) - np.nanmean(y)) for x, y in zip(a, b, strict=True)])
-    return mean([x - y for x, y in zip(a[0], b[0], strict=True)])
+    common = [seed for seed in a if seed in b]
+    if len(common) > 1:
+        return mean([float(np.nanmean(a[seed]) - np.nanmean(b[seed])) for seed in common])
+    return mean([x - y for x, y in zip(a[common[0]], b[common[0]], strict=True)])
 
 
 def _drawn(

@@ -16,7 +16,7 @@ from onnxsal.experiments.discrimination import _verdict
 from onnxsal.experiments.fluctuation import sign_changes
 from onnxsal.experiments.measures import correlations, hit, total_variation
 from onnxsal.experiments.statistics import mean
-from onnxsal.experiments.training_noise import _files
+from onnxsal.experiments.training_noise import _check_seeds, _files, _gap
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
 
@@ -232,13 +232,43 @@ def test_models_that_are_the_same_differ_by_nothing(case, model: Path, tmp_path:
 def test_names_of_trained_models(tmp_path: Path) -> None:
     for name in ("a0-x.onnx", "a10-x.onnx", "a2.5-y.onnx", "other.onnx"):
         (tmp_path / name).touch()
-    assert [each.noise for each in _files(str(tmp_path / "a{noise}-{seed}.onnx"))] == [0, 2.5, 10]
+    found = _files(str(tmp_path / "a{noise}-{seed}.onnx"))
+    assert [(each.noise, each.seed) for each in found] == [(0, "x"), (2.5, "y"), (10, "x")]
+    assert [each.seed for each in _files(str(tmp_path / "a{noise}-x.onnx"))] == ["", ""]
     with pytest.raises(UsageError, match=r"with \{noise\} in its name"):
         _files("model.onnx")
     with pytest.raises(UsageError, match=r"0 file\(s\) fit; at least two levels"):
         _files(str(tmp_path / "b{noise}.onnx"))
     with pytest.raises(UsageError, match="no \\* or \\?"):
         _files("*{noise}.onnx")
+
+
+def test_trained_models_are_compared_seed_by_seed() -> None:
+    """Seeds 0 to 2 without noise and 1 to 3 with it: means 0.2 and 0.4 of the common 1 and 2, that gain 0.1 and 0.3."""
+    plain = {"0": [0.9, 0.9], "1": [0.1, 0.3], "2": [0.4, 0.4]}
+    noisy = {"1": [0.2, 0.4], "2": [0.7, 0.7], "3": [0.0, 0.0]}
+    found = _gap({(0, 0): plain, (20, 0): noisy}, (20, 0), (0, 0))
+    assert (found.value, found.n) == (pytest.approx(0.2), 2)
+    assert found.high - found.value == pytest.approx(12.706 * 0.1)  # 0.1: the standard error of 0.1 and 0.3
+    alone = _gap({(0, 0): plain, (20, 0): {"1": [0.3, 0.4]}}, (20, 0), (0, 0))
+    assert (alone.value, alone.n) == (pytest.approx(0.15), 2)  # over the two scenes of seed 1
+
+
+def test_seeds_that_do_not_match_are_refused_before_any_work(case, scenes, model: Path, tmp_path: Path) -> None:
+    for name in ("n0-s0", "n0-s1", "n10-s5", "n20-s1", "n20-s2"):
+        shutil.copy(model, tmp_path / f"{name}.onnx")
+    asked = case(scenes([[RED]]), path=tmp_path / "n{noise}-s{seed}.onnx")
+    with pytest.raises(UsageError, match="2 in common are needed: 0 % has 0, 1 and 20 % has 1, 2"):
+        get("training-noise").run(asked, noise=(0.0,), samples=1)
+    (tmp_path / "n0-s0.onnx").unlink()
+    _check_seeds(_files(asked.path))  # one without noise: its seed is among the others'
+    shutil.copy(model, tmp_path / "n0.0-s1.onnx")
+    with pytest.raises(UsageError, match="another model of training noise 0 % and this seed"):
+        _check_seeds(_files(asked.path))
+    for name in ("n0.0-s1", "n20-s1"):
+        (tmp_path / f"{name}.onnx").unlink()
+    with pytest.raises(UsageError, match="1 in common are needed: 0 % has 1 and 20 % has 2"):
+        _check_seeds(_files(asked.path))
 
 
 def test_training_noise_needs_masks(case, photo, model: Path, tmp_path: Path) -> None:
