@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from onnxsal.errors import ImageError, UsageError
@@ -56,7 +58,10 @@ class Tally:
 
 
 def read(path: str) -> Answers:
-    """Return one person's answers. Raises: ImageError: the file cannot be read or holds no answers."""
+    """Return one person's answers.
+
+    Raises: ImageError: the file cannot be read or is none of answers. UsageError: it is, and something in it is wrong.
+    """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -67,21 +72,60 @@ def read(path: str) -> Answers:
         raise ImageError(f"{path!r} is no file of answers: expected format {FORMAT!r}, as a study's page saves it")
     try:
         return _answers(path, found)
-    except (KeyError, TypeError, ValueError, LookupError) as error:
-        raise ImageError(f"{path!r} is damaged: {error}") from None
+    except _Wrong as error:
+        raise UsageError(f"{path!r} is damaged: {error}") from None
+
+
+class _Wrong(Exception):
+    """Something in a file of answers is not as a study's page saves it."""
 
 
 def _answers(path: str, found: dict[str, Any]) -> Answers:
-    key = reveal(found["key"])
-    chosen, places = [], []
-    for choice in found["choices"]:
-        names, pick = key["trials"][choice["trial"]], choice["chosen"]
-        chosen.append(None if pick is None else names[pick])
-        places.append(None if pick is None else choice["shown"].index(pick))
-    seconds = tuple(float(choice["seconds"]) for choice in found["choices"])
-    return Answers(
-        path, str(found["study"]), int(found["person"]), tuple(key["methods"]), tuple(chosen), tuple(places), seconds
-    )
+    for name, kind in (("key", str), ("study", str), ("person", int), ("choices", list)):
+        if not isinstance(found.get(name), kind) or isinstance(found[name], bool):
+            raise _Wrong(f"{name!r} is missing" if name not in found else f"{name!r} is {shortened(found[name])}")
+    methods, trials = _key(found["key"])
+    if not found["choices"]:
+        raise _Wrong("it holds no choice")
+    choices = [_choice(f"choice {at + 1}", choice, trials) for at, choice in enumerate(found["choices"])]
+    for trial, times in Counter(trial for trial, _, _, _ in choices).items():
+        if times > 1:
+            raise _Wrong(f"trial {trial} is answered {times} times")
+    _, chosen, places, seconds = zip(*choices, strict=True)
+    return Answers(path, found["study"], found["person"], methods, chosen, places, seconds)
+
+
+def _key(hidden: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """The methods of a study, and for each of its trials the method by the name that its map goes by."""
+    try:
+        key = reveal(hidden)
+    except ValueError as error:
+        raise _Wrong(str(error)) from None
+    methods, trials = key["methods"], key["trials"]
+    whole = isinstance(methods, list) and isinstance(trials, list) and all(isinstance(each, str) for each in methods)
+    if not whole or not all(isinstance(t, dict) and sorted(map(str, t.values())) == sorted(methods) for t in trials):
+        raise _Wrong("the key is damaged: its trials do not show each method once")
+    return tuple(methods), trials
+
+
+def _choice(
+    where: str, choice: Any, trials: Sequence[dict[str, str]]
+) -> tuple[int, str | None, int | None, float]:  # fmt: skip
+    """A choice's trial, the method chosen, the place that its map had, and the seconds it took."""
+    if not isinstance(choice, dict) or {"trial", "chosen", "shown", "seconds"} - set(choice):
+        raise _Wrong(f"{where}: expected trial, chosen, shown and seconds")
+    trial, chosen, shown, seconds = (choice[name] for name in ("trial", "chosen", "shown", "seconds"))
+    if not isinstance(trial, int) or isinstance(trial, bool) or not 0 <= trial < len(trials):
+        raise _Wrong(f"{where}: trial {shortened(trial)} is none of 0 to {len(trials) - 1}")
+    names = trials[trial]
+    strings = isinstance(shown, list) and all(isinstance(each, str) for each in shown)
+    if not strings or sorted(shown) != sorted(names):
+        raise _Wrong(f"{where}: 'shown' is {shortened(shown)}, not the maps of trial {trial} in some order")
+    if chosen is not None and chosen not in shown:
+        raise _Wrong(f"{where}: the map chosen, {shortened(chosen)}, is none of trial {trial}")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        raise _Wrong(f"{where}: 'seconds' is {shortened(seconds)}, not a number from 0 on")
+    return (trial, None, None, seconds) if chosen is None else (trial, names[chosen], shown.index(chosen), seconds)
 
 
 def count(everyone: Sequence[Answers]) -> Tally:

@@ -240,15 +240,7 @@ def test_what_cannot_be_counted_is_refused(tmp_path: Path) -> None:
         counting.count([counting.read(answers(tmp_path, 4, [None, None]))])
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "cannot read"),
-        ("{}", "is no file of answers"),
-        ('{"format": "onnxsal answers 1"}', "is damaged: 'key'"),
-        ('{"format": "onnxsal answers 1", "key": "AAAA"}', "the key is damaged"),
-    ],
-)
+@pytest.mark.parametrize(("text", "said"), [("{", "cannot read"), ("{}", "is no file of answers")])
 def test_files_that_are_no_answers_are_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "some.json"
     path.write_text(text)
@@ -256,8 +248,67 @@ def test_files_that_are_no_answers_are_named(tmp_path: Path, text: str, said: st
         counting.read(str(path))
     with pytest.raises(ImageError, match="there is no file of answers"):
         counting.read(str(tmp_path / "none.json"))
-    damaged = json.loads(Path(answers(tmp_path, 9, ["grad-cam"])).read_text())
-    damaged["choices"][0]["chosen"] = "nothing"
-    path.write_text(json.dumps(damaged))
-    with pytest.raises(ImageError, match="is damaged: 'nothing'"):
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"key": None}, "'key' is None"),
+        ({"key": 7}, "'key' is 7"),
+        ({"key": "AAAA"}, "the key is damaged"),
+        ({"key": hide({"methods": ["a"], "trials": [5]})}, "the key is damaged: its trials"),
+        ({"study": None}, "'study' is None"),
+        ({"choices": 5}, "'choices' is 5"),
+        ({"choices": []}, "it holds no choice"),
+        ({"choices": [5]}, "choice 1: expected trial, chosen, shown and seconds"),
+    ],
+)
+def test_damaged_answers_are_named_with_what_is_wrong(tmp_path: Path, changed: dict, said: str) -> None:
+    path = answers(tmp_path, 1, ["grad-cam"], **changed)
+    with pytest.raises(UsageError, match=re.escape(f"{path!r} is damaged: {said}")):
+        counting.read(path)
+
+
+def test_a_person_is_a_number_and_what_is_missing_is_named(tmp_path: Path) -> None:
+    found = json.loads(Path(answers(tmp_path, 1, ["grad-cam"])).read_text())
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps({**found, "person": "five"}))
+    with pytest.raises(UsageError, match="is damaged: 'person' is 'five'"):
         counting.read(str(path))
+    path.write_text(json.dumps({"format": found["format"]}))
+    with pytest.raises(UsageError, match="is damaged: 'key' is missing"):
+        counting.read(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("shown", 5, "choice 2: 'shown' is 5, not the maps of trial 1 in some order"),
+        ("shown", ["1a"], "choice 2: 'shown' is ['1a']"),
+        ("shown", ["1a", ["1b"]], "choice 2: 'shown' is ['1a', ['1b']]"),
+        ("seconds", float("nan"), "choice 2: 'seconds' is nan, not a number from 0 on"),
+        ("seconds", -1, "choice 2: 'seconds' is -1"),
+        ("seconds", "3", "choice 2: 'seconds' is '3'"),
+        ("trial", -1, "choice 2: trial -1 is none of 0 to 2"),
+        ("trial", 3, "choice 2: trial 3 is none of 0 to 2"),
+        ("trial", None, "choice 2: trial None is none"),
+        ("chosen", "nothing", "choice 2: the map chosen, 'nothing', is none of trial 1"),
+        ("chosen", ["1a"], "choice 2: the map chosen, ['1a'], is none"),
+    ],
+)
+def test_damaged_choices_are_named_with_what_is_wrong(tmp_path: Path, name: str, value: object, said: str) -> None:
+    path = answers(tmp_path, 1, ["grad-cam"] * 3)
+    found = json.loads(Path(path).read_text())
+    found["choices"][1][name] = value
+    Path(path).write_text(json.dumps(found))
+    with pytest.raises(UsageError, match=re.escape(f"{path!r} is damaged: {said}")):
+        counting.read(path)
+
+
+def test_a_trial_counts_once(tmp_path: Path) -> None:
+    path = answers(tmp_path, 1, ["grad-cam", "score-cam"])
+    found = json.loads(Path(path).read_text())
+    found["choices"] += found["choices"][:1] * 2
+    Path(path).write_text(json.dumps(found))
+    with pytest.raises(UsageError, match="is damaged: trial 0 is answered 3 times"):
+        counting.read(path)
