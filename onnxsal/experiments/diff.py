@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from onnxsal.building import plan, split_options
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.experiments.classes import same_class
 from onnxsal.experiments.statistics import Estimate, mean, share
 from onnxsal.explain import Request, explain_image, prepare_request
 from onnxsal.explanation import Explanation
+from onnxsal.inputs.labels import Labels
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim
 from onnxsal.model import Model
@@ -140,8 +142,8 @@ def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair
 def translated(models: tuple[Model, Model], target: Target, *, strict: bool = True) -> Target:
     """Return what the first model's class is called in the second: the same index, or the class of the same name.
 
-    Raises: UsageError: the models have different classes, and the second has none of that name (not if not ``strict``,
-    then None).
+    Raises: UsageError: the models have different classes, and the second has none of that name, or several that nothing
+    tells apart (not if not ``strict``, then None).
     """
     first, second = models
     if isinstance(target, tuple):
@@ -149,18 +151,26 @@ def translated(models: tuple[Model, Model], target: Target, *, strict: bool = Tr
     index = aim(first, target, np.zeros(first.anatomy.head.classes, np.float32)).target
     if first.anatomy.head.classes == second.anatomy.head.classes or not isinstance(index, int):
         return index if isinstance(index, int) else target
+    labels = _labels(models)
+    try:
+        found = same_class(index, *labels)
+    except UsageError:
+        if strict:
+            raise
+        return None
+    if found is None and strict:
+        raise UsageError(f"{second.name} has no class {first.label(index)!r}, which {first.name} explains")
+    return found
+
+
+def _labels(models: tuple[Model, Model]) -> tuple[Labels, Labels]:
+    first, second = models
     if first.labels is None or second.labels is None:
         raise UsageError(
             f"{first.name} has {first.anatomy.head.classes} classes and {second.name} {second.anatomy.head.classes}: "
             "to know which are the same, both need labels"
         )
-    names = [name.split(",")[0].strip().casefold() for name in second.labels.names]
-    wanted = first.label(index).casefold()
-    if wanted not in names:
-        if strict:
-            raise UsageError(f"{second.name} has no class {first.label(index)!r}, which {first.name} explains")
-        return None
-    return names.index(wanted)
+    return first.labels, second.labels
 
 
 def _magnitude(explanation: Explanation) -> Floats:
