@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from onnxsal.model import Model
 from onnxsal.targets import Target, aim
 
 AGREEMENTS = ("cosine", "ssim", "rank")
+PREDICTED = "what the first predicts"
+"""Which class is explained, in the settings of a comparison without a target."""
 Floats = NDArray[np.float32]
 
 
@@ -98,24 +100,47 @@ def compare(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Drift:
-    """Return how two models agree on pictures; one that cannot be read is named and left out.
+    """Return how two models agree on pictures; one that cannot be compared is named and left out.
 
-    Raises: UsageError: the target is no class of both models, or they share no class. ImageError: no picture is left.
+    That is one that cannot be read, or whose class, predicted by the first model, the second has not.
+    Raises: UsageError: the target is no class of both models, or classes differ and have no labels. ImageError or
+    UsageError: no picture is left.
     """
+    _check_classes(models, how.target)
     requests = tuple(_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
     found: list[Pair] = []
-    failures: list[tuple[str, str]] = []
+    failures: list[tuple[str, ImageError | UsageError]] = []
     for at, image in enumerate(images):
         try:
             found.append(_pair((requests[0], requests[1]), image, how.target))
-        except ImageError as error:
-            failures.append((image, str(error)))
+        except (ImageError, _NoSuchClassError) as error:
+            failures.append((image, error))
         if progress is not None:
             progress(at + 1, len(images))
     if not found:
-        raise ImageError(f"no picture can be compared: {failures[0][1]}" if failures else "there is no picture")
+        _nothing_left([error for _, error in failures])
     order = sorted(found, key=lambda pair: -2.0 if math.isnan(pair.cosine) else pair.cosine)
-    return Drift(tuple(order), tuple(failures), _settings(models, requests, how))
+    left_out = tuple((image, str(error)) for image, error in failures)
+    return Drift(tuple(order), left_out, _settings(models, requests, how))
+
+
+class _NoSuchClassError(UsageError):
+    """What the first model predicts for one picture is no class of the second."""
+
+
+def _check_classes(models: tuple[Model, Model], target: Target) -> None:
+    """What is wrong with every picture is said before the first."""
+    if target is not None:
+        translated(models, target)
+    elif models[0].anatomy.head.classes != models[1].anatomy.head.classes:
+        _labels(models)
+
+
+def _nothing_left(errors: Sequence[ImageError | UsageError]) -> NoReturn:
+    if not errors:
+        raise ImageError("there is no picture")
+    kind = UsageError if isinstance(errors[0], UsageError) else ImageError
+    raise kind(f"no picture can be compared: {errors[0]}")
 
 
 def _request(model: Model, how: How, layer: str | None) -> Request:
@@ -133,10 +158,18 @@ def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair
     tops = [int(np.argmax(each)) for each in scores]
     predicted = [(m.label(k), float(p[k])) for m, k, p in zip(models, tops, scores, strict=True)]
     goal = tops[0] if target is None else target
+    goal_b = _in_second(models, goal, image)
     first = explain_image(requests[0], image, [goal])[0]
-    second = explain_image(requests[1], image, [translated(models, goal)])[0]
+    second = explain_image(requests[1], image, [goal_b])[0]
     same = translated(models, tops[0], strict=False) == tops[1]
     return Pair(image, first, second, (predicted[0], predicted[1]), same, *_agreements(first, second))
+
+
+def _in_second(models: tuple[Model, Model], goal: Target, image: str) -> Target:
+    try:
+        return translated(models, goal)
+    except UsageError as error:
+        raise _NoSuchClassError(f"{image!r}: {error}") from None
 
 
 def translated(models: tuple[Model, Model], target: Target, *, strict: bool = True) -> Target:
@@ -196,7 +229,7 @@ def _settings(models: tuple[Model, Model], requests: Sequence[Request], how: How
     return {
         "models": [model.name for model in models], "sha256": [model.digest for model in models],
         "method": how.method, "options": requests[0].steps.described(), "layers": layers,
-        "target": "what the first predicts" if how.target is None else how.target, "seed": how.seed,
+        "target": PREDICTED if how.target is None else how.target, "seed": how.seed,
         "preprocess": [None if m.preprocess is None else m.preprocess.name for m in models],
         "onnxruntime": onnxruntime().__version__,
     }  # fmt: skip

@@ -29,6 +29,16 @@ def reordered(path: Path) -> Path:
     return tiny_models.write(model, path)
 
 
+def without_blue(path: Path) -> Path:
+    """Write the classifier with its first two classes alone."""
+    arrays = tiny_models.weights()
+    arrays["w3"], arrays["b3"] = arrays["w3"][:, :2], arrays["b3"][:2]
+    model = tiny_models.build(tiny_models.BODY.replace("N, 4", "N, 2"), arrays)
+    properties = {p.key: p.value for p in model.metadata_props}
+    onnx.helper.set_model_props(model, {**properties, "onnxsal.labels": "\n".join(tiny_models.LABELS[:2])})
+    return tiny_models.write(model, path)
+
+
 def test_a_model_agrees_with_itself(model: Path, photo) -> None:
     images = [str(photo("r", RED)), str(photo("b", BLUE))]
     drift = compare((load(model), load(model)), images, How())
@@ -89,6 +99,29 @@ def test_a_broken_picture_is_left_out_by_name(model: Path, tmp_path: Path, photo
     assert drift.failures[0][0] == str(broken)
     with pytest.raises(ImageError, match=r"no picture can be compared: .*broken.png"):
         compare(two, [str(broken)], How())
+
+
+def test_a_class_that_the_second_lacks_is_a_picture_left_out_by_name(model: Path, tmp_path: Path, photo) -> None:
+    """The second model has no blue: of a red and a blue picture the red one is compared, and blue alone is an error."""
+    two = load(model), load(without_blue(tmp_path / "b.onnx"))
+    red, blue = str(photo("r", RED)), str(photo("b", BLUE))
+    drift = compare(two, [blue, red], How())
+    assert [pair.image for pair in drift.pairs] == [red]
+    assert drift.pairs[0].same_class
+    assert drift.failures == ((blue, f"{blue!r}: {two[1].name} has no class 'blue', which {two[0].name} explains"),)
+    with pytest.raises(UsageError, match=r"no picture can be compared: .*b.png': .* has no class 'blue'"):
+        compare(two, [blue], How())
+
+
+def test_what_is_wrong_with_every_picture_is_said_before_the_first(model: Path, tmp_path: Path) -> None:
+    """No picture is read: there is none of that name."""
+    two = load(model), load(without_blue(tmp_path / "b.onnx"))
+    with pytest.raises(UsageError, match=r"^\S+ has no class 'blue'"):
+        compare(two, ["none.png"], How(target="blue"))
+    bare = onnx.load(tmp_path / "b.onnx")
+    onnx.helper.set_model_props(bare, {p.key: p.value for p in bare.metadata_props if p.key != "onnxsal.labels"})
+    with pytest.raises(UsageError, match="both need labels"):
+        compare((two[0], load(tiny_models.write(bare, tmp_path / "bare.onnx"))), ["none.png"], How())
 
 
 def test_the_report_holds_every_picture_and_asks_nobody(model: Path, photo) -> None:
