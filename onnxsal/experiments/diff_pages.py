@@ -24,7 +24,7 @@ from onnxsal.evaluation.report import (
     table,
 )
 from onnxsal.evaluation.report.charts import Axis, Interval, intervals
-from onnxsal.experiments.diff import AGREEMENTS, Drift, Pair, says
+from onnxsal.experiments.diff import AGREEMENTS, PREDICTED, Drift, Pair, says
 from onnxsal.experiments.drawn import over
 from onnxsal.experiments.statistics import Estimate
 from onnxsal.files import replacing
@@ -71,9 +71,14 @@ def drawn(drift: Drift, names: tuple[str, str], *, most: int = 4) -> Pixels:
         [_value(*each) for each in (*estimates, ("same class", drift.same_class))],
         x=PlotAxis("1: the same", None, 1), title=f"Agreement over {len(drift.pairs)} pictures", width=760,
     )  # fmt: skip
-    method = str(drift.settings["method"])
-    heading = Caption("Where two models look at different things", detail=f"{method}, for what the first predicts")
+    heading = Caption("Where two models look at different things", detail=explained(drift))
     return figure([maps, beside([chart])], heading)
+
+
+def explained(drift: Drift) -> str:
+    """Return by which method maps were made, and for which class."""
+    given = drift.settings["target"] != PREDICTED
+    return f"{drift.settings['method']}, for {drift.pairs[0].first.label if given else PREDICTED}"
 
 
 def _value(name: str, found: Estimate) -> Value:
@@ -92,7 +97,7 @@ def report(drift: Drift, names: tuple[str, str]) -> str:
     """Return the report as a page of HTML."""
     from onnxsal import __version__
 
-    lead = f"{names[0]} against {names[1]} on {len(drift.pairs)} pictures, by {drift.settings['method']}."
+    lead = f"{names[0]} against {names[1]} on {len(drift.pairs)} pictures, by {explained(drift)}."
     rows = [(name, drift.agreement(name)) for name in AGREEMENTS]
     found = [_interval(*each) for each in (*rows, ("same class", drift.same_class))]
     chart = intervals("Agreement of the two, 1 for the same", found, x=Axis("agreement", None, 1.0))

@@ -11,7 +11,7 @@ import tiny_models
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.diff import How, compare, says, translated
-from onnxsal.experiments.diff_pages import drawn, report
+from onnxsal.experiments.diff_pages import drawn, explained, report
 from onnxsal.loading import load
 
 RED, BLUE = ("red", (6, 40, 6, 40)), ("blue", (20, 58, 20, 56))
@@ -131,6 +131,26 @@ def test_the_report_holds_every_picture_and_asks_nobody(model: Path, photo) -> N
     assert "r.png" in page and "b.png" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/", "")
     assert drawn(drift, ("one", "two")).shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (None, "grad-cam++, for what the first predicts"),
+        ("RED", "grad-cam++, for red"),
+        (2, "grad-cam++, for blue"),
+        (("red", "blue"), "grad-cam++, for red minus blue"),
+    ],
+)
+def test_the_figure_and_the_report_say_what_is_explained(
+    model: Path, photo, monkeypatch: pytest.MonkeyPatch, target, said: str
+) -> None:
+    captions: list[str] = []
+    monkeypatch.setattr("onnxsal.experiments.diff_pages.figure", lambda parts, caption: captions.append(caption.detail))
+    drift = compare((load(model), load(model)), [str(photo("r", RED))], How(target=target))
+    drawn(drift, ("a", "b"))
+    assert captions == [explained(drift)] == [said]
+    assert f"a against b on 1 pictures, by {said}." in report(drift, ("a", "b"))
 
 
 def test_float_and_int8_of_one_network_look_at_the_same_things(shared: Path) -> None:
