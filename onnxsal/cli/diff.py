@@ -8,7 +8,7 @@ import click
 
 from onnxsal.cli.options import Setting, images_argument, json_option, loading_options
 
-HELP = """Compare where two models look: A against B on every IMAGE.
+HELP = """Compare where two models look: A against B on every IMAGE (files, folders, patterns).
 
 Both explain one class, by default what A predicts. Printed are how often they predict the same, how their maps agree
 (cosine, structural similarity, rank correlation; 1 is the same), and the pictures where they differ most.
@@ -16,7 +16,7 @@ Both explain one class, by default what A predicts. Printed are how often they p
 \b
 Examples:
   onnxsal diff float.onnx int8.onnx photos/*.jpg
-  onnxsal diff v1.onnx v2.onnx photos/*.jpg -m smoothgrad -o worst.png --report drift.html
+  onnxsal diff v1.onnx v2.onnx photos/ -m smoothgrad -o worst.png --report drift.html
 """
 
 

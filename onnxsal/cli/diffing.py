@@ -11,6 +11,7 @@ from typing import Any
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
@@ -65,6 +66,7 @@ class Asked:
 
 def diff_models(asked: Asked) -> int:
     """Print and write the comparison; return the exit status: 1 where a picture could not be read."""
+    images = gathered(asked.images)
     _check_files(asked)
     models = asked.openings[0](), asked.openings[1]()
     for model in models:
@@ -73,7 +75,7 @@ def diff_models(asked: Asked) -> int:
     how = How(asked.method, dict(once(asked.settings)), layers, parsed(asked.target), asked.seed)
     progress = Progress("comparing")
     try:
-        drift = compare(models, asked.images, how, progress=progress)
+        drift = compare(models, images, how, progress=progress)
     finally:
         progress.close()
     for _, why in drift.failures:

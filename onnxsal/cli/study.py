@@ -10,8 +10,9 @@ from onnxsal.cli.options import Names, Setting, json_option, loading_options
 
 HELP = """Write a page that asks people which map they trust, or count their answers (--tally).
 
-The page is one file for any browser, on a phone too. It shows each picture with its maps in random order, the methods
-unnamed, collects the choices and saves them as a file for you. Nothing is sent anywhere.
+IMAGE is a file, a folder or a pattern. The page is one file for any browser, on a phone too. It shows each picture with
+its maps in random order, the methods unnamed, collects the choices and saves them as a file for you. Nothing is sent
+anywhere.
 
 \b
 Examples:

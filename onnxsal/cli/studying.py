@@ -10,6 +10,7 @@ from onnxsal.building import split_options
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import bar, many, table
@@ -53,8 +54,9 @@ def _write(asked: Asked) -> int:
     page = asked.output or "study.html"
     if Path(page).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a study is a page: {page!r} should end in .html")
+    images = gathered(asked.files[1:])
     check_writable(page)
-    study = Study(_makers(asked), asked.files[1:], parsed(asked.target), asked.question or QUESTION, asked.seed)
+    study = Study(_makers(asked), images, parsed(asked.target), asked.question or QUESTION, asked.seed)
     progress = Progress("drawing maps")
     try:
         content = make(study, progress=progress)

@@ -15,6 +15,7 @@ from PIL import Image
 def two(folder: Path) -> Path:
     """The folder with a second copy of the model."""
     shutil.copy("model.onnx", "copy.onnx")
+    Path("empty").mkdir()
     return folder
 
 
@@ -36,6 +37,16 @@ def test_as_json(run, two: Path) -> None:
     assert found["settings"]["method"] == "grad-cam++"
 
 
+def test_folders_and_patterns(run, two: Path) -> None:
+    (two / "photos" / "below").mkdir(parents=True)
+    shutil.copy("red.png", "photos/r.png")
+    shutil.copy("blue.png", "photos/below/b.png")
+    Path("photos/notes.txt").write_text("no picture")
+    for meant in (["photos"], ["photos/**/*.png"], ["photos", "photos/r.png"]):
+        found = json.loads(run("diff", "model.onnx", "copy.onnx", *meant, "--json").out)
+        assert sorted(each["image"] for each in found["pictures"]) == ["photos/below/b.png", "photos/r.png"]
+
+
 def test_a_broken_picture_is_named_and_the_others_are_compared(run, two: Path) -> None:
     Path("broken.png").write_bytes(b"none")
     ended = run("diff", "model.onnx", "copy.onnx", "red.png", "broken.png")
@@ -51,6 +62,8 @@ def test_a_broken_picture_is_named_and_the_others_are_compared(run, two: Path) -
         (1, "'none.onnx'", ["model.onnx", "none.onnx", "red.png"]),
         (2, "should end in .html", ["model.onnx", "copy.onnx", "red.png", "--report", "drift.pdf"]),
         (1, "the folder 'none' does not exist", ["model.onnx", "copy.onnx", "red.png", "--report", "none/d.html"]),
+        (2, "the folder 'empty' holds no pictures", ["model.onnx", "copy.onnx", "empty"]),
+        (2, "no file matches '*.jpg'", ["model.onnx", "copy.onnx", "*.jpg"]),
         (2, "there is no method 'gradcam'", ["model.onnx", "copy.onnx", "red.png", "-m", "gradcam"]),
         (2, "no class is called 'purple'", ["model.onnx", "copy.onnx", "red.png", "-t", "purple"]),
         (1, "no picture can be compared: no such picture: 'no.png'", ["model.onnx", "copy.onnx", "no.png"]),

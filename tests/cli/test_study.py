@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from onnxsal.experiments.study import reveal
 
 
 def answered(page: str, person: int, place: int) -> str:
@@ -40,12 +43,25 @@ def test_a_page_its_answers_and_their_count(run, folder: Path) -> None:
     assert found["first_place"]["value"] == 1.0
 
 
+def test_folders_and_patterns(run, folder: Path) -> None:
+    """The three pictures of a folder and of the one below, each once, in the order of their paths."""
+    (folder / "photos" / "below").mkdir(parents=True)
+    for name in ("r.png", "q.png", "below/b.png"):
+        shutil.copy("red.png", f"photos/{name}")
+    for meant in (["photos"], ["photos/**/*.png"], ["photos", "photos/r.png"]):
+        ended = run("study", "model.onnx", *meant, "-m", "grad-cam,eigencam", "-o", "ask.html")
+        assert ended.out.startswith("ask.html\n  3 pictures x 2 maps, ")
+        study = re.search(r'id="study">(.*?)</script>', Path("ask.html").read_text(encoding="utf-8"), re.DOTALL)[1]
+        assert reveal(json.loads(study)["key"])["images"] == ["b.png", "q.png", "r.png"]
+
+
 @pytest.mark.parametrize(
     ("status", "said", "arguments"),
     [
         (2, "a study is of a model and pictures", ["model.onnx"]),
         (2, "missing argument", []),
         (2, "a study compares two to 9 methods; got 1", ["model.onnx", "red.png", "-m", "grad-cam"]),
+        (2, "no file matches '*.jpg'", ["model.onnx", "*.jpg"]),
         (2, "should end in .html", ["model.onnx", "red.png", "-o", "study.pdf"]),
         (2, "there is no method 'grad-kam'", ["model.onnx", "red.png", "-m", "grad-kam,grad-cam"]),
         (1, "no such picture: 'no.png'", ["model.onnx", "no.png"]),
