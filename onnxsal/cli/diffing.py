@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
@@ -18,7 +20,6 @@ from onnxsal.cli.text import shortened, table, wrapped
 from onnxsal.errors import UsageError
 from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, says
 from onnxsal.experiments.diff_pages import drawn, write_report
-from onnxsal.files import check_writable
 from onnxsal.viz.save import picture_format, save_picture
 
 _LISTED = 8
@@ -67,7 +68,7 @@ class Asked:
 def diff_models(asked: Asked) -> int:
     """Print and write the comparison; return the exit status: 1 where a picture could not be read."""
     images = gathered(asked.images)
-    _check_files(asked)
+    _check_files(asked, images)
     models = asked.openings[0](), asked.openings[1]()
     for model in models:
         tell(model.notes, model.name)
@@ -88,14 +89,14 @@ def diff_models(asked: Asked) -> int:
     return 1 if drift.failures else 0
 
 
-def _check_files(asked: Asked) -> None:
-    if asked.report is not None:
-        if Path(asked.report).suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"--report writes a page: {asked.report!r} should end in .html")
-        check_writable(asked.report)
+def _check_files(asked: Asked, images: Sequence[str]) -> None:
+    """Everything about output that can be known before the models are loaded."""
+    if asked.report is not None and Path(asked.report).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report writes a page: {asked.report!r} should end in .html")
     if asked.output is not None:
         picture_format(asked.output)
-        check_writable(asked.output)
+    read = [path for opening in asked.openings for path in opening.files]
+    check_outputs([Path(path) for path in (asked.report, asked.output) if path is not None], [*read, *images])
 
 
 def as_text(asked: Asked, drift: Drift) -> list[str]:

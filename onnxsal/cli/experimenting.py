@@ -7,17 +7,20 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import seconds, table, wrapped
 from onnxsal.experiments.base import Case, Cell, Experiment, Outcome
 from onnxsal.experiments.catalogue import get
+from onnxsal.experiments.scenes import is_folder, scene_files
 from onnxsal.experiments.statistics import Estimate
-from onnxsal.files import check_writable
+from onnxsal.experiments.training_noise import series
 from onnxsal.model import Model
 from onnxsal.options import shown_type
 from onnxsal.viz.save import picture_format, save_picture
@@ -52,7 +55,7 @@ def run_experiment(asked: Asked) -> int:
     found = get(asked.name)
     options = found.check(once(asked.settings))
     picture_format(asked.picture)
-    check_writable(asked.picture)
+    check_outputs([Path(asked.picture)], _read(asked, found))
     progress, start = Progress(asked.name), time.perf_counter()
     try:
         outcome = found.run(_case(asked, progress), **options)
@@ -62,6 +65,14 @@ def run_experiment(asked: Asked) -> int:
     spent = time.perf_counter() - start
     print(as_document(asked, options, outcome, spent) if asked.as_json else "\n".join(as_text(asked, outcome, spent)))
     return 0
+
+
+def _read(asked: Asked, found: Experiment) -> list[str]:
+    """The files that are read: those of the models, pictures, and what a folder of scenes names."""
+    opening = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops)
+    scenes = "scenes" in found.takes and is_folder(asked.images)
+    images = scene_files(asked.images[0]) if scenes else asked.images
+    return [*opening.files, *series(asked.model), *images]
 
 
 def _case(asked: Asked, progress: Progress) -> Case:

@@ -10,6 +10,7 @@ from onnxsal.building import split_options
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
@@ -20,7 +21,7 @@ from onnxsal.experiments.base import Explain
 from onnxsal.experiments.study import QUESTION, make
 from onnxsal.experiments.study import Asked as Study
 from onnxsal.explain import prepare_request
-from onnxsal.files import check_writable, replacing
+from onnxsal.files import replacing
 from onnxsal.viz.save import picture_format, save_picture
 
 
@@ -55,7 +56,7 @@ def _write(asked: Asked) -> int:
     if Path(page).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"a study is a page: {page!r} should end in .html")
     images = gathered(asked.files[1:])
-    check_writable(page)
+    check_outputs([Path(page)], [*_opening(asked).files, *images])
     study = Study(_makers(asked), images, parsed(asked.target), asked.question or QUESTION, asked.seed)
     progress = Progress("drawing maps")
     try:
@@ -69,10 +70,14 @@ def _write(asked: Asked) -> int:
     return 0
 
 
+def _opening(asked: Asked) -> Opening:
+    return Opening(asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops)
+
+
 def _makers(asked: Asked) -> dict[str, Explain]:
     """What makes the maps, every option checked before the model is opened."""
     plans = planned(asked.methods, asked.settings)
-    model = Opening(asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops)()
+    model = _opening(asked)()
     tell(model.notes)
     return {
         name: Explain(
@@ -95,7 +100,7 @@ def _written(page: str, study: Study, size: int) -> list[str]:
 def _count(asked: Asked) -> int:
     if asked.output is not None:
         picture_format(asked.output)
-        check_writable(asked.output)
+        check_outputs([Path(asked.output)], asked.files)
     found = counting.count([counting.read(path) for path in asked.files])
     if asked.output is not None:
         save_picture(counting.drawn(found), asked.output)

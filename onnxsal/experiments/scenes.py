@@ -69,6 +69,13 @@ def read_scenes(folder: str) -> list[Scene]:
     return [_scene(path, at, entry) for at, entry in enumerate(entries)]
 
 
+def scene_files(folder: str) -> list[str]:
+    """Return the files that a folder of scenes consists of. Raises: ImageError: scenes.json is missing or damaged."""
+    path = Path(folder) / INDEX
+    entries = [_checked(path, at, entry) for at, entry in enumerate(_entries(path))]
+    return [str(path), *(str(path.parent / str(entry[name])) for entry in entries for name in ("picture", "masks"))]
+
+
 def _entries(path: Path) -> list[Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -83,11 +90,15 @@ def _entries(path: Path) -> list[Any]:
     return list(found["scenes"])
 
 
+def _checked(path: Path, at: int, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict) or {"picture", "masks", "labels"} - set(entry):
+        raise ImageError(f"{str(path)!r}, scene {at}: expected picture, masks and labels")
+    return entry
+
+
 def _scene(path: Path, at: int, entry: Any) -> Scene:
     where = f"{str(path)!r}, scene {at}"
-    if not isinstance(entry, dict) or {"picture", "masks", "labels"} - set(entry):
-        raise ImageError(f"{where}: expected picture, masks and labels")
-    labels = entry["labels"]
+    labels = _checked(path, at, entry)["labels"]
     if not isinstance(labels, list) or not labels or not all(isinstance(each, int | str) for each in labels):
         raise ImageError(f"{where}: labels is a list of class names or indices, one for each object")
     picture = np.asarray(read_image(path.parent / str(entry["picture"])).pixels)

@@ -85,8 +85,7 @@ def _files(template: str) -> list[_Trained]:
     pattern = re.compile(once.replace(re.escape("{seed}"), r"(?P=seed)"))
     if has_magic(template):
         raise UsageError(f"MODEL {template!r}: only {{noise}} and {{seed}} are filled in, no * or ?")
-    paths = sorted(glob(template.replace("{noise}", "*").replace("{seed}", "*")))
-    fitting = [(path, m.groupdict()) for path in paths if (m := pattern.fullmatch(path))]
+    fitting = [(path, m.groupdict()) for path in series(template) if (m := pattern.fullmatch(path))]
     found = [_Trained(float(each["noise"]), each.get("seed", ""), path) for path, each in fitting]
     if len({each.noise for each in found}) < 2:
         raise UsageError(
@@ -94,6 +93,13 @@ def _files(template: str) -> list[_Trained]:
             f"(with {{noise}} in per cent, like {_EXAMPLE})"
         )
     return sorted(found, key=lambda each: (each.noise, each.path))
+
+
+def series(template: str) -> list[str]:
+    """Return the files whose names may fit, whatever stands for {noise} and {seed}; one name without them as it is."""
+    if "{noise}" not in template and "{seed}" not in template:
+        return [template]
+    return sorted(glob(template.replace("{noise}", "*").replace("{seed}", "*")))
 
 
 def _check_seeds(trained: Sequence[_Trained]) -> None:

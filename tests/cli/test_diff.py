@@ -75,3 +75,28 @@ def test_what_cannot_be_done_is_said(run, two: Path, status: int, said: str, arg
     assert ended.status == status, ended.err
     assert said in ended.err
     assert sorted(two.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("read", "arguments"),
+    [
+        ("red.png", ["model.onnx", "copy.onnx", "red.png", "-o", "red.png"]),
+        ("red.png", ["model.onnx", "copy.onnx", ".", "-o", "./red.png"]),
+        ("copy.png", ["model.onnx", "copy.png", "red.png", "-o", "copy.png"]),
+        ("copy.png", ["copy.png", "model.onnx", "red.png", "-o", "copy.png"]),
+        ("names.png", ["model.onnx", "copy.onnx", "red.png", "--labels", "names.png", "-o", "names.png"]),
+        ("names.png", ["model.onnx", "copy.onnx", "red.png", "--labels-b", "names.png", "-o", "names.png"]),
+        ("names.png", ["model.onnx", "copy.onnx", "red.png", "--preprocess", "names.png", "-o", "names.png"]),
+        ("names.png", ["model.onnx", "copy.onnx", "red.png", "--preprocess-b", "names.png", "-o", "names.png"]),
+        ("names.html", ["model.onnx", "copy.onnx", "red.png", "--labels", "names.html", "--report", "names.html"]),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(run, two: Path, read: str, arguments: list[str]) -> None:
+    shutil.copy("model.onnx", "copy.png")
+    for name in ("names.png", "names.html"):
+        Path(name).write_text("red\ngreen\nblue\ngreen apple\n")
+    before = Path(read).read_bytes()
+    ended = run("diff", *arguments)
+    assert ended.status == 2
+    assert "would be overwritten, and it is read" in ended.err
+    assert Path(read).read_bytes() == before

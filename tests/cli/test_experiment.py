@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_every_experiment_lists_its_options(run, name: str) -> None:
         (2, "pictures are written as", ["combine", "model.onnx", "red.png", "-o", "out.txt"]),
         (1, "the folder 'none' does not exist", ["combine", "model.onnx", "red.png", "-o", "none/out.png"]),
         (1, "no such picture: 'grey.png'", ["combine", "model.onnx", "grey.png"]),
+        (1, "cannot read '.': it is a folder", ["combine", "model.onnx", "."]),
         (1, "'.' has no scenes.json", ["occurrences", "model.onnx", "."]),
         (2, "two pictures of different classes", ["discrimination", "model.onnx", "red.png", "red.png"]),
         (2, "there is no method 'gradcam'", ["combine", "model.onnx", "red.png", "-O", "methods=gradcam"]),
@@ -65,3 +67,33 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
     assert said in ended.err
     assert ended.err.count("\n") == 1
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("read", "arguments"),
+    [
+        ("red.png", ["combine", "model.onnx", "red.png", "-o", "red.png"]),
+        ("combine.png", ["combine", "model.onnx", "combine.png"]),
+        ("model.png", ["combine", "model.png", "red.png", "-o", "model.png"]),
+        ("names.png", ["combine", "model.onnx", "red.png", "--labels", "names.png", "-o", "names.png"]),
+        ("names.png", ["combine", "model.onnx", "red.png", "--preprocess", "names.png", "-o", "names.png"]),
+        ("scenes/a.png", ["discrimination", "model.onnx", "scenes", "-o", "scenes/a.png"]),
+        ("scenes/b.png", ["occurrences", "model.onnx", "scenes/", "-o", "./scenes/b.png"]),
+        ("n10-s0.png", ["training-noise", "n{noise}-s{seed}.png", "scenes", "-o", "n10-s0.png"]),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(run, folder: Path, read: str, arguments: list[str]) -> None:
+    (folder / "scenes").mkdir()
+    shutil.copy("red.png", "combine.png")
+    for name in ("model.png", "n0-s0.png", "n10-s0.png"):
+        shutil.copy("model.onnx", name)
+    Path("names.png").write_text("red\ngreen\nblue\ngreen apple\n")
+    for name in ("a", "b"):
+        shutil.copy("red.png", f"scenes/{name}.png")
+    entry = {"picture": "a.png", "masks": "b.png", "labels": ["red"]}
+    Path("scenes/scenes.json").write_text(json.dumps({"format": "onnxsal scenes 1", "scenes": [entry]}))
+    before = Path(read).read_bytes()
+    ended = run("experiment", *arguments)
+    assert ended.status == 2
+    assert "would be overwritten, and it is read" in ended.err
+    assert Path(read).read_bytes() == before

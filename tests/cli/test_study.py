@@ -76,3 +76,28 @@ def test_what_cannot_be_done_is_said(run, folder: Path, status: int, said: str, 
     assert ended.status == status, ended.err
     assert said in ended.err
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("read", "arguments"),
+    [
+        ("red.html", ["model.onnx", "red.html", "-o", "red.html"]),
+        ("red.html", ["model.onnx", "*.html", "-o", "red.html"]),
+        ("model.html", ["model.html", "red.png", "-o", "model.html"]),
+        ("model.html", ["model.onnx", "red.png", "--labels", "model.html", "-o", "model.html"]),
+        ("answers.png", ["--tally", "answers.png", "-o", "answers.png"]),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(run, folder: Path, read: str, arguments: list[str]) -> None:
+    run("study", "model.onnx", "red.png", "-m", "grad-cam,eigencam", "-o", "ask.html")
+    for source, target in (
+        ("red.png", "red.html"),
+        ("model.onnx", "model.html"),
+        (answered("ask.html", 1, 0), "answers.png"),
+    ):
+        shutil.copy(source, target)
+    before = Path(read).read_bytes()
+    ended = run("study", *arguments)
+    assert ended.status == 2
+    assert "would be overwritten, and it is read" in ended.err
+    assert Path(read).read_bytes() == before
