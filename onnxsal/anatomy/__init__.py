@@ -2,7 +2,19 @@
 
 from onnxsal.anatomy.layers import Layers
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.select import OURS, SCORE, TARGET, VERSUS, Anatomy, X, body, dissect, select, stem
+from onnxsal.anatomy.select import (
+    OURS,
+    SCORE,
+    TARGET,
+    VERSUS,
+    Anatomy,
+    X,
+    body,
+    dissect,
+    probabilities_in,
+    select,
+    stem,
+)
 
 __all__ = [
     "OURS",
@@ -17,6 +29,7 @@ __all__ = [
     "X",
     "body",
     "dissect",
+    "probabilities_in",
     "select",
     "stem",
 ]

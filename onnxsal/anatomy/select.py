@@ -170,3 +170,23 @@ def _index(op: Trace, name: str) -> ir.Value:
 def _pick(op: Trace, scores: ir.Value, target: ir.Value) -> ir.Value:
     picked = op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1)
     return op.Squeeze(picked, [1])  # type: ignore[no-any-return]
+
+
+def probabilities_in(score: Program) -> int:
+    """Return of how many probabilities a score is made: 1 of a class, 2 of a pair, whose difference it is.
+
+    0 where it is anything else: of a logit, or of a program that somebody wrote, nothing is known.
+    """
+    node = score.outputs[SCORE].producer()
+    while node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    if node is None or node.op_type != "Sub":
+        return int(_picks_probability(node))
+    return 2 if all(_picks_probability(v.producer()) for v in node.inputs if v is not None) else 0
+
+
+def _picks_probability(node: ir.Node | None) -> bool:
+    """Whether a node is the end of what ``_pick`` makes of the probabilities."""
+    picked = node.inputs[0].producer() if node is not None and node.op_type == "Squeeze" and node.inputs[0] else None
+    source = picked.inputs[0] if picked is not None and picked.op_type == "GatherElements" else None
+    return source is not None and source.name == PROBABILITIES

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from onnxsal.anatomy import Layer
+from onnxsal.anatomy import Layer, probabilities_in
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
@@ -80,7 +80,8 @@ def score_cam(
 
     Args: preset: which of the published variants. top_k: only the maps of highest standard deviation
     (Faster-Score-CAM); ``left_out_bound`` in the manifest says how much of the map's maximum the others could add
-    anywhere at most, where weights are not passed through a softmax.
+    anywhere at most: where weights are probabilities, or differences of such, that pass no softmax. It is infinite
+    where the map is empty.
     """
     variant = SCORE_CAM[preset]
     draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline)
@@ -185,19 +186,39 @@ def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes:
     top_k = draws.masks.top_k if isinstance(draws.masks, Grids) else None
     if top_k is not None and top_k > layer.channels:
         raise UsageError(f"option top_k={top_k}: layer {layer.name!r} has {layer.channels} feature maps")
-    head = score.extend()
+    head, limit = score.extend(), None if top_k is None else _weight_limit(score, variant)
+    if top_k is not None and limit is None:
+        notes = (*notes, ("left_out_bound", f"unknown: {_UNBOUNDED}"))
     return Record(
         head=head.finish(maps=activation(head, layer)),
         draws=draws,
         body=score,
         moments=Moments(("score",), per="mask"),
-        tail=_tail(variant, bounded=top_k is not None),
+        tail=_tail(variant, limit),
         notes=notes,
     )
 
 
-def _tail(variant: Variant, *, bounded: bool) -> Program:
-    """From the maps, their mean scores [K] and which of them were drawn [K] to the map, and its bound."""
+_UNBOUNDED = "a weight has a bound only where it is a probability, or a difference of such, and passes no softmax"
+
+
+def _weight_limit(score: Program, variant: Variant) -> float | None:
+    """Return the largest size of a map's weight; None where there is none, or where weights depend on each other.
+
+    A probability is in [0, 1] and so, less that of the baseline, in [-1, 1]; a difference of two is in [-1, 1], and
+    less that of the baseline in [-2, 2].
+    """
+    number = probabilities_in(score)
+    if not number or variant.softmax:
+        return None
+    return float(number) if variant.baseline else 1.0
+
+
+def _tail(variant: Variant, limit: float | None) -> Program:
+    """From the maps, their mean scores [K] and which of them were drawn [K] to the map.
+
+    Args: limit: the largest size of a weight, where what is left out is to be bounded by it.
+    """
     op = empty(21)
     maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
     scores = op.input("mean/score", ir.DataType.FLOAT, ["K"])
@@ -208,20 +229,27 @@ def _tail(variant: Variant, *, bounded: bool) -> Program:
         scores = op.Softmax(op.Where(drawn, scores, -1e30), axis=0)
     weights = op.Where(drawn, scores, 0.0)
     saliency = combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps)
-    if not bounded or variant.softmax:
+    if limit is None:
         return op.finish(saliency=saliency)
-    return op.finish(saliency=saliency, left_out_bound=_left_out(op, maps, drawn, saliency))
+    skipped = _skipped(op, maps, drawn, skip_flat=variant.skip_flat)
+    added = op.Mul(op.ReduceSum(op.Where(skipped, op.Abs(maps), 0.0), [1], keepdims=0), limit)
+    bound = _share(op, op.ReduceMax(added, keepdims=0), op.ReduceMax(saliency, keepdims=0))
+    return op.finish(saliency=saliency, left_out_bound=bound)
 
 
-def _left_out(op: Trace, maps: ir.Value, drawn: ir.Value, saliency: ir.Value) -> ir.Value:
-    """Return how far the whole map may be from this one anywhere, as a share of this one's maximum.
+def _skipped(op: Trace, maps: ir.Value, drawn: ir.Value, *, skip_flat: bool) -> ir.Value:
+    """Return which maps the whole map has and this one has not, [1, K, 1, 1]; of flat ones it depends on the variant.
 
-    A weight is a probability, or a difference of two, so a map that is left out adds at most its own absolute value.
-    Flat maps are no part of the whole map either.
+    One adds at most its own size times that of its weight, and where the sum is below 0 the ReLU takes of that.
     """
-    varied = op.Greater(
-        op.Sub(op.ReduceMax(maps, POSITIONS, keepdims=1), op.ReduceMin(maps, POSITIONS, keepdims=1)), 0.0
-    )
-    skipped = op.And(varied, op.Not(op.Reshape(drawn, [1, -1, 1, 1])))
-    most = op.ReduceMax(op.ReduceSum(op.Where(skipped, op.Abs(maps), 0.0), [1], keepdims=0), keepdims=0)
-    return divide(op, most, op.ReduceMax(saliency, keepdims=0))
+    skipped = op.Not(op.Reshape(drawn, [1, -1, 1, 1]))
+    if not skip_flat:
+        return skipped  # type: ignore[no-any-return]
+    high, low = (reduce(maps, POSITIONS, keepdims=1) for reduce in (op.ReduceMax, op.ReduceMin))
+    return op.And(skipped, op.Greater(op.Sub(high, low), 0.0))  # type: ignore[no-any-return]
+
+
+def _share(op: Trace, added: ir.Value, peak: ir.Value) -> ir.Value:
+    """Return added / peak: 0 where nothing is added, infinity where something is to an empty map."""
+    empty_map = op.Where(op.Equal(added, 0.0), 0.0, float("inf"))
+    return op.Where(op.Equal(peak, 0.0), empty_map, divide(op, added, peak))  # type: ignore[no-any-return]

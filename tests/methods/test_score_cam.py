@@ -128,6 +128,60 @@ def test_what_top_k_leaves_out_is_bounded(model: onnxsal.Model, slow: HalfFlat, 
     assert "left_out_bound" not in whole.manifest
 
 
+BOUNDED = [
+    ("score-cam", {"preset": "official"}),
+    ("score-cam", {"preset": "tf-keras-vis"}),
+    ("ss-cam", {"preset": "onnxsal", "samples": 3}),
+    ("ss-cam", {"preset": "paper", "samples": 3}),
+    ("ss-cam", {"preset": "authors", "samples": 3, "variant": 1}),
+    ("is-cam", {"samples": 3}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), BOUNDED)
+def test_no_target_is_further_from_the_whole_map_than_the_bound(
+    model: onnxsal.Model, slow: HalfFlat, method: str, options: dict[str, object]
+) -> None:
+    """Classes and pairs; of a pair less that of the baseline a weight may be as large as 2."""
+    a, alive = maps(slow)
+    kept = np.isin(np.arange(7), np.argsort(-a.std((1, 2)))[:2])
+    left = ~kept if options.get("preset") == "tf-keras-vis" else alive & ~kept
+    baseline = method == "is-cam" or options.get("preset") == "paper"
+    targets = [*range(5), *((i, j) for i in range(5) for j in range(5) if i != j)]
+    how = {"method": method, "layer": "a2", "seed": SEED, **options}
+    for target in targets:
+        some, whole = (onnxsal.explain(model, X, target=target, top_k=k, **how) for k in (2, None))
+        added = np.abs(a[left]).sum(0).max() * (2 if baseline and isinstance(target, tuple) else 1)
+        bound = some.manifest["left_out_bound"]
+        if some.raw.any():
+            assert bound == pytest.approx(added / some.raw.max(), rel=1e-3)
+            assert np.abs(whole.raw - some.raw).max() <= bound * some.raw.max() * (1 + 1e-6)
+        else:
+            assert bound == np.inf, target
+
+
+def test_an_empty_map_says_that_anything_may_be_left_out(model: onnxsal.Model) -> None:
+    """The classes whose score sinks under every mask: what two maps leave empty the others fill."""
+    how = {"method": "is-cam", "layer": "a2", "samples": 3, "target": [*range(5)]}
+    pairs = list(zip(*(onnxsal.explain(model, X, **how, top_k=k) for k in (2, 5)), strict=True))
+    empty = [(some, all_alive) for some, all_alive in pairs if not some.raw.any()]
+    assert empty
+    assert all(some.manifest["left_out_bound"] == np.inf for some, _ in empty)
+    assert all(every.manifest["left_out_bound"] == 0 for _, every in pairs)
+
+
+def test_what_is_no_probability_has_no_bound(model: onnxsal.Model) -> None:
+    how = {"method": "score-cam", "layer": "a2", "target": TARGET, "top_k": 2}
+    twice = model.score("probability").extend()
+    target = twice["sal/probabilities"]
+    program = twice.finish(score=twice.Mul(twice.Squeeze(twice.Slice(target, [1], [2], [1]), [1]), 2.0))
+    program.model.graph.inputs.remove(program.inputs["sal/target"])
+    for more in ({"score": "logit"}, {"preset": "torchcam"}, {"target": program}):
+        manifest = onnxsal.explain(model, X, **how | more).manifest
+        assert "left_out_bound" not in manifest
+        assert manifest["variant"]["left_out_bound"].startswith("unknown: a weight has a bound only where")
+
+
 def test_top_k_above_the_number_of_maps_is_refused(model: onnxsal.Model) -> None:
     with pytest.raises(UsageError, match="7 feature maps"):
         onnxsal.explain(model, X, method="score-cam", layer="a2", top_k=8)
