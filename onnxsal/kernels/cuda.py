@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ KIND = "cpu" if SIMULATED else "cuda"
 ENOUGH = 1 if SIMULATED else 512
 """Blocks of a launch, at least: with fewer most of a GPU waits, and numba warns. Blocks cost the simulator time."""
 
-# Only the driver knows this error; the simulator has none.
+# What the driver raises over whatever it cannot do; no kind of MemoryError.
 _driver_error: Any = getattr(importlib.import_module("numba.cuda.cudadrv.driver"), "CudaAPIError", MemoryError)
+_NO_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _NONE, _ONE = np.zeros((0, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)  # a GPU has no empty arrays
 
 
@@ -146,24 +148,48 @@ def check_available() -> None:
         )
 
 
+@contextmanager
+def _short_of_memory(what: str) -> Iterator[None]:
+    """Within it a GPU without room for ``what`` raises MemoryError, so that the executor halves the batch.
+
+    Raises: UnsupportedError: the driver fails in another way; the message is what it says.
+    """
+    try:
+        yield
+    except _driver_error as error:
+        said = " ".join(str(error).split())
+        if "OUT_OF_MEMORY" in said or getattr(error, "code", None) == _NO_MEMORY:
+            raise MemoryError(f"the GPU has no room for {what}") from error
+        raise UnsupportedError(f"the GPU's driver fails: {said}") from error
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.3g} MiB"
+
+
+def _sent(values: Any, stream: Any = 0) -> Any:
+    """Return an array of the host as one on the GPU. Raises: as ``_short_of_memory``."""
+    with _short_of_memory(_mib(values.nbytes)):
+        return cuda.to_device(values, stream=stream)
+
+
 def upload(values: Any) -> Any:
-    """Return ``values`` as a float32 array on the GPU; one that lies there already is taken as it is."""
+    """Return ``values`` as a float32 array on the GPU; one that lies there already is taken as it is.
+
+    Raises: MemoryError: the GPU has no room for it. UnsupportedError: no GPU can be used.
+    """
     check_available()
     if hasattr(values, "copy_to_host"):
         return values
     if hasattr(values, "__cuda_array_interface__"):
         return cuda.as_cuda_array(values)
-    return cuda.to_device(np.require(values, np.float32, ["C", "A"]))
+    return _sent(np.require(values, np.float32, ["C", "A"]))
 
 
 def room(shape: tuple[int, ...]) -> Any:
     """Return a float32 array on the GPU with nothing in it yet. Raises: MemoryError: the GPU has no room for it."""
-    try:
+    with _short_of_memory(_mib(4 * math.prod(shape))):
         return cuda.device_array(shape, np.float32)
-    except _driver_error as error:
-        if "OUT_OF_MEMORY" not in str(error):
-            raise
-        raise MemoryError(f"the GPU has no room for {math.prod(shape) * 4 >> 20} MiB") from error
 
 
 def address(array: Any) -> int:
@@ -173,7 +199,7 @@ def address(array: Any) -> int:
 
 def _masks(grids: Any, size: tuple[int, int]) -> tuple[Any, ...]:
     sides = [taps(grids.shape[i], n) for i, n in ((2, size[1]), (1, size[0]))]
-    return (grids, *(tuple(cuda.to_device(column) for column in side) for side in sides))
+    return (grids, *(tuple(_sent(column) for column in side) for side in sides))
 
 
 class Filler:
@@ -188,26 +214,25 @@ class Filler:
         self._planes = room((1, *x.shape[1:]))
 
     def __call__(self, out: Any, rows: Rows, grids: Any = None) -> None:
-        """Return when ``out`` on the GPU holds the batch of these rows; ``grids`` are masks of this batch alone."""
+        """Return when ``out`` on the GPU holds the batch of these rows; ``grids`` are masks of this batch alone.
+
+        Raises: MemoryError: the GPU has no room for them. UnsupportedError: its driver fails. UsageError: see ``fill``.
+        """
         x, base = self._picture
         masks = self._masks if grids is None else _masks(upload(grids), x.shape[1:])
         check_fill(out, x, rows, base, _NONE if masks is None else masks[0])
         if self._planes.shape[0] < rows.size:
             self._planes = room((rows.size, *x.shape[1:]))
-        _launch(
-            out,
-            (x, base),
-            masks or _masks(upload(_ONE), x.shape[1:]),
-            (rows, self._planes),
-            (*self._options, self._stream),
-        )
-        self._stream.synchronize()
+        masks = masks or _masks(upload(_ONE), x.shape[1:])
+        with _short_of_memory("the kernels"):  # they are loaded at their first launch
+            _launch(out, (x, base), masks, (rows, self._planes), (*self._options, self._stream))
+            self._stream.synchronize()
 
 
 def _launch(out: Any, picture: Any, masks: Any, work: Any, options: Any) -> None:
     (x, _), (rows, planes), (key, renormalise, stream) = picture, work, options
     if rows.size:
-        table = cuda.to_device(rows, stream=stream)
+        table = _sent(rows, stream)
         parts = math.ceil(ENOUGH / rows.size)
         _planes[(rows.size, parts), BLOCK, stream](planes, masks, table, (key, renormalise))
         blocks = max(math.ceil(math.prod(x.shape) / BLOCK), parts)
@@ -243,7 +268,7 @@ def fill(
 def upsampled_range(grids: Any, size: tuple[int, int]) -> Any:
     """Return the smallest and largest value of each upsampled grid, float32 ``[2, K]`` on the GPU."""
     grids = upload(grids)
-    found = cuda.device_array((2, grids.shape[0]), np.float32)
+    found = room((2, grids.shape[0]))
     if grids.shape[0]:
         _ranges[max(grids.shape[0], ENOUGH), BLOCK](found, *_masks(grids, size))
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import OutOfMemoryError
 from onnxsal.kernels import cuda
 from onnxsal.runtime import Place
 from onnxsal.streaming.device import Batch, Runner, host_masks
@@ -25,15 +26,19 @@ class Gpu:
     """The twin of ``Host``: picture, baseline and maps are uploaded once."""
 
     def __init__(self, plan: Plan, x: str, key: tuple[int, int]) -> None:
+        """Raises: OutOfMemoryError: the GPU has no room for picture and maps, which no smaller batch would change."""
         self._plan, self._x, self._key = plan, x, key
-        self._filler = cuda.Filler(plan.x, plan.baseline, plan.grids, key)
+        try:
+            self._filler = cuda.Filler(plan.x, plan.baseline, plan.grids, key)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
 
     def buffer(self, rows: int) -> Any:
         """Return room for so many rows on the GPU."""
         return cuda.room((rows, *self._plan.x.shape))
 
     def fill(self, buffer: Any, start: int, stop: int) -> Batch:
-        """Return draws ``start`` to ``stop``, written into the beginning of a buffer."""
+        """Return draws ``start`` to ``stop``, written into the beginning of a buffer. Raises: MemoryError: no room."""
         plan, out = self._plan, buffer[: stop - start]
         masks = host_masks(plan, self._key[0], start, stop)
         self._filler(out, plan.rows(start, stop), masks)

@@ -56,18 +56,32 @@ def test_without_a_gpu_one_sentence_says_what_is_missing(monkeypatch):
         cuda.upload([1.0])
 
 
-@pytest.mark.parametrize(("said", "kind"), [("CUDA_ERROR_OUT_OF_MEMORY", MemoryError), ("CUDA_ERROR_UNKNOWN", None)])
-def test_a_gpu_without_room_is_short_of_memory(monkeypatch, said, kind):
-    """So the executor halves the batch; any other failure of the driver stays what it is."""
-    cuda = importlib.import_module("onnxsal.kernels.cuda")
-    failure = cuda._driver_error(2, f"Call to cuMemAlloc results in {said}")
+ASKING = {  # all that takes memory on the GPU
+    "room": lambda cuda: cuda.room((2, 1024, 1024)),
+    "upload": lambda cuda: cuda.upload(np.zeros((2, 1024, 1024), np.float32)),
+    "masks": lambda cuda: cuda._masks(np.zeros((1, 3, 3), np.float32), (5, 5)),
+    "launch": lambda cuda: cuda._launch(None, (np.zeros((3, 4, 4)),) * 2, None, (masks.make_rows(2), None), (0, 0, 0)),
+}
 
-    def fails(shape, dtype):
+
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize(
+    ("said", "kind"), [("CUDA_ERROR_OUT_OF_MEMORY", MemoryError), ("CUDA_ERROR_UNKNOWN", UnsupportedError)]
+)
+def test_a_gpu_without_room_is_short_of_memory(monkeypatch, asking, said, kind):
+    """So the executor halves the batch; any other failure of the driver is one sentence that says what it is."""
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    failure = cuda._driver_error(2 if kind is MemoryError else 999, f"Call to cuMemAlloc results in {said}")
+
+    def fails(*given, **options):
         raise failure
 
+    monkeypatch.setattr(cuda, "check_available", lambda: None)
     monkeypatch.setattr(cuda.cuda, "device_array", fails)
-    with pytest.raises(kind or type(failure), match=r"no room for 8 MiB" if kind else said):
-        cuda.room((2, 1024, 1024))
+    monkeypatch.setattr(cuda.cuda, "to_device", fails)
+    size = "8" if asking in ("room", "upload") else ".*"
+    with pytest.raises(kind, match=rf"no room for {size} MiB" if kind is MemoryError else f"driver fails: .*{said}"):
+        ASKING[asking](cuda)
 
 
 @pytest.mark.parametrize("rows", [1, 8])
