@@ -29,6 +29,9 @@ KIND = "cpu" if SIMULATED else "cuda"
 ENOUGH = 1 if SIMULATED else 512
 """Blocks of a launch, at least: with fewer most of a GPU waits, and numba warns. Blocks cost the simulator time."""
 
+MOST = 65535
+"""Blocks along the second axis of a launch, at most; the first, on which rows are, takes 2^31 - 1."""
+
 # What the driver raises over whatever it cannot do; no kind of MemoryError.
 _driver_error: Any = getattr(importlib.import_module("numba.cuda.cudadrv.driver"), "CudaAPIError", MemoryError)
 _NO_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -110,13 +113,14 @@ def _planes(planes: Any, masks: Any, rows: Any, options: Any) -> None:
 
 @_kernel
 def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
+    """Some blocks a row: the masked picture, and noise on it."""
     x, base = picture
-    r = cuda.blockIdx.y
-    channels, height, width = x.shape
-    i = cuda.blockIdx.x * BLOCK + cuda.threadIdx.x
-    if i < channels * height * width:
+    r = cuda.blockIdx.x
+    row, (channels, height, width) = rows[r], x.shape
+    first = cuda.threadIdx.x + BLOCK * cuda.blockIdx.y
+    for i in range(first, channels * height * width, BLOCK * cuda.gridDim.y):
         c, y, column = i // (height * width), i // width % height, i % width
-        row, z, mask = rows[r], x[c, y, column], planes[r, y, column]
+        z, mask = x[c, y, column], planes[r, y, column]
         if row.mask >= 0 or row.mask_noise != 0 or row.scale != 1:
             z = blend(z, base[c, y, column], mask)
         if row.input_noise != 0:
@@ -235,8 +239,8 @@ def _launch(out: Any, picture: Any, masks: Any, work: Any, options: Any) -> None
         table = _sent(rows, stream)
         parts = math.ceil(ENOUGH / rows.size)
         _planes[(rows.size, parts), BLOCK, stream](planes, masks, table, (key, renormalise))
-        blocks = max(math.ceil(math.prod(x.shape) / BLOCK), parts)
-        _compose[(blocks, rows.size), BLOCK, stream](out, picture, planes, table, key)
+        blocks = min(max(math.ceil(math.prod(x.shape) / BLOCK), parts), MOST)
+        _compose[(rows.size, blocks), BLOCK, stream](out, picture, planes, table, key)
 
 
 def fill(

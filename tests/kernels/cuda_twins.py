@@ -43,8 +43,8 @@ def main() -> int:
     except UnsupportedError as error:
         print(error)
         return 77
-    if cuda.SIMULATED:  # so that rows are shared by several blocks, and some blocks have nothing to do, as on a GPU
-        cuda.ENOUGH, cuda.BLOCK = 11, 4
+    if cuda.SIMULATED:  # so that rows are shared by several blocks, some with nothing to do and some with much
+        cuda.ENOUGH, cuda.BLOCK, cuda.MOST = 11, 4, 5
     found = [difference(cuda, baseline=b, renormalise=r) for b in (None, BASE) for r in (False, True)]
     for size in ((7, 9), (2, 2)):
         there = cuda.upsampled_range(GRIDS, size).copy_to_host()

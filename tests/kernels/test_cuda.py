@@ -84,12 +84,8 @@ def test_a_gpu_without_room_is_short_of_memory(monkeypatch, asking, said, kind):
         ASKING[asking](cuda)
 
 
-@pytest.mark.parametrize("rows", [1, 8])
-def test_numba_has_nothing_to_say_of_small_batches(monkeypatch, recwarn, rows):
-    """It warns of launches of few blocks, which a batch of few rows would be."""
-    cuda = importlib.import_module("onnxsal.kernels.cuda")
-    if cuda.SIMULATED:
-        pytest.skip("the simulator has launches without opinions")
+def launched(monkeypatch, cuda, rows, size):
+    """The launches, numbers of blocks first, that fill so many rows of a picture [3, size, size]."""
     launches = []
 
     class Launch:
@@ -103,7 +99,27 @@ def test_numba_has_nothing_to_say_of_small_batches(monkeypatch, recwarn, rows):
     for name in ("_planes", "_compose"):
         monkeypatch.setattr(cuda, name, Launch(getattr(cuda, name)))
     monkeypatch.setattr(cuda.cuda, "to_device", lambda values, stream: values)
-    small = np.zeros((3, 4, 4), np.float32)
-    cuda._launch(None, (small, small), None, (masks.make_rows(rows), None), ((0, 0), False, 0))
+    picture = np.broadcast_to(np.float32(0), (3, size, size))
+    cuda._launch(None, (picture, picture), None, (masks.make_rows(rows), None), ((0, 0), False, 0))
     assert len(launches) == 2
+    return launches
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_numba_has_nothing_to_say_of_small_batches(monkeypatch, recwarn, rows):
+    """It warns of launches of few blocks, which a batch of few rows would be."""
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    if cuda.SIMULATED:
+        pytest.skip("the simulator has launches without opinions")
+    launched(monkeypatch, cuda, rows, 4)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(("rows", "size"), [(65536, 8), (1, 4096), (8, 224)])
+def test_launches_keep_to_the_limits_of_a_gpu(monkeypatch, rows, size):
+    """The first axis takes 2^31 - 1 blocks and the second 65535: any number of rows is on the first."""
+    cuda = importlib.import_module("onnxsal.kernels.cuda")
+    for (first, second), block, _ in launched(monkeypatch, cuda, rows, size):
+        assert first == rows
+        assert second <= 65535
+        assert block == 128
