@@ -79,11 +79,19 @@ class Draws:
     """Run the body on the baseline too; its outputs reach the tail as ``reference/<name>``."""
 
     @property
+    def path(self) -> bool:
+        """Whether the samples are places on a path, of the picture or of a mask's intensity: a part of them is no map.
+
+        The first of them are the faintest, and fewer samples are other places.
+        """
+        return self.scales is not None
+
+    @property
     def sampled(self) -> bool:
         """Whether the samples are independent and alike, so that their spread tells the error of the map."""
         noisy = self.noise is not None and self.noise.sigma > 0
         drawn = isinstance(self.masks, HostMasks) and self.masks.random
-        return (noisy or drawn) and self.weights is None and self.scales is None
+        return (noisy or drawn) and self.weights is None and not self.path
 
 
 @dataclass(frozen=True)

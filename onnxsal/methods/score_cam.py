@@ -170,7 +170,8 @@ def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
 def is_cam(score: Program, layer: Layer, *, samples: Samples = 10, top_k: Samples | None = None) -> Record:
     """ReLU of the sum over channels of mean score, over masks scaled by i/N, times activation; [h, w], >= 0.
 
-    Args: samples: N; i runs from 1 to N, not accumulated. top_k: only the maps of highest standard deviation.
+    Args: samples: N; i runs from 1 to N, not accumulated, and whole: no limit ends it. top_k: only the maps of highest
+    standard deviation.
     """
     variant = Variant("probability", baseline=True)
     scales = tuple(i / samples for i in range(1, samples + 1))

@@ -38,7 +38,7 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
             except (OutOfMemoryError, MemoryError) as error:
                 _halve(work, error)
     except KeyboardInterrupt:
-        if not (work.settings.limits.keep_partial and work.draws and work.record.draws.weights is None):
+        if not (work.settings.limits.keep_partial and work.draws and not work.record.draws.path):
             raise
         return "interrupted"
 

@@ -65,8 +65,11 @@ def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) ->
 
 
 def _check_limits(record: Record, limits: Limits) -> None:
-    if limits.any and record.draws.weights is not None:
-        raise UsageError("the steps of a path have to be run whole: set steps=..., not seconds, forwards or tolerance")
+    if limits.any and record.draws.path:
+        raise UsageError(
+            "the steps of a path have to be run whole: set their number (steps=..., of is-cam samples=...), not "
+            "seconds, forwards or tolerance"
+        )
     if limits.tolerance is not None and not record.draws.sampled:
         raise UsageError("option tolerance is for methods that draw samples; this one is exact when it ends")
 
