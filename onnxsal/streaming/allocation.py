@@ -52,7 +52,8 @@ class Order:
         Args: maps: [K, h, w], none of them flat. total: draws in all. key: seed and image, for the rounding.
         """
         flat = maps.reshape(len(maps), -1).astype(np.float64)
-        self._sizes, self._total, self._key = np.linalg.norm(flat, axis=1), total, key
+        self.sizes: Doubles = np.linalg.norm(flat, axis=1)
+        self._total, self._key = total, key
         self._likeness = Likeness(flat)
         self._drawn: Indices = np.zeros(len(maps), np.int64)
         self.stages: list[Stage] = []
@@ -68,7 +69,7 @@ class Order:
     def settle(self, counts: Doubles, sums: Doubles) -> None:
         """Make one more stage known. Args: the draws of every map so far and the sums of their scores, [K]."""
         predicted, spreads = self.guessed(counts, sums)
-        self._add(predicted, weights(self._sizes, spreads, EVEN))
+        self._add(predicted, weights(self.sizes, spreads, EVEN))
 
     def guessed(self, counts: Doubles, sums: Doubles) -> tuple[Doubles, Doubles]:
         """Return the score to expect of every mask, and what the spread of its scores is in proportion to, [K] each."""

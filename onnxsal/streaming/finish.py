@@ -70,7 +70,10 @@ class Finish:
 
     def _propagated(self, sums: Stages) -> Floats | None:
         errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))
-        return None if errors is None else propagated(lambda v: self._mapped({name: v})[0], mean, errors)
+        if errors is None:
+            return None
+        spread = propagated(lambda v: self._mapped({name: v})[0], mean, errors)
+        return np.asarray(sums.widening() * spread, np.float32)
 
     def _jackknife(self, value: Callable[[int | None], NDArray[Any]]) -> Floats | None:
         """Return the delete-a-group error of any function of the moments.

@@ -21,6 +21,19 @@ FIRST_COUNTS = 0.25
 """What a draw of the first stage counts beside one of the later: it was not allocated at all."""
 
 
+GUESSED = 4.0
+"""How many draws the guess of a mask's spread counts beside its own: of few draws it is the better one."""
+
+TAILS = 8.0
+"""The excess of the scores' fourth moment over squared variation: 6 in a gamma law, 16 and more in a lognormal one."""
+
+LEAST_FREEDOM = 5.0
+"""Degrees of freedom that a map is taken to have at least; its intervals grow by 31 % at most."""
+
+NORMAL = 1.959964
+"""The 97.5 % point of the normal law."""
+
+
 class Stages(Accumulator):
     """Counts, sums and sums of squares of one output by stage and mask; each stage estimates all means by itself.
 
@@ -61,12 +74,55 @@ class Stages(Accumulator):
 
     def errors(self) -> Doubles | None:
         """Return the standard error of every mask's mean, [K]; None before one of them was drawn twice."""
-        counts, sums, squares = np.sum(self._stages, axis=0) if self._stages else np.zeros((3, 1))
+        spread = self._spread()
+        return None if spread is None else spread[0]
+
+    def widening(self) -> float:
+        """Return by how much a normal interval of the map has to be wider, at 95 %, for what draws say of their spread.
+
+        Student's factor for the degrees of freedom of the whole map, a sum of variances each known by its own
+        (Satterthwaite 1946); map k counts as its |A_k|^2 says.
+        """
+        spread = self._spread()
+        if spread is None:
+            return 1.0
+        errors, freedom = spread
+        parts = (self._order.sizes * errors) ** 2
+        whole = _over(np.square(parts.sum(keepdims=True)), (parts**2 / freedom).sum(keepdims=True))
+        return student(max(float(whole[0]), LEAST_FREEDOM)) if parts.any() else 1.0
+
+    def _spread(self) -> tuple[Doubles, Doubles] | None:
+        """Return the standard error of every mask's mean and its degrees of freedom, [K] each."""
+        counts, sums, _ = np.sum(self._stages, axis=0) if self._stages else np.zeros((3, 1))
         if counts.sum() <= self.counts.shape[1]:
             return None
-        noise = _noise((counts, sums, squares), self._order.guessed(counts, sums)[1])
+        predicted, spreads = self._order.guessed(counts, sums)
+        noise = self._noise(counts, sums, spreads)
         parts = [weight**2 * _variance(share, stage, found, noise) for weight, share, stage, found in self._weighted()]
-        return np.asarray(np.sqrt(np.sum(parts, axis=0)), np.float64)
+        variation = np.zeros_like(noise) if (sums < 0).any() else _over(noise, predicted**2)
+        return np.asarray(np.sqrt(np.sum(parts, axis=0)), np.float64), _freedom(counts, variation)
+
+    def _noise(self, counts: Doubles, sums: Doubles, spreads: Doubles) -> Doubles:
+        """Return the variance of every mask's scores, [K]: that of its own, and a few draws' worth of what is guessed.
+
+        The guess is of the size that all masks' scores have for theirs.
+        """
+        freedom = np.maximum(counts - 1, 0)
+        own = freedom * self.own_noise(counts, sums)
+        scale = own.sum() / max((freedom * spreads**2).sum(), np.finfo(float).tiny)
+        return np.asarray((own + GUESSED * scale * spreads**2) / (freedom + GUESSED), np.float64)
+
+    def own_noise(self, counts: Doubles, sums: Doubles) -> Doubles:
+        """Return the variance of every mask's own scores, [K]; 0 for one drawn once.
+
+        A draw counts by one over those to expect in its stage, as in the means: masks whose first scores were alike by
+        chance are drawn less, so that plain sums of squares come out too small.
+        """
+        mean, found = _over(sums, counts), np.zeros_like(sums)
+        for weight, share, stage, (number, total, squares) in self._weighted():
+            apart = np.maximum(squares - 2 * mean * total + number * mean**2, 0)
+            found += weight * _over(apart, stage.expected * share)
+        return found * _over(counts, np.maximum(counts - 1, 0))
 
     def _weighted(self) -> Iterator[tuple[float, float, Stage, Doubles]]:
         """Yield of every stage its weight, the share of it that was drawn, what was decided, and what was found."""
@@ -77,13 +133,26 @@ class Stages(Accumulator):
             yield float(weight), float(number / stage.size), stage, found
 
 
-def _noise(found: tuple[Doubles, Doubles, Doubles], spreads: Doubles) -> Doubles:
-    """Return the variance of every mask's scores, [K]; of those drawn once by what the others have for their spread."""
-    counts, sums, squares = found
-    freedom = np.maximum(counts - 1, 0)
-    apart = np.maximum(squares - sums * _over(sums, counts), 0)
-    scale = apart.sum() / max((freedom * spreads**2).sum(), np.finfo(float).tiny)
-    return np.asarray(np.where(freedom > 0, _over(apart, freedom), scale * spreads**2), np.float64)
+def _freedom(counts: Doubles, variation: Doubles) -> Doubles:
+    """Return the degrees of freedom of variances from so many draws, [K]; fewer than n - 1 where scores have tails.
+
+    The variance of a sample variance is s^4 (2 / (n - 1) + k / n), k the excess of the fourth moment.
+
+    Args: variation: variance over squared mean, [K].
+    """
+    known = counts + GUESSED
+    return np.asarray(2 / (TAILS * variation / known + 2 / np.maximum(known - 1, 1)), np.float64)
+
+
+def student(freedom: float) -> float:
+    """Return the 97.5 % point of Student's t over that of the normal law; to 0.1 % from 5 degrees of freedom.
+
+    Source: Abramowitz and Stegun 1964, 26.7.5.
+    """
+    z, n = NORMAL, freedom
+    first, second = z**2 + 1, 5 * z**4 + 16 * z**2 + 3
+    third = 3 * z**6 + 19 * z**4 + 17 * z**2 - 15
+    return 1 + first / (4 * n) + second / (96 * n**2) + third / (384 * n**3)
 
 
 def _variance(share: float, stage: Stage, found: Doubles, noise: Doubles) -> Doubles:
