@@ -1,4 +1,4 @@
-"""The fused fill and the ranges on an NVIDIA GPU: the formulas of the processor's kernels, one thread an element."""
+"""The fused fill on an NVIDIA GPU: the formulas of the processor's kernels, one thread an element."""
 
 from __future__ import annotations
 
@@ -128,20 +128,6 @@ def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
         out[r, c, y, column] = z
 
 
-@_kernel
-def _ranges(found: Any, grids: Any, across: Any, down: Any) -> None:
-    k, width = cuda.blockIdx.x, across[0].size
-    if k >= grids.shape[0]:
-        return
-    low, high = np.float32(np.inf), np.float32(-np.inf)
-    for p in range(cuda.threadIdx.x, down[0].size * width, BLOCK):
-        value = _upsampled(grids[k], across, down, p // width, p % width)
-        low, high = min(low, value), max(high, value)
-    low, high = _block_range(low, high)
-    if cuda.threadIdx.x == 0:
-        found[0, k], found[1, k] = low, high
-
-
 def check_available() -> None:
     """Raise UnsupportedError, saying what is missing, unless a GPU can be used."""
     if not cuda.is_available():
@@ -267,12 +253,3 @@ def fill(
     out, x = upload(out), upload(x)
     base = upload(np.zeros(x.shape, np.float32) if baseline is None else baseline)
     Filler(x, base, grids, key, renormalise=renormalise)(out, rows)
-
-
-def upsampled_range(grids: Any, size: tuple[int, int]) -> Any:
-    """Return the smallest and largest value of each upsampled grid, float32 ``[2, K]`` on the GPU."""
-    grids = upload(grids)
-    found = room((2, grids.shape[0]))
-    if grids.shape[0]:
-        _ranges[max(grids.shape[0], ENOUGH), BLOCK](found, *_masks(grids, size))
-    return found

@@ -1,4 +1,4 @@
-"""Batches on an NVIDIA GPU: kernels fill device memory that the session is bound to, scores alone come back.
+"""Batches on an NVIDIA GPU: kernels fill device memory that the session is bound to, of a batch scores alone come back.
 
 Ordering is left to waiting, never to luck: the thread that fills waits for its own stream before it hands a batch over,
 and a run has ended when its scores are on the host. Numba's stream and ONNX Runtime's are different ones, so the next

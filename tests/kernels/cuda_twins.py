@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.kernels import masks, ranges
+from onnxsal.kernels import masks
 
 RNG = np.random.default_rng(0)
 X, BASE = RNG.standard_normal((2, 2, 5, 3)).astype(np.float32)
@@ -46,9 +46,6 @@ def main() -> int:
     if cuda.SIMULATED:  # so that rows are shared by several blocks, some with nothing to do and some with much
         cuda.ENOUGH, cuda.BLOCK, cuda.MOST = 11, 4, 5
     found = [difference(cuda, baseline=b, renormalise=r) for b in (None, BASE) for r in (False, True)]
-    for size in ((7, 9), (2, 2)):
-        there = cuda.upsampled_range(GRIDS, size).copy_to_host()
-        found.append(float(np.abs(there - np.stack(ranges.upsampled_range(GRIDS, size))).max()))
     try:
         cuda.fill(cuda.upload(np.zeros((5, *X.shape))), X, ROWS)
         found.append(np.inf)
