@@ -20,6 +20,9 @@ _NAMES = {
     "coreml": "CoreMLExecutionProvider",
     "rocm": "ROCMExecutionProvider",
 }
+_MEANT = {"gpu": "cuda", "nvidia": "cuda"}
+"""What no provider is called, and which is meant; by its letters ``gpu`` is nearest to ``webgpu``."""
+
 _GPU = "pip uninstall -y onnxruntime; pip install 'onnxsal[gpu]'"
 _OPTIONS = {CUDA: {"use_tf32": "0"}}
 """TF32 would cost three digits without being asked; the manifest says that it is off."""
@@ -32,11 +35,12 @@ def full_name(name: str | None) -> str:
 
     Raises: UsageError: no provider is called that.
     """
-    given = name or "cpu"
+    given = "cpu" if name is None else name
     every = _every()
     found = _NAMES.get(given.lower()) or every.get(given.lower().removesuffix(_SUFFIX.lower()))
     if found is None:
-        raise UsageError(f"there is no provider {given!r}{nearest(given, every)} (there are: {', '.join(every)})")
+        meant = f"; did you mean {_MEANT[given.lower()]!r}?" if given.lower() in _MEANT else nearest(given, every)
+        raise UsageError(f"there is no provider {given!r}{meant} (there are: {', '.join(every)})")
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tinynet import TinyNet
 
+import onnxsal
 from onnxsal.cli import main
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Program
@@ -45,6 +46,17 @@ def test_names_are_ours_or_those_of_onnx_runtime() -> None:
     assert full_name("TensorRT") == "TensorrtExecutionProvider"
     with pytest.raises(UsageError, match="did you mean 'cuda'"):
         full_name("cdua")
+
+
+@pytest.mark.parametrize("name", ["gpu", "GPU", "nvidia"])
+def test_a_gpu_is_asked_for_by_cuda(name: str) -> None:
+    with pytest.raises(UsageError, match=f"no provider '{name}'; did you mean 'cuda'"):
+        full_name(name)
+
+
+def test_an_empty_name_is_no_provider() -> None:
+    with pytest.raises(UsageError, match=r"no provider '' \(there are: cpu, cuda"):
+        onnxsal.load(TinyNet().model(), provider="")
 
 
 def test_what_a_provider_cannot_run_goes_to_those_behind_it(offered) -> None:
