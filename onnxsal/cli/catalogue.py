@@ -82,12 +82,21 @@ def _costs_without_model() -> Callable[[str], str]:
     return _symbolic
 
 
-def _symbolic(name: str) -> str:
-    steps = plan(name, {})
+def _symbolic(name: str, **options: str) -> str:
+    """Return what a method costs, with these options in place of the default ones."""
+    steps = plan(name, options)
     forwards = _linear(steps.forwards)
     backwards = _linear(steps.backwards) if steps.backward else ""
     same = " + backward" if backwards == forwards else f", {backwards} backward" if backwards else ""
     return f"{forwards} forward{same}"
+
+
+def _other_costs(method: Method) -> list[str]:
+    """Return what a method costs where one of several choices makes it cost something else."""
+    usual = _symbolic(method.name)
+    choices = [(n, c) for n, p in method.options.items() for c in typing.get_args(p.type) if isinstance(c, str)]
+    costs = [(_symbolic(method.name, **{name: choice}), f"-O {name}={choice}") for name, choice in choices]
+    return [f"{cost} with {option}" for cost, option in costs if cost != usual]
 
 
 def _linear(count: Callable[[int], int]) -> str:
@@ -169,6 +178,7 @@ def print_method(name: str, *, as_json: bool) -> None:
     facts = [("when", method.when), ("kind", _kind(method)), ("cost", f"{_symbolic(name)} (K: maps of the layer)"),
              ("score", score), ("source", method.paper), ("from", line.origin)]  # fmt: skip
     print(name)
+    facts[3:3] = [("", other) for other in _other_costs(method)]
     print("\n".join(f"  {key:8}{text}" for key, text in facts))
     rows = [(f"  -O {n}={_default(p)}", shown_type(p.type), _range(p)) for n, p in method.options.items()]
     inner = (

@@ -116,7 +116,8 @@ def ss_cam(
 
     Args:
         variant: 1 adds the noise to the mask, 2 to the masked picture.
-        samples, noise: N, and sigma in the preset's own unit.
+        samples, noise: N, of ``neyman`` the N of the plain sampling that it stands for (the manifest's ``samples`` is
+            the mean number of draws a map); and sigma in the preset's own unit.
         estimator: ``plain`` draws all maps alike, with one noise for all maps of a sample; ``independent`` gives every
             forward noise of its own. ``neyman``, ours, does so too and spends more forwards on maps that matter: a
             fifth of the forwards, K N / 5, for the error of N plain samples or less (docs/ss-cam.md).

@@ -141,6 +141,11 @@ def test_one_method_in_full(run) -> None:
     out = run("methods", "-m", "ss-cam").out
     assert "-O samples=35" in out
     assert "arXiv:2006.14255" in out
+    costs = ["35 K + 1 forward (K: maps of the layer)", "7 K + 1 forward with -O estimator=neyman"]
+    assert [line.split(maxsplit=1)[1] for line in out.splitlines() if "cost " in line] == costs[:1]
+    assert costs[1] in out
+    assert "35 K + 2 forward with -O preset=paper" in out
+    assert "estimator=independent" not in out  # what costs the same is not listed
     assert "-O inner=gradient" in run("methods", "-m", "smoothgrad").out
 
 
