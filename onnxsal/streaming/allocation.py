@@ -79,11 +79,13 @@ class Order:
     def _add(self, predicted: Doubles, shares: Doubles) -> None:
         size = min(len(shares) << len(self.stages), self._total) - self.known
         rng = np.random.default_rng([*self._key, len(self.stages)])
-        masks, expected = _drawn(shares, size, rng), shares * size
-        self.stages.append(Stage(size, expected, predicted))
-        self.masks = np.concatenate([self.masks, masks])
-        self.samples = np.concatenate([self.samples, self._drawn[masks] + _rank(masks)])
-        self._drawn = self._drawn + np.bincount(masks, minlength=len(shares))
+        masks, stage = _drawn(shares, size, rng), Stage(size, shares * size, predicted)
+        samples = np.concatenate([self.samples, self._drawn[masks] + _rank(masks)])
+        drawn = self._drawn + np.bincount(masks, minlength=len(shares))
+        known = np.concatenate([self.masks, masks])
+        # Only when all of it is there: a stage that memory ran out in is settled again.
+        self.stages.append(stage)
+        self.masks, self.samples, self._drawn = known, samples, drawn
 
 
 class Likeness:

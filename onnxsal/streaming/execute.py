@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.records import Moments, Record
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, device_of
+from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
 from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.work import Array, Floats, Work
@@ -18,7 +20,16 @@ from onnxsal.streaming.work import Array, Floats, Work
 Outputs = list[dict[str, Array]]
 """Of every target, its outputs by name."""
 
-Nested = Callable[[Work, Batch], dict[str, Array]]
+
+class Ran(NamedTuple):
+    """What came of a batch, and how many images went through bodies and heads for it."""
+
+    outputs: Outputs
+    rows: int
+    heads: int = 0
+
+
+Nested = Callable[[Work, Batch], Ran]
 """Runs a record inside a record on one draw."""
 
 
@@ -43,28 +54,26 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
         return "interrupted"
 
 
-def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Outputs]]:
+def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
     body = work.record.body
     if isinstance(body, Record):
-        return Host(work.plan, work.settings.x, work.key), lambda batch: [nested(work, batch)]
+        return Host(work.plan, work.settings.x, work.key), lambda batch: nested(work, batch)
     session = work.settings.session(body)
     device = device_of(session, work.plan, work.settings.x, work.key)
     return device, lambda batch: _run(work, batch, lambda feeds, names: device.run(session, batch, feeds, names))
 
 
-def _through(
-    work: Work, device: Device, evaluate: Callable[[Batch], Outputs], ends: tuple[Stopper, int]
-) -> Reason | None:
+def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends: tuple[Stopper, int]) -> Reason | None:
     stopper, total = ends
     size = 1 if isinstance(work.record.body, Record) else work.batch_size
     while work.draws < total:
+        _settle(work)
         with closing(batches(device, work.draws, min(total, work.plan.known), size)) as source:
             for batch in source:
                 _take(work, batch, evaluate(batch))
                 reason = stopper.reached(work.rows + work.heads, work.samples)
                 if reason is not None and work.draws < work.plan.total:
                     return reason
-        _settle(work)
     return None
 
 
@@ -72,7 +81,8 @@ def _settle(work: Work) -> None:
     """Decide the draws of the next stage, now that the one before it is through."""
     order, sums = work.plan.order, work.sums[0]
     if order is not None and isinstance(sums, Stages) and work.draws == order.known < work.plan.total:
-        order.settle(*sums.so_far())
+        with whole():
+            order.settle(*sums.so_far())
 
 
 def _halve(work: Work, error: BaseException) -> None:
@@ -95,14 +105,17 @@ def _allowed(work: Work) -> int:
     return work.plan.total if nested else min(work.plan.total, limit - work.heads)
 
 
-def _take(work: Work, batch: Batch, outputs: Outputs) -> None:
+def _take(work: Work, batch: Batch, ran: Ran) -> None:
+    """Take in a batch: all of it, for every target, or nothing, so that an end at any moment leaves whole sums."""
     stop = batch.start + batch.rows
-    moments = work.record.moments
-    for sums, own in zip(work.sums, outputs, strict=True):
-        weighted = moments.per == "weighted" and batch.masks is not None
-        found = _weighted(moments, own, batch.masks) if weighted else own
-        sums.add(found, *work.plan.which(batch.start, stop))
-    work.draws = stop
+    moments, which = work.record.moments, work.plan.which(batch.start, stop)
+    weighted = moments.per == "weighted" and batch.masks is not None
+    found = [_weighted(moments, own, batch.masks) if weighted else own for own in ran.outputs]
+    steps = [sums.adding(own, *which) for sums, own in zip(work.sums, found, strict=True)]
+    with whole():
+        for step in steps:
+            step()
+        work.rows, work.heads, work.draws = work.rows + ran.rows, work.heads + ran.heads, stop
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
 
@@ -116,14 +129,13 @@ def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Floats | No
 Call = Callable[[Mapping[str, Array], tuple[str, ...]], dict[str, Array]]
 
 
-def _run(work: Work, batch: Batch, call: Call) -> Outputs:
+def _run(work: Work, batch: Batch, call: Call) -> Ran:
     """Run the body on a batch, once whatever the number of targets."""
     names = work.record.moments.names
     outputs = by_target(work.targets, batch.rows, lambda feeds: call(feeds, names))
     if not all(np.isfinite(own[name]).all() for own in outputs for name in names):
         raise ModelError(f"the model's output is not finite (NaN or infinity in {', '.join(names)}); are its weights?")
-    work.rows += batch.rows
-    return outputs
+    return Ran(outputs, batch.rows)
 
 
 def by_target(

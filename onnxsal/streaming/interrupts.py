@@ -21,5 +21,5 @@ def whole(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
-        signal.raise_signal(signal.SIGINT)
+        if came:  # also where the block failed: the failure may be caught, and the wish to end would be forgotten
+            signal.raise_signal(signal.SIGINT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Stores = tuple[Doubles, dict[str, Doubles], dict[str, Doubles]]
+"""Counts, and sums and sums of squares by name."""
 
 GROUPS = 20
 """Groups of samples for the jackknife: enough for an interval, and so many tails are cheap."""
@@ -42,55 +45,75 @@ class Accumulator:
 
     def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
         """Take in one batch: outputs [R, ...], with the sample and the mask of every row."""
-        self._whole = {}
+        self.adding(outputs, samples, masks)()
+
+    def adding(self, outputs: Arrays, samples: Indices, masks: Indices) -> Callable[[], None]:
+        """Return the step that takes in one batch; nothing of it is in the sums before it is called.
+
+        All memory is found here: where that fails the batch can be run again, and the step itself has no reason to.
+        """
         if self._by_mask:
-            self._add_whole({name: outputs[name].reshape(-1) for name in self.moments.names}, samples, masks)
-        else:
-            self._add_rows(outputs, samples, self._weight(samples))
+            return self._adding_whole({n: outputs[n].reshape(-1) for n in self.moments.names}, samples, masks)
+        return self._adding_rows(outputs, samples, self._weight(samples))
 
     def _weight(self, samples: Indices) -> Doubles:
         return np.ones(len(samples)) if self._weights is None else self._weights[samples]
 
-    def _add_whole(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
-        """Take in samples that every mask has; the last one stays open until it has.
+    def _adding_whole(self, outputs: Arrays, samples: Indices, masks: Indices) -> Callable[[], None]:
+        """Return the step that takes in samples that every mask has; the last one stays open until it has.
 
         Masks share a sample's noise: a sample that only some have would tell them apart by what is noise.
         """
         rows = [*self._open, (outputs, samples, masks)]
-        self._open = []
-        last = self.counts.shape[1] - 1
-        closed = np.flatnonzero(masks == last)
+        closed = np.flatnonzero(masks == self.counts.shape[1] - 1)
         if not len(closed):
-            self._open = rows
-            return
-        self._add_by_mask(*_joined([*rows[:-1], _cut(rows[-1], slice(closed[-1] + 1))]))
-        self._open = [_cut(rows[-1], slice(closed[-1] + 1, None))]
+            return partial(self._replace, (self.counts, self._sums, self._squares), rows)
+        end = closed[-1] + 1
+        stores = self._with(*_joined([*rows[:-1], _cut(rows[-1], slice(end))]))
+        return partial(self._replace, stores, [_cut(rows[-1], slice(end, None))])
+
+    def _replace(self, stores: Stores, still_open: list[tuple[Arrays, Indices, Indices]]) -> None:
+        self._whole.clear()
+        self.counts, self._sums, self._squares = stores
+        self._open = still_open
 
     def settle(self) -> None:
         """Take in the open sample where there is no whole one: some masks are better than none."""
-        self._whole = {}
-        if self._open and not self.counts.any():
-            self._add_by_mask(*_joined(self._open))
-        self._open = []
+        none_whole = bool(self._open) and not self.counts.any()
+        stores = self._with(*_joined(self._open)) if none_whole else (self.counts, self._sums, self._squares)
+        self._replace(stores, [])
 
-    def _add_by_mask(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
+    def _with(self, outputs: Arrays, samples: Indices, masks: Indices) -> Stores:
+        """Return counts, sums and squares with these rows: copies, which are small where there is one number a mask."""
         weight, where = self._weight(samples), (samples % self.groups, masks)
-        np.add.at(self.counts, where, weight)
+        counts, sums, squares = self.counts.copy(), {}, {}
+        np.add.at(counts, where, weight)
         for name in self.moments.names:
             y = outputs[name].astype(np.float64).reshape(len(samples))
-            np.add.at(self._store(self._sums, name, ()), where, weight * y)
+            sums[name] = self._store(self._sums, name, ()).copy()
+            np.add.at(sums[name], where, weight * y)
             if self._squared:
-                np.add.at(self._store(self._squares, name, ()), where, weight * y * y)
+                squares[name] = self._store(self._squares, name, ()).copy()
+                np.add.at(squares[name], where, weight * y * y)
+        return counts, sums, squares
 
-    def _add_rows(self, outputs: Arrays, samples: Indices, weight: Doubles) -> None:
+    def _adding_rows(self, outputs: Arrays, samples: Indices, weight: Doubles) -> Callable[[], None]:
         for name in self._names():
             self._fit(outputs[name][0].nbytes * 2)
-        groups = samples % self.groups
-        np.add.at(self.counts[:, 0], groups, weight)
+        groups, counts, steps = samples % self.groups, self.counts.copy(), []
+        np.add.at(counts[:, 0], groups, weight)
         for name in self._names():
-            y = outputs[name]
+            y = np.ascontiguousarray(outputs[name], np.float32)
             squares = self._store(self._squares, name, y.shape[1:]) if self._squared else None
-            add_rows(y, groups, weight, self._store(self._sums, name, y.shape[1:]), squares)
+            steps.append((y, groups, weight, self._store(self._sums, name, y.shape[1:]), squares))
+        return partial(self._add_rows, counts, steps)
+
+    def _add_rows(self, counts: Doubles, steps: list[tuple[Any, ...]]) -> None:
+        """Add outputs to sums too large to copy, in place; compiling, on the first call, comes before the first sum."""
+        self._whole.clear()
+        for step in steps:
+            add_rows(*step)
+        self.counts = counts
 
     def _store(self, stores: dict[str, Doubles], name: str, shape: tuple[int, ...]) -> Doubles:
         if name not in stores:

@@ -11,7 +11,7 @@ from onnxsal.errors import UsageError
 from onnxsal.records import Record
 from onnxsal.runtime import Picked
 from onnxsal.streaming.device import Batch
-from onnxsal.streaming.execute import accumulate, by_target
+from onnxsal.streaming.execute import Ran, accumulate, by_target
 from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
@@ -135,7 +135,7 @@ def _references(record: Record, plan: Plan, targets: tuple[Feeds, ...], settings
     return [{f"reference/{name}": value for name, value in own.items()} for own in outputs]
 
 
-def _nested(work: Work, batch: Batch) -> dict[str, Array]:
+def _nested(work: Work, batch: Batch) -> Ran:
     """A record inside a record runs whole on every draw, with noise of its own."""
     body = work.record.body
     assert isinstance(body, Record)
@@ -143,9 +143,8 @@ def _nested(work: Work, batch: Batch) -> dict[str, Array]:
     image = _inner_image(work.subject.image, batch.start)
     subject = replace(work.subject, x=batch.x[0].copy(), image=image)
     inner = stream(body, subject, quiet)
-    work.rows, work.heads = work.rows + inner.rows, work.heads + inner.heads
     work.batch_size = inner.batch_size
-    return {"saliency": inner.saliency[None]}
+    return Ran([{"saliency": inner.saliency[None]}], inner.rows, inner.heads)
 
 
 def _inner_image(image: int, draw: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,15 @@ class Stages(Accumulator):
         self._name, self._order = moments.names[0], order
         self._stages: list[Doubles] = []
 
-    def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
-        """Take in one batch, all of one stage: the next is known only when this one is through."""
-        if len(self._stages) < len(self._order.stages):
-            self._stages.append(np.zeros((3, self.counts.shape[1])))
+    def adding(self, outputs: Arrays, samples: Indices, masks: Indices) -> Callable[[], None]:
+        """Return the step that takes in one batch, all of one stage: the next is known only after it."""
+        done = self._stages[: len(self._order.stages) - 1]
+        begun = self._stages[len(done) :]
+        stage = begun[0].copy() if begun else np.zeros((3, self.counts.shape[1]))
         y = outputs[self._name].astype(np.float64).reshape(-1)
-        for store, value in zip(self._stages[-1], (np.ones_like(y), y, y * y), strict=True):
+        for store, value in zip(stage, (np.ones_like(y), y, y * y), strict=True):
             np.add.at(store, masks, value)
+        return partial(setattr, self, "_stages", [*done, stage])
 
     def so_far(self) -> tuple[Doubles, Doubles]:
         """Return how often each mask was drawn, and the sums of its scores, [K]."""

@@ -16,6 +16,7 @@ import pytest
 from tinynet import TinyNet, picture
 
 import onnxsal
+from onnxsal.streaming import moments
 from onnxsal.streaming.interrupts import whole
 
 CHILD = """
@@ -62,6 +63,51 @@ def test_a_failure_in_a_step_leaves_the_handler_as_it_was() -> None:
     with pytest.raises(ValueError, match="no step"), whole():
         raise ValueError("no step")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_is_not_lost_where_the_step_fails() -> None:
+    def steps() -> None:
+        try:
+            with whole():
+                signal.raise_signal(signal.SIGINT)
+                raise MemoryError("no step")
+        except MemoryError:
+            pass  # caught, as a run does that goes on with smaller batches
+
+    with pytest.raises(KeyboardInterrupt), _default_handler():
+        steps()
+
+
+# Name of the sums' part that the signal comes behind, and at which of its calls.
+STEPS = [
+    ("smoothgrad", {}, "add_rows", 3),
+    ("smooth-grad-cam++", {"layer": "a2"}, "add_rows", 7),
+    ("smooth-grad-cam++", {"layer": "a2"}, "add_rows", 8),
+    ("ss-cam", {"layer": "a2"}, "Accumulator._replace", 4),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "name", "at"), STEPS)
+def test_a_signal_inside_a_sum_leaves_whole_sums(monkeypatch, method: str, options: dict, name: str, at: int) -> None:
+    """Counts, sums and squares of every output, and the number of draws, are those of one and the same draw."""
+    model, calls = onnxsal.load(TinyNet().model()), []
+    how = {"method": method, "target": 1, "samples": 1000, "batch_size": 4, **options}
+    owner = moments if "." not in name else moments.Accumulator
+    step = getattr(owner, name.rpartition(".")[2])
+
+    def interrupted(*given, **named):
+        step(*given, **named)
+        calls.append(name)
+        if len(calls) == at:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch, _default_handler():
+        patch.setattr(owner, name.rpartition(".")[2], interrupted)
+        found = onnxsal.explain(model, picture(), **how, keep_partial=True)
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("interrupted", True)
+    again = onnxsal.explain(model, picture(), **how, forwards=found.manifest["forwards"])
+    np.testing.assert_array_equal(found.raw, again.raw)
+    np.testing.assert_array_equal(found.stderr, again.stderr)
 
 
 @contextmanager

@@ -15,7 +15,10 @@ from tinynet import picture
 import onnxsal
 from onnxsal.errors import OutOfMemoryError
 from onnxsal.runtime import Session
+from onnxsal.streaming import allocation
 from onnxsal.streaming.device import Host
+from onnxsal.streaming.moments import Accumulator
+from onnxsal.streaming.stages import Stages
 
 X = picture()
 SS = {"method": "ss-cam", "layer": "a2", "target": 1, "samples": 6}
@@ -89,6 +92,49 @@ def test_every_target_keeps_its_sums_when_a_batch_is_halved(tiny: onnxsal.Model,
     scarce(monkeypatch, 2, after=4)
     for found, wanted in zip(onnxsal.explain(tiny, X, **how), whole, strict=True):
         assert_allclose(found.raw, wanted.raw, rtol=0, atol=1e-6 * wanted.raw.max())
+
+
+ADDED = [
+    ({"method": "smoothgrad"}, Accumulator, "_store"),
+    ({"method": "smooth-grad-cam++", "layer": "a2"}, Accumulator, "_store"),
+    ({"method": "ss-cam", "layer": "a2"}, Accumulator, "_store"),
+    ({"method": "ss-cam", "layer": "a2", "estimator": "neyman"}, Stages, "adding"),
+    ({"method": "ss-cam", "layer": "a2", "estimator": "neyman"}, allocation, "_rank"),
+]
+
+
+@pytest.mark.parametrize(("options", "owner", "name"), ADDED)
+@pytest.mark.parametrize("at", [2, 3])
+def test_memory_short_while_sums_are_added_counts_nothing_twice(tiny, monkeypatch, options, owner, name, at) -> None:
+    how = {"target": 1, "samples": 24, "batch_size": 4, "forwards": 60, **options}
+    wanted = onnxsal.explain(tiny, X, **how)
+    fails_once(monkeypatch, owner, name, at)
+    found = onnxsal.explain(tiny, X, **how)
+    assert (found.manifest["batch_size"], found.manifest["forwards"]) == (2, wanted.manifest["forwards"])
+    assert_allclose(found.raw, wanted.raw, rtol=0, atol=1e-6 * np.abs(wanted.raw).max())
+    assert_allclose(found.stderr, wanted.stderr, rtol=0, atol=1e-6 * wanted.stderr.max())
+
+
+def test_memory_short_for_one_of_several_targets_counts_nothing_twice(tiny: onnxsal.Model, monkeypatch) -> None:
+    how = {"method": "score-cam", "layer": "a2", "target": [0, 2], "batch_size": 4}
+    whole = onnxsal.explain(tiny, X, **how)
+    fails_once(monkeypatch, Accumulator, "adding", 4)
+    for found, wanted in zip(onnxsal.explain(tiny, X, **how), whole, strict=True):
+        assert found.manifest["forwards"] == wanted.manifest["forwards"]
+        assert_allclose(found.raw, wanted.raw, rtol=0, atol=1e-6 * wanted.raw.max())
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, at: int) -> None:
+    """Let one call find no memory."""
+    calls, found = [], getattr(owner, name)
+
+    def short(*given, **named):
+        calls.append(name)
+        if len(calls) == at:
+            raise MemoryError("Unable to allocate")
+        return found(*given, **named)
+
+    monkeypatch.setattr(owner, name, short)
 
 
 PEAK = """
