@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from onnxsal.graph import Program
 from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
+from onnxsal.outcome import Outcome, fused, warnings_of
 from onnxsal.records import Record
 from onnxsal.targets import Aim, Target, aim
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from onnxsal.streaming import Settings, Streamed
 
 Floats = NDArray[np.float32]
-
-RELIABLE = 0.5
-"""Below this share that is not noise, of its weights' spread or of its own square, a map says so."""
 
 
 @dataclass(frozen=True)
@@ -154,24 +152,11 @@ def _together(request: Request, goals: Sequence[Aim]) -> list[list[Aim]]:
     return [list(goals)] if several else [[goal] for goal in goals]
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    raw: Floats
-    stderr: Floats | None
-    numbers: Mapping[str, float]
-    forwards: int
-    backwards: int
-    samples: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """What the manifest says beside: the variant, and how the run ended."""
-    notes: tuple[str, ...] = ()
-
-
 def _explain_goals(
     request: Request, prepared: Prepared, goals: Sequence[Aim], scores: tuple[Floats, Floats]
 ) -> list[Explanation]:
     started = time.perf_counter()
-    by_layer = [_run(request, layer, prepared, goals) for layer in request.layers or (None,)]
+    by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
     seconds = round(time.perf_counter() - started, 4)
     return [
         _explained(request, (prepared, scores, seconds), goal, outcomes)
@@ -179,14 +164,47 @@ def _explain_goals(
     ]
 
 
+def _run_layers(request: Request, prepared: Prepared, goals: Sequence[Aim]) -> list[list[Outcome]]:
+    """Return the outcomes of every layer, of every target; an interruption that leaves a map leaves out the rest."""
+    started, layers = time.perf_counter(), request.layers
+    found: list[list[Outcome]] = []
+    for at, layer in enumerate(layers):
+        spent = sum(outcomes[0].forwards for outcomes in found)
+        left = _shared(request.common, len(layers) - at, spent=spent, since=started)
+        try:
+            found.append(_run(replace(request, common=left), layer, prepared, goals))
+        except UsageError as error:
+            if len(layers) == 1 or left.forwards is None:
+                raise
+            share = f"its share of forwards={request.common.forwards} is {left.forwards}"
+            raise UsageError(f"layer {layer.name!r} ({share}): {error}") from error
+        if found[-1][0].about.get("stopped") == "interrupted":
+            break
+    return found
+
+
+def _shared(common: Common, runs: int, *, spent: int, since: float) -> Common:
+    """Return the options with an even share of what is left of the limits for each of the ``runs`` to go.
+
+    Args: spent: forwards so far. since: the moment that ``seconds`` count from.
+    """
+    forwards, seconds = common.forwards, common.seconds
+    if forwards is not None:
+        forwards = (forwards - spent) // runs
+    if seconds is not None:
+        seconds = max(seconds - (time.perf_counter() - since), 0.0) / runs
+    return replace(common, forwards=forwards, seconds=seconds)
+
+
 def _explained(
-    request: Request, given: tuple[Prepared, tuple[Floats, Floats], float], goal: Aim, outcomes: list[_Outcome]
+    request: Request, given: tuple[Prepared, tuple[Floats, Floats], float], goal: Aim, outcomes: list[Outcome]
 ) -> Explanation:
     prepared, scores, seconds = given
     sign = _sign(request, outcomes[0].raw)
     maps = [_saliency(request, outcome.raw, sign) for outcome in outcomes]
-    one = outcomes[0] if len(outcomes) == 1 else _fused(outcomes, maps, request.common.fuse)
-    saliency = maps[0] if len(maps) == 1 else normalise(one.raw)
+    several, names = len(request.layers) > 1, [layer.name for layer in request.layers]
+    one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
+    saliency = normalise(one.raw) if several else maps[0]
     manifest = _manifest(request, one, goal, sign) | {"seconds": seconds}
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
@@ -205,7 +223,7 @@ def _built(request: Request, layer: Layer | None, goal: Aim) -> Program | Record
     return build(request.model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
 
 
-def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Sequence[Aim]) -> list[_Outcome]:
+def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
     """Return the outcome of every target."""
     model, built = request.model, _built(request, layer, goals[0])
     if isinstance(built, Record):
@@ -214,7 +232,7 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
         backwards = int(request.steps.backward)
-        outcomes = [_Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)]
+        outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)]
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     return outcomes
@@ -225,10 +243,12 @@ def _settings(request: Request) -> Settings:
 
     model, common = request.model, request.common
     limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
-    return Settings(model.session, X, request.seed, common.batch_size, limits, common.progress)
+    several = len(request.layers) > 1  # they are fused by their saliency
+    shown = (lambda raw: _saliency(request, raw, _sign(request, raw))) if several else None
+    return Settings(model.session, X, request.seed, common.batch_size, limits, common.progress, shown)
 
 
-def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[_Outcome]:
+def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
     from onnxsal.streaming import Subject, stream_all
 
     subject = Subject(prepared.x, goals[0].feeds, request.model.black())
@@ -236,30 +256,17 @@ def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequenc
     return [_streamed(request, record, result, len(goals)) for result in results]
 
 
-def _streamed(request: Request, record: Record, result: Streamed, targets: int) -> _Outcome:
+def _streamed(request: Request, record: Record, result: Streamed, targets: int) -> Outcome:
     about: dict[str, Any] = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
     if targets > 1:
         about["targets_together"] = targets
     if result.batch_size != request.common.batch_size:
         about |= {"batch_size": result.batch_size, "batch_size_asked": request.common.batch_size}
-    return _Outcome(
+    return Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
-        result.rows if request.steps.backward else 0, result.samples, about, _warnings(result.numbers),
+        result.rows if request.steps.backward else 0, result.samples, about, warnings_of(result.numbers),
+        result.shown_stderr,
     )  # fmt: skip
-
-
-def _warnings(numbers: Mapping[str, float]) -> tuple[str, ...]:
-    found = []
-    share = numbers.get("weight_reliability", 1.0)
-    if share < RELIABLE:
-        found.append(
-            f"the weights of the feature maps can hardly be told from noise: {100 * share:.0f} % of their spread"
-        )
-    # What is drawn holds the map and its error, so this share of its square is the map's own.
-    share = max(1 - numbers.get("relative_error", 0.0) ** 2, 0.0)
-    if share < RELIABLE:
-        found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
-    return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
 
 
 def _sign(request: Request, raw: Floats) -> Sign | None:
@@ -277,16 +284,7 @@ def _saliency(request: Request, raw: Floats, sign: Sign | None) -> Floats:
     return pixel_saliency(raw, sign, request.common.percentile)
 
 
-def _fused(outcomes: Sequence[_Outcome], maps: Sequence[Floats], how: str) -> _Outcome:
-    stack = np.stack(maps)
-    raw = stack.max(axis=0) if how == "max" else stack.mean(axis=0)
-    forwards, backwards = sum(o.forwards for o in outcomes), sum(o.backwards for o in outcomes)
-    last = outcomes[-1]
-    notes = tuple(dict.fromkeys(note for o in outcomes for note in o.notes))
-    return _Outcome(raw, None, {}, forwards, backwards, last.samples, last.about, notes)
-
-
-def _manifest(request: Request, outcome: _Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
+def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
     import onnxsal
     from onnxsal.runtime.environment import onnxruntime
     from onnxsal.runtime.providers import described

@@ -40,6 +40,7 @@ SHORT_WAYS = (
     {"inspection"},
     {"loading"},
     {"explanation", "drawing"},
+    {"outcome"},
     {"explain"},
     {"evaluation"},
     {"experiments"},

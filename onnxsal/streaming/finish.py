@@ -55,24 +55,28 @@ class Finish:
         full[self._plan.kept] = values
         return full
 
-    def stderr(self) -> Floats | None:
-        """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn."""
+    def stderr(self, made: Callable[[Floats], Floats] | None = None) -> Floats | None:
+        """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn.
+
+        Args: made: of the map, where the error of that is wanted: what all positions have in common goes into the
+        error of the map, and not into that of a map which is stretched by its own minimum and maximum.
+        """
         if not self._record.draws.sampled:
             return None
         if isinstance(self._sums, Stages):
-            return self._propagated(self._sums)
+            return self._propagated(self._sums, made)
         shown = self._record.moments.shown
-        if self._tail is None and shown == "mean":
+        if made is None and self._tail is None and shown == "mean":
             n = float(self._sums.sizes().sum())
             variance = self._sums.totals()[f"variance/{self._record.moments.names[0]}"]
             return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
-        return self._jackknife(lambda g: self.map(leave_out=g)[0])
+        return self._jackknife(lambda g: _of(self.map(leave_out=g)[0], made))
 
-    def _propagated(self, sums: Stages) -> Floats | None:
+    def _propagated(self, sums: Stages, made: Callable[[Floats], Floats] | None) -> Floats | None:
         errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))
         if errors is None:
             return None
-        spread = propagated(lambda v: self._mapped({name: v})[0], mean, errors)
+        spread = propagated(lambda v: _of(self._mapped({name: v})[0], made), mean, errors)
         return np.asarray(sums.widening() * spread, np.float32)
 
     def _jackknife(self, value: Callable[[int | None], NDArray[Any]]) -> Floats | None:
@@ -119,6 +123,10 @@ class Finish:
         if isinstance(self._sums, Stages):
             return self._sums.errors()
         return self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
+
+
+def _of(values: Floats, made: Callable[[Floats], Floats] | None) -> Floats:
+    return values if made is None else made(values)
 
 
 def relative(error: Floats, values: Floats) -> float:

@@ -59,8 +59,10 @@ def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) ->
         numbers = {**numbers, "relative_error": relative(stderr, saliency)}
     if reliability is not None:
         numbers = {**numbers, "weight_reliability": reliability}
+    shown = work.settings.shown
     return Streamed(
-        saliency, stderr, numbers, work.rows, work.heads, work.samples, work.batch_size, stopped, partial
+        saliency, stderr, numbers, work.rows, work.heads, work.samples, work.batch_size, stopped, partial,
+        None if shown is None else finish.stderr(shown),
     )  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def _prepared(
     varied = subject.x if record.varies == "x" else np.ascontiguousarray(heads[0][record.varies][0], np.float32)
     plan = make_plan(varied, record.draws, heads[0], subject.black, (settings.seed, subject.image))
     references = _references(record, plan, targets, settings)
-    sums = [_accumulator(record, plan) for _ in targets]
+    sums = [_accumulator(record, plan, _has_groups(record) or settings.shown is not None) for _ in targets]
     own = heads * len(targets) if len(heads) == 1 else heads
     finishes = [
         _finish(record, plan, each, {**head, **reference}, settings)
@@ -102,10 +104,10 @@ def _prepared(
     return Work(record, plan, subject, targets, settings, sums, finishes, images, settings.batch_size)
 
 
-def _accumulator(record: Record, plan: Plan) -> Accumulator:
+def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
     if plan.order is not None:
         return Stages(record.moments, plan.order)
-    grouped = record.draws.sampled and _has_groups(record)
+    grouped = record.draws.sampled and groups
     return Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,
         groups=min(GROUPS, plan.samples) if grouped else 1, squares=_needs_squares(record),
@@ -139,7 +141,7 @@ def _nested(work: Work, batch: Batch) -> Ran:
     """A record inside a record runs whole on every draw, with noise of its own."""
     body = work.record.body
     assert isinstance(body, Record)
-    quiet = replace(work.settings, progress=None, limits=Limits(), batch_size=work.batch_size)
+    quiet = replace(work.settings, progress=None, limits=Limits(), batch_size=work.batch_size, shown=None)
     image = _inner_image(work.subject.image, batch.start)
     subject = replace(work.subject, x=batch.x[0].copy(), image=image)
     inner = stream(body, subject, quiet)

@@ -42,6 +42,8 @@ class Settings:
     batch_size: int = 8
     limits: Limits = field(default_factory=Limits)
     progress: Callable[[int, int], None] | None = None
+    shown: Callable[[Floats], Floats] | None = None
+    """What is made of the map, where the error of that is wanted too."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Streamed:
     """The limit that ended it, or None where all samples were drawn."""
     partial: bool = False
     """Whether it is less than what was asked for."""
+    shown_stderr: Floats | None = None
+    """The standard error of what is made of the map (``Settings.shown``)."""
 
 
 @dataclass

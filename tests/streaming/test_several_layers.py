@@ -1,0 +1,148 @@
+"""Several layers in one map: limits that they share, interruptions, making it again, and its error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from tinynet import picture
+
+import onnxsal
+from onnxsal.building import Common
+from onnxsal.errors import UsageError
+from onnxsal.explain import _shared
+from onnxsal.streaming import run
+from onnxsal.viz.maps import cam_saliency
+
+X = picture()
+LAYERS = ["a2", "a3"]
+SS = {"method": "ss-cam", "target": 1, "top_k": 4, "samples": 100, "batch_size": 4}
+SMOOTH = {"method": "smoothgrad", "inner": "grad-cam", "target": 1}
+
+
+def interrupt_at(call: int) -> Callable[[int, int], None]:
+    calls = []
+
+    def progress(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def fused_again(tiny: onnxsal.Model, found: onnxsal.Explanation, **how: object) -> np.ndarray:
+    """The mean of the layers, each made alone by what the manifest says of it."""
+    rows = found.manifest["by_layer"]
+    alone = [onnxsal.explain(tiny, X, **SS | how, layer=row["layer"], forwards=row["forwards"]) for row in rows]
+    return np.mean([each.saliency for each in alone], axis=0)
+
+
+@pytest.mark.parametrize("forwards", [40, 41])
+def test_layers_share_the_forwards(tiny: onnxsal.Model, forwards: int) -> None:
+    found = onnxsal.explain(tiny, X, **SS, layer=LAYERS, forwards=forwards)
+    rows = found.manifest["by_layer"]
+    assert [row["forwards"] for row in rows] == [20, forwards - 20]
+    assert [row["samples"] for row in rows] == [4, (forwards - 21) // 4]
+    assert found.manifest["forwards"] == forwards
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("forwards", True)
+    assert_array_equal(found.raw, fused_again(tiny, found))
+    again = onnxsal.explain(tiny, X, **SS | {"batch_size": 7}, layer=LAYERS, forwards=found.manifest["forwards"])
+    assert_allclose(again.raw, found.raw, rtol=0, atol=1e-6)
+
+
+def test_what_one_layer_does_not_need_is_left_to_the_others(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, X, method="score-cam", target=1, layer=LAYERS, forwards=16)
+    assert [row["forwards"] for row in found.manifest["by_layer"]] == [8, 8]
+    whole = onnxsal.explain(tiny, X, method="score-cam", target=1, layer=LAYERS, forwards=18)
+    alone = [onnxsal.explain(tiny, X, method="score-cam", target=1, layer=name) for name in LAYERS]
+    assert [row["forwards"] for row in whole.manifest["by_layer"]] == [each.manifest["forwards"] for each in alone]
+    assert (whole.manifest["stopped"], whole.manifest["partial"]) == (None, False)
+
+
+def test_too_small_a_share_of_forwards_is_refused(tiny: onnxsal.Model) -> None:
+    with pytest.raises(UsageError, match=r"layer 'a2' \(its share of forwards=3 is 1\): .* at least 2"):
+        onnxsal.explain(tiny, X, **SS, layer=LAYERS, forwards=3)
+
+
+def test_seconds_and_forwards_that_are_left_are_shared_by_the_runs_to_go() -> None:
+    common = Common(forwards=41, seconds=60.0)
+    left = _shared(common, 3, spent=10, since=time.perf_counter() - 30)
+    assert left.forwards == 10
+    assert left.seconds == pytest.approx(10, abs=0.5)
+    assert _shared(common, 2, spent=0, since=time.perf_counter() - 61).seconds == 0
+    assert _shared(Common(), 2, spent=5, since=0.0) == Common()
+
+
+@pytest.mark.parametrize(("call", "reached"), [(5, 1), (103, 2)])
+def test_an_interruption_ends_all_layers(tiny: onnxsal.Model, call: int, reached: int) -> None:
+    """A layer takes 100 batches: the interruption is in the first layer, or in the second."""
+    found = onnxsal.explain(tiny, X, **SS, layer=LAYERS, keep_partial=True, progress=interrupt_at(call))
+    manifest = found.manifest
+    assert (manifest["stopped"], manifest["partial"]) == ("interrupted", True)
+    assert [row["samples"] for row in manifest["by_layer"]] == [5, 100, 3][reached - 1 : 2 * reached - 1]
+    assert manifest["forwards"] == sum(row["forwards"] for row in manifest["by_layer"]) == call * 4 + reached
+    assert_array_equal(found.raw, fused_again(tiny, found))
+    notes = " ".join(manifest["notes"])
+    assert "no one number of forwards" in notes
+    assert ("before layer a3" in notes) == (reached == 1)
+
+
+def test_a_layer_that_has_nothing_when_it_is_interrupted_ends_the_run(tiny, monkeypatch) -> None:
+    calls, heads = [], run._run_heads
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return heads(*given)
+
+    monkeypatch.setattr(run, "_run_heads", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        onnxsal.explain(tiny, X, **SS, layer=LAYERS, keep_partial=True)
+
+
+def test_seconds_end_all_layers_and_each_is_made_again_alone(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, X, **SS | {"samples": 100_000}, layer=LAYERS, seconds=0.05)
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("seconds", True)
+    assert "no one number of forwards" in " ".join(found.manifest["notes"])
+    assert_array_equal(found.raw, fused_again(tiny, found, samples=100_000))
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_the_error_is_that_of_the_layers_stretched_maps(tiny: onnxsal.Model, how: str) -> None:
+    """Held against maps from which every single sample was left out: with 8 samples each is a group."""
+    found = onnxsal.explain(tiny, X, **SMOOTH, samples=8, layer=LAYERS, fuse=how)
+    maps, errors = zip(*(stretched(tiny, name) for name in LAYERS), strict=True)
+    wanted = np.mean(errors, axis=0) if how == "mean" else np.where(maps[0] >= maps[1], *errors)
+    assert_allclose(found.stderr, wanted, rtol=1e-3, atol=1e-5)
+    relative = np.linalg.norm(found.stderr) / np.linalg.norm(found.raw)
+    assert found.manifest["relative_error"] == pytest.approx(relative, rel=1e-5)
+
+
+def stretched(tiny: onnxsal.Model, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """The saliency of a layer, and its jackknife error from the maps of the single samples."""
+    means = [onnxsal.explain(tiny, X, **SMOOTH, samples=n, layer=layer).raw.astype(float) for n in range(1, 9)]
+    sums = np.stack([n * mean for n, mean in enumerate(means, 1)])
+    single = np.diff(sums, axis=0, prepend=0)
+    without = np.stack([cam_saliency((sums[-1] - each) / 7, (12, 12)) for each in single])
+    error = np.sqrt(7 / 8 * np.square(without - without.mean(axis=0)).sum(axis=0))
+    return cam_saliency(means[-1], (12, 12)), error
+
+
+@pytest.mark.parametrize("how", [SS | {"samples": 12}, SS | {"estimator": "neyman"}, SMOOTH | {"samples": 12}])
+def test_the_error_covers_how_far_maps_of_other_seeds_are_apart(tiny: onnxsal.Model, how: dict) -> None:
+    runs = [onnxsal.explain(tiny, X, **how, layer=LAYERS, seed=seed) for seed in range(24)]
+    actual = np.std([each.raw for each in runs], axis=0, ddof=1)
+    stated = np.sqrt(np.mean([np.square(each.stderr) for each in runs], axis=0))
+    assert 0.8 < np.linalg.norm(stated) / np.linalg.norm(actual) < 2
+
+
+def test_an_exact_map_of_several_layers_has_no_error(tiny: onnxsal.Model) -> None:
+    found = onnxsal.explain(tiny, X, method="layercam", target=1, layer=LAYERS)
+    assert found.stderr is None
+    assert "relative_error" not in found.manifest
+    assert "by_layer" not in found.manifest
