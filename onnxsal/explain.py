@@ -19,7 +19,7 @@ from onnxsal.graph import Program
 from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
-from onnxsal.outcome import Outcome, fused, warnings_of
+from onnxsal.outcome import Outcome, fused, noted, warnings_of
 from onnxsal.records import Record
 from onnxsal.targets import Aim, Target, aim
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
@@ -235,7 +235,7 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
         outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)]
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
-    return outcomes
+    return [noted(outcome) for outcome in outcomes]
 
 
 def _settings(request: Request) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ Floats = NDArray[np.float32]
 
 RELIABLE = 0.5
 """Below this share that is not noise, of its weights' spread or of its own square, a map says so."""
+
+EMPTY = "the map is empty: nothing is above 0 (ReLU), as its weights are negative or its scores below the baseline's"
 
 _ENDS = ("interrupted", "seconds", "forwards", "tolerance")
 """Of the ends of several layers the first of these is that of all."""
@@ -48,6 +50,13 @@ def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
     if share < RELIABLE:
         found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
     return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
+
+
+def noted(outcome: Outcome) -> Outcome:
+    """Return the outcome with a note where it is a layer's map and 0 everywhere."""
+    if outcome.raw.ndim > 2 or outcome.raw.any():
+        return outcome
+    return replace(outcome, notes=(*outcome.notes, EMPTY))
 
 
 def fused(

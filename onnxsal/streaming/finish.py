@@ -100,9 +100,8 @@ class Finish:
     def relative_error(self) -> float:
         """Return the norm of the errors over the norm of the map; infinity where it is not known."""
         error = self.stderr()
-        if error is None:
-            return float("inf")
-        return relative(error, self.map()[0])
+        share = float("nan") if error is None else relative(error, self.map()[0])
+        return float("inf") if np.isnan(share) else share
 
     def reliability(self) -> float | None:
         """Return which share of the spread of the masks' weights is not noise; None where they are not sampled.
@@ -130,11 +129,12 @@ def _of(values: Floats, made: Callable[[Floats], Floats] | None) -> Floats:
 
 
 def relative(error: Floats, values: Floats) -> float:
-    """Return the norm of the errors over the norm of the map; 0 for an empty map that is certain, else infinity."""
+    """Return the norm of the errors over the norm of the map; NaN for an empty map.
+
+    A map that is clipped at 0 everywhere has no spread, however uncertain what was clipped is.
+    """
     norms = [float(np.linalg.norm(np.asarray(a, np.float64))) for a in (error, values)]
-    if norms[1] == 0:
-        return 0.0 if norms[0] == 0 else float("inf")
-    return norms[0] / norms[1]
+    return norms[0] / norms[1] if norms[1] > 0 else float("nan")
 
 
 def _centred(weights: Floats) -> Doubles:

@@ -15,6 +15,7 @@ import onnxsal
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.kernels.masks import make_rows
 from onnxsal.kernels.noise import uniform
+from onnxsal.outcome import EMPTY
 from onnxsal.records import Draws, Grids, HostMasks
 from onnxsal.streaming import limits
 from onnxsal.streaming.batches import batches
@@ -96,6 +97,18 @@ def test_tolerance_ends_when_the_error_is_small_enough(tiny: onnxsal.Model) -> N
     assert (found.manifest["stopped"], found.manifest["partial"]) == ("tolerance", False)
     tighter = onnxsal.explain(tiny, X, **how, tolerance=0.05)
     assert tighter.manifest["samples"] > found.manifest["samples"]
+
+
+def test_an_empty_map_is_never_certain(tiny: onnxsal.Model) -> None:
+    """All weights are below the baseline's score: clipped at 0 the map has no spread, whatever its weights' is."""
+    how = {**SS, "preset": "paper", "samples": 40, "tolerance": 0.3}
+    sure, empty = onnxsal.explain(tiny, X, **how | {"target": [0, 1]})
+    assert sure.manifest["relative_error"] < 0.3
+    assert not empty.raw.any()
+    assert np.isnan(empty.manifest["relative_error"])
+    assert (empty.manifest["stopped"], empty.manifest["samples"]) == (None, 40)
+    assert [note for note in empty.manifest["notes"] if "empty" in note] == [EMPTY]
+    assert EMPTY not in sure.manifest["notes"]
 
 
 def test_tolerance_needs_samples(tiny: onnxsal.Model) -> None:
