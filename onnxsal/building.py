@@ -34,7 +34,7 @@ class Common:
     seconds: Annotated[float, Range(0)] | None = None
     tolerance: Annotated[float, Range(_ABOVE_ZERO)] | None = None
     keep_partial: bool = False
-    """Whether an interruption gives the map so far."""
+    """Whether an interruption gives the map so far; the command line's default is that it does."""
     progress: Callable[[int, int], None] | None = None
 
 

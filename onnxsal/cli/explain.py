@@ -23,6 +23,7 @@ Examples:
   onnxsal explain model.onnx *.jpg -m ss-cam -O samples=10 -o "maps/{stem}.{method}.png"
       many pictures, an option of the method, names of your own
 
+Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
 a method takes: onnxsal methods -m METHOD.
 """

@@ -88,6 +88,7 @@ def explain_all(asked: Asked) -> int:
             print(f"onnxsal: {error}", file=sys.stderr)
             failed = 1
         if results and results[-1].interrupted:
+            print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
             failed = INTERRUPTED
             break
     if asked.as_json:
@@ -115,6 +116,10 @@ def _check_files(asked: Asked) -> None:
         colour_table(asked.colours)
 
 
+_KEPT = {"keep_partial": "true"}
+"""On a command line nothing runs behind the map that Ctrl-C would have to end as well: it gives the map so far."""
+
+
 def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> list[Request]:
     model = asked.opening()
     requests = []
@@ -122,7 +127,7 @@ def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> lis
         layers = asked.layers if steps.needs_layer or len(plans) == 1 else ()
         request = prepare_request(
             model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
-            common=split_options(common)[0],
+            common=split_options(_KEPT | common)[0],
         )  # fmt: skip
         requests.append(request)
     return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
@@ -141,15 +146,38 @@ def _bounded(request: Request, memory: int) -> Request:
 
 
 def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
-    """Explain one picture by every method for every target, then write; nothing is written if anything fails."""
-    targets = [parsed(goal) for goal in asked.goals]
-    maps = [_explain(request, image, targets) for request in requests]
+    """Explain one picture by every method for every target, then write; nothing is written if anything fails.
+
+    Ctrl-C leaves fewer methods, and of the last one fewer targets.
+    """
+    maps, interrupted = _explained(requests, image, [parsed(goal) for goal in asked.goals])
     tell(_picture_notes(requests[0], maps), Path(image).name)
-    # Fewer than there are targets where Ctrl-C was to leave the map so far (option keep_partial).
-    return [
-        _write(asked, image, goal, list(zip(requests, row, strict=True)))
-        for goal, row in zip(asked.goals, zip(*maps, strict=False), strict=False)
+    rows = [
+        [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
+        for at in range(len(maps[0]))
     ]
+    made = [_write(asked, image, goal, row) for goal, row in zip(asked.goals, rows, strict=False)]
+    return [replace(result, interrupted=interrupted) for result in made]
+
+
+def _explained(
+    requests: Sequence[Request], image: str, targets: Sequence[Target]
+) -> tuple[list[list[Explanation]], bool]:
+    """Return the explanations by method, and whether Ctrl-C ended them.
+
+    Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
+    """
+    maps: list[list[Explanation]] = []
+    for request in requests:
+        try:
+            maps.append(_explain(request, image, targets))
+        except KeyboardInterrupt:
+            if not (maps and request.common.keep_partial):
+                raise
+            return maps, True
+        if maps[-1][-1].manifest.get("stopped") == "interrupted":
+            return maps, True
+    return maps, False
 
 
 def _picture_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
@@ -180,7 +208,7 @@ def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Requ
     picture = asked.picture.fill(stem, "+".join(asked.methods), name)
     numbers = []
     if asked.numbers is not None:
-        numbers = [asked.numbers.fill(stem, method, name) for method in asked.methods]
+        numbers = [asked.numbers.fill(stem, request.steps.method.name, name) for request, _ in made]
         for path, explanation in zip(numbers, explanations, strict=True):
             explanation.to_npz(path)
     _draw(asked, explanations, picture)

@@ -25,11 +25,8 @@ class Result:
     made: tuple[tuple[Request, Explanation], ...]
     automatic: bool
     """Whether the layers were chosen, not named."""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it and it shows the map so far."""
-        return any(explanation.manifest.get("stopped") == "interrupted" for _, explanation in self.made)
+    interrupted: bool = False
+    """Whether Ctrl-C ended it: it shows what there was, some of the methods and the last one's map so far."""
 
 
 def as_text(result: Result) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,36 +170,108 @@ def test_the_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int
     assert "30/120  25 %  12 s left" in line
 
 
+def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> list[str]:
+    """Let Ctrl-C come in a method's fifth batch, or before it has begun; the list says which methods were run."""
+    module = sys.modules["onnxsal.explain"]  # the name in the package is the function's
+    ran, prepared = [], module._run
+
+    def runs(request, *given):
+        name = request.steps.method.name
+        ran.append(name)
+        if name == method and not begun:
+            raise KeyboardInterrupt
+        common = replace(request.common, progress=progress if name == method else None)
+        return prepared(replace(request, common=common), *given)
+
+    def progress(done: int, total: int) -> None:
+        if done > 32:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_run", runs)
+    return ran
+
+
+SAMPLED = ["-m", "grad-cam,ss-cam,score-cam", "-O", "samples=50", "--json", "--npz", "{stem}.{method}.npz"]
+
+
+def test_ctrl_c_gives_the_map_so_far_and_ends_the_methods_behind(run, folder: Path, monkeypatch) -> None:
+    again = onnxsal.explain("model.onnx", "red.png", method="ss-cam", samples=50, forwards=1 + 5 * 8)
+    ran = interrupt(monkeypatch, "ss-cam", begun=True)
+    ended = run("explain", "model.onnx", "red.png", "blue.png", *SAMPLED)
+    assert (ended.status, ran) == (130, ["grad-cam", "ss-cam"])
+    assert ended.err == "onnxsal: interrupted; what there is so far is written\n"
+    assert pictures(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz", "red.ss-cam.npz"}
+    whole, partial = json.loads(ended.out)["explanations"]
+    assert (whole["method"], whole["manifest"].get("partial", False)) == ("grad-cam", False)
+    manifest = partial["manifest"]
+    assert (partial["method"], manifest["stopped"], manifest["partial"]) == ("ss-cam", "interrupted", True)
+    with np.load(folder / "red.ss-cam.npz") as arrays:
+        np.testing.assert_array_equal(arrays["raw"], again.raw)
+        np.testing.assert_array_equal(arrays["stderr"], again.stderr)
+
+
+def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
+    interrupt(monkeypatch, "ss-cam", begun=False)
+    ended = run("explain", "model.onnx", "red.png", *SAMPLED)
+    assert ended.status == 130
+    assert [each["method"] for each in json.loads(ended.out)["explanations"]] == ["grad-cam"]
+    assert pictures(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz"}
+
+
+@pytest.mark.parametrize(
+    ("method", "begun", "options"),
+    [("grad-cam", False, []), ("ss-cam", True, ["-O", "keep_partial=false"]),
+     ("ss-cam", False, ["-O", "keep_partial=false"])],
+)  # fmt: skip
+def test_ctrl_c_gives_nothing_where_there_is_nothing_or_it_is_not_wanted(
+    run, folder: Path, monkeypatch, method: str, begun: bool, options: list[str]
+) -> None:
+    interrupt(monkeypatch, method, begun=begun)
+    ended = run("explain", "model.onnx", "red.png", *SAMPLED, *options)
+    assert (ended.status, ended.out) == (130, "")
+    assert ended.err == "onnxsal: interrupted; nothing half-written is left\n"
+    assert pictures(folder) == set()
+
+
+DRAWING = """
+import sys
+from onnxsal.cli import main
+from onnxsal.cli.progress import Progress
+
+def says(self, done, total):
+    if done >= 200:
+        print("drawing", flush=True)
+        Progress.__call__ = lambda self, done, total: None
+
+Progress.__call__ = says
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_ends_with_one_line_and_no_file(folder: Path) -> None:
-    """A real process, interrupted while it draws; the wait ends when it says that it has begun."""
-    arguments = [sys.executable, "-m", "onnxsal", "explain", "model.onnx", "red.png", "-m", "ss-cam", "-O",
-                 "samples=1000000", "-o", "map.png"]  # fmt: skip
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_ends_a_process_with_one_line(folder: Path, kept: bool) -> None:
+    """A real process, interrupted while it draws; the wait ends when it says that it does."""
+    arguments = [sys.executable, "-c", DRAWING, "explain", "model.onnx", "red.png", "-m", "ss-cam", "-O",
+                 "samples=1000000", "-o", "map.png", *([] if kept else ["-O", "keep_partial=false"])]  # fmt: skip
     before = {p.name for p in folder.iterdir()}
     environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent), "COLUMNS": "80"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(arguments, env=environment, preexec_fn=_hears_ctrl_c, **pipes) as process:
         try:
-            _until_busy(process.pid)
+            assert process.stdout is not None
+            process.stdout.readline()
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, out) == (130, b"")
-    assert err == b"onnxsal: interrupted; nothing half-written is left\n"
-    assert {p.name for p in folder.iterdir()} == before
+    assert process.returncode == 130
+    assert (b"part of the draws" in out) == kept
+    assert err.count(b"\n") == 1
+    assert err.endswith(b"what there is so far is written\n" if kept else b"nothing half-written is left\n")
+    assert {p.name for p in folder.iterdir()} == before | ({"map.png"} if kept else set())
 
 
 def _hears_ctrl_c() -> None:
     """Shells let what they start in the background ignore the signal, and a process hands that down."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _until_busy(pid: int) -> None:
-    """Wait until the process has loaded the kernels, which is just before it draws."""
-    maps = Path(f"/proc/{pid}/maps")
-    for _ in range(600):
-        time.sleep(0.1)
-        if not maps.exists() or "llvmlite" in maps.read_text():
-            break
-    time.sleep(1)
