@@ -68,13 +68,19 @@ def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends:
     size = 1 if isinstance(work.record.body, Record) else work.batch_size
     while work.draws < total:
         _settle(work)
-        with closing(batches(device, work.draws, min(total, work.plan.known), size)) as source:
+        end = min(total, work.plan.known, _look(work, stopper))
+        with closing(batches(device, work.draws, end, size)) as source:
             for batch in source:
                 _take(work, batch, evaluate(batch))
                 reason = stopper.reached(work.rows + work.heads, work.samples)
                 if reason is not None and work.draws < work.plan.total:
                     return reason
     return None
+
+
+def _look(work: Work, stopper: Stopper) -> int:
+    """Return the draw at which the error is looked at next: batches end there, whatever their size."""
+    return work.plan.total if stopper.look is None else stopper.look * work.plan.per_sample
 
 
 def _settle(work: Work) -> None:

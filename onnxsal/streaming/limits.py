@@ -45,6 +45,14 @@ class Stopper:
     started: float = field(default_factory=time.perf_counter)
     _look: int = FIRST_LOOK
 
+    @property
+    def look(self) -> int | None:
+        """The whole samples after which the error is looked at next; None where it is no matter.
+
+        Their numbers are fixed. A batch that went beyond one would put the end elsewhere than another size of batch.
+        """
+        return None if self.limits.tolerance is None else self._look
+
     def reached(self, images: int, samples: int) -> Reason | None:
         """Return the limit that is reached after so many images and whole samples, or None."""
         limits = self.limits

@@ -94,6 +94,24 @@ def test_a_run_that_a_limit_ended_is_replayed_by_its_samples(tiny, method: str, 
     assert_same(again, ended)
 
 
+TOLERANT = [
+    ("smoothgrad", {"samples": 500, "tolerance": 0.25}),
+    ("ss-cam", {"layer": "a2", "samples": 500, "tolerance": 0.1}),
+    ("ss-cam", {"layer": "a2", "samples": 500, "tolerance": 0.1, "estimator": "independent"}),
+    ("ss-cam", {"layer": "a2", "samples": 500, "tolerance": 0.1, "estimator": "neyman"}),
+    ("smoothgrad", {"samples": 100, "tolerance": 0.2, "inner": "score-cam", "layer": "a2"}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), TOLERANT)
+def test_tolerance_ends_at_the_same_draw_for_any_batch_size(tiny, method: str, options: dict) -> None:
+    found = [onnxsal.explain(tiny, X, method=method, target=1, **options, batch_size=n) for n in (1, 3, 8, 16, 64)]
+    assert {each.manifest["stopped"] for each in found} == {"tolerance"}
+    assert len({each.manifest["forwards"] for each in found}) == 1
+    for each in found[1:]:
+        assert_same(each, found[0])
+
+
 def test_more_samples_begin_with_the_same(tiny: onnxsal.Model) -> None:
     """So a run of 20 and a run that goes on from there are one: their means differ by the new samples alone."""
     how = {"method": "smoothgrad", "target": 1}
