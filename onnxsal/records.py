@@ -54,7 +54,8 @@ class HostMasks:
 
     count: int
     make: Callable[[int, int, int, tuple[int, int]], Floats]
-    """``make(seed, start, stop, (H, W))`` returns masks [stop - start, H, W], the same for the same arguments."""
+    """``make(seed, start, stop, (H, W))`` returns masks [stop - start, H, W], the same for the same arguments; the seed
+    has 32 bits, and inside another record it is another one for every draw."""
     random: bool = True
     """Whether they are drawn, so that each is one sample of many; masks of fixed places are one sample together."""
 

@@ -60,7 +60,7 @@ class Host:
     def fill(self, buffer: Floats, start: int, stop: int) -> Batch:
         """Return draws ``start`` to ``stop``, written into the beginning of a buffer."""
         plan, out = self.plan, buffer[: stop - start]
-        masks = host_masks(plan, self.key[0], start, stop)
+        masks = host_masks(plan, self.key, start, stop)
         grids = plan.grids if masks is None else masks
         fill(out, plan.x, plan.rows(start, stop), baseline=plan.baseline, grids=grids, key=self.key)
         return Batch(start, stop - start, out, masks)
@@ -70,11 +70,19 @@ class Host:
         return session.run({self.x: batch.x, **feeds}, names)
 
 
-def host_masks(plan: Plan, seed: int, start: int, stop: int) -> Floats | None:
-    """Return the masks that the method makes for these draws, [rows, H, W], or None where the kernels make them."""
+def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Floats | None:
+    """Return the masks that the method makes for these draws, [rows, H, W], or None where the kernels make them.
+
+    Args: key: seed and image; both decide what is drawn, so that a record inside a record has masks of its own.
+    """
     masks = plan.draws.masks
     size = (plan.x.shape[1], plan.x.shape[2])
-    return masks.make(seed, start, stop, size) if isinstance(masks, HostMasks) else None
+    return masks.make(_seed(*key), start, stop, size) if isinstance(masks, HostMasks) else None
+
+
+def _seed(seed: int, image: int) -> int:
+    """Return one seed of 32 bits for a seed and an image: the seed itself for image 0, which no draw is around."""
+    return seed if image == 0 else int(np.random.SeedSequence([seed, image]).generate_state(1)[0])
 
 
 def device_of(session: Runner, plan: Plan, x: str, key: tuple[int, int]) -> Device:

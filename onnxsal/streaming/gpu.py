@@ -40,7 +40,7 @@ class Gpu:
     def fill(self, buffer: Any, start: int, stop: int) -> Batch:
         """Return draws ``start`` to ``stop``, written into the beginning of a buffer. Raises: MemoryError: no room."""
         plan, out = self._plan, buffer[: stop - start]
-        masks = host_masks(plan, self._key[0], start, stop)
+        masks = host_masks(plan, self._key, start, stop)
         self._filler(out, plan.rows(start, stop), masks)
         return Batch(start, stop - start, out, masks)
 

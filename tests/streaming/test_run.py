@@ -15,13 +15,15 @@ import onnxsal
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.kernels.masks import make_rows
 from onnxsal.kernels.noise import uniform
+from onnxsal.methods import get
 from onnxsal.outcome import EMPTY
-from onnxsal.records import Draws, Grids, HostMasks
-from onnxsal.streaming import limits
+from onnxsal.records import Draws, Grids, HostMasks, Moments, Record
+from onnxsal.streaming import Settings, Subject, limits, stream
 from onnxsal.streaming.batches import batches
-from onnxsal.streaming.device import Host
+from onnxsal.streaming.device import Host, host_masks
 from onnxsal.streaming.limits import Limits, Stopper
 from onnxsal.streaming.plan import Plan, make_plan
+from onnxsal.targets import aim
 
 X = picture()
 SS = {"method": "ss-cam", "layer": "a2", "target": 1, "top_k": 4, "samples": 12}
@@ -178,6 +180,27 @@ def test_a_failure_while_filling_is_the_callers_and_leaves_no_thread() -> None:
     with pytest.raises(ModelError, match="no masks today"):
         list(batches(host(Draws(masks=HostMasks(4, fails))), 0, 4, 2))
     assert helpers() == []
+
+
+def test_masks_from_the_host_are_those_of_seed_and_image() -> None:
+    drawn = plan(Draws(masks=HostMasks(4, random_masks)))
+    found = [host_masks(drawn, key, 0, 4) for key in ((5, 0), (5, 1), (5, 2), (6, 1))]
+    assert_array_equal(found[0], random_masks(5, 0, 4, (12, 12)))
+    assert_array_equal(host_masks(drawn, (5, 1), 1, 3), found[1][1:3])
+    assert len({each.tobytes() for each in found}) == 4
+
+
+def test_every_draw_round_random_masks_has_masks_of_its_own(tiny: onnxsal.Model) -> None:
+    """Hardly any noise on the picture: maps differ by their masks, and the stated error has to be their spread."""
+    score = tiny.score("probability", versus=False)
+    inner = Record(Draws(masks=HostMasks(10, random_masks)), score, Moments(("score",), per="weighted"))
+    smooth = get("smoothgrad").build(inner, samples=8, noise=1e-6)
+    assert isinstance(smooth, Record)
+    subject = Subject(X, aim(tiny, 1, tiny.scores(X)[1]).feeds, tiny.black())
+    runs = [stream(smooth, subject, Settings(tiny.session, "sal/x", seed)) for seed in range(30)]
+    actual = np.std([each.saliency for each in runs], axis=0, ddof=1)
+    stated = np.sqrt(np.mean([np.square(each.stderr) for each in runs], axis=0))
+    assert np.linalg.norm(stated) / np.linalg.norm(actual) == pytest.approx(1, abs=0.2)
 
 
 def test_fixed_masks_are_one_sample_and_drawn_ones_are_many() -> None:
