@@ -68,13 +68,16 @@ def explain(
         seed: of whatever the method draws; the same seed gives the same map.
         preprocess: overrides the model's own.
         options: the method's; ``batch_size``, ``sign``, ``percentile``, ``fuse`` (mean or max of several layers),
-            ``progress``; and for methods that run many times the limits ``forwards``, ``seconds`` and ``tolerance``
-            (relative standard error of the map). ``keep_partial`` makes Ctrl-C give the map so far, marked partial,
+            ``progress``; and for methods that run many times the limits ``forwards`` (of a map), ``seconds`` (of a
+            picture: its targets and layers share them) and ``tolerance`` (relative standard error of the map).
+            ``keep_partial`` makes Ctrl-C give the map so far, marked partial,
             with its error; by default it does not, so that Ctrl-C ends the loop of a script as well (the command
             line's default is that it does).
     Raises: UsageError: an argument is wrong. ImageError, ModelError: a file is. UnsupportedError: the model is valid,
     but has an operator or a head that this method cannot serve.
     """
+    if isinstance(target, list) and not target:
+        raise UsageError("target=[]: expected at least one class, or None for the predicted one")
     common, own = split_options(options)
     request = prepare_request(
         model if isinstance(model, Model) else load(model),
@@ -132,9 +135,12 @@ def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> li
 def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Target]) -> list[Explanation]:
     """Return one Explanation per target of a picture that was read and prepared before."""
     scores = request.model.scores(prepared.x)
-    found: list[Explanation] = []
-    for goals in _together(request, [aim(request.model, target, scores[1]) for target in targets]):
-        found += _explain_goals(request, prepared, goals, scores)
+    groups = _together(request, [aim(request.model, target, scores[1]) for target in targets])
+    started, found = time.perf_counter(), list[Explanation]()
+    for at, goals in enumerate(groups):
+        seconds = _seconds_left(request.common, len(groups) - at, since=started)
+        within = replace(request, common=replace(request.common, seconds=seconds))
+        found += _explain_goals(within, prepared, goals, scores)
         if found[-1].manifest.get("stopped") == "interrupted":
             break
     return found
@@ -190,12 +196,13 @@ def _shared(common: Common, runs: int, *, spent: int, since: float) -> Common:
 
     Args: spent: forwards so far. since: the moment that ``seconds`` count from.
     """
-    forwards, seconds = common.forwards, common.seconds
-    if forwards is not None:
-        forwards = (forwards - spent) // runs
-    if seconds is not None:
-        seconds = max(seconds - (time.perf_counter() - since), 0.0) / runs
-    return replace(common, forwards=forwards, seconds=seconds)
+    forwards = None if common.forwards is None else (common.forwards - spent) // runs
+    return replace(common, forwards=forwards, seconds=_seconds_left(common, runs, since=since))
+
+
+def _seconds_left(common: Common, runs: int, *, since: float) -> float | None:
+    """Return an even share of what is left of ``seconds`` for each of the ``runs`` to go."""
+    return None if common.seconds is None else max(common.seconds - (time.perf_counter() - since), 0.0) / runs
 
 
 def _explained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import operator
 import types
 import typing
@@ -111,7 +112,16 @@ def _convert(name: str, hint: Any, value: Any) -> Any:
             return _as(candidate, value)
         except (ValueError, TypeError):
             continue
-    raise UsageError(f"option {name}={value!r}: expected {_shown(options)}{_suggestion(options, value)}")
+    finite = ", and finite" if _endless(value) and {int, float} & set(options) else ""
+    raise UsageError(f"option {name}={value!r}: expected {_shown(options)}{finite}{_suggestion(options, value)}")
+
+
+def _endless(value: Any) -> bool:
+    """Whether a value is NaN or infinity, or the text of one."""
+    try:
+        return not math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _as(hint: Any, value: Any) -> Any:

@@ -187,6 +187,9 @@ def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
         ({"method": "score-cam", "preset": "offical"}, "official"),
         ({"method": "score-cam", "seconds": -1}, "seconds"),
         ({"method": "ss-cam", "variant": 3}, "variant"),
+        ({"method": "ss-cam", "tolerance": float("nan")}, "expected a number or none, and finite"),
+        ({"method": "ss-cam", "samples": "inf"}, "expected a whole number, and finite"),
+        ({"method": "ss-cam", "target": []}, r"target=\[\]: expected at least one"),
     ],
 )
 def test_misuse_is_named(model: onnxsal.Model, options: dict[str, object], message: str) -> None:

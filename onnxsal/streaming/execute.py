@@ -71,8 +71,11 @@ def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends:
         end = min(total, work.plan.known, _look(work, stopper))
         with closing(batches(device, work.draws, end, size)) as source:
             for batch in source:
-                _take(work, batch, evaluate(batch))
-                reason = stopper.reached(work.rows + work.heads, work.samples)
+                ran = evaluate(batch)
+                if not _affords(work, ran):
+                    return "forwards"
+                _take(work, batch, ran)
+                reason = stopper.reached(work.rows + work.heads, work.samples, more=work.dearest)
                 if reason is not None and work.draws < work.plan.total:
                     return reason
     return None
@@ -111,6 +114,19 @@ def _allowed(work: Work) -> int:
     return work.plan.total if nested else min(work.plan.total, limit - work.heads)
 
 
+def _affords(work: Work, ran: Ran) -> bool:
+    """Whether the limit of forwards has room for what a batch took; a record in a record shows only then what it takes.
+
+    Raises: UsageError: it has none for a single one.
+    """
+    limit, took = work.settings.limits.forwards, ran.rows + ran.heads
+    if limit is None or not isinstance(work.record.body, Record) or work.rows + work.heads + took <= limit:
+        return True
+    if work.draws == 0:
+        raise UsageError(f"option forwards={limit}: a single sample takes {took}, for the method inside runs whole")
+    return False
+
+
 def _take(work: Work, batch: Batch, ran: Ran) -> None:
     """Take in a batch: all of it, for every target, or nothing, so that an end at any moment leaves whole sums."""
     stop = batch.start + batch.rows
@@ -122,6 +138,8 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
         for step in steps:
             step()
         work.rows, work.heads, work.draws = work.rows + ran.rows, work.heads + ran.heads, stop
+        if isinstance(work.record.body, Record):
+            work.dearest = max(work.dearest, ran.rows + ran.heads)
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
 

@@ -84,6 +84,8 @@ class Work:
     batch_size: int
     rows: int = 0
     draws: int = 0
+    dearest: int = 1
+    """Images of the draw that took most; one, but where a record is run on every draw."""
 
     @property
     def samples(self) -> int:

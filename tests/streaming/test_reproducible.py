@@ -94,6 +94,29 @@ def test_a_run_that_a_limit_ended_is_replayed_by_its_samples(tiny, method: str, 
     assert_same(again, ended)
 
 
+ENDED = [
+    ("ss-cam", {"layer": "a2", "samples": 100, "estimator": "neyman"}, 30),
+    ("ss-cam", {"layer": "a2", "samples": 100}, 5),
+    ("smoothgrad", {"samples": 50, "inner": "score-cam", "layer": "a2", "top_k": 3}, 4),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "draws"), ENDED)
+def test_an_interrupted_run_is_replayed_by_its_forwards(tiny, method: str, options: dict, draws: int) -> None:
+    """Also where ``samples`` says too little: it decides what is drawn, or none is whole."""
+
+    def progress(done: int, total: int) -> None:
+        if done >= draws:
+            raise KeyboardInterrupt
+
+    how = {"method": method, "target": 1, "batch_size": 5, **options}
+    ended = onnxsal.explain(tiny, X, **how, keep_partial=True, progress=progress)
+    assert ended.manifest["stopped"] == "interrupted"
+    again = onnxsal.explain(tiny, X, **how | {"batch_size": 3}, forwards=ended.manifest["forwards"])
+    assert again.manifest["samples"] == ended.manifest["samples"]
+    assert_same(again, ended)
+
+
 TOLERANT = [
     ("smoothgrad", {"samples": 500, "tolerance": 0.25}),
     ("ss-cam", {"layer": "a2", "samples": 500, "tolerance": 0.1}),

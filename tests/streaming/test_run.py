@@ -75,6 +75,26 @@ def test_too_few_forwards_are_refused(tiny: onnxsal.Model) -> None:
         onnxsal.explain(tiny, X, **SS, forwards=1)
 
 
+# Of each inner method what it takes for one sample, and what for all three.
+NESTED = [
+    ({"inner": "score-cam", "layer": "a2", "top_k": 3}, 4, 12),
+    ({"inner": "integrated-gradients", "steps": 3}, 5, 15),
+]
+
+
+@pytest.mark.parametrize(("inner", "sample", "whole"), NESTED)
+def test_a_method_inside_takes_no_more_forwards_than_asked_for(tiny, inner: dict, sample: int, whole: int) -> None:
+    how = {"method": "smoothgrad", "target": 1, "samples": 3, **inner}
+    for forwards in range(sample, whole + 2):
+        found = onnxsal.explain(tiny, X, **how, forwards=forwards)
+        drawn = forwards // sample
+        assert (found.manifest["samples"], found.manifest["forwards"]) == (drawn, drawn * sample)
+        assert found.manifest["stopped"] == ("forwards" if drawn < 3 else None)
+        assert_array_equal(found.raw, onnxsal.explain(tiny, X, **how, forwards=drawn * sample).raw)
+    with pytest.raises(UsageError, match=f"forwards={sample - 1}: a single sample takes {sample}"):
+        onnxsal.explain(tiny, X, **how, forwards=sample - 1)
+
+
 def test_enough_forwards_are_no_limit(tiny: onnxsal.Model) -> None:
     found = onnxsal.explain(tiny, X, **SS, forwards=1 + 4 * 12)
     assert (found.manifest["stopped"], found.manifest["partial"]) == (None, False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +91,23 @@ def test_an_interruption_ends_all_layers(tiny: onnxsal.Model, call: int, reached
     notes = " ".join(manifest["notes"])
     assert "no one number of forwards" in notes
     assert ("before layer a3" in notes) == (reached == 1)
+
+
+def test_targets_with_runs_of_their_own_share_the_seconds(tiny: onnxsal.Model, monkeypatch) -> None:
+    """The clock stands still while targets are run, but for the 3 seconds that each takes."""
+    module, given, now = sys.modules["onnxsal.explain"], [], [100.0]
+    explained = module._explain_goals
+
+    def timed(request, prepared, goals, scores):
+        given.append(request.common.seconds)
+        now[0] += 3
+        return explained(replace(request, common=replace(request.common, seconds=None)), prepared, goals, scores)
+
+    monkeypatch.setattr(module, "_explain_goals", timed)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    how = SS | {"estimator": "neyman", "samples": 5, "target": [0, 1, 2, 3]}
+    assert len(onnxsal.explain(tiny, X, **how, layer="a2", seconds=8)) == 4
+    assert given == [8 / 4, 5 / 3, 2 / 2, 0]
 
 
 def test_a_layer_that_has_nothing_when_it_is_interrupted_ends_the_run(tiny, monkeypatch) -> None:
