@@ -27,8 +27,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "gradient": {}, "input-x-gradient": {}, "integrated-gradients": {"steps": 20}, "guided-backprop": {},
     "deconvnet": {}, "smoothgrad": {"samples": 10}, "smoothgrad-squared": {"samples": 10}, "vargrad": {"samples": 10},
     "cam": {}, "grad-cam": {}, "grad-cam++": {}, "hirescam": {}, "layercam": {}, "xgrad-cam": {}, "eigencam": {},
-    "smooth-grad-cam++": {"samples": 10}, "score-cam": {"top_k": 128}, "ss-cam": {"top_k": 32, "samples": 8},
-    "is-cam": {"top_k": 32, "samples": 10},
+    "smooth-grad-cam++": {"samples": 10}, "score-cam": {"top_k": 128}, "is-cam": {"top_k": 32, "samples": 10},
+    "ss-cam": {"top_k": 32, "samples": 8, "variant": 2},
 }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def ss_cam(
     score: Program,
     layer: Layer,
     *,
-    variant: Literal[1, 2] = 2,
+    variant: Literal[1, 2] = 1,
     samples: Samples = 35,
     noise: Level | None = None,
     estimator: Literal["plain", "independent", "neyman"] = "plain",
@@ -115,7 +115,7 @@ def ss_cam(
     """ReLU of the sum over channels of mean noisy score times activation; [h, w], >= 0.
 
     Args:
-        variant: 1 adds the noise to the mask, 2 to the masked picture.
+        variant: 1 adds the noise to the mask, 2 to the masked picture, which did worse (docs/evaluate.md).
         samples, noise: N, of ``neyman`` the N of the plain sampling that it stands for (the manifest's ``samples`` is
             the mean number of draws a map); and sigma in the preset's own unit.
         estimator: ``plain`` draws all maps alike, with one noise for all maps of a sample; ``independent`` gives every
