@@ -35,8 +35,8 @@ PREPROCESS = {"mobilenet_v2_int8": None, "squeezenet1.0_fp32": "caffe"}
 FEW, MOSAICS, CONFIDENCE = 24, 12, 0.8
 STEPS = 16
 
-SAMPLED = "top_k=48,samples=6"
-"""Of SS-CAM: 35 samples of all maps would be 18 000 forwards a picture. The 48 of highest deviation, 6 times."""
+SAMPLED = "estimator=neyman,samples=15"
+"""Of SS-CAM: all maps from 3 forwards each, whose error is at most that of 35 plain samples (docs/ss-cam.md)."""
 
 CHEAP = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam", "grad-cam++", "smooth-grad-cam++", "layercam",
          "recipro-cam")  # fmt: skip
@@ -44,7 +44,7 @@ SCORE = tuple(f"score-cam[preset={p}]" for p in ("official", "paper", "torchcam"
 SS = tuple(f"ss-cam[preset={p},variant={v},{SAMPLED}]" for p in ("onnxsal", "paper", "authors") for v in (1, 2))
 ALL = (*CHEAP, SCORE[0])
 """Methods of less than 2000 forwards, which are judged on all photographs."""
-COSTLY = (SCORE[0], f"ss-cam[preset=onnxsal,variant=2,{SAMPLED}]")
+COSTLY = (SCORE[0], f"ss-cam[preset=onnxsal,variant=1,{SAMPLED}]")
 
 METRICS = (f"deletion[steps={STEPS}]", f"insertion[steps={STEPS}]", "average-drop", "increase-in-confidence",
            "energy-pointing", "sparseness")  # fmt: skip
@@ -156,7 +156,8 @@ def _cell(summary: Summary, metric: Any, method: str) -> str:
         return "flat"
     text = f"{mean.value:.3f}"
     shown = f"**{text}**" if method in summary.level(metric) else text
-    return f"{shown} <br>[{mean.low:.3f}, {mean.high:.3f}] <br>n {mean.n}"
+    ends = f"<br>[{mean.low:.3f}, {mean.high:.3f}] " if mean.low == mean.low else ""
+    return f"{shown} {ends}<br>n {mean.n}"
 
 
 def better(summary: Summary) -> list[str]:
@@ -165,7 +166,10 @@ def better(summary: Summary) -> list[str]:
     for metric in summary.metrics:
         found = [d for d in summary.differences[metric.name] if d.more_than_chance]
         pairs = [((d.a, d.b) if (d.value > 0) == metric.higher_is_better else (d.b, d.a)) for d in found]
-        said = "; ".join(f"{_name(a)} before {_name(b)}" for a, b in pairs) or "none"
+        behind: dict[str, list[str]] = {}
+        for a, b in pairs:
+            behind.setdefault(_name(a), []).append(_name(b))
+        said = "; ".join(f"{a} before {', '.join(each)}" for a, each in behind.items()) or "none"
         lines.append(f"More than chance under {metric.name}: {said}.")
     return lines
 

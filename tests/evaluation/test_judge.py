@@ -28,6 +28,8 @@ def script(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_list_of_24_is_fixed_and_every_photograph_is_judged_once(script: Any) -> None:
     few, grid, rest, others = script.parts()
+    assert all("estimator=neyman" in name and "top_k" not in name for name in script.SS)
+    assert {f"ss-cam[preset=onnxsal,variant=1,{script.SAMPLED}]", script.SCORE[0]} == set(script.COSTLY)
     assert few.photos == grid.photos == script.chosen() and len(set(few.photos)) == 24
     assert all(script.mask_of(path).exists() for path in few.photos)
     assert [path.name for path in few.photos[:2]] == ["0665_moped.jpg", "0190_Sealyham_terrier.jpg"]
