@@ -70,9 +70,8 @@ def explain(
         options: the method's; ``batch_size``, ``sign``, ``percentile``, ``fuse`` (mean or max of several layers),
             ``progress``; and for methods that run many times the limits ``forwards`` (of a map), ``seconds`` (of a
             picture: its targets and layers share them) and ``tolerance`` (relative standard error of the map).
-            ``keep_partial`` makes Ctrl-C give the map so far, marked partial,
-            with its error; by default it does not, so that Ctrl-C ends the loop of a script as well (the command
-            line's default is that it does).
+            ``keep_partial`` makes Ctrl-C give the map so far, marked partial, with its error; by default it does not,
+            so that Ctrl-C ends the loop of a script as well (the command line's default is that it does).
     Raises: UsageError: an argument is wrong. ImageError, ModelError: a file is. UnsupportedError: the model is valid,
     but has an operator or a head that this method cannot serve.
     """

@@ -24,12 +24,14 @@ _EXACT_UP_TO = 14
 """Pictures for which all sign patterns are gone through."""
 _FEW = 10
 """Below so many pictures the bootstrap's 95 % cover less than 90, and Student's t takes its place."""
+_LEAST = 3
+"""Of two pictures Student's interval would be 12.7 standard errors to both sides, which says nothing."""
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)
 """Its 97.5 % quantiles with 1 to 8 degrees of freedom."""
 
 PROCEDURE = (
     f"Means over pictures with {LEVEL:.0%} percentile bootstrap intervals ({DRAWS} draws of pictures, the same for all "
-    f"methods); below {_FEW} pictures Student's t, and of a single one none. Differences: paired sign-flip test, "
+    f"methods); below {_FEW} pictures Student's t, below {_LEAST} none. Differences: paired sign-flip test, "
     f"two-sided ({FLIPS} flips; all up to {_EXACT_UP_TO} pictures), corrected by Holm over all pairs of methods "
     f"under a metric; more than chance means corrected p < {ALPHA}."
 )
@@ -94,10 +96,10 @@ def _mean(column: Doubles, draws: NDArray[np.intp]) -> Mean:
 
 
 def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:
-    """Return the ends of a mean's interval, NaN for a single value; draws without a value are left out."""
+    """Return the ends of a mean's interval, NaN for one or two values; draws without a value are left out."""
     known = np.isfinite(column)
     count = int(known.sum())
-    if count < 2:
+    if count < _LEAST:
         return float("nan"), float("nan")
     if count < _FEW:
         centre, half = column[known].mean(), STUDENT[count - 2] * column[known].std(ddof=1) / np.sqrt(count)

@@ -375,13 +375,15 @@ def test_a_curve_that_falls_below_0_stays_inside_its_frame() -> None:
 
 
 def test_the_band_of_a_curve_is_the_interval_of_its_mean() -> None:
-    """Of two pictures Student's, by hand: 12.706 standard errors to both sides."""
+    """Of three pictures Student's, by hand: 4.303 standard errors to both sides."""
     from onnxsal.evaluation.report.evaluation import _band
 
-    rows = [Row(f"{i}.jpg", 0, "c", 0.5, "m", "insertion", 0, curve=[[0, 0], [1, v]]) for i, v in enumerate((0.8, 0.9))]
+    rows = [
+        Row(f"{i}.jpg", 0, "c", 0.5, "m", "insertion", 0, curve=[[0, 0], [1, v]]) for i, v in enumerate((0.7, 0.8, 0.9))
+    ]
     series = _band(rows, "insertion", "m", 0)
     assert series is not None and series.low is not None and series.high is not None
-    assert (series.low[1], series.high[1]) == pytest.approx((0.85 - 12.706 * 0.05, 0.85 + 12.706 * 0.05))
+    assert (series.low[1], series.high[1]) == pytest.approx((0.8 - 4.303 * 0.1 / 3**0.5, 0.8 + 4.303 * 0.1 / 3**0.5))
 
 
 def test_one_picture_has_no_interval() -> None:

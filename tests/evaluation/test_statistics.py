@@ -102,7 +102,7 @@ def test_columns_are_tested_alone() -> None:
     assert sign_flips(gaps).tolist() == [sign_flip(column) for column in gaps.T]
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 9, 10, 20])
+@pytest.mark.parametrize("count", [3, 4, 6, 9, 10, 20])
 def test_intervals_of_few_cover_the_mean_too(count: int) -> None:
     random = np.random.default_rng(count)
     covered = []
@@ -113,9 +113,10 @@ def test_intervals_of_few_cover_the_mean_too(count: int) -> None:
     assert 0.88 <= np.mean(covered) <= 0.985
 
 
-def test_students_interval_by_hand_and_none_of_a_single_picture() -> None:
+def test_students_interval_by_hand_and_none_of_one_or_two_pictures() -> None:
     found = means({"m": {"a": 1.0, "b": 2.0, "c": 6.0}})["m"]
     half = 4.303 * np.sqrt(7.0) / np.sqrt(3)
     assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
-    alone = means({"m": {"a": 1.0}})["m"]
-    assert alone.value == 1.0 and np.isnan(alone.low) and np.isnan(alone.high)
+    for values in ({"a": 1.0}, {"a": 0.0, "b": 2.0}):
+        few = means({"m": values})["m"]
+        assert few.value == 1.0 and np.isnan(few.low) and np.isnan(few.high)

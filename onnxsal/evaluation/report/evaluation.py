@@ -137,7 +137,7 @@ def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series |
     stack = np.stack(same)
     mean = stack[..., 1].mean(axis=0)
     draws = drawn(len(stack), 0)
-    ends = [interval(column, draws) for column in stack[..., 1].T] if len(stack) > 1 else None
+    ends = [interval(column, draws) for column in stack[..., 1].T] if len(stack) > 2 else None
     low, high = (None, None) if ends is None else zip(*ends, strict=True)
     return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
 
