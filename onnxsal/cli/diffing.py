@@ -12,12 +12,11 @@ from typing import Any
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
-from onnxsal.cli.outputs import check_outputs
+from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
-from onnxsal.errors import UsageError
 from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, says
 from onnxsal.experiments.diff_pages import drawn, write_report
 from onnxsal.viz.save import picture_format, save_picture
@@ -91,8 +90,8 @@ def diff_models(asked: Asked) -> int:
 
 def _check_files(asked: Asked, images: Sequence[str]) -> None:
     """Everything about output that can be known before the models are loaded."""
-    if asked.report is not None and Path(asked.report).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--report writes a page: {asked.report!r} should end in .html")
+    if asked.report is not None:
+        check_page(asked.report, "--report")
     if asked.output is not None:
         picture_format(asked.output)
     read = [path for opening in asked.openings for path in opening.files]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from onnxsal.cli.opening import Opening, tell
-from onnxsal.cli.outputs import check_outputs
+from onnxsal.cli.outputs import check_outputs, check_page
+from onnxsal.cli.pictures import gathered
 from onnxsal.cli.progress import StatusLine, progress_line
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
@@ -18,7 +19,6 @@ from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.pace import Pace
-from onnxsal.evaluation.pictures import gather
 from onnxsal.explanation import finite
 from onnxsal.metrics import registry
 
@@ -76,13 +76,14 @@ class Asked:
 
 def evaluate_all(asked: Asked) -> int:
     """Judge, print and write; return the exit status: 1 where a picture or a map could not be judged."""
-    _check(asked)
+    images = gathered(asked.images)
+    _check(asked, images)
     model = asked.opening()
     tell(model.notes)
     progress = _Progress()
     try:
         found = evaluate(
-            model, list(asked.images), methods=asked.methods, metrics=asked.metrics, progress=progress,
+            model, list(images), methods=asked.methods, metrics=asked.metrics, progress=progress,
             **_options(asked),
         )  # fmt: skip
     finally:
@@ -91,26 +92,25 @@ def evaluate_all(asked: Asked) -> int:
     return _finish(asked, found)
 
 
-def _check(asked: Asked) -> None:
+def _check(asked: Asked, images: Sequence[str]) -> None:
     """Everything about output that can be known before hours of work."""
     for kind, path in asked.files.items():
         if path == "-":
             raise UsageError(f"--{kind} - : only --json - writes to the screen; name a file")
-    if asked.report is not None and Path(asked.report).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--report writes a page: {asked.report!r} should end in .html")
-    check_outputs([Path(path) for path in asked.files.values()], _inputs(asked), again="name another file")
+    if asked.report is not None:
+        check_page(asked.report, "--report")
+    check_outputs([Path(path) for path in asked.files.values()], _inputs(asked, images), again="name another file")
     if asked.parquet is not None:
         check_parquet()
     if not asked.methods and not asked.maps:
         raise UsageError("nothing to judge: name methods (-m grad-cam++,layercam) or a folder of maps (--maps FOLDER)")
 
 
-def _inputs(asked: Asked) -> list[str]:
+def _inputs(asked: Asked, images: Sequence[str]) -> list[str]:
     """Every file that is read, those of folders too: an output must be none of them."""
     named = [path for path in (*asked.maps, asked.boxes, asked.masks, asked.truth) if path is not None]
     below = [str(each) for path in named if Path(path).is_dir() for each in Path(path).rglob("*")]
-    pictures = [str(each.path) for each in gather(list(asked.images)) if each.path is not None]
-    return [*asked.opening.files, *pictures, *named, *below, str(asked.kept)]
+    return [*asked.opening.files, *images, *named, *below, str(asked.kept)]
 
 
 def _options(asked: Asked) -> dict[str, object]:

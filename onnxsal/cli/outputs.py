@@ -78,6 +78,12 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[str], again: str | Non
         check_writable(path)
 
 
+def check_page(path: str, what: str) -> None:
+    """Raises: UsageError: a page (``what`` says which) would not be called .html."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{what} is a page: {path!r} should end in .html")
+
+
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()

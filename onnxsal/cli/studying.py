@@ -10,7 +10,7 @@ from onnxsal.building import split_options
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
-from onnxsal.cli.outputs import check_outputs
+from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.pictures import gathered
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
@@ -53,8 +53,7 @@ def _write(asked: Asked) -> int:
     if len(asked.files) < 2:
         raise UsageError("a study is of a model and pictures: onnxsal study MODEL IMAGE...")
     page = asked.output or "study.html"
-    if Path(page).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"a study is a page: {page!r} should end in .html")
+    check_page(page, "a study")
     images = gathered(asked.files[1:])
     check_outputs([Path(page)], [*_opening(asked).files, *images])
     study = Study(_makers(asked), images, parsed(asked.target), asked.question or QUESTION, asked.seed)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.student import student
+
 Doubles = NDArray[np.float64]
 
 DRAWS, FLIPS, LEVEL, ALPHA = 2000, 20_000, 0.95, 0.05
@@ -26,8 +28,6 @@ _FEW = 10
 """Below so many pictures the bootstrap's 95 % cover less than 90, and Student's t takes its place."""
 _LEAST = 3
 """Of two pictures Student's interval would be 12.7 standard errors to both sides, which says nothing."""
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)
-"""Its 97.5 % quantiles with 1 to 8 degrees of freedom."""
 
 PROCEDURE = (
     f"Means over pictures with {LEVEL:.0%} percentile bootstrap intervals ({DRAWS} draws of pictures, the same for all "
@@ -102,7 +102,7 @@ def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:
     if count < _LEAST:
         return float("nan"), float("nan")
     if count < _FEW:
-        centre, half = column[known].mean(), STUDENT[count - 2] * column[known].std(ddof=1) / np.sqrt(count)
+        centre, half = column[known].mean(), student(count - 1) * column[known].std(ddof=1) / np.sqrt(count)
         return float(centre - half), float(centre + half)
     counts = known[draws].sum(axis=1)
     sums = np.where(known, column, 0.0)[draws].sum(axis=1)

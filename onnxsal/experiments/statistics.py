@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.student import NORMAL, student
+
 _DRAWS = 4000
 _FEW = 10
 """Below so many values a bootstrap is too sure of itself, and Student's t takes its place."""
-# 97.5 % quantiles of Student's t with 1 to 8 degrees of freedom.
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)
-_NORMAL = 1.959964
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,12 @@ def _resampled(known: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return found
 
 
-def student(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t, to three decimals: a table, from 9 degrees of freedom on a series.
-
-    Source: the expansion about the normal quantile, Abramowitz and Stegun 1964, 26.7.5.
-    """
-    if degrees <= len(_STUDENT):
-        return _STUDENT[degrees - 1]
-    z = _NORMAL
-    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    return z + sum(term / float(degrees) ** (k + 1) for k, term in enumerate(terms))
-
-
 def share(hits: int, of: int) -> Estimate:
     """Return a share of independent trials with Wilson's interval (1927, JASA 22)."""
     if of == 0:
         nothing = float("nan")
         return Estimate(nothing, nothing, nothing, 0)
-    return Estimate(hits / of, *_wilson(hits / of, of, _NORMAL), of)
+    return Estimate(hits / of, *_wilson(hits / of, of, NORMAL), of)
 
 
 def _wilson(p: float, of: float, z: float) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxsal.records import Moments
 from onnxsal.streaming.allocation import Indices, Order, Stage
 from onnxsal.streaming.moments import Accumulator, Arrays
+from onnxsal.student import NORMAL, student
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -30,9 +31,6 @@ TAILS = 8.0
 
 LEAST_FREEDOM = 5.0
 """Degrees of freedom that a map is taken to have at least; its intervals grow by 31 % at most."""
-
-NORMAL = 1.959964
-"""The 97.5 % point of the normal law."""
 
 
 class Stages(Accumulator):
@@ -92,7 +90,7 @@ class Stages(Accumulator):
         errors, freedom = spread
         parts = (self._order.sizes * errors) ** 2
         whole = _over(np.square(parts.sum(keepdims=True)), (parts**2 / freedom).sum(keepdims=True))
-        return student(max(float(whole[0]), LEAST_FREEDOM)) if parts.any() else 1.0
+        return student(max(float(whole[0]), LEAST_FREEDOM)) / NORMAL if parts.any() else 1.0
 
     def _spread(self) -> tuple[Doubles, Doubles] | None:
         """Return the standard error of every mask's mean and its degrees of freedom, [K] each."""
@@ -145,17 +143,6 @@ def _freedom(counts: Doubles, variation: Doubles) -> Doubles:
     """
     known = counts + GUESSED
     return np.asarray(2 / (TAILS * variation / known + 2 / np.maximum(known - 1, 1)), np.float64)
-
-
-def student(freedom: float) -> float:
-    """Return the 97.5 % point of Student's t over that of the normal law; to 0.1 % from 5 degrees of freedom.
-
-    Source: Abramowitz and Stegun 1964, 26.7.5.
-    """
-    z, n = NORMAL, freedom
-    first, second = z**2 + 1, 5 * z**4 + 16 * z**2 + 3
-    third = 3 * z**6 + 19 * z**4 + 17 * z**2 - 15
-    return 1 + first / (4 * n) + second / (96 * n**2) + third / (384 * n**3)
 
 
 def _variance(share: float, stage: Stage, found: Doubles, noise: Doubles) -> Doubles:

@@ -237,7 +237,7 @@ def test_no_output_replaces_what_is_read(run: Any, pictures: Path, folder: Path)
 
 def test_a_report_is_a_page(run: Any, pictures: Path) -> None:
     ended = run(*WHAT, "--report", "r.txt")
-    assert ended.status == 2 and "--report writes a page: 'r.txt' should end in .html" in ended.err
+    assert ended.status == 2 and "--report is a page: 'r.txt' should end in .html" in ended.err
 
 
 @pytest.mark.parametrize("kind", ["csv", "report", "parquet"])

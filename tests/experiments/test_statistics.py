@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from onnxsal.experiments.statistics import grouped_share, mean, pair_mean, share, student
+from onnxsal.experiments.statistics import grouped_share, mean, pair_mean, share
 
 
 def test_three_values_have_students_interval() -> None:
@@ -62,15 +62,6 @@ def test_persons_who_agree_leave_more_doubt_than_as_many_independent_answers() -
 
 def test_one_group_is_taken_as_trials() -> None:
     assert grouped_share([3], [10]) == share(3, 10)
-
-
-@pytest.mark.parametrize(
-    ("degrees", "quantile"),
-    # NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2.
-    [(1, 12.706), (8, 2.306), (9, 2.262), (10, 2.228), (20, 2.086), (30, 2.042), (100, 1.984)],
-)
-def test_quantiles_of_student(degrees: int, quantile: float) -> None:
-    assert student(degrees) == pytest.approx(quantile, abs=5.1e-4)
 
 
 def test_persons_who_all_agree_still_leave_doubt() -> None:

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from onnxsal.records import Moments
 from onnxsal.streaming.allocation import EVEN, Likeness, Order, spread, weights
-from onnxsal.streaming.stages import Stages, propagated, student
+from onnxsal.streaming.stages import Stages, propagated
 
 K = 30
 KEY = (3, 0)
@@ -213,11 +213,6 @@ def test_spreads_are_right_though_they_decide_who_is_drawn() -> None:
         found += np.stack([sums.own_noise(counts, totals), plain]) / len(runs)
     sized = (found * np.square(sizes()[:12])).sum(axis=1) / (true * np.square(sizes()[:12])).sum()
     assert abs(sized[0] - 1) < 0.03 < 1 - sized[1]
-
-
-def test_students_factor() -> None:
-    wanted = {5: 2.570582, 10: 2.228139, 30: 2.042272, 1e9: 1.959964}
-    assert_allclose([student(n) for n in wanted], [t / 1.959964 for t in wanted.values()], rtol=1.2e-3)
 
 
 def test_a_stage_adds_deviations_over_expected_counts() -> None:
