@@ -13,6 +13,7 @@ ours is from the reference, beside how far chance would put it, shows that there
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import tempfile
@@ -40,6 +41,8 @@ CHUNK = 5
 N = 35
 SAVED = 5
 """What ours divides its samples by."""
+TURNS = 5
+"""How often each time is taken."""
 NAMES = {"plain": "plain", "independent": "plain, own noise", "neyman": "ours"}
 
 
@@ -215,28 +218,36 @@ def table(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def times(cells: Sequence[Cell]) -> Iterator[str]:
-    """Yield a line a cell of the first photograph: processor seconds at the error of plain sampling with N = 35."""
+    """Yield a line a cell of the first photograph: seconds at the error of plain sampling with N = 35.
+
+    All of a line is measured now, by turns: the runs in the cache were made on whatever day, beside whatever else.
+    Samples of plain sampling cost the same each, so a run of a seventh of them stands for all.
+    """
     yield "| model | variant | SS-CAM plain | ours | Score-CAM | Grad-CAM++ |"
     yield "|" + " --- |" * 6
     for cell in cells:
         if cell.photo != PHOTOS[0]:
             continue
-        plain = np.median([run["seconds"] for run in cell.made("plain", CHUNK)]) * N / CHUNK
-        ours = np.median([run["seconds"] for run in cell.made("neyman", 7)]) * Found(cell).needed("plain") * N / 7
-        others = [spent(cell, method) for method in ("score-cam", "grad-cam++")]
+        ours = math.ceil(round(Found(cell).needed("plain") * N, 6))
+        runs: list[tuple[int, dict[str, Any]]] = [
+            (N // CHUNK, {"method": "ss-cam", "variant": cell.variant, "estimator": "plain", "samples": CHUNK}),
+            (1, {"method": "ss-cam", "variant": cell.variant, "estimator": "neyman", "samples": SAVED * ours}),
+            (1, {"method": "score-cam"}),
+            (1, {"method": "grad-cam++"}),
+        ]
+        for _, options in runs:
+            spent(cell, **options | ({"samples": SAVED} if "samples" in options else {}))
+        found = [[[times * s for s in spent(cell, **options)] for times, options in runs] for _ in range(TURNS)]
         yield f"| {Path(cell.model).stem} | {cell.variant} | " + " | ".join(
-            f"{t:.2f}" for t in (plain, ours, *others)
+            f"{clock:.2f} ({processor:.2f})" for clock, processor in np.median(found, axis=0)
         ) + " |"  # fmt: skip
 
 
-def spent(cell: Cell, method: str) -> float:
-    """Return the processor seconds of a method, the first time apart."""
-    found = []
-    for _ in range(4):
-        start = time.process_time()
-        onnxsal.explain(cell.loaded, cell.picture, method=method)
-        found.append(time.process_time() - start)
-    return float(np.median(found[1:]))
+def spent(cell: Cell, **options: Any) -> tuple[float, float]:
+    """Return the seconds of one explanation, by the clock and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    onnxsal.explain(cell.loaded, cell.picture, **options)
+    return time.perf_counter() - clock, time.process_time() - processor
 
 
 def plot(cells: Sequence[Cell]) -> Image.Image:
