@@ -171,13 +171,16 @@ class Found:
         return float(np.sqrt(shown.var(axis=0, ddof=1).sum() * longer) / np.linalg.norm(shown.mean(axis=0)))
 
     def bias(self) -> str:
-        """Say how far the mean of all runs of ours is from the reference, and how far chance alone would put it."""
+        """Say how far the mean of all runs of ours is from the reference, and how far chance alone would put it.
+
+        Runs of one seed share their first draws, so the spread is that of the means of each seed's runs.
+        """
         kinds = [self.cell.made("neyman", n) for n in BUDGETS]
-        runs = [run for kind in kinds for run in kind]
-        off = np.linalg.norm(np.mean([run["raw"] for run in runs], axis=0) - self.reference)
-        noise = sum((run["relative"] * np.linalg.norm(run["raw"])) ** 2 for run in runs) / len(runs) ** 2
+        seeds = np.stack([np.mean([run["raw"] for run in runs], axis=0) for runs in zip(*kinds, strict=False)])
         norm = np.linalg.norm(self.reference)
-        return f"{100 * off / norm:.2f} ({100 * np.hypot(np.sqrt(noise) / norm, self.uncertainty):.2f})"
+        off = np.linalg.norm(seeds.mean(axis=0) - self.reference) / norm
+        noise = np.sqrt(seeds.var(axis=0, ddof=1).sum() / len(seeds)) / norm if len(seeds) > 1 else float("nan")
+        return f"{100 * off:.2f} ({100 * np.hypot(noise, self.uncertainty):.2f})"
 
     def claimed(self, samples: int) -> float:
         """Return the relative error that the runs of ours state themselves."""
