@@ -217,8 +217,8 @@ def _explained(
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
-        manifest={**manifest, "notes": [*request.model.notes, *prepared.notes, *one.notes]}, photo=prepared.photo,
-        name=prepared.name,
+        manifest={**manifest, "notes": [*request.model.notes, *request.model.placement, *prepared.notes, *one.notes]},
+        photo=prepared.photo, name=prepared.name,
     )  # fmt: skip
 
 

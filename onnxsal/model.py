@@ -16,10 +16,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, X, body, select, stem
-from onnxsal.errors import ModelError, UsageError
+from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.inputs import Fitted, ImageSource, Labels, Photo, Preprocess, read_image
 from onnxsal.runtime import Picked, Session
+from onnxsal.runtime.providers import CPU, full_name
 
 Floats = NDArray[np.float32]
 Made = TypeVar("Made")
@@ -98,9 +99,9 @@ class Model:
     def scores(self, x: Floats) -> tuple[Floats, Floats]:
         """Return logits and probabilities, [classes] each, of an explained value x [C, H, W].
 
-        Raises: ModelError: they are not finite.
+        Raises: ModelError: they are not finite. UnsupportedError: the provider runs no operator of the model.
         """
-        outputs = self.session(self.program("body", lambda: body(self.anatomy))).run({X: x[None]})
+        outputs = self._whole().run({X: x[None]})
         logits, probabilities = outputs["sal/logits"][0], outputs["sal/probabilities"][0]
         if not (np.isfinite(logits).all() and np.isfinite(probabilities).all()):
             raise ModelError(
@@ -199,10 +200,29 @@ class Model:
     def _scoring(self, program: Program) -> Picked | None:
         for (kind, source), versus in product(_SCORES.items(), (False, True)):
             if self._programs.get(("score", kind, versus)) is program:
-                whole = self.session(self.program("body", lambda: body(self.anatomy)))
-                assert isinstance(whole, Session)
-                return Picked(whole, source, TARGET, VERSUS if versus else None)
+                return Picked(self._whole(), source, TARGET, VERSUS if versus else None)
         return None
+
+    def _whole(self) -> Session:
+        """Return the session that predicts."""
+        whole = self.session(self.program("body", lambda: body(self.anatomy)))
+        assert isinstance(whole, Session)
+        if set(whole.placed) == {CPU}:
+            raise UnsupportedError(
+                f"{whole.provider} runs no operator of this model, all would run on the CPU: use --provider cpu"
+            )
+        return whole
+
+    @property
+    def placement(self) -> tuple[str, ...]:
+        """What is to be said of operators of the model that do not run on the provider that was asked for."""
+        if full_name(self.provider) == CPU:
+            return ()
+        whole = self._whole()
+        behind, every = whole.placed.get(CPU, 0), sum(whole.placed.values())
+        if 2 * behind <= every:
+            return ()
+        return (f"{behind} of the model's {every} operators have no kernel on {whole.provider} and run on the CPU",)
 
     def inspect(self) -> dict[str, Any]:
         """Return the report on the model as plain data: what the graph proves, what it costs, which methods apply.

@@ -35,4 +35,5 @@ def command(images: tuple[str, ...], top: int, as_json: bool, **opening: Any) ->
     tell(model.notes)
     if model.preprocess is None:
         return try_all(model, wanted, images, as_json=as_json)
+    tell(model.placement)
     return predict_all(model, images, top, as_json=as_json)

@@ -62,6 +62,8 @@ class Session:
         self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])
         self.on_gpu = self.provider in ON_GPU
+        self.placed = _placed(self._session)
+        """How many operators run on which provider; empty where only the CPU was asked for, or ONNX Runtime is old."""
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return the outputs by name for arrays by name; feeds that the program does not take are left out.
@@ -137,6 +139,8 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     for library in custom_ops:
         _register(options, library)
     name = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
+    if len(wanted) > 1:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         data, kept = _serialise(program.model, options)
         session = module.InferenceSession(data, options, providers=wanted, enable_fallback=0)
@@ -149,6 +153,17 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     if kept:
         give_back()
     return session, kept
+
+
+def _placed(session: Any) -> dict[str, int]:
+    """Return the number of operators by provider, as the session was asked to record it."""
+    record = getattr(session, "get_provider_graph_assignment_info", None)  # since ONNX Runtime 1.24
+    if record is None or len(session.get_providers()) < 2:
+        return {}
+    counts: dict[str, int] = {}
+    for part in record():
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+    return counts
 
 
 def _register(options: Any, library: str) -> None:

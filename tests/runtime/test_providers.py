@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
@@ -154,6 +155,60 @@ def test_a_session_is_never_on_another_provider(offered, monkeypatch: pytest.Mon
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     with pytest.raises(UnsupportedError, match="CUDAExecutionProvider cannot be used on this machine: the NVIDIA dri"):
         Session(doubled(), provider="cuda")
+
+
+def test_a_provider_that_runs_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Azure's serves calls over a network: of a model's operators it runs none, and the stock build has it."""
+    if "AzureExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this build of ONNX Runtime has no AzureExecutionProvider")
+    if not hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info"):
+        pytest.skip("this ONNX Runtime does not say which operators run where (needs 1.24)")
+    onnx.save(TinyNet().model(), tmp_path / "tiny.onnx")
+    Image.new("RGB", (12, 12)).save(tmp_path / "grey.png")
+    status = main(["predict", str(tmp_path / "tiny.onnx"), str(tmp_path / "grey.png"), "--provider", "azure",
+                   "--preprocess", "raw"])  # fmt: skip
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert "AzureExecutionProvider runs no operator of this model, all would run on the CPU: use --provider cpu" in err
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, **counts: int) -> onnxsal.Model:
+    """Return a model whose sessions run on the CPU, and say that so many operators run on each provider."""
+    parts = [
+        SimpleNamespace(ep_name=f"{name}ExecutionProvider", get_nodes=lambda count=count: [None] * count)
+        for name, count in counts.items()
+    ]
+    create = onnxruntime.InferenceSession
+
+    class Recording:
+        def __init__(self, data: bytes, options: onnxruntime.SessionOptions, **_: object) -> None:
+            assert options.get_session_config_entry("session.record_ep_graph_assignment_info") == "1"
+            self._real = create(data, options, providers=["CPUExecutionProvider"])
+
+        def run(self, *args: object) -> object:
+            return self._real.run(*args)
+
+        def get_providers(self) -> list[str]:
+            return ["DnnlExecutionProvider", "CPUExecutionProvider"]
+
+        def get_provider_graph_assignment_info(self) -> list[SimpleNamespace]:
+            return parts
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Recording)
+    return onnxsal.load(TinyNet().model(), provider="dnnl", preprocess="raw")
+
+
+@pytest.mark.parametrize(
+    ("dnnl", "cpu", "note"),
+    [(3, 3, None), (2, 5, "5 of the model's 7 operators have no kernel on DnnlExecutionProvider and run on the CPU")],
+)
+def test_operators_that_run_elsewhere_are_told(
+    offered, monkeypatch: pytest.MonkeyPatch, dnnl: int, cpu: int, note: str | None
+) -> None:
+    offered("DnnlExecutionProvider", "CPUExecutionProvider")
+    model = recorded(monkeypatch, Dnnl=dnnl, CPU=cpu)
+    found = onnxsal.explain(model, np.zeros((12, 12, 3), np.uint8), method="grad-cam", target=1)
+    assert [n for n in found.manifest["notes"] if "kernel" in n] == ([] if note is None else [note])
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
