@@ -71,23 +71,30 @@ def explain(
             ``progress``; and for methods that run many times the limits ``forwards`` (of a map), ``seconds`` (of a
             picture: its targets and layers share them) and ``tolerance`` (relative standard error of the map).
             ``keep_partial`` makes Ctrl-C give the map so far, marked partial, with its error; by default it does not,
-            so that Ctrl-C ends the loop of a script as well (the command line's default is that it does).
+            so that Ctrl-C ends the loop of a script as well (the command line's default is that it does). What would
+            have come behind it is missing in the list.
     Raises: UsageError: an argument is wrong. ImageError, ModelError: a file is. UnsupportedError: the model is valid,
     but has an operator or a head that this method cannot serve.
     """
     if isinstance(target, list) and not target:
         raise UsageError("target=[]: expected at least one class, or None for the predicted one")
-    common, own = split_options(options)
+    common, chosen = split_options(options)
     request = prepare_request(
         model if isinstance(model, Model) else load(model),
-        plan(method, own), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
+        plan(method, chosen), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
     )  # fmt: skip
     images = image if isinstance(image, list) else [image]
     targets = target if isinstance(target, list) else [target]
     found: list[Explanation] = []
     for each in images:
-        found += explain_image(request, each, targets)
-        if found[-1].manifest.get("stopped") == "interrupted":
+        try:
+            own = explain_image(request, each, targets)
+        except KeyboardInterrupt:
+            if not (found and common.keep_partial):
+                raise
+            break
+        found += own
+        if was_interrupted(own, targets):
             break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
 
@@ -139,10 +146,20 @@ def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Tar
     for at, goals in enumerate(groups):
         seconds = _seconds_left(request.common, len(groups) - at, since=started)
         within = replace(request, common=replace(request.common, seconds=seconds))
-        found += _explain_goals(within, prepared, goals, scores)
+        try:
+            found += _explain_goals(within, prepared, goals, scores)
+        except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
+            if not (found and request.common.keep_partial):
+                raise
+            break
         if found[-1].manifest.get("stopped") == "interrupted":
             break
     return found
+
+
+def was_interrupted(found: Sequence[Explanation], targets: Sequence[Target]) -> bool:
+    """Return whether Ctrl-C ended the explanations of a picture: the last one is partial, or some are not there."""
+    return len(found) < len(targets) or found[-1].manifest.get("stopped") == "interrupted"
 
 
 def _together(request: Request, goals: Sequence[Aim]) -> list[list[Aim]]:
@@ -185,6 +202,10 @@ def _run_layers(request: Request, prepared: Prepared, goals: Sequence[Aim]) -> l
                 raise
             share = f"its share of forwards={request.common.forwards} is {left.forwards}"
             raise UsageError(f"layer {layer.name!r} ({share}): {error}") from error
+        except KeyboardInterrupt:  # before the first draw of this layer
+            if not (found and "stopped" in found[-1][0].about and left.keep_partial):
+                raise
+            break
         if found[-1][0].about.get("stopped") == "interrupted":
             break
     return found
@@ -317,4 +338,13 @@ def _names(layers: Sequence[Layer]) -> str | list[str] | None:
     return layers[0].name if len(layers) == 1 else [layer.name for layer in layers]
 
 
-__all__ = ["Common", "Request", "explain", "explain_image", "explain_prepared", "prepare_request", "split_options"]
+__all__ = [
+    "Common",
+    "Request",
+    "explain",
+    "explain_image",
+    "explain_prepared",
+    "prepare_request",
+    "split_options",
+    "was_interrupted",
+]

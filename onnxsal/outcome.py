@@ -108,7 +108,7 @@ def _about(outcomes: Sequence[Outcome], layers: Sequence[str]) -> dict[str, Any]
     about = dict(outcomes[0].about)
     if "stopped" not in about:  # nothing was drawn
         return about
-    ends = {o.about["stopped"] for o in outcomes}
+    ends = {o.about["stopped"] for o in outcomes} | ({"interrupted"} if len(outcomes) < len(layers) else set())
     about["stopped"] = next((end for end in _ENDS if end in ends), None)
     about["partial"] = len(outcomes) < len(layers) or any(o.about["partial"] for o in outcomes)
     smaller = [o.about for o in outcomes if "batch_size" in o.about]

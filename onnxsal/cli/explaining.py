@@ -18,7 +18,7 @@ from onnxsal.cli.progress import Progress
 from onnxsal.cli.report import INTERRUPTED, Result, as_document, as_text
 from onnxsal.drawing import Kind, compare
 from onnxsal.errors import ImageError
-from onnxsal.explain import Request, explain_image, prepare_request
+from onnxsal.explain import Request, explain_image, prepare_request, was_interrupted
 from onnxsal.explanation import Explanation
 from onnxsal.targets import Target
 from onnxsal.viz.colour import colour_table
@@ -175,7 +175,7 @@ def _explained(
             if not (maps and request.common.keep_partial):
                 raise
             return maps, True
-        if maps[-1][-1].manifest.get("stopped") == "interrupted":
+        if was_interrupted(maps[-1], targets):
             return maps, True
     return maps, False
 

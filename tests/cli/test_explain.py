@@ -218,6 +218,25 @@ def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Pat
     assert pictures(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz"}
 
 
+def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
+    module, ran = sys.modules["onnxsal.explain"], []
+    prepared = module._run
+
+    def runs(*given):
+        ran.append(given)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return prepared(*given)
+
+    monkeypatch.setattr(module, "_run", runs)
+    targets = ["-t", "0", "-t", "1", "-t", "2"]
+    ended = run("explain", "model.onnx", "red.png", "blue.png", "-m", "grad-cam,ss-cam", *targets, "--json")
+    assert ended.status == 130
+    assert ended.err == "onnxsal: interrupted; what there is so far is written\n"
+    assert [each["target"] for each in json.loads(ended.out)["explanations"]] == [0]
+    assert pictures(folder) == {"red.grad-cam+ss-cam.0.png"}
+
+
 @pytest.mark.parametrize(
     ("method", "begun", "options"),
     [("grad-cam", False, []), ("ss-cam", True, ["-O", "keep_partial=false"]),

@@ -110,18 +110,56 @@ def test_targets_with_runs_of_their_own_share_the_seconds(tiny: onnxsal.Model, m
     assert given == [8 / 4, 5 / 3, 2 / 2, 0]
 
 
-def test_a_layer_that_has_nothing_when_it_is_interrupted_ends_the_run(tiny, monkeypatch) -> None:
+def interrupt_before(monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+    """Let Ctrl-C come before the first draw of the run with this number."""
     calls, heads = [], run._run_heads
 
     def interrupted(*given):
         calls.append(given)
-        if len(calls) == 2:
+        if len(calls) == which:
             raise KeyboardInterrupt
         return heads(*given)
 
     monkeypatch.setattr(run, "_run_heads", interrupted)
+
+
+def test_a_layer_that_has_nothing_when_it_is_interrupted_is_left_out(tiny, monkeypatch) -> None:
+    alone = onnxsal.explain(tiny, X, **SS, layer="a2")
+    interrupt_before(monkeypatch, 2)
+    found = onnxsal.explain(tiny, X, **SS, layer=LAYERS, keep_partial=True)
+    assert (found.manifest["stopped"], found.manifest["partial"]) == ("interrupted", True)
+    assert [(row["layer"], row["stopped"]) for row in found.manifest["by_layer"]] == [("a2", None)]
+    assert "interrupted before layer a3" in " ".join(found.manifest["notes"])
+    assert_array_equal(found.saliency, alone.saliency)
+
+
+@pytest.mark.parametrize(("which", "keep"), [(1, True), (2, False)])
+def test_an_interruption_with_nothing_to_show_or_unwanted_ends_the_run(tiny, monkeypatch, which, keep) -> None:
+    interrupt_before(monkeypatch, which)
     with pytest.raises(KeyboardInterrupt):
-        onnxsal.explain(tiny, X, **SS, layer=LAYERS, keep_partial=True)
+        onnxsal.explain(tiny, X, **SS, layer=LAYERS, keep_partial=keep)
+
+
+OWN_RUNS = SS | {"estimator": "neyman", "samples": 5, "layer": "a2"}
+
+
+@pytest.mark.parametrize("which", [2, 3])
+def test_targets_that_are_done_outlive_an_interruption_of_the_next(tiny, monkeypatch, which: int) -> None:
+    whole = onnxsal.explain(tiny, X, **OWN_RUNS | {"target": [0, 1, 2]})
+    interrupt_before(monkeypatch, which)
+    found = onnxsal.explain(tiny, X, **OWN_RUNS | {"target": [0, 1, 2]}, keep_partial=True)
+    assert [each.target for each in found] == [0, 1, 2][: which - 1]
+    for each, same in zip(found, whole, strict=False):
+        assert_array_equal(each.raw, same.raw)
+        assert not each.manifest["partial"]
+
+
+def test_pictures_that_are_done_outlive_an_interruption_of_the_next(tiny, monkeypatch) -> None:
+    interrupt_before(monkeypatch, 2)
+    assert len(onnxsal.explain(tiny, [X, X], **OWN_RUNS, keep_partial=True)) == 1
+    interrupt_before(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        onnxsal.explain(tiny, [X, X], **OWN_RUNS)
 
 
 def test_seconds_end_all_layers_and_each_is_made_again_alone(tiny: onnxsal.Model) -> None:
