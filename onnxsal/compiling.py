@@ -144,7 +144,7 @@ class _Inputs:
 def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, int, int]) -> Folded:
     request, key = work.request, (work.request.seed, 0)
     baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
-    maps, rows = 0 if layer is None else layer.channels, request.common.batch_size
+    maps, rows = 0 if layer is None else layer.channels, request.batch_size
     return Folded(record, X, shape, maps, baseline, key, rows)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
-from onnxsal.building import Common, Plan, build, choose_layer, plan
+from onnxsal.building import BATCH, Plan, build, choose_layer, plan
 from onnxsal.errors import OnnxsalError
 from onnxsal.graph import Program, dims, infer_shapes
 from onnxsal.graph.memory import Footprint, footprint
@@ -58,7 +58,7 @@ def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str |
     forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
     more = (rates.to_layer if steps.needs_layer else rates.to_pixels) or 0.0
     seconds = forwards * rates.forward + backwards * more
-    return Cost(name, None, forwards, backwards, seconds, None if memory is None else memory.total(Common.batch_size))
+    return Cost(name, None, forwards, backwards, seconds, None if memory is None else memory.total(BATCH))
 
 
 def _family(steps: Plan) -> str:

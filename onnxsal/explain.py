@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
-from onnxsal.building import SCORES, Common, Plan, build, choose_layer, plan, split_options
+from onnxsal.building import BATCH, GPU_BATCH, SCORES, Common, Plan, build, choose_layer, plan, split_options
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation import Explanation
 from onnxsal.graph import Program
@@ -21,6 +21,8 @@ from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
 from onnxsal.outcome import Outcome, fused, noted, warnings_of
 from onnxsal.records import Record
+from onnxsal.runtime.nvidia import ON_GPU
+from onnxsal.runtime.providers import full_name
 from onnxsal.targets import Aim, Target, aim
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
 
@@ -40,6 +42,11 @@ class Request:
     score: str
     seed: int
     common: Common
+
+    @property
+    def batch_size(self) -> int:
+        """Images a run: what was asked for, else what fits the provider."""
+        return self.common.batch_size or (GPU_BATCH if full_name(self.model.provider) in ON_GPU else BATCH)
 
 
 def explain(
@@ -274,7 +281,7 @@ def _settings(request: Request) -> Settings:
     limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
     several = len(request.layers) > 1  # they are fused by their saliency
     shown = (lambda raw: _saliency(request, raw, _sign(request, raw))) if several else None
-    return Settings(model.session, X, request.seed, common.batch_size, limits, common.progress, shown)
+    return Settings(model.session, X, request.seed, request.batch_size, limits, common.progress, shown)
 
 
 def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
@@ -289,8 +296,8 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int) 
     about: dict[str, Any] = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
     if targets > 1:
         about["targets_together"] = targets
-    if result.batch_size != request.common.batch_size:
-        about |= {"batch_size": result.batch_size, "batch_size_asked": request.common.batch_size}
+    if result.batch_size != request.batch_size:
+        about |= {"batch_size": result.batch_size, "batch_size_asked": request.batch_size}
     return Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
         result.rows if request.steps.backward else 0, result.samples, about, warnings_of(result.numbers),
@@ -323,7 +330,7 @@ def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) 
         "method": request.steps.method.name, "paper": request.steps.method.paper,
         "options": request.steps.described(), "model": model.name, "model_sha256": model.digest,
         "layer": _names(request.layers), "target": goal.target, "label": goal.label, "score": request.score,
-        "seed": request.seed, "batch_size": request.common.batch_size, "sign": sign,
+        "seed": request.seed, "batch_size": request.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
         "preprocess": None if model.preprocess is None else model.preprocess.name, **described(model.provider),
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},

@@ -28,7 +28,7 @@ def batch_size(request: Request, limit: int) -> int:
             f"--memory {_shown(limit)} is not enough: {request.steps.method.name} on this model takes about "
             f"{_shown(needed.total(1))} for one image, {_shown(needed.fixed)} of it whatever the image"
         )
-    return min(fitting, request.common.batch_size)
+    return min(fitting, request.batch_size)
 
 
 def _footprint(request: Request, layer: Layer | None) -> Footprint:

@@ -96,7 +96,7 @@ class Explained:
         return {
             "method": request.steps.method.name, "options": request.steps.described(), "score": request.score,
             "layers": [layer.name for layer in request.layers], "seed": request.seed, "sign": common.sign,
-            "percentile": common.percentile, "fuse": common.fuse, "batch_size": common.batch_size,
+            "percentile": common.percentile, "fuse": common.fuse, "batch_size": request.batch_size,
             "limits": [common.forwards, common.seconds, common.tolerance],
         }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,10 @@ from PIL import Image
 from tinynet import TinyNet
 
 import onnxsal
+from onnxsal.building import plan, split_options
 from onnxsal.cli import main
 from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.explain import prepare_request
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
 from onnxsal.runtime import Session, nvidia
@@ -209,6 +212,17 @@ def test_operators_that_run_elsewhere_are_told(
     model = recorded(monkeypatch, Dnnl=dnnl, CPU=cpu)
     found = onnxsal.explain(model, np.zeros((12, 12, 3), np.uint8), method="grad-cam", target=1)
     assert [n for n in found.manifest["notes"] if "kernel" in n] == ([] if note is None else [note])
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "size"),
+    [(None, {}, 8), ("cuda", {}, 32), ("tensorrt", {}, 32), ("cuda", {"batch_size": 5}, 5), ("openvino", {}, 8)],
+)
+def test_a_gpu_is_given_larger_batches(provider: str | None, asked: dict[str, int], size: int) -> None:
+    model = replace(onnxsal.load(TinyNet().model(), preprocess="raw"), provider=provider)
+    how = {"layer": None, "score": None, "seed": 0, "preprocess": None}
+    request = prepare_request(model, plan("score-cam", {}), **how, common=split_options(asked)[0])
+    assert request.batch_size == size
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
