@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
+
+import numpy as np
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError, nearest
@@ -93,8 +96,8 @@ class Plan:
         return self.innermost.method.default_score(self.innermost.options)
 
     def described(self) -> dict[str, Any]:
-        """Return the options as plain data, the inner method's among them."""
-        own = {k: v for k, v in self.options.items() if v is not None}
+        """Return the options as plain data that tells different ones apart, the inner method's among them."""
+        own = {k: _plain(v) for k, v in self.options.items() if v is not None}
         return own if self.inner is None else {**own, "inner": self.inner.method.name, **self.inner.described()}
 
     def forwards(self, maps: int) -> int:
@@ -110,6 +113,21 @@ class Plan:
     def options_samples(self) -> int:
         """Return how often a wrapper runs what is inside it."""
         return self.method.cost.forwards(self.options, 1)
+
+
+_LISTED = 16
+"""Numbers of an array that are listed; of a larger one shape and hash are given."""
+
+
+def _plain(value: Any) -> Any:
+    """Return an option as plain data; what an array prints leaves out its middle, so it is named by its hash."""
+    if isinstance(value, (str, int, float, bool)) or not hasattr(value, "__array__"):
+        return value
+    array = np.ascontiguousarray(value)
+    if array.size <= _LISTED:
+        return array.tolist()
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    return f"array {list(array.shape)} of {array.dtype}, SHA-256 {digest}"
 
 
 def plan(name: str, options: Mapping[str, Any]) -> Plan:
@@ -149,12 +167,26 @@ def build(model: Model, steps: Plan, *, layer: Layer | None, score: str, target:
 
     Args: target: a program that puts out ``score``, or whether the score is of one class minus another.
     """
-    key: Any = ("built", steps.method.name, repr(steps.described()), layer and layer.name, score, _key(target))
+    key: Any = ("built", steps.method.name, repr(steps.described()), layer and layer.name, score, _Same.of(target))
     return model.program(key, lambda: _build(model, steps, layer, (score, target)))  # type: ignore[no-any-return]
 
 
-def _key(target: Program | bool) -> Any:
-    return id(target) if isinstance(target, Program) else target
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A key that is equal to that of the same program alone, and keeps it alive: the next could lie at its address."""
+
+    program: Program
+
+    @staticmethod
+    def of(target: Program | bool) -> Any:
+        """Return the key of a target."""
+        return _Same(target) if isinstance(target, Program) else target
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.program is self.program
+
+    def __hash__(self) -> int:
+        return id(self.program)
 
 
 def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:

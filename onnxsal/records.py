@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 
 Floats = NDArray[np.float32]
@@ -128,3 +129,21 @@ class Record:
     """What the draws vary and the body takes: x, or an output of the head, [1, C, H, W]."""
     notes: tuple[tuple[str, Any], ...] = ()
     """What the manifest says of the variant."""
+
+
+def baseline_array(given: Any, shape: tuple[int, ...]) -> Floats:
+    """Return a baseline of numbers so that it fits a picture [C, H, W]: [C, H, W], [C, 1, 1] or a number.
+
+    Raises: UsageError: no numbers, not finite, or of another shape.
+    """
+    try:
+        array = np.asarray(given, np.float32)
+    except (TypeError, ValueError):
+        array = np.full(1, np.nan, np.float32)
+    if not np.isfinite(array).all():
+        raise UsageError(
+            f"option baseline={given!r}: expected zero, black, blur, uniform or an array of finite numbers"
+        )
+    if array.shape not in ((), (shape[0],), shape):
+        raise UsageError(f"the baseline has shape {array.shape}, expected {shape}, ({shape[0]},) or a number")
+    return array.reshape(-1, 1, 1) if array.ndim == 1 else array

@@ -259,3 +259,37 @@ def test_progress_is_told_and_ends_at_the_total(model: onnxsal.Model) -> None:
         model, X, method="smoothgrad", samples=7, batch_size=3, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(3, 7), (6, 7), (7, 7)]
+
+
+def middle(value: float) -> np.ndarray:
+    """A baseline that differs in its middle, which NumPy leaves out where it prints few numbers."""
+    array = np.zeros(X.shape, np.float32)
+    assert array.size > 10
+    array[:, 4:8, 4:8] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "method", [{"method": "occlusion", "patch": 4, "stride": 4}, {"method": "integrated-gradients"}]
+)
+def test_arrays_that_differ_are_different_options(model: onnxsal.Model, method: dict[str, object]) -> None:
+    with np.printoptions(threshold=10):
+        first, other = (onnxsal.explain(model, X, **method, target=1, baseline=middle(v)) for v in (0.0, 3.0))
+        again = onnxsal.explain(model, X, **method, target=1, baseline=middle(0.0))
+    fresh = onnxsal.explain(onnxsal.load(TinyNet().model()), X, **method, target=1, baseline=middle(3.0))
+    assert_allclose(other.raw, fresh.raw, atol=1e-6)
+    assert_array_equal(again.raw, first.raw)
+    assert np.abs(other.raw - first.raw).max() > 1e-3
+    assert first.manifest["options"]["baseline"] != other.manifest["options"]["baseline"]
+    assert first.manifest["options"]["baseline"].startswith("array [3, 12, 12] of float32, SHA-256 ")
+
+
+def test_a_short_array_is_listed_among_the_options(model: onnxsal.Model) -> None:
+    found = onnxsal.explain(model, X, method="occlusion", target=1, baseline=np.array([1.0, 2.0, 3.0]))
+    assert found.manifest["options"]["baseline"] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("baseline", [None, np.nan, object(), [1.0, np.inf, 0.0], [[1.0], [2.0, 3.0]]])
+def test_a_baseline_is_of_finite_numbers(model: onnxsal.Model, baseline: object) -> None:
+    with pytest.raises(UsageError, match=r"option baseline=.* an array of finite numbers"):
+        onnxsal.explain(model, X, method="occlusion", target=1, baseline=baseline)

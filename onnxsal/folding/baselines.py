@@ -13,7 +13,7 @@ from onnxsal.folding import noise
 from onnxsal.folding.rows import Shape
 from onnxsal.graph import Tape
 from onnxsal.kernels.blur import gaussian_weights
-from onnxsal.records import Baseline
+from onnxsal.records import Baseline, baseline_array
 
 KERNEL, SIGMA = 11, 5.0
 
@@ -31,7 +31,7 @@ class BaselineMaker:
     def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
         """Return the baseline in the shape of x. Raises: UsageError: no such name, or an array of another shape."""
         if not isinstance(self.given, str):
-            return _spread(op, x, self._array(np.asarray(self.given, np.float32)))
+            return _spread(op, x, baseline_array(self.given, self.shape))
         if self.given in ("zero", "black"):
             return _spread(op, x, self.black.reshape(-1, 1, 1) if self.given == "black" else np.zeros((), np.float32))
         if self.given == "blur":
@@ -39,13 +39,6 @@ class BaselineMaker:
         if self.given == "uniform":
             return uniform_baseline(op, x, self.shape, self.key)
         raise UsageError(f"option baseline={self.given!r}: expected zero, black, blur, uniform or an array")
-
-    def _array(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        if array.shape not in ((), (self.shape[0],), self.shape):
-            raise UsageError(
-                f"the baseline has shape {array.shape}, expected {self.shape}, ({self.shape[0]},) or a number"
-            )
-        return array.reshape(-1, 1, 1) if array.ndim == 1 else array
 
 
 def _spread(op: Tape, x: ir.Value, array: NDArray[np.float32]) -> ir.Value:

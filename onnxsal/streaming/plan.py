@@ -14,7 +14,7 @@ from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.kernels.ranges import masked_range, upsampled_range
-from onnxsal.records import Draws, Grids, HostMasks, Noise
+from onnxsal.records import Draws, Grids, HostMasks, Noise, baseline_array
 from onnxsal.streaming.allocation import Order
 
 Floats = NDArray[np.float32]
@@ -163,13 +163,13 @@ def _add_noise(rows: Rows, noise: Noise | None, span_x: float, spans: Floats | N
 
 
 def baseline_of(x: Floats, draws: Draws, black: Floats, key: tuple[int, int]) -> Floats:
-    """Return the baseline in the shape of x. Raises: UsageError: an unknown name, or an array of another shape."""
+    """Return the baseline in the shape of x.
+
+    Raises: UsageError: an unknown name, what is no number, or an array of another shape.
+    """
     given = draws.baseline
     if not isinstance(given, str):
-        array = np.asarray(given, np.float32)
-        if array.shape not in ((), (x.shape[0],), x.shape):
-            raise UsageError(f"the baseline has shape {array.shape}, expected {x.shape}, ({x.shape[0]},) or a number")
-        return np.array(np.broadcast_to(array.reshape(-1, 1, 1) if array.ndim == 1 else array, x.shape), np.float32)
+        return np.array(np.broadcast_to(baseline_array(given, x.shape), x.shape), np.float32)
     if given == "zero":
         return np.zeros_like(x)
     if given == "black":
