@@ -98,7 +98,11 @@ class Plan:
     def described(self) -> dict[str, Any]:
         """Return the options as plain data that tells different ones apart, the inner method's among them."""
         own = {k: _plain(v) for k, v in self.options.items() if v is not None}
-        return own if self.inner is None else {**own, "inner": self.inner.method.name, **self.inner.described()}
+        if self.inner is None:
+            return own
+        named = {**own, "inner": self.inner.method.name}
+        inner = {f"inner.{k}" if k in named else k: v for k, v in self.inner.described().items()}
+        return named | inner
 
     def forwards(self, maps: int) -> int:
         """Return how many images go forward through the model for a layer of so many maps."""

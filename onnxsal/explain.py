@@ -19,7 +19,7 @@ from onnxsal.graph import Program
 from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
-from onnxsal.outcome import Outcome, fused, noted, warnings_of
+from onnxsal.outcome import Outcome, few_maps, fused, noted, warnings_of
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
@@ -298,9 +298,10 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int) 
         about["targets_together"] = targets
     if result.batch_size != request.batch_size:
         about |= {"batch_size": result.batch_size, "batch_size_asked": request.batch_size}
+    few = few_maps(result.masks) if record.draws.allocation == "neyman" else ()
     return Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
-        result.rows if request.steps.backward else 0, result.samples, about, warnings_of(result.numbers),
+        result.rows if request.steps.backward else 0, result.samples, about, (*warnings_of(result.numbers), *few),
         result.shown_stderr,
     )  # fmt: skip
 
@@ -335,8 +336,17 @@ def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) 
         "preprocess": None if model.preprocess is None else model.preprocess.name, **described(model.provider),
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
-        **outcome.about, **outcome.numbers,
+        **outcome.about, **outcome.numbers, **_asked(request),
     }  # fmt: skip
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """Return what else a map of several layers depends on, and the limits that end it at the same place again."""
+    common = request.common
+    limits = {"forwards": common.forwards, "tolerance": common.tolerance}
+    given = {name: value for name, value in limits.items() if value is not None}
+    asked: dict[str, Any] = {"limits": given} if given else {}
+    return asked | ({"fuse": common.fuse} if len(request.layers) > 1 else {})
 
 
 def _names(layers: Sequence[Layer]) -> str | list[str] | None:

@@ -16,6 +16,9 @@ RELIABLE = 0.5
 
 EMPTY = "the map is empty: nothing is above 0 (ReLU), as its weights are negative or its scores below the baseline's"
 
+MANY = 100
+"""Maps from which on the allocation of draws was measured to pay; with few it knows too little."""
+
 _ENDS = ("interrupted", "seconds", "forwards", "tolerance")
 """Of the ends of several layers the first of these is that of all."""
 
@@ -50,6 +53,16 @@ def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
     if share < RELIABLE:
         found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
     return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
+
+
+def few_maps(maps: int) -> tuple[str, ...]:
+    """Return what a person should know of draws that were allocated to so few maps."""
+    if maps >= MANY:
+        return ()
+    return (
+        f"estimator=neyman is for hundreds of maps, this layer has {maps}: their error is larger than that of plain "
+        "samples, and stated too small where scores are near 0 or 1; estimator=independent costs little here",
+    )
 
 
 def noted(outcome: Outcome) -> Outcome:
@@ -135,5 +148,10 @@ def _ended_notes(about: Mapping[str, Any], without: Sequence[str]) -> list[str]:
         found.append(
             "no one number of forwards or samples makes this map of several layers again: run each layer of by_layer "
             "alone with its number of forwards, and fuse their saliency"
+        )
+    elif about.get("stopped") is not None:
+        found.append(
+            "this map of several layers is made again by the limits that were asked for, not by the number of forwards "
+            "that it took"
         )
     return found

@@ -293,3 +293,10 @@ def test_a_short_array_is_listed_among_the_options(model: onnxsal.Model) -> None
 def test_a_baseline_is_of_finite_numbers(model: onnxsal.Model, baseline: object) -> None:
     with pytest.raises(UsageError, match=r"option baseline=.* an array of finite numbers"):
         onnxsal.explain(model, X, method="occlusion", target=1, baseline=baseline)
+
+
+def test_options_of_one_name_are_told_apart(model: onnxsal.Model) -> None:
+    found = onnxsal.explain(model, X, method="smoothgrad", inner="smoothgrad", samples=2, noise=0.3, target=1)
+    options = found.manifest["options"]
+    assert (options["samples"], options["inner.samples"], found.manifest["samples"]) == (2, 50, 2)
+    assert (options["noise"], options["inner.noise"], options["inner.inner"]) == (0.3, 0.15, "gradient")

@@ -15,7 +15,7 @@ from onnxsal.streaming.device import Batch, Device, Host, device_of
 from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
 from onnxsal.streaming.stages import Stages
-from onnxsal.streaming.work import Array, Floats, Work
+from onnxsal.streaming.work import Array, Floats, OverBudgetError, Work
 
 Outputs = list[dict[str, Array]]
 """Of every target, its outputs by name."""
@@ -71,11 +71,12 @@ def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends:
         end = min(total, work.plan.known, _look(work, stopper))
         with closing(batches(device, work.draws, end, size)) as source:
             for batch in source:
-                ran = evaluate(batch)
-                if not _affords(work, ran):
-                    return "forwards"
+                try:
+                    ran = evaluate(batch)
+                except OverBudgetError as error:
+                    return _ended(work, error)
                 _take(work, batch, ran)
-                reason = stopper.reached(work.rows + work.heads, work.samples, more=work.dearest)
+                reason = stopper.reached(work.rows + work.heads, work.samples)
                 if reason is not None and work.draws < work.plan.total:
                     return reason
     return None
@@ -114,17 +115,26 @@ def _allowed(work: Work) -> int:
     return work.plan.total if nested else min(work.plan.total, limit - work.heads)
 
 
-def _affords(work: Work, ran: Ran) -> bool:
-    """Whether the limit of forwards has room for what a batch took; a record in a record shows only then what it takes.
+def left(work: Work) -> int | None:
+    """Return how many images more may be run, or None; of a record in a record only its head tells what it takes."""
+    ends = [end for end in (work.settings.limits.forwards, work.settings.budget) if end is not None]
+    return min(ends) - work.rows - work.heads if ends else None
 
-    Raises: UsageError: it has none for a single one.
+
+def _ended(work: Work, error: OverBudgetError) -> Reason:
+    """Return that the limit is reached, where it is the one of this record.
+
+    Raises: UsageError: it has no room for a single sample.
     """
-    limit, took = work.settings.limits.forwards, ran.rows + ran.heads
-    if limit is None or not isinstance(work.record.body, Record) or work.rows + work.heads + took <= limit:
-        return True
+    limit = work.settings.limits.forwards
+    if limit is None:
+        raise OverBudgetError(work.rows + work.heads + error.needed) from error
     if work.draws == 0:
-        raise UsageError(f"option forwards={limit}: a single sample takes {took}, for the method inside runs whole")
-    return False
+        least = work.heads + error.needed
+        raise UsageError(
+            f"option forwards={limit}: a single sample takes at least {least}, for the method inside runs whole"
+        )
+    return "forwards"
 
 
 def _take(work: Work, batch: Batch, ran: Ran) -> None:
@@ -138,8 +148,6 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
         for step in steps:
             step()
         work.rows, work.heads, work.draws = work.rows + ran.rows, work.heads + ran.heads, stop
-        if isinstance(work.record.body, Record):
-            work.dearest = max(work.dearest, ran.rows + ran.heads)
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
 

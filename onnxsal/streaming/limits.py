@@ -53,13 +53,10 @@ class Stopper:
         """
         return None if self.limits.tolerance is None else self._look
 
-    def reached(self, images: int, samples: int, *, more: int = 1) -> Reason | None:
-        """Return the limit that is reached after so many images and whole samples, or None.
-
-        Args: more: images that the next draw may take.
-        """
+    def reached(self, images: int, samples: int) -> Reason | None:
+        """Return the limit that is reached after so many images and whole samples, or None."""
         limits = self.limits
-        if limits.forwards is not None and images + more > limits.forwards:
+        if limits.forwards is not None and images >= limits.forwards:
             return "forwards"
         if limits.seconds is not None and time.perf_counter() - self.started >= limits.seconds:
             return "seconds"

@@ -11,13 +11,13 @@ from onnxsal.errors import UsageError
 from onnxsal.records import Record
 from onnxsal.runtime import Picked
 from onnxsal.streaming.device import Batch
-from onnxsal.streaming.execute import Ran, accumulate, by_target
+from onnxsal.streaming.execute import Ran, accumulate, by_target, left
 from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
 from onnxsal.streaming.stages import Stages
-from onnxsal.streaming.work import Array, Settings, Streamed, Subject, Work
+from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work
 
 Feeds = Mapping[str, Array]
 
@@ -44,8 +44,11 @@ def stream_all(record: Record, subject: Subject, targets: Sequence[Feeds], setti
     Raises: as ``stream``.
     """
     _check_limits(record, settings.limits)
+    _check_budget(settings, int(record.head is not None) + int(record.draws.reference))
     heads = _run_heads(record, subject, targets, settings)
     work = _prepared(record, subject, tuple(targets), settings, heads)
+    if not isinstance(record.body, Record):
+        _check_budget(settings, work.heads + work.plan.total)
     stopped = accumulate(work, _nested)
     partial = work.draws < work.plan.total and stopped != "tolerance"
     return [_streamed(work, finish, stopped, partial) for finish in work.finishes]
@@ -62,7 +65,7 @@ def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) ->
     shown = work.settings.shown
     return Streamed(
         saliency, stderr, numbers, work.rows, work.heads, work.samples, work.batch_size, stopped, partial,
-        None if shown is None else finish.stderr(shown),
+        work.plan.per_sample, None if shown is None else finish.stderr(shown),
     )  # fmt: skip
 
 
@@ -74,6 +77,11 @@ def _check_limits(record: Record, limits: Limits) -> None:
         )
     if limits.tolerance is not None and not record.draws.sampled:
         raise UsageError("option tolerance is for methods that draw samples; this one is exact when it ends")
+
+
+def _check_budget(settings: Settings, needed: int) -> None:
+    if settings.budget is not None and needed > settings.budget:
+        raise OverBudgetError(needed)
 
 
 def _run_heads(
@@ -141,7 +149,9 @@ def _nested(work: Work, batch: Batch) -> Ran:
     """A record inside a record runs whole on every draw, with noise of its own."""
     body = work.record.body
     assert isinstance(body, Record)
-    quiet = replace(work.settings, progress=None, limits=Limits(), batch_size=work.batch_size, shown=None)
+    quiet = replace(
+        work.settings, progress=None, limits=Limits(), batch_size=work.batch_size, shown=None, budget=left(work)
+    )
     image = _inner_image(work.subject.image, batch.start)
     subject = replace(work.subject, x=batch.x[0].copy(), image=image)
     inner = stream(body, subject, quiet)

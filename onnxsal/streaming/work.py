@@ -44,6 +44,17 @@ class Settings:
     progress: Callable[[int, int], None] | None = None
     shown: Callable[[Floats], Floats] | None = None
     """What is made of the map, where the error of that is wanted too."""
+    budget: int | None = None
+    """Images that a record inside another one may take: it runs whole within them, or not at all."""
+
+
+class OverBudgetError(Exception):
+    """A record inside another one would take more images than are left; nothing beyond them has been run."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(needed)
+        self.needed = needed
+        """How many it takes at least."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,8 @@ class Streamed:
     """The limit that ended it, or None where all samples were drawn."""
     partial: bool = False
     """Whether it is less than what was asked for."""
+    masks: int = 1
+    """How many masks a sample has."""
     shown_stderr: Floats | None = None
     """The standard error of what is made of the map (``Settings.shown``)."""
 
@@ -84,8 +97,6 @@ class Work:
     batch_size: int
     rows: int = 0
     draws: int = 0
-    dearest: int = 1
-    """Images of the draw that took most; one, but where a record is run on every draw."""
 
     @property
     def samples(self) -> int:

@@ -14,6 +14,7 @@ import onnxsal
 from onnxsal.errors import UnsupportedError
 from onnxsal.kernels.noise import Stream, normal
 from onnxsal.kernels.resize import bilinear
+from onnxsal.outcome import few_maps
 
 X, SIZE, TARGET, SEED, K = picture(2), (12, 12), 1, 9, 7
 HOW: dict[str, Any] = {"method": "ss-cam", "layer": "a2", "target": TARGET, "batch_size": 64}
@@ -224,3 +225,14 @@ def test_a_file_numbers_its_noise_as_streaming_does_where_maps_are_flat(variant:
     wanted = onnxsal.explain(model, X, method="ss-cam", estimator="independent", **options)
     assert wanted.manifest["forwards"] == 3 * (K - 2) + 1
     assert_allclose(found, wanted.raw, rtol=0, atol=1e-5 * wanted.raw.max())
+
+
+@pytest.mark.parametrize(("estimator", "told"), [("neyman", True), ("independent", False)])
+def test_few_maps_are_told(tiny: onnxsal.Model, estimator: str, told: bool) -> None:
+    notes = onnxsal.explain(tiny, X, method="ss-cam", target=1, layer="a2", estimator=estimator).manifest["notes"]
+    assert any("estimator=neyman is for hundreds of maps, this layer has 7" in note for note in notes) == told
+
+
+def test_many_maps_need_no_word() -> None:
+    assert few_maps(99)
+    assert few_maps(100) == ()

@@ -18,6 +18,7 @@ from onnxsal.kernels.noise import uniform
 from onnxsal.methods import get
 from onnxsal.outcome import EMPTY
 from onnxsal.records import Draws, Grids, HostMasks, Moments, Record
+from onnxsal.runtime import Session
 from onnxsal.streaming import Settings, Subject, limits, stream
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Host, host_masks
@@ -91,8 +92,43 @@ def test_a_method_inside_takes_no_more_forwards_than_asked_for(tiny, inner: dict
         assert (found.manifest["samples"], found.manifest["forwards"]) == (drawn, drawn * sample)
         assert found.manifest["stopped"] == ("forwards" if drawn < 3 else None)
         assert_array_equal(found.raw, onnxsal.explain(tiny, X, **how, forwards=drawn * sample).raw)
-    with pytest.raises(UsageError, match=f"forwards={sample - 1}: a single sample takes {sample}"):
+    with pytest.raises(UsageError, match=f"forwards={sample - 1}: a single sample takes at least {sample}"):
         onnxsal.explain(tiny, X, **how, forwards=sample - 1)
+
+
+UNEVEN = {"method": "smoothgrad", "inner": "score-cam", "layer": "a1", "target": 1, "noise": 0.3}
+"""On the picture plus 5 one of six maps is flat in some samples: they take 7, 7, 6, 6, 7, 6 images."""
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images of every run of a session that takes the picture."""
+    rows, run = [], Session.run
+
+    def counted(self, feeds, outputs=None):
+        if "sal/x" in self.inputs:
+            rows.append(len(feeds["sal/x"]))
+        return run(self, feeds, outputs)
+
+    monkeypatch.setattr(Session, "run", counted)
+    return rows
+
+
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_samples_of_different_length_are_made_again_and_take_no_more(tiny, images: list[int], preset: str) -> None:
+    how = UNEVEN | {"preset": preset}
+    ends = [onnxsal.explain(tiny, X + 5, **how, samples=n).manifest["forwards"] for n in range(1, 7)]
+    assert len(set(np.diff(ends))) == 2
+    for forwards in range(ends[0], ends[-1] + 2):
+        images.clear()
+        found = onnxsal.explain(tiny, X + 5, **how, samples=6, forwards=forwards)
+        drawn = sum(end <= forwards for end in ends)
+        assert (found.manifest["samples"], found.manifest["forwards"]) == (drawn, ends[drawn - 1])
+        assert sum(images) - 1 <= forwards  # one predicts
+        again = onnxsal.explain(tiny, X + 5, **how, samples=6, forwards=found.manifest["forwards"])
+        assert_array_equal(again.raw, found.raw)
+    with pytest.raises(UsageError, match=f"a single sample takes at least {ends[0]}"):
+        onnxsal.explain(tiny, X + 5, **how, forwards=ends[0] - 1)
 
 
 def test_enough_forwards_are_no_limit(tiny: onnxsal.Model) -> None:

@@ -56,6 +56,23 @@ def test_layers_share_the_forwards(tiny: onnxsal.Model, forwards: int) -> None:
     assert_allclose(again.raw, found.raw, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("limit", [{"forwards": 90}, {"tolerance": 0.4}])
+def test_the_manifest_makes_a_map_of_several_layers_again(tiny: onnxsal.Model, limit: dict) -> None:
+    """Here the number of forwards that it took does not: the first layer's share is another one."""
+    found = onnxsal.explain(tiny, X, **SS, layer=LAYERS, fuse="max", **limit)
+    manifest = found.manifest
+    assert manifest["limits"] == limit
+    how = {"layer": manifest["layer"], "fuse": manifest["fuse"], **manifest["options"], **manifest["limits"]}
+    again = onnxsal.explain(tiny, X, method="ss-cam", target=1, batch_size=7, **how)
+    assert_allclose(again.raw, found.raw, rtol=0, atol=1e-6)
+    assert "by the limits that were asked for, not by the number of forwards" in " ".join(manifest["notes"])
+
+
+def test_one_layer_without_limits_has_none_in_the_manifest(tiny: onnxsal.Model) -> None:
+    manifest = onnxsal.explain(tiny, X, **SS, layer="a2").manifest
+    assert not {"fuse", "limits"} & set(manifest)
+
+
 def test_what_one_layer_does_not_need_is_left_to_the_others(tiny: onnxsal.Model) -> None:
     found = onnxsal.explain(tiny, X, method="score-cam", target=1, layer=LAYERS, forwards=16)
     assert [row["forwards"] for row in found.manifest["by_layer"]] == [8, 8]
