@@ -18,6 +18,9 @@ from onnxsal.viz.overlay import for_display, heat_map, overlay, product
 Kind = Literal["overlay", "heat", "product"]
 KINDS = ("overlay", "heat", "product")
 
+PARTIAL = "part of the draws"
+"""What is said of a map that a limit or Ctrl-C ended."""
+
 
 def draw(
     explanation: Explanation,
@@ -61,6 +64,8 @@ def caption_of(explanation: Explanation) -> Caption:
     samples = explanation.manifest.get("samples")
     if samples and samples > 1:
         parts.append(f"{samples} samples")
+    if explanation.manifest.get("partial"):
+        parts.append(PARTIAL)
     return Caption(explanation.label, score_of(explanation), " · ".join(parts))
 
 
@@ -96,5 +101,6 @@ def compare(
 
 def _detail(explanation: Explanation, with_label: bool) -> str:
     forwards = explanation.manifest["forwards"]
-    cost = f"{forwards} forward{'' if forwards == 1 else 's'}, {explanation.manifest['seconds']:.2g} s"
+    part = f" ({PARTIAL})" if explanation.manifest.get("partial") else ""
+    cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {explanation.manifest['seconds']:.2g} s"
     return f"{explanation.label} {score_of(explanation)} · {cost}" if with_label else cost

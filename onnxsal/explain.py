@@ -19,7 +19,7 @@ from onnxsal.graph import Program
 from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
-from onnxsal.outcome import Outcome, few_maps, fused, noted, warnings_of
+from onnxsal.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
@@ -119,8 +119,10 @@ def prepare_request(
     """Return the request after every check that needs no picture."""
     if score is not None and score not in SCORES:
         raise UsageError(f"score={score!r}: expected logit or probability{nearest(str(score), SCORES)}")
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")
+    if common.sign is not None and steps.needs_layer:
+        raise _no_sign(steps)
     if preprocess is not None:
         fitting = as_preprocess(preprocess).for_channels(model.anatomy.picture.channels)
         model = replace(model, preprocess=fitting)
@@ -128,7 +130,7 @@ def prepare_request(
     layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
     if not steps.needs_layer and layer is not None:
         raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
-    return Request(model, steps, layers, score or steps.score, seed, common)
+    return Request(model, steps, layers, score or steps.score, int(seed), common)
 
 
 def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
@@ -267,11 +269,17 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
     else:
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
-        backwards = int(request.steps.backward)
-        outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards)]
+        backwards, notes = int(request.steps.backward), _unused_limits(request)
+        outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, notes=notes)]
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     return [noted(outcome) for outcome in outcomes]
+
+
+def _unused_limits(request: Request) -> tuple[str, ...]:
+    limits = ("forwards", "seconds", "tolerance")
+    given = [name for name in limits if getattr(request.common, name) is not None]
+    return (f"{', '.join(given)}: no effect, {request.steps.method.name} runs the model once",) if given else ()
 
 
 def _settings(request: Request) -> Settings:
@@ -299,6 +307,8 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int) 
     if result.batch_size != request.batch_size:
         about |= {"batch_size": result.batch_size, "batch_size_asked": request.batch_size}
     few = few_maps(result.masks) if record.draws.allocation == "neyman" else ()
+    if result.partial and result.samples == 0 and record.draws.sampled:
+        few = (*few, BEGUN)
     return Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
         result.rows if request.steps.backward else 0, result.samples, about, (*warnings_of(result.numbers), *few),
@@ -310,9 +320,13 @@ def _sign(request: Request, raw: Floats) -> Sign | None:
     """Pixel maps have a sign to choose, maps of a layer do not; single-colour pictures show it, others do not."""
     if raw.ndim == 2:
         if request.common.sign is not None:
-            raise UsageError(f"option sign is for maps of pixels; {request.steps.method.name!r} gives one of a layer")
+            raise _no_sign(request.steps)
         return None
     return request.common.sign or ("signed" if raw.shape[0] == 1 else "absolute")
+
+
+def _no_sign(steps: Plan) -> UsageError:
+    return UsageError(f"option sign is for maps of pixels; {steps.method.name!r} gives one of a layer")
 
 
 def _saliency(request: Request, raw: Floats, sign: Sign | None) -> Floats:

@@ -16,6 +16,8 @@ RELIABLE = 0.5
 
 EMPTY = "the map is empty: nothing is above 0 (ReLU), as its weights are negative or its scores below the baseline's"
 
+BEGUN = "ended within its first sample: a part of the feature maps has no weight yet, and the error is not known"
+
 MANY = 100
 """Maps from which on the allocation of draws was measured to pay; with few it knows too little."""
 

@@ -17,6 +17,7 @@ from tinynet import TinyNet, linear, linear_weights, picture
 
 import onnxsal
 from onnxsal.anatomy import body
+from onnxsal.drawing import caption_of, compare
 from onnxsal.errors import OutputError, UnsupportedError, UsageError
 from onnxsal.graph import Program
 from onnxsal.kernels.resize import bilinear
@@ -300,3 +301,35 @@ def test_options_of_one_name_are_told_apart(model: onnxsal.Model) -> None:
     options = found.manifest["options"]
     assert (options["samples"], options["inner.samples"], found.manifest["samples"]) == (2, 50, 2)
     assert (options["noise"], options["inner.noise"], options["inner.inner"]) == (0.3, 0.15, "gradient")
+
+
+def test_a_partial_map_says_so_in_its_picture(model: onnxsal.Model) -> None:
+    how = {"method": "ss-cam", "target": 1, "samples": 9}
+    part, whole = onnxsal.explain(model, X, **how, forwards=30), onnxsal.explain(model, X, **how)
+    assert [caption_of(each).detail.endswith(" · part of the draws") for each in (part, whole)] == [True, False]
+    shown = [
+        np.asarray(compare([each, each])) for each in (part, replace(part, manifest=part.manifest | {"partial": 0}))
+    ]
+    assert (shown[0] != shown[1]).any()
+
+
+def test_a_sign_for_a_layers_map_is_refused_before_it_is_made(model: onnxsal.Model) -> None:
+    with pytest.raises(UsageError, match="option sign is for maps of pixels; 'ss-cam' gives one of a layer"):
+        onnxsal.explain(model, X, method="ss-cam", sign="signed", progress=lambda *_: pytest.fail("it has begun"))
+
+
+def test_a_seed_may_be_a_number_of_numpy(model: onnxsal.Model) -> None:
+    found, same = (onnxsal.explain(model, X, method="smoothgrad", samples=2, seed=s) for s in (np.int64(3), 3))
+    assert_array_equal(found.raw, same.raw)
+    assert json.dumps(found.manifest["seed"]) == "3"
+
+
+def test_positions_that_were_not_drawn_are_not_the_hottest(model: onnxsal.Model) -> None:
+    how = {"method": "recipro-cam", "layer": "a2", "score": "logit"}
+    whole = [onnxsal.explain(model, X, **how, target=t) for t in range(3)]
+    low = min(whole, key=lambda each: each.raw.max())
+    assert low.raw.max() < 0  # else 0, which an undrawn position had, would not be above it
+    part = onnxsal.explain(model, X, **how, target=low.target, forwards=8)
+    drawn = 8 - 1
+    assert_allclose(part.raw.reshape(-1)[:drawn], low.raw.reshape(-1)[:drawn], rtol=1e-5)
+    assert_array_equal(part.raw.reshape(-1)[drawn:], part.raw.reshape(-1)[:drawn].min())

@@ -78,6 +78,15 @@ def explain_all(asked: Asked) -> int:
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(requests[0].model.notes)
     results: list[Result] = []
+    try:
+        return _all_served(asked, requests, results)
+    finally:
+        if asked.as_json and (results or sys.exc_info()[0] is None):
+            print(as_document(results))  # also of those before a failure: their files are there
+
+
+def _all_served(asked: Asked, requests: Sequence[Request], results: list[Result]) -> int:
+    """Serve the pictures one by one, into ``results``; return the exit status."""
     failed = 0
     for image in asked.images:
         try:
@@ -87,12 +96,13 @@ def explain_all(asked: Asked) -> int:
                 raise
             print(f"onnxsal: {error}", file=sys.stderr)
             failed = 1
+        except KeyboardInterrupt:
+            if not (results and requests[0].common.keep_partial):
+                raise
+            results[-1] = replace(results[-1], interrupted=True)
         if results and results[-1].interrupted:
             print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
-            failed = INTERRUPTED
-            break
-    if asked.as_json:
-        print(as_document(results))
+            return INTERRUPTED
     return failed
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
+from onnxsal.drawing import PARTIAL
 from onnxsal.explain import Request
 from onnxsal.explanation import Explanation, finite
 
@@ -48,9 +50,14 @@ def _class(explanation: Explanation) -> str:
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:
     manifest = explanation.manifest
-    cost = many(manifest["forwards"], "forward") + (" (part of the draws)" if manifest.get("partial") else "")
+    cost = many(manifest["forwards"], "forward") + (f" ({PARTIAL})" if manifest.get("partial") else "")
     layer = _layers(request, result.automatic)
-    return explanation.method, f"{cost}, {seconds(manifest['seconds'])}", layer
+    return explanation.method, f"{cost}, {seconds(manifest['seconds'])}{_error(manifest)}", layer
+
+
+def _error(manifest: Mapping[str, Any]) -> str:
+    error = manifest.get("relative_error", math.nan)
+    return f", error {percent(error)}" if math.isfinite(error) else ""
 
 
 def _layers(request: Request, automatic: bool) -> str:

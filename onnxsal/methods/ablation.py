@@ -16,6 +16,8 @@ from onnxsal.records import Draws, HostMasks, Moments, Record
 
 Floats = NDArray[np.float32]
 
+_ABOVE_SCORES = 1e30
+
 
 @method(
     "ablation-cam",
@@ -89,6 +91,9 @@ def _one_position(seed: int, start: int, stop: int, size: tuple[int, int]) -> Fl
 
 
 def _grid_tail(height: int, width: int) -> Program:
+    """Return the scores as a map; a position that was not drawn is as cold as the coldest that was: 0 may be hot."""
     op = empty(21)
-    scores = op.input("mean/score", ir.DataType.FLOAT, [height * width])
-    return op.finish(saliency=op.Reshape(scores, [1, height, width]))
+    scores, count = (op.input(name, ir.DataType.FLOAT, [height * width]) for name in ("mean/score", "drawn"))
+    drawn = op.Greater(count, 0.5)
+    lowest = op.ReduceMin(op.Where(drawn, scores, _ABOVE_SCORES), keepdims=0)
+    return op.finish(saliency=op.Reshape(op.Where(drawn, scores, lowest), [1, height, width]))

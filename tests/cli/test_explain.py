@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import pytest
 from PIL import Image
 
 import onnxsal
+from onnxsal.cli import explaining
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.outputs import slug
 from onnxsal.cli.progress import Progress, progress_line
+from onnxsal.errors import ModelError
 
 
 def pictures(folder: Path) -> set[str]:
@@ -235,6 +238,43 @@ def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Pat
     assert ended.err == "onnxsal: interrupted; what there is so far is written\n"
     assert [each["target"] for each in json.loads(ended.out)["explanations"]] == [0]
     assert pictures(folder) == {"red.grad-cam+ss-cam.0.png"}
+
+
+@pytest.mark.parametrize(("end", "status"), [(KeyboardInterrupt(), 130), (ModelError("broken"), 1)])
+def test_what_is_written_is_in_the_document_however_the_run_ends(
+    run, folder: Path, monkeypatch, end: BaseException, status: int
+) -> None:
+    explain, calls = explaining.explain_image, []
+
+    def ending(request, image, targets):
+        calls.append(image)
+        if len(calls) == 2:
+            raise end
+        return explain(request, image, targets)
+
+    monkeypatch.setattr(explaining, "explain_image", ending)
+    ended = run("explain", "model.onnx", "red.png", "blue.png", "-m", "grad-cam", "--json")
+    assert ended.status == status
+    assert [each["image"] for each in json.loads(ended.out)["explanations"]] == ["red.png"]
+    assert pictures(folder) == {"red.grad-cam.png"}
+    assert ("what there is so far is written" in ended.err) == (status == 130)
+
+
+def test_a_part_of_the_draws_and_the_error_are_told(run, folder: Path) -> None:
+    lines = run("explain", "model.onnx", "red.png", "-m", "ss-cam", "-O", "samples=4").out
+    assert re.search(r"forwards, [^,]*, error \d+\.\d %  ", lines)
+    ended = run(
+        "explain", "model.onnx", "red.png", "-m", "ss-cam", "-O", "samples=4", "-O", "forwards=3", "-o", "a.png"
+    )
+    assert "3 forwards (part of the draws), " in ended.out
+    assert "error" not in ended.out
+    assert "ended within its first sample: a part of the feature maps has no weight yet" in ended.err
+
+
+def test_a_limit_without_effect_is_told(run, folder: Path) -> None:
+    ended = run("explain", "model.onnx", "red.png", "-m", "grad-cam", "-O", "seconds=5", "-O", "forwards=9")
+    assert ended.status == 0
+    assert "forwards, seconds: no effect, grad-cam runs the model once" in ended.err
 
 
 @pytest.mark.parametrize(
