@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from onnxsal.cli.options import Names, Setting, loading_options, model_argument
+from onnxsal.cli.options import Names, Once, Setting, loading_options, model_argument
 
 HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
 
@@ -26,7 +27,16 @@ What a file says of itself: onnxsal inspect out.onnx
 """
 
 
-@click.command("compile", help=HELP, short_help="Write a model that explains itself, as one file.")
+class OneFile(Once):
+    """What is written is one explanation."""
+
+    reasons: Mapping[str, str] = {
+        "method": "a file holds one method; write a file for each",
+        "target": "a file holds one target; write a file for each, or take it as an input (-t input)",
+    }
+
+
+@click.command("compile", cls=OneFile, help=HELP, short_help="Write a model that explains itself, as one file.")
 @model_argument
 @click.option("-m", "--method", default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
 @click.option(
@@ -42,9 +52,9 @@ What a file says of itself: onnxsal inspect out.onnx
 @click.option(
     "--give",
     type=Names(),
-    default="saliency",
+    multiple=True,
     metavar="NAMES",
-    help="saliency (default), raw (at the layer's resolution), drawing (in colour); several with commas.",
+    help="saliency (default), raw (at the layer's resolution), drawing (in colour); several with commas, or repeated.",
 )
 @click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
 @click.option(
@@ -59,4 +69,5 @@ What a file says of itself: onnxsal inspect out.onnx
 def command(**given: Any) -> None:
     from onnxsal.cli.compiled import write_compiled
 
+    given["give"] = tuple(dict.fromkeys(name for names in given["give"] for name in names)) or ("saliency",)
     write_compiled(**given)

@@ -12,6 +12,7 @@ from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.compile import Asked, compiled
+from onnxsal.errors import UsageError
 from onnxsal.graph import save_ir
 
 
@@ -28,7 +29,10 @@ def write_compiled(
     custom_ops: Sequence[str],
     **asked: Any,
 ) -> None:
-    """Write the compiled model and print its name."""
+    """Write the compiled model and print its name. Raises: UsageError: several methods are named."""
+    names = [name for name in asked["method"].split(",") if name.strip()]
+    if len(names) > 1:
+        raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
     opening = Opening(model, preprocess, labels, provider, custom_ops)
     check_outputs([Path(output)], opening.files)
     opened = opening()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -65,6 +66,22 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
 
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + name) for name in catalogue.names() if name.startswith(last)]
+
+
+class Once(click.Command):
+    """A command that refuses a second value of an option that takes one: click keeps the last and says nothing."""
+
+    reasons: Mapping[str, str] = {}
+    """Why there is one value, by the option's name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Fill the context from arguments. Raises: UsageError: an option of one value is given twice."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param, count in Counter(order).items():
+            if count > 1 and isinstance(param, click.Option) and not (param.multiple or param.is_flag):
+                reason = self.reasons.get(str(param.name), "it takes one value")
+                raise click.UsageError(f"{param.opts[-1]} is given more than once: {reason}", ctx)
+        return super().parse_args(ctx, args)
 
 
 def model_argument(command: Command) -> Command:

@@ -47,6 +47,10 @@ def test_every_option_reaches_the_file(run, folder: Path) -> None:
         (["-O", "tolerance=0.1"], 2, "always draws all its samples"),
         (["--give", "salience"], 2, "did you mean 'saliency'"),
         (["-O", "sign=signed", "-O", "sign=positive"], 2, "given twice"),
+        (["-m", "grad-cam", "-m", "gradient"], 2, "--method is given more than once: a file holds one method"),
+        (["-m", "grad-cam,gradient"], 2, "a file holds one method, and -m names 2"),
+        (["-t", "0", "-t", "0", "--target", "1"], 2, "--target is given more than once: a file holds one target"),
+        (["--seed", "1", "--seed", "2"], 2, "--seed is given more than once: it takes one value"),
     ],
 )
 def test_what_cannot_be_compiled_is_one_message(
@@ -57,6 +61,15 @@ def test_what_cannot_be_compiled_is_one_message(
     assert message in ended.err
     assert ended.err.count("onnxsal: ") == 1
     assert not (folder / "out.onnx").exists()
+
+
+def test_what_may_be_repeated_is_put_together(run, folder: Path) -> None:
+    give = ["--give", "raw", "--give", "saliency,raw", "--bytes-in", "--bytes-in", "--preprocess", "unit"]
+    ended = run("compile", "model.onnx", "-o", "out.onnx", "-l", "r1", "-l", "r2", *give)
+    assert ended.status == 0, ended.err
+    model = onnx.load(folder / "out.onnx")
+    assert [value.name for value in model.graph.output][1:] == ["raw", "saliency"]
+    assert json.loads(run("inspect", "out.onnx", "--json").out)["explainer"]["layer"] == ["r1", "r2"]
 
 
 def test_places_that_cannot_be_written(run, folder: Path) -> None:
