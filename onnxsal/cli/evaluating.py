@@ -18,6 +18,8 @@ from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
+from onnxsal.evaluation.judging import OBJECT
+from onnxsal.evaluation.naming import named
 from onnxsal.evaluation.pace import Pace
 from onnxsal.explanation import finite
 from onnxsal.metrics import registry
@@ -79,7 +81,7 @@ def evaluate_all(asked: Asked) -> int:
     images = gathered(asked.images)
     _check(asked, images)
     model = asked.opening()
-    tell(model.notes)
+    tell([*model.notes, *_unread(asked)])
     progress = _Progress()
     try:
         found = evaluate(
@@ -104,6 +106,22 @@ def _check(asked: Asked, images: Sequence[str]) -> None:
         check_parquet()
     if not asked.methods and not asked.maps:
         raise UsageError("nothing to judge: name methods (-m grad-cam++,layercam) or a folder of maps (--maps FOLDER)")
+
+
+def _unread(asked: Asked) -> list[str]:
+    """What is given of where the objects are, though no metric that was asked for reads it."""
+    given = [option for option, value in (("--boxes", asked.boxes), ("--masks", asked.masks)) if value is not None]
+    if not given or any(_reads_object(each.name) for each in named(asked.metrics, "metric")):
+        return []
+    would = ",".join(name for name in registry.names() if _reads_object(name))
+    return [f"no metric here reads {' and '.join(given)}; those that do: --metrics {would}"]
+
+
+def _reads_object(name: str) -> bool:
+    try:
+        return any(need in OBJECT for need in registry.get(name).needs)
+    except EnvironmentSetupError:  # a broken package hurts only who asks for it
+        return False
 
 
 def _inputs(asked: Asked, images: Sequence[str]) -> list[str]:

@@ -124,6 +124,14 @@ def test_the_same_box_in_four_formats(run: Any, pictures: Path, folder: Path) ->
     assert values == [values[0]] * 4
 
 
+def test_boxes_that_no_metric_reads_are_said(run: Any, pictures: Path, folder: Path) -> None:
+    (folder / "boxes.csv").write_text(ANNOTATIONS["corners.csv"])
+    said = "note: no metric here reads --boxes; those that do: --metrics energy-pointing,pointing-game\n"
+    assert said in run(*WHAT, "--boxes", "boxes.csv").err
+    ended = run(*WHAT[:-1], "sparseness,pointing-game[tolerance=1]", "--boxes", "boxes.csv")
+    assert (ended.status, "no metric here" in ended.err) == (0, False), ended.err
+
+
 def test_labels_from_a_file(run: Any, pictures: Path, folder: Path) -> None:
     (folder / "truth.csv").write_text("image,label\n" + "".join(f"{p.name},blue\n" for p in pictures.iterdir()))
     ended = run(*WHAT, "--truth", "truth.csv", "--target", "label", "--csv", "r.csv")
