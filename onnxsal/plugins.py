@@ -83,9 +83,13 @@ def _installed(group: str) -> tuple[Offer, ...]:
     )
 
 
-def find(group: str, name: str, *, kind: str) -> Offer:
-    """Return the offer of that name. Raises: UsageError: there is none, with the nearest (``kind`` names the group)."""
+def find(group: str, name: str, *, kind: str, lister: str) -> Offer:
+    """Return the offer of that name.
+
+    Args: kind: what the group's members are called. lister: the command that lists them.
+    Raises: UsageError: there is none, with the nearest, or the command where none is near.
+    """
     known = offers(group)
     if name not in known:
-        raise UsageError(f"there is no {kind} {name!r}{nearest(name, known)}")
+        raise UsageError(f"there is no {kind} {name!r}{nearest(name, known) or f'; see `{lister}`'}")
     return known[name]

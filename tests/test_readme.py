@@ -82,6 +82,13 @@ def test_a_command_exists_with_its_options(line: str) -> None:
         plan(method, split_options(given)[1])
 
 
+def test_the_gradient_command_is_that_of_its_help() -> None:
+    (line,) = [line for line in commands() if line.startswith("onnxsal gradient ")]
+    command = root.get_command(click.Context(root), "gradient")
+    assert command is not None
+    assert shlex.join(shlex.split(line, comments=True)) in str(command.help)
+
+
 def test_there_are_commands_to_check() -> None:
     assert len(commands()) >= 9
 

@@ -18,6 +18,9 @@ from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.unsigned import write_unsigned
 
+_LISTED = 8
+"""Names that a message lists."""
+
 
 def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet = PLAIN) -> list[ir.Value]:
     """Return d(sum of ``y``)/d(value) for every value of ``wrt``, in its shape; zeros where ``y`` is independent of it.
@@ -103,7 +106,8 @@ def _dtype(value: ir.Value) -> ir.DataType:
 
 def _float_value(trace: Trace, name: str) -> ir.Value:
     if name not in trace:
-        raise UsageError(f"the model has no value {name!r}{nearest(name, trace.names())}")
+        hint = nearest(name, trace.names())
+        raise UsageError(f"the model has no value {name!r}{hint or ';'} {_ends(trace)}")
     value = trace[name]
     if isinstance(value.type, ir.SequenceType):
         raise UsageError(f"value {name!r} is a sequence and has no gradient: name one of its tensors")
@@ -112,6 +116,14 @@ def _float_value(trace: Trace, name: str) -> ir.Value:
     instead = _float_neighbour(value)
     hint = f"; use the float value {instead.name!r}" if instead is not None else ""
     raise UsageError(f"value {name!r} holds {value.dtype} and has no gradient{hint}")
+
+
+def _ends(trace: Trace) -> str:
+    """What the graph takes in and puts out: with a name of another model's in hand, the nearest one helps little."""
+    ends = [[str(value.name) for value in values] for values in (trace.graph.inputs, trace.graph.outputs)]
+    taken, given = (", ".join([repr(name) for name in names[:_LISTED]] + ["..."] * (len(names) > _LISTED))
+                    for names in ends)  # fmt: skip
+    return f"it takes {taken or 'nothing'} and gives {given}"
 
 
 def _float_neighbour(value: ir.Value) -> ir.Value | None:

@@ -12,8 +12,8 @@ For each value named by --of an input seed/VALUE is added (what its gradient is 
 by --wrt an output grad/VALUE.
 
 \b
-Example:
-  onnxsal gradient model.onnx --of logits --wrt image -o model.grad.onnx
+Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
+  onnxsal gradient model.onnx --of OUTPUT --wrt INPUT -o model.grad.onnx
 """
 
 

@@ -55,7 +55,7 @@ def get(name: str) -> Method:
     """
     if name in MADE and name not in plugins.offers(plugins.METHODS):
         return replace(MADE[name], origin="this program")
-    offer = plugins.find(plugins.METHODS, name, kind="method")
+    offer = plugins.find(plugins.METHODS, name, kind="method", lister="onnxsal methods")
     found = offer.load()
     if not isinstance(found, Method):
         raise EnvironmentSetupError(

@@ -152,7 +152,7 @@ def get(name: str) -> Metric:
     """
     if name in _MADE and name not in plugins.offers(plugins.METRICS):
         return _MADE[name]
-    offer = plugins.find(plugins.METRICS, name, kind="metric")
+    offer = plugins.find(plugins.METRICS, name, kind="metric", lister="onnxsal evaluate --list")
     found = offer.load()
     if not isinstance(found, Metric):
         raise EnvironmentSetupError(f"{name!r} from {offer.origin} is not a metric: {offer.target}")

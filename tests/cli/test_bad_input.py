@@ -149,6 +149,7 @@ def test_pictures_that_cannot_be_served(refused, folder: Path, command: str, nam
 
 MISUSES = {
     "method": (["-m", "gradcam"], "no method 'gradcam'; did you mean 'grad-cam'"),
+    "method like none": (["-m", "zzzz"], "no method 'zzzz'; see `onnxsal methods`"),
     "layer": (["-l", "r22"], "no layer 'r22'.*did you mean 'r2'"),
     "layer number": (["-l", "#99"], "no layer #99: the layers are #0 to"),
     "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
@@ -209,7 +210,10 @@ def test_misuse(refused, what: str) -> None:
         (["--verison"], "no option '--verison'; did you mean '--version'"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["methods", "-m", "scorecam"], "did you mean 'score-cam'"),
-        (["gradient", "model.onnx", "--of", "logit", "--wrt", "picture", "-o", "g.onnx"], "did you mean 'logits'"),
+        (["gradient", "model.onnx", "--of", "logit", "--wrt", "picture", "-o", "g.onnx"],
+         "did you mean 'logits'[?] it takes 'picture' and gives 'logits'"),
+        (["gradient", "model.onnx", "--of", "zzz", "--wrt", "picture", "-o", "g.onnx"],
+         "no value 'zzz'; it takes 'picture' and gives 'logits'"),
         (["gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "model.onnx"], "would be overwritten"),
         (["gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "g.onnx", "--rules", "guidde"],
          "did you mean 'guided'"),
