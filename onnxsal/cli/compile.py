@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxsal.cli.options import Names, Once, Setting, loading_options, model_argument
+from onnxsal.cli.options import Names, Once, OneMethod, Setting, loading_options, model_argument
 
 HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
 
@@ -38,7 +38,7 @@ class OneFile(Once):
 
 @click.command("compile", cls=OneFile, help=HELP, short_help="Write a model that explains itself, as one file.")
 @model_argument
-@click.option("-m", "--method", default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option("-m", "--method", type=OneMethod(), default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
 @click.option(
     "-t",
     "--target",

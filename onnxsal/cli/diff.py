@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onnxsal.cli.options import Setting, images_argument, json_option, loading_options
+from onnxsal.cli.options import OneMethod, Setting, images_argument, json_option, loading_options
 
 HELP = """Compare where two models look: A against B on every IMAGE (files, folders, patterns).
 
@@ -24,7 +24,7 @@ Examples:
 @click.argument("first", metavar="A", type=click.Path())
 @click.argument("second", metavar="B", type=click.Path())
 @images_argument
-@click.option("-m", "--method", default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option("-m", "--method", type=OneMethod(), default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
 @click.option("-t", "--target", metavar="TARGET", help="Class by name or number; by default what A predicts.")
 @click.option("-l", "--layer", metavar="LAYER", help="Layer of A, and of B unless --layer-b; by default chosen.")
 @click.option("--layer-b", metavar="LAYER", help="Layer of B.")

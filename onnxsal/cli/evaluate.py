@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from onnxsal.cli.options import custom_ops_option, model_argument, provider_option
+from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
@@ -37,6 +39,7 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @model_argument
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
 @click.option("-m", "--method", "methods", multiple=True, metavar="METHODS", help="Methods, with commas between them.")
+@click.option("-O", "--option", "settings", type=Setting(), multiple=True, hidden=True)
 @click.option("--metrics", multiple=True, metavar="METRICS", help=f"With commas between them. [default: {METRICS}]")
 @click.option("--maps", multiple=True, metavar="FOLDER", help="Judge maps made elsewhere, .npy [H, W] named like the "
               "pictures. May be repeated.")  # fmt: skip
@@ -75,8 +78,17 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 def command(**given: Any) -> int:
     from onnxsal.cli.evaluating import Asked, evaluate_all
 
+    _refuse_settings(given.pop("settings"), given["methods"])
     given["metrics"] = given["metrics"] or (METRICS,)
     return evaluate_all(Asked(**given))
+
+
+def _refuse_settings(settings: Sequence[tuple[str, str]], methods: Sequence[str]) -> None:
+    """-O is how the other commands take options; with several methods and metrics it would not say whose they are."""
+    if settings:
+        name = re.split(r"[\[,]", methods[0])[0].strip() if methods else "METHOD"
+        options = ",".join(f"{option}={value}" for option, value in settings)
+        raise click.UsageError(f'options go in brackets here: -m "{name}[{options}]"', click.get_current_context())
 
 
 def _list(context: click.Context, option: click.Parameter, value: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onnxsal.cli.options import Names, Setting, Size, images_argument, json_option, loading_options, model_argument
+from onnxsal.cli.options import Methods, Setting, Size, images_argument, json_option, loading_options, model_argument
 
 HELP = """Draw on each IMAGE where the MODEL looked.
 
@@ -36,7 +36,7 @@ a method takes: onnxsal methods -m METHOD.
     "-m",
     "--method",
     "methods",
-    type=Names(),
+    type=Methods(),
     multiple=True,
     metavar="METHOD[,METHOD]",
     help="Method, or several for a comparison in one picture. [default: grad-cam++]",

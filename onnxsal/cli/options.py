@@ -58,6 +58,25 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
             self.fail("a name is missing", param, ctx)
         return names
 
+
+class Methods(Names):
+    """Methods with commas between them, without options."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names in order, each once."""
+        if not isinstance(value, tuple):
+            self._check_brackets(str(value), param, ctx)
+        return super().convert(value, param, ctx)
+
+    def _check_brackets(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Brackets are how ``onnxsal evaluate`` takes options: what is meant is known, so it is said."""
+        from onnxsal.methods import catalogue
+
+        for name, inside in re.findall(r"([^\s,\[\]]+)\[([^\]]*)", text):
+            if name in catalogue.names():
+                options = "".join(f" -O {part.strip()}" for part in inside.split(",") if part.strip())
+                self.fail(f"options go with -O here: -m {name}{options or ' -O NAME=VALUE'}", param, ctx)
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Return the methods that what is typed may become."""
         from click.shell_completion import CompletionItem
@@ -66,6 +85,15 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
 
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + name) for name in catalogue.names() if name.startswith(last)]
+
+
+class OneMethod(Methods):
+    """A method, without options."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return its name."""
+        self._check_brackets(str(value), param, ctx)
+        return str(value)
 
 
 class Once(click.Command):

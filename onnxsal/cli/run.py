@@ -66,7 +66,11 @@ def _misuse(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     text = error.format_message().strip().rstrip(".")
     if isinstance(error, click.NoSuchOption):
-        known = [name for each in context.command.params for name in each.opts] if context is not None else []
+        known = (
+            [name for each in context.command.params if not getattr(each, "hidden", False) for name in each.opts]
+            if context is not None
+            else []
+        )
         text = f"there is no option {error.option_name!r}{nearest(error.option_name, known)}"
     return f"{text[:1].lower()}{text[1:]} (see {context.command_path if context is not None else PROGRAM} --help)"
 

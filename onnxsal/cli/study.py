@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onnxsal.cli.options import Names, Setting, json_option, loading_options
+from onnxsal.cli.options import Methods, Setting, json_option, loading_options
 
 HELP = """Write a page that asks people which map they trust, or count their answers (--tally).
 
@@ -26,7 +26,7 @@ Examples:
 @click.argument("files", metavar="MODEL IMAGE... | --tally ANSWERS...", nargs=-1, required=True, type=click.Path())
 @click.option("--tally", is_flag=True, help="Count files of answers instead; -o writes a figure.")
 @click.option(
-    "-m", "--method", "methods", type=Names(), default="grad-cam,grad-cam++,score-cam", metavar="METHOD,METHOD",
+    "-m", "--method", "methods", type=Methods(), default="grad-cam,grad-cam++,score-cam", metavar="METHOD,METHOD",
     help="Two to nine. [default: grad-cam,grad-cam++,score-cam]",
 )  # fmt: skip
 @click.option("-t", "--target", metavar="TARGET", help="Class by name or number; by default what is predicted.")

@@ -150,6 +150,11 @@ def test_pictures_that_cannot_be_served(refused, folder: Path, command: str, nam
 MISUSES = {
     "method": (["-m", "gradcam"], "no method 'gradcam'; did you mean 'grad-cam'"),
     "method like none": (["-m", "zzzz"], "no method 'zzzz'; see `onnxsal methods`"),
+    "method with brackets": (
+        ["-m", "gradient,score-cam[preset=paper,top_k=3]"],
+        "options go with -O here: -m score-cam -O preset=paper -O top_k=3",
+    ),
+    "no method with brackets": (["-m", "scor-cam[top_k=3]"], "no method 'scor-cam"),
     "layer": (["-l", "r22"], "no layer 'r22'.*did you mean 'r2'"),
     "layer number": (["-l", "#99"], "no layer #99: the layers are #0 to"),
     "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
@@ -210,6 +215,10 @@ def test_misuse(refused, what: str) -> None:
         (["--verison"], "no option '--verison'; did you mean '--version'"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["methods", "-m", "scorecam"], "did you mean 'score-cam'"),
+        (["compile", "model.onnx", "-o", "o.onnx", "-m", "ss-cam[samples=2]"], "with -O here: -m ss-cam -O samples=2"),
+        (["diff", "model.onnx", "model.onnx", "red.png", "-m", "ss-cam[]"], "with -O here: -m ss-cam -O NAME=VALUE"),
+        (["evaluate", "model.onnx", "red.png", "-m", "ss-cam,cam", "-O", "samples=2"],
+         r'options go in brackets here: -m "ss-cam.samples=2."'),
         (["gradient", "model.onnx", "--of", "logit", "--wrt", "picture", "-o", "g.onnx"],
          "did you mean 'logits'[?] it takes 'picture' and gives 'logits'"),
         (["gradient", "model.onnx", "--of", "zzz", "--wrt", "picture", "-o", "g.onnx"],
