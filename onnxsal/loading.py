@@ -55,7 +55,7 @@ def load(
         provider: ``cpu`` (default), ``cuda`` or another execution provider's name.
         custom_ops: libraries of custom operators, loaded because they are named here.
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
-    UsageError: preprocessing or labels do not fit.
+    UsageError: ``path`` is neither, or preprocessing or labels do not fit.
     """
     if provider is not None:
         providers(provider)

@@ -64,8 +64,17 @@ def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
             raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
         a, b = (_index(model, each) for each in target)
         return Aim((a, b), f"{model.label(a)} minus {model.label(b)}")
-    index = _index(model, target)
+    try:
+        index = _index(model, target)
+    except UsageError as error:
+        raise UsageError(f"{error}{_as_pair(target)}") from None
     return Aim(index, model.label(index))
+
+
+def _as_pair(target: Any) -> str:
+    """What to write for "A minus B", which is how the command line and manifests write a pair."""
+    first, minus, second = target.partition(" minus ") if isinstance(target, str) else ("", "", "")
+    return f"; for one class minus another give the pair {(first.strip(), second.strip())!r}" if minus else ""
 
 
 def _program(target: Program) -> Aim:

@@ -168,6 +168,8 @@ def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
     [
         ({"method": "grad-camm"}, "grad-cam"),
         ({"method": "smoothgrad", "sample": 3}, "samples"),
+        ({"method": ["grad-cam", "gradient"]}, "expected the name of one method"),
+        ({"method": None}, "method=None: expected the name"),
         ({"method": "smoothgrad", "samples": 0}, "out of range"),
         ({"method": "smoothgrad", "samples": "many"}, "whole number"),
         ({"method": "smoothgrad", "inner": "gradeint"}, "gradient"),
@@ -196,6 +198,13 @@ def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
 def test_misuse_is_named(model: onnxsal.Model, options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         onnxsal.explain(model, X, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", [None, 3, b"model.onnx", []])
+def test_what_is_no_model_is_named(source: object) -> None:
+    for call in (lambda: onnxsal.load(source), lambda: onnxsal.explain(source, X)):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"a model is the path.*; got {type(source).__name__}"):
+            call()
 
 
 def test_the_manifest_lets_the_map_be_made_again(model: onnxsal.Model, file: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_list_gives_a_list(model: onnxsal.Model) -> None:
     ("target", "message"),
     [
         (5, "0 to 4"), (-1, "0 to 4"), ("9", "0 to 4"), ("dgo", "dog"), (1.5, "float"),
+        ("cat minus dog", r"no class.*give the pair \('cat', 'dog'\)"),
         (True, "bool"), ((1, 2, 3), "3 of them"), ((1, 9), "0 to 4"),
     ],
 )  # fmt: skip

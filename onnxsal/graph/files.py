@@ -11,7 +11,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes.common import TopologicalSortPass
 
-from onnxsal.errors import ModelError, OutputError, UnsupportedError
+from onnxsal.errors import ModelError, OutputError, UnsupportedError, UsageError
 from onnxsal.files import replacing
 from onnxsal.graph.check import check_proto, model_errors
 from onnxsal.graph.external import bind_external, check_external, folder_of
@@ -41,9 +41,12 @@ def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | 
 
     A message does not know its folder: external weights are looked for in ``beside``, then in the current folder.
     Raises: ModelError: no such file, not an ONNX model, damaged, or weights that are missing or outside its folder.
+    UsageError: neither a path nor a message.
     """
     if isinstance(source, onnx.ModelProto):
         return _from_proto(source, "the model", folder_of(source, *([beside] if beside else []), Path(".")))
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"a model is the path of an .onnx file or a ModelProto; got {type(source).__name__}")
     path = Path(source)
     return _from_proto(_parse(path), str(path), path.parent)
 

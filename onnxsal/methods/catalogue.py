@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onnxsal import plugins
-from onnxsal.errors import EnvironmentSetupError
+from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.methods.registry import MADE, Method
 
 plugins.offer(
@@ -53,6 +53,8 @@ def get(name: str) -> Method:
 
     Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"method={name!r}: expected the name of one method, for example 'grad-cam++'")
     if name in MADE and name not in plugins.offers(plugins.METHODS):
         return replace(MADE[name], origin="this program")
     offer = plugins.find(plugins.METHODS, name, kind="method", lister="onnxsal methods")
