@@ -70,7 +70,8 @@ a method takes: onnxsal methods -m METHOD.
     "-o",
     "--output",
     metavar="PICTURE",
-    help="Picture to write (.png, .jpg, .webp, ...); {stem}, {method} and {target} are filled in. "
+    help="Picture to write (.png, .jpg, .webp, ...); {stem} and {folder} of the image, {method} and {target} are "
+    "filled in. "
     "[default: {stem}.{method}.png in this folder]",
 )
 @click.option("--npz", metavar="FILE", help="Also write the numbers, as arrays of NumPy; {stem} and so on as above.")

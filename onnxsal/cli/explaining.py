@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -116,9 +115,8 @@ def _served(asked: Asked, requests: Sequence[Request], image: str) -> list[Resul
 def _check_files(asked: Asked) -> None:
     """Everything about output that can be known before the model is loaded."""
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
-    stems = [Path(image).stem for image in asked.images]
-    paths = [asked.picture.fill(*each) for each in product(stems, [joined], goals)]
-    numbers = [] if asked.numbers is None else [asked.numbers.fill(*e) for e in product(stems, asked.methods, goals)]
+    paths = asked.picture.fill_all(asked.images, [joined], goals)
+    numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
     check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
     for path in paths:
         picture_format(path)
@@ -213,12 +211,12 @@ def parsed(target: str | None) -> Target:
 
 
 def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:
-    stem, explanations = Path(image).stem, [explanation for _, explanation in made]
+    explanations = [explanation for _, explanation in made]
     name = slug(goal if goal is not None else explanations[0].label)
-    picture = asked.picture.fill(stem, "+".join(asked.methods), name)
+    picture = asked.picture.fill(image, "+".join(asked.methods), name)
     numbers = []
     if asked.numbers is not None:
-        numbers = [asked.numbers.fill(stem, request.steps.method.name, name) for request, _ in made]
+        numbers = [asked.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
         for path, explanation in zip(numbers, explanations, strict=True):
             explanation.to_npz(path)
     _draw(asked, explanations, picture)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from string import Formatter
 
 from onnxsal.errors import OutputError, UsageError, nearest
 from onnxsal.files import check_writable
 
-FIELDS = ("stem", "method", "target")
+FIELDS = ("stem", "folder", "method", "target")
 PREDICTED = "predicted"
 """Stands for the class that a model will predict, where names are checked before it has."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A file name with {stem}, {method} and {target} in it."""
+    """A file name with {stem}, {folder}, {method} and {target} in it."""
 
     text: str
     option: str
@@ -38,9 +40,42 @@ class Template:
         except ValueError as error:
             raise UsageError(f"{self.option} {self.text!r}: {error}; a brace itself is written twice") from None
 
-    def fill(self, stem: str, method: str, target: str) -> Path:
+    def fill(self, image: str, method: str, target: str) -> Path:
         """Return the file name for one picture, method and target."""
-        return Path(self.text.format(stem=stem, method=method, target=target))
+        return Path(self.text.format(**_values(image, method, target)))
+
+    def fill_all(self, images: Sequence[str], methods: Sequence[str], targets: Sequence[str]) -> list[Path]:
+        """Return the file names for all pictures, methods and targets.
+
+        Raises: UsageError: two results would have one name; what would tell them apart is said.
+        """
+        found: dict[Path, tuple[str, str, str]] = {}
+        paths: list[Path] = []
+        for each in product(images, methods, targets):
+            path = self.fill(*each)
+            before = found.setdefault(_resolved(path), each)
+            if len(found) == len(paths):
+                hint = self._apart(before, each, twice=list(targets).count(each[2]) > 1)
+                raise UsageError(f"{str(path)!r} would be written more than once; {hint}")
+            paths.append(path)
+        return paths
+
+    def _apart(self, first: tuple[str, str, str], second: tuple[str, str, str], *, twice: bool) -> str:
+        """What to do about two results of one name; ``twice`` says whether their target is given more than once."""
+        values = _values(*first), _values(*second)
+        differ = ["{" + name + "}" for name in FIELDS if values[0][name] != values[1][name]]
+        if differ:
+            return f"tell the results apart with {' or '.join(differ)} in {self.option}"
+        images = first[0], second[0]
+        if os.path.abspath(images[0]) != os.path.abspath(images[1]):
+            return f"{images[0]!r} and {images[1]!r} have one stem and folder: explain each on its own"
+        return f"the target {second[2]!r} is given twice" if twice else f"the picture {images[1]!r} is given twice"
+
+
+def _values(image: str, method: str, target: str) -> dict[str, str]:
+    """What stands for the fields; the folder's name is that of the whole path, so never .. or empty."""
+    path = Path(os.path.abspath(image))
+    return {"stem": path.stem, "folder": path.parent.name or "root", "method": method, "target": target}
 
 
 def default_template(targets: Sequence[str | None]) -> Template:
@@ -56,7 +91,7 @@ def slug(target: str | None) -> str:
 def check_outputs(paths: Iterable[Path], inputs: Iterable[str], again: str | None = None) -> None:
     """Check that every file can be written, none twice, and none over what is read.
 
-    Args: again: what to do about it, where it is not one option that names the files by templates.
+    Args: again: what to do about it, where it is not one option -o that names the file.
 
     Raises: UsageError: two results would have one name, or an input would be overwritten. OutputError: a folder,
     or a place where nothing can be written.
@@ -71,8 +106,7 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[str], again: str | Non
             )
         if whole in seen:
             raise UsageError(
-                f"{str(path)!r} would be written more than once; "
-                + (again or "tell the results apart with {stem}, {method} or {target} in its name")
+                f"{str(path)!r} would be written more than once; {again or 'give each kind of file its own name'}"
             )
         seen.add(whole)
         check_writable(path)

@@ -191,11 +191,16 @@ MISUSES = {
     "brace": (["-o", "{stem.png"], "'{stem.png'.*a brace itself is written twice"),
     "over the input": (["-o", "red.png"], "'red.png' would be overwritten, and it is read"),
     "over the labels": (["--labels", "names.txt", "--npz", "names.txt"], "'names.txt' would be overwritten"),
-    "one name for two": (["-t", "0", "-t", "1", "-o", "map.png"], "'map.png' would be written more than once"),
+    "one name for two": (
+        ["-t", "0", "-t", "1", "-o", "map.png"],
+        "'map.png' would be written more than once; tell the results apart with {target} in -o",
+    ),
     "one array file for two": (
         ["-m", "gradient,grad-cam", "--npz", "a.npz"],
-        "'a.npz' would be written more than once",
+        "'a.npz' would be written more than once; tell the results apart with {method} in --npz",
     ),
+    "one name for two kinds": (["-o", "a.png", "--npz", "a.png"], "more than once; give each kind of file its own"),
+    "target twice": (["-t", "0", "-t", "0"], "more than once; the target '0' is given twice"),
 }
 
 
@@ -203,6 +208,19 @@ MISUSES = {
 def test_misuse(refused, what: str) -> None:
     arguments, said = MISUSES[what]
     refused(2, said, "explain", "model.onnx", "red.png", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (["a/1.png", "b/1.png"], "tell the results apart with {folder} in -o"),
+        (["a/1.png", "a/1.jpg"], "'a/1.png' and 'a/1.jpg' have one stem and folder"),
+        (["a/1.png", "./a/1.png"], "more than once; the picture './a/1.png' is given twice"),
+        (["a/1.png", "2.png", "-o", "x.png"], "with {stem} or {folder} in -o"),
+    ],
+)
+def test_pictures_of_one_name_are_told_apart_or_said(refused, images: list[str], said: str) -> None:
+    refused(2, re.escape(said), "explain", "model.onnx", *images)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,15 @@ def test_names_of_your_own(run, folder: Path) -> None:
     ]
     assert "arrays  red.npz" in ended.out
     assert (folder / "red.npz").exists()
+
+
+def test_pictures_of_one_name_by_their_folders(run, folder: Path) -> None:
+    """The folder of a picture that is named without one is the current one, and .. is no name."""
+    (folder / "a b").mkdir()
+    shutil.copy(folder / "blue.png", folder / "a b" / "red.png")
+    ended = run("explain", "model.onnx", "red.png", "a b/../a b/red.png", "-o", "{folder}-{stem}.png")
+    assert ended.status == 0, ended.err
+    assert pictures(folder) == {f"{folder.name}-red.png", "a b-red.png"}
 
 
 def test_several_layers_are_fused(run) -> None:
