@@ -153,8 +153,11 @@ def _plain(line: Line, costs: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _options(method: Method) -> dict[str, Any]:
-    return {name: {"type": shown_type(p.type), "default": p.default, "range": _range(p)} for name, p in
-            method.options.items()}  # fmt: skip
+    """Return every option, a wrapper's choice of what it wraps too, which is none of its function's."""
+    inner = {"type": "any other method, with its options", "default": DEFAULT_INNER, "range": ""}
+    own = {name: {"type": shown_type(p.type), "default": p.default, "range": _range(p)} for name, p in
+           method.options.items()}  # fmt: skip
+    return {"inner": inner, **own} if "inner" in method.needs else own
 
 
 def _range(parameter: Parameter) -> str:
@@ -167,26 +170,29 @@ def _range(parameter: Parameter) -> str:
     return f"{low:g} to {high:g}" if low is not None else f"at most {high:g}"
 
 
-def print_method(name: str, *, as_json: bool) -> None:
-    """Print everything about one method."""
+def print_method(name: str, opened: Callable[[], Model] | None = None, *, as_json: bool) -> None:
+    """Print everything about one method; with a model what it costs on it, as ``print_methods`` does."""
     method = get(name)
     line = Line(name, plugins.offers(plugins.METHODS)[name].origin, method)
+    model = None if opened is None else opened()
+    costs = _costs_without_model() if model is None else _costs_on(model)
     if as_json:
-        print(json.dumps(_plain(line, _symbolic), indent=2))
+        print(json.dumps(_plain(line, costs), indent=2))
         return
     score = method.default_score({n: p.default for n, p in method.options.items()})
-    facts = [("when", method.when), ("kind", _kind(method)), ("cost", f"{_symbolic(name)} (K: maps of the layer)"),
+    facts = [("when", method.when), ("kind", _kind(method)), ("cost", _explained_cost(_symbolic(name))),
              ("score", score), ("source", method.paper), ("from", line.origin)]  # fmt: skip
     print(name)
-    facts[3:3] = [("", other) for other in _other_costs(method)]
+    here = [] if model is None else [("here", costs(name))]
+    facts[3:3] = [*(("", other) for other in _other_costs(method)), *here]
     print("\n".join(f"  {key:8}{text}" for key, text in facts))
-    rows = [(f"  -O {n}={_default(p)}", shown_type(p.type), _range(p)) for n, p in method.options.items()]
-    inner = (
-        [(f"  -O inner={DEFAULT_INNER}", "any other method, with its options", "")] if "inner" in method.needs else []
-    )
-    print("options" if rows or inner else "no options of its own")
-    print("\n".join(table([*inner, *rows])) if rows or inner else "")
+    rows = [(f"  -O {n}={_default(o['default'])}", o["type"], o["range"]) for n, o in _options(method).items()]
+    print("\n".join(["options", *table(rows)]) if rows else "no options of its own")
 
 
-def _default(parameter: Parameter) -> str:
-    return "none" if parameter.default is None else str(parameter.default)
+def _explained_cost(cost: str) -> str:
+    return f"{cost} (K: maps of the layer)" if "K" in cost else cost
+
+
+def _default(value: Any) -> str:
+    return "none" if value is None else str(value)

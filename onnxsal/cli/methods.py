@@ -9,7 +9,7 @@ from onnxsal.cli.options import json_option, provider_option
 HELP = """List the methods: when to choose each, what it costs, which package brings it.
 
 With a MODEL the cost is in seconds on this machine, from forward and backward passes measured here. With
--m NAME everything about one method: its options, their defaults, its source.
+-m NAME everything about one method: its options, their defaults, its source, and with a MODEL its cost there.
 
 \b
 Examples:
@@ -28,7 +28,8 @@ def command(model: str | None, method: str | None, provider: str | None, as_json
     from onnxsal.cli.catalogue import print_method, print_methods
     from onnxsal.cli.opening import Opening
 
+    opened = None if model is None else Opening(model, provider=provider)
     if method is not None:
-        print_method(method, as_json=as_json)
+        print_method(method, opened, as_json=as_json)
         return
-    print_methods(None if model is None else Opening(model, provider=provider)(), as_json=as_json)
+    print_methods(None if opened is None else opened(), as_json=as_json)

@@ -146,7 +146,20 @@ def test_one_method_in_full(run) -> None:
     assert costs[1] in out
     assert "35 K + 2 forward with -O preset=paper" in out
     assert "estimator=independent" not in out  # what costs the same is not listed
-    assert "-O inner=gradient" in run("methods", "-m", "smoothgrad").out
+    out = run("methods", "-m", "smoothgrad").out
+    assert "-O inner=gradient" in out
+    assert "50 forward + backward\n" in out  # without a K there is none to explain
+    options = json.loads(run("methods", "-m", "smoothgrad", "--json").out)["options"]
+    assert list(options) == ["inner", "samples", "noise"]
+    assert options["inner"]["default"] == "gradient"
+
+
+def test_one_method_on_a_model(run) -> None:
+    out = run("methods", "model.onnx", "-m", "score-cam").out
+    assert re.search(r"^  here    .* m?s \(7 forwards\)$", out, re.M)
+    found = json.loads(run("methods", "model.onnx", "-m", "score-cam", "--json").out)
+    assert found["cost"].endswith("s (7 forwards)")
+    assert run("methods", "gone.onnx", "-m", "score-cam").status == 1
 
 
 def test_gradient_writes_a_model_that_differentiates(run, folder: Path) -> None:
