@@ -70,8 +70,17 @@ class Layers:
             return next(iter(fitting.values()))
         if fitting:
             raise UsageError(f"layer {name!r} is ambiguous: {', '.join(list(fitting)[:6])}")
+        if "," in name and all(self._has(part.strip()) for part in name.split(",")):
+            each = " ".join(f"-l {part.strip()!r}" for part in name.split(","))
+            raise UsageError(f"layer {name!r} names several: give each on its own ({each}, in Python a list)")
         hint = nearest(name, known)
         raise UsageError(f"the model has no layer {name!r} that holds feature maps{hint}; see `onnxsal layers MODEL`")
+
+    def _has(self, name: str) -> bool:
+        try:
+            return bool(name and self.find(name))
+        except UsageError:
+            return False
 
 
 def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:

@@ -156,6 +156,8 @@ MISUSES = {
     ),
     "no method with brackets": (["-m", "scor-cam[top_k=3]"], "no method 'scor-cam"),
     "layer": (["-l", "r22"], "no layer 'r22'.*did you mean 'r2'"),
+    "layers with a comma": (["-l", "#1,r2"], "give each on its own [(]-l '#1' -l 'r2', in Python a list"),
+    "layers, one of them none": (["-l", "#1,#99"], "no layer '#1,#99'"),
     "layer number": (["-l", "#99"], "no layer #99: the layers are #0 to"),
     "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
     "label": (["-t", "gren"], r"no class is called 'gren'; did you mean 'green' \(1\)"),
