@@ -20,7 +20,7 @@ Examples:
       two classes, by name or number, a picture each
   onnxsal explain model.onnx dog.jpg -t "tabby minus Egyptian cat"
       what speaks for the one rather than for the other
-  onnxsal explain model.onnx *.jpg -m ss-cam -O samples=10 -o "maps/{stem}.{method}.png"
+  onnxsal explain model.onnx */*.jpg -m ss-cam -O samples=10 -o "{folder}-{stem}.png"
       many pictures, an option of the method, names of your own
 
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
