@@ -1,14 +1,20 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and what is no file's path."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from onnxsal.errors import OutputError
+
+
+def is_address(source: object) -> bool:
+    """Return whether a path is an address of the web: nothing is fetched, and a Path would show it with one slash."""
+    return isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:

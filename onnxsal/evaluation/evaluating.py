@@ -168,7 +168,9 @@ def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
     pictures = with_masks(of_classes(with_boxes(pictures, given.boxes), model), given.masks)
     truth = resolved(pictures, model, given.label_offset)
     if given.target == "label" and None in truth:
-        raise UsageError("target=label explains the class that a picture shows, and nothing says it: give truth")
+        raise UsageError(
+            "target=label explains the class that a picture shows, and nothing says it: give truth (--truth)"
+        )
     targets = truth if given.target == "label" else [None] * len(truth)
     return [Task(*each) for each in zip(pictures, targets, truth, strict=True)]
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.files import is_address
 from onnxsal.inputs import ImageSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
@@ -99,6 +100,8 @@ def _meant(image: Any) -> list[Picture]:
 
 
 def _paths(text: str) -> list[Path]:
+    if is_address(text):
+        raise UsageError(f"{text!r} is an address, not a file: download the pictures and name their files or folder")
     path = Path(text)
     if path.is_dir():
         return _in_folder(path)

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes.common import TopologicalSortPass
 
 from onnxsal.errors import ModelError, OutputError, UnsupportedError, UsageError
-from onnxsal.files import replacing
+from onnxsal.files import is_address, replacing
 from onnxsal.graph.check import check_proto, model_errors
 from onnxsal.graph.external import bind_external, check_external, folder_of
 from onnxsal.graph.held import hold
@@ -47,6 +47,8 @@ def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | 
         return _from_proto(source, "the model", folder_of(source, *([beside] if beside else []), Path(".")))
     if not isinstance(source, str | os.PathLike):
         raise UsageError(f"a model is the path of an .onnx file or a ModelProto; got {type(source).__name__}")
+    if is_address(source):
+        raise ModelError(f"{source!r} is an address, not a file: download the model and name its file")
     path = Path(source)
     return _from_proto(_parse(path), str(path), path.parent)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.files import is_address
 from onnxsal.inputs.colours import to_rgb
 from onnxsal.inputs.reading import nearest_file
 from onnxsal.inputs.sniff import what_is
@@ -72,6 +73,8 @@ def read_image(source: ImageSource) -> Photo:
     if isinstance(source, Image.Image):
         return _guarded(lambda: _finish(source, _name_of(source)), f"the picture {_name_of(source)!r}")
     if isinstance(source, str | os.PathLike):
+        if is_address(source):
+            raise ImageError(f"{source!r} is an address, not a file: download the picture and name its file")
         return _from_file(Path(source))
     raise UsageError(f"an image is a path, a PIL picture or a uint8 array; got {type(source).__name__}")
 
@@ -87,7 +90,7 @@ def _from_file(path: Path) -> Photo:
 def _head(path: Path) -> bytes:
     """The first bytes, so that what is wrong with the file itself is said before any decoder is asked."""
     if os.path.isdir(path):
-        raise ImageError(f"cannot read {str(path)!r}: it is a folder; name a picture in it")
+        raise ImageError(f"cannot read {str(path)!r}: it is a folder; name its pictures ({path / '*.jpg'} in a shell)")
     try:
         with open(path, "rb") as file:
             head = file.read(4096)

@@ -61,6 +61,7 @@ def damaged(model: Path) -> Files:
         ("gone.onnx", "there is no model file 'gone.onnx'"),
         ("red.png", "'red.png' is a PNG picture, not an ONNX model"),
         (".", "'.' is a folder"),
+        ("https://example.org/m.onnx", "'https://example.org/m.onnx' is an address, not a file"),
     ],
 )
 @pytest.mark.parametrize("command", ["explain", "predict"])
@@ -132,7 +133,8 @@ def bomb() -> bytes:
         ("half.png", "'half.png' is damaged or truncated"),
         ("dot.png", "1 x 1 pixels: nothing to explain"),
         ("bomb.png", "3,600,000,000 pixels is more than the limit"),
-        ("album", "'album': it is a folder"),
+        ("album", "'album': it is a folder; name its pictures [(]album.[*].jpg in a shell[)]"),
+        ("https://example.org/a.png", "'https://example.org/a.png' is an address, not a file"),
         ("model.onnx", "'model.onnx' is not a picture.*an ONNX model"),
     ],
 )

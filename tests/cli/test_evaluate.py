@@ -65,13 +65,14 @@ BAD = {
     "no method": (["evaluate", "model.onnx", "pictures"], 2, "nothing to judge: name methods"),
     "an empty folder": (["evaluate", "model.onnx", ".", "-m", "grad-cam"], 0, ""),
     "a pattern without match": (["evaluate", "model.onnx", "*.gif", "-m", "grad-cam"], 2, "no file matches '*.gif'"),
+    "an address": ([*WHAT[:2], "https://a.org/b.png", *WHAT[3:]], 2, "'https://a.org/b.png' is an address"),
     "an unknown metric": ([*WHAT[:5], "--metrics", "deletoin"], 2, "did you mean 'deletion'?"),
     "an unknown method": ([*WHAT[:4], "grad-cm"], 2, "did you mean 'grad-cam'?"),
     "no such truth": ([*WHAT, "--truth", "labels.csv"], 2, "no such truth file: 'labels.csv'"),
     "a report in no folder": ([*WHAT, "--report", "no/r.html"], 1, "the folder 'no' does not exist"),
     "the model as journal": ([*WHAT, "--journal", "model.onnx"], 2, "is no journal of onnxsal"),
     "no maps": ([*WHAT[:3], "--maps", "mine"], 2, "there is no folder 'mine'"),
-    "label without truth": ([*WHAT, "--target", "label"], 2, "nothing says it"),
+    "label without truth": ([*WHAT, "--target", "label"], 2, "nothing says it: give truth (--truth)"),
 }
 
 
