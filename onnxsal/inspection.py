@@ -49,7 +49,7 @@ def _facts(model: Model) -> dict[str, Any]:
     return {
         "file": model.name, "sha256": model.digest, "opset": graph.opset_imports.get("", 0),
         "domains": {domain: version for domain, version in graph.opset_imports.items() if domain},
-        "producer": f"{source.producer_name or ''} {source.producer_version or ''}".strip(),
+        "producer": f"{source.producer_name or ''} {source.producer_version or ''}".strip().removesuffix(" None"),
         "parameters": sum(t.size for t in tensors), "weight_bytes": sum(t.nbytes for t in tensors),
         "nodes": len(graph),
         "preprocess": None if model.preprocess is None else model.preprocess.name,

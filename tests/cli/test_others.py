@@ -101,6 +101,14 @@ def test_inspect(run) -> None:
     assert (found["opset"], found["layer"], found["parameters"]) == (17, "r2", 6 * 27 + 6 * 54 + 24 + 4)
 
 
+def test_a_version_without_a_commit_is_the_version(run, folder: Path) -> None:
+    """Tf2onnx writes its version and its commit, which installed packages do not know."""
+    model = tiny.classifier()
+    model.producer_name, model.producer_version = "tf2onnx", "1.17.0 None"
+    tiny.write(model, folder / "tf.onnx")
+    assert json.loads(run("inspect", "tf.onnx", "--json").out)["producer"] == "tf2onnx 1.17.0"
+
+
 def test_methods_lists_all_with_what_they_cost(run) -> None:
     out = run("methods").out
     assert "score-cam             record, forward    K + 1 forward " in out
