@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
-from onnxsal.cli.outputs import check_outputs
+from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.compile import Asked, compiled
 from onnxsal.errors import UsageError
@@ -35,6 +35,7 @@ def write_compiled(
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
     opening = Opening(model, preprocess, labels, provider, custom_ops)
     check_outputs([Path(output)], opening.files)
+    check_model(output)
     opened = opening()
     tell(opened.notes)
     goal = target if target == "input" else parsed(target)

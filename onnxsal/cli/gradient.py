@@ -33,9 +33,10 @@ Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
 def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str) -> None:
     from pathlib import Path
 
-    from onnxsal.cli.outputs import check_outputs
+    from onnxsal.cli.outputs import check_model, check_outputs
 
     check_outputs([Path(output)], [model])
+    check_model(output)
     from onnxsal.autodiff import gradient_model
     from onnxsal.graph import load_ir, save_ir
 

@@ -118,6 +118,12 @@ def check_page(path: str, what: str) -> None:
         raise UsageError(f"{what} is a page: {path!r} should end in .html")
 
 
+def check_model(path: str) -> None:
+    """Raises: UsageError: a model would not be called .onnx, by which runtimes and other commands know it."""
+    if Path(path).suffix.lower() != ".onnx":
+        raise UsageError(f"what is written is a model: {path!r} should end in .onnx")
+
+
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
