@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python explain.py MODEL PHOTO DRAWING")
 model, photo, drawing = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 3

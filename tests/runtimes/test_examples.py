@@ -60,6 +60,12 @@ def test_python(folder: Path) -> None:
     compare(folder, "python.png")
 
 
+def test_python_without_a_drawing_says_what_to_name(folder: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "python" / "explain.py"), "explained.onnx", "photo.ppm"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "usage: python explain.py MODEL PHOTO DRAWING\n")
+
+
 def test_node(folder: Path) -> None:
     try:
         program, modules = node(), place("node", "node_modules")
