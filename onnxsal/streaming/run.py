@@ -102,7 +102,7 @@ def _prepared(
     varied = subject.x if record.varies == "x" else np.ascontiguousarray(heads[0][record.varies][0], np.float32)
     plan = make_plan(varied, record.draws, heads[0], subject.black, (settings.seed, subject.image))
     references = _references(record, plan, targets, settings)
-    sums = [_accumulator(record, plan, _has_groups(record) or settings.shown is not None) for _ in targets]
+    sums = [_accumulator(record, plan, has_groups(record) or settings.shown is not None) for _ in targets]
     own = heads * len(targets) if len(heads) == 1 else heads
     finishes = [
         _finish(record, plan, each, {**head, **reference}, settings)
@@ -118,7 +118,7 @@ def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
     grouped = record.draws.sampled and groups
     return Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,
-        groups=min(GROUPS, plan.samples) if grouped else 1, squares=_needs_squares(record),
+        groups=min(GROUPS, plan.samples) if grouped else 1, squares=needs_squares(record),
     )  # fmt: skip
 
 
@@ -127,11 +127,11 @@ def _finish(record: Record, plan: Plan, sums: Accumulator, given: Feeds, setting
     return Finish(record, plan, sums, None if record.tail is None else Tail(settings.session(record.tail), given))
 
 
-def _has_groups(record: Record) -> bool:
+def has_groups(record: Record) -> bool:
     return record.tail is not None or record.moments.shown != "mean" or record.moments.per == "mask"
 
 
-def _needs_squares(record: Record) -> bool:
+def needs_squares(record: Record) -> bool:
     if record.tail is None:
         return record.draws.sampled or record.moments.shown != "mean"
     return any(name.startswith(("square/", "variance/")) for name in record.tail.inputs)
