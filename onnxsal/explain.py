@@ -301,7 +301,7 @@ def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequenc
 
 
 def _streamed(request: Request, record: Record, result: Streamed, targets: int) -> Outcome:
-    about: dict[str, Any] = {"variant": dict(record.notes), "stopped": result.stopped, "partial": result.partial}
+    about: dict[str, Any] = {"variant": _variant(record), "stopped": result.stopped, "partial": result.partial}
     if targets > 1:
         about["targets_together"] = targets
     if result.batch_size != request.batch_size:
@@ -323,6 +323,12 @@ def _sign(request: Request, raw: Floats) -> Sign | None:
             raise _no_sign(request.steps)
         return None
     return request.common.sign or ("signed" if raw.shape[0] == 1 else "absolute")
+
+
+def _variant(record: Record) -> dict[str, Any]:
+    """Return what a record says of itself, and what the one inside it does."""
+    inner = _variant(record.body) if isinstance(record.body, Record) else {}
+    return inner | dict(record.notes)
 
 
 def _no_sign(steps: Plan) -> UsageError:

@@ -342,3 +342,10 @@ def test_positions_that_were_not_drawn_are_not_the_hottest(model: onnxsal.Model)
     drawn = 8 - 1
     assert_allclose(part.raw.reshape(-1)[:drawn], low.raw.reshape(-1)[:drawn], rtol=1e-5)
     assert_array_equal(part.raw.reshape(-1)[drawn:], part.raw.reshape(-1)[:drawn].min())
+
+
+def test_a_wrapper_says_what_variant_is_inside(model: onnxsal.Model) -> None:
+    inner = onnxsal.explain(model, X, method="score-cam", target=1, top_k=3).manifest["variant"]
+    found = onnxsal.explain(model, X, method="smoothgrad", inner="score-cam", target=1, top_k=3, samples=2)
+    assert inner["top_k"] == 3
+    assert found.manifest["variant"] == {**inner, **found.manifest["variant"]} != {}

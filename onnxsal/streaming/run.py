@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import OutOfMemoryError, UsageError
 from onnxsal.records import Record
 from onnxsal.runtime import Picked
 from onnxsal.streaming.device import Batch
@@ -100,7 +100,10 @@ def _prepared(
     record: Record, subject: Subject, targets: tuple[Feeds, ...], settings: Settings, heads: list[dict[str, Array]]
 ) -> Work:
     varied = subject.x if record.varies == "x" else np.ascontiguousarray(heads[0][record.varies][0], np.float32)
-    plan = make_plan(varied, record.draws, heads[0], subject.black, (settings.seed, subject.image))
+    try:
+        plan = make_plan(varied, record.draws, heads[0], subject.black, (settings.seed, subject.image))
+    except MemoryError as error:  # for all maps at once: no smaller batch would change it
+        raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
     references = _references(record, plan, targets, settings)
     sums = [_accumulator(record, plan, has_groups(record) or settings.shown is not None) for _ in targets]
     own = heads * len(targets) if len(heads) == 1 else heads

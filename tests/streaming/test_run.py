@@ -12,14 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinynet import picture
 
 import onnxsal
-from onnxsal.errors import ModelError, UsageError
+from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.kernels.masks import make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.methods import get
 from onnxsal.outcome import EMPTY
 from onnxsal.records import Draws, Grids, HostMasks, Moments, Record
 from onnxsal.runtime import Session
-from onnxsal.streaming import Settings, Subject, limits, stream
+from onnxsal.streaming import Settings, Subject, limits, run, stream
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Host, host_masks
 from onnxsal.streaming.limits import Limits, Stopper
@@ -129,6 +129,15 @@ def test_samples_of_different_length_are_made_again_and_take_no_more(tiny, image
         assert_array_equal(again.raw, found.raw)
     with pytest.raises(UsageError, match=f"a single sample takes at least {ends[0]}"):
         onnxsal.explain(tiny, X + 5, **how, forwards=ends[0] - 1)
+
+
+def test_no_memory_before_the_first_batch_is_one_clear_error(tiny: onnxsal.Model, monkeypatch) -> None:
+    def fails(*given):
+        raise MemoryError("4 GiB")
+
+    monkeypatch.setattr(run, "make_plan", fails)
+    with pytest.raises(OutOfMemoryError, match="out of memory before the first batch: 4 GiB"):
+        onnxsal.explain(tiny, X, **SS)
 
 
 def test_enough_forwards_are_no_limit(tiny: onnxsal.Model) -> None:
