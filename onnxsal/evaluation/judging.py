@@ -37,7 +37,7 @@ class Judge:
     @property
     def about(self) -> About:
         """What is to know of it."""
-        return About(self.label, self.metric.when, self.metric.higher_is_better, self.metric.paper)
+        return About(self.label, self.metric.when, self.metric.higher_is_better, self.metric.paper, self.metric.ends)
 
     @property
     def on_mosaics(self) -> bool:

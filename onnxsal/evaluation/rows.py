@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any
 
 from onnxsal.explanation import finite
@@ -80,3 +81,5 @@ class About:
     when: str
     higher_is_better: bool
     paper: str = ""
+    ends: tuple[float, float] = (-inf, inf)
+    """The least and the greatest value."""

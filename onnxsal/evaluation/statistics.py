@@ -10,6 +10,7 @@ metric are corrected by Holm's procedure, so that among all of them the chance o
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,11 +71,14 @@ Values = Mapping[str, Mapping[str, float]]
 """A metric's values by method and picture; NaN counts as none."""
 
 
-def means(values: Values, seed: int = 0) -> dict[str, Mean]:
-    """Return the mean of every method with its interval; all are resampled by the same draws of pictures."""
+def means(values: Values, ends: tuple[float, float] = (-math.inf, math.inf), seed: int = 0) -> dict[str, Mean]:
+    """Return the mean of every method with its interval; all are resampled by the same draws of pictures.
+
+    Args: ends: the least and the greatest value, beyond which no interval reaches.
+    """
     names = sorted({image for each in values.values() for image in each})
     draws = drawn(len(names), seed)
-    return {method: _mean(_column(each, names), draws) for method, each in values.items()}
+    return {method: _mean(_column(each, names), draws, ends) for method, each in values.items()}
 
 
 def _column(values: Mapping[str, float], names: Sequence[str]) -> Doubles:
@@ -86,13 +90,13 @@ def drawn(count: int, seed: int) -> NDArray[np.intp]:
     return np.random.default_rng(seed).integers(0, max(count, 1), (DRAWS, count))
 
 
-def _mean(column: Doubles, draws: NDArray[np.intp]) -> Mean:
+def _mean(column: Doubles, draws: NDArray[np.intp], ends: tuple[float, float]) -> Mean:
     known = np.isfinite(column)
     count = int(known.sum())
     if count == 0:
         return Mean(float("nan"), float("nan"), float("nan"), 0)
-    low, high = interval(column, draws)
-    return Mean(float(column[known].mean()), low, high, count)
+    low, high = np.clip(interval(column, draws), *ends)
+    return Mean(float(column[known].mean()), float(low), float(high), count)
 
 
 def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:

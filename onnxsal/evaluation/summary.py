@@ -22,7 +22,7 @@ class Summary:
     @cached_property
     def means(self) -> dict[str, dict[str, Mean]]:
         """Means with intervals, by metric and method."""
-        return {metric.name: means(self.values[metric.name]) for metric in self.metrics}
+        return {metric.name: means(self.values[metric.name], metric.ends) for metric in self.metrics}
 
     @cached_property
     def differences(self) -> dict[str, list[Difference]]:

@@ -69,7 +69,7 @@ class Drift:
 
     def agreement(self, name: str) -> Estimate:
         """Return the mean of an agreement over pictures, with its interval."""
-        return mean([getattr(pair, name) for pair in self.pairs])
+        return mean([getattr(pair, name) for pair in self.pairs]).within(-1, 1)
 
     @property
     def same_class(self) -> Estimate:
@@ -79,7 +79,7 @@ class Drift:
     @property
     def change(self) -> Estimate:
         """The mean change of the explained class's probability, second minus first."""
-        return mean([pair.second.score - pair.first.score for pair in self.pairs])
+        return mean([pair.second.score - pair.first.score for pair in self.pairs]).within(-1, 1)
 
 
 @dataclass(frozen=True)

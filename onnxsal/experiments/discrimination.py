@@ -125,7 +125,7 @@ def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:
 
 
 def _estimate(judged: Sequence[_Judged]) -> Estimate:
-    return mean([each.difference for each in judged])
+    return mean([each.difference for each in judged]).within(-1, 1)
 
 
 def _right(judged: Sequence[_Judged]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -86,13 +85,12 @@ def _measured(pictures: Sequence[Sequence[Explanation]]) -> tuple[Estimate, Esti
         sparse, variation = (mean(found[0]) for found in measures)
         return stability[0], sparse, variation
     sparse, variation = (mean([float(np.mean(each)) for each in found]) for found in measures)
-    return mean([each.value for each in stability]), sparse, variation
+    return mean([each.value for each in stability]).within(-1, 1), sparse, variation
 
 
 def _stability(maps: NDArray[np.float32]) -> Estimate:
-    """The mean correlation of two maps of one picture; no correlation is above 1, whatever its interval would be."""
-    found = pair_mean(correlations(maps))
-    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high)) if found.low == found.low else found
+    """The mean correlation of two maps of one picture."""
+    return pair_mean(correlations(maps)).within(-1, 1)
 
 
 def _says(

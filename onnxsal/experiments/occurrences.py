@@ -138,7 +138,7 @@ def _gaps(
     for scene, p, q in zip(scenes, a, b, strict=True):
         if p[1]:
             groups.setdefault(scene.name, []).append((p[0] - q[0]) / p[1])
-    return mean([float(np.mean(each)) for each in groups.values()])
+    return mean([float(np.mean(each)) for each in groups.values()]).within(-1, 1)
 
 
 def _drawn(scenes: Sequence[Scene], found: Found, threshold: float) -> Pixels:

@@ -102,7 +102,7 @@ def scorer(model: Model, target: int | tuple[int, int] | None) -> Any:
 
 
 def _area(found: _Found, metric: str) -> Estimate:
-    return mean([each.value for each in found.judged[metric]])
+    return mean([each.value for each in found.judged[metric]]).within(0, 1)
 
 
 def _cost(found: _Found) -> int:

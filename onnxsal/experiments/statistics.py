@@ -25,6 +25,12 @@ class Estimate:
     high: float
     n: int
 
+    def within(self, least: float, most: float) -> Estimate:
+        """Return the estimate of something that has no value beyond these, and so no interval; NaN stays."""
+        if not math.isfinite(self.low):
+            return self
+        return Estimate(self.value, max(self.low, least), min(self.high, most), self.n)
+
     def __str__(self) -> str:
         if not self.n:
             return "-"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from onnxsal.metrics.judgement import Doubles
@@ -12,6 +14,7 @@ from onnxsal.metrics.registry import metric
     "sparseness",
     paper="Chalasani et al. 2020, arXiv:1810.06583 (Gini index)",
     when="maps on few pixels, right or wrong",
+    ends=(0, 1),
 )
 def sparseness(saliency: Doubles) -> float:
     """Return the Gini index of the map's absolute values, 0 (all equal) to 1 - 1/HW (one pixel); NaN for a map of 0."""
@@ -28,6 +31,7 @@ def sparseness(saliency: Doubles) -> float:
     paper="Bhatt et al. 2020, arXiv:2005.00631 (complexity: entropy)",
     when="maps that are quick to read: few pixels share the energy",
     higher_is_better=False,
+    ends=(0, inf),
 )
 def complexity(saliency: Doubles) -> float:
     """Return the entropy in nats of the pixels' shares of the absolute map, 0 to log HW; NaN for a map of 0."""

@@ -26,6 +26,7 @@ _PAPER = "Petsiuk et al. 2018, arXiv:1806.07421"
     when="maps whose highest pixels carry the score: it falls early as they are blackened",
     higher_is_better=False,
     batched=True,
+    ends=(0, 1),
 )
 def deletion(
     score: Score,
@@ -57,6 +58,7 @@ def deletion(
     paper=_PAPER,
     when="maps whose highest pixels suffice: the score rises early as they come back to a blurred picture",
     batched=True,
+    ends=(0, 1),
 )
 def insertion(
     score: Score,

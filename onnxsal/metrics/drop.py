@@ -24,6 +24,7 @@ _PAPER = "Chattopadhay et al. 2018, arXiv:1710.11063"
     when="maps that let the score's evidence through; the mean over pictures is the paper's number",
     higher_is_better=False,
     batched=True,
+    ends=(0, 1),
 )
 def average_drop(
     score: Score, x: Floats, saliency: Doubles, baseline: Floats | None = None, *, to: Baseline = "black"
@@ -41,6 +42,7 @@ def average_drop(
     paper=_PAPER,
     when="maps that leave only what disturbs out of sight; the mean over pictures is the share that rose",
     batched=True,
+    ends=(0, 1),
 )
 def increase_in_confidence(
     score: Score, x: Floats, saliency: Doubles, baseline: Floats | None = None, *, to: Baseline = "black"
@@ -56,6 +58,7 @@ def increase_in_confidence(
     when="maps that rank the evidence into the highest half of the pixels",
     higher_is_better=False,
     batched=True,
+    ends=(0, 1),
 )
 def average_drop_top(
     score: Score,
@@ -76,6 +79,7 @@ def average_drop_top(
     paper=f"{_PAPER}; the highest half is kept, as in arXiv:1910.01279",
     when="maps whose highest half of the pixels scores more than the whole",
     batched=True,
+    ends=(0, 1),
 )
 def increase_in_confidence_top(
     score: Score,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ Shares = tuple[float, ...]
     paper="Sundararajan et al. 2017, arXiv:1703.01365 (axiom of completeness)",
     when="attributions that add up to the logit's rise over a baseline",
     higher_is_better=False,
+    ends=(0, inf),
 )
 def completeness(
     logit: Score,
@@ -50,6 +52,7 @@ def completeness(
     paper="Ancona et al. 2018, arXiv:1711.06104",
     when="attributions whose sum over any group of pixels tells the logit's drop without them",
     batched=True,
+    ends=(-1, 1),
 )
 def sensitivity_n(
     logit: Score,
@@ -95,6 +98,7 @@ def sensitivity_n(
     when="attributions that tell to first order what a change of the picture does to the logit",
     higher_is_better=False,
     batched=True,
+    ends=(0, inf),
 )
 def infidelity(
     logit: Score,

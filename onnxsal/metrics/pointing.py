@@ -15,6 +15,7 @@ from onnxsal.options import Level
     "energy-pointing",
     paper="Wang et al. 2020, arXiv:1910.01279, section 4.3 (energy-based pointing game)",
     when="maps that lie on the object, whatever its size; compare with the object's share of the picture",
+    ends=(0, 1),
 )
 def energy_pointing(
     saliency: Doubles, mask: NDArray[np.bool_] | None = None, boxes: Doubles | None = None
@@ -34,6 +35,7 @@ def energy_pointing(
     "pointing-game",
     paper="Zhang et al. 2016, arXiv:1608.00507",
     when="maps whose highest pixel is on the object or beside it; the mean over pictures is the paper's number",
+    ends=(0, 1),
 )
 def pointing_game(
     saliency: Doubles,
@@ -57,6 +59,7 @@ def pointing_game(
     "grid-pointing",
     paper="Boehle et al. 2021, arXiv:2104.00032 (localisation metric)",
     when="maps that stay in the cell of a mosaic that shows the class; chance is the cell's share, a quarter",
+    ends=(0, 1),
 )
 def grid_pointing(saliency: Doubles, cell: NDArray[np.bool_]) -> float:
     """Return the share of a map's positive values in the right cell of a mosaic, [0, 1]; NaN for a map of none."""

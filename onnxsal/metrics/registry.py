@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ class Metric:
     """How the values of many pictures become one number: average drop and increase are means of per-picture values."""
     batched: bool = False
     """Whether the judge takes all maps of a picture at once; otherwise it is called for one after the other."""
+    ends: tuple[float, float] = (-inf, inf)
+    """The least and the greatest value it can have."""
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Return the Judgement of one map, or a list of them for several maps of one picture.
@@ -124,7 +127,13 @@ _MADE: dict[str, Metric] = {}
 
 
 def metric(
-    name: str, *, paper: str, when: str = "", higher_is_better: bool = True, batched: bool = False
+    name: str,
+    *,
+    paper: str,
+    when: str = "",
+    higher_is_better: bool = True,
+    batched: bool = False,
+    ends: tuple[float, float] = (-inf, inf),
 ) -> Callable[[Callable[..., Any]], Metric]:
     """Return a decorator that makes a Metric of a function of maps and of what they are judged by.
 
@@ -132,14 +141,15 @@ def metric(
     ones are its options: typed, with defaults, ranges by ``Annotated``. It returns a number or a Judgement.
     Packages offer metrics through the entry-point group ``onnxsal.metrics``.
 
-    Args: when: what it rewards. batched: it takes maps as [M, H, W] and returns one verdict a map.
+    Args: when: what it rewards. batched: it takes maps as [M, H, W] and returns one verdict a map. ends: the least and
+    the greatest value it can have, beyond which no interval reaches.
     """
 
     def register(judge: Callable[..., Any]) -> Metric:
         for need in positional(judge):
             if need not in GIVEN:
                 raise UsageError(f"metric {name!r} needs {need!r}, which nothing gives{nearest(need, GIVEN)}")
-        made = _MADE[name] = Metric(name, judge, paper, when, higher_is_better, batched=batched)
+        made = _MADE[name] = Metric(name, judge, paper, when, higher_is_better, batched=batched, ends=ends)
         return made
 
     return register

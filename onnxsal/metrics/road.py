@@ -28,6 +28,7 @@ _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
     when="maps whose highest pixels carry the score, without rewarding the shape of the hole",
     higher_is_better=False,
     batched=True,
+    ends=(0, 1),
 )
 def road_morf(
     score: Score, x: Floats, saliency: Doubles, seed: int = 0, *, shares: Shares = _SHARES, noise: Noise = 0.01
@@ -47,6 +48,7 @@ def road_morf(
     paper=f"{_PAPER} (least relevant first)",
     when="maps whose lowest pixels can go without the score",
     batched=True,
+    ends=(0, 1),
 )
 def road_lerf(
     score: Score, x: Floats, saliency: Doubles, seed: int = 0, *, shares: Shares = _SHARES, noise: Noise = 0.01
@@ -60,6 +62,7 @@ def road_lerf(
     paper=f"{_PAPER} (both orders)",
     when="maps that separate the pixels that carry the score from those that do not",
     batched=True,
+    ends=(-1, 1),
 )
 def road(
     score: Score, x: Floats, saliency: Doubles, seed: int = 0, *, shares: Shares = _SHARES, noise: Noise = 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ _BATCH = 8
     paper="Yeh et al. 2019, arXiv:1901.09392",
     when="maps that hardly move when the picture does",
     higher_is_better=False,
+    ends=(0, inf),
 )
 def max_sensitivity(
     x: Floats, saliency: Doubles, explain: Explain, seed: int = 0, *, samples: Samples = 10, radius: Radius = 0.02
@@ -50,6 +52,7 @@ def max_sensitivity(
     "adcc",
     paper="Poppi et al. 2021, arXiv:2104.10252",
     when="maps that keep the score, are small, and stay the same when they alone are seen",
+    ends=(0, 1),
 )
 def adcc(
     score: Score,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from onnxsal.evaluation import About, Row, differences, means, summarise
 from onnxsal.evaluation.statistics import DRAWS, FLIPS, holm, interval, sign_flips
+from onnxsal.metrics import registry
 
 
 def sign_flip(gaps: np.ndarray) -> float:
@@ -120,3 +123,27 @@ def test_students_interval_by_hand_and_none_of_one_or_two_pictures() -> None:
     for values in ({"a": 1.0}, {"a": 0.0, "b": 2.0}):
         few = means({"m": values})["m"]
         assert few.value == 1.0 and np.isnan(few.low) and np.isnan(few.high)
+
+
+def test_an_interval_stays_where_values_can_be() -> None:
+    values = {"m": {"a": 0.0, "b": 0.1, "c": 0.9}}
+    wide, within = means(values)["m"], means(values, (0, 1))["m"]
+    assert wide.low < 0 and wide.high > 1
+    assert (within.low, within.high, within.value) == (0, 1, wide.value)
+    assert np.isnan(means({"m": {"a": 0.0}}, (0, 1))["m"].low)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_metric_knows_its_ends(name: str) -> None:
+    """What each returns is in its docstring, and its ends must be those."""
+    judge = registry.get(name)
+    told = (judge.judge.__doc__ or "").replace("\n", " ")
+    low, high = judge.ends
+    if re.search(r", \[0, 1\]|Return 1 where|0 \(all equal\) to 1", told):
+        assert (low, high) == (0, 1)
+    elif "[-1, 1]" in told:
+        assert (low, high) == (-1, 1)
+    elif re.search(r">= 0|Return \||0 to log HW", told):
+        assert (low, high) == (0, np.inf)
+    else:
+        assert name == "randomisation"

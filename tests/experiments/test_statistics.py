@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from onnxsal.experiments.statistics import grouped_share, mean, pair_mean, share
+from onnxsal.experiments.statistics import Estimate, grouped_share, mean, pair_mean, share
 
 
 def test_three_values_have_students_interval() -> None:
@@ -120,3 +120,10 @@ def test_means_over_pairs_cover_the_truth(units: int, own: float) -> None:
         found = pair_mean(brought[:, None] + brought[None] + (noise + noise.T) / 2)
         covered += found.low <= 0 <= found.high
     assert 0.92 <= covered / 600 <= 0.99
+
+
+def test_an_interval_stays_where_values_can_be() -> None:
+    found = mean([0.2, 0.9, 1.0])
+    assert found.high > 1
+    assert found.within(-1, 1) == Estimate(found.value, max(found.low, -1), 1, 3)
+    assert np.isnan(mean([0.5]).within(0, 1).low)
