@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import warnings
 from functools import cache
@@ -70,10 +71,15 @@ def _is_command() -> bool:
 
 @cache  # looking for five packages takes milliseconds, and every map asks
 def onnxruntime() -> ModuleType:
-    """Return the module. Raises: EnvironmentSetupError: it is missing, doubled or damaged, with the command to run."""
+    """Return the module, its telemetry off unless ``ORT_DISABLE_TELEMETRY`` says otherwise.
+
+    Raises: EnvironmentSetupError: it is missing, doubled or damaged, with the command to run.
+    """
     text = problem()
     if text is not None:
         raise EnvironmentSetupError(text)
+    # Official builds from 1.29 on report models and machine over the network unless this is set before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime as module
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import warnings
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import onnxruntime
 import pytest
 
 from onnxsal.errors import EnvironmentSetupError
@@ -95,3 +98,24 @@ def test_importing_onnxsal_loads_nothing_heavy() -> None:
     code = "import sys, onnxsal, onnxsal.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "onnx", "onnx_ir", "onnxruntime", "numba", "PIL", "cmap", "sympy"} & set(loaded)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_nothing_is_reported_over_the_network_unless_it_is_wanted(before: str | None, after: str) -> None:
+    """ONNX Runtime reads the variable when it is loaded, so it has to be there by then; a choice is left as it is."""
+    code = "import os; from onnxsal.runtime.environment import onnxruntime as load; load(); print(os.environ[NAME])"
+    code = code.replace("NAME", "'ORT_DISABLE_TELEMETRY'")
+    given = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    given |= {} if before is None else {"ORT_DISABLE_TELEMETRY": before}
+    ended = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [after]
+
+
+def test_the_variable_is_one_that_onnx_runtime_reads() -> None:
+    """Reports came with 1.29; the name is looked for in the library itself, so that a new one would be noticed."""
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    built = [path.read_bytes() for path in folder.glob("onnxruntime_pybind11_state*")]
+    assert built
+    if not any(b"events.data.microsoft.com" in each for each in built):
+        pytest.skip("this build of ONNX Runtime reports nothing")
+    assert any(b"ORT_DISABLE_TELEMETRY" in each for each in built)
