@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import onnxruntime as ort
 import pytest
 from compiled_cases import BUNDLED, Photos, cases, expected, photos
 from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from tinynet import TinyNet
+from tinynet import picture as scene
 
 import onnxsal
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
@@ -388,6 +392,22 @@ def test_methods_without_gradients_take_only_the_part_they_need(model: onnxsal.M
     inner = [n.op_type for n in nodes_of(next(n for n in graph.node if n.op_type == "If").attribute[0].g)]
     assert "Gemm" in inner
     assert "Conv" not in inner
+
+
+@pytest.mark.parametrize("method", ["recipro-cam", "score-cam", "integrated-gradients"])
+def test_several_pictures_in_the_reference_evaluator(method: str) -> None:
+    """It puts the maps of a loop end to end where ONNX Runtime stacks them."""
+    loaded = onnxsal.load(TinyNet().model())
+    options: dict[str, Any] = {"integrated-gradients": {"steps": 2}, "score-cam": {"top_k": 2}}.get(method, {})
+    proto = onnxsal.compile(loaded, method=method, target=1, **options)
+    feed = np.stack([scene(0), scene(1), scene(2)])
+    given = {proto.graph.input[0].name: feed, "explain": np.array(True)}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        results = ReferenceEvaluator(proto).run(None, given)
+    found = dict(zip([output.name for output in proto.graph.output], results, strict=True))["saliency"]
+    wanted = [onnxsal.explain(loaded, x, method=method, target=1, **options).saliency for x in feed]
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=0, atol=CLOSE)
 
 
 # Real models

@@ -72,7 +72,9 @@ def _settle(op: Tape, pending: dict[ir.Value, list[ir.Value]], value: ir.Value) 
     if not parts:
         return None
     if len(parts) > 1:
-        parts[:] = [op.total(parts)]
+        total = op.total(parts)
+        _describe(total, value)
+        parts[:] = [total]
     return parts[0]
 
 

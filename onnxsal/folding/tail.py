@@ -23,7 +23,7 @@ def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], sta
     number = inner.input(inner.unique("image"), INT64, [])
     go = inner.input(inner.unique("go"), BOOL, [])
     raw = _raw(inner, folded, (folded.record.tail, pictures), state, number)
-    inner.give(go, inner.Squeeze(raw, [0]))
+    inner.give(go, raw)  # with its axis of one image: put end to end or stacked, they are the same numbers in a row
     batch = op.Squeeze(op.Shape(pictures[0], start=0, end=1), [0])
     found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)  # type: ignore[assignment]
     found.type = ir.TensorType(FLOAT)

@@ -62,6 +62,12 @@ class Tape:
         values = self._memo[key]
         return values[0] if outputs == 1 else values
 
+    def remove(self, node: ir.Node) -> None:
+        """Take an emitted node that nothing reads out of the graph, and out of what equal ones are shared with."""
+        for key in [key for key, values in self._memo.items() if values[0].producer() is node]:
+            del self._memo[key]
+        self.graph.remove(node, safe=True)
+
     def _append(
         self, schema: onnx.defs.OpSchema, inputs: list[ir.Value | None], attributes: dict[str, Any], outputs: int
     ) -> tuple[ir.Value, ...]:

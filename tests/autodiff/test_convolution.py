@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
-from checker import Case, check, feeds_of, gradient_model, model_of, run_ort
+from checker import Case, check, feeds_of, gradient_model, model_of, quotient, run_ort, run_reference
+from onnx import helper
 
+import onnxsal.autodiff as autodiff
 from onnxsal.autodiff.rules.correlation import by_convolution, by_products
 from onnxsal.autodiff.rules.windows import Window
 from onnxsal.graph.program import empty
@@ -153,3 +156,29 @@ def test_a_weights_gradient_is_written_as_what_runs_fastest(w: tuple, attributes
     operators = [node.op_type for node in graph.graph.node]
     assert operators.count("MatMul") == products
     assert operators.count("Conv") == (1 if products else 2)
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("gate", ["HardSigmoid", "Relu"])
+def test_weights_of_a_convolution_that_two_read(op_type: str, gate: str) -> None:
+    """What two consumers say is added up, and the sum is of a shape that the rule of the weights has to know."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node(op_type, ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node(gate, ["c"], ["k"]),
+        helper.make_node("Mul", ["c", "k"], ["y"]),
+    ]
+    shapes = {"x": ["batch", 2, 5, 4], "w": [2, 2, 3, 3], "b": [2]}
+    inputs = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, s) for n, s in shapes.items()]
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, None)
+    graph = helper.make_graph(nodes, "shared", inputs, [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    feeds = {n: rng.normal(size=[2 if d == "batch" else d for d in s]) for n, s in shapes.items()}
+    seeds = {"y": rng.normal(size=run_reference(model, feeds)["y"].shape)}
+    got = run_reference(
+        autodiff.gradient(ir.from_proto(model), of=["y"], wrt=list(shapes)), feeds | {"seed/y": seeds["y"]}
+    )
+    for name, value in feeds.items():
+        direction = {name: rng.normal(size=value.shape)}
+        slope = quotient(model, feeds, seeds, direction, 1e-6)
+        assert float((got[f"grad/{name}"] * direction[name]).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-7)

@@ -142,3 +142,39 @@ def test_gelu_written_out_is_one_step(form: str) -> None:
     got = run_reference(asked, feeds)
     np.testing.assert_allclose(got["grad/c"], cdf + c * phi, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(got["grad/e"], c / 2, rtol=1e-12)
+
+
+def branch_weight(number: int, name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.random.default_rng(number).normal(size=W.shape).astype(np.float32), name)
+
+
+def branches(kinds: tuple[str, ...]) -> onnx.ModelProto:
+    """The sum of branches Conv, maybe Relu, MaxPool of one picture, each with weights of its own."""
+    nodes, weights, ends = [], [], []
+    for i, kind in enumerate(kinds):
+        nodes.append(helper.make_node("Conv", ["x", f"w{i}"], [f"c{i}"], pads=[1, 1, 1, 1]))
+        if kind == "relu":
+            nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        source = f"r{i}" if kind == "relu" else f"c{i}"
+        nodes.append(helper.make_node("MaxPool", [source], [f"p{i}"], kernel_shape=[3, 3], strides=[2, 2]))
+        weights.append(branch_weight(i, f"w{i}"))
+        ends.append(f"p{i}")
+    nodes.append(helper.make_node("Sum", ends, ["y"]))
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", 3, 7, 7])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 16, 3, 3])
+    graph = helper.make_graph(nodes, "branches", [x], [y], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("kinds", [("relu", "relu"), ("", "relu"), ("relu", ""), ("relu", "relu", "relu")])
+def test_pooled_branches_that_are_added(kinds: tuple[str, ...]) -> None:
+    """What one branch takes out of the graph another one may have shared; a sum's gradient is the branches' own."""
+    x, seed = (R.normal(size=s).astype(np.float32) for s in ((2, 3, 7, 7), (2, 16, 3, 3)))
+    feeds = {"x": x, "seed/y": seed}
+    together = run_ort(autodiff.gradient(ir.from_proto(branches(kinds)), of=["y"], wrt=["x"]), feeds)["grad/x"]
+    alone = []
+    for i, kind in enumerate(kinds):
+        model = branches((kind,))
+        model.graph.initializer[0].CopyFrom(branch_weight(i, "w0"))
+        alone.append(run_ort(autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"]), feeds)["grad/x"])
+    np.testing.assert_allclose(together, np.sum(alone, axis=0), rtol=1e-4, atol=1e-5)

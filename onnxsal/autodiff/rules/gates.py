@@ -69,10 +69,15 @@ def _before_pooling(op: Tape, g: ir.Value, pooled: Pooled, low: float | None, hi
 def forget(op: Tape, value: ir.Value) -> None:
     """Remove the emitted nodes that a value was computed by, as far as nothing else reads them."""
     node = value.producer()
-    if node is None or value.uses() or any(not str(v.name).startswith(PREFIX) or v.uses() for v in node.outputs):
+    if (
+        node is None
+        or node.graph is not op.graph
+        or value.uses()
+        or any(not str(v.name).startswith(PREFIX) or v.uses() for v in node.outputs)
+    ):
         return
     sources = [v for v in node.inputs if v is not None]
-    op.graph.remove(node, safe=True)
+    op.remove(node)
     for source in sources:
         forget(op, source)
 
