@@ -124,19 +124,21 @@ def _check_masks(where: str, picture: Bytes, numbers: Bytes, count: int) -> None
 def mosaic(tiles: Sequence[Bytes], columns: int, size: tuple[int, int]) -> tuple[Bytes, Bytes]:
     """Return pictures of any size as one mosaic [H, W, 3] row by row, and the number of each place's tile, from 1.
 
+    It has exactly that size (height, width), so that a model that takes it neither scales nor crops it again.
+
     Raises: UsageError: the tiles do not fill the rows.
     """
     rows = len(tiles) // columns
     if rows * columns != len(tiles) or not rows:
         raise UsageError(f"a mosaic of {columns} columns cannot be made of {len(tiles)} pictures")
-    high, wide = size[0] // rows, size[1] // columns
-    picture = np.full((rows * high, columns * wide, 3), 127, np.uint8)
-    numbers = np.zeros(picture.shape[:2], np.uint8)
+    down, across = (
+        [round(side * k / parts) for k in range(parts + 1)] for side, parts in zip(size, (rows, columns), strict=True)
+    )
+    picture, numbers = np.full((*size, 3), 127, np.uint8), np.zeros(size, np.uint8)
     for at, tile in enumerate(tiles):
-        place = np.s_[
-            at // columns * high : (at // columns + 1) * high, at % columns * wide : (at % columns + 1) * wide
-        ]
-        picture[place] = covering(tile, (high, wide))
+        row, column = divmod(at, columns)
+        place = np.s_[down[row] : down[row + 1], across[column] : across[column + 1]]
+        picture[place] = covering(tile, numbers[place].shape)
         numbers[place] = at + 1
     return picture, numbers
 

@@ -39,6 +39,16 @@ def test_a_mosaic_has_each_picture_in_its_place() -> None:
         mosaic([red, red, red], 2, (8, 8))
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_mosaic_has_the_size_that_was_asked_for(count: int) -> None:
+    """Of 299 a pixel less would be scaled and cropped again by the model's preprocessing."""
+    picture, numbers = mosaic([np.full((9, 9, 3), 200, np.uint8)] * count, 2, (299, 299))
+    assert picture.shape == (299, 299, 3) and numbers.shape == (299, 299)
+    assert (picture == 200).all() and np.unique(numbers).tolist() == list(range(1, count + 1))
+    _, areas = np.unique(numbers, return_counts=True)
+    assert areas.max() - areas.min() <= 299
+
+
 def test_covering_takes_the_middle_and_keeps_means() -> None:
     picture = np.zeros((4, 8, 3), np.uint8)
     picture[:, 2:6] = 200
