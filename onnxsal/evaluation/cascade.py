@@ -25,9 +25,10 @@ class Cascade:
         return [self._model(count) for count in self.counts()]
 
     def counts(self) -> list[int]:
-        """Return how many operators each copy has drawn anew: 1, ever more, all of them."""
-        total = len(weights(self.model.anatomy.model))
-        steps = np.geomspace(1, max(total, 1), self.stages)
+        """Return how many operators each copy has drawn anew: 1, ever more, all of them; of one copy all."""
+        total = max(len(weights(self.model.anatomy.model)), 1)
+        # np.geomspace of a single number is its start, which would leave nearly all weights learnt.
+        steps = np.geomspace(1, total, self.stages) if self.stages > 1 else [total]
         return sorted({round(float(step)) for step in steps})
 
     def _model(self, count: int) -> Model:

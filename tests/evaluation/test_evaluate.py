@@ -16,6 +16,7 @@ from PIL import Image
 import onnxsal
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation, Picture
+from onnxsal.evaluation.cascade import Cascade
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 
@@ -129,6 +130,13 @@ def test_randomisation_follows_the_stages(model: Model, photos: Path) -> None:
     found = judge(model, sorted(photos.glob("*"))[:1], metrics=["randomisation"], methods=["gradient"], stages=3)
     assert len(found.rows[0].curve or ()) == 4
     assert found.rows[0].value < 0.9
+
+
+def test_a_single_stage_draws_everything_anew(model: Model) -> None:
+    total = Cascade(model, 5).counts()[-1]
+    assert total > 1
+    assert Cascade(model, 1).counts() == [total]
+    assert Cascade(model, 2).counts() == [1, total]
 
 
 def test_intervals_and_stars(model: Model, photos: Path) -> None:
