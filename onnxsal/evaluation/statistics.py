@@ -115,13 +115,20 @@ def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def differences(values: Values, seed: int = 0) -> list[Difference]:
-    """Return every pair of methods compared, in the order of the methods; pairs that share no picture are left out."""
+def differences(values: Values, ends: tuple[float, float] = (-math.inf, math.inf), seed: int = 0) -> list[Difference]:
+    """Return every pair of methods compared, in the order of the methods; pairs that share no picture are left out.
+
+    Args: ends: the metric's; no interval reaches beyond the difference of the two.
+    """
     gaps = {pair: _gaps(values, pair) for pair in itertools.combinations(values, 2)}
     kept = {pair: each for pair, each in gaps.items() if len(each)}
     p = _all_p(kept, seed)
     corrected = dict(zip(p, holm(list(p.values())), strict=True))
-    return [_compared(pair, each, (p[pair], corrected[pair]), seed) for pair, each in kept.items()]
+    spans = {pair: _span(each, ends, seed) for pair, each in kept.items()}
+    return [
+        Difference(*pair, float(each.mean()), *spans[pair], p[pair], corrected[pair], len(each))
+        for pair, each in kept.items()
+    ]
 
 
 Pair = tuple[str, str]
@@ -143,9 +150,10 @@ def _all_p(gaps: Mapping[Pair, Doubles], seed: int) -> dict[Pair, float]:
     return {pair: found[pair] for pair in gaps}
 
 
-def _compared(pair: Pair, gaps: Doubles, p: tuple[float, float], seed: int) -> Difference:
-    low, high = interval(gaps, drawn(len(gaps), seed))
-    return Difference(*pair, float(gaps.mean()), low, high, *p, len(gaps))
+def _span(gaps: Doubles, ends: tuple[float, float], seed: int) -> tuple[float, float]:
+    most = ends[1] - ends[0]
+    low, high = np.clip(interval(gaps, drawn(len(gaps), seed)), -most, most)
+    return float(low), float(high)
 
 
 def sign_flips(gaps: Doubles, seed: int = 0) -> Doubles:

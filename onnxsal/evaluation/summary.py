@@ -27,7 +27,7 @@ class Summary:
     @cached_property
     def differences(self) -> dict[str, list[Difference]]:
         """All pairs of methods compared, by metric."""
-        return {metric.name: differences(self.values[metric.name]) for metric in self.metrics}
+        return {metric.name: differences(self.values[metric.name], metric.ends) for metric in self.metrics}
 
     def best(self, metric: About) -> str | None:
         """Return the method of the best mean; None where no method has a value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,10 +87,8 @@ def _kinds(pair: _Pair) -> tuple[tuple[str, Sequence[Explanation]], ...]:
 
 
 def _row(method: str, kind: str, maps: Sequence[Explanation]) -> tuple[Cell, ...]:
-    return (
-        method, kind, mean([sparseness(each.saliency) for each in maps]),
-        mean([total_variation(each.saliency) for each in maps]),
-    )  # fmt: skip
+    sparse = mean([sparseness(each.saliency) for each in maps]).within(0, 1)
+    return method, kind, sparse, mean([total_variation(each.saliency) for each in maps]).within(0, math.inf)
 
 
 def _saying(pair: _Pair) -> str:

@@ -250,8 +250,8 @@ def says(drift: Drift) -> list[str]:
     if apart and len(apart) < count:
         alike = [pair.cosine for pair in drift.pairs if pair.same_class]
         lines.append(
-            f"the maps' cosine is {mean(alike)} where the classes are the same and "
-            f"{mean([pair.cosine for pair in apart])} where they are not"
+            f"the maps' cosine is {mean(alike).within(-1, 1)} where the classes are the same and "
+            f"{mean([pair.cosine for pair in apart]).within(-1, 1)} where they are not"
         )
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -81,11 +82,10 @@ def _measured(pictures: Sequence[Sequence[Explanation]]) -> tuple[Estimate, Esti
     stacks = [np.stack([each.saliency for each in maps]) for maps in pictures]
     stability = [_stability(maps) for maps in stacks]
     measures = [[[measure(m) for m in maps] for maps in stacks] for measure in (sparseness, total_variation)]
-    if len(stacks) == 1:
-        sparse, variation = (mean(found[0]) for found in measures)
-        return stability[0], sparse, variation
-    sparse, variation = (mean([float(np.mean(each)) for each in found]) for found in measures)
-    return mean([each.value for each in stability]).within(-1, 1), sparse, variation
+    single = len(stacks) == 1
+    sparse, variation = (mean(found[0] if single else [float(np.mean(each)) for each in found]) for found in measures)
+    steady = stability[0] if single else mean([each.value for each in stability]).within(-1, 1)
+    return steady, sparse.within(0, 1), variation.within(0, math.inf)
 
 
 def _stability(maps: NDArray[np.float32]) -> Estimate:

@@ -114,7 +114,8 @@ def _says(found: dict[str, _Found]) -> tuple[str, ...]:
     for name in list(found)[1:]:
         for metric in METRICS:
             pairs = zip(found[name].judged[metric], plain.judged[metric], strict=True)
-            lines.append(f"{name} minus score-cam, {metric}: {mean([a.value - b.value for a, b in pairs])}")
+            gaps = mean([a.value - b.value for a, b in pairs]).within(-1, 1)
+            lines.append(f"{name} minus score-cam, {metric}: {gaps}")
     return (*lines, *_doubts(found))
 
 
@@ -152,6 +153,6 @@ def _plot(found: dict[str, _Found], metric: str) -> Pixels:
 
 def _curve(name: str, judged: Sequence[Judgement]) -> Curve:
     stacked = np.stack([each.curve for each in judged if each.curve is not None])
-    points = [mean(list(column)) for column in stacked[:, :, 1].T]
+    points = [mean(list(column)).within(0, 1) for column in stacked[:, :, 1].T]
     low, high = ([getattr(p, end) if p.low == p.low else p.value for p in points] for end in ("low", "high"))
     return Curve(name, list(stacked[0, :, 0]), [p.value for p in points], low, high)

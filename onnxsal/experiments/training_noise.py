@@ -147,7 +147,8 @@ def _unit(shares: Shares) -> str:
 
 def _estimate(models: Mapping[str, Sequence[float]]) -> Estimate:
     of_all = list(models.values())
-    return mean([float(np.nanmean(each)) for each in of_all]) if len(of_all) > 1 else mean(of_all[0])
+    found = mean([float(np.nanmean(each)) for each in of_all]) if len(of_all) > 1 else mean(of_all[0])
+    return found.within(0, 1)
 
 
 def _says(shares: Shares, levels: Sequence[float], noise: Sequence[float]) -> tuple[str, ...]:
@@ -172,8 +173,10 @@ def _gap(shares: Shares, first: tuple[float, float], second: tuple[float, float]
     a, b = shares[first], shares[second]
     common = [seed for seed in a if seed in b]
     if len(common) > 1:
-        return mean([float(np.nanmean(a[seed]) - np.nanmean(b[seed])) for seed in common])
-    return mean([x - y for x, y in zip(a[common[0]], b[common[0]], strict=True)])
+        gaps = [float(np.nanmean(a[seed]) - np.nanmean(b[seed])) for seed in common]
+    else:
+        gaps = [x - y for x, y in zip(a[common[0]], b[common[0]], strict=True)]
+    return mean(gaps).within(-1, 1)
 
 
 def _drawn(

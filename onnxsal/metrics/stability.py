@@ -92,11 +92,12 @@ def _coherency(first: Doubles, second: Doubles) -> float:
     paper="Adebayo et al. 2018, arXiv:1810.03292 (cascading randomisation)",
     when="maps that change when the model's weights are drawn anew: what stays was never the model's",
     higher_is_better=False,
+    ends=(-1, 1),
 )
 def randomisation(
     saliency: Doubles, randomised: Doubles, *, by: Literal["spearman", "ssim", "pearson", "cosine"] = "spearman"
 ) -> Judgement:
-    """Return the mean agreement of the map with those of the randomised models; NaN for a flat map.
+    """Return the mean agreement of the map with those of the randomised models, [-1, 1]; NaN for a flat map.
 
     The curve is (share of the stages randomised, agreement), from the map itself on. A randomised model whose map is
     flat agrees in nothing: 0.

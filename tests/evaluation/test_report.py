@@ -381,9 +381,21 @@ def test_the_band_of_a_curve_is_the_interval_of_its_mean() -> None:
     rows = [
         Row(f"{i}.jpg", 0, "c", 0.5, "m", "insertion", 0, curve=[[0, 0], [1, v]]) for i, v in enumerate((0.7, 0.8, 0.9))
     ]
-    series = _band(rows, "insertion", "m", 0)
+    series = _band(rows, About("insertion", "", True), "m", 0)
     assert series is not None and series.low is not None and series.high is not None
     assert (series.low[1], series.high[1]) == pytest.approx((0.8 - 4.303 * 0.1 / 3**0.5, 0.8 + 4.303 * 0.1 / 3**0.5))
+
+
+@pytest.mark.parametrize(("scores", "high"), [((0.2, 0.9, 1.0), 1.0), ((0.2, 0.9, 1.1), None)])
+def test_a_band_stays_where_the_metrics_values_can_be(scores: tuple[float, ...], high: float | None) -> None:
+    """A curve that goes beyond the metric's ends is of something else, and has none."""
+    from onnxsal.evaluation.report.evaluation import _band
+
+    rows = [Row(f"{i}.jpg", 0, "c", 0.5, "m", "road", 0, curve=[[0, 0], [1, v]]) for i, v in enumerate(scores)]
+    free, held = (_band(rows, About("road", "", True, "", ends), "m", 0) for ends in ((-np.inf, np.inf), (-1, 1)))
+    assert free is not None and free.high is not None and free.high[1] > 1.1
+    assert held is not None and held.high is not None
+    assert held.high[1] == (high or free.high[1])
 
 
 def test_one_picture_has_no_interval() -> None:

@@ -133,6 +133,15 @@ def test_an_interval_stays_where_values_can_be() -> None:
     assert np.isnan(means({"m": {"a": 0.0}}, (0, 1))["m"].low)
 
 
+def test_a_difference_stays_where_the_ends_allow_one() -> None:
+    values = {"a": dict(zip("xyz", (1.0, 1.0, 0.0), strict=True)), "b": dict.fromkeys("xyz", 0.0)}
+    (wide,), (within,) = differences(values), differences(values, (0, 1))
+    assert wide.low < -0.7 and wide.high > 1
+    assert (within.low, within.high, within.value) == (wide.low, 1, wide.value)
+    few = {name: {k: v for k, v in each.items() if k != "z"} for name, each in values.items()}
+    assert np.isnan(differences(few, (0, 1))[0].low)
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_every_metric_knows_its_ends(name: str) -> None:
     """What each returns is in its docstring, and its ends must be those."""
@@ -143,7 +152,6 @@ def test_every_metric_knows_its_ends(name: str) -> None:
         assert (low, high) == (0, 1)
     elif "[-1, 1]" in told:
         assert (low, high) == (-1, 1)
-    elif re.search(r">= 0|Return \||0 to log HW", told):
-        assert (low, high) == (0, np.inf)
     else:
-        assert name == "randomisation"
+        assert re.search(r">= 0|Return \||0 to log HW", told)
+        assert (low, high) == (0, np.inf)

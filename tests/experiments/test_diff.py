@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import pytest
 import tiny_models
 
 from onnxsal.errors import ImageError, UsageError
-from onnxsal.experiments.diff import How, compare, says, translated
+from onnxsal.experiments.diff import Drift, How, compare, says, translated
 from onnxsal.experiments.diff_pages import drawn, explained, report
 from onnxsal.loading import load
 
@@ -75,6 +76,12 @@ def test_models_that_see_other_classes_differ(model: Path, tmp_path: Path, photo
     assert pair.cosine < 0.5
     assert pair.difference.min() < -0.5 < 0.5 < pair.difference.max()
     assert drift.pairs[0].cosine <= drift.pairs[1].cosine or np.isnan(drift.pairs[0].cosine)
+
+
+def test_no_cosine_reaches_beyond_1() -> None:
+    pairs = [SimpleNamespace(same_class=k < 3, cosine=c, ssim=c, rank=c) for k, c in enumerate((0.2, 0.9, 1.0) * 2)]
+    (line,) = (each for each in says(Drift(tuple(pairs), ())) if each.startswith("the maps' cosine"))
+    assert line.count(" to 1.000)") == 2
 
 
 def test_a_flat_map_is_told_apart(model: Path, tmp_path: Path, photo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from onnxsal.experiments.catalogue import NAMES, get
 from onnxsal.experiments.discrimination import _verdict
 from onnxsal.experiments.fluctuation import sign_changes
 from onnxsal.experiments.measures import correlations, hit, total_variation
+from onnxsal.experiments.score_variants import METRICS, _curve, _Found, _says
 from onnxsal.experiments.statistics import mean
-from onnxsal.experiments.training_noise import _check_seeds, _files, _gap
+from onnxsal.experiments.training_noise import _check_seeds, _estimate, _files, _gap
+from onnxsal.metrics.judgement import Judgement
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
 
@@ -81,6 +84,41 @@ def test_more_samples_make_maps_of_different_seeds_agree(case, photo) -> None:
     assert many.value > 0.9
     assert few.high - few.low > many.high - many.low > 0
     assert many.high <= 1.0
+
+
+def spread(*numbers: float):
+    """Return a measure that gives these numbers in turn: so far apart that Student's interval leaves [0, 1]."""
+    given = cycle(numbers)
+    return lambda *arguments: next(given)
+
+
+@pytest.mark.parametrize("name", ["noise-grid", "combine"])
+def test_sparseness_and_variation_reach_no_further_than_they_can(case, photo, monkeypatch, name: str) -> None:
+    module = f"onnxsal.experiments.{name.replace('-', '_')}"
+    monkeypatch.setattr(f"{module}.sparseness", spread(0.0, 1.0, 1.0))
+    monkeypatch.setattr(f"{module}.total_variation", spread(0.1, 3.0, 0.1))
+    options = {"noise": (0.3,), "samples": (1,)} if name == "noise-grid" else {"methods": ("gradient",), "samples": 1}
+    images = [photo(f"p{k}", RED) for k in range(1 if name == "noise-grid" else 3)]
+    outcome = get(name).run(case(*images), **options)
+    sparse, variation = (column(outcome, each)[0] for each in ("sparseness", "variation"))
+    assert (sparse.low, sparse.high) == (0, 1)
+    assert variation.low == 0 and variation.high > 1
+
+
+def test_shares_on_objects_and_their_differences_reach_no_further_than_they_can() -> None:
+    shares = {(0.0, 0.0): {"": [0.0, 1.0, 1.0]}, (20.0, 0.0): {"": [1.0, 0.0, 0.0]}}
+    found = _estimate(shares[0.0, 0.0])
+    assert (found.low, found.high) == (0, 1)
+    assert _gap(shares, (0.0, 0.0), (20.0, 0.0)).high == 1
+
+
+def test_the_areas_and_curves_of_score_variants_reach_no_further_than_they_can() -> None:
+    judged = [Judgement(v, curve=np.array([[0.0, 1.0], [1.0, v]])) for v in (0.0, 1.0, 1.0)]
+    curve = _curve("m", judged)
+    assert (curve.low[1], curve.high[1]) == (0, 1)
+    plain = [Judgement(v) for v in (1.0, 0.0, 0.0)]
+    found = {name: _Found([], dict.fromkeys(METRICS, each)) for name, each in (("score-cam", plain), ("b", judged))}
+    assert all(line.endswith(" to 1.000)") for line in _says(found))
 
 
 def test_the_grid_takes_numbers_that_ascend(case, photo) -> None:
@@ -244,12 +282,12 @@ def test_names_of_trained_models(tmp_path: Path) -> None:
 
 
 def test_trained_models_are_compared_seed_by_seed() -> None:
-    """Seeds 0 to 2 without noise and 1 to 3 with it: means 0.2 and 0.4 of the common 1 and 2, that gain 0.1 and 0.3."""
+    """Seeds 0 to 2 without noise, 1 to 3 with it: means 0.2 and 0.4 of the common 1 and 2, that gain 0.01 and 0.03."""
     plain = {"0": [0.9, 0.9], "1": [0.1, 0.3], "2": [0.4, 0.4]}
-    noisy = {"1": [0.2, 0.4], "2": [0.7, 0.7], "3": [0.0, 0.0]}
+    noisy = {"1": [0.11, 0.31], "2": [0.43, 0.43], "3": [0.0, 0.0]}
     found = _gap({(0, 0): plain, (20, 0): noisy}, (20, 0), (0, 0))
-    assert (found.value, found.n) == (pytest.approx(0.2), 2)
-    assert found.high - found.value == pytest.approx(12.706 * 0.1)  # 0.1: the standard error of 0.1 and 0.3
+    assert (found.value, found.n) == (pytest.approx(0.02), 2)
+    assert found.high - found.value == pytest.approx(12.706 * 0.01)  # 0.01: the standard error of 0.01 and 0.03
     alone = _gap({(0, 0): plain, (20, 0): {"1": [0.3, 0.4]}}, (20, 0), (0, 0))
     assert (alone.value, alone.n) == (pytest.approx(0.15), 2)  # over the two scenes of seed 1
 

@@ -16,7 +16,7 @@ from onnxsal.evaluation.report.page import Section, code, facts, folded, page, p
 from onnxsal.evaluation.report.tables import Cell, Column, Row, filters, table
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
-from onnxsal.evaluation.statistics import PROCEDURE, Difference, Mean, drawn, interval
+from onnxsal.evaluation.statistics import PROCEDURE, Difference, Doubles, Mean, drawn, interval
 from onnxsal.evaluation.summary import Summary
 from onnxsal.files import replacing
 
@@ -118,7 +118,7 @@ def _curves(rows: Sequence[Judged], summary: Summary) -> Html:
 
 
 def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
-    series = [_band(rows, metric.name, method, at) for at, method in enumerate(summary.methods)]
+    series = [_band(rows, metric, method, at) for at, method in enumerate(summary.methods)]
     known = [each for each in series if each is not None]
     # Scores begin at 0; a curve that falls below it, as correlations may, is shown down to its end.
     lowest = 0.0 if all(min(each.low or each.y) >= 0 for each in known) else None
@@ -128,8 +128,8 @@ def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
     )  # fmt: skip
 
 
-def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series | None:
-    given = [np.asarray(r.curve) for r in rows if r.metric == metric and r.method == method and r.curve]
+def _band(rows: Sequence[Judged], metric: About, method: str, at: int) -> Series | None:
+    given = [np.asarray(r.curve) for r in rows if r.metric == metric.name and r.method == method and r.curve]
     found = [each for each in given if np.isfinite(each).all()]
     same = [each for each in found if each.shape == found[0].shape]
     if not same:
@@ -138,8 +138,14 @@ def _band(rows: Sequence[Judged], metric: str, method: str, at: int) -> Series |
     mean = stack[..., 1].mean(axis=0)
     draws = drawn(len(stack), 0)
     ends = [interval(column, draws) for column in stack[..., 1].T] if len(stack) > 2 else None
-    low, high = (None, None) if ends is None else zip(*ends, strict=True)
+    low, high = (None, None) if ends is None else np.clip(ends, *_reach(stack[..., 1], metric)).T.tolist()
     return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
+
+
+def _reach(scores: Doubles, metric: About) -> tuple[float, float]:
+    """The least and the greatest value of a curve: the metric's, where the curve is of what has those ends."""
+    low, high = metric.ends
+    return (low, high) if low <= scores.min() and scores.max() <= high else (-np.inf, np.inf)
 
 
 def _intervals(summary: Summary) -> Html:
