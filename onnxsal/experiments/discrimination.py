@@ -27,7 +27,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class _Judged:
-    """One scene under one method: the maps for a and for b, and the share on a of the first minus of the second."""
+    """One scene under one method: the maps for a and for b, and the share on a of the first minus of the second.
+
+    NaN where one of the maps has nothing on either object: it lies on neither more than on the other.
+    """
 
     maps: tuple[Explanation, Explanation]
     difference: float
@@ -48,9 +51,10 @@ def discrimination(
     """For each method the mean over scenes of the share on object a, for target a minus for target b.
 
     Of a map only what lies on a or b counts, so that its shares add up to 1; on b, for b minus for a, the difference is
-    the same. Given a folder of scenes, its two-object scenes of two classes are used; given photographs, two are put
-    side by side, each under the class that the model sees in it alone. 1: either map lies on its own object alone; 0:
-    the target makes no difference; below 0: the maps lie on the other object.
+    the same; a scene where a map has nothing on either object is left out. Given a folder of scenes, its two-object
+    scenes of two classes are used; given photographs, two are put side by side, each under the class that the model
+    sees in it alone. 1: either map lies on its own object alone; 0: the target makes no difference; below 0: the maps
+    lie on the other object.
 
     Args: limit: the most scenes that are used.
     """
@@ -59,12 +63,13 @@ def discrimination(
     step = case.count(2 * len(scenes) * len(methods))
     found = {name: [_judged(make, scene, step) for scene in scenes] for name, make in makers.items()}
     estimates = {name: _estimate(judged) for name, judged in found.items()}
-    order = sorted(methods, key=lambda name: -estimates[name].value)
+    order = sorted(methods, key=lambda name: -estimates[name].value if estimates[name].n else math.inf)
     rows = tuple((name, estimates[name], _right(found[name])) for name in order)
-    says = tuple(f"{name}: {_verdict(estimates[name])}" for name in order)
+    says = [f"{name}: {_verdict(estimates[name])}" for name in order]
+    says += [line for name in order for line in _left_out(name, found[name])]
     return Outcome(
         Table(("method", "share on a, for a minus for b", "scenes above 0"), rows),
-        says,
+        tuple(says),
         _drawn(scenes, found, order),
         {"scenes": len(scenes), "unit": "scenes"},
     )
@@ -120,8 +125,9 @@ def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:
         step()
     masks = scene.masks(maps[0])
     table = np.array([[share_inside(each.saliency, mask) for mask in masks] for each in maps])
-    on_objects = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
-    return _Judged((maps[0], maps[1]), float(on_objects[0, 0] - on_objects[1, 0]))
+    both = table.sum(axis=1)
+    on_a = np.divide(table[:, 0], both, out=np.full(2, np.nan), where=both > 0)
+    return _Judged((maps[0], maps[1]), float(on_a[0] - on_a[1]))
 
 
 def _estimate(judged: Sequence[_Judged]) -> Estimate:
@@ -129,7 +135,15 @@ def _estimate(judged: Sequence[_Judged]) -> Estimate:
 
 
 def _right(judged: Sequence[_Judged]) -> str:
-    return f"{sum(each.difference > 0 for each in judged)} of {len(judged)}"
+    known = [each.difference for each in judged if not math.isnan(each.difference)]
+    return f"{sum(value > 0 for value in known)} of {len(known)}"
+
+
+def _left_out(name: str, judged: Sequence[_Judged]) -> list[str]:
+    count = sum(math.isnan(each.difference) for each in judged)
+    if not 0 < count < len(judged):
+        return []
+    return [f"{name}: in {count} of {len(judged)} scenes a map has nothing on either object; they are left out"]
 
 
 def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequence[str]) -> Pixels:

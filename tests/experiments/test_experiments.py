@@ -191,6 +191,16 @@ def test_a_scene_counts_once_with_what_lies_on_its_objects(case, scenes, monkeyp
     assert (name, found.value, found.n, right) == ("gradient", pytest.approx(0.5), 1, "1 of 1")
 
 
+def test_a_map_with_nothing_on_either_object_tells_nothing(case, scenes, monkeypatch) -> None:
+    """In the first scene the map for a is beside both; the second counts: 3/4 - 1/4."""
+    shares = iter([0.0, 0.0, 0.5, 0.1, 0.3, 0.1, 0.1, 0.3])
+    monkeypatch.setattr("onnxsal.experiments.discrimination.share_inside", lambda saliency, mask: next(shares))
+    outcome = get("discrimination").run(case(scenes([[RED, BLUE], [RED, BLUE]])), methods=("gradient",))
+    _, found, right = outcome.table.rows[0]
+    assert (found.value, found.n, right) == (pytest.approx(0.5), 1, "1 of 1")
+    assert outcome.says[-1] == "gradient: in 1 of 2 scenes a map has nothing on either object; they are left out"
+
+
 @pytest.mark.parametrize(
     ("differences", "said"),
     [
