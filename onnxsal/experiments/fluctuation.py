@@ -59,13 +59,13 @@ def fluctuation(
     prepared = case.model.prepare(single(case))
     goal = aim(case.model, case.target, case.model.scores(prepared.x)[1])
     place = _place(case.model, prepared.x, goal, pixel)
-    far = noise * float(np.ptp(prepared.x)) * _draw(case, prepared.x)
+    far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
     walk = _walk(case, prepared.x, far, goal, (place, steps))
     names = channel_names(case.model)
     rows = tuple(_row(name, walk, k) for k, name in enumerate(names))
     columns = ("channel", "mean", "standard deviation", "lowest", "highest", "changes of sign")
     return Outcome(
-        Table(columns, rows), _says(walk, names), _drawn(case, prepared, goal, walk, (place, noise)),
+        Table(columns, rows), _says(walk, names), _drawn((case.model, goal), (prepared, far), walk, (place, noise)),
         {"pixel": list(place), "label": goal.label, "unit": "share of the largest entry of the gradient"},
     )  # fmt: skip
 
@@ -143,9 +143,11 @@ def _says(walk: _Walk, names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _drawn(case: Case, prepared: Prepared, goal: Aim, walk: _Walk, asked: tuple[tuple[int, int], float]) -> Pixels:
-    place, noise = asked
-    names, shares = channel_names(case.model), _shares(walk)
+def _drawn(
+    explained: tuple[Model, Aim], path: tuple[Prepared, Floats], walk: _Walk, asked: tuple[tuple[int, int], float]
+) -> Pixels:
+    (model, goal), (prepared, far), (place, noise) = explained, path, asked
+    names, shares = channel_names(model), _shares(walk)
     t = np.linspace(0, 1, len(shares))
     lines = [Curve(n, list(t), list(shares[:, k]), colour=_INK.get(n)) for k, n in enumerate(names)]
     plot = curves(
@@ -159,7 +161,7 @@ def _drawn(case: Case, prepared: Prepared, goal: Aim, walk: _Walk, asked: tuple[
         [Curve("logit", list(t), list(walk.scores), colour=(90, 90, 90))],
         x=Axis(), y=_wide(walk.scores), title="The score meanwhile", size=(680, 190),
     )  # fmt: skip
-    ends = [[marked(prepared.picture, place)], [for_display(_noisy(case, prepared, noise))[0]]]
+    ends = [[marked(prepared.picture, place)], [for_display(_noisy(model, prepared, far))[0]]]
     pictures = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
     heading = Caption(
         f"The gradient of one pixel · {goal.label}",
@@ -168,16 +170,23 @@ def _drawn(case: Case, prepared: Prepared, goal: Aim, walk: _Walk, asked: tuple[
     return figure([beside([pictures, below([plot, score])])], heading)
 
 
-def _noisy(case: Case, prepared: Prepared, noise: float) -> Pixels:
-    """The picture at the end of the path, as a person would see it."""
-    n = _draw(case, prepared.x).transpose(1, 2, 0)
-    n = n[..., ::-1] if channel_names(case.model)[0] == "blue" else n
-    n = n if n.shape[2] == 3 else n[..., :1]
-    return np.rint(prepared.picture + 255 * noise * n).clip(0, 255).astype(np.uint8)
+def _noisy(model: Model, prepared: Prepared, far: Floats) -> Pixels:
+    """The picture at the end of the path, as a person would see it: what was added to x, in levels of a pixel."""
+    levels = (far * _levels(model, prepared.x)[:, None, None]).transpose(1, 2, 0)
+    levels = levels[..., ::-1] if channel_names(model)[0] == "blue" else levels
+    levels = levels if levels.shape[2] == 3 else levels[..., :1]
+    return np.rint(prepared.picture + levels).clip(0, 255).astype(np.uint8)
 
 
-def _draw(case: Case, x: Floats) -> Floats:
-    return normal(case.seed, 0, 0, x.size).reshape(x.shape)
+def _levels(model: Model, x: Floats) -> NDArray[np.float64]:
+    """How many levels of a pixel 1 in x is, by channel: preprocessing turned round.
+
+    Without preprocessing x is shown with its own least value black and its greatest white.
+    """
+    if model.preprocess is None:
+        return np.full(len(x), 255 / max(float(np.ptp(x)), 1e-12))
+    black, white = model.preprocess.limits()
+    return np.broadcast_to(255 / (white - black).astype(np.float64), len(x))
 
 
 def _wide(scores: NDArray[np.float64]) -> Axis:

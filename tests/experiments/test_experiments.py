@@ -14,11 +14,12 @@ import tiny_models
 from onnxsal.errors import ImageError, UnsupportedError, UsageError
 from onnxsal.experiments.catalogue import NAMES, get
 from onnxsal.experiments.discrimination import _verdict
-from onnxsal.experiments.fluctuation import sign_changes
+from onnxsal.experiments.fluctuation import _noisy, sign_changes
 from onnxsal.experiments.measures import correlations, hit, total_variation
 from onnxsal.experiments.score_variants import METRICS, _curve, _Found, _says
 from onnxsal.experiments.statistics import mean
 from onnxsal.experiments.training_noise import _check_seeds, _estimate, _files, _gap
+from onnxsal.loading import load
 from onnxsal.metrics.judgement import Judgement
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
@@ -144,6 +145,19 @@ def test_the_gradient_of_a_linear_model_does_not_fluctuate(case, linear_model: P
 def test_a_path_through_kinks_fluctuates(case, photo) -> None:
     outcome = get("fluctuation").run(case(photo("p", RED, BLUE)), noise=0.5, steps=60)
     assert max(column(outcome, "standard deviation")) > 0.01
+
+
+@pytest.mark.parametrize("preprocess", ["imagenet", "caffe"])
+def test_the_picture_at_the_end_of_the_path_is_that_of_its_noise(model: Path, preprocess: str) -> None:
+    """Of a picture with few levels the range of x is small, and so is noise that is a share of it."""
+    opened = load(model, preprocess=preprocess)
+    pixels = np.random.default_rng(0).integers(110, 140, (16, 16, 3), dtype=np.uint8)
+    prepared = opened.prepare(pixels)
+    moved = np.zeros((16, 16, 3))
+    moved[..., 0], moved[..., 2] = 8, -5  # red and blue, in levels
+    shown = np.clip(pixels + moved, 0, 255).astype(np.uint8)
+    far = opened.prepare(shown).x - prepared.x
+    np.testing.assert_array_equal(_noisy(opened, prepared, far), shown)
 
 
 def test_a_pixel_outside_is_refused_and_so_are_two_pictures(case, photo) -> None:
