@@ -103,6 +103,26 @@ def test_the_examples_of_a_method_are_its_best_and_its_worst() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("methods", "metrics"), [(7, 10), (16, 4), (40, 2), (3, 70)])
+def test_where_examples_are_too_many_every_metric_keeps_some(methods: int, metrics: int) -> None:
+    from onnxsal.evaluation.report.examples import MOST, _kept
+
+    names, judges = [f"m{k}" for k in range(methods)], [About(f"j{k}", "", True) for k in range(metrics)]
+    kept = _kept(names, judges)
+    assert {metric.name for _, metric in kept} == {metric.name for metric in judges}
+    assert {method for method, _ in kept} == set(names)
+    assert len(set(kept)) == len(kept) <= max(MOST, metrics)
+    assert _kept(names[:2], judges[:2]) == [(a, b) for a in names[:2] for b in judges[:2]]
+
+
+def test_it_is_said_how_many_examples_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxsal.evaluation.report import examples
+
+    assert "pairs of a method and a metric" not in str(examples.examples(evaluation()))
+    monkeypatch.setattr(examples, "MOST", 2)
+    assert "Examples of 2 of the 4 pairs of a method and a metric" in str(examples.examples(evaluation()))
+
+
 def test_a_curve_stands_where_its_numbers_say() -> None:
     html = curves("c", [Series("s", [0, 1], [0, 1])], x=Axis("x", 0, 1), y=Axis("y", 0, 1))
     points = re.search(r'<polyline class="line s0 d0" points="([^"]*)"', html)

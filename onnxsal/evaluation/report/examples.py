@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.evaluation.report.html import Html, element, joined
+from onnxsal.evaluation.report.page import paragraphs
 from onnxsal.evaluation.report.pictures import Figure, encoded, gallery
 from onnxsal.evaluation.report.tables import filters
 from onnxsal.evaluation.rows import About, Row
@@ -23,20 +24,31 @@ EACH = 3
 """Best, and worst, of a method and metric."""
 
 MOST = 60
-"""Groups of examples on a page; each holds some hundred kilobytes."""
+"""Groups of examples on a page, one of a method and a metric each; a group holds some hundred kilobytes."""
 
 
 def examples(found: Evaluation) -> Html:
     """Return galleries of the best and the worst, method by method, that a reader can filter."""
-    groups = [(method, metric) for method in found.summary.methods for metric in found.summary.metrics]
-    kept = groups[:: -(-len(groups) // MOST)] if len(groups) > MOST else groups
+    methods, metrics = found.summary.methods, found.summary.metrics
+    kept = _kept(methods, metrics)
     made = [(method, metric, _group(found, method, metric)) for method, metric in kept]
     shown = [(method, metric, figures) for method, metric, figures in made if figures]
     selects = {"method": list(dict.fromkeys(m for m, _, _ in shown)),
                "metric": list(dict.fromkeys(m.name for _, m, _ in shown)), "example": ["best", "worst"]}  # fmt: skip
     parts = [_block(method, metric, figures) for method, metric, figures in shown]
-    return joined([filters("examples-list", search="Filter pictures", selects=selects),
+    few = f"Examples of {len(kept)} of the {len(methods) * len(metrics)} pairs of a method and a metric: of every "
+    few += "metric some methods, in turn. All of them would make the page too large."
+    said = paragraphs([few] if len(kept) < len(methods) * len(metrics) else [])
+    return joined([said, filters("examples-list", search="Filter pictures", selects=selects),
                    element("div", *parts, id="examples-list")])  # fmt: skip
+
+
+def _kept(methods: Sequence[str], metrics: Sequence[About]) -> list[tuple[str, About]]:
+    """The pairs that are shown: of every metric as many methods as there is room for, others for the next metric."""
+    count = min(len(methods), max(1, MOST // max(1, len(metrics))))
+    chosen = [{(at * count + k) % len(methods) for k in range(count)} for at in range(len(metrics))]
+    return [(method, metric) for place, method in enumerate(methods)
+            for metric, places in zip(metrics, chosen, strict=True) if place in places]  # fmt: skip
 
 
 def _block(method: str, metric: About, figures: Sequence[Figure]) -> Html:
