@@ -81,7 +81,9 @@ def _fit(config: Mapping[str, Any], name: str) -> tuple[Any, float | None]:
         return _convnext(side, number(config["crop_pct"], "crop_pct", name))
     if _kind(config).startswith("Levit"):
         return "crop", _LEVIT_FRACTION
-    both_sides = {"height", "width"} <= set(size) if isinstance(size, Mapping) else not crop
+    # DeiT's processor takes a single number for both sides, and crops the square that it becomes.
+    single = not crop or _kind(config).startswith("DeiT")
+    both_sides = {"height", "width"} <= set(size) if isinstance(size, Mapping) else single
     return "squash" if both_sides else "crop", _fraction(config, side, name) if crop else 1.0
 
 

@@ -204,6 +204,19 @@ CLIP = {
             0.875,
             None,
         ),
+        (
+            HALF
+            | {
+                "size": 256,
+                "do_center_crop": True,
+                "crop_size": 224,
+                "resample": 3,
+                "feature_extractor_type": "DeiTFeatureExtractor",
+            },
+            "squash",
+            0.875,
+            "bicubic",
+        ),
     ],
 )
 def test_hugging_face_fits(config: dict[str, Any], fit: str, fraction: float, resample: str | None) -> None:
