@@ -1,4 +1,7 @@
-"""How methods and metrics are written with their options: ``score-cam[preset=paper,top_k=64]``."""
+"""How methods and metrics are written with their options: ``score-cam[preset=paper,top_k=64]``.
+
+Options with several values have commas between them: ``road[shares=0.1,0.5,noise=0]``.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,18 @@ def _parsed(text: str, kind: str) -> Named:
     name, bracket, rest = text.partition("[")
     if not name.strip() or (bracket and (not rest.endswith("]") or "[" in rest)):
         raise UsageError(f"{text!r} is no {kind}; write NAME or NAME[option=value,option=value]")
-    return Named(name.strip(), dict(_option(part, text) for part in split(rest[:-1]) if part))
+    return Named(name.strip(), dict(_option(part, text) for part in _options(rest[:-1])))
+
+
+def _options(inside: str) -> list[str]:
+    """Return what stands in brackets option by option; a part without ``=`` is a further value of the one before."""
+    found: list[str] = []
+    for part in filter(None, split(inside)):
+        if found and "=" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
 
 
 def _option(part: str, text: str) -> tuple[str, str]:

@@ -30,7 +30,14 @@ def test_options_stand_in_brackets() -> None:
     assert len(named(["a,a", "a"], "method")) == 1
 
 
-@pytest.mark.parametrize("text", ["[x=1]", "a[x=1", "a[x=1]b", "a[[x=1]]", "a[x]"])
+def test_an_option_of_several_values_has_commas_between_them() -> None:
+    assert named("road[shares=0.1, 0.5,noise=0],smooth-grad-cam++[maps=1,3]", "metric") == (
+        Named("road", {"shares": "0.1,0.5", "noise": "0"}),
+        Named("smooth-grad-cam++", {"maps": "1,3"}),
+    )
+
+
+@pytest.mark.parametrize("text", ["[x=1]", "a[x=1", "a[x=1]b", "a[[x=1]]", "a[x]", "a[x,y=1]"])
 def test_brackets_that_are_wrong(text: str) -> None:
     with pytest.raises(UsageError):
         named(text, "method")
