@@ -75,11 +75,15 @@ AGREEMENTS: Mapping[str, Callable[[Maps, Maps], float]] = {
 }  # fmt: skip
 
 
-def similarity(a: Maps, b: Maps, *, by: str = "spearman") -> float:
-    """Return the agreement of two maps by name. Raises: UsageError: no such name, or the shapes differ."""
+def similarity(a: Maps, b: Maps, *, by: str = "spearman", span: float = 1.0) -> float:
+    """Return the agreement of two maps by name.
+
+    Args: span: that of ``ssim``; the others do not depend on it.
+    Raises: UsageError: no such name, or the shapes differ.
+    """
     if by not in AGREEMENTS:
         raise UsageError(f"there is no agreement {by!r}{nearest(by, AGREEMENTS)}; one of {', '.join(AGREEMENTS)}")
-    return AGREEMENTS[by](a, b)
+    return ssim(a, b, span=span) if by == "ssim" else AGREEMENTS[by](a, b)
 
 
 def _pair(a: Maps, b: Maps) -> tuple[Doubles, Doubles]:

@@ -99,6 +99,7 @@ def randomisation(
 ) -> Judgement:
     """Return the mean agreement of the map with those of the randomised models, [-1, 1]; NaN for a flat map.
 
+    SSIM takes maps with negative values as spread over [-1, 1], others as over [0, 1].
     The curve is (share of the stages randomised, agreement), from the map itself on. A randomised model whose map is
     flat agrees in nothing: 0.
     """
@@ -107,7 +108,8 @@ def randomisation(
     if randomised.ndim != 3 or randomised.shape[1:] != saliency.shape:
         raise UsageError(f"randomised maps must be [K, {saliency.shape[0]}, {saliency.shape[1]}], got "
                          f"{list(randomised.shape)}")  # fmt: skip
-    agreements = [similarity(saliency, each, by=by) if np.ptp(each) else 0.0 for each in randomised]
+    span = 2.0 if min(saliency.min(), randomised.min()) < 0 else 1.0
+    agreements = [similarity(saliency, each, by=by, span=span) if np.ptp(each) else 0.0 for each in randomised]
     shares = np.arange(len(agreements) + 1) / len(agreements)
     curve = np.stack([shares, [1.0, *agreements]], axis=1)
     return Judgement(float(np.mean(agreements)), curve=curve, details={"stages": len(agreements)})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
+from onnxsal.metrics.agreement import ssim
 from onnxsal.metrics.stability import adcc, max_sensitivity, randomisation
 
 RNG = np.random.default_rng(7)
@@ -105,6 +106,13 @@ def test_a_map_that_ignores_the_weights_scores_worst() -> None:
     assert randomisation(saliency, np.stack([saliency] * 4), by="ssim").value == pytest.approx(1)
     assert abs(randomisation(saliency, RNG.random((30, 12, 12))).value) < 0.1
     assert np.isnan(randomisation(np.ones((12, 12)), np.stack([saliency])).value)
+
+
+def test_ssim_of_signed_maps_is_that_of_their_span() -> None:
+    signed, other = (RNG.uniform(-1, 1, (12, 12)) for _ in range(2))
+    assert randomisation(signed, other[None], by="ssim").value == ssim(signed, other, span=2)
+    assert randomisation(abs(signed), abs(other)[None], by="ssim").value == ssim(abs(signed), abs(other))
+    assert ssim(signed, other, span=2) != pytest.approx(ssim(signed, other), rel=1e-3)
 
 
 def test_randomised_maps_of_another_size_are_refused() -> None:
