@@ -45,13 +45,14 @@ def draw(
 def _picture(explanation: Explanation, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
     if kind not in KINDS:
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
+    saliency = explanation.saliency
     if kind == "overlay":
         photo, box = for_display(explanation.photo, explanation.box)
-        return overlay(photo, explanation.saliency, box, colours=colours, opacity=opacity)
+        return overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
     shown = (
-        heat_map(explanation.saliency, colours=colours)
+        heat_map(saliency, colours=colours, signed=explanation.signed)
         if kind == "heat"
-        else product(explanation.image, explanation.saliency)
+        else product(explanation.image, saliency)
     )
     return for_display(shown)[0]
 

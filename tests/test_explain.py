@@ -17,7 +17,7 @@ from tinynet import TinyNet, linear, linear_weights, picture
 
 import onnxsal
 from onnxsal.anatomy import body
-from onnxsal.drawing import caption_of, compare
+from onnxsal.drawing import Kind, caption_of, compare, draw
 from onnxsal.errors import OutputError, UnsupportedError, UsageError
 from onnxsal.graph import Program
 from onnxsal.kernels.resize import bilinear
@@ -154,6 +154,21 @@ def test_pixels_become_saliency_by_sign_and_cap(sign: str) -> None:
     cap = np.percentile(np.abs(flat), 90)
     assert_allclose(found.saliency, np.clip(flat, -cap, cap) / cap, rtol=1e-5, atol=1e-6)
     assert found.signed == (sign == "signed")
+
+
+@pytest.mark.parametrize("kind", ["overlay", "heat"])
+def test_the_sign_of_a_map_decides_its_colours_whatever_its_values(model: onnxsal.Model, kind: Kind) -> None:
+    """A signed map where nothing speaks against the class is drawn as the one beside it, where something does."""
+    found = onnxsal.explain(model, X, method="gradient", sign="signed")
+    above = replace(found, saliency=np.abs(found.saliency))
+    least = replace(found, saliency=np.where(np.arange(12) == 0, np.float32(-1e-6), above.saliency))
+    assert_allclose(drawn(above, kind)[:, 60:], drawn(least, kind)[:, 60:], atol=1)
+    unsigned = replace(above, manifest={**above.manifest, "sign": "absolute"})
+    assert np.abs(drawn(above, kind) - drawn(unsigned, kind)).max() > 50
+
+
+def drawn(explanation: onnxsal.Explanation, kind: Kind) -> np.ndarray:
+    return np.asarray(draw(explanation, kind=kind, caption=False)).astype(int)
 
 
 def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:

@@ -45,18 +45,10 @@ def tiles(pair: Pair) -> tuple[Pixels, Pixels, Pixels, Pixels]:
     shown = for_display(pair.first.image)[0]
     return (
         shown,
-        over(pair.first.image, pair.first.saliency),
-        over(pair.first.image, pair.second.saliency),
-        for_display(colourise(_signed(pair)))[0],
+        over(pair.first.image, pair.first),
+        over(pair.first.image, pair.second),
+        for_display(colourise(pair.difference, signed=True))[0],
     )
-
-
-def _signed(pair: Pair) -> Pixels:
-    """A difference without any negative value would be drawn as if it had no sign."""
-    difference = pair.difference.copy()
-    if not (difference < 0).any():
-        difference.flat[0] = -1e-6
-    return difference  # type: ignore[return-value]
 
 
 def drawn(drift: Drift, names: tuple[str, str], *, most: int = 4) -> Pixels:

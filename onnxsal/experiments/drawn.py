@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from onnxsal.explanation import Explanation
 from onnxsal.viz.colour import Pixels, colourise
 from onnxsal.viz.overlay import for_display, overlay
@@ -12,17 +9,17 @@ from onnxsal.viz.overlay import for_display, overlay
 
 def on_picture(explanation: Explanation) -> Pixels:
     """Return the map on the picture that the model saw."""
-    return over(explanation.image, explanation.saliency)
+    return over(explanation.image, explanation)
 
 
-def over(picture: Pixels, saliency: NDArray[np.float32]) -> Pixels:
+def over(picture: Pixels, explanation: Explanation) -> Pixels:
     """Return a map on a picture at a size for looking at."""
-    return overlay(for_display(picture)[0], saliency)
+    return overlay(for_display(picture)[0], explanation.saliency, signed=explanation.signed)
 
 
 def alone(explanation: Explanation) -> Pixels:
     """Return the map alone: pixel maps in grey as the papers print them, signed ones in two colours."""
-    return colourise(explanation.saliency, None if explanation.signed else "gray")
+    return colourise(explanation.saliency, None if explanation.signed else "gray", signed=explanation.signed)
 
 
 def seen(explanation: Explanation) -> Pixels:

@@ -37,15 +37,18 @@ def colour_table(name: str) -> Pixels:
     return levels
 
 
-def colourise(saliency: NDArray[Any], colours: str | None = None) -> Pixels:
+def colourise(saliency: NDArray[Any], colours: str | None = None, *, signed: bool = False) -> Pixels:
     """Return the map as a picture, uint8 [H, W, 3].
 
     Args:
         saliency: [H, W] in [0, 1], or in [-1, 1] where it is signed; values beyond are clipped.
-        colours: a name of cmap's; by default a sequential one, or for a map with negative values a diverging one.
+        colours: a name of cmap's; by default a sequential one, or for a signed map a diverging one.
+        signed: whether the map may have negative values, so that its colours spread from the middle; one that has some
+            is signed in any case.
     """
-    table = colour_table(colours or (DIVERGING if is_signed(saliency) else SEQUENTIAL))
-    share = (np.asarray(saliency, np.float64) + 1) / 2 if is_signed(saliency) else np.asarray(saliency, np.float64)
+    spreads = signed or is_signed(saliency)
+    table = colour_table(colours or (DIVERGING if spreads else SEQUENTIAL))
+    share = (np.asarray(saliency, np.float64) + 1) / 2 if spreads else np.asarray(saliency, np.float64)
     picture: Pixels = table[np.rint(share.clip(0, 1) * (_LEVELS - 1)).astype(np.intp)]
     return picture
 

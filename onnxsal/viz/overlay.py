@@ -31,6 +31,7 @@ def overlay(
     *,
     colours: str | None = None,
     opacity: float = OPACITY,
+    signed: bool = False,
 ) -> Pixels:
     """Return the photograph with the map drawn where the model looked, uint8 [h, w, 3].
 
@@ -42,22 +43,23 @@ def overlay(
         saliency: [H, W] in [0, 1], or signed in [-1, 1].
         box: left, top, width, height of the model's picture in pixels of the photograph; by default all of it.
         opacity: of the strongest place, 0 to 1.
+        signed: see ``colourise``.
     """
     _check(photo, saliency, opacity)
     spread, seen = _spread(np.asarray(saliency, np.float32), box or (0, 0, photo.shape[1], photo.shape[0]), photo.shape)
     strength = np.abs(spread)[..., None]
     exact = photo.astype(np.float32)
     shown = _faded(exact, strength)
-    mixed = shown + (colourise(spread, colours) - shown) * (opacity * strength**LIFTED)
+    mixed = shown + (colourise(spread, colours, signed=signed) - shown) * (opacity * strength**LIFTED)
     mixed = np.where(seen[..., None], mixed, _greyed(exact, _UNSEEN))
     mixed = mixed + (255 - mixed) * (_LINE * _border(seen)[..., None])
     drawn: Pixels = np.rint(mixed).clip(0, 255).astype(np.uint8)
     return drawn
 
 
-def heat_map(saliency: NDArray[Any], *, colours: str | None = None) -> Pixels:
-    """Return the map alone, in colour, uint8 [H, W, 3]."""
-    return colourise(saliency, colours)
+def heat_map(saliency: NDArray[Any], *, colours: str | None = None, signed: bool = False) -> Pixels:
+    """Return the map alone, in colour, uint8 [H, W, 3]; signed: see ``colourise``."""
+    return colourise(saliency, colours, signed=signed)
 
 
 def product(picture: Pixels, saliency: NDArray[Any]) -> Pixels:

@@ -39,6 +39,11 @@ def test_ends_and_middle_of_a_map_are_those_of_its_colours() -> None:
     np.testing.assert_array_equal(colourise(np.array([[0.0, 1.0]]), "viridis")[0], [[68, 1, 84], [253, 231, 37]])
 
 
+def test_a_signed_map_without_negative_values_has_the_colours_of_one_with_them() -> None:
+    table = colour_table(DIVERGING)
+    np.testing.assert_array_equal(colourise(np.array([[0.0, 1.0]]), signed=True)[0], table[[128, 255]])
+
+
 def test_a_name_that_ends_in_r_turns_the_colours_round() -> None:
     np.testing.assert_array_equal(colour_table("viridis_r"), colour_table("viridis")[::-1])
 
