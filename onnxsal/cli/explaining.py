@@ -131,8 +131,9 @@ _KEPT = {"keep_partial": "true"}
 def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> list[Request]:
     model = asked.opening()
     requests = []
+    served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
     for steps, common in plans:
-        layers = asked.layers if steps.needs_layer or len(plans) == 1 else ()
+        layers = asked.layers if steps.needs_layer or not served else ()
         request = prepare_request(
             model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
             common=split_options(_KEPT | common)[0],

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.building import plan, split_options
+from onnxsal.building import Common, Plan, plan, split_options
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.matching import files_below, matched
@@ -204,13 +204,20 @@ def sources(
 ) -> tuple[Source, ...]:
     """Return where the maps of a run come from.
 
-    Raises: UsageError: an unknown method or option, a folder of maps that is not there, or nothing at all.
+    Raises: UsageError: an unknown method or option, a folder of maps that is not there, nothing at all, or a layer that
+    nothing takes.
     """
     cascade = Cascade(model, making.stages, making.seed)
-    found: list[Source] = [_explained(cascade, each, making) for each in methods]
-    found += [_stored(Path(each.name), model, pictures) for each in maps]
-    if not found:
+    planned = [_planned(each, making) for each in methods]
+    if not methods and not maps:
         raise UsageError("nothing to judge: name methods (-m), or a folder of maps (--maps)")
+    if making.layer is not None and not any(steps.needs_layer for steps, _ in planned):
+        who = f"methods: {', '.join(each.label for each in methods)}" if methods else "maps made elsewhere alone"
+        raise UsageError(f"layer={making.layer!r}: nothing here takes a layer ({who})")
+    found: list[Source] = [
+        _explained(cascade, each.label, *of, making) for each, of in zip(methods, planned, strict=True)
+    ]
+    found += [_stored(Path(each.name), model, pictures) for each in maps]
     return tuple(found)
 
 
@@ -222,14 +229,17 @@ def _stored(folder: Path, model: Model, pictures: Sequence[Picture]) -> Stored:
     return Stored(f"maps in {folder}", folder, model.size, files)
 
 
-def _explained(cascade: Cascade, each: Named, making: Making) -> Explained:
+def _planned(each: Named, making: Making) -> tuple[Plan, Common]:
     common, own = split_options({**making.options, **each.options})
-    steps = plan(each.name, own)
+    return plan(each.name, own), common
+
+
+def _explained(cascade: Cascade, label: str, steps: Plan, common: Common, making: Making) -> Explained:
     layer = making.layer if steps.needs_layer else None
     request = prepare_request(
         cascade.model, steps, layer=layer, score=making.score, seed=making.seed, preprocess=None, common=common
     )
-    return Explained(each.label, request, cascade)
+    return Explained(label, request, cascade)
 
 
 def file_identity(source: Source, name: str) -> Any:

@@ -54,6 +54,14 @@ class Case:
 
         return step
 
+    def check_layer(self, *methods: str) -> None:
+        """Raise UsageError where a layer is named, and none of the methods has one: it would be without effect."""
+        if self.layer is None or any(plan(name, {}).needs_layer for name in methods):
+            return
+        listed = ", ".join(methods)
+        who = f"method {methods[0]!r} works" if len(methods) == 1 else f"methods {listed} work"
+        raise UsageError(f"layer={self.layer!r}: {who} on the picture and take{'s' * (len(methods) == 1)} no layer")
+
     def explainer(self, method: str, *, model: Model | None = None, seed: int | None = None, **options: Any) -> Explain:
         """Return what makes maps by one method, every option checked before the first picture."""
         common, own = split_options(options)

@@ -49,6 +49,7 @@ def combine(
     Args: samples, noise: SmoothGrad's. steps: of integrated gradients, where it is among the methods. A method that
     cannot serve the model is left out, and named.
     """
+    case.check_layer(*methods)
     found: list[_Pair] = []
     refused: list[str] = []
     step = case.count(2 * len(methods) * len(case.images))

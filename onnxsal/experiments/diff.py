@@ -146,10 +146,7 @@ def _nothing_left(errors: Sequence[ImageError | UsageError]) -> NoReturn:
 def _request(model: Model, how: How, layer: str | None) -> Request:
     common, own = split_options(how.options)
     steps = plan(how.method, own)
-    wanted = layer if steps.needs_layer else None
-    return prepare_request(
-        model, steps, layer=wanted, score=None, seed=how.seed, preprocess=None, common=common
-    )  # fmt: skip
+    return prepare_request(model, steps, layer=layer, score=None, seed=how.seed, preprocess=None, common=common)
 
 
 def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair:

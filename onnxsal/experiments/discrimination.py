@@ -58,6 +58,7 @@ def discrimination(
 
     Args: limit: the most scenes that are used.
     """
+    case.check_layer(*methods)
     scenes = pairs(case)[:limit]
     makers = {name: case.explainer(name) for name in methods}
     step = case.count(2 * len(scenes) * len(methods))

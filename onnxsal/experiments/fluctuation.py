@@ -56,6 +56,7 @@ def fluctuation(
     Args: noise: sigma of the one draw n, as a share of x's range. pixel: row, column in the model's picture; by
     default where the gradient of the picture itself is largest.
     """
+    case.check_layer("gradient")
     prepared = case.model.prepare(single(case))
     goal = aim(case.model, case.target, case.model.scores(prepared.x)[1])
     place = _place(case.model, prepared.x, goal, pixel)

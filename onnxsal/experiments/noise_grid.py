@@ -45,6 +45,7 @@ def noise_grid(
     Args: noise: sigma as a share of x's range. samples: N. seeds: independent maps of each cell. inner: what is
     smoothed. Units of intervals are pictures where there are several, else seeds; of two seeds the stability has none.
     """
+    case.check_layer(inner)
     ascending("noise", noise)
     ascending("samples", samples)
     cells = [(level, count) for level in noise for count in samples]

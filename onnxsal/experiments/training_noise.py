@@ -59,6 +59,7 @@ def training_noise(
 
     Args: noise: sigma in inference, as a share of x's range; 0 is the plain gradient. limit: the most scenes used.
     """
+    case.check_layer(inner)
     ascending("noise", noise)
     trained = _files(case.path)
     _check_seeds(trained)

@@ -168,6 +168,7 @@ MISUSES = {
     "pair": (["-t", "red minus grean"], "no class is called 'grean'; did you mean 'green'"),
     "option": (["-m", "score-cam", "-O", "topk=3"], "no option 'topk'; did you mean 'top_k'"),
     "option of a wrapper": (["-m", "smoothgrad", "-O", "sampels=3"], "no option 'sampels'; did you mean 'samples'"),
+    "layer of none of them": (["-m", "gradient,input-x-gradient", "-l", "x"], "gradient.*takes no layer"),
     "option of none of them": (["-m", "gradient,score-cam", "-O", "topk=3"], "none of the methods.*mean 'top_k'"),
     "option without value": (["-O", "samples"], "'samples' is not of the form name=value"),
     "option twice": (["-m", "smoothgrad", "-O", "samples=2", "-O", "samples=3"], "samples is given twice"),

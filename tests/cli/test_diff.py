@@ -65,6 +65,7 @@ def test_a_broken_picture_is_named_and_the_others_are_compared(run, two: Path) -
         (2, "the folder 'empty' holds no pictures", ["model.onnx", "copy.onnx", "empty"]),
         (2, "no file matches '*.jpg'", ["model.onnx", "copy.onnx", "*.jpg"]),
         (2, "there is no method 'gradcam'", ["model.onnx", "copy.onnx", "red.png", "-m", "gradcam"]),
+        (2, "takes no layer", ["model.onnx", "copy.onnx", "red.png", "-m", "gradient", "-l", "x"]),
         (2, "no class is called 'purple'", ["model.onnx", "copy.onnx", "red.png", "-t", "purple"]),
         (1, "no picture can be compared: no such picture: 'no.png'", ["model.onnx", "copy.onnx", "no.png"]),
     ],

@@ -68,6 +68,11 @@ BAD = {
     "an address": ([*WHAT[:2], "https://a.org/b.png", *WHAT[3:]], 2, "'https://a.org/b.png' is an address"),
     "an unknown metric": ([*WHAT[:5], "--metrics", "deletoin"], 2, "did you mean 'deletion'?"),
     "an unknown method": ([*WHAT[:4], "grad-cm"], 2, "did you mean 'grad-cam'?"),
+    "a layer that no method takes": (
+        [*WHAT[:4], "gradient,input-x-gradient", "-l", "x"],
+        2,
+        "nothing here takes a layer (methods: gradient, ",
+    ),
     "no such truth": ([*WHAT, "--truth", "labels.csv"], 2, "no such truth file: 'labels.csv'"),
     "a report in no folder": ([*WHAT, "--report", "no/r.html"], 1, "the folder 'no' does not exist"),
     "the model as journal": ([*WHAT, "--journal", "model.onnx"], 2, "is no journal of onnxsal"),

@@ -56,6 +56,19 @@ def test_every_experiment_lists_its_options(run, name: str) -> None:
         (2, "two pictures of different classes", ["discrimination", "model.onnx", "red.png", "red.png"]),
         (2, "there is no method 'gradcam'", ["combine", "model.onnx", "red.png", "-O", "methods=gradcam"]),
         (2, "missing argument 'IMAGE...'", ["combine", "model.onnx"]),
+        *(
+            (2, "takes no layer", [name, "model.onnx", "red.png", "-l", "x", *more])
+            for name, more in (
+                ("fluctuation", ()),
+                ("noise-grid", ()),
+                ("training-noise", ()),
+                ("discrimination", ("-O", "methods=gradient")),
+            )
+        ),
+        *(
+            (2, "take no layer", [name, "model.onnx", "red.png", "-l", "x", *more])
+            for name, more in (("combine", ()), ("occurrences", ("-O", "methods=gradient,input-x-gradient")))
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
