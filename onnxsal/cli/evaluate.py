@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option
 
@@ -79,8 +80,10 @@ def command(**given: Any) -> int:
     from onnxsal.cli.evaluating import Asked, evaluate_all
 
     _refuse_settings(given.pop("settings"), given["methods"])
+    context = click.get_current_context()
+    told = {name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     given["metrics"] = given["metrics"] or (METRICS,)
-    return evaluate_all(Asked(**given))
+    return evaluate_all(Asked(**given, told=frozenset(told)))
 
 
 def _refuse_settings(settings: Sequence[tuple[str, str]], methods: Sequence[str]) -> None:

@@ -58,6 +58,8 @@ class Asked:
     labels: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    told: frozenset[str]
+    """The options that were given, whatever their values; the others have their defaults."""
 
     @property
     def kept(self) -> Path:
@@ -108,18 +110,26 @@ def _check(asked: Asked, images: Sequence[str]) -> None:
         raise UsageError("nothing to judge: name methods (-m grad-cam++,layercam) or a folder of maps (--maps FOLDER)")
 
 
+_READ = {("boxes", "masks"): OBJECT, ("stages",): ("randomised",), ("mosaics", "confidence"): ("cell",)}
+"""Options of the command that metrics read, by what these need."""
+
+
 def _unread(asked: Asked) -> list[str]:
-    """What is given of where the objects are, though no metric that was asked for reads it."""
-    given = [option for option, value in (("--boxes", asked.boxes), ("--masks", asked.masks)) if value is not None]
-    if not given or any(_reads_object(each.name) for each in named(asked.metrics, "metric")):
-        return []
-    would = ",".join(name for name in registry.names() if _reads_object(name))
-    return [f"no metric here reads {' and '.join(given)}; those that do: --metrics {would}"]
+    """What was given though nothing that was asked for reads it."""
+    notes = []
+    for options, needs in _READ.items():
+        given = [f"--{option}" for option in options if option in asked.told]
+        if given and not any(_reads(each.name, needs) for each in named(asked.metrics, "metric")):
+            would = ",".join(name for name in registry.names() if _reads(name, needs))
+            notes.append(f"no metric here reads {' and '.join(given)}; those that do: --metrics {would}")
+    if "label_offset" in asked.told and asked.truth is None:
+        notes.append("nothing here reads --label-offset: it is added to the labels of --truth")
+    return notes
 
 
-def _reads_object(name: str) -> bool:
+def _reads(name: str, needs: Sequence[str]) -> bool:
     try:
-        return any(need in OBJECT for need in registry.get(name).needs)
+        return any(need in needs for need in registry.get(name).needs)
     except EnvironmentSetupError:  # a broken package hurts only who asks for it
         return False
 

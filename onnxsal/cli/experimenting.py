@@ -56,6 +56,8 @@ def run_experiment(asked: Asked) -> int:
     options = found.check(once(asked.settings))
     picture_format(asked.picture)
     check_outputs([Path(asked.picture)], _read(asked, found))
+    if asked.target is not None and not found.targeted:
+        tell([f"{asked.name} explains the classes of the objects, and does not read -t"])
     progress, start = Progress(asked.name), time.perf_counter()
     try:
         outcome = found.run(_case(asked, progress), **options)

@@ -108,13 +108,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment: its name, its function of a Case and of options, where it comes from, what it takes."""
+    """An experiment: its name, its function of a Case and of options, where it comes from, what it takes.
+
+    ``targeted`` is false where what is explained are the classes of a picture's objects, whatever the case's target.
+    """
 
     name: str
     run: Callable[..., Outcome]
     paper: str
     shows: str
     takes: str = "pictures"
+    targeted: bool = True
 
     @property
     def options(self) -> dict[str, Parameter]:
@@ -127,10 +131,10 @@ class Experiment:
 
 
 def experiment(
-    name: str, *, paper: str, shows: str, takes: str = "pictures"
+    name: str, *, paper: str, shows: str, takes: str = "pictures", targeted: bool = True
 ) -> Callable[[Callable[..., Outcome]], Experiment]:
     """Return a decorator that makes an Experiment of a function of a Case; its keyword-only parameters are options."""
-    return lambda run: Experiment(name, run, paper, shows, takes)
+    return lambda run: Experiment(name, run, paper, shows, takes, targeted)
 
 
 def single(case: Case) -> str:

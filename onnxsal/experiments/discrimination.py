@@ -41,6 +41,7 @@ class _Judged:
     paper="Smilkov et al. 2017, arXiv:1706.03825, figure 6 (two objects in one picture)",
     shows="the share of the map on object a for target a minus that for target b",
     takes="scenes or pictures",
+    targeted=False,
 )
 def discrimination(
     case: Case,

@@ -33,6 +33,7 @@ Found = dict[str, list[Explanation]]
     paper="Chattopadhay et al. 2017, arXiv:1710.11063, section 4 (several occurrences); Omeiza et al. 2019",
     shows="the share of two to four objects of one class that Grad-CAM, Grad-CAM++ and Smooth Grad-CAM++ find",
     takes="scenes or pictures",
+    targeted=False,
 )
 def occurrences(
     case: Case,

@@ -42,6 +42,7 @@ class _Trained:
     paper="Smilkov et al. 2017, arXiv:1706.03825, section 4.2 and figure 8 (noise at training time)",
     shows="the share of the map on the objects for models trained with more and more noise, smoothed more and more",
     takes="scenes",
+    targeted=False,
 )
 def training_noise(
     case: Case,

@@ -138,6 +138,25 @@ def test_boxes_that_no_metric_reads_are_said(run: Any, pictures: Path, folder: P
     assert (ended.status, "no metric here" in ended.err) == (0, False), ended.err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--stages", "5"], "no metric here reads --stages; those that do: --metrics randomisation"),
+        (["--mosaics", "2", "--confidence", "0.8"], "no metric here reads --mosaics and --confidence; those that do: "
+         "--metrics grid-pointing"),
+        (["--label-offset", "1"], "nothing here reads --label-offset: it is added to the labels of --truth"),
+    ],
+)  # fmt: skip
+def test_what_nothing_reads_is_said_where_it_was_given(run: Any, pictures: Path, given: list[str], said: str) -> None:
+    assert f"note: {said}\n" in run(*WHAT, *given).err
+    assert "reads" not in run(*WHAT).err
+
+
+def test_stages_that_a_metric_reads_are_not_said_to_be_unread(run: Any, pictures: Path) -> None:
+    ended = run(*WHAT[:-1], "randomisation", "--stages", "1")
+    assert (ended.status, "reads" in ended.err) == (0, False), ended.err
+
+
 def test_labels_from_a_file(run: Any, pictures: Path, folder: Path) -> None:
     (folder / "truth.csv").write_text("image,label\n" + "".join(f"{p.name},blue\n" for p in pictures.iterdir()))
     ended = run(*WHAT, "--truth", "truth.csv", "--target", "label", "--csv", "r.csv")

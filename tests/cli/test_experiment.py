@@ -32,6 +32,15 @@ def test_as_json(run) -> None:
     assert found["options"]["samples"] == 2
 
 
+@pytest.mark.parametrize("name", ["occurrences", "discrimination"])
+def test_a_target_that_is_not_read_is_said(run, name: str) -> None:
+    what = ["experiment", name, "model.onnx", "red.png", "blue.png", "-O", "methods=grad-cam"]
+    said = f"note: {name} explains the classes of the objects, and does not read -t\n"
+    assert run(*what).err.count(said) == 0
+    ended = run(*what, "-t", "red")
+    assert (ended.status, ended.err.count(said)) == (0, 1), ended.err
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_lists_its_options(run, name: str) -> None:
     ended = run("experiment", name, "--help")
