@@ -28,7 +28,7 @@ SIGNATURES = {
     "method": "(name, *, paper, when='', **details)",
     "vjp": "(op_type, *, domain='', slots=None)",
     "defvjp": "(op_type, *rules, domain='', broadcasts=False)",
-    "metric": "(name, *, paper, when='', higher_is_better=True, batched=False)",
+    "metric": "(name, *, paper, when='', higher_is_better=True, batched=False, ends=(-inf, inf))",
 }
 TYPES = {"Evaluation", "Explanation", "Method", "Model"}
 
