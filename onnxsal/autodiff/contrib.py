@@ -138,14 +138,16 @@ def _bias_softmax(op: Tape, a: Attributes, x: ir.Value, bias: ir.Value) -> ir.Va
     return op.reshape_like(op.Softmax(op.Flatten(scores, axis=axis), axis=-1), x)
 
 
-def _rms(op: Tape, x: ir.Value, scale: ir.Value, epsilon: float) -> ir.Value:
-    mean = op.ReduceMean(op.Mul(x, x), [-1], keepdims=1)
+def _rms(op: Tape, x: ir.Value, scale: ir.Value, epsilon: float, axes: Sequence[int] = (-1,)) -> ir.Value:
+    mean = op.ReduceMean(op.Mul(x, x), list(axes), keepdims=1)
     return op.Mul(op.Div(x, op.Sqrt(op.Add(mean, epsilon))), scale)  # type: ignore[no-any-return]
 
 
 @parts_of("SimplifiedLayerNormalization", domain="")
 def _simplified(op: Tape, a: Attributes, x: ir.Value, scale: ir.Value) -> ir.Value:
-    return _rms(op, x, scale, float(a.get("epsilon", 1e-5)))
+    axis = int(a.get("axis", -1))
+    axes = range(axis, 0) if axis < 0 else range(axis, rank(x) or 0)
+    return _rms(op, x, scale, float(a.get("epsilon", 1e-5)), axes)
 
 
 @parts_of("SkipSimplifiedLayerNormalization")

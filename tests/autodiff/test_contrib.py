@@ -45,6 +45,7 @@ CASES = [
     ms("SkipLayerNormalization", [normal(2, 3, 4), normal(2, 3, 4), normal(4), normal(4), normal(4)], epsilon=1e-5),
     ms("SkipSimplifiedLayerNormalization", [normal(2, 3, 4), normal(2, 3, 4), normal(4)], epsilon=1e-5),
     Case("SimplifiedLayerNormalization", [normal(2, 3, 4), normal(4)], {"epsilon": 1e-5, "axis": -1}),
+    Case("SimplifiedLayerNormalization", [normal(2, 3, 4), normal(3, 4)], {"epsilon": 1e-5, "axis": 1}),
     Case("EmbedLayerNormalization", [np.array([[1, 2, 0]], np.int32), np.array([[0, 1, 1]], np.int32), normal(4, 6),
                                      normal(5, 6), normal(2, 6), normal(6), normal(6)], {"epsilon": 1e-5}, outputs=2,
          domain=MICROSOFT),

@@ -12,6 +12,7 @@ from onnx import helper
 import onnxsal.autodiff as autodiff
 from onnxsal.autodiff.rules.correlation import by_convolution, by_products
 from onnxsal.autodiff.rules.windows import Window
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph.program import empty
 
 R = np.random.default_rng(2)
@@ -182,3 +183,11 @@ def test_weights_of_a_convolution_that_two_read(op_type: str, gate: str) -> None
         direction = {name: rng.normal(size=value.shape)}
         slope = quotient(model, feeds, seeds, direction, 1e-6)
         assert float((got[f"grad/{name}"] * direction[name]).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-7)
+
+
+def test_an_output_shape_of_an_unknown_picture_is_refused_by_name() -> None:
+    """The pads follow from sizes that are not known; none are wrong ones."""
+    attributes = {"strides": [2, 3], "output_shape": [8, 7], "kernel_shape": [3, 2]}
+    case = Case("ConvTranspose", [normal(1, 2, 4, 3), normal(2, 2, 3, 2)], attributes, symbolic=True, note="named")
+    with pytest.raises(UnsupportedError, match=r"ConvTranspose .* has an output_shape and a picture of unknown size"):
+        autodiff.gradient(ir.from_proto(model_of(case, np.dtype(np.float32))), of=["y0"], wrt=["x0"])

@@ -129,6 +129,22 @@ def test_as_between_quantise_and_dequantise(pair: Pair) -> None:
         np.testing.assert_allclose(g, h, rtol=2e-2, atol=2e-2 * float(np.abs(h).max()))
 
 
+def test_pads_that_follow_from_the_size_of_an_unknown_picture() -> None:
+    """The standard has ``auto_pad`` or ``pads``; with both a file does not load."""
+    pair = Pair("QLinearConv", "Conv", [(2, 3, 6, 5)], [[weight(4, 3, 3, 3), COLUMNS, np.zeros(4, np.int8)]],
+                {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, domain="", scale=0.2)  # fmt: skip
+    models = both(pair)
+    for model in models:
+        for axis, name in enumerate(("batch", None, "height", "width")):
+            if name is not None:
+                model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    feeds = {"x0": R.normal(size=(2, 3, 6, 5)).astype(np.float32)}
+    seed = {"seed/y": R.normal(size=run_ort(models[0], feeds)["y"].shape).astype(np.float32)}
+    graphs = [autodiff.gradient(ir.from_proto(m), of=["y"], wrt=["x0"]) for m in models]
+    found, wanted = (run_ort(graph, {**feeds, **seed})["grad/x0"] for graph in graphs)
+    np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2 * float(np.abs(wanted).max()))
+
+
 class Pictures(quantization.CalibrationDataReader):
     """Random pictures, one a batch."""
 

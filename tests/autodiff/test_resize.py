@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
-from checker import Case, check, problem, run_reference
+from checker import Case, Run, check, problem, run_ort, run_reference
+from onnx import helper
 
+import onnxsal.autodiff as autodiff
 from onnxsal.errors import UnsupportedError
 
 R = np.random.default_rng(4)
@@ -132,3 +136,26 @@ def test_by_scales_is_refused_by_name() -> None:
     case = Case("Resize", [normal(1, 1, 4, 5), None, np.array([1, 1, 2, 1.6])], {"mode": "linear"}, wrt=[2])
     with pytest.raises(UnsupportedError, match="no gradient by its scales"):
         problem(case).gradient()
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("scales", [(1, 1, 2, 1.2), (1, 1, 1, 1.2), (1, 1, 1.2, 1.2)])
+@pytest.mark.parametrize("run", [run_ort, run_reference])
+def test_a_scale_that_leaves_the_size_as_it_is(mode: str, scales: tuple[float, ...], run: Run) -> None:
+    """By 1.2 three pixels stay three, and are interpolated; ONNX Runtime copies where that holds for all axes.
+
+    Resizing is linear, so the gradient is what the unit vectors give, in the same runtime.
+    """
+    shape = (1, 1, 4, 3)
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode=mode)
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    given = onnx.numpy_helper.from_array(np.array(scales, np.float32), "scales")
+    graph = helper.make_graph([node], "resize", [x], [y], [given])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    units = np.eye(12, dtype=np.float32).reshape(12, *shape)
+    images = np.stack([run(model, {"x": unit})["y"] for unit in units])
+    seed = normal(*images.shape[1:]).astype(np.float32)
+    built = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"])
+    found = run(built, {"x": normal(*shape).astype(np.float32), "seed/y": seed})["grad/x"]
+    np.testing.assert_allclose(found.reshape(-1), (images * seed).sum(axis=(1, 2, 3, 4)), rtol=1e-4, atol=1e-5)

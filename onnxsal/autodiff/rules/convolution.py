@@ -20,6 +20,7 @@ from onnxsal.autodiff.rules.windows import (
     spatial,
     window_of,
 )
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -165,6 +166,11 @@ def _transposed_window(call: Call, x: ir.Value) -> Window:
     if not shape:
         return dataclasses.replace(window, same="")
     sizes = spatial(x)
+    if not all(isinstance(size, int) for size in sizes):
+        raise UnsupportedError(
+            f"ConvTranspose {call.node.name!r} has an output_shape and a picture of unknown size: declare the shapes "
+            "of the model's inputs"
+        )
     extra = call.attributes.get("output_padding") or [0] * window.n
     rows = zip(sizes, window.strides, window.extents, extra, shape[-window.n :], strict=True)
     total = [(s - 1) * t + e + o - out if isinstance(s, int) else 0 for s, t, e, o, out in rows]

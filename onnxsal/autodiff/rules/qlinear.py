@@ -72,7 +72,10 @@ def _weight(call: Call, op: Tape, index: int, given: Sequence[ir.Value | None], 
 
 
 def _own(call: Call, *names: str) -> dict[str, Any]:
-    return {name: call.attributes[name] for name in names if name in call.attributes}
+    given = {name: call.attributes[name] for name in names if name in call.attributes}
+    if str(given.get("auto_pad", "NOTSET")) != "NOTSET":
+        given.pop("pads", None)  # the standard has one or the other
+    return given
 
 
 def _in_order(call: Call) -> None:

@@ -94,10 +94,23 @@ def _axes(call: Call, x: ir.Value) -> list[int]:
         return named if call.attributes.get("axes") else [a for a in named if a > 1 or before[a] != after[a]]
     scales = call.node.inputs[2] if len(call.node.inputs) > 2 else None
     values = None if scales is None or scales.const_value is None else scales.const_value.numpy()
-    return [
-        a for i, a in enumerate(named)
-        if not (values is not None and values.size and values[i] == 1) and (before[a] is None or before[a] != after[a])
-    ]  # fmt: skip
+    if values is not None and values.size:
+        # By a scale of 1.2 an axis may keep its size and is interpolated all the same.
+        return [a for i, a in enumerate(named) if values[i] != 1]
+    return [a for a in named if before[a] is None or before[a] != after[a]]
+
+
+def _alone(call: Call, x: ir.Value, axis: int) -> bool:
+    """Whether an axis keeps its size while another one changes.
+
+    ONNX Runtime copies where no size changes, whatever the scales: what it would make of this axis alone is not what it
+    makes of it beside others.
+    """
+    n = rank_of(x)
+    before, after = dims(x) or (None,) * n, dims(call.y) or (None,) * n
+    pairs = list(zip(before, after, strict=True))
+    changed = any(isinstance(b, int) and isinstance(a, int) and b != a for b, a in pairs)
+    return isinstance(before[axis], int) and before[axis] == after[axis] and changed
 
 
 def _matrix(call: Call, x: ir.Value, axis: int) -> ir.Value:
@@ -110,6 +123,11 @@ def _matrix(call: Call, x: ir.Value, axis: int) -> ir.Value:
     place = _place(call, axis, n)
     modes = {name: call.attributes[name] for name in _MODES if name in call.attributes}
     region = _region(op, roi, place, len(call.attributes.get("axes") or range(n)))
+    if scales is not None and static_size(scales) != 0 and region is None and _alone(call, x, axis):
+        # An axis of one that is doubled beside it: both halves are the same.
+        factor = op.Concat([1.0, 1.0, 2.0], op.Slice(scales, [place], [place + 1], [0]), axis=0)
+        beside = op.Resize(op.Transpose(eye, perm=[0, 2, 1, 3]), None, factor, extrapolation_value=0.0, **modes)
+        return op.cast(op.Squeeze(op.Slice(beside, [0], [1], [2]), [0, 2]), call.g.dtype)
     if scales is not None and static_size(scales) != 0:
         factor = op.Concat([1.0, 1.0, 1.0], op.Slice(scales, [place], [place + 1], [0]), axis=0)
         whole = op.Resize(eye, region, factor, extrapolation_value=0.0, **modes)
