@@ -17,6 +17,7 @@ from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
+from onnxsal.graph.files import EXTERNAL_FILES
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.inputs import (
@@ -74,8 +75,8 @@ def load(
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
     return Model(
         name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
-        custom_ops=tuple(custom_ops), digest=digest(path), notes=notes, metadata=metadata, source=source,
-        inspector=_inspected, **_opened(session),
+        custom_ops=tuple(custom_ops), digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes,
+        metadata=metadata, source=source, inspector=_inspected, **_opened(session),
     )  # fmt: skip
 
 

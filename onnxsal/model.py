@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -249,11 +249,19 @@ def _visible(x: Floats) -> NDArray[np.uint8]:
     return np.ascontiguousarray(channels.transpose(1, 2, 0))
 
 
-def digest(path: str | os.PathLike[str] | onnx.ModelProto) -> str:
-    """Return the SHA-256 of a model file, in hexadecimal."""
+def digest(path: str | os.PathLike[str] | onnx.ModelProto, external: Sequence[Path] = ()) -> str:
+    """Return the SHA-256 of a model file, in hexadecimal; with weights in other files the SHA-256 of all of theirs."""
     if isinstance(path, onnx.ModelProto):
-        return hashlib.sha256(path.SerializeToString(deterministic=True)).hexdigest()
-    with Path(path).open("rb") as file:
+        own = hashlib.sha256(path.SerializeToString(deterministic=True)).hexdigest()
+    else:
+        own = _file_digest(Path(path))
+    if not external:
+        return own
+    return hashlib.sha256("".join([own, *map(_file_digest, external)]).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -27,12 +27,18 @@ def check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
             _check_extent(tensor, entries, sizes[location], name)
 
 
+def external_files(proto: onnx.ModelProto, folder: Path) -> list[Path]:
+    """Return the files beside a checked model that hold weights of it, each once, in order of their names in it."""
+    found = (real_path(folder, location) for location in _locations(proto))
+    return [file for file in found if file is not None]
+
+
 def folder_of(proto: onnx.ModelProto, *folders: Path) -> Path:
     """Return the first of the folders that holds every file that weights of a message lie in.
 
     Raises: ModelError: none does.
     """
-    locations = sorted({e.value for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"})
+    locations = _locations(proto)
     for folder in folders:
         if all((file := real_path(folder, location)) is not None and file.is_file() for location in locations):
             return folder
@@ -42,6 +48,10 @@ def folder_of(proto: onnx.ModelProto, *folders: Path) -> Path:
         "know the folder that it was read from: save it there, make that the current folder, or name the model by its "
         "path (or load it) instead"
     )
+
+
+def _locations(proto: onnx.ModelProto) -> list[str]:
+    return sorted({e.value for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"})
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

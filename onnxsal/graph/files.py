@@ -14,7 +14,7 @@ from onnx_ir.passes.common import TopologicalSortPass
 from onnxsal.errors import ModelError, OutputError, UnsupportedError, UsageError
 from onnxsal.files import is_address, replacing
 from onnxsal.graph.check import check_proto, model_errors
-from onnxsal.graph.external import bind_external, check_external, folder_of
+from onnxsal.graph.external import bind_external, check_external, external_files, folder_of
 from onnxsal.graph.held import hold
 
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -22,6 +22,9 @@ PROTOBUF_LIMIT = 2**31 - 2**20
 
 EXTERNAL_THRESHOLD = 1024
 """Tensors smaller than this many bytes stay in the file even when weights go outside."""
+
+EXTERNAL_FILES = "onnxsal.external_files"
+"""Where a model that was read keeps the paths of the files that hold weights of it, in ``meta``."""
 
 _SIGNATURES = {
     b"\x89PNG": "a PNG picture",
@@ -101,6 +104,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
         model = ir.from_proto(proto)
         bind_external(model, folder)
         hold(model)
+    model.meta[EXTERNAL_FILES] = external_files(proto, folder)
     if not _in_order(proto.graph):
         with model_errors(f"{name!r} is not valid: its graph is cyclic"):
             TopologicalSortPass()(model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import hashlib
 import importlib.util
 import json
 import math
@@ -10,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -511,6 +514,24 @@ def test_rows_from_the_journal_have_the_labels_of_now(model: Model, photos: Path
     again = judge(renamed, path, journal=journal)
     assert again.reused == len(before.rows)
     assert {r.label for r in again.rows} == {("un", "deux", "trois", "quatre")[before.rows[0].target]}
+
+
+def test_weights_beside_the_model_are_in_its_digest(model_file: Path, photos: Path, tmp_path: Path) -> None:
+    """Also of a message; a file that holds all its weights keeps the digest that tools for files give."""
+    assert onnxsal.load(model_file).digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    path, data = tmp_path / "m.onnx", tmp_path / "m.data"
+    onnx.save_model(onnx.load(model_file), path, save_as_external_data=True, location="m.data", size_threshold=64)
+    values = data.read_bytes()
+    given = {"methods": ["gradient"], "metrics": ["sparseness"], "journal": tmp_path / "j.jsonl"}
+    found, digests = [], []
+    for content in (values, np.roll(np.frombuffer(values, np.float32), 1).tobytes()):
+        data.write_bytes(content)
+        found.append(onnxsal.evaluate(path, sorted(photos.glob("*"))[0], **given))
+        with contextlib.chdir(tmp_path):
+            digests.append(onnxsal.load(onnx.load(path, load_external_data=False)).digest)
+    assert [each.reused for each in found] == [0, 0]
+    assert found[0].settings["model_sha256"] != found[1].settings["model_sha256"]
+    assert digests[0] != digests[1]
 
 
 def test_a_journal_cut_off_in_its_first_line_goes_on(model: Model, photos: Path, tmp_path: Path) -> None:
