@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
-
-import numpy as np
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError, nearest
@@ -16,6 +13,7 @@ from onnxsal.graph import Program
 from onnxsal.methods import Method, get
 from onnxsal.methods.registry import Range, Result, Samples, parameter
 from onnxsal.model import Model
+from onnxsal.plain import plain
 
 SCORES = ("logit", "probability")
 DEFAULT_INNER = "gradient"
@@ -97,7 +95,7 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """Return the options as plain data that tells different ones apart, the inner method's among them."""
-        own = {k: _plain(v) for k, v in self.options.items() if v is not None}
+        own = {k: plain(v) for k, v in self.options.items() if v is not None}
         if self.inner is None:
             return own
         named = {**own, "inner": self.inner.method.name}
@@ -117,21 +115,6 @@ class Plan:
     def options_samples(self) -> int:
         """Return how often a wrapper runs what is inside it."""
         return self.method.cost.forwards(self.options, 1)
-
-
-_LISTED = 16
-"""Numbers of an array that are listed; of a larger one shape and hash are given."""
-
-
-def _plain(value: Any) -> Any:
-    """Return an option as plain data; what an array prints leaves out its middle, so it is named by its hash."""
-    if isinstance(value, (str, int, float, bool)) or not hasattr(value, "__array__"):
-        return value
-    array = np.ascontiguousarray(value)
-    if array.size <= _LISTED:
-        return array.tolist()
-    digest = hashlib.sha256(array.tobytes()).hexdigest()
-    return f"array {list(array.shape)} of {array.dtype}, SHA-256 {digest}"
 
 
 def plan(name: str, options: Mapping[str, Any]) -> Plan:
@@ -171,15 +154,22 @@ def build(model: Model, steps: Plan, *, layer: Layer | None, score: str, target:
 
     Args: target: a program that puts out ``score``, or whether the score is of one class minus another.
     """
-    key: Any = ("built", steps.method.name, repr(steps.described()), layer and layer.name, score, _Same.of(target))
+    own = (_Same(steps.method.build), repr(steps.described()), *_unnamed(steps))
+    key: Any = ("built", own, layer and layer.name, score, _Same.of(target))
     return model.program(key, lambda: _build(model, steps, layer, (score, target)))  # type: ignore[no-any-return]
+
+
+def _unnamed(steps: Plan) -> tuple[_Same, ...]:
+    """What its description does not tell apart: methods of one name, inner ones too, and objects among the options."""
+    found = [_Same(v) for v in steps.options.values() if callable(v) or repr(v) == object.__repr__(v)]
+    return tuple(found) if steps.inner is None else (*found, _Same(steps.inner.method.build), *_unnamed(steps.inner))
 
 
 @dataclass(frozen=True, eq=False)
 class _Same:
-    """A key that is equal to that of the same program alone, and keeps it alive: the next could lie at its address."""
+    """A key that is equal to that of the same object alone, and keeps it alive: the next could lie at its address."""
 
-    program: Program
+    thing: Any
 
     @staticmethod
     def of(target: Program | bool) -> Any:
@@ -187,10 +177,10 @@ class _Same:
         return _Same(target) if isinstance(target, Program) else target
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.program is self.program
+        return isinstance(other, _Same) and other.thing is self.thing
 
     def __hash__(self) -> int:
-        return id(self.program)
+        return id(self.thing)
 
 
 def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:

@@ -309,6 +309,14 @@ def test_arrays_that_differ_are_different_options(model: onnxsal.Model, method: 
     assert first.manifest["options"]["baseline"].startswith("array [3, 12, 12] of float32, SHA-256 ")
 
 
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients"])
+def test_lists_of_arrays_that_differ_are_different_options(model: onnxsal.Model, method: str) -> None:
+    with np.printoptions(threshold=10):
+        found = [onnxsal.explain(model, X, method=method, target=1, baseline=list(middle(v))) for v in (0.0, 3.0)]
+    assert np.abs(found[0].raw - found[1].raw).max() > 1e-3
+    assert found[0].manifest["options"]["baseline"] != found[1].manifest["options"]["baseline"]
+
+
 def test_a_short_array_is_listed_among_the_options(model: onnxsal.Model) -> None:
     found = onnxsal.explain(model, X, method="occlusion", target=1, baseline=np.array([1.0, 2.0, 3.0]))
     assert found.manifest["options"]["baseline"] == [1.0, 2.0, 3.0]

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "options": {"errors"},
     "student": set(),
+    "plain": set(),
     "graph": GROUND,
     "kernels": GROUND,
     "autodiff": GROUND | {"graph"},

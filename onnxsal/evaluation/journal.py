@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onnxsal.errors import OutputError, UsageError
+from onnxsal.plain import plain
 
 Entry = Mapping[str, Any]
 
 
 def key(*parts: Any) -> str:
     """Return a short name of everything that a result depends on: equal for equal parts alone."""
-    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    text = json.dumps(plain(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -514,6 +515,26 @@ def test_rows_from_the_journal_have_the_labels_of_now(model: Model, photos: Path
     again = judge(renamed, path, journal=journal)
     assert again.reused == len(before.rows)
     assert {r.label for r in again.rows} == {("un", "deux", "trois", "quatre")[before.rows[0].target]}
+
+
+def test_arrays_that_differ_are_in_the_key(model: Model, photos: Path, tmp_path: Path) -> None:
+    """Of methods and metrics, and in lists: what an array prints leaves out its middle."""
+
+    @onnxsal.metric("weighted", paper="none")
+    def weighted(saliency: np.ndarray, *, weights: Any = None) -> float:
+        return float((saliency * np.asarray(weights[0])).sum())
+
+    path, values = sorted(photos.glob("*"))[0], []
+    for level in (0.0, 0.5):
+        array = np.zeros((3, 40, 40), np.float32)[:, :16, :16]
+        array[:, 5:11, 5:11] = level
+        found = onnxsal.evaluate(
+            model, path, methods=[("integrated-gradients", {"baseline": list(array), "steps": 2})],
+            metrics=["sparseness", ("weighted", {"weights": list(array)})], journal=tmp_path / "j.jsonl",
+        )  # fmt: skip
+        assert found.reused == 0
+        values.append([row.value for row in found.rows])
+    assert values[0][0] != values[1][0] and values[0][1] == 0 != values[1][1]
 
 
 def test_weights_beside_the_model_are_in_its_digest(model_file: Path, photos: Path, tmp_path: Path) -> None:
