@@ -28,6 +28,7 @@ from onnxsal.loading import load
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 from onnxsal.options import Range, Samples, parameter
+from onnxsal.plain import plain
 
 Names = NameSource | Iterable[NameSource]
 
@@ -245,7 +246,7 @@ def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, 
         "model": model.name, "model_sha256": model.digest, "pictures": len(tasks), "target": given.target,
         "preprocess": None if model.preprocess is None else model.preprocess.name,
         "methods": {source.label: source.identity() for source in setup.sources},
-        "metrics": {each.label: dict(each.options) for each in setup.judges}, "seed": given.seed,
+        "metrics": {each.label: plain(each.options) for each in setup.judges}, "seed": given.seed,
         "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,
         "provider": model.provider or "cpu",
         "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__},

@@ -5,11 +5,15 @@ Options with several values have commas between them: ``road[shares=0.1,0.5,nois
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from onnxsal.errors import UsageError
+from onnxsal.plain import plain
+
+_HASH = re.compile(r"SHA-256 ([0-9a-f]{8})[0-9a-f]{56}")
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,18 @@ class Named:
 
     @property
     def label(self) -> str:
-        """How it is called in results: its name, and its options in brackets."""
-        inside = ",".join(f"{name}={value}" for name, value in self.options.items())
+        """How it is called in results: its name, and its options in brackets, of large arrays a part of the hash."""
+        inside = _HASH.sub(r"SHA-256 \1", ",".join(f"{name}={value}" for name, value in self._texts.items()))
         return f"{self.name}[{inside}]" if inside else self.name
+
+    @property
+    def _texts(self) -> dict[str, str]:
+        """The options as text, whole: ``4`` and ``"4"`` are one."""
+        return {name: str(plain(value)) for name, value in self.options.items()}
+
+    def same_as(self, other: Named) -> bool:
+        """Return whether name and options are the same; labels of different ones may be equal all the same."""
+        return (self.name, self._texts) == (other.name, other._texts)
 
 
 Source = str | Named | tuple[str, Mapping[str, Any]]
@@ -33,11 +46,15 @@ def named(source: Source | Iterable[Source], kind: str) -> tuple[Named, ...]:
     """Return what one or several sources name, in order, each once.
 
     Args: source: text with commas between names, a pair of name and options, or several of these.
-    Raises: UsageError: a name is missing, or brackets do not close.
+    Raises: UsageError: a name is missing, brackets do not close, or two different ones have one label.
     """
     parts = [source] if isinstance(source, str | Named) or _is_pair(source) else list(source)
     found = [each for part in parts for each in _each(part, kind)]  # type: ignore[arg-type]
-    return tuple({each.label: each for each in found}.values())
+    once: dict[str, Named] = {}
+    for each in found:
+        if not each.same_as(once.setdefault(each.label, each)):
+            raise UsageError(f"two {kind}s with different options would both be called {each.label!r} in results")
+    return tuple(once.values())
 
 
 def _is_pair(source: Any) -> bool:

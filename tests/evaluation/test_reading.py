@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,18 @@ def test_an_option_of_several_values_has_commas_between_them() -> None:
         Named("road", {"shares": "0.1,0.5", "noise": "0"}),
         Named("smooth-grad-cam++", {"maps": "1,3"}),
     )
+
+
+def test_labels_tell_large_arrays_apart() -> None:
+    """By eight digits of their hashes; what would be called the same and is not is refused."""
+    arrays = [np.full((3, 40, 40), 0, np.float32) for _ in range(3)]
+    arrays[1][:, 10:20, 10:20] = 1
+    found = named([("occlusion", {"baseline": each}) for each in arrays], "method")
+    assert len(found) == 2
+    for each in found:
+        assert re.fullmatch(r"occlusion\[baseline=array \[3, 40, 40\] of float32, SHA-256 [0-9a-f]{8}\]", each.label)
+    with pytest.raises(UsageError, match=r"two methods with different options would both be called 'a\[x=1,y=2\]'"):
+        named([("a", {"x": "1,y=2"}), "a[x=1,y=2]"], "method")
 
 
 @pytest.mark.parametrize("text", ["[x=1]", "a[x=1", "a[x=1]b", "a[[x=1]]", "a[x]", "a[x,y=1]"])
