@@ -11,9 +11,9 @@ from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.methods import Method, get
-from onnxsal.methods.registry import Range, Result, Samples, parameter
+from onnxsal.methods.registry import IN_PROGRAM, Range, Result, Samples, parameter
 from onnxsal.model import Model
-from onnxsal.plain import plain
+from onnxsal.plain import code_digest, plain
 
 SCORES = ("logit", "probability")
 DEFAULT_INNER = "gradient"
@@ -101,6 +101,12 @@ class Plan:
         named = {**own, "inner": self.inner.method.name}
         inner = {f"inner.{k}" if k in named else k: v for k, v in self.inner.described().items()}
         return named | inner
+
+    def origins(self) -> list[str]:
+        """Return who brought the methods: package and version, of those that this program made a hash of their code."""
+        method = self.method
+        code = f", SHA-256 {code_digest(method.build)}" if method.origin == IN_PROGRAM else ""
+        return [method.origin + code, *([] if self.inner is None else self.inner.origins())]
 
     def forwards(self, maps: int) -> int:
         """Return how many images go forward through the model for a layer of so many maps."""

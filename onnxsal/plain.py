@@ -59,28 +59,32 @@ def code_digest(function: Callable[..., Any]) -> str:
 
     Functions of its own module that it calls count with it; those of other modules by their names.
     """
-    return hashlib.sha256(json.dumps(_function(function, set()), default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_function(function, {}), default=str).encode()).hexdigest()
 
 
-def _function(function: Any, seen: set[int]) -> Any:
+Seen = dict[int, Any]
+"""What was met before, by its address, and kept alive so that nothing else gets it: functions may call each other."""
+
+
+def _function(function: Any, seen: Seen) -> Any:
     if id(function) in seen:
         return "above"
-    seen.add(id(function))
+    seen[id(function)] = function
     if isinstance(function, functools.partial):
         return [_function(function.func, seen), _around(function.args, seen), _around(function.keywords, seen)]
     found = function if isinstance(function, types.FunctionType) else getattr(function, "__func__", None)
     if not isinstance(found, types.FunctionType):
         return _called(function, seen)
-    names = _names(found.__code__)
-    outside = {n: found.__globals__[n] for n in sorted(names) if n in found.__globals__}
-    closed = [cell.cell_contents for cell in found.__closure__ or () if _is_set(cell)]
+    outside = {n: found.__globals__[n] for n in sorted(_names(found.__code__)) if n in found.__globals__}
     return [
-        _code(found.__code__), _around([found.__defaults__, found.__kwdefaults__, closed], seen),
+        _code(found.__code__), _around(found.__defaults__, seen), _around(found.__kwdefaults__, seen),
+        [_around(cell.cell_contents, seen) for cell in found.__closure__ or () if _is_set(cell)],
+        _around(getattr(function, "__self__", None), seen),
         {name: _global(value, found.__module__, seen) for name, value in outside.items()},
     ]  # fmt: skip
 
 
-def _called(function: Any, seen: set[int]) -> Any:
+def _called(function: Any, seen: Seen) -> Any:
     """An object that can be called: by its class's code and what it holds; what Python cannot look into by its name."""
     call = inspect.getattr_static(type(function), "__call__", None)
     name = getattr(function, "__qualname__", type(function).__qualname__)
@@ -109,24 +113,25 @@ def _constant(value: Any) -> Any:
     return _code(value) if isinstance(value, types.CodeType) else plain(value)
 
 
-def _around(value: Any, seen: set[int]) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_around(each, seen) for each in value]
+_CONTENTS = (str, int, float, complex, bytes, frozenset, np.ndarray, np.generic, type(None))
+"""What is told by its contents; the ``repr`` of other objects holds addresses, so of them the type counts."""
+
+
+def _around(value: Any, seen: Seen) -> Any:
+    if isinstance(value, _CONTENTS):
+        return plain(value)
+    if not isinstance(value, (list, tuple, Mapping)):
+        return _function(value, seen) if callable(value) else type(value).__qualname__
+    if id(value) in seen:
+        return "above"
+    seen[id(value)] = value
     if isinstance(value, Mapping):
         return [[plain(name), _around(each, seen)] for name, each in value.items()]
-    if callable(value):
-        return _function(value, seen)
-    return plain(value) if _is_data(value) else type(value).__qualname__
+    return [_around(each, seen) for each in value]
 
 
-def _global(value: Any, module: str, seen: set[int]) -> Any:
+def _global(value: Any, module: str, seen: Seen) -> Any:
     """What a function takes from its module; the contents of other modules have versions of their own."""
-    if isinstance(value, (types.FunctionType, functools.partial)) and getattr(value, "__module__", "") == module:
-        return _function(value, seen)
-    return plain(value) if _is_data(value) else str(getattr(value, "__qualname__", type(value).__qualname__))
-
-
-def _is_data(value: Any) -> bool:
-    """Whether ``plain`` tells it by its contents: the ``repr`` of other objects holds addresses."""
-    simple = (str, int, float, complex, bool, bytes, list, tuple, dict, set, frozenset, np.ndarray, np.generic)
-    return value is None or isinstance(value, simple)
+    if callable(value) and getattr(value, "__module__", "") != module:
+        return str(getattr(value, "__qualname__", type(value).__qualname__))
+    return _around(value, seen)

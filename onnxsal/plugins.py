@@ -74,6 +74,16 @@ def offers(group: str) -> dict[str, Offer]:
     return found
 
 
+def check_free(group: str, name: str, module: str, *, kind: str) -> None:
+    """Check that an object made in a module may have a name: a built-in would be found instead of it.
+
+    Raises: UsageError: a built-in from another module has it.
+    """
+    target = _BUILT_IN.get(group, {}).get(name)
+    if target is not None and target.partition(":")[0] != module:
+        raise UsageError(f"{name!r} is a built-in {kind}, which keeps its name: give yours another")
+
+
 @functools.cache
 def _installed(group: str) -> tuple[Offer, ...]:
     found = importlib.metadata.entry_points(group=group)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +23,7 @@ from onnxsal.drawing import Kind, caption_of, compare, draw
 from onnxsal.errors import OutputError, UnsupportedError, UsageError
 from onnxsal.graph import Program
 from onnxsal.kernels.resize import bilinear
+from onnxsal.methods import Method, get
 
 X = picture()
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 26, 3), np.uint8)
@@ -315,6 +318,28 @@ def test_lists_of_arrays_that_differ_are_different_options(model: onnxsal.Model,
         found = [onnxsal.explain(model, X, method=method, target=1, baseline=list(middle(v))) for v in (0.0, 3.0)]
     assert np.abs(found[0].raw - found[1].raw).max() > 1e-3
     assert found[0].manifest["options"]["baseline"] != found[1].manifest["options"]["baseline"]
+
+
+def test_a_method_that_is_made_anew_is_run_anew(model: onnxsal.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, on one model; inside a wrapper too."""
+    from onnxsal.methods.registry import MADE
+
+    monkeypatch.setitem(MADE, "made-anew", None)
+    found = []
+    for name in ("gradient", "input-x-gradient"):
+        onnxsal.method("made-anew", paper="none")(_same_as(get(name)))
+        for how in ({"method": "made-anew"}, {"method": "smoothgrad", "inner": "made-anew", "samples": 2, "noise": 0}):
+            found.append(onnxsal.explain(model, X, target=1, **how).raw)
+            inside = {k: v.replace("made-anew", name) if isinstance(v, str) else v for k, v in how.items()}
+            assert_allclose(found[-1], onnxsal.explain(model, X, target=1, **inside).raw, atol=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def _same_as(other: Method) -> Callable[..., Any]:
+    def build(score: Program) -> Any:
+        return other(score)
+
+    return build
 
 
 def test_a_short_array_is_listed_among_the_options(model: onnxsal.Model) -> None:

@@ -48,6 +48,7 @@ SOURCES = {
     "def f(x): return x.min()": "def f(x): return x.max()",
     "K = 1\ndef f(x): return x * K": "K = 2\ndef f(x): return x * K",
     "def g(x): return 1\ndef f(x): return g(x)": "def g(x): return 2\ndef f(x): return g(x)",
+    "K = {}\ndef f(x): return K['f'](x + 1)\nK['f'] = f": "K = {}\ndef f(x): return K['f'](x + 2)\nK['f'] = f",
     "def h(k):\n  return lambda x: x * k\nf = h(1)": "def h(k):\n  return lambda x: x * k\nf = h(2)",
 }
 

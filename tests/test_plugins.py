@@ -218,13 +218,13 @@ def test_what_a_program_makes_it_can_name_at_once(monkeypatch: pytest.MonkeyPatc
     from onnxsal.metrics import registry
 
     monkeypatch.setattr(registry, "_MADE", {})
-    for name in ("made-here", "grad-cam"):
-        monkeypatch.delitem(MADE, name, raising=False)
-        made = onnxsal.method(name, paper="none")(lambda score, layer: None)
-        monkeypatch.setitem(MADE, name, made)
+    made = onnxsal.method("made-here", paper="none")(lambda score, layer: None)
+    monkeypatch.setitem(MADE, "made-here", made)
     assert get("made-here").build is onnxsal.methods()["made-here"].build is MADE["made-here"].build
     assert get("made-here").origin == "this program"
-    assert get("grad-cam").build is not MADE["grad-cam"].build, "a built-in keeps its name"
+    for make, name in ((onnxsal.method, "grad-cam"), (onnxsal.metric, "sparseness")):
+        with pytest.raises(UsageError, match=f"'{name}' is a built-in .*, which keeps its name: give yours another"):
+            make(name, paper="none")(lambda: None)
     judge = onnxsal.metric("judge-here", paper="none")(lambda saliency: 0.5)
     assert registry.get("judge-here") is judge
     monkeypatch.delitem(MADE, "made-here")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal import plugins
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.naming import Named
@@ -19,6 +20,7 @@ from onnxsal.evaluation.scoring import LOGIT, scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.metrics.registry import Metric
 from onnxsal.model import Model, Prepared
+from onnxsal.plain import code_digest
 
 Floats = NDArray[np.float32]
 
@@ -33,6 +35,8 @@ class Judge:
     label: str
     metric: Metric
     options: Mapping[str, Any]
+    origin: str = ""
+    """Package and version that brought the metric; of one that this program made a hash of its code."""
 
     @property
     def about(self) -> About:
@@ -58,7 +62,12 @@ class Judge:
 def judge(each: Named, get: Callable[[str], Metric]) -> Judge:
     """Return the metric of that name with its options checked. Raises: UsageError: no such metric or option."""
     metric = get(each.name)
-    return Judge(each.label, metric, metric.check(each.options))
+    return Judge(each.label, metric, metric.check(each.options), _origin(each.name, metric))
+
+
+def _origin(name: str, metric: Metric) -> str:
+    offer = plugins.offers(plugins.METRICS).get(name)
+    return f"SHA-256 {code_digest(metric.judge)}" if offer is None else offer.origin
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ class _Work:
     def _row_key(self, source: Source, judge: Judge) -> str:
         place = self._object if judge.needs_object else None
         stages = [self.setup.stages] if "randomised" in judge.metric.needs else []
-        return key(self._map_key(source), source.label, judge.label, judge.metric.name, judge.options, place,
-                   self.setup.seed, *stages)  # fmt: skip
+        return key(self._map_key(source), source.label, judge.label, judge.metric.name, judge.origin, judge.options,
+                   place, self.setup.seed, *stages)  # fmt: skip
 
     def _judge(self, group: Sequence[Source], pending: dict[str, list[Judge]]) -> int:
         made = [(source, found) for source in group for found in self._made(source)]

@@ -91,10 +91,11 @@ class Explained:
         return max(1, len(layers)) * (steps.forwards(width) + 2 * steps.backwards(width))
 
     def identity(self) -> Any:
-        """Return method, options, layer, score, seed and what else a map depends on."""
+        """Return method and who brought it, options, layer, score, seed and what else a map depends on."""
         request, common = self.request, self.request.common
         return {
-            "method": request.steps.method.name, "options": request.steps.described(), "score": request.score,
+            "method": request.steps.method.name, "origins": request.steps.origins(),
+            "options": request.steps.described(), "score": request.score,
             "layers": [layer.name for layer in request.layers], "seed": request.seed, "sign": common.sign,
             "percentile": common.percentile, "fuse": common.fuse, "batch_size": request.batch_size,
             "limits": [common.forwards, common.seconds, common.tolerance],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from onnxsal import plugins
 from onnxsal.errors import EnvironmentSetupError, UsageError
-from onnxsal.methods.registry import MADE, Method
+from onnxsal.methods.registry import IN_PROGRAM, MADE, Method
 
 plugins.offer(
     plugins.METHODS,
@@ -56,7 +56,7 @@ def get(name: str) -> Method:
     if not isinstance(name, str):
         raise UsageError(f"method={name!r}: expected the name of one method, for example 'grad-cam++'")
     if name in MADE and name not in plugins.offers(plugins.METHODS):
-        return replace(MADE[name], origin="this program")
+        return replace(MADE[name], origin=IN_PROGRAM)
     offer = plugins.find(plugins.METHODS, name, kind="method", lister="onnxsal methods")
     found = offer.load()
     if not isinstance(found, Method):

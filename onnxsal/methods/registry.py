@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from onnxsal import plugins
 from onnxsal.anatomy import Anatomy, Layer
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
@@ -23,6 +24,7 @@ from onnxsal.options import (
 from onnxsal.records import Record
 
 __all__ = [
+    "IN_PROGRAM",
     "Cost",
     "Level",
     "Method",
@@ -93,6 +95,9 @@ class Method:
         return self.score(options) if callable(self.score) else self.score
 
 
+IN_PROGRAM = "this program"
+"""The origin of methods that no package offers."""
+
 MADE: dict[str, Method] = {}
 """The methods that this program has made, built-in ones too once they were imported."""
 
@@ -106,12 +111,14 @@ def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable
     entry-point group ``onnxsal.methods``, and what is on offer keeps its name.
 
     Args: paper: authors, year, identifier, equation. when: when to choose it. details: further fields of Method.
+    Raises: UsageError: there is no such field; the decorator: a built-in has the name.
     """
     unknown = set(details) - set(Method.__dataclass_fields__)
     if unknown:
         raise UsageError(f"method {name!r}: there is no field {sorted(unknown)}")
 
     def register(build: Callable[..., Result]) -> Method:
+        plugins.check_free(plugins.METHODS, name, getattr(build, "__module__", ""), kind="method")
         made = MADE[name] = Method(name=name, build=build, paper=paper, when=when, **details)
         return made
 

@@ -143,12 +143,14 @@ def metric(
 
     Args: when: what it rewards. batched: it takes maps as [M, H, W] and returns one verdict a map. ends: the least and
     the greatest value it can have, beyond which no interval reaches.
+    Raises: UsageError: the decorator: nothing gives what it needs, or a built-in has the name.
     """
 
     def register(judge: Callable[..., Any]) -> Metric:
         for need in positional(judge):
             if need not in GIVEN:
                 raise UsageError(f"metric {name!r} needs {need!r}, which nothing gives{nearest(need, GIVEN)}")
+        plugins.check_free(plugins.METRICS, name, getattr(judge, "__module__", ""), kind="metric")
         made = _MADE[name] = Metric(name, judge, paper, when, higher_is_better, batched=batched, ends=ends)
         return made
 

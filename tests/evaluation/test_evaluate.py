@@ -537,6 +537,33 @@ def test_arrays_that_differ_are_in_the_key(model: Model, photos: Path, tmp_path:
     assert values[0][0] != values[1][0] and values[0][1] == 0 != values[1][1]
 
 
+def test_what_is_made_anew_is_judged_anew(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics and methods of this program by their code: as in a notebook, whose cells are run again."""
+    from onnxsal.methods.registry import MADE
+
+    monkeypatch.setitem(MADE, "made-anew", None)
+    path, reused, values = sorted(photos.glob("*"))[0], [], []
+    for level, name in ((1.0, "gradient"), (1.0, "gradient"), (2.0, "gradient"), (2.0, "input-x-gradient")):
+        source = f"""
+def level(saliency): return {level}
+def build(score): return onnxsal.methods()[{name!r}](score)
+"""
+        names: dict[str, Any] = {"onnxsal": onnxsal, "__name__": "notebook"}
+        exec(source, names)
+        onnxsal.metric("level", paper="none")(names["level"])
+        onnxsal.method("made-anew", paper="none")(names["build"])
+        found = onnxsal.evaluate(
+            model, path, methods="made-anew", metrics=["level", "sparseness"], journal=tmp_path / "j.jsonl"
+        )
+        reused.append(found.reused)
+        values.append([row.value for row in found.rows])
+    assert reused == [0, 2, 1, 0]
+    assert [each[0] for each in values] == [1, 1, 2, 2]
+    assert values[2][1] != values[3][1]
+
+
 def test_weights_beside_the_model_are_in_its_digest(model_file: Path, photos: Path, tmp_path: Path) -> None:
     """Also of a message; a file that holds all its weights keeps the digest that tools for files give."""
     assert onnxsal.load(model_file).digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
