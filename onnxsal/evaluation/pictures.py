@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
-from onnxsal.inputs import ImageSource
+from onnxsal.inputs import ImageSource, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
@@ -62,16 +63,23 @@ class Picture:
         return Path(self.name).stem
 
     def digest(self) -> str:
-        """Return the SHA-256 of its contents. Raises: ImageError: the file cannot be read."""
+        """Return the SHA-256 of its contents. Raises: ImageError: it cannot be read."""
         if self.path is None:
-            array = np.asarray(self.source)
-            return hashlib.sha256(repr((array.shape, array.dtype.str)).encode() + array.tobytes()).hexdigest()
+            array, form = _pixels(self.source)
+            return hashlib.sha256(repr((array.shape, array.dtype.str, *form)).encode() + array.tobytes()).hexdigest()
         try:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ImageError(f"cannot read the picture {str(self.path)!r}: {reason}") from None
+
+
+def _pixels(source: Any) -> tuple[NDArray[Any], tuple[Any, ...]]:
+    """Of a PIL picture what is seen: its own numbers may stand for colours of a palette, or lie on their side."""
+    if isinstance(source, Image.Image):
+        return np.asarray(read_image(source).pixels), (source.mode, source.size)
+    return np.asarray(source), ()
 
 
 def gather(images: Any) -> list[Picture]:

@@ -208,6 +208,19 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [each.name for each in found] == ["x.png", (tmp_path / "b" / "x.png").as_posix()]
 
 
+def test_pil_pictures_have_the_digest_of_what_is_seen() -> None:
+    """Of one array of palette numbers in two palettes, and of one that its EXIF data turn and one that they do not."""
+    palette = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).quantize(16)
+    other = palette.copy()
+    other.putpalette([255 - level for level in palette.getpalette() or ()])
+    turned = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    upright = turned.copy()
+    turned.getexif()[0x112] = 6
+    digests = [Picture(each, "p").digest() for each in (palette, palette.copy(), other, turned, upright)]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+
+
 def test_what_the_journal_knew_says_nothing_of_the_time_left() -> None:
     now = [0.0]
     pace = Pace(10, clock=lambda: now[0])
