@@ -79,6 +79,8 @@ class Opened:
     probability: float
     given: Mapping[str, Any]
     """What metrics may judge by, all but the maps."""
+    boxed: bool = False
+    """Whether the mask was drawn of the boxes, for metrics that take no boxes."""
 
     @property
     def has_object(self) -> bool:
@@ -101,18 +103,19 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
         "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
         "cell": None if cell_at is None else cell(cell_at, model.size),
-        **_object(model, replace(picture, boxes=picture.boxes_of(target)), prepared),
     }  # fmt: skip
-    return Opened(subject, model.label(target), float(probabilities[target]), given)
+    place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(target)), prepared)
+    return Opened(subject, model.label(target), float(probabilities[target]), given | place, boxed)
 
 
-def _object(model: Model, picture: Picture, prepared: Prepared) -> dict[str, Any]:
+def _object(model: Model, picture: Picture, prepared: Prepared) -> tuple[dict[str, Any], bool]:
     photo = prepared.photo.shape[1], prepared.photo.shape[0]
     at = placement(photo, model.size, model.preprocess)
     boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)
-    if mask is None and boxes is not None:
-        mask = boxes_mask(boxes, model.size)
-    return {"mask": mask, "boxes": boxes}
+    if mask is not None or boxes is None:
+        return {"mask": mask, "boxes": boxes}, False
+    drawn = boxes_mask(boxes, model.size)
+    return {"mask": drawn, "boxes": boxes}, bool(drawn.any())
 
 
 Made = Sequence[tuple[Source, Found]]
@@ -144,6 +147,8 @@ def _of_map(each: Judge, opened: Opened, made: tuple[Source, Found]) -> dict[str
 
 def _asked(each: Judge, opened: Opened, maps: Sequence[Mapping[str, Any]]) -> list[Any]:
     given = {name: opened.given[name] for name in each.metric.needs if name in opened.given}
+    if opened.boxed and {"mask", "boxes"} <= given.keys():
+        given["mask"] = None  # or the metric would say that a mask told it
     for name in maps[0]:
         values = [one[name] for one in maps]
         given[name] = np.stack(values) if name in ("saliency", "randomised") else values

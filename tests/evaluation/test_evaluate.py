@@ -86,6 +86,8 @@ def test_masks_and_boxes_move_with_the_picture(model: Model, photos: Path) -> No
     masks = {(r.image, r.method): r.value for r in by_mask.rows}
     for row in by_box.rows:
         assert row.value == pytest.approx(masks[row.image, row.method], abs=0.12)
+    regions = [{row.details["region"] for row in found.rows} for found in (by_mask, by_box)]
+    assert regions == [{"mask"}, {"boxes"}]
     path = sorted(photos.glob("*.png"))[0]
     saliency = onnxsal.explain(model, path, method="gradient").saliency
     left, top, right, bottom = boxes[path.name][0]
