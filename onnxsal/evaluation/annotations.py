@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from xml.etree import ElementTree
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Box, Picture
-from onnxsal.inputs.reading import nearest_file, number, parse_json, read_text
+from onnxsal.inputs.reading import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
 Boxes = dict[str, list[Box]]
@@ -145,8 +144,9 @@ def _coordinate(text: str | None, side: str, path: Path) -> float:
 
 
 def _csv(path: Path) -> Marked:
-    rows = list(csv.reader(read_text(path, "boxes").splitlines(), skipinitialspace=True))
-    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    lines = enumerate(read_text(path, "boxes").splitlines(), 1)
+    rows = [csv_cells(line, f"{path}, line {number}") for number, line in lines]
+    head = [cell.lower() for cell in rows[0]] if rows else []
     names, sized = _csv_columns(head)
     if names is None:
         raise UsageError(
@@ -188,7 +188,7 @@ def _csv_box(row: Sequence[str], at: Iterable[int], sized: bool, where: str) -> 
 def _cell(row: Sequence[str], index: int, where: str) -> str:
     if index >= len(row):
         raise UsageError(f"{where}: {len(row)} columns, expected at least {index + 1}")
-    return row[index].strip()
+    return row[index]
 
 
 def _from_size(values: Any, where: str) -> Box:

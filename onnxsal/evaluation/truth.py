@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.inputs.reading import read_text
+from onnxsal.inputs.reading import csv_cells, read_text
 from onnxsal.model import Model
 from onnxsal.targets import aim
 
@@ -39,6 +38,8 @@ def with_truth(pictures: Sequence[Picture], truth: Truth | None) -> list[Picture
         return [replace(each, truth=_prefix(each)) for each in pictures]
     if truth == FROM_FOLDERS:
         return [replace(each, truth=_folder(each)) for each in pictures]
+    if not isinstance(truth, str | os.PathLike | Mapping):
+        raise UsageError(f"truth is names, folders, a file, or a dict from names to labels; got {truth!r}")
     where = "the labels given" if isinstance(truth, Mapping) else str(os.fspath(truth))
     known = dict(truth) if isinstance(truth, Mapping) else read_truth(truth)
     return _looked_up(pictures, known, where)
@@ -65,7 +66,7 @@ def read_truth(path: str | os.PathLike[str]) -> dict[str, int | str]:
 
     Raises: UsageError: it cannot be read, a line has no label, or a picture stands in it twice with two labels.
     """
-    rows = _rows(read_text(path, "truth"))
+    rows = _rows(read_text(path, "truth"), os.fspath(path))
     name_at, label_at, rest = _columns(rows)
     found: dict[str, int | str] = {}
     for line, row in rest:
@@ -81,11 +82,10 @@ def read_truth(path: str | os.PathLike[str]) -> dict[str, int | str]:
 Rows = list[tuple[int, list[str]]]
 
 
-def _rows(text: str) -> Rows:
+def _rows(text: str, where: str) -> Rows:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if any("," in line for _, line in lines):
-        read = csv.reader([line for _, line in lines], skipinitialspace=True)
-        return [(number, [cell.strip() for cell in row]) for (number, _), row in zip(lines, read, strict=True)]
+        return [(number, csv_cells(line, f"{where}, line {number}")) for number, line in lines]
     return [(number, [part.strip() for part in line.strip().split(None, 1)]) for number, line in lines]
 
 
@@ -127,9 +127,13 @@ def resolved(pictures: Sequence[Picture], model: Model, offset: int | None) -> l
     return found
 
 
-def _index(model: Model, truth: int | str | None, shift: int) -> int | None:
+def _index(model: Model, truth: Any, shift: int) -> int | None:
     if truth is None:
         return None
+    if isinstance(truth, np.integer):
+        truth = int(truth)
+    if not isinstance(truth, int | str) or isinstance(truth, bool):
+        raise UsageError(f"a label is the index of a class or its name; got {truth!r}")
     target = aim(model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), _UNREAD).target
     assert isinstance(target, int)
     return target

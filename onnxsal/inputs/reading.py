@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from onnxsal.errors import UsageError, nearest
 
@@ -64,9 +67,24 @@ def parse_json(text: str, where: str) -> Any:
         raise UsageError(f"{where} is not valid JSON: {error}") from None
 
 
+def csv_cells(line: str, where: str) -> list[str]:
+    """Return what one line of a CSV file holds; ``where`` names file and line in the message.
+
+    Raises: UsageError: a quote opens and does not close: the rest of the file would be taken for one cell.
+    """
+    try:
+        rows = list(csv.reader([line, "next"], skipinitialspace=True))
+    except csv.Error as error:
+        raise UsageError(f"{where}: {error}") from None
+    if len(rows) == 1:
+        raise UsageError(f'{where}: a quote (") opens and does not close')
+    return [cell.strip() for cell in rows[0]]
+
+
 def number(value: Any, key: str, where: str) -> float:
-    """Return a JSON value as a number. Raises: UsageError: it is something else, or not finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Return a number of JSON or NumPy as a float. Raises: UsageError: it is something else, or not finite."""
+    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not known or not math.isfinite(value):
         raise UsageError(f"{where}: {key} is a number; got {value!r}")
     return float(value)
 

@@ -76,6 +76,21 @@ def test_the_target_is_the_predicted_class_or_the_label(model: Model, photos: Pa
     assert {row.label for row in labelled.rows} == {"blue"}
 
 
+def test_labels_and_boxes_may_be_numbers_of_numpy(model: Model, photos: Path) -> None:
+    path = sorted(photos.glob("*.png"))[0]
+    given = {"target": "label", "metrics": ["energy-pointing"]}
+    boxes = np.array([[10, 6, 36, 26]])
+    found = [
+        judge(model, path, truth={path.name: truth}, boxes={path.name: each}, **given)
+        for truth, each in ((2, boxes.tolist()), (np.int64(2), boxes), (np.uint8(2), boxes.astype(np.float32)))
+    ]
+    assert [[row.value for row in each.rows] for each in found[1:]] == [[row.value for row in found[0].rows]] * 2
+    assert {row.truth for row in found[1].rows} == {2}
+    for truth, said in (({path.name: 2.0}, r"a label is .*; got 2\.0"), ([2], r"truth is names.*; got \[2\]")):
+        with pytest.raises(UsageError, match=said):
+            judge(model, path, truth=truth)
+
+
 def test_masks_and_boxes_move_with_the_picture(model: Model, photos: Path) -> None:
     """The square's energy in its mask and in its box is the same, and the model's own fit squashes both."""
     by_mask = judge(model, photos, metrics=["energy-pointing"], masks=photos.parent / "masks")

@@ -70,7 +70,15 @@ def test_labels(tmp_path: Path, text: str) -> None:
     assert read_truth(tmp_path / "t.txt") == LABELS[text]
 
 
-@pytest.mark.parametrize(("text", "said"), [("a.jpg\n", "line 1"), ("a,1\na,2\n", "two labels, 1 and 2")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a.jpg\n", "line 1"),
+        ("a,1\na,2\n", "two labels, 1 and 2"),
+        ('a,1\n"b,2\nc,3\n', r't.txt, line 2: a quote \("\) opens and does not close'),
+        (f"a,{'1' * 200_000}\n", "t.txt, line 1: field larger than"),
+    ],
+)
 def test_labels_that_are_wrong(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "t.txt").write_text(text)
     with pytest.raises(UsageError, match=said):
@@ -108,6 +116,7 @@ BAD_BOXES = {
     ),
     "e.xml": ("<annotation>", "not valid XML"),
     "f.xml": ("<thing/>", "root is <thing>"),
+    "q.csv": ('image,left,top,right,bottom\n"x,1,2,3,4\ny,1,2,3,4\n', r"q.csv, line 2: a quote .* does not close"),
     "g.csv": ("a,b,c\n", "the first line names the columns"),
     "h.csv": ("image,left,top,right,bottom\nx,1,2,three,4\n", "line 2: a box is four numbers"),
     "i.csv": ("image,left,top,right,bottom\nx,1,2\n", "line 2: 3 columns"),
