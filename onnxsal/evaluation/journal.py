@@ -91,7 +91,7 @@ class Journal:
         if (kind, name) in self._entries:
             return
         whole = {"kind": kind, "key": name, **entry}
-        at, line = 0, json.dumps(whole, default=str).encode() + b"\n"
+        at, line = 0, json.dumps(whole, default=plain).encode() + b"\n"
         if self._file is not None and self.path is not None:
             at = _append(self._file, line, self.path)
         self._entries[kind, name] = self._kept(whole, at, len(line))

@@ -15,9 +15,13 @@ from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
 from onnxsal.model import Model
+from onnxsal.plain import plain
 
 APART = 300
 """Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""
+
+LISTED_DETAILS = 1024
+"""Numbers of an array among a metric's details that are written down; of a larger one the hash."""
 
 Report = Callable[[Pace], None]
 
@@ -185,8 +189,9 @@ class _Work:
         return Row(
             image=self.task.picture.name, target=opened.subject.target, label=opened.label, truth=self.task.truth,
             probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
-            parameters=dict(judgement.parameters), details=dict(judgement.details), curve=curve, seconds=found.seconds,
-            forwards=found.forwards, backwards=found.backwards, map_key=self._map_key(source),
+            parameters=plain(judgement.parameters), details=plain(judgement.details, listed=LISTED_DETAILS),
+            curve=curve, seconds=found.seconds, forwards=found.forwards, backwards=found.backwards,
+            map_key=self._map_key(source),
         )  # fmt: skip
 
     def collect(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
@@ -112,14 +113,35 @@ class Metric:
 
     def _verdicts(self, values: Given, options: Mapping[str, Any], several: int | None) -> list[Any]:
         if self.batched:
-            return list(self.judge(**values, **options))
+            return self._listed(self.judge(**values, **options), several or 1)
         maps = range(several or 1) if any(name in PER_MAP for name in values) else range(1)
         return [self.judge(**one_map(values, i), **options) for i in maps]
 
+    def _listed(self, found: Any, count: int) -> list[Any]:
+        try:
+            verdicts = [] if isinstance(found, str) else list(found)
+        except TypeError:
+            verdicts = []
+        if len(verdicts) != count:
+            raise self._wrong(found, f"one number or Judgement for each of {count} maps")
+        return verdicts
+
     def _judgement(self, verdict: Any, options: Mapping[str, Any], values: Given) -> Judgement:
-        found = verdict if isinstance(verdict, Judgement) else Judgement(float(np.asarray(verdict)))
+        found = verdict if isinstance(verdict, Judgement) else Judgement(self._number(verdict))
         seed = {"seed": int(values.get("seed", 0))} if "seed" in self.needs else {}
-        return replace(found, parameters={**options, **seed, **found.parameters})
+        return replace(found, value=self._number(found.value), parameters={**options, **seed, **found.parameters})
+
+    def _number(self, value: Any) -> float:
+        if not isinstance(value, str | bytes):
+            try:
+                return float(np.asarray(value))
+            except (TypeError, ValueError):
+                pass
+        raise self._wrong(value, "a number or a Judgement of one")
+
+    def _wrong(self, value: Any, expected: str) -> UsageError:
+        shape = f" of shape {list(value.shape)}" if isinstance(value, np.ndarray) else f" {reprlib.repr(value)}"
+        return UsageError(f"metric {self.name!r} gave {type(value).__name__}{shape}; expected {expected}")
 
 
 _MADE: dict[str, Metric] = {}

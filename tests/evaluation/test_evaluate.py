@@ -21,6 +21,7 @@ import onnxsal
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation, Picture
 from onnxsal.evaluation.cascade import Cascade
+from onnxsal.metrics.judgement import Judgement
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 
@@ -579,6 +580,17 @@ def build(score): return onnxsal.methods()[{name!r}](score)
     assert reused == [0, 2, 1, 0]
     assert [each[0] for each in values] == [1, 1, 2, 2]
     assert values[2][1] != values[3][1]
+
+
+def test_details_from_the_journal_are_those_of_the_first_run(model: Model, photos: Path, tmp_path: Path) -> None:
+    @onnxsal.metric("detailed", paper="none")
+    def detailed(saliency: np.ndarray) -> Judgement:
+        return Judgement(np.float64(1), details={"n": np.int64(3), "s": np.float32(0.5), "v": np.arange(20) / 4})
+
+    given = {"metrics": ["detailed"], "journal": tmp_path / "j.jsonl"}
+    found = [judge(model, sorted(photos.glob("*"))[0], **given).rows[0].details for _ in range(2)]
+    assert found[0] == found[1] == {"n": 3, "s": 0.5, "v": [at / 4 for at in range(20)]}
+    assert json.loads(json.dumps(found[0])) == found[0]
 
 
 def test_weights_beside_the_model_are_in_its_digest(model_file: Path, photos: Path, tmp_path: Path) -> None:

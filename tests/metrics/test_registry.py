@@ -167,6 +167,26 @@ def test_a_plain_function_becomes_a_metric() -> None:
     assert float(found[0]) == found[0].value
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (None, "gave NoneType None"), ("0.5", "gave str '0.5'"), (MAPS[0], r"gave ndarray of shape \[24, 20\]"),
+        ({"value": 1}, "gave dict"), (Judgement(None), "gave NoneType"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_metric_that_gives_no_number_is_named(verdict: Any, said: str, batched: bool) -> None:
+    given = metric("odd", paper="none", batched=batched)(lambda saliency: [verdict] if batched else verdict)
+    with pytest.raises(UsageError, match=f"metric 'odd' {said}.*; expected a number or a Judgement"):
+        given(MAPS[0])
+
+
+@pytest.mark.parametrize("verdict", [None, 0.5, "ab"])
+def test_a_metric_that_gives_no_number_a_map_is_named(verdict: Any) -> None:
+    with pytest.raises(UsageError, match=r"'odd' gave .*; expected one number or Judgement for each of 2 maps"):
+        metric("odd", paper="none", batched=True)(lambda saliency: verdict)(MAPS)
+
+
 def test_a_metric_that_needs_what_nothing_gives_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match=r"needs 'salience', which nothing gives; did you mean 'saliency'"):
         metric("x", paper="none")(lambda salience: 0.0)
