@@ -20,6 +20,9 @@ from onnxsal.plain import plain
 APART = 300
 """Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""
 
+WITHOUT = "without"
+"""Entries that stand where a row would, had anything told where the object is: a map is not made again to find out."""
+
 LISTED_DETAILS = 1024
 """Numbers of an array among a metric's details that are written down; of a larger one the hash."""
 
@@ -120,7 +123,9 @@ class _Work:
 
     def _pending(self, source: Source) -> list[Judge]:
         fitting = (judge for judge in self.setup.judges if self._fits(judge, source))
-        return [judge for judge in fitting if ("row", self._row_key(source, judge)) not in self.journal]
+        keys = {judge.label: self._row_key(source, judge) for judge in fitting}
+        known = {label for label, name in keys.items() for kind in ("row", WITHOUT) if (kind, name) in self.journal}
+        return [judge for judge in self.setup.judges if judge.label in keys.keys() - known]
 
     def _fits(self, judge: Judge, source: Source) -> bool:
         picture, is_mosaic = self.task.picture, self.task.cell is not None
@@ -167,7 +172,9 @@ class _Work:
         if opened is None:
             return 0
         if judge.needs_object and not opened.has_object:
-            self.gathered.without.setdefault(judge.label, set()).add(self.task.picture.name)
+            for source, _ in made:
+                about = {"image": self.task.picture.name, "method": source.label, "metric": judge.label}
+                self.journal.add(WITHOUT, self._row_key(source, judge), about)
             return 0
         try:
             judgements = verdicts(judge, opened, made)
@@ -195,10 +202,15 @@ class _Work:
         )  # fmt: skip
 
     def collect(self) -> None:
-        """Add the rows that the journal has of this picture, in the order of the methods."""
+        """Add what the journal has of this picture, in the order of the methods."""
         for source in self.setup.sources:
             for judge in self.setup.judges:
-                entry = self.journal.get("row", self._row_key(source, judge)) if self._fits(judge, source) else None
+                if not self._fits(judge, source):
+                    continue
+                name = self._row_key(source, judge)
+                if (WITHOUT, name) in self.journal:
+                    self.gathered.without.setdefault(judge.label, set()).add(self.task.picture.name)
+                entry = self.journal.get("row", name)
                 if entry is not None:
                     row = from_plain(entry)
                     self.gathered.rows.append(replace(row, label=self.setup.model.label(row.target)))

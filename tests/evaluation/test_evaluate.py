@@ -435,6 +435,25 @@ def test_an_object_out_of_view_is_counted_once_a_picture(model: Model, photos: P
     assert [row.metric for row in found.rows] == ["sparseness"] * 3
 
 
+def test_what_is_left_out_is_known_to_the_next_run(
+    model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No map is made again to find that nothing tells where the object is."""
+    from onnxsal.evaluation import sources
+
+    path, masks = sorted(photos.glob("*.png"))[0], photos.parent / "masks"
+    Image.new("L", (60, 40), 0).save(masks / path.name)
+    given = {"metrics": ["energy-pointing", "sparseness"], "masks": masks, "journal": tmp_path / "j.jsonl"}
+    first = judge(model, path, **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "explain_prepared", lambda *_: pytest.fail("a map is made again"))
+        for again in (judge(model, path, **given), judge(model, path, known_only=True, **given)):
+            assert again.left_out == first.left_out == {"energy-pointing": 1}
+            assert (again.reused, len(again.rows)) == (2, 2)
+    Image.new("L", (60, 40), 255).save(masks / path.name)
+    assert judge(model, path, **given).left_out == {}
+
+
 def test_misspelt_names(model: Model, photos: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'deletion'"):
         judge(model, photos, metrics=["deletoin"])
