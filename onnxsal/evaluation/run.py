@@ -46,9 +46,12 @@ class Setup:
     def identity(self) -> Any:
         """Return what every result depends on."""
         from onnxsal import __version__
+        from onnxsal.runtime.environment import onnxruntime
+        from onnxsal.runtime.providers import full_name
 
         preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json()
-        return [__version__, self.model.digest, preprocess]
+        runtime = [full_name(self.model.provider), onnxruntime().__version__]
+        return [__version__, runtime, self.model.digest, preprocess]
 
 
 @dataclass(frozen=True)

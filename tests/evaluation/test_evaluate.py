@@ -9,6 +9,7 @@ import importlib.util
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import onnxsal
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation, Picture
 from onnxsal.evaluation.cascade import Cascade
+from onnxsal.evaluation.run import Setup
 from onnxsal.metrics.judgement import Judgement
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
@@ -513,6 +515,16 @@ def test_whatever_a_value_depends_on_is_in_its_key(model: Model, photos: Path, t
     assert judge(model, few, journal=journal).reused == 4
 
 
+def test_what_runs_the_model_is_in_the_key(model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another provider and another release of ONNX Runtime may round otherwise."""
+    setup = Setup(model, (), ())
+    known = setup.identity()
+    assert replace(setup, model=replace(model, provider="cuda")).identity() != known
+    assert replace(setup, model=replace(model, provider="CPUExecutionProvider")).identity() == known
+    monkeypatch.setattr("onnxruntime.__version__", "0.0")
+    assert setup.identity() != known
+
+
 def test_the_stages_of_drawing_weights_anew_are_in_the_key(model: Model, photos: Path, tmp_path: Path) -> None:
     """And in no other metric's: those of a run with another number are still good."""
     given = {"methods": ["gradient"], "metrics": ["randomisation", "sparseness"], "journal": tmp_path / "j.jsonl"}
@@ -542,8 +554,6 @@ def test_a_map_that_was_replaced_is_judged_anew(model: Model, photos: Path, tmp_
 
 
 def test_rows_from_the_journal_have_the_labels_of_now(model: Model, photos: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from onnxsal.inputs import Labels
 
     path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
