@@ -353,7 +353,7 @@ def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) 
         "layer": _names(request.layers), "target": goal.target, "label": goal.label, "score": request.score,
         "seed": request.seed, "batch_size": request.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
-        "preprocess": None if model.preprocess is None else model.preprocess.name, **described(model.provider),
+        "preprocess": None if model.preprocess is None else model.preprocess.described(), **described(model.provider),
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
         **outcome.about, **outcome.numbers, **_asked(request),

@@ -22,6 +22,7 @@ from onnxsal.anatomy import body
 from onnxsal.drawing import Kind, caption_of, compare, draw
 from onnxsal.errors import OutputError, UnsupportedError, UsageError
 from onnxsal.graph import Program
+from onnxsal.inputs import as_preprocess
 from onnxsal.kernels.resize import bilinear
 from onnxsal.methods import Method, get
 
@@ -247,6 +248,18 @@ def test_the_manifest_lets_the_map_be_made_again(model: onnxsal.Model, file: Pat
         preprocess=kept["preprocess"], **kept["options"],
     )  # fmt: skip
     assert_allclose(again.raw, found.raw, rtol=1e-6)
+
+
+@pytest.mark.parametrize("own", ["unit", {"preset": "imagenet", "mean": [0.5], "fit": "pad", "pad_colour": [9, 9, 9]}])
+def test_preprocessing_of_ones_own_is_in_the_manifest(file: Path, own: Any) -> None:
+    """A preset by its name, also where it has become grey; what is like none, whole."""
+    found = onnxsal.explain(file, PHOTO, method="gradient", preprocess=own, target=1)
+    kept = json.loads(json.dumps(found.manifest))["preprocess"]
+    assert isinstance(kept, str) == isinstance(own, str)
+    assert_array_equal(onnxsal.explain(file, PHOTO, method="gradient", preprocess=kept, target=1).raw, found.raw)
+    grey = as_preprocess("imagenet").for_channels(1)
+    assert (grey.described(), replace(grey, scale=2.0).described()["scale"]) == ("imagenet", 2.0)  # type: ignore[index]
+    assert replace(grey, name="a file").described()["colour"] == "grey"  # type: ignore[index]
 
 
 def test_npz_holds_the_arrays_and_the_manifest(model: onnxsal.Model, tmp_path: Path) -> None:

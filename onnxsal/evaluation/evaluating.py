@@ -244,7 +244,7 @@ def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, 
     model = setup.model
     return {
         "model": model.name, "model_sha256": model.digest, "pictures": len(tasks), "target": given.target,
-        "preprocess": None if model.preprocess is None else model.preprocess.name,
+        "preprocess": None if model.preprocess is None else model.preprocess.described(),
         "methods": {source.label: source.identity() for source in setup.sources},
         "metrics": {each.label: plain(each.options) for each in setup.judges}, "seed": given.seed,
         "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,13 @@ class Preprocess:
     def to_json(self) -> str:
         """Return the JSON text that reads back as the same preprocessing, from a file or a model's metadata."""
         return json.dumps({key: value for key, value in asdict(self).items() if key != "name" and value is not None})
+
+    def described(self) -> str | dict[str, Any]:
+        """Return what stands for it in a manifest: a preset's name, of others what ``as_preprocess`` makes it of."""
+        preset = PRESETS.get(self.name)
+        is_preset = preset is not None and self in (preset, *([preset.for_channels(1)] if self.channels == 1 else []))
+        found: dict[str, Any] = json.loads(self.to_json())
+        return self.name if is_preset else found
 
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
