@@ -46,6 +46,9 @@ def lower_opset(model: ir.Model, target: int) -> None:
 
 def _misfits(node: ir.Node, target: int) -> Iterator[str]:
     """Yield why a node does not fit the older opset."""
+    if node.op_type == "GroupNormalization" and target < 21 and not _one_a_group(node):
+        # the older form would load and give other numbers
+        yield "GroupNormalization has one scale and bias a group there, not one a channel (from opset 21 on)"
     if not onnx.defs.has(node.op_type, target, ""):
         yield f"it has no {node.op_type} ({_since(node.op_type)})"
         return
@@ -61,6 +64,13 @@ def _misfits(node: ir.Node, target: int) -> Iterator[str]:
         kind = None if value is None or value.dtype is None else f"tensor({value.dtype.name.lower()})"
         if kind is not None and kind not in formal.types:
             yield f"{node.op_type} takes no {kind[7:-1]} there"
+
+
+def _one_a_group(node: ir.Node) -> bool:
+    """Whether a group is a channel: both forms of GroupNormalization are then the same."""
+    groups = node.attributes["num_groups"].as_int()
+    shapes = [None if v is None else dims(v) for v in node.inputs[1:3]]
+    return all(shape is not None and shape == (groups,) for shape in shapes)
 
 
 def _since(op_type: str) -> str:
@@ -136,6 +146,7 @@ _CHANGES: dict[str, tuple[int, Callable[[ir.Node], None]]] = {
     "CastLike": (19, _without(("saturate", 1))),
     "QuantizeLinear": (21, _without(("block_size", 0), ("output_dtype", 0), ("saturate", 1))),
     "DequantizeLinear": (21, _without(("block_size", 0))),
+    "GroupNormalization": (21, _without(("stash_type", 1))),
     "AveragePool": (19, _plain_dilations),
 }
 """From which opset on an operator has the form that we write, and how it becomes the older one."""

@@ -102,6 +102,8 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     _take_back(converted.graph)
     if version < 11:
         _resize_as_before(converted.graph)
+    if version < 21 <= target:
+        _per_channel(converted.graph)
     converted.metadata_props.update(model.metadata_props)
     return converted
 
@@ -133,6 +135,34 @@ def _resize_as_before(graph: ir.Graph) -> None:
                 "coordinate_transformation_mode", "asymmetric"
             )
             node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
+
+
+def _per_channel(graph: ir.Graph) -> None:
+    """GroupNormalization before opset 21 has one scale and bias a group; the converter leaves it at that."""
+    for node in [n for n in graph.all_nodes() if n.op_type == "GroupNormalization" and not n.domain]:
+        one, groups = _numbers(node, "one", 1), _numbers(node, "groups", node.attributes["num_groups"].as_int())
+        column, flat = _numbers(node, "column", -1, 1), _numbers(node, "flat", -1)
+        channels = _before(node, "channels", "Shape", node.inputs[0], start=1, end=2)
+        shape = _before(node, "shape", "Concat", one, _before(node, "each", "Div", channels, groups), axis=0)
+        for i, name in ((1, "scale"), (2, "bias")):
+            tall = _before(node, f"{name}/column", "Reshape", node.inputs[i], column)
+            wide = _before(node, f"{name}/wide", "Expand", tall, shape)
+            node.replace_input_with(i, _before(node, name, "Reshape", wide, flat))
+
+
+def _numbers(node: ir.Node, name: str, *held: int) -> ir.Value:
+    """Return an initializer of whole numbers beside a node, named after it."""
+    assert isinstance(node.graph, ir.Graph)
+    return add_initializer(node.graph, f"sal/{name}/{node.outputs[0].name}", ir.tensor(np.array(held, np.int64)))
+
+
+def _before(node: ir.Node, name: str, op_type: str, *inputs: ir.Value | None, **attributes: int) -> ir.Value:
+    """Put a node in front of another, named after it, and return its output."""
+    assert isinstance(node.graph, ir.Graph)
+    made = ir.node(op_type, inputs, attributes, name=f"sal/{name}/{node.outputs[0].name}")
+    made.outputs[0].name = made.name
+    node.graph.insert_before(node, made)
+    return made.outputs[0]
 
 
 def _restore(graph: ir.Graph, large: dict[str, ir.TensorProtocol], names: set[str | None]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise, to_proto
+from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.opset import _REDUCTIONS, _WIDENED, TARGET, raise_opset
 
 HEAD = '<ir_version: {ir}, opset_import: ["" : {opset}]> g (float[n,4,6,6] x) => (float y) '
@@ -55,6 +56,12 @@ BODIES = {
         "{ s = Constant<value=int64[2] {1,3}>() a, b = Split<axis=1>(x, s) y = Mul(a, b) }",
         "{ a, b = Split<axis=1>(x) y = Sub(a, b) }",
         "{ a = HardSigmoid<alpha=0.3>(x) y = AveragePool<kernel_shape=[3,3], ceil_mode=1, strides=[2,2]>(a) }",
+    ],
+    18: [
+        "{ s = Constant<value=float[2] {2,-3}>() b = Constant<value=float[2] {1,5}>()"
+        " y = GroupNormalization<num_groups=2>(x, s, b) }",
+        "{ s = Constant<value=float[2] {2,-3}>() m = ReduceMax<keepdims=0>(x) b = Mul(s, m)"
+        " y = GroupNormalization<num_groups=2>(x, s, b) }",
     ],
     17: ["{ w = Constant<value=float[6] {1,2,3,4,5,6}>() y = LayerNormalization(x, w) }"],
 }  # fmt: skip
@@ -156,3 +163,22 @@ def test_a_scan_with_lengths_is_refused_by_name():
     model = scanned(8, "Scan(l, i, x)<num_scan_inputs=1, body = %s>", "int64[n] l, float[n,2] i, float[n,3,2] x")
     with pytest.raises(UnsupportedError, match="Scan 'y' of opset 8 is given sequence lengths"):
         normalise(load_ir(model))
+
+
+@pytest.mark.parametrize(("channels", "groups", "fits"), [(4, 2, False), (4, 4, True)])
+def test_a_scale_for_every_channel_is_not_taken_for_one_a_group(channels, groups, fits):
+    """The older form would load: of several channels a group it has other numbers, of one it has the same."""
+    body = (
+        f"{{ s = Constant<value=float[{channels}] {{1,2,3,4}}>() b = Constant<value=float[{channels}] {{4,3,2,1}}>()"
+        f" y = GroupNormalization<num_groups={groups}>(x, s, b) }}"
+    )
+    model = normalise(load_ir(model_of(21, body)))
+    if not fits:
+        with pytest.raises(UnsupportedError, match="GroupNormalization has one scale and bias a group there"):
+            lower_opset(model, 18)
+        return
+    new = to_proto(model)
+    lower_opset(model, 18)
+    x = np.random.default_rng(0).standard_normal((3, 4, 6, 6)).astype(np.float32)
+    a, b = (onnxruntime.InferenceSession(m.SerializeToString()).run(["y"], {"x": x})[0] for m in (new, to_proto(model)))
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
