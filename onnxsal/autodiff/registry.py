@@ -10,12 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
 from onnxsal import plugins
 from onnxsal.graph.tape import Tape
+
+if TYPE_CHECKING:
+    from onnxsal.autodiff.rulesets import RuleSet
 
 Gradient = ir.Value | None
 Vjp = Callable[..., Any]
@@ -33,6 +36,8 @@ class Call:
     attributes: Mapping[str, Any]
     wrt: frozenset[ir.Value] = frozenset()
     """The values whose gradients were asked for: a rule that spans several nodes must not skip one of these."""
+    rules: RuleSet | None = None
+    """The rule set of the walk, for bodies that a rule walks through itself; None where it is the plain one."""
 
     @property
     def g(self) -> Any:

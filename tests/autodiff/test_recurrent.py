@@ -8,6 +8,9 @@ import onnx.parser
 import pytest
 from checker import Case, Problem, close, quotient, run_ort
 
+import onnxsal
+from onnxsal.errors import UnsupportedError
+
 R = np.random.default_rng(5)
 T, B, N, H = 4, 3, 2, 3
 """Turns, batch, inputs, hidden units."""
@@ -115,3 +118,34 @@ def test_control_flow(name: str, z: float) -> None:
     p = Problem(model, feeds, seeds, {n: R.normal(size=s) for n, s in sizes.items() if n != "z"})
     slope = quotient(model, feeds, seeds, p.directions, 1e-5, run_ort)
     close(p.product(run_ort(p.gradient(), p.all_feeds())), slope, 1e-6, 0.1)
+
+
+BODIES = {
+    "if": "y = If (c) <then_branch = a () => (double[4] p) {{ p = {0} (x) }},"
+    " else_branch = b () => (double[4] r) {{ r = Identity (x) }}>",
+    "loop": "y = Loop (one, c, x) <body = b (int64 i, bool d, double[4] s) => (bool d2, double[4] s2)"
+    " {{ d2 = Identity (d) s2 = {0} (s) }}>",
+    "scan": "y, o = Scan <num_scan_inputs = 1, body = b (double[4] s, double t) => (double[4] s2, double o2)"
+    " {{ s2 = {0} (s) o2 = Identity (t) }}> (x, turns)",
+}
+
+
+def in_body(name: str, op_type: str) -> onnx.ModelProto:
+    head = '<ir_version: 10, opset_import: ["": 21]> f (double[4] x, bool c) => (double[4] y)'
+    weights = "<int64 one = {1}, double[1] turns = {0.0}>"
+    return onnx.parser.parse_model(f"{head} {weights} {{ {BODIES[name].format(op_type)} }}")
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(("rules", "wanted"), [("guided", [1, 0, 0, 0]), ("deconv", [1, 1, 0, 0])])
+def test_rule_sets_hold_in_bodies(name: str, rules: str, wanted: list[int]) -> None:
+    """1[x > 0] 1[g > 0] g of guided, 1[g > 0] g of deconv: in a body as outside of one."""
+    model = onnxsal.gradient(in_body(name, "Relu"), of=["y"], wrt=["x"], rules=rules)
+    x, g = np.array([1.0, -1, 2, -2]), np.array([1.0, 1, -1, -1])
+    np.testing.assert_array_equal(run_ort(model, {"x": x, "c": np.array(True), "seed/y": g})["grad/x"], wanted)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_smooth_activations_are_refused_in_bodies(name: str) -> None:
+    with pytest.raises(UnsupportedError, match="Softplus is not a rectifier"):
+        onnxsal.gradient(in_body(name, "Softplus"), of=["y"], wrt=["x"], rules="guided")

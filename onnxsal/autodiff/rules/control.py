@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.decompose import graft, standing_alone
 from onnxsal.autodiff.registry import Call, Gradient, captured, vjp
+from onnxsal.autodiff.rulesets import PLAIN
 from onnxsal.autodiff.walk import backward
 from onnxsal.graph.shapes import dims, is_float
 from onnxsal.graph.tape import Tape
@@ -38,7 +39,7 @@ def _branch(call: Call, branch: ir.Graph, outer: Sequence[ir.Value], wanted: Seq
     inner = call.op.body()
     outputs, nodes = _laid_out(inner, branch, [], [], outer)
     seeds = _seeds(inner, zip(outputs, call.grads, strict=True))
-    grads = backward(inner, seeds, wanted, nodes=nodes)
+    grads = backward(inner, seeds, wanted, call.rules or PLAIN, nodes)
     return inner.give(*(inner.zeros_like(v) if g is None else g for v, g in zip(wanted, grads, strict=True)))
 
 
@@ -208,7 +209,7 @@ def _reverse_body(call: Call, turns: _Turns, flows: _Flows, turn: ir.Value | Non
     outputs, nodes = _laid_out(inner, turns.body, own, own, captured(call.node))
     seeds = _seeds(inner, [(outputs[turns.lead + i], g) for i, g in pairs])
     wrt = [*(before[i] for i in flows.states), *flows.caught, *(seen[j] for j in flows.reads)]
-    found = backward(inner, seeds, wrt, nodes=nodes)
+    found = backward(inner, seeds, wrt, call.rules or PLAIN, nodes)
     grads = [inner.zeros_like(v) if g is None else g for v, g in zip(wrt, found, strict=True)]
     first = len(flows.states)
     for c, total in enumerate(sums, first):
