@@ -1,4 +1,7 @@
-"""Shapes of a whole graph, with the batch as a symbol: read off two passes with two numbers in its place."""
+"""Shapes of a whole graph, with the batch as a symbol: read off two passes with two numbers in its place.
+
+A third pass with a batch of 1 tells what only looked constant: what branches on it, or stops at a size of its own.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,9 @@ class Study:
 
     symbols: tuple[str, ...]
     sweeps: tuple[Sweep, ...]
+    single: Sweep | None = None
+    """The pass with a batch of 1, where it was needed. It only takes back what looked constant: a model that cannot
+    take one image is no contradiction."""
 
     @property
     def contradictions(self) -> list[str]:
@@ -36,7 +42,13 @@ class Study:
         first, last = found[0], found[-1]
         if first is None or last is None or len(first) != len(last):
             return None
-        return tuple(a if a == b else self._symbol(a, b) for a, b in zip(first, last, strict=True))
+        single = None if self.single is None else self.single.shape(value)
+        if single is None or len(single) != len(first):
+            single = first
+        return tuple(
+            self._symbol(a, b) if a != b else None if isinstance(a, int) and isinstance(c, int) and a != c else a
+            for a, b, c in zip(first, last, single, strict=True)
+        )
 
     def _symbol(self, a: Dim, b: Dim) -> Dim:
         if not isinstance(a, int) or not isinstance(b, int):
@@ -57,7 +69,8 @@ class Study:
         first, last = (sweep.contents.get(value) for sweep in (self.sweeps[0], self.sweeps[-1]))
         if first is None or last is None or (first is not last and not _equal(first, last)):
             return None
-        return first
+        single = None if self.single is None else self.single.contents.get(value)
+        return first if single is None or single is first or _equal(first, single) else None
 
 
 def _equal(a: Array, b: Array) -> bool:
@@ -89,11 +102,20 @@ def study(graph: ir.Graph, opaque: frozenset[str] = frozenset()) -> Study:
 
 def _studied(graph: ir.Graph, symbols: tuple[str, ...], opaque: frozenset[str]) -> Study:
     first = Sweep({s: p for s, (p, _) in zip(symbols, _PRIMES, strict=False)}, opaque)
-    sweeps = [first.over(graph)]
-    if symbols:
-        other = {s: q for s, (_, q) in zip(symbols, _PRIMES, strict=False)}
-        sweeps.append(Sweep(other, opaque, memo=first.memo).over(graph))
-    return Study(symbols, tuple(sweeps))
+    first.over(graph)
+    if not symbols:
+        return Study(symbols, (first,))
+    other = {s: q for s, (_, q) in zip(symbols, _PRIMES, strict=False)}
+    last = Sweep(other, opaque, memo=first.memo).over(graph)
+    if not any(_without_batch(v, first, last) for node in graph for v in node.outputs):
+        # most networks of pictures: nothing that could be called constant is computed, and a pass is saved
+        return Study(symbols, (first, last))
+    return Study(symbols, (first, last), Sweep(dict.fromkeys(symbols, 1), opaque, memo=first.memo).over(graph))
+
+
+def _without_batch(value: ir.Value, first: Sweep, last: Sweep) -> bool:
+    shape = first.shape(value)
+    return shape is not None and shape == last.shape(value)
 
 
 def write_shapes(graph: ir.Graph, known: Study) -> None:

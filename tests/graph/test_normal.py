@@ -173,6 +173,25 @@ def test_a_decided_branch_takes_the_place_of_its_if(taken):
         np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 11])
+@pytest.mark.parametrize(
+    "body",
+    [
+        """{ c = Equal(n, one) s = Squeeze(c) y = If(s)<then_branch = t () => (float[b,4,6,6] p) { p = Neg(x) },
+             else_branch = e () => (float[b,4,6,6] q) { q = Identity(x) }> }""",
+        "{ ten = Constant<value=int64[1] {10}>() k = Min(n, ten) y = Cast<to=1>(k) }",
+        "{ ten = Constant<value=int64[1] {10}>() k = Slice(x, zero, ten, zero) s = Shape(k) y = Cast<to=1>(s) }",
+    ],
+)
+def test_what_a_batch_of_one_turns_is_not_constant(body, batch):
+    """Eleven and thirteen images agree on these, fewer do not."""
+    head = "{ n = Shape<start=0, end=1>(x) one = Constant<value=int64[1] {1}>() zero = Constant<value=int64[1] {0}>()"
+    model = parse(head + body.replace("{", "", 1))
+    x = np.random.default_rng(0).standard_normal((batch, 4, 6, 6)).astype(np.float32)
+    (wanted,), (got,) = run(model, x=x), run(to_proto(normalise(load_ir(model))), x=x)
+    np.testing.assert_array_equal(got, wanted)
+
+
 def test_a_number_in_a_vector_is_a_number_where_range_wants_one():
     """Inside an If the runtime does not see the shape, and runs it."""
     body = """{ one = Constant<value=int64[1] {1}>() n = Size(x) three = Constant<value=int64 {3}>() c = Equal(n, three)
