@@ -205,8 +205,13 @@ def _rewire(graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) 
             graph.outputs[i] = values[value]  # type: ignore[assignment]
 
 
-def standing_alone(body: ir.Graph, inputs: Sequence[ir.Value], outer: Sequence[ir.Value]) -> ir.Model:
-    """Return a body as a model in the normal form: its own inputs typed like ``inputs``, then what it captures."""
+def standing_alone(
+    body: ir.Graph, inputs: Sequence[ir.Value], outer: Sequence[ir.Value], imports: Mapping[str, int] | None = None
+) -> ir.Model:
+    """Return a body as a model in the normal form: its own inputs typed like ``inputs``, then what it captures.
+
+    Args: imports: the opsets of the model around it; without them shapes inside are not inferred.
+    """
     proto = onnx.GraphProto()
     proto.CopyFrom(ir.to_proto(body))
     del proto.input[:]
@@ -219,5 +224,5 @@ def standing_alone(body: ir.Graph, inputs: Sequence[ir.Value], outer: Sequence[i
             proto.initializer.append(tensor)
         else:
             proto.input.append(ir.to_proto(ir.Value(name=value.name, type=value.type, shape=value.shape)))
-    opsets = [onnx.helper.make_opsetid(d, v) for d, v in body.opset_imports.items()]
+    opsets = [onnx.helper.make_opsetid(d, v) for d, v in (imports or body.opset_imports).items()]
     return normalise(ir.from_proto(onnx.helper.make_model(proto, opset_imports=opsets, ir_version=11)))

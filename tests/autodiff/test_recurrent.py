@@ -149,3 +149,43 @@ def test_rule_sets_hold_in_bodies(name: str, rules: str, wanted: list[int]) -> N
 def test_smooth_activations_are_refused_in_bodies(name: str) -> None:
     with pytest.raises(UnsupportedError, match="Softplus is not a rectifier"):
         onnxsal.gradient(in_body(name, "Softplus"), of=["y"], wrt=["x"], rules="guided")
+
+
+LOOP = """
+<ir_version: 10, opset_import: ["": 21]>
+f (double[b, 3] x, double[3] w, int64 count, bool go) => (double[b, 3] y) {
+  fin, each = Loop (count, go, x) <body = b (int64 i, bool c, double[b, 3] s)
+    => (bool c2, double[b, 3] s2, double o) {
+    c2 = Identity (c)
+    p = Mul (s, w)
+    s2 = Add (p, x)
+    o = ReduceSum <keepdims = 0> (s2)
+  }>
+  total = ReduceSum <keepdims = 0> (each)
+  y = Add (fin, total)
+}"""
+
+
+@pytest.mark.parametrize(("count", "go"), [(0, True), (3, False), (1, True), (3, True)])
+def test_a_loop_may_have_no_turn(count: int, go: bool) -> None:
+    model = onnx.parser.parse_model(LOOP)
+    floats = {"x": R.normal(size=(2, 3)), "w": R.normal(size=3)}
+    feeds = {**floats, "count": np.array(count), "go": np.array(go)}
+    seeds = {"y": R.normal(size=(2, 3))}
+    p = Problem(model, feeds, seeds, {k: R.normal(size=v.shape) for k, v in floats.items()})
+    slope = quotient(model, feeds, seeds, p.directions, 1e-5, run_ort)
+    close(p.product(run_ort(p.gradient(), p.all_feeds())), slope, 1e-6, 0.1)
+
+
+@pytest.mark.parametrize("rows", [1, "n"])
+def test_a_state_that_grows_is_refused_by_name(rows: int | str) -> None:
+    model = onnx.parser.parse_model(f"""
+    <ir_version: 10, opset_import: ["": 21]>
+    f (double[{rows}, 3] x) => (double[m, 3] y) <int64 count = {{3}}> {{
+      y = Loop (count, , x) <body = b (int64 i, bool c, double[k, 3] s) => (bool c2, double[k2, 3] s2) {{
+        c2 = Identity (c)
+        s2 = Concat <axis = 0> (s, x)
+      }}>
+    }}""")
+    with pytest.raises(UnsupportedError, match="Loop 'y' has no gradient: its state number 0 changes its shape"):
+        onnxsal.gradient(model, of=["y"], wrt=["x"])

@@ -14,6 +14,7 @@ from onnxsal.autodiff.decompose import graft, standing_alone
 from onnxsal.autodiff.registry import Call, Gradient, captured, vjp
 from onnxsal.autodiff.rulesets import PLAIN
 from onnxsal.autodiff.walk import backward
+from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph.shapes import dims, is_float
 from onnxsal.graph.tape import Tape
 
@@ -127,6 +128,7 @@ def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
     going = inner.argument(op.const(True, ir.DataType.BOOL), [])
     carried = [inner.argument(v) for v in turns.states]
     own = [counter, going, *carried]
+    _refuse_growth(call, turns, own)
     outputs, _ = _laid_out(inner, turns.body, own, own, captured(call.node))
     n = len(carried)
     body = inner.give(*outputs[: n + 1], counter, *carried)
@@ -134,6 +136,36 @@ def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
     made = (made,) if isinstance(made, ir.Value) else made
     first = _typed(made[n], counter, (None,))
     return [first, *(_typed(v, s, (None, *(dims(s) or ()))) for v, s in zip(made[n + 1 :], turns.states, strict=True))]
+
+
+def _refuse_growth(call: Call, turns: _Turns, own: Sequence[ir.Value]) -> None:
+    try:
+        alone = standing_alone(turns.body, own, captured(call.node), call.op.graph.opset_imports).graph
+    except ModelError:
+        return  # what the inference cannot follow is left to run time
+    for i, (before, after) in enumerate(zip(own[2:], alone.outputs[1:], strict=False)):
+        if _changes(before, after):
+            raise UnsupportedError(
+                f"Loop {call.node.name or call.node.outputs[0].name!r} has no gradient: its state number {i} changes "
+                f"its shape from turn to turn, {list(dims(before) or ())} to {list(dims(after) or ())}"
+            )
+
+
+def _changes(before: ir.Value, after: ir.Value) -> bool:
+    """Whether a turn is known to change a state's shape: states of all turns are written down in one tensor."""
+    old, new = dims(before), dims(after)
+    if old is None or new is None:
+        return False
+    return len(old) != len(new) or any(
+        (isinstance(a, int) and isinstance(b, int) and a != b) or (isinstance(b, str) and b.endswith(f"*{a}"))
+        for a, b in zip(old, new, strict=True)
+    )
+
+
+def _runs(loop: ir.Node) -> bool:
+    """Whether it is known that a loop has a turn."""
+    given = [v for v in loop.inputs[:2] if v is not None]
+    return all(v.const_value is not None and bool((v.const_value.numpy() > 0).all()) for v in given)
 
 
 def _typed(value: ir.Value, like: ir.Value, shape: Sequence[int | str | None]) -> ir.Value:
@@ -172,19 +204,32 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
     """Go through the turns from the last to the first; what is captured adds up over them."""
     op, node, n, flows = call.op, call.node, len(turns.states), _flows(call, turns)
     written = [call.grads[n + k] for k in flows.writes]
-    starts = [op.zeros_like(node.outputs[i]) if call.grads[i] is None else call.grads[i] for i in flows.states]
+    starts = [op.zeros_like(node.outputs[i]) if (g := call.grads[i]) is None else g for i in flows.states]
     recorded = [*([] if turn is None else [turn]), *stacks]
     back = [1 - way for way in turns.in_ways]
     count = len(flows.states) + len(flows.caught) + len(flows.reads)
-    made = op.Scan(
-        *starts, *(op.zeros_like(v) for v in flows.caught), *recorded, *turns.reads, *written,
-        body=_reverse_body(call, turns, flows, turn), num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
-        scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in flows.writes],
-        scan_input_directions=[1] * len(recorded) + back + [1 - turns.out_ways[k] for k in flows.writes],
-        scan_output_axes=[turns.in_axes[j] for j in flows.reads],
-        scan_output_directions=[back[j] for j in flows.reads], outputs=count,
-    )  # fmt: skip
-    grads = [made] if isinstance(made, ir.Value) else list(made)
+    sums = [op.zeros_like(v) for v in flows.caught]
+
+    def reverse(tape: Tape) -> list[ir.Value]:
+        made = tape.Scan(
+            *starts, *sums, *recorded, *turns.reads, *written,
+            body=_reverse_body(call, turns, flows, turn),
+            num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
+            scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in flows.writes],
+            scan_input_directions=[1] * len(recorded) + back + [1 - turns.out_ways[k] for k in flows.writes],
+            scan_output_axes=[turns.in_axes[j] for j in flows.reads],
+            scan_output_directions=[back[j] for j in flows.reads], outputs=count,
+        )  # fmt: skip
+        return [made] if isinstance(made, ir.Value) else list(made)
+
+    if turn is None or _runs(node):
+        grads = reverse(op)
+    else:
+        # the runtime's Scan fails where there is no turn to read; the state then is what it was at the start
+        some, none = op.body(), op.body()
+        branches = {"then_branch": some.give(*reverse(some)), "else_branch": none.give(*starts, *sums)}
+        chosen = op.If(op.Greater(op.Size(turn), 0), outputs=count, **branches)
+        grads = [chosen] if isinstance(chosen, ir.Value) else list(chosen)
     whole = [turns.states[i] for i in flows.states] + flows.caught + [turns.reads[j] for j in flows.reads]
     grads = [_typed(g, v, dims(v) or ()) for g, v in zip(grads, whole, strict=True)]
     places = [*flows.states, *flows.caught, *(n + j for j in flows.reads)]
