@@ -17,10 +17,9 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 
-_NO_MAPS = (
-    "the model has no value with rows and columns on which the score depends; methods that work on the picture need "
-    "none (gradient, smoothgrad, integrated-gradients, occlusion)"
-)
+_WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
+_NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"
+_BODIES = frozenset({"If", "Loop", "Scan"})
 _NOT_FULL = (
     "the score depends on every position of none of them, in front of a weighted operator; name one of those that "
     "`onnxsal layers MODEL` lists"
@@ -35,6 +34,8 @@ class Layers:
     automatic: int | None
     aliases: dict[str, str]
     """Other names of the same maps: node names, the float value in front of a quantised one, the one behind it."""
+    hidden: str = ""
+    """The If, Loop or Scan in front of the score, if any: rows and columns are not followed through its bodies."""
 
     def find(self, name: str | None) -> Layer:
         """Return the layer of that name (value, node, unique suffix, ``#n``), or the automatic one for None.
@@ -53,12 +54,17 @@ class Layers:
 
     def _chosen(self) -> Layer:
         if self.automatic is None:
-            raise UnsupportedError(f"no layer could be chosen: {_NO_MAPS if not self.found else _NOT_FULL}")
+            raise UnsupportedError(f"no layer could be chosen: {self._no_maps() if not self.found else _NOT_FULL}")
         return self.found[self.automatic]
+
+    def _no_maps(self) -> str:
+        if not self.hidden:
+            return _NO_MAPS
+        return f"rows and columns are not followed through {self.hidden}; {_WITHOUT}"
 
     def _numbered(self, number: int) -> Layer:
         if not self.found:
-            raise UnsupportedError(f"there is no layer #{number}: {_NO_MAPS}")
+            raise UnsupportedError(f"there is no layer #{number}: {self._no_maps()}")
         if not 0 <= number < len(self.found):
             raise UsageError(f"there is no layer #{number}: the layers are #0 to #{len(self.found) - 1}")
         return self.found[number]
@@ -91,7 +97,9 @@ def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
     known = layouts(graph, source, picture.value_axes)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs, aliases = _merge_twins(pairs)
-    return Layers(tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known), aliases)
+    return Layers(
+        tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known), aliases, _hidden(graph, logit)
+    )
 
 
 def _automatic(
@@ -130,6 +138,17 @@ def _between(graph: ir.Graph, source: ir.Value, logit: ir.Value) -> list[ir.Node
             backward.update(v for v in node.inputs if v is not None)
             kept.append(node)
     return kept[::-1]
+
+
+def _hidden(graph: ir.Graph, logit: ir.Value) -> str:
+    """Return the last node with bodies that the logit is computed from, as messages name it."""
+    above: set[ir.Value | None] = {logit}
+    for node in reversed(list(graph)):
+        if any(v in above for v in node.outputs):
+            if node.op_type in _BODIES and not node.domain:
+                return f"{node.op_type} {node.name or node.outputs[0].name!r}"
+            above.update(node.inputs)
+    return ""
 
 
 def _layer(value: ir.Value, known: Layouts) -> Layer | None:

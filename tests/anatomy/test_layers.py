@@ -182,6 +182,18 @@ def test_branches_are_not_chosen_before_what_joins_them():
     assert dissect(normalise(load_ir(model))).layers.find(None).name == "t"
 
 
+def test_an_if_through_which_layers_are_not_followed_is_named():
+    body = (
+        "c = Conv(x, w) m = ReduceMean<keepdims=0>(x) z = Sub(m, m) b = Greater(m, z)"
+        " r = If(b)<then_branch = t () => (float[n,6,6,6] p) { p = Relu(c) },"
+        " else_branch = e () => (float[n,6,6,6] q) { q = Mul(c, c) }> g = GlobalAveragePool(r) f = Flatten(g) "
+    )
+    weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('v', 6, 5)}>"
+    layers = dissect(normalise(load_ir(parse(body + "y = MatMul(f, v)", weights=weights)))).layers
+    with pytest.raises(UnsupportedError, match="rows and columns are not followed through If 'r'"):
+        layers.find(None)
+
+
 def test_a_model_without_rows_and_columns():
     body = "f = Flatten(x) y = MatMul(f, v)"
     layers = dissect(normalise(load_ir(parse(body, weights=f"<{floats('v', 192, 5)}>")))).layers
