@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,22 @@ def size_at(op: Tape, x: ir.Value, axis: int) -> ir.Value:
     if isinstance(known, int):
         return op.const([known], ir.DataType.INT64)
     return op.Shape(x, start=axis, end=axis + 1 or None)  # type: ignore[no-any-return]
+
+
+def merged(op: Tape, x: ir.Value, start: int, end: int | None = None) -> ir.Value:
+    """Return ``x`` with its axes from ``start`` to ``end`` (not included) as one.
+
+    A Reshape works out an axis that is left open, but not of a tensor without elements (no region at a level).
+    """
+    shape = dims(x)
+    sizes = [None] if shape is None else [*shape[start:end], *(() if end is None else shape[end:])]
+    known = [d for d in sizes if isinstance(d, int)]
+    if shape is not None and len(known) == len(sizes):
+        count = len(shape[start:end])
+        return op.Reshape(x, [0] * start + [math.prod(known[:count]), *known[count:]])  # type: ignore[no-any-return]
+    size = op.ReduceProd(op.Shape(x, start=start, end=end), keepdims=1)
+    after = [] if end is None else [op.Shape(x, start=end)]
+    return op.Reshape(x, op.Concat(op.Shape(x, end=start), size, *after, axis=0), allowzero=1)  # type: ignore[no-any-return]
 
 
 def element_numbers(op: Tape, x: ir.Value) -> ir.Value:

@@ -95,6 +95,7 @@ def _channels_first(op: Tape, x: ir.Value, n: int, group: int) -> ir.Value:
         return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
     shape = op.shape_of(x)
     batch, sizes = op.Slice(shape, [0], [1]), op.Slice(shape, [2], [n + 2])
-    split = op.Reshape(x, op.Concat(batch, [group, -1], sizes, axis=0))
+    each = op.Div(op.Slice(shape, [1], [2]), group)
+    split = op.Reshape(x, op.Concat(batch, [group], each, sizes, axis=0), allowzero=1)
     moved = op.Transpose(split, perm=[2, 1, 0, *range(3, n + 3)])
-    return op.Reshape(moved, op.Concat([-1], op.Mul(batch, group), sizes, axis=0))  # type: ignore[no-any-return]
+    return op.Reshape(moved, op.Concat(each, op.Mul(batch, group), sizes, axis=0), allowzero=1)  # type: ignore[no-any-return]

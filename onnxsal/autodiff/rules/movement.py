@@ -78,7 +78,8 @@ def _tile(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, repeats: ir.Value) ->
     """As [r0, d0, r1, d1 ...], summed over the repeats."""
     n = rank_of(x)
     pairs = op.Concat(op.Unsqueeze(repeats, [1]), op.Unsqueeze(op.shape_of(x), [1]), axis=1)
-    return op.ReduceSum(op.Reshape(g, op.Reshape(pairs, [-1])), list(range(0, 2 * n, 2)), keepdims=0)  # type: ignore[no-any-return]
+    spread = op.Reshape(g, op.Reshape(pairs, [-1]), allowzero=1)  # there may be no image
+    return op.ReduceSum(spread, list(range(0, 2 * n, 2)), keepdims=0)  # type: ignore[no-any-return]
 
 
 defvjp("Tile", _tile, None)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
-from onnxsal.autodiff.rules.common import put_back, rank_of
+from onnxsal.autodiff.rules.common import merged, put_back, rank_of
 from onnxsal.autodiff.rules.gates import POOLED, Pooled
 from onnxsal.autodiff.rules.windows import (
     Window,
@@ -206,7 +206,7 @@ def _global_average_pool(call: Call) -> list[Gradient]:
 def _global_max_pool(call: Call) -> list[Gradient]:
     op, g, x = call.op, call.g, operand(call, 0)
     n = rank_of(x)
-    flat = op.Reshape(x, [0, 0, -1])
+    flat = merged(op, x, 2)
     first = op.ArgMax(flat, axis=2, keepdims=1)
     numbers = op.Range(0, op.Squeeze(op.Shape(flat, start=2), [0]), 1)
     mask = op.Equal(numbers, first)

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.decompose import made_of
 from onnxsal.autodiff.registry import Call
-from onnxsal.autodiff.rules.common import size_at
+from onnxsal.autodiff.rules.common import merged, size_at
 from onnxsal.autodiff.rules.sampling import linear_taps, read_taps
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.tape import Tape
@@ -24,7 +24,7 @@ def _roi_align(op: Tape, call: Call, x: ir.Value, rois: ir.Value, images: ir.Val
     places = [_samples(op, call, rois, d, out[d] * ratio) for d in (0, 1)]
     full = op.Concat(op.Shape(rois, start=0, end=1), [out[0] * ratio, out[1] * ratio], axis=0)
     spread = [op.Expand(op.Unsqueeze(p, [2 - d]), full) for d, p in enumerate(places)]
-    flat = [op.Reshape(p, [0, -1]) for p in spread]
+    flat = [merged(op, p, 1) for p in spread]
     taps = [linear_taps(op, op.Min(op.Max(p, 0.0), op.Sub(s, 1.0))) for p, s in zip(flat, sizes, strict=True)]
     values = read_taps(op, op.Gather(x, images, axis=0), taps, sizes)
     inside = [op.And(op.GreaterOrEqual(p, -1.0), op.LessOrEqual(p, s)) for p, s in zip(flat, sizes, strict=True)]

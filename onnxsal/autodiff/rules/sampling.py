@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.decompose import made_of
 from onnxsal.autodiff.registry import Call
-from onnxsal.autodiff.rules.common import rank_of, size_at
+from onnxsal.autodiff.rules.common import merged, rank_of, size_at
 from onnxsal.graph.tape import Tape
 
 Tap = tuple[ir.Value, ir.Value | None]
@@ -23,7 +23,7 @@ def _grid_sample(op: Tape, call: Call, x: ir.Value, grid: ir.Value) -> ir.Value:
     mode, padding = call.attributes["mode"], call.attributes["padding_mode"]
     align = bool(call.attributes["align_corners"])
     sizes = [op.cast(op.Squeeze(size_at(op, x, d + 2)), grid.dtype) for d in range(n)]
-    flat = op.Reshape(grid, [0, -1, n])  # [B, P, n], the last axis of x first
+    flat = merged(op, grid, 1, n + 1)  # [B, P, n], the last axis of x first
     places = [op.Gather(flat, op.const(n - 1 - d), axis=2) for d in range(n)]
     places = [_place(op, p, s, align) for p, s in zip(places, sizes, strict=True)]
     if mode not in ("cubic", "bicubic"):
@@ -91,7 +91,7 @@ def _far(op: Tape, d: ir.Value) -> ir.Value:
 
 def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Sequence[ir.Value]) -> ir.Value:
     """Return the weighted sum of the taps of ``x`` [B, C, *S] at places [B, P]: [B, C, P]; outside is 0."""
-    flat = op.Reshape(x, [0, 0, -1])
+    flat = merged(op, x, 2)
     parts = []
     for combination in itertools.product(*taps):
         indices = [index for index, _ in combination]
