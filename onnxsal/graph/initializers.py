@@ -1,7 +1,8 @@
-"""Making initializers."""
+"""Making initializers, of tensors and of Constant nodes."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 
@@ -11,3 +12,22 @@ def add_initializer(graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir
     value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def lift_constants(graph: ir.Graph) -> None:
+    """Initializers take the place of Constant nodes, and their names."""
+    nodes = [n for n in graph if n.op_type == "Constant" and not n.domain and not n.outputs[0].is_graph_output()]
+    lifted = [(n, t) for n in nodes if (t := _tensor_of(n)) is not None]
+    for node, tensor in lifted:
+        old = node.outputs[0]
+        name, old.name = old.name, None
+        old.replace_all_uses_with(add_initializer(graph, str(name), tensor))
+    graph.remove([n for n, _ in lifted], safe=True)
+
+
+def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
+    ((name, attr),) = node.attributes.items()
+    if name == "value":
+        return attr.value  # type: ignore[no-any-return]
+    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    return ir.tensor(np.array(attr.value, kinds[name])) if name in kinds else None

@@ -7,7 +7,6 @@ Attributes are filled in where they are read (``graph.attributes``), so that the
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import PassBase
 from onnx_ir.passes.common import (
@@ -21,7 +20,7 @@ from onnxsal.graph.branches import settle_branches
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import BATCH, Study, study, write_shapes
-from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.initializers import lift_constants
 from onnxsal.graph.limits import check_limits
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.shapes import dims
@@ -38,11 +37,11 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     with model_errors("the model is not valid"):
         work = model.clone()
     work = raise_opset(_run(work, InlinePass()), opset)
-    _lift_constants(work.graph)
+    lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
     known = _study(work.graph, keep)
     while settle_branches(work.graph, known):
-        _lift_constants(work.graph)
+        lift_constants(work.graph)
         known = _study(work.graph, keep)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
@@ -79,22 +78,3 @@ def _name_batch(graph: ir.Graph) -> None:
         if shape and any(d is None or (isinstance(d, int) and d <= 0) for d in shape):
             rest = [None if isinstance(d, int) and d <= 0 else d for d in shape]
             value.shape = ir.Shape([BATCH if rest[0] is None else rest[0], *rest[1:]])
-
-
-def _lift_constants(graph: ir.Graph) -> None:
-    """Initializers take the place of Constant nodes, and their names."""
-    nodes = [n for n in graph if n.op_type == "Constant" and not n.domain and not n.outputs[0].is_graph_output()]
-    lifted = [(n, t) for n in nodes if (t := _tensor_of(n)) is not None]
-    for node, tensor in lifted:
-        old = node.outputs[0]
-        name, old.name = old.name, None
-        old.replace_all_uses_with(add_initializer(graph, str(name), tensor))
-    graph.remove([n for n, _ in lifted], safe=True)
-
-
-def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
-    ((name, attr),) = node.attributes.items()
-    if name == "value":
-        return attr.value  # type: ignore[no-any-return]
-    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
-    return ir.tensor(np.array(attr.value, kinds[name])) if name in kinds else None
