@@ -100,6 +100,13 @@ def study(graph: ir.Graph, opaque: frozenset[str] = frozenset()) -> Study:
     return found
 
 
+def contradicts(graph: ir.Graph) -> bool:
+    """Return whether shapes contradict each other in a sorted graph whatever its batch, of one image too."""
+    symbols = batch_symbols(graph)
+    sizes = [{s: p[i] for s, p in zip(symbols, _PRIMES, strict=False)} for i in range(2)]
+    return all(Sweep(each).over(graph).contradictions for each in (*sizes, dict.fromkeys(symbols, 1)))
+
+
 def _studied(graph: ir.Graph, symbols: tuple[str, ...], opaque: frozenset[str]) -> Study:
     first = Sweep({s: p for s, (p, _) in zip(symbols, _PRIMES, strict=False)}, opaque)
     first.over(graph)

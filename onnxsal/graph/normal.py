@@ -16,7 +16,7 @@ from onnx_ir.passes.common import (
 )
 
 from onnxsal.errors import ModelError
-from onnxsal.graph.branches import settle_branches
+from onnxsal.graph.branches import settle_branches, settle_impossible
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import BATCH, Study, study, write_shapes
@@ -40,7 +40,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
     known = _study(work.graph, keep)
-    while settle_branches(work.graph, known):
+    while settle_branches(work.graph, known) or settle_impossible(work, known):
         lift_constants(work.graph)
         known = _study(work.graph, keep)
     fold_constants(work.graph, known)

@@ -32,7 +32,8 @@ LIMIT = 1 << 16
 
 _STAY = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _DATA_FREE = frozenset({"Shape", "Size"})
-_TRUSTED = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Where", "MatMul", "Gemm", "Concat", "Reshape", "Conv"})
+_TRUSTED = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Where", "MatMul", "Gemm", "Concat", "Reshape", "Conv",
+                      "GRU", "LSTM", "RNN"})  # fmt: skip
 """Operators of which onnx's inference refuses nothing that is valid; it knows no ellipsis of Einsum that broadcasts."""
 
 _FAILURES = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, TypeError)

@@ -48,7 +48,7 @@ def _laid_out(
     inner: Tape, body: ir.Graph, likes: Sequence[ir.Value], given: Sequence[ir.Value], outer: Sequence[ir.Value]
 ) -> tuple[list[ir.Value], list[ir.Node]]:
     """Lay a body's nodes out on a tape, its inputs replaced; return its outputs and the nodes."""
-    graph = standing_alone(body, likes, outer).graph
+    graph = standing_alone(body, likes, outer, inner.graph.opset_imports).graph
     by_name = {str(v.name): v for v in outer}
     by_name.update({str(own.name): value for own, value in zip(body.inputs, given, strict=True)})
     values, nodes = graft(inner, graph, {v: by_name[str(v.name)] for v in graph.inputs})
