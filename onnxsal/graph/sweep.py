@@ -19,6 +19,7 @@ from onnx_ir.serde import serialize_attribute
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.analogues import kind_of
+from onnxsal.graph.bodies import kinds_behind
 from onnxsal.graph.contents import Array, computable, compute
 from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
@@ -49,6 +50,8 @@ class Sweep:
     kinds: dict[ir.Value, Kind] = field(default_factory=dict)
     contents: dict[ir.Value, Array] = field(default_factory=dict)
     contradictions: list[str] = field(default_factory=list)
+    imports: Mapping[str, int] = field(default_factory=dict)
+    """The opsets of the graph; bodies state none of their own."""
     memo: dict[Any, tuple[Kind | None, ...] | str] = field(default_factory=dict)
     """Inference of equal nodes on equal shapes, which the repeated blocks of a network are; may be shared."""
 
@@ -59,11 +62,29 @@ class Sweep:
 
     def over(self, graph: ir.Graph) -> Sweep:
         """Visit every value of a sorted graph; return the sweep itself."""
+        self.imports = graph.opset_imports
         for value in (*graph.inputs, *graph.initializers.values()):
             self._given(value)
         for node in graph:
             self._visit(node)
         return self
+
+    def _through(self, body: ir.Graph, inputs: Sequence[Kind | None]) -> list[Kind | None]:
+        """Return the kinds of a body's outputs. A branch that is not taken may contradict itself: that is not said."""
+        said = len(self.contradictions)
+        for value in body.initializers.values():
+            self._given(value)
+        for value, kind in zip(body.inputs, inputs, strict=False):
+            self.kinds.pop(value, None)
+            if (held := kind or self._declared(value)) is not None:
+                self.kinds[value] = held
+        for node in body:
+            for value in node.outputs:  # of a turn before, where sizes were still thought to stay
+                self.contents.pop(value, None)
+                self.kinds.pop(value, None)
+            self._visit(node)
+        del self.contradictions[said:]
+        return [self.kinds.get(value) for value in body.outputs]
 
     def _given(self, value: ir.Value) -> None:
         declared = self._declared(value)
@@ -100,8 +121,10 @@ class Sweep:
                 self.kinds[value] = (ir.DataType.from_numpy(array.dtype), array.shape)
             return
         found = self._infer(node)
+        inside = kinds_behind(node, [None if v is None else self.kinds.get(v) for v in node.inputs], self._through)
         for i, value in enumerate(node.outputs):
             kind = _merged(found[i] if i < len(found) else None, self._declared(value))
+            kind = _merged(inside[i] if i < len(inside) else None, kind)
             if kind is not None:
                 self.kinds[value] = kind
 
@@ -149,7 +172,7 @@ class Sweep:
         key = (node.domain, node.op_type, node.version, len(node.outputs), tuple(kinds), _attributes_key(node),
                tuple((i, a.tobytes()) for i, a in known.items()))  # fmt: skip
         if key not in self.memo:
-            self.memo[key] = _infer(node, kinds, known)
+            self.memo[key] = _infer(node, kinds, known, self.imports)
         found = self.memo[key]
         if isinstance(found, tuple):
             return found
@@ -190,14 +213,15 @@ _LIKE_ITS_INPUT = frozenset({"Celu", "GroupNormalization", "MeanVarianceNormaliz
 """Operators that onnx defines by functions alone: it infers no shape for one node of them."""
 
 
-def _infer(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array]) -> tuple[Kind | None, ...] | str:
+def _infer(
+    node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array], opsets: Mapping[str, int]
+) -> tuple[Kind | None, ...] | str:
     """Return what onnx infers for one node, nothing where it knows no such operator, a text where shapes disagree."""
-    opset = node.graph.opset_imports.get(node.domain) if node.graph is not None else None
+    opset = opsets.get(node.domain)
     try:
         schema = schema_of(node.op_type, node.domain, opset or 1)
     except UnsupportedError:
-        standard = node.graph.opset_imports.get("", 1) if node.graph is not None else 1
-        return kind_of(node, kinds, standard)
+        return kind_of(node, kinds, opsets.get("", 1))
     names = ["" if k is None else f"i{i}" for i, k in enumerate(kinds)]
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=names, name=node.name or "")
     proto.output.extend(f"o{i}" for i in range(len(node.outputs)))
