@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import onnx_ir as ir
 
 from onnxsal.autodiff.contrib import replace_outputs
@@ -13,32 +15,73 @@ from onnxsal.graph.tape import Tape
 
 _MAKERS = frozenset({"SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SplitToSequence"})
 _READERS = frozenset({"SequenceAt", "ConcatFromSequence", "SequenceLength"})
+_OPTIONAL = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement"})
 FOLLOWED = _MAKERS | _READERS | {"SequenceMap"}
 
 Tensors = list[ir.Value]
 
 
+@dataclass
+class _Followed:
+    """What sequences and optional values are known to hold."""
+
+    sequences: dict[ir.Value, Tensors] = field(default_factory=dict)
+    optionals: dict[ir.Value, ir.Value | None] = field(default_factory=dict)
+    """None where nothing is in it."""
+
+
 def lower_sequences(graph: ir.Graph) -> bool:
-    """Replace what is read from sequences by the tensors themselves, in place; return whether there were any.
+    """Replace what is read from sequences and optional values by the tensors, in place; return whether any were.
 
     A sequence is followed where its places and sizes are constants; another is left as it is, and has no gradient.
+    Bodies that read what was made outside of them are followed too.
     """
-    op, known = Tape(graph), dict[ir.Value, Tensors]()
-    nodes = [n for n in graph if not n.domain and n.op_type in FOLLOWED | {"Identity"}]
-    found = False
-    for node in nodes:
-        inputs = [v for v in node.inputs if v is not None]
-        if node.op_type == "SequenceMap":
-            found |= _map(op, node, known)
-        elif node.op_type in _MAKERS:
-            made = _made(op, node, known)
-            if made is not None:
-                known[node.outputs[0]] = made
-        elif inputs and inputs[0] in known:
-            found |= _read(op, node, known)
-    if found:
-        graph.sort()
-    return found
+    whole, known, changed = Tape(graph), _Followed(), list[ir.Graph]()
+    for node in [n for n in graph.all_nodes() if not n.domain and n.op_type in FOLLOWED | _OPTIONAL | {"Identity"}]:
+        assert isinstance(node.graph, ir.Graph)
+        own = whole if node.graph is graph else whole.inside(node.graph)
+        if _follow(own, node, known):
+            changed.append(own.graph)
+    for each in dict.fromkeys(changed):
+        each.sort()
+    return bool(changed)
+
+
+def _follow(op: Tape, node: ir.Node, known: _Followed) -> bool:
+    """Take note of what a node makes, or replace what it reads; return whether the graph was changed."""
+    source = node.inputs[0] if node.inputs else None
+    if node.op_type in _OPTIONAL:
+        return _optional(op, node, known)
+    if node.op_type == "SequenceMap":
+        return _map(op, node, known.sequences)
+    if node.op_type in _MAKERS:
+        made = _made(op, node, known.sequences)
+        if made is not None:
+            known.sequences[node.outputs[0]] = made
+        return False
+    return source in known.sequences and _read(op, node, known.sequences)
+
+
+def _optional(op: Tape, node: ir.Node, known: _Followed) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    if node.op_type == "Optional":
+        known.optionals[node.outputs[0]] = source
+        return False
+    plain = source is not None and isinstance(source.type, ir.TensorType) and source not in known.optionals
+    if source is None or not (plain or source in known.optionals):
+        return False
+    held = source if plain else known.optionals[source]
+    if node.op_type == "OptionalHasElement":
+        replace_outputs(node, [op.Identity(op.const(held is not None, ir.DataType.BOOL))])
+    elif held is None:
+        return False  # the runtime says so, where it is run
+    elif held in known.sequences:
+        known.sequences[node.outputs[0]] = known.sequences[held]
+        return False
+    else:
+        replace_outputs(node, [op.Identity(held)])
+    op.graph.remove(node, safe=True)
+    return True
 
 
 def _made(op: Tape, node: ir.Node, known: dict[ir.Value, Tensors]) -> Tensors | None:

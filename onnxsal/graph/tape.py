@@ -105,6 +105,12 @@ class Tape:
         inner._numbers = self._numbers
         return inner
 
+    def inside(self, body: ir.Graph) -> Tape:
+        """Return a tape over a body that is there already, with names that are free outside of it as well."""
+        inner = Tape(body)
+        inner.opset, inner._numbers = self.opset, self._numbers
+        return inner
+
     def argument(self, like: ir.Value, shape: Iterable[Any] | None = None) -> ir.Value:
         """Return a new input of a body, of the type of ``like`` and of its shape unless one is given."""
         chosen = like.shape if shape is None else shape

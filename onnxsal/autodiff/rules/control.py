@@ -23,7 +23,7 @@ from onnxsal.graph.tape import Tape
 def _if(call: Call) -> list[Gradient]:
     op, node = call.op, call.node
     outer = captured(node)
-    wanted = [v for v, need in zip(outer, call.needed[1:], strict=True) if need and is_float(v)]
+    wanted = _wanted(call, outer, call.needed[1:])
     if not wanted:
         return [None] * (1 + len(outer))
     branches = {
@@ -32,8 +32,34 @@ def _if(call: Call) -> list[Gradient]:
     made = op.If(node.inputs[0], outputs=len(wanted), **branches)
     grads = dict(zip(wanted, [made] if isinstance(made, ir.Value) else made, strict=True))
     for value, g in grads.items():
-        g.type, g.shape = value.type, value.shape
+        g.type, g.shape = ir.TensorType(_numbers(value)), value.shape
     return [None, *(grads.get(v) for v in outer)]
+
+
+def _wanted(call: Call, values: Sequence[ir.Value], needed: Sequence[bool]) -> list[ir.Value]:
+    """Return those of the values read in a body that a gradient flows to.
+
+    Raises: UnsupportedError: one is a sequence or an optional value that could not be followed.
+    """
+    wanted = [v for v, need in zip(values, needed, strict=True) if need]
+    for value in wanted:
+        if not isinstance(value.type, ir.TensorType):
+            node = call.node
+            kind = "an optional value" if isinstance(value.type, ir.OptionalType) else "a sequence"
+            raise UnsupportedError(
+                f"{node.op_type} {node.name or node.outputs[0].name!r} reads {value.name!r}, {kind} made outside of "
+                "its body and known only when it is run: it has no gradient"
+            )
+    return wanted
+
+
+def _numbers(value: ir.Value) -> ir.DataType:
+    """Return the type of a value's gradient: its own, float32 for quantised numbers."""
+    return value.dtype if value.dtype is not None and is_float(value) else ir.DataType.FLOAT
+
+
+def _zeros(op: Tape, value: ir.Value) -> ir.Value:
+    return op.zeros_like(value, _numbers(value))
 
 
 def _branch(call: Call, branch: ir.Graph, outer: Sequence[ir.Value], wanted: Sequence[ir.Value]) -> ir.Graph:
@@ -41,7 +67,7 @@ def _branch(call: Call, branch: ir.Graph, outer: Sequence[ir.Value], wanted: Seq
     outputs, nodes = _laid_out(inner, branch, [], [], outer)
     seeds = _seeds(inner, zip(outputs, call.grads, strict=True))
     grads = backward(inner, seeds, wanted, call.rules or PLAIN, nodes)
-    return inner.give(*(inner.zeros_like(v) if g is None else g for v, g in zip(wanted, grads, strict=True)))
+    return inner.give(*(_zeros(inner, v) if g is None else g for v, g in zip(wanted, grads, strict=True)))
 
 
 def _laid_out(
@@ -118,7 +144,7 @@ def _stacked_scan(call: Call, turns: _Turns) -> list[ir.Value]:
         *turns.states, *turns.reads, body=body, num_scan_inputs=len(read), scan_input_axes=turns.in_axes,
         scan_input_directions=turns.in_ways, outputs=2 * n,
     )  # fmt: skip
-    return [_typed(v, s, (None, *(dims(s) or ()))) for v, s in zip(made[n:], turns.states, strict=True)]
+    return [_typed(v, s.dtype, (None, *(dims(s) or ()))) for v, s in zip(made[n:], turns.states, strict=True)]
 
 
 def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
@@ -134,8 +160,9 @@ def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
     body = inner.give(*outputs[: n + 1], counter, *carried)
     made = op.Loop(call.node.inputs[0], call.node.inputs[1], *turns.states, body=body, outputs=2 * n + 1)
     made = (made,) if isinstance(made, ir.Value) else made
-    first = _typed(made[n], counter, (None,))
-    return [first, *(_typed(v, s, (None, *(dims(s) or ()))) for v, s in zip(made[n + 1 :], turns.states, strict=True))]
+    first = _typed(made[n], counter.dtype, (None,))
+    stacked = zip(made[n + 1 :], turns.states, strict=True)
+    return [first, *(_typed(v, s.dtype, (None, *(dims(s) or ()))) for v, s in stacked)]
 
 
 def _refuse_growth(call: Call, turns: _Turns, own: Sequence[ir.Value]) -> None:
@@ -168,8 +195,8 @@ def _runs(loop: ir.Node) -> bool:
     return all(v.const_value is not None and bool((v.const_value.numpy() > 0).all()) for v in given)
 
 
-def _typed(value: ir.Value, like: ir.Value, shape: Sequence[int | str | None]) -> ir.Value:
-    value.type = ir.TensorType(like.dtype or ir.DataType.FLOAT)
+def _typed(value: ir.Value, dtype: ir.DataType | None, shape: Sequence[int | str | None]) -> ir.Value:
+    value.type = ir.TensorType(dtype or ir.DataType.FLOAT)
     value.shape = ir.Shape(shape)
     return value
 
@@ -191,10 +218,16 @@ class _Flows:
 
 def _flows(call: Call, turns: _Turns) -> _Flows:
     node, n = call.node, len(turns.states)
-    outer = zip(captured(node), call.needed[len(node.inputs) :], strict=True)
+    carried = zip([*turns.states, *turns.reads], call.needed[len(node.inputs) - n - len(turns.reads) :], strict=False)
+    for value in [v for v, need in carried if need and not is_float(v)]:
+        raise UnsupportedError(
+            f"{node.op_type} {node.name or node.outputs[0].name!r} takes {value.name!r} from turn to turn, which holds "
+            f"{value.type}: it has no gradient"
+        )
+    outer = list(zip(captured(node), call.needed[len(node.inputs) :], strict=True))
     return _Flows(
         [i for i, v in enumerate(turns.states) if is_float(v)],
-        [v for v, need in outer if need and is_float(v)],
+        _wanted(call, *zip(*outer, strict=True)) if outer else [],
         [j for j, v in enumerate(turns.reads) if is_float(v) and call.needed[n + j]],
         [k for k, g in enumerate(call.grads[n:]) if g is not None],
     )
@@ -208,7 +241,7 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
     recorded = [*([] if turn is None else [turn]), *stacks]
     back = [1 - way for way in turns.in_ways]
     count = len(flows.states) + len(flows.caught) + len(flows.reads)
-    sums = [op.zeros_like(v) for v in flows.caught]
+    sums = [_zeros(op, v) for v in flows.caught]
 
     def reverse(tape: Tape) -> list[ir.Value]:
         made = tape.Scan(
@@ -231,7 +264,7 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
         chosen = op.If(op.Greater(op.Size(turn), 0), outputs=count, **branches)
         grads = [chosen] if isinstance(chosen, ir.Value) else list(chosen)
     whole = [turns.states[i] for i in flows.states] + flows.caught + [turns.reads[j] for j in flows.reads]
-    grads = [_typed(g, v, dims(v) or ()) for g, v in zip(grads, whole, strict=True)]
+    grads = [_typed(g, _numbers(v), dims(v) or ()) for g, v in zip(grads, whole, strict=True)]
     places = [*flows.states, *flows.caught, *(n + j for j in flows.reads)]
     found = dict(zip(places, grads, strict=True))
     return [found.get(i) for i in range(n + len(turns.reads))] + [found.get(v) for v in captured(node)]
@@ -242,6 +275,8 @@ def _reverse_body(call: Call, turns: _Turns, flows: _Flows, turn: ir.Value | Non
     inner, n = call.op.body(), len(turns.states)
     g_states = [inner.argument(turns.states[i]) for i in flows.states]
     sums = [inner.argument(v) for v in flows.caught]
+    for total, v in zip(sums, flows.caught, strict=True):
+        total.type = ir.TensorType(_numbers(v))
     counter = [] if turn is None else [inner.argument(turn, [])]
     before = [inner.argument(v) for v in turns.states]
     seen = [inner.argument(v, _without(v, a)) for v, a in zip(turns.reads, turns.in_axes, strict=True)]
