@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from onnxsal import plugins
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph.tape import Tape
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 Gradient = ir.Value | None
 Vjp = Callable[..., Any]
 Key = tuple[str, str]
+
+
+class UnknownRankError(UnsupportedError):
+    """A rule needs to know how many dimensions a value has; the walk says where that was lost."""
 
 
 @dataclass(frozen=True)

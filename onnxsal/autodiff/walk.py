@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.autodiff.precision import apply
-from onnxsal.autodiff.registry import Call, Gradient, operands
+from onnxsal.autodiff.registry import Call, Gradient, UnknownRankError, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
+from onnxsal.graph.shapes import rank
+from onnxsal.graph.tape import PREFIX
 
 STEP = "sal.step"
 """Metadata of a node whose derivative is 0 although its operator has one: a mask written as arithmetic."""
@@ -53,11 +55,41 @@ def _step(op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], goal
     if rule is None or all(g is None for g in grads):
         return
     needed = tuple(v in goal.dependent and _flows(node, i, rules) for i, v in enumerate(operands(node)))
-    results = apply(rule, Call(op, node, grads, needed, attributes(node), goal.wrt))
+    try:
+        results = apply(rule, Call(op, node, grads, needed, attributes(node), goal.wrt))
+    except UnknownRankError as error:
+        raise (error if _is_ours(node) else _lost_rank(node, error)) from error
     for value, need, g in zip(operands(node), needed, results, strict=False):
         if need and g is not None and value is not None:
             _describe(g, value)
             pending.setdefault(value, []).append(g)
+
+
+def _is_ours(node: ir.Node) -> bool:
+    """Whether a node is none of the user's file."""
+    return str(node.name or node.outputs[0].name).startswith(PREFIX)
+
+
+def _lost_rank(node: ir.Node, error: UnknownRankError) -> UnsupportedError:
+    """Say of the user's values which is the first of unknown rank on the way to a node, and what makes it so."""
+    value = next((v for v in (*node.inputs, *node.outputs) if v is not None and rank(v) is None), None)
+    here = f"{_label(node)} has no gradient: "
+    if value is None:
+        return UnsupportedError(f"{here}it would need numbers of dimensions that are known only when the model is run")
+    while (maker := value.producer()) is not None:
+        before = next((v for v in maker.inputs if v is not None and rank(v) is None), None)
+        if before is None:
+            break
+        value = before
+    lost = f"the number of dimensions of {value.name!r} is not known, "
+    if maker is None:
+        return UnsupportedError(f"{here}{lost}and the file does not declare it: declare it (symbols will do)")
+    return UnsupportedError(f"{here}{lost}{_label(maker)} gives it only when it is run")
+
+
+def _label(node: ir.Node) -> str:
+    domain = f"{node.domain}." if node.domain else ""
+    return f"{domain}{node.op_type} {(node.name or node.outputs[0].name)!r}"
 
 
 def _describe(g: ir.Value, value: ir.Value) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.errors import UnsupportedError
+from onnxsal.autodiff.registry import UnknownRankError
 from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import Tape
 
@@ -36,13 +36,10 @@ def number(value: ir.Value | None) -> float | None:
 
 
 def rank_of(value: ir.Value) -> int:
-    """Return the number of dimensions of a value. Raises: UnsupportedError: it is unknown."""
+    """Return the number of dimensions of a value. Raises: UnknownRankError: it is unknown."""
     n = rank(value)
     if n is None:
-        raise UnsupportedError(
-            f"value {value.name!r} has an unknown number of dimensions, and the gradient needs it: "
-            "declare the shapes of the model's inputs (symbols will do)"
-        )
+        raise UnknownRankError(f"value {value.name!r} has an unknown number of dimensions, and the gradient needs it")
     return n
 
 

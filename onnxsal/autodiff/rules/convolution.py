@@ -168,8 +168,8 @@ def _transposed_window(call: Call, x: ir.Value) -> Window:
     sizes = spatial(x)
     if not all(isinstance(size, int) for size in sizes):
         raise UnsupportedError(
-            f"ConvTranspose {call.node.name!r} has an output_shape and a picture of unknown size: declare the shapes "
-            "of the model's inputs"
+            f"ConvTranspose {call.node.name!r} has an output_shape and a picture whose size is known only when it is "
+            "run: no gradient (a file with a fixed input size has one)"
         )
     extra = call.attributes.get("output_padding") or [0] * window.n
     rows = zip(sizes, window.strides, window.extents, extra, shape[-window.n :], strict=True)
