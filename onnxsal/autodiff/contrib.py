@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Key
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.shapes import rank
 from onnxsal.graph.tape import Tape
@@ -39,8 +40,9 @@ def lower_contrib(model: ir.Model) -> ir.Model:
     if not any(_known(node) for node in model.graph):
         return model
     work = raise_opset(model.clone(), TARGET)
+    infer_shapes(work)  # the parts depend on types and ranks, which optimised files do not state
     op = Tape(work.graph)
-    for node in [n for n in work.graph if _known(n)]:
+    for node in [n for n in work.graph if _known(n) and _typed(n)]:
         attributes = {name: attr.value for name, attr in node.attributes.items() if not attr.is_ref()}
         made = PARTS[(node.domain, node.op_type)](op, attributes, *node.inputs)
         replace_outputs(node, [made] if isinstance(made, ir.Value) else list(made))
@@ -51,6 +53,11 @@ def lower_contrib(model: ir.Model) -> ir.Model:
 
 def _known(node: ir.Node) -> bool:
     return (node.domain, node.op_type) in PARTS
+
+
+def _typed(node: ir.Node) -> bool:
+    """Whether the parts can be written. A node of which nothing tells the type stays whole: it runs, without a rule."""
+    return all(v is None or v.dtype is not None for v in node.inputs)
 
 
 def replace_outputs(node: ir.Node, made: Sequence[ir.Value | None]) -> None:

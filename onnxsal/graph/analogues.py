@@ -1,4 +1,4 @@
-"""Types and shapes of integer operators that are ONNX Runtime's own: those of the standard operator on floats."""
+"""Types and shapes of operators that are ONNX Runtime's own: those of the standard operator on floats."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.serde import serialize_attribute
 
+from onnxsal.graph.fused import fused_kinds
 from onnxsal.graph.shapes import Dim
 
 Kind = tuple[ir.DataType, tuple[Dim, ...] | None]
@@ -20,15 +21,18 @@ _LIKE: dict[str, tuple[str, slice]] = {
     "QLinearGlobalAveragePool": ("GlobalAveragePool", slice(0, 1)),
     "QLinearAveragePool": ("AveragePool", slice(0, 1)), "QLinearConcat": ("Concat", slice(2, None, 3)),
     "QLinearWhere": ("Where", slice(1, 5, 3)), "MatMulIntegerToFloat": ("MatMul", slice(0, 2)),
-    "DynamicQuantizeMatMul": ("MatMul", slice(0, 2)),
+    "DynamicQuantizeMatMul": ("MatMul", slice(0, 2)), "FusedConv": ("Conv", slice(0, 2)),
+    "FusedGemm": ("Gemm", slice(0, 2)),
 }  # fmt: skip
 """Of which operator each has the shape, and which of its inputs are the operands."""
 
 _FLOAT = frozenset({"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention"})
 
 
-def kind_of(node: ir.Node, kinds: Sequence[Kind | None], opset: int) -> tuple[Kind, ...]:
-    """Return the kind of an integer operator's output; nothing for any other operator."""
+def kind_of(node: ir.Node, kinds: Sequence[Kind | None], opset: int) -> tuple[Kind | None, ...]:
+    """Return the kinds of the outputs of one of the runtime's own operators; nothing for any other operator."""
+    if found := fused_kinds(node, kinds):
+        return found
     if node.domain == DOMAIN and node.op_type == "MatMulNBits" and kinds[0] is not None and kinds[0][1] is not None:
         return ((kinds[0][0], (*kinds[0][1][:-1], node.attributes["N"].as_int())),)
     if node.domain != DOMAIN or node.op_type not in _LIKE:

@@ -137,8 +137,13 @@ class Tape:
         return f"{PREFIX}{stem}_{next(self._numbers)}"
 
     def cast(self, x: ir.Value, dtype: ir.DataType | None) -> ir.Value:
-        """Return ``x`` in another type; ``x`` itself where it has it already."""
-        if dtype is None or x.dtype == dtype:
+        """Return ``x`` in another type; ``x`` itself where it has it already.
+
+        Raises: UnsupportedError: the type is not known. Left as it is, ``x`` could make an invalid graph.
+        """
+        if dtype is None:
+            raise UnsupportedError(f"{x.name!r} would be cast to a type that is not known: nothing infers it")
+        if x.dtype == dtype:
             return x
         return self.Cast(x, to=dtype)  # type: ignore[no-any-return]
 
