@@ -1,7 +1,8 @@
 """The normal form: the one shape of graph that rules, anatomy and methods are written against.
 
-1. functions inlined; 2. opset raised; 3. constants lifted to initializers, initializers out of the inputs;
-4. shapes studied, decided branches settled; 5. shape arithmetic folded, Reshape targets settled; 6. dead nodes removed.
+1. functions inlined; 2. opset raised, the runtime's own quantisers made the standard's; 3. constants lifted to
+initializers, initializers out of the inputs; 4. shapes studied, decided branches settled; 5. shape arithmetic folded,
+Reshape targets settled; 6. dead nodes removed.
 Attributes are filled in where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
@@ -16,6 +17,7 @@ from onnx_ir.passes.common import (
 )
 
 from onnxsal.errors import ModelError
+from onnxsal.graph.adopt import adopt_quantisers
 from onnxsal.graph.branches import settle_branches, settle_impossible
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
@@ -37,6 +39,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     with model_errors("the model is not valid"):
         work = model.clone()
     work = raise_opset(_run(work, InlinePass()), opset)
+    adopt_quantisers(work)
     lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
     known = _study(work.graph, keep)
