@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.parts import Head
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 
 _DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
@@ -153,11 +154,7 @@ def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:
     """Return the operators behind scores of unknown shape at which shapes are lost: what they read is known."""
     unknown = [v for v in scores if dims(v) is None]
     nodes = {node for v in unknown for node in (v.producer(), *_ancestors(v)) if node is not None}
-    return sorted(_named(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
-
-
-def _named(node: ir.Node) -> str:
-    return f"{node.domain}.{node.op_type}".lstrip(".") + f" {node.name or node.outputs[0].name!r}"
+    return sorted(node_title(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
 
 
 def _all_known(node: ir.Node) -> bool:

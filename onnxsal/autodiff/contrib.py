@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnxsal.autodiff.registry import Key
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.infer import infer_shapes
+from onnxsal.graph.names import node_title
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.shapes import rank
 from onnxsal.graph.tape import Tape
@@ -65,7 +66,7 @@ def replace_outputs(node: ir.Node, made: Sequence[ir.Value | None]) -> None:
     given = dict(zip(node.outputs, made, strict=False))
     spare = [v.name for v in node.outputs if given.get(v) is None and (v.uses() or v.is_graph_output())]
     if spare:
-        raise UnsupportedError(f"{node.op_type} {node.name!r}: outputs {spare} are read, and have no standard form")
+        raise UnsupportedError(f"{node_title(node)}: outputs {spare} are read, and have no standard form")
     for old, new in given.items():
         if new is None:
             continue
@@ -115,7 +116,7 @@ def _fused_gemm(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, c: ir.Value |
 @parts_of("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation")
 def _fused_matmul(op: Tape, a: Attributes, x: ir.Value, w: ir.Value) -> ir.Value:
     if a.get("transBatchA") or a.get("transBatchB"):
-        raise UnsupportedError("FusedMatMul with transBatchA or transBatchB has no standard form here")
+        raise UnsupportedError("com.microsoft.FusedMatMul with transBatchA or transBatchB has no standard form here")
     y = op.MatMul(_swapped(op, x) if a.get("transA") else x, _swapped(op, w) if a.get("transB") else w)
     alpha = float(a.get("alpha", 1.0))
     return _activated(op, y if alpha == 1 else op.Mul(y, alpha), a)
@@ -176,7 +177,7 @@ def _skip(op: Tape, a: Attributes, x: ir.Value, skip: ir.Value, *rest: Any) -> l
 def _embed(op: Tape, a: Attributes, ids: ir.Value, segments: Any, *rest: Any) -> list[Any]:
     words, positions, kinds, scale, beta, mask, places = [*rest, None, None][:7]
     if mask is not None:
-        raise UnsupportedError("EmbedLayerNormalization with a mask has no standard form here")
+        raise UnsupportedError("com.microsoft.EmbedLayerNormalization with a mask has no standard form here")
     where = op.Range(0, op.Squeeze(op.Shape(ids, start=1, end=2)), 1) if places is None else places
     total = op.Add(op.Gather(words, ids), op.Gather(positions, where))
     total = total if segments is None or kinds is None else op.Add(total, op.Gather(kinds, segments))
@@ -189,7 +190,7 @@ def _embed(op: Tape, a: Attributes, ids: ir.Value, segments: Any, *rest: Any) ->
 def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) -> ir.Value:
     b, mask, past, bias = [*rest, None, None, None, None][:4]
     if past is not None or a.get("do_rotary"):
-        raise UnsupportedError("com.microsoft Attention with a past or rotary embedding has no standard form here")
+        raise UnsupportedError("com.microsoft.Attention with a past or rotary embedding has no standard form here")
     sizes = a.get("qkv_hidden_sizes")
     joint = op.MatMul(x, w) if b is None else op.Add(op.MatMul(x, w), b)
     if sizes:
@@ -204,7 +205,9 @@ def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> ir.Value:
     given: list[Any] = [*rest, None, None, None, None, None]
     k, v, b, mask, bias, *past = given
     if k is None or v is None or any(p is not None for p in past):
-        raise UnsupportedError("MultiHeadAttention with packed inputs or a past has no standard form here")
+        raise UnsupportedError(
+            "com.microsoft.MultiHeadAttention with packed inputs or a past has no standard form here"
+        )
     if b is not None:
         q, k, v = (op.Add(x, part) for x, part in zip((q, k, v), _three(op, b, q, v), strict=True))
     return _heads_attend(op, a, (q, k, v), mask, bias)

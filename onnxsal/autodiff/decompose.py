@@ -17,6 +17,7 @@ from onnxsal.autodiff.registry import Call, Gradient, Rule, register
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, normalise
+from onnxsal.graph.names import node_title
 from onnxsal.graph.program import empty
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import schema_of
@@ -131,7 +132,7 @@ def _function(call: Call, node: onnx.NodeProto) -> onnx.FunctionProto:
     elif plain:
         function.ParseFromString(schema.get_function_with_opset_version(plain[-1]))
     else:
-        raise UnsupportedError(f"operator {node.op_type} {node.name!r} has no function in opset {version} and no rule")
+        raise UnsupportedError(f"operator {node_title(call.node)} has no function in opset {version} and no rule")
     function.name, function.domain = node.op_type, "sal"
     return function
 

@@ -12,6 +12,7 @@ from onnxsal.autodiff.registry import Call, Gradient, UnknownRankError, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import rank
 from onnxsal.graph.tape import PREFIX
 
@@ -73,7 +74,7 @@ def _is_ours(node: ir.Node) -> bool:
 def _lost_rank(node: ir.Node, error: UnknownRankError) -> UnsupportedError:
     """Say of the user's values which is the first of unknown rank on the way to a node, and what makes it so."""
     value = next((v for v in (*node.inputs, *node.outputs) if v is not None and rank(v) is None), None)
-    here = f"{_label(node)} has no gradient: "
+    here = f"{node_title(node)} has no gradient: "
     if value is None:
         return UnsupportedError(f"{here}it would need numbers of dimensions that are known only when the model is run")
     while (maker := value.producer()) is not None:
@@ -84,12 +85,7 @@ def _lost_rank(node: ir.Node, error: UnknownRankError) -> UnsupportedError:
     lost = f"the number of dimensions of {value.name!r} is not known, "
     if maker is None:
         return UnsupportedError(f"{here}{lost}and the file does not declare it: declare it (symbols will do)")
-    return UnsupportedError(f"{here}{lost}{_label(maker)} gives it only when it is run")
-
-
-def _label(node: ir.Node) -> str:
-    domain = f"{node.domain}." if node.domain else ""
-    return f"{domain}{node.op_type} {(node.name or node.outputs[0].name)!r}"
+    return UnsupportedError(f"{here}{lost}{node_title(maker)} gives it only when it is run")
 
 
 def _describe(g: ir.Value, value: ir.Value) -> None:
@@ -180,7 +176,7 @@ def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
     refused = [(node, reason) for node in nodes if (reason := rules.refuses(node))]
     if not missing and not refused:
         return
-    lines = [f"{n.op_type} {n.name or n.outputs[0].name!r} ({reason})" for n, reason in [*missing, *refused]]
+    lines = [f"{node_title(n)} ({reason})" for n, reason in [*missing, *refused]]
     shown = ", ".join(lines[:8]) + (f" and {len(lines) - 8} more" if len(lines) > 8 else "")
     advice = "Take the model as it was, or one optimised up to ORT_ENABLE_EXTENDED. " if MACHINE in shown else ""
     raise UnsupportedError(

@@ -14,6 +14,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph.names import qualified
 
 _BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, RuntimeError, OverflowError,
            MemoryError, NotImplementedError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError,
@@ -110,7 +111,8 @@ def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], name: str, op
 
 
 def _label(node: onnx.NodeProto) -> str:
-    return f"{node.op_type or 'a node'} {node.name or next(iter(node.output), '')!r}"
+    operator = qualified(node.domain, node.op_type) if node.op_type else "a node"
+    return f"{operator} {node.name or next(iter(node.output), '')!r}"
 
 
 @dataclass(frozen=True)

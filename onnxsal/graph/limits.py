@@ -8,6 +8,7 @@ import os
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import dims, per_image
 
 
@@ -45,7 +46,7 @@ def check_limits(graph: ir.Graph, available: int | None = None) -> None:
     node = largest.producer()
     assert node is not None
     raise UnsupportedError(
-        f"{node.op_type} {node.name or largest.name!r} makes a value of shape {list(dims(largest) or ())}, "
+        f"{node_title(node)} makes a value of shape {list(dims(largest) or ())}, "
         f"{_shown(value_bytes(largest))} for one picture; this machine has {_shown(limit)}"
     )
 

@@ -21,6 +21,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.analogues import kind_of
 from onnxsal.graph.bodies import kinds_behind
 from onnxsal.graph.contents import Array, computable, compute
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
 
@@ -176,7 +177,7 @@ class Sweep:
         found = self.memo[key]
         if isinstance(found, tuple):
             return found
-        self.contradictions.append(f"{node.op_type} {node.name or node.outputs[0].name!r}: {found}")
+        self.contradictions.append(f"{node_title(node)}: {found}")
         return ()
 
     def _tells(self, node: ir.Node, index: int, value: ir.Value) -> bool:

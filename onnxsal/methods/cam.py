@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnxsal.anatomy import Anatomy, Layer
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program
+from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace
 from onnxsal.methods.linear_head import linear_layer, non_linear
 from onnxsal.methods.parts import POSITIONS, combine, divide, trace_with_gradient
@@ -38,7 +39,7 @@ def cam(score: Program, layer: Layer) -> Program:
     blocking = non_linear(op, op[layer.name], op["score"])
     if blocking is not None:
         raise UnsupportedError(
-            f"cam needs a linear head, and {blocking.op_type} {blocking.name or blocking.outputs[0].name!r} stands "
+            f"cam needs a linear head, and {node_title(blocking)} stands "
             f"between layer {layer.name!r} and the score; use grad-cam, or a layer behind it"
         )
     return op.finish(saliency=combine(op, op.ReduceSum(g, POSITIONS, keepdims=1), a, rectify=False))

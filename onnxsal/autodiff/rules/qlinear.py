@@ -18,6 +18,7 @@ from onnxsal.autodiff.registry import Call, Gradient, Rule, register
 from onnxsal.autodiff.rules.common import constant
 from onnxsal.autodiff.rules.quantised import aligned, inside
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
 
@@ -81,7 +82,7 @@ def _own(call: Call, *names: str) -> dict[str, Any]:
 def _in_order(call: Call) -> None:
     if call.attributes.get("channels_last"):
         raise UnsupportedError(
-            f"{call.node.op_type} {call.node.name!r} has its channels last, in the layout of one machine: take the "
+            f"{node_title(call.node)} has its channels last, in the layout of one machine: take the "
             "model as it was, or one optimised up to ORT_ENABLE_EXTENDED"
         )
 
