@@ -29,7 +29,9 @@ Written by `python docs/operators.py` from the registry of rules, against onnx {
 - **none yet**: a gradient through it is refused with the node's name, and methods that need none still work.
 
 Integer operators (QLinearConv, MatMulInteger ...) pass gradients straight through their rounding, and none outside
-their result's range; so do QuantizeLinear and DynamicQuantizeLinear.
+their result's range; so do QuantizeLinear and DynamicQuantizeLinear. QuantizeLinear and DequantizeLinear
+of `com.microsoft` become those of the standard when a file is loaded. DynamicQuantizeLSTM has the gradient of the LSTM
+with the numbers that its weights stand for.
 
 The last column names the inputs that a gradient flows to; integer inputs among them get none. What onnxsal writes is of
 `ai.onnx` alone, and every operator that it writes has a rule itself, so gradients can be differentiated again.

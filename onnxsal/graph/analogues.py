@@ -35,6 +35,8 @@ def kind_of(node: ir.Node, kinds: Sequence[Kind | None], opset: int) -> tuple[Ki
         return found
     if node.domain == DOMAIN and node.op_type == "MatMulNBits" and kinds[0] is not None and kinds[0][1] is not None:
         return ((kinds[0][0], (*kinds[0][1][:-1], node.attributes["N"].as_int())),)
+    if node.domain == DOMAIN and node.op_type == "DynamicQuantizeLSTM":
+        return _lstm(node, kinds[0])
     if node.domain != DOMAIN or node.op_type not in _LIKE:
         return ()
     name, which = _LIKE[node.op_type]
@@ -48,6 +50,16 @@ def kind_of(node: ir.Node, kinds: Sequence[Kind | None], opset: int) -> tuple[Ki
         return ((number, (None,) * len((data[0] or (None, ()))[1] or ())),)
     shape = _shape(node, name, [k[1] or () for k in data if k is not None], opset)
     return () if shape is None else ((ir.DataType.FLOAT if as_float else number, shape),)
+
+
+def _lstm(node: ir.Node, x: Kind | None) -> tuple[Kind, ...]:
+    """Y, Y_h and Y_c of input [time, batch, features]."""
+    way, hidden = node.attributes.get("direction"), node.attributes.get("hidden_size")
+    if x is None or x[1] is None or len(x[1]) != 3 or hidden is None:
+        return ()
+    directions = 2 if way is not None and way.as_string() == "bidirectional" else 1
+    last = (x[0], (directions, x[1][1], hidden.as_int()))
+    return (x[0], (x[1][0], *last[1])), last, last
 
 
 def _shape(node: ir.Node, name: str, shapes: Sequence[Sequence[Dim]], opset: int) -> tuple[Dim, ...] | None:
