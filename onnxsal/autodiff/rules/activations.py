@@ -7,9 +7,11 @@ import math
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
+from onnxsal.autodiff.rules.coarse import unclipped
 from onnxsal.autodiff.rules.common import constant, number
 from onnxsal.autodiff.rules.gates import inside
 from onnxsal.autodiff.rules.quantised import again, is_absorbed
+from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
 
 # Rectifiers
@@ -106,6 +108,9 @@ def _clip(call: Call) -> list[Gradient]:
     op, g, y, (_, low, high) = call.op, call.g, call.y, [*call.node.inputs, None, None][:3]
     needs = [*call.needed, False, False]
     through = is_absorbed(call.node)
+    x = call.node.inputs[0]
+    if x is not None and not is_float(x):
+        return [unclipped(op, g, x, y)]
     dx = None if not needs[0] else g if through else _inside(op, g, y, low, high)
     below = op.sum_to(op.gate(g, _at_low(op, y, low, high)), low, y) if needs[1] and low is not None else None
     above = op.sum_to(op.gate(g, op.GreaterOrEqual(y, high)), high, y) if needs[2] and high is not None else None

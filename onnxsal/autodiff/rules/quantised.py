@@ -7,7 +7,9 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.decompose import by_function
 from onnxsal.autodiff.registry import Call, Gradient, vjp
+from onnxsal.autodiff.rules.coarse import Grid, coarse, float_zero, in_range, number_in_front
 from onnxsal.autodiff.rules.common import constant, rank_of
+from onnxsal.autodiff.rules.gates import inside as gate
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.graph.attributes import attributes
 from onnxsal.graph.shapes import dims
@@ -142,7 +144,18 @@ def _quantize(call: Call) -> list[Gradient]:
         g = op.Div(g, _steps(op, call.node, scale, x))
     if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1" or _repeats(call):
         return [g]
-    return [inside(op, g, y, limits(call.node))]
+    return [_not_clipped(call, g) if coarse(call.node) else inside(op, g, y, limits(call.node))]
+
+
+def _not_clipped(call: Call, g: ir.Value) -> ir.Value:
+    """The gate of few levels, and with it that of a rectifier in front, which is left to it."""
+    op, q, rectifier = call.op, call.node, absorbed_by(call.node)
+    x = number_in_front(op, q, rectifier, own)
+    scale, zero = operand(call, 1), float_zero(op, q)
+    grid = Grid(_steps(op, q, scale, x), None if zero is None else _steps(op, q, zero, x))
+    if rectifier is not None:
+        g = gate(op, g, x, *_bounds(rectifier))
+    return in_range(op, g, x, q, grid)
 
 
 _MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Identity"})
