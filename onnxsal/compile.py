@@ -20,6 +20,7 @@ from onnxsal.explain import Request, prepare_request, split_options
 from onnxsal.folding import raw_shape
 from onnxsal.graph import load_ir, to_proto
 from onnxsal.graph.lower import lower_opset
+from onnxsal.graph.moved import write_moved
 from onnxsal.inputs import PreprocessSource
 from onnxsal.loading import load
 from onnxsal.model import Model
@@ -103,6 +104,7 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     work = Work(request, goal, form, _parts(request, goal))
     _check_sign(work)
     assembled = assemble(work)
+    write_moved(assembled.graph)
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return assembled

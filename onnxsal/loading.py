@@ -18,6 +18,7 @@ from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.graph.files import EXTERNAL_FILES
+from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.inputs import (
@@ -64,6 +65,7 @@ def load(
     normal = _with_size(_free_names(open_heads(standardised(source))))
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)
+    write_moved(normal.graph)
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)

@@ -14,6 +14,7 @@ from onnxsal.autodiff.sequences import lower_sequences
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import infer_shapes, normalise, to_proto
+from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.unsigned import write_unsigned
@@ -52,6 +53,7 @@ def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], ru
     _check_names(of, wrt)
     work = standardised(model, frozenset(wrt))
     write_unsigned(work.graph)
+    write_moved(work.graph)
     trace = Trace(work)
     _check_free(trace, [f"seed/{name}" for name in of])
     ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
@@ -60,7 +62,9 @@ def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], ru
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):
         outputs[f"grad/{x.name}"] = _shaped(trace, _zeros(trace, x) if g is None else g, x)
-    return trace.finish_with(outputs).model
+    found = trace.finish_with(outputs).model
+    write_moved(found.graph)
+    return found
 
 
 def _check_names(of: Sequence[str], wrt: Sequence[str]) -> None:

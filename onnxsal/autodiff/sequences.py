@@ -39,7 +39,7 @@ def lower_sequences(graph: ir.Graph) -> bool:
     whole, known, changed = Tape(graph), _Followed(), list[ir.Graph]()
     for node in [n for n in graph.all_nodes() if not n.domain and n.op_type in FOLLOWED | _OPTIONAL | {"Identity"}]:
         assert isinstance(node.graph, ir.Graph)
-        own = whole if node.graph is graph else whole.inside(node.graph)
+        own = whole if node.graph is graph else whole.within(node.graph)
         if _follow(own, node, known):
             changed.append(own.graph)
     for each in dict.fromkeys(changed):

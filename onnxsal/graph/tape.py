@@ -105,10 +105,11 @@ class Tape:
         inner._numbers = self._numbers
         return inner
 
-    def inside(self, body: ir.Graph) -> Tape:
-        """Return a tape over a body that is there already, with names that are free outside of it as well."""
-        inner = Tape(body)
-        inner.opset, inner._numbers = self.opset, self._numbers
+    def within(self, graph: ir.Graph) -> Tape:
+        """Return a tape over a graph that is there already, which shares the names given here and no nodes."""
+        inner = Tape(graph)
+        inner.opset = self.opset
+        inner._numbers = self._numbers
         return inner
 
     def argument(self, like: ir.Value, shape: Iterable[Any] | None = None) -> ir.Value:
@@ -224,8 +225,8 @@ def _first_free(graph: ir.Graph) -> int:
 
 
 def _names(graph: ir.Graph) -> Iterator[str]:
-    yield from graph.initializers
     for each in (graph, *graph.subgraphs()):
+        yield from each.initializers
         yield from (v.name or "" for v in each.inputs)
     for node in graph.all_nodes():
         yield from (v.name or "" for v in node.outputs)

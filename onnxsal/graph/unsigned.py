@@ -15,13 +15,13 @@ import onnx_ir as ir
 
 from onnxsal.graph.tape import Tape
 
-_SIGNED_KERNELS = ("arm", "aarch64", "ppc", "powerpc")
-_SHIFT = 128
+SIGNED_KERNELS = ("arm", "aarch64", "ppc", "powerpc")
+SHIFT = 128
 
 
 def write_unsigned(graph: ir.Graph, machine: str | None = None) -> None:
     """Rewrite pairs of int8 as pairs of uint8 in place, where ``machine`` (this one) has no kernels for int8."""
-    if (platform.machine() if machine is None else machine).lower().startswith(_SIGNED_KERNELS):
+    if (platform.machine() if machine is None else machine).lower().startswith(SIGNED_KERNELS):
         return
     op = Tape(graph)
     pairs = [(q, dq) for q in graph if (dq := _only_reader(q)) is not None]
@@ -40,20 +40,20 @@ def _what(q: ir.Node) -> tuple[object, ...]:
 
 def _only_reader(q: ir.Node) -> ir.Node | None:
     """Return the DequantizeLinear behind an int8 QuantizeLinear, where each has one reader and all is constant."""
-    if q.op_type != "QuantizeLinear" or q.domain or _readers(q.outputs[0]) != 1 or _zero(q) is None:
+    if q.op_type != "QuantizeLinear" or q.domain or _readers(q.outputs[0]) != 1 or zero_of(q) is None:
         return None
     dq = next(iter(q.outputs[0].consumers()), None)
     if dq is None or dq.op_type != "DequantizeLinear" or dq.domain or _readers(dq.outputs[0]) != 1:
         return None
-    return dq if _zero(dq) == _zero(q) else None
+    return dq if zero_of(dq) == zero_of(q) else None
 
 
 def _readers(value: ir.Value) -> int:
     return len(value.uses()) + value.is_graph_output()
 
 
-def _zero(node: ir.Node) -> int | None:
-    """The constant zero point of int8, where there is one for all."""
+def zero_of(node: ir.Node) -> int | None:
+    """Return the constant zero point of a quantiser to or from int8, where there is one for all, else None."""
     value = node.inputs[2] if len(node.inputs) > 2 else None
     tensor = None if value is None or value.is_graph_input() else value.const_value
     if tensor is None or tensor.dtype != ir.DataType.INT8 or tensor.size != 1:
@@ -65,7 +65,7 @@ def _rewrite(op: Tape, q: ir.Node, dq: ir.Node) -> None:
     for node in (q, dq):
         zero = node.inputs[2].const_value  # type: ignore[union-attr]
         assert zero is not None
-        node.replace_input_with(2, op.const((zero.numpy().astype(np.int16) + _SHIFT).astype(np.uint8)))
+        node.replace_input_with(2, op.const((zero.numpy().astype(np.int16) + SHIFT).astype(np.uint8)))
     if "output_dtype" in q.attributes:
         q.attributes["output_dtype"] = ir.AttrInt64("output_dtype", int(ir.DataType.UINT8))
     q.outputs[0].type = ir.TensorType(ir.DataType.UINT8)  # a clone shares its type with the original

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
+from onnxsal.graph.moved import is_moved_int8, write_moved
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.heap import give_back
@@ -177,6 +178,9 @@ def _register(options: Any, library: str) -> None:
 
 def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
     """Large weights stay where they are: the message names them, ONNX Runtime gets the arrays beside it."""
+    if is_moved_int8(model):
+        model = model.clone()
+        write_moved(model.graph)
     weights = [v for v in model.graph.initializers.values() if v.const_value is not None]
     external = any(isinstance(v.const_value, ir.ExternalTensor) for v in weights)
     if not external and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
