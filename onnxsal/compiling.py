@@ -34,6 +34,7 @@ from onnxsal.folding import (
 )
 from onnxsal.folding.baselines import BaselineMaker
 from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.apart import read_apart
 from onnxsal.graph.program import Trace
 from onnxsal.inputs import Preprocess
 from onnxsal.records import Record
@@ -113,6 +114,7 @@ def assemble(work: Work) -> ir.Model:
     """Return the model with its explanation in a branch beside it."""
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
+    came = frozenset(trace.graph)
     ours = {EXPLAIN, *(("target",) if work.goal.as_input else ()), *work.form.outputs}
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
@@ -129,6 +131,7 @@ def assemble(work: Work) -> ir.Model:
 
     found = guarded(trace, explain, then, lambda op: _nothing(op, work, source))
     _read_copies(trace, own, found)
+    read_apart(trace, came)
     return _finished(work, trace, {**own, **found})
 
 

@@ -12,6 +12,7 @@ from onnxsal.autodiff.registry import Call, Gradient, UnknownRankError, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
+from onnxsal.graph.apart import read_apart
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import rank
 from onnxsal.graph.tape import PREFIX
@@ -33,13 +34,16 @@ def backward(
     graph holds all of these values. nodes: those to walk, in order, where that is not the whole graph.
     Raises: UnsupportedError: operators on the way have no rule, all of them named.
     """
+    before = frozenset(op.graph)
     nodes = _path(list(op.graph if nodes is None else nodes), seeds, wrt, rules)
     _refuse_unknown(nodes, rules)
     pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
     goal = _Goal(_dependent(nodes, wrt, rules), frozenset(wrt))
     for node in reversed(nodes):
         _step(op, node, pending, goal, rules)
-    return [op.total(pending[v]) if v in pending else None for v in wrt]
+    found = [op.total(pending[v]) if v in pending else None for v in wrt]
+    read_apart(op, before)
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
@@ -9,6 +11,7 @@ from onnxsal.anatomy.steps import steps_of
 from onnxsal.autodiff import PLAIN, RuleSet, gradients_of
 from onnxsal.autodiff.rules.quantised import plain_pair
 from onnxsal.graph import Program
+from onnxsal.graph.dequantised import arithmetic, dequantised, layout
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 
@@ -24,11 +27,20 @@ def activation(op: Trace, layer: Layer) -> ir.Value:
     value = op[layer.name]
     node = value.producer()
     if node is not None and node.op_type == "QuantizeLinear":
-        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
-        value = op.DequantizeLinear(value, *node.inputs[1:], axis=axis)
+        value = _number(op, value, (*node.inputs[1:], None)[:2], **layout(node))
     elif not is_float(value) and (steps := steps_of(value)) is not None:
-        value = op.DequantizeLinear(value, *steps)
+        value = _number(op, value, steps)
+    elif node is not None and node.op_type == "DequantizeLinear" and not node.domain:
+        value = dequantised(op, node) or value
     return layer.maps(op, value)
+
+
+def _number(op: Trace, value: ir.Value, steps: Sequence[ir.Value | None], **where: int) -> ir.Value:
+    """Dequantised as arithmetic: one more DequantizeLinear would have a part in what the runtime fuses."""
+    scale, zero = steps
+    assert scale is not None
+    found = arithmetic(op, value, scale, zero, **where)
+    return op.DequantizeLinear(value, scale, zero) if found is None else found
 
 
 def trace_with_gradient(score: Program, layer: Layer, rules: RuleSet = PLAIN) -> tuple[Trace, ir.Value, ir.Value]:

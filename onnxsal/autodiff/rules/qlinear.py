@@ -16,8 +16,9 @@ from onnxsal.autodiff.contrib import MICROSOFT, PARTS
 from onnxsal.autodiff.decompose import by_parts
 from onnxsal.autodiff.registry import Call, Gradient, Rule, register
 from onnxsal.autodiff.rules.common import constant
-from onnxsal.autodiff.rules.quantised import aligned, inside
+from onnxsal.autodiff.rules.quantised import inside
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.dequantised import steps
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
@@ -68,8 +69,8 @@ def _weight(call: Call, op: Tape, index: int, given: Sequence[ir.Value | None], 
         return op.DequantizeLinear(w, scale, zero, axis=axis)  # type: ignore[no-any-return]
     value = op.cast(w, ir.DataType.FLOAT)
     if zero is not None:
-        value = op.Sub(value, op.cast(aligned(op, zero, w, axis), ir.DataType.FLOAT))
-    return op.Mul(value, aligned(op, scale, w, axis))  # type: ignore[no-any-return]
+        value = op.Sub(value, op.cast(steps(op, zero, w, axis), ir.DataType.FLOAT))
+    return op.Mul(value, steps(op, scale, w, axis))  # type: ignore[no-any-return]
 
 
 def _own(call: Call, *names: str) -> dict[str, Any]:

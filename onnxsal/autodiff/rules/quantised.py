@@ -12,6 +12,7 @@ from onnxsal.autodiff.rules.common import constant, rank_of
 from onnxsal.autodiff.rules.gates import inside as gate
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.graph.attributes import attributes
+from onnxsal.graph.dequantised import dequantised, steps
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import STRAIGHT_THROUGH, Tape
 
@@ -39,11 +40,8 @@ def own(op: Tape, v: ir.Value) -> ir.Value:
     node = v.producer()
     if node is None or node.op_type != "DequantizeLinear" or node.domain:
         return v
-    x, scale = node.inputs[:2]
-    block = node.attributes.get("block_size")
-    if x is None or scale is None or (block is not None and block.as_int()):
-        return v
-    return _dequantised(op, node, x, scale)
+    found = dequantised(op, node)
+    return v if found is None else found
 
 
 def again(op: Tape, y: ir.Value) -> ir.Value:
@@ -59,25 +57,6 @@ def again(op: Tape, y: ir.Value) -> ir.Value:
     copy: ir.Value = op.emit(node.op_type, source, **attributes(node))  # type: ignore[assignment]
     copy.shape = None if y.shape is None else y.shape.copy()
     return copy
-
-
-def _dequantised(op: Tape, node: ir.Node, x: ir.Value, scale: ir.Value) -> ir.Value:
-    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    value = op.cast(x, scale.dtype)
-    if zero is not None and np.any(constant(zero)):
-        value = op.Sub(value, op.cast(aligned(op, zero, x, axis), scale.dtype))
-    weight = op.Mul(value, aligned(op, scale, x, axis))
-    weight.shape = None if x.shape is None else x.shape.copy()
-    return weight  # type: ignore[no-any-return]
-
-
-def aligned(op: Tape, v: ir.Value, x: ir.Value, axis: int) -> ir.Value:
-    """Return a vector of one entry per index of ``axis`` so that it broadcasts over ``x``; a single number as it is."""
-    rank, shape = rank_of(x), dims(v)
-    if shape in ((), (1,)) or rank == 0:
-        return v
-    return op.Reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])  # type: ignore[no-any-return]
 
 
 def _same_scale(q: ir.Node, dq: ir.Node) -> bool:
@@ -188,18 +167,7 @@ def _same_grid(q: ir.Node, dq: ir.Node) -> bool:
 
 
 def _steps(op: Tape, node: ir.Node, scale: ir.Value, x: ir.Value) -> ir.Value:
-    axis, block = _axis(node)
-    if block:
-        repeated = op.Unsqueeze(scale, [axis + 1])
-        wide = op.Concat(*[repeated] * block, axis=axis + 1)
-        return op.Slice(_merge(op, wide, axis), [0], op.Shape(x, start=axis, end=axis + 1), [axis])  # type: ignore[no-any-return]
-    return aligned(op, scale, x, axis)
-
-
-def _merge(op: Tape, v: ir.Value, axis: int) -> ir.Value:
-    shape = op.Shape(v)
-    head, tail = op.Slice(shape, [0], [axis]), op.Slice(shape, [axis + 2], [2**31])
-    return op.Reshape(v, op.Concat(head, [-1], tail, axis=0))  # type: ignore[no-any-return]
+    return steps(op, scale, x, *_axis(node))
 
 
 @vjp("DynamicQuantizeLinear", slots=(True,))

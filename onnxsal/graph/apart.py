@@ -1,0 +1,100 @@
+"""What onnxsal adds to a model reads no DequantizeLinear of the model's: it dequantises for itself.
+
+The forward pass then runs as in the deployed file, whatever stands beside it. Behind a second reader ONNX Runtime gives
+up its integer kernels; in a branch or a loop that reads one from outside, some versions refuse to load, or die.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import onnx_ir as ir
+
+from onnxsal.graph.dequantised import dequantised
+from onnxsal.graph.moved import is_mover
+from onnxsal.graph.tape import Tape
+
+Use = tuple[ir.Node, int]
+"""A node and which of its inputs."""
+
+
+def read_apart(op: Tape, model: Collection[ir.Node]) -> None:
+    """Let nodes other than the ``model``'s compute anew what they read from its DequantizeLinears.
+
+    Those in bodies do so past what only moves numbers as well: the runtime carries quantisers past it.
+    """
+    anew = _carried(op.graph, model)
+    if not anew:
+        return
+    bodies = {inner: body for node in op.graph if node not in model for inner, body in _bodies(node)}
+    for value, node in anew.items():
+        for place, uses in _ours(value, op.graph, model, bodies).items():
+            if place is not op.graph or _is_dequantiser(node):
+                _redirect(op.within(place), value, uses)
+
+
+def _is_dequantiser(node: ir.Node) -> bool:
+    return node.op_type == "DequantizeLinear" and not node.domain
+
+
+def _carried(graph: ir.Graph, model: Collection[ir.Node]) -> dict[ir.Value, ir.Node]:
+    """Return what the model's DequantizeLinears give, and what only moves that, with their nodes."""
+    found: dict[ir.Value, ir.Node] = {}
+    for node in graph:
+        if node in model and (_is_dequantiser(node) or (is_mover(node) and node.inputs[0] in found)):
+            found[node.outputs[0]] = node
+    return found
+
+
+def _bodies(node: ir.Node) -> Iterator[tuple[ir.Graph, ir.Graph]]:
+    """Yield every graph inside a node, with the outermost that holds it: what a loop reads is computed once."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            body = attribute.as_graph()
+            yield from ((inner, body) for inner in (body, *body.subgraphs()))
+
+
+def _ours(
+    value: ir.Value, top: ir.Graph, model: Collection[ir.Node], bodies: dict[ir.Graph, ir.Graph]
+) -> dict[ir.Graph, list[Use]]:
+    """Return what reads a value and is not the model's, by the graph in which it is computed anew."""
+    found: dict[ir.Graph, list[Use]] = {}
+    for reader, index in value.uses():
+        graph = reader.graph
+        place = bodies.get(graph) if isinstance(graph, ir.Graph) else None
+        if graph is top and reader not in model:
+            place = top
+        if place is not None:
+            found.setdefault(place, []).append((reader, index))
+    return found
+
+
+def _redirect(op: Tape, value: ir.Value, uses: list[Use]) -> None:
+    first, mark = next(iter(op.graph)), len(op.graph)
+    copy = _anew(op, value)
+    maker = value.producer()
+    if copy is None or maker is None:
+        return
+    made = list(op.graph)[mark:]
+    op.graph.remove(made)
+    if maker.graph is op.graph:
+        op.graph.insert_after(maker, made)
+    else:
+        op.graph.insert_before(first, made)
+    for reader, index in uses:
+        reader.replace_input_with(index, copy)
+
+
+def _anew(op: Tape, value: ir.Value) -> ir.Value | None:
+    node = value.producer()
+    assert node is not None
+    if _is_dequantiser(node):
+        return dequantised(op, node)
+    assert node.inputs[0] is not None
+    source = _anew(op, node.inputs[0])
+    if source is None:
+        return None
+    given = {name: attribute.value for name, attribute in node.attributes.items()}
+    copy: ir.Value = op.emit(node.op_type, source, *node.inputs[1:], **given)  # type: ignore[assignment]
+    copy.shape = None if value.shape is None else value.shape.copy()
+    return copy
