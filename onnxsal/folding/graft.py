@@ -5,8 +5,8 @@ found again by name, so that what is there already is not computed twice.
 
 A graft goes into a branch or a loop, and reads the model's weights from outside. ONNX Runtime gives its fast layouts to
 weights of the same graph alone, which costs up to 1.7 times the forward pass, and other roundings; products by weights of
-4 bits it does not even load. So float weights go through two negations on their way, quantised ones through int32: exact,
-folded when the inference session loads, and what is left is a constant of the branch. The file holds them once.
+4 bits it does not even load. So float weights go through two negations on their way, quantised ones through a wider type:
+exact, folded when the inference session loads, and what is left is a constant of the branch. The file holds them once.
 """
 
 from __future__ import annotations
@@ -54,16 +54,19 @@ def graft(
     return {name: _known(mapped, value, op) for name, value in targets.items()}
 
 
-_NARROW = frozenset({"INT2", "UINT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
-"""Types of quantised weights; shapes and indices are never of these."""
+_NARROW = {
+    **dict.fromkeys(("INT2", "UINT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"), ir.DataType.INT32),
+    **dict.fromkeys(("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), ir.DataType.FLOAT),
+}
+"""Types of quantised weights, with one that holds all their numbers; shapes and indices are never of these."""
 
 
 def _weight(op: Tape, weight: ir.Value) -> ir.Value:
     tensor = weight.const_value
     if tensor is None:
         return weight
-    if tensor.dtype.name in _NARROW:
-        return op.Cast(op.Cast(weight, to=ir.DataType.INT32), to=tensor.dtype)  # type: ignore[no-any-return]
+    if (wide := _NARROW.get(tensor.dtype.name)) is not None:
+        return op.Cast(op.Cast(weight, to=wide), to=tensor.dtype)  # type: ignore[no-any-return]
     if not tensor.dtype.is_floating_point() or not (len(tensor.shape) or _is_step(weight)):
         return weight
     return op.Neg(op.Neg(weight))  # type: ignore[no-any-return]
