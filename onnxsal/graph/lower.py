@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph.label import lowest_format
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import schema_of
 
@@ -40,8 +41,7 @@ def lower_opset(model: ir.Model, target: int) -> None:
         raise UnsupportedError(f"the model cannot be brought down to opset {target}: " + "; ".join(wrong))
     for graph in graphs:
         graph.opset_imports[""] = target
-    opsets = [onnx.helper.make_opsetid(domain, number) for domain, number in model.graph.opset_imports.items()]
-    model.ir_version = onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    model.ir_version = lowest_format(model)
 
 
 def _misfits(node: ir.Node, target: int) -> Iterator[str]:

@@ -11,13 +11,11 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.batched_scan import wrap_scans
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.label import lowest_format
 from onnxsal.graph.tape import schema_of
 
 TARGET = 21
 """Rules are written against this opset's form of each operator, or a newer one where the model has it."""
-
-IR_VERSION = 11
-"""The newest file format that every supported ONNX Runtime loads."""
 
 _SMALL = 256
 """The converter reads small constants (shapes, axes, scales); larger weights are stood in for by inputs."""
@@ -46,7 +44,7 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     raised = model
     if version < target:
         raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, version, target)
-    raised.ir_version = IR_VERSION
+    raised.ir_version = lowest_format(raised)
     return raised
 
 

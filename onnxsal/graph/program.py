@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxsal.graph.files import to_proto
+from onnxsal.graph.label import lowest_format
 from onnxsal.graph.tape import PREFIX, Tape
 
 
@@ -98,4 +99,6 @@ def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
 def empty(opset: int, *, domains: Mapping[str, int] | None = None) -> Trace:
     """Return a tape over a graph with nothing in it."""
     graph = ir.Graph([], [], nodes=[], opset_imports={**(domains or {}), "": opset}, name="onnxsal")
-    return Trace(ir.Model(graph, ir_version=11, producer_name="onnxsal"))
+    model = ir.Model(graph, ir_version=10, producer_name="onnxsal")
+    model.ir_version = lowest_format(model)
+    return Trace(model)
