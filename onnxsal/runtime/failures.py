@@ -6,12 +6,17 @@ import re
 
 from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
 from onnxsal.graph import Program
+from onnxsal.runtime.environment import onnxruntime
 
 _LISTED = 5
 _CUSTOM = "if it is a custom operator, name its library with --custom-ops (custom_ops=...)"
 _MEMORY = ("bad allocation", "bad_alloc", "failed to allocate memory", "out of memory", "cuda_error_out_of_memory",
            "available memory of", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")  # fmt: skip
 """What allocators say: C++'s, the arena's (with or without a limit), CUDA's and its libraries'."""
+
+
+_WORDS = {"FLOAT": "float32", "DOUBLE": "float64"}
+_RARE = ("float64", "bfloat16")
 
 
 def failures() -> tuple[type[BaseException], ...]:
@@ -29,9 +34,7 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
     text = " ".join(str(error).split())
     missing = re.search(r"Could not find an implementation for (\S+?)\(\d+\) node with name '([^']*)'", text)
     if missing:
-        types = "" if ":" in missing[1] else " and the types it is used with (float64 or bfloat16 on the CPU?)"
-        advice = _CUSTOM if ":" in missing[1] else "export the model in float32 or float16"
-        return UnsupportedError(f"ONNX Runtime has no kernel for {missing[1]} at node {missing[2]!r}{types}; {advice}")
+        return _without_kernel(missing[1], missing[2], program)
     unknown = re.search(r"(\S+?)(?:\(-?\d+\))? is not a registered function/op", text)
     if unknown:
         return UnsupportedError(
@@ -42,6 +45,33 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
             f"{what}: out of memory; bound it with --memory, or use a smaller batch_size ({text[:160]})"
         )
     return ModelError(f"{what}: {text[:400]}")
+
+
+def _without_kernel(operator: str, name: str, program: Program | None) -> UnsupportedError:
+    types = _types(operator, name, program)
+    of = f" of {' and '.join(types)}" if types else ""
+    return UnsupportedError(
+        f"ONNX Runtime {onnxruntime().__version__} has no kernel for {operator}{of} at node {name!r}; "
+        f"{_instead(operator, types)}"
+    )
+
+
+def _instead(operator: str, types: list[str]) -> str:
+    if ":" in operator:
+        return _CUSTOM
+    rare = [kind for kind in types if kind in _RARE]
+    if rare:
+        return f"few of its kernels for the CPU are in {rare[0]}: export the model in float32 or float16"
+    return "a newer one may have it; or export the model without that operator, or in other types"
+
+
+def _types(operator: str, name: str, program: Program | None) -> list[str]:
+    """Return the types that an operator's node takes, each once; none where it is not found."""
+    nodes = () if program is None else program.model.graph.all_nodes()
+    op_type = operator.rpartition(":")[2]
+    found = (node for node in nodes if node.op_type == op_type and node.name == name)
+    taken = (value.dtype for node in found for value in node.inputs if value is not None)
+    return list(dict.fromkeys(_WORDS.get(kind.name, kind.name.lower()) for kind in taken if kind is not None))
 
 
 def _at(operator: str, program: Program | None) -> str:
