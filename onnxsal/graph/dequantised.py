@@ -36,13 +36,23 @@ def arithmetic(
     """Return (x - zero) scale in the type of the scale; None where the rank of ``x`` decides and is not known."""
     if scale.dtype is None or (rank(x) is None and dims(scale) not in ((), (1,))):
         return None
-    value = op.cast(x, ir.DataType.FLOAT)
+    value = op.cast(_wide(op, x), ir.DataType.FLOAT)
     if zero is not None and _counts(zero):
         value = op.Sub(value, steps(op, op.cast(zero, ir.DataType.FLOAT), x, axis, block))
     wide = steps(op, op.cast(scale, ir.DataType.FLOAT), x, axis, block)
     result = op.cast(op.Mul(value, wide), scale.dtype)
     result.shape = None if x.shape is None else x.shape.copy()
     return result
+
+
+def _wide(op: Tape, x: ir.Value) -> ir.Value:
+    """Return the bytes of a weight as int32, folded like the rest.
+
+    OpenVINO takes bytes that are cast to float and scaled for a compressed weight, and reads those above 127 as
+    negative where a ConvTranspose takes them behind a Mul.
+    """
+    weight = x.dtype == ir.DataType.UINT8 and x.const_value is not None and not x.is_graph_input()
+    return op.cast(x, ir.DataType.INT32) if weight else x
 
 
 def steps(op: Tape, v: ir.Value, x: ir.Value, axis: int, block: int = 0) -> ir.Value:

@@ -190,3 +190,35 @@ def test_the_scale_is_a_factor(shape: tuple[int, ...], scale: tuple[int, ...], e
     moved = session(proto).run(None, {"s": v})[0]  # linear in the scale: y of a direction is the slope along it
     np.testing.assert_allclose((found * v).sum(), (u * moved).sum(), rtol=1e-4)
     assert found.shape == scale
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16])
+def test_gates_compare_floats(kind: type[np.integer]) -> None:
+    """ONNX Runtime 1.20 has no kernel that compares bytes; a float holds every such integer."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    steps = np.float32(2 / np.iinfo(kind).max)
+    proto = model(nodes, arrays(s=steps, z=kind(np.iinfo(kind).max // 2)), [5])
+    graph = ir.from_proto(autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"]))
+    compared = [v.dtype for n in graph.graph if n.op_type in ("Greater", "Less") for v in n.inputs if v is not None]
+    assert compared == [ir.DataType.FLOAT] * 4
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+def test_bytes_of_a_weight_are_cast_by_way_of_int32(kind: type[np.integer]) -> None:
+    """OpenVINO takes bytes that are cast to float for a compressed weight, and then for signed ones."""
+    w = np.arange(96, 132, dtype=kind).reshape(4, 1, 3, 3)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["f"]),
+        helper.make_node("Conv", ["x", "f"], ["y"], strides=[2, 2]),
+    ]
+    proto = model(nodes, arrays(w=w, s=np.float32(0.02), z=kind(3)), [1, 1, 7, 7])
+    graph = ir.from_proto(autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"]))
+    (transposed,) = (n for n in graph.graph if n.op_type == "ConvTranspose")
+    path, value = [], transposed.inputs[1]
+    while value is not None and value.producer() is not None:
+        path.append(value.producer().op_type)
+        value = value.producer().inputs[0]
+    assert path == ["Mul", "Sub", "Cast", "Cast"][: 4 if kind is np.uint8 else 3]

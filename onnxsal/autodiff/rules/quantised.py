@@ -182,11 +182,12 @@ def _dynamic(call: Call) -> list[Gradient]:
 
 
 def inside(op: Tape, g: ir.Value, q: ir.Value, ends: tuple[float, float]) -> ir.Value:
-    """Return ``g`` where the quantised value is strictly inside its range; bytes are compared as bytes."""
-    low, high = ends
-    number = q if q.dtype in (ir.DataType.UINT8, ir.DataType.INT8) else op.cast(q, ir.DataType.FLOAT)
-    kind = int if number is q else float
-    mask = op.And(op.Greater(number, kind(low)), op.Less(number, kind(high)))
+    """Return ``g`` where the quantised value is strictly inside its range.
+
+    It is compared as a float, which holds every such integer: not every runtime compares bytes.
+    """
+    number = op.cast(q, ir.DataType.FLOAT)
+    mask = op.And(op.Greater(number, ends[0]), op.Less(number, ends[1]))
     return op.Mul(g, op.cast(mask, g.dtype)) if g.dtype == ir.DataType.FLOAT else op.gate(g, mask)
 
 
