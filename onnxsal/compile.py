@@ -18,7 +18,7 @@ from onnxsal.compiling import EXPLAIN, METADATA, Form, Goal, Kind, Work, assembl
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explain import Request, prepare_request, split_options
 from onnxsal.folding import raw_shape
-from onnxsal.graph import load_ir, to_proto
+from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.inputs import PreprocessSource
@@ -66,12 +66,15 @@ def compile(
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
+    Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options
     )
-    return to_proto(compiled(model if isinstance(model, Model) else load(model), asked))
+    made = compiled(model if isinstance(model, Model) else load(model), asked)
+    warn_of_files(made)
+    return to_proto(made)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Asked:
 
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
-    """Return what ``compile`` does, as ``onnx_ir`` holds it: external weights still know their files."""
+    """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
     request = _request(model, asked)
     preprocess = request.model.known_preprocess() if asked.bytes_in else None
     form = Form(_kinds(asked.give), preprocess, asked.explain_required)
@@ -107,7 +110,7 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     write_moved(assembled.graph)
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
-    return assembled
+    return made_whole(assembled)
 
 
 def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from onnxsal.autodiff.registry import Call, Gradient, Rule, register
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, normalise
+from onnxsal.graph.external import bring_in, places, put_back
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import empty
 from onnxsal.graph.shapes import dims
@@ -89,6 +90,7 @@ def _declare(call: Call) -> tuple[list[ir.Value | None], list[ir.Value], list[ir
         else:
             inputs.append(copy)
         stand_ins.append(copy)
+    bring_in(constants)
     return stand_ins, inputs, constants
 
 
@@ -165,7 +167,7 @@ def graft(op: Tape, graph: ir.Graph, given: dict[ir.Value, ir.Value]) -> tuple[d
         values[inner] = outer
     for constant in graph.initializers.values():
         if constant not in values and constant.const_value is not None:
-            values[constant] = op.const(constant.const_value.numpy(), constant.dtype)
+            values[constant] = _held(op, constant.const_value)
     nodes: list[ir.Node] = []
     for node in graph:
         made = _copy(op, node, values)
@@ -174,6 +176,11 @@ def graft(op: Tape, graph: ir.Graph, given: dict[ir.Value, ir.Value]) -> tuple[d
             new.type, new.shape = old.type or new.type, new.shape or old.shape
             values[old] = new
     return {k: v for k, v in values.items() if k is not None and v is not None}, list(dict.fromkeys(nodes))
+
+
+def _held(op: Tape, tensor: ir.TensorProtocol) -> ir.Value:
+    """Return a constant on the tape; one whose numbers lie in a file stays there."""
+    return op.weight(tensor) if isinstance(tensor, ir.ExternalTensor) else op.const(tensor.numpy(), tensor.dtype)
 
 
 def _copy(op: Tape, node: ir.Node, values: dict[ir.Value | None, ir.Value | None]) -> tuple[ir.Value, ...]:
@@ -226,4 +233,5 @@ def standing_alone(
         else:
             proto.input.append(ir.to_proto(ir.Value(name=value.name, type=value.type, shape=value.shape)))
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in (imports or body.opset_imports).items()]
-    return normalise(ir.from_proto(onnx.helper.make_model(proto, opset_imports=opsets, ir_version=11)))
+    model = ir.from_proto(onnx.helper.make_model(proto, opset_imports=opsets, ir_version=11))
+    return normalise(put_back(model, places([body, *body.subgraphs()])))

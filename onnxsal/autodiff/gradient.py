@@ -13,7 +13,8 @@ from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
 from onnxsal.autodiff.sequences import lower_sequences
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError, UsageError, nearest
-from onnxsal.graph import infer_shapes, normalise, to_proto
+from onnxsal.graph import infer_shapes, made_whole, normalise, to_proto, warn_of_files
+from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
@@ -34,16 +35,22 @@ def gradients_of(op: Trace, y: ir.Value, wrt: Sequence[ir.Value], rules: RuleSet
     return [op.zeros_like(v) if g is None else g for v, g in zip(wrt, grads, strict=True)]
 
 
-def gradient(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain") -> onnx.ModelProto:
-    """Return what ``gradient_model`` does, as one message; weights that were external stay references."""
-    return to_proto(gradient_model(model, of=of, wrt=wrt, rules=rules))
+def gradient(
+    model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain", opset: int | None = None
+) -> onnx.ModelProto:
+    """Return what ``gradient_model`` does, as one message; weights that exceed 2 GB stay references, with a warning."""
+    made = gradient_model(model, of=of, wrt=wrt, rules=rules, opset=opset)
+    warn_of_files(made)
+    return to_proto(made)
 
 
-def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain") -> ir.Model:
+def gradient_model(
+    model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], rules: str = "plain", opset: int | None = None
+) -> ir.Model:
     """Return the model with inputs ``seed/<of>`` and outputs ``grad/<wrt>`` added, of standard operators only.
 
     Args: of: float values, by their names in the user's file. wrt: inputs, intermediate values or initializers.
-    rules: ``plain``, ``guided`` or ``deconv``.
+    rules: ``plain``, ``guided`` or ``deconv``. opset: of the result, where it is not to be 21 or the model's own.
     Shape: a seed has the shape and type of its value, a gradient that of its own. Where a gradient is differentiated
     again by the same value, the new ``grad/<wrt>`` takes the place of the old.
     Raises: UsageError: no such value, one that holds integers, or a name that is taken. UnsupportedError: operators
@@ -62,9 +69,11 @@ def gradient_model(model: ir.Model, *, of: Sequence[str], wrt: Sequence[str], ru
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):
         outputs[f"grad/{x.name}"] = _shaped(trace, _zeros(trace, x) if g is None else g, x)
-    found = trace.finish_with(outputs).model
-    write_moved(found.graph)
-    return found
+    made = trace.finish_with(outputs).model
+    write_moved(made.graph)
+    if opset is not None:
+        lower_opset(made, opset)
+    return made_whole(made)
 
 
 def _check_names(of: Sequence[str], wrt: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.compile import Asked, compiled
 from onnxsal.errors import UsageError
-from onnxsal.graph import save_ir
+from onnxsal.graph import save_ir, told_of_files
 
 
 def write_compiled(
@@ -40,7 +40,9 @@ def write_compiled(
     tell(opened.notes)
     goal = target if target == "input" else parsed(target)
     wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)
-    save_ir(compiled(opened, wanted), output)
+    made = compiled(opened, wanted)
+    save_ir(made, output)
+    tell(told_of_files(made, output))
     print(output)
 
 

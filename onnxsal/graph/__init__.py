@@ -3,7 +3,7 @@
 import logging
 
 from onnxsal.graph.attributes import attributes
-from onnxsal.graph.files import load_ir, save_ir, to_proto
+from onnxsal.graph.files import load_ir, made_whole, save_ir, to_proto, told_of_files, warn_of_files
 from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.normal import normalise
 from onnxsal.graph.program import Program, Trace, empty
@@ -22,8 +22,11 @@ __all__ = [
     "empty",
     "infer_shapes",
     "load_ir",
+    "made_whole",
     "normalise",
     "same_shape",
     "save_ir",
     "to_proto",
+    "told_of_files",
+    "warn_of_files",
 ]

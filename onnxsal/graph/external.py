@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -18,7 +19,7 @@ def check_external(proto: onnx.ModelProto, name: str, folder: Path) -> None:
     Raises: ModelError: a file is missing, too short, or outside the folder.
     """
     sizes: dict[str, int] = {}
-    for tensor in _tensors(proto.graph):
+    for tensor in _tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             location = entries.get("location", "")
@@ -51,17 +52,36 @@ def folder_of(proto: onnx.ModelProto, *folders: Path) -> Path:
 
 
 def _locations(proto: onnx.ModelProto) -> list[str]:
-    return sorted({e.value for t in _tensors(proto.graph) for e in t.external_data if e.key == "location"})
+    return sorted({e.value for t in _tensors(proto) for e in t.external_data if e.key == "location"})
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def rename_locations(proto: onnx.ModelProto, location: str) -> None:
+    """Let every weight outside a message lie in one file, in place."""
+    for entry in (entry for tensor in _tensors(proto) for entry in tensor.external_data):
+        if entry.key == "location":
+            entry.value = location
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from _of_graph(proto.graph)
+    for function in proto.functions:
+        yield from _of_nodes(function.node)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield from _of_graph(graph)
+        if attribute.HasField("sparse_tensor"):
+            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
 
 
 def _size(tensor: onnx.TensorProto, location: str, name: str, folder: Path) -> int:
@@ -108,14 +128,73 @@ def _check_extent(tensor: onnx.TensorProto, entries: dict[str, str], size: int, 
 
 
 def bind_external(model: ir.Model, folder: Path) -> None:
-    """Tell external tensors which folder they lie in; linked ones, which onnx_ir refuses, their real files."""
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = _bound(value.const_value, folder)
+    """Tell external tensors which folder they lie in; linked ones, which onnx_ir refuses, their real files.
+
+    Those in attributes, which nothing writes out again, are read.
+    """
+    for value in external_values(model):
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = bound(value.const_value, folder)
+    for node in all_nodes(model):
+        for name, attribute in list(node.attributes.items()):
+            if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                held = in_memory(bound(attribute.value, folder))
+                node.attributes[name] = ir.AttrTensor(name, held, doc_string=attribute.doc_string)
 
 
-def _bound(tensor: ir.ExternalTensor, folder: Path) -> ir.ExternalTensor:
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield every node of a model, those in bodies and functions too."""
+    yield from model.graph.all_nodes()
+    for function in model.functions.values():
+        yield from function.all_nodes()
+
+
+def external_values(model: ir.Model) -> list[ir.Value]:
+    """Return the initializers whose numbers lie in files, those in the bodies of If, Loop and Scan too."""
+    return _outside(model.graphs())
+
+
+def _outside(graphs: Iterable[ir.Graph]) -> list[ir.Value]:
+    held = (value for graph in graphs for value in graph.initializers.values())
+    return [value for value in held if isinstance(value.const_value, ir.ExternalTensor)]
+
+
+Place = tuple[str, int | None, int | None]
+"""The name of a file, where in it a tensor begins, and how long it is."""
+
+
+def places(graphs: Iterable[ir.Graph]) -> dict[Place, ir.ExternalTensor]:
+    """Return the weights in files by where they lie: that goes into a message, the folder of the files does not."""
+    tensors = (value.const_value for value in _outside(graphs))
+    return {_place(tensor): tensor for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+
+
+def put_back(model: ir.Model, known: Mapping[Place, ir.ExternalTensor]) -> ir.Model:
+    """Return a model that was made of a message, its weights in files those that ``places`` found before."""
+    for value in external_values(model):
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = known[_place(value.const_value)]
+    return model
+
+
+def _place(tensor: ir.ExternalTensor) -> Place:
+    return str(tensor.location), tensor.offset, tensor.length
+
+
+def bring_in(values: Iterable[ir.Value]) -> None:
+    """Read the numbers of initializers that lie in files, in place."""
+    for value in values:
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = in_memory(value.const_value)
+
+
+def in_memory(tensor: ir.ExternalTensor) -> ir.Tensor[Any]:
+    """Return a tensor that lies in a file as an array."""
+    return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
+
+
+def bound(tensor: ir.ExternalTensor, folder: Path) -> ir.ExternalTensor:
+    """Return a tensor that knows in which folder its file lies."""
     root, location = folder.resolve(), str(tensor.location)
     real = real_path(folder, location)
     if real is None or (real == root / location and real.stat().st_nlink == 1):

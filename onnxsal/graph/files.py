@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,17 @@ from onnx_ir.passes.common import TopologicalSortPass
 from onnxsal.errors import ModelError, OutputError, UnsupportedError, UsageError
 from onnxsal.files import is_address, replacing
 from onnxsal.graph.check import check_proto, model_errors
-from onnxsal.graph.external import bind_external, check_external, external_files, folder_of
+from onnxsal.graph.external import (
+    bind_external,
+    bring_in,
+    check_external,
+    external_files,
+    external_values,
+    folder_of,
+    rename_locations,
+)
 from onnxsal.graph.held import hold
+from onnxsal.graph.sparse import densified
 
 PROTOBUF_LIMIT = 2**31 - 2**20
 """A protobuf message may not reach 2 GiB; the rest is head room for the structure around the weights."""
@@ -101,7 +111,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
     check_external(proto, name, folder)
     _check_kinds(proto)
     with model_errors(f"{name!r} is damaged"):
-        model = ir.from_proto(proto)
+        model = ir.from_proto(densified(proto, folder))
         bind_external(model, folder)
         hold(model)
     model.meta[EXTERNAL_FILES] = external_files(proto, folder)
@@ -126,20 +136,53 @@ def _first_line(error: BaseException) -> str:
 
 
 def weight_bytes(model: ir.Model) -> int:
-    """Return how many bytes the initializers of the main graph take."""
-    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    """Return how many bytes the initializers take, those in the bodies of If, Loop and Scan too."""
+    return sum(tensor.nbytes for tensor in _weights(model))
+
+
+def _weights(model: ir.Model) -> list[ir.TensorProtocol]:
+    held = (value.const_value for graph in model.graphs() for value in graph.initializers.values())
+    return [tensor for tensor in held if tensor is not None]
+
+
+def is_whole(model: ir.Model) -> bool:
+    """Whether all weights lie inside the model."""
+    return not external_values(model)
+
+
+def made_whole(model: ir.Model) -> ir.Model:
+    """Return the model with the weights that lay in files inside it, where one file can hold them all."""
+    if weight_bytes(model) <= PROTOBUF_LIMIT:
+        bring_in(external_values(model))
+    return model
+
+
+def warn_of_files(model: ir.Model) -> None:
+    """Warn whoever is handed a message whose weights are too many for it, and lie in files."""
+    outside = [value.const_value for value in external_values(model)]
+    if outside:
+        names = sorted({str(tensor.location) for tensor in outside if isinstance(tensor, ir.ExternalTensor)})
+        text = "they stay where they are, and the model runs only where it is saved beside them (onnxsal.save)"
+        warnings.warn(f"{_too_many(model)}: {text}: {', '.join(names)}", stacklevel=3)
+
+
+def told_of_files(model: ir.Model, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return what is to be said of a model that ``save_ir`` writes as two files, for want of room in one."""
+    if is_whole(model) and weight_bytes(model) <= PROTOBUF_LIMIT:
+        return ()
+    return (f"{_too_many(model)}: they lie in {_data_of(Path(path)).name!r}, which has to stay beside it",)
+
+
+def _too_many(model: ir.Model) -> str:
+    return f"the weights take {weight_bytes(model) / 1e9:.1f} GB, more than one file can hold (2 GB)"
 
 
 def to_proto(model: ir.Model) -> onnx.ModelProto:
-    """Return the model as one ModelProto; tensors that were external stay references.
+    """Return the model as one ModelProto; tensors that are external stay references.
 
     Raises: UnsupportedError: the weights inside exceed protobuf's 2 GiB.
     """
-    inside = sum(
-        v.const_value.nbytes
-        for v in model.graph.initializers.values()
-        if v.const_value is not None and not isinstance(v.const_value, ir.ExternalTensor)
-    )
+    inside = sum(tensor.nbytes for tensor in _weights(model) if not isinstance(tensor, ir.ExternalTensor))
     if inside > PROTOBUF_LIMIT:
         raise UnsupportedError("the weights inside exceed 2 GiB, the limit of one message; keep them external")
     proto: Any = ir.to_proto(model)
@@ -147,15 +190,14 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
 
 
 def save_ir(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write the model to ``path``; weights that were external, or too many for one file, lie in ``<name>.data``.
+    """Write the model to ``path``; weights that are external, or too many for one file, lie in ``<name>.data``.
 
     Raises: OutputError: nothing can be written there.
     """
     target = Path(path)
-    external = any(isinstance(v.const_value, ir.ExternalTensor) for v in model.graph.initializers.values())
     with replacing(target) as part:
         try:
-            if external or weight_bytes(model) > PROTOBUF_LIMIT:
+            if not is_whole(model) or weight_bytes(model) > PROTOBUF_LIMIT:
                 _save_beside(model, target, part)
             else:
                 part.write_bytes(to_proto(model).SerializeToString())
@@ -163,12 +205,18 @@ def save_ir(model: ir.Model, path: str | os.PathLike[str]) -> None:
             raise OutputError(f"cannot write {str(target)!r}: {_first_line(error)}") from error
 
 
+def _data_of(target: Path) -> Path:
+    return target.with_name(target.name + ".data")
+
+
 def _save_beside(model: ir.Model, target: Path, part: Path) -> None:
-    with replacing(target.with_name(target.name + ".data")) as data:
-        ir.save(model.clone(), part, external_data=data.name, size_threshold_bytes=EXTERNAL_THRESHOLD)
+    copy = model.clone()
+    # onnx_ir would close the files of small ones, which arrays that others hold may look into.
+    bring_in(
+        v for v in external_values(copy) if v.const_value is not None and v.const_value.nbytes <= EXTERNAL_THRESHOLD
+    )
+    with replacing(_data_of(target)) as data:
+        ir.save(copy, part, external_data=data.name, size_threshold_bytes=EXTERNAL_THRESHOLD)
         proto = onnx.load(part, load_external_data=False)
-        for tensor in proto.graph.initializer:
-            for entry in tensor.external_data:
-                if entry.key == "location":
-                    entry.value = target.name + ".data"
+        rename_locations(proto, _data_of(target).name)
         part.write_bytes(proto.SerializeToString())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxsal.graph.external import all_nodes
+
 _D = ir.DataType
 _PLAIN = {
     _D.FLOAT, _D.DOUBLE, _D.FLOAT16, _D.BOOL, _D.INT8, _D.INT16, _D.INT32, _D.INT64, _D.UINT8, _D.UINT16, _D.UINT32,
@@ -21,8 +23,8 @@ def hold(model: ir.Model) -> None:
     for graph in (model.graph, *model.graph.subgraphs()):
         for value in graph.initializers.values():
             value.const_value = _held(value.const_value)
-        for node in graph:
-            _hold_attributes(node)
+    for node in all_nodes(model):
+        _hold_attributes(node)
 
 
 def _hold_attributes(node: ir.Node) -> None:

@@ -28,7 +28,8 @@ def footprint(model: ir.Model) -> Footprint:
     A value lives from the node that makes it to the last one that reads it; graph inputs and outputs live throughout.
     Values whose shape is unknown count nothing.
     """
-    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    held = (value.const_value for each in model.graphs() for value in each.initializers.values())
+    weights = sum(tensor.nbytes for tensor in held if tensor is not None)
     return Footprint(weights, _peak(list(model.graph), model.graph))
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.batched_scan import wrap_scans
 from onnxsal.graph.check import model_errors
+from onnxsal.graph.external import bring_in, external_values, places, put_back
 from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.label import lowest_format
 from onnxsal.graph.tape import schema_of
@@ -87,6 +88,8 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     if version < 9:
         wrap_scans(graph)
     _set_aside(graph, version)
+    bring_in(v for v in external_values(model) if v.const_value is not None and v.const_value.size <= _SMALL)
+    outside = places(model.graphs())
     weights = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
     large = {name: tensor for name, tensor in weights.items() if tensor.size > _SMALL}
     names = {v.name for v in graph.inputs}
@@ -97,6 +100,7 @@ def _convert(model: ir.Model, version: int, target: int) -> ir.Model:
     with model_errors(f"the model cannot be raised to opset {target}"):
         converted = ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(model), target))
     _restore(converted.graph, large, names)
+    put_back(converted, outside)
     _take_back(converted.graph)
     if version < 11:
         _resize_as_before(converted.graph)

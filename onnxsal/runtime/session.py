@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
+from onnxsal.graph.external import bring_in, external_values
 from onnxsal.graph.moved import is_moved_int8, write_moved
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
@@ -182,8 +183,7 @@ def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
         model = model.clone()
         write_moved(model.graph)
     weights = [v for v in model.graph.initializers.values() if v.const_value is not None]
-    external = any(isinstance(v.const_value, ir.ExternalTensor) for v in weights)
-    if not external and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
+    if not external_values(model) and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
         return ir.to_proto(model).SerializeToString(), []
     return _with_references(model, weights, options)
 
@@ -197,7 +197,9 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
         for a, v in zip(arrays, large, strict=True)
     ]
     stub = model.clone()
-    _bring_in(stub, {str(v.name) for v in large})
+    given = {str(v.name) for v in large}
+    # The message has no folder in which what lies outside and is not handed over could be found.
+    bring_in(v for v in external_values(stub) if v.graph is not stub.graph or v.name not in given)
     for value, array in zip(large, arrays, strict=True):
         copy = stub.graph.initializers[str(value.name)]
         copy.const_value = ir.ExternalTensor(
@@ -208,12 +210,3 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
         # The first call lets the optimiser see a weight, this one lets the session use it where it lies.
         options.add_initializer(str(weight.name), array)
     return ir.to_proto(stub).SerializeToString(), [*arrays, *values]
-
-
-def _bring_in(model: ir.Model, but: set[str]) -> None:
-    """Put small weights that lie outside into the message: it has no folder in which they could be found."""
-    for graph in model.graphs():
-        for name, value in graph.initializers.items():
-            tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor) and not (graph is model.graph and name in but):
-                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
