@@ -75,7 +75,8 @@ def model_of(case: Case, dtype: np.dtype) -> onnx.ModelProto:
     graph = helper.make_graph([node], "case", inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", case.opset)]
     opsets += [helper.make_opsetid(case.domain, 1)] if case.domain else []
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=11)
+    label = helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=label)
     inferred = onnx.shape_inference.infer_shapes(model)
     for i, out in enumerate(inferred.graph.output):
         if not out.type.HasField("tensor_type") or not out.type.tensor_type.elem_type:

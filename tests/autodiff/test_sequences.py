@@ -37,7 +37,7 @@ def test_slope(name: str) -> None:
 
 
 def test_an_optional_input_has_the_gradient_of_what_it_holds() -> None:
-    head = '<ir_version: 11, opset_import: ["" : 21]> g (optional(float[4]) x, float[4] w) => (float[4] y) '
+    head = '<ir_version: 10, opset_import: ["" : 21]> g (optional(float[4]) x, float[4] w) => (float[4] y) '
     model = onnx.parser.parse_model(head + "{ t = OptionalGetElement (x) y = Mul (t, w) }")
     x, w, u = R.normal(size=(3, 4)).astype(np.float32)
     graph = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"])
@@ -48,7 +48,7 @@ def test_an_optional_input_has_the_gradient_of_what_it_holds() -> None:
 
 
 def test_a_sequence_has_no_gradient_of_its_own() -> None:
-    head = '<ir_version: 11, opset_import: ["" : 21]> g (float[4] x) => (float[4] y) '
+    head = '<ir_version: 10, opset_import: ["" : 21]> g (float[4] x) => (float[4] y) '
     model = onnx.parser.parse_model(head + "{ s = SequenceConstruct (x, x) y = ConcatFromSequence <axis = 0> (s) }")
     with pytest.raises(UsageError, match="'s'"):
         autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["s"])
