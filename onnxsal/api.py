@@ -17,7 +17,9 @@ from onnxsal.model import Model
 ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
 
 
-def gradient(model: ModelSource, *, of: list[str], wrt: list[str], rules: str = "plain") -> onnx.ModelProto:
+def gradient(
+    model: ModelSource, *, of: list[str], wrt: list[str], rules: str = "plain", opset: int | None = None
+) -> onnx.ModelProto:
     """Return the model with its gradient graph: standard operators, all inputs and outputs kept.
 
     Args:
@@ -25,11 +27,13 @@ def gradient(model: ModelSource, *, of: list[str], wrt: list[str], rules: str = 
         of: float values to differentiate; each adds an input ``seed/<name>``, its cotangent.
         wrt: inputs, intermediate values or initializers; each adds an output ``grad/<name>``.
         rules: ``plain``, ``guided`` or ``deconv``.
-    Shape: a seed and a gradient have the shape and type of their value. Weights that were external stay references.
+        opset: of the result, 17 up to the model's own or 21, which is the default.
+    Shape: a seed and a gradient have the shape and type of their value.
+    Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
-    without a rule, all of them named.
+    without a rule, all of them named, or forms of them that the opset does not have.
     """
-    return _gradient(_ir(model), of=of, wrt=wrt, rules=rules)
+    return _gradient(_ir(model), of=of, wrt=wrt, rules=rules, opset=opset)
 
 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:

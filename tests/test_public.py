@@ -22,7 +22,7 @@ SIGNATURES = {
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
     "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, **options)",
     "evaluate": "(model, images, *, methods=(), metrics, **options)",
-    "gradient": "(model, *, of, wrt, rules='plain')",
+    "gradient": "(model, *, of, wrt, rules='plain', opset=None)",
     "save": "(model, path)",
     "methods": "()",
     "method": "(name, *, paper, when='', **details)",

@@ -30,16 +30,20 @@ Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided or deconv.")
-def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str) -> None:
+@click.option("--opset", type=int, metavar="N", help="17 or higher. [default: 21 or the model's]")
+def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str, opset: int | None) -> None:
     from pathlib import Path
 
+    from onnxsal.cli.opening import tell
     from onnxsal.cli.outputs import check_model, check_outputs
 
     check_outputs([Path(output)], [model])
     check_model(output)
     from onnxsal.autodiff import gradient_model
-    from onnxsal.graph import load_ir, save_ir
+    from onnxsal.graph import load_ir, save_ir, told_of_files
 
     # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
-    save_ir(gradient_model(load_ir(model), of=of, wrt=wrt, rules=rules), output)
+    made = gradient_model(load_ir(model), of=of, wrt=wrt, rules=rules, opset=opset)
+    save_ir(made, output)
+    tell(told_of_files(made, output))
     print(output)

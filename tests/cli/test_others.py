@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tiny_models as tiny
 
@@ -232,15 +233,46 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_gradient_keeps_weights_outside(run, folder: Path) -> None:
-    import onnxruntime
-
-    (folder / "in").mkdir()
-    (folder / "out").mkdir()
-    onnx.save(onnx.load("model.onnx"), "in/model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
-    for output in ("in/grad.onnx", "out/grad.onnx"):
-        ended = run("gradient", "in/model.onnx", "--of", "logits", "--wrt", "picture", "-o", output)
-        assert (ended.status, ended.out) == (0, f"{output}\n"), ended.err
-        onnxruntime.InferenceSession(folder / output, providers=["CPUExecutionProvider"])
-    assert sorted(p.name for p in (folder / "out").iterdir()) == ["grad.onnx", "grad.onnx.data"]
+def test_what_is_written_is_one_file(run, folder: Path) -> None:
+    """Wherever the weights of the model lie, below 2 GB."""
+    _outside(folder)
+    for command in (["gradient", "in/model.onnx", "--of", "logits", "--wrt", "picture"], ["compile", "in/model.onnx"]):
+        ended = run(*command, "-o", "out/made.onnx")
+        assert (ended.status, ended.out, ended.err) == (0, "out/made.onnx\n", ""), ended.err
+        assert [p.name for p in (folder / "out").iterdir()] == ["made.onnx"]
+        onnxruntime.InferenceSession((folder / "out/made.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     assert run("explain", "in/model.onnx", "red.png").status == 0
+
+
+def test_weights_too_many_for_one_file_lie_beside_it(run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxsal.graph.files.PROTOBUF_LIMIT", 500)
+    _outside(folder)
+    for command in (["gradient", "in/model.onnx", "--of", "logits", "--wrt", "picture"], ["compile", "in/model.onnx"]):
+        ended = run(*command, "-o", "out/made.onnx")
+        assert (ended.status, ended.out) == (0, "out/made.onnx\n"), ended.err
+        assert "more than one file can hold (2 GB): they lie in 'made.onnx.data', which has to stay" in ended.err
+        assert sorted(p.name for p in (folder / "out").iterdir()) == ["made.onnx", "made.onnx.data"]
+        onnxruntime.InferenceSession(folder / "out/made.onnx", providers=["CPUExecutionProvider"])
+
+
+def _outside(folder: Path) -> None:
+    for name in ("in", "out"):
+        (folder / name).mkdir()
+    onnx.save(onnx.load("model.onnx"), "in/model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+
+
+def test_a_gradient_in_an_older_opset(run, folder: Path) -> None:
+    """The same numbers, and a file format that goes with it."""
+    made = []
+    for opset in (["--opset", 17], []):
+        ended = run("gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "grad.onnx", *opset)
+        assert ended.status == 0, ended.err
+        session = onnxruntime.InferenceSession(folder / "grad.onnx", providers=["CPUExecutionProvider"])
+        x = np.random.default_rng(0).normal(size=(1, *session.get_inputs()[0].shape[1:])).astype(np.float32)
+        seed = np.eye(1, session.get_inputs()[1].shape[1], 1, dtype=np.float32)
+        made.append(session.run(["grad/picture"], {"picture": x, "seed/logits": seed})[0])
+        written = onnx.load(folder / "grad.onnx")
+        assert [(e.version, written.ir_version) for e in written.opset_import] == [(17, 8) if opset else (21, 10)]
+    np.testing.assert_allclose(*made, atol=1e-6)
+    ended = run("gradient", "model.onnx", "--of", "logits", "--wrt", "picture", "-o", "g.onnx", "--opset", 12)
+    assert ended.status == 2 and "opset=12: expected 17 to 21" in ended.err
