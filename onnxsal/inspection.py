@@ -45,7 +45,8 @@ def inspect(model: Model) -> dict[str, Any]:
 
 def _facts(model: Model) -> dict[str, Any]:
     source, graph = model.source, model.source.graph
-    tensors = [v.const_value for v in graph.initializers.values() if v.const_value is not None]
+    held = (v.const_value for each in source.graphs() for v in each.initializers.values())
+    tensors = [tensor for tensor in held if tensor is not None]
     return {
         "file": model.name, "sha256": model.digest, "opset": graph.opset_imports.get("", 0),
         "domains": {domain: version for domain, version in graph.opset_imports.items() if domain},
