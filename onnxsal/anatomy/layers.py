@@ -11,8 +11,9 @@ from onnxsal.anatomy.axes import size_of, tokens_of
 from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, weighted_below
+from onnxsal.anatomy.reach import cuts, full_edges, inside_attention
 from onnxsal.anatomy.steps import steps_of
+from onnxsal.anatomy.weights import weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float

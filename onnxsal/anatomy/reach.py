@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.axes import positions
 from onnxsal.anatomy.cutting import reduced_axes
 from onnxsal.anatomy.known import Layouts
+from onnxsal.anatomy.weights import has_weights
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
 _MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "Attention", "QAttention",
@@ -15,9 +16,6 @@ _POOLING = frozenset({"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "
                       "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
 _REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                        "ReduceLogSumExp"})  # fmt: skip
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "MatMulInteger",
-                       "ConvInteger", "FusedConv", "FusedMatMul", "FusedGemm", "QGemm", "MatMulIntegerToFloat",
-                       "DynamicQuantizeMatMul", "MatMulNBits"})  # fmt: skip
 _PRODUCTS = frozenset({"MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
                        "DynamicQuantizeMatMul", "Einsum"})  # fmt: skip
 _INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast",
@@ -132,7 +130,7 @@ def _back_to_projection(value: ir.Value | None, data: set[ir.Value]) -> set[ir.V
         node = None if current is None or current not in data or current in seen else current.producer()
         if current is None or node is None:
             continue
-        if _has_weights(node):
+        if has_weights(node):
             met = True
             seen.add(current)
         elif node.op_type in _INSIDE | _PRODUCTS:
@@ -156,32 +154,3 @@ def cuts(nodes: list[ir.Node], edges: set[tuple[ir.Value, ir.Node]]) -> set[ir.V
                 found.add(value)
         open_until = [(v, u) for v, u in open_until if u > here] + [(v, last[v]) for v in node.outputs if v in last]
     return found
-
-
-def weighted_below(nodes: list[ir.Node], logit: ir.Value) -> set[ir.Value]:
-    """Return the values from which the logit is reached through at least one operator with weights."""
-    reach: dict[ir.Value, bool] = {logit: False}
-    for node in reversed(nodes):
-        found = [reach[v] for v in node.outputs if v in reach]
-        if found:
-            through = any(found) or _has_weights(node)
-            for value in node.inputs:
-                if value is not None:
-                    reach[value] = reach.get(value, False) or through
-    return {value for value, through in reach.items() if through}
-
-
-def _has_weights(node: ir.Node) -> bool:
-    if node.op_type not in _WEIGHTED:
-        return False
-    return any(_is_weight(v) for v in node.inputs[1:])
-
-
-def _is_weight(value: ir.Value | None) -> bool:
-    """An initializer, or one that is dequantised, cast, reshaped or transposed on the way."""
-    while value is not None and value.const_value is None:
-        node = value.producer()
-        if node is None or node.op_type not in ("DequantizeLinear", "Cast", "Transpose", "Reshape", "Identity"):
-            return False
-        value = node.inputs[0]
-    return value is not None
