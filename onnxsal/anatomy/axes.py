@@ -48,6 +48,11 @@ def whole(name: str, size: int) -> Axis:
     return () if size == 1 else (Atom(Index(name, size), 1, size),)
 
 
+def marked(index: Index | None, size: int) -> Axis:
+    """Return an axis of which only the size is known, with an index to follow it by where there is one."""
+    return unknown(size) if index is None else (Atom(index, 1, size),)
+
+
 def size_of(axis: Axis) -> int:
     """Return the number of positions along an axis."""
     return math.prod(atom.extent for atom in axis)

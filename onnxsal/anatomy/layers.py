@@ -10,10 +10,11 @@ import onnx_ir as ir
 from onnxsal.anatomy.axes import size_of, tokens_of
 from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import layouts
+from onnxsal.anatomy.means import inside_means
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.reach import cuts, full_edges, inside_attention
+from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, pools_positions
 from onnxsal.anatomy.steps import steps_of
-from onnxsal.anatomy.weights import weighted_below
+from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
@@ -98,9 +99,11 @@ def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
     known = layouts(graph, source, picture.value_axes)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs, aliases = _merge_twins(pairs)
+    moving = moving_values(graph)
     return Layers(
-        tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known), aliases, _hidden(graph, logit)
-    )
+        tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known, moving), aliases,
+        _hidden(graph, logit),
+    )  # fmt: skip
 
 
 def _automatic(
@@ -108,16 +111,20 @@ def _automatic(
     nodes: list[ir.Node],
     logit: ir.Value,
     known: Layouts,
+    moving: set[ir.Value],
 ) -> int | None:
     """The last one that sees every position and lies in front of a weighted operator.
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it.
     """
-    weighted = weighted_below(nodes, logit)
+    weighted = weighted_below(nodes, logit, known, moving)
     edges = full_edges(nodes, logit, known, weighted)
     all_through = cuts(nodes, edges)
-    full = {value for value, _ in edges} - inside_attention(nodes)
-    fitting = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in full]
+    needed = {value for value, _ in edges}
+    full = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in needed]
+    inside = inside_attention(nodes, known, moving, all_through)
+    inside |= inside_means([node for node in nodes if pools_positions(node, known)])
+    fitting = [i for i in full if pairs[i][0] not in inside] or full
     if not fitting:
         return None
     last = fitting[-1]

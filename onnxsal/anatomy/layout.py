@@ -33,6 +33,15 @@ def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:
     return known
 
 
+def followed(nodes: Sequence[ir.Node], value: ir.Value, axes: tuple[Axis, ...], like: Layouts) -> Layouts:
+    """Return where the axes of one value are behind it, in nodes in order; sizes are those of other layouts."""
+    known = Layouts(like.symbols, like.batch, {value: Layout(axes)})
+    for node in nodes:
+        if any(v in known for v in node.inputs):
+            _visit(node, known)
+    return known
+
+
 def _visit(node: ir.Node, known: Layouts) -> None:
     follow = _FOLLOW.get(node.op_type, _elementwise)
     for i, value in enumerate(node.outputs):

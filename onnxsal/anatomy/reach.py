@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
 from onnxsal.anatomy.axes import positions
 from onnxsal.anatomy.cutting import reduced_axes
 from onnxsal.anatomy.known import Layouts
-from onnxsal.anatomy.weights import has_weights
+from onnxsal.anatomy.weights import factors, has_weights, summed_axes
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
 _MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "Attention", "QAttention",
@@ -65,7 +67,7 @@ def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
     if node.op_type in _REDUCING:
         return asked or _reduces_positions(node, known)
     if node.op_type in _PRODUCTS:
-        return asked or _is_second(node, index) or _sums_positions(node, known)
+        return asked or _is_second(node, index) or _sums_positions(node, index, known)
     return asked
 
 
@@ -82,6 +84,13 @@ def _selects_positions(node: ir.Node, known: Layouts) -> bool:
     return before is not None and before.positions > sum(1 if a is None else a.positions for a in after)
 
 
+def pools_positions(node: ir.Node, known: Layouts) -> bool:
+    """Return whether a node takes one value of several positions."""
+    if node.op_type in _POOLING:
+        return _pools_positions(node, known)
+    return node.op_type in _REDUCING and _reduces_positions(node, known)
+
+
 def _reduces_positions(node: ir.Node, known: Layouts) -> bool:
     layout = known.get(node.inputs[0])
     if layout is None:
@@ -95,47 +104,68 @@ def _pools_positions(node: ir.Node, known: Layouts) -> bool:
     return layout is None or positions(layout.axes[2:]) > 1
 
 
-def _sums_positions(node: ir.Node, known: Layouts) -> bool:
-    """Whether a product sums over positions of its left operand (a token-mixing layer)."""
-    layout = known.get(node.inputs[0])
-    return layout is not None and node.op_type != "Einsum" and positions(layout.axes[-1:]) > 1
+def _sums_positions(node: ir.Node, index: int, known: Layouts) -> bool:
+    """Whether a product sums over positions of an operand (a token-mixing layer)."""
+    layout = known.get(node.inputs[index])
+    if layout is None or index not in factors(node):
+        return False
+    return positions([layout.axes[i] for i in summed_axes(node, index, len(layout.axes))]) > 1
 
 
-def inside_attention(nodes: list[ir.Node]) -> set[ir.Value]:
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of the values of a graph when attention is looked for."""
+
+    known: Layouts
+    moving: set[ir.Value]
+    whole: set[ir.Value]
+    data: set[ir.Value]
+
+    def takes_parts(self, node: ir.Node) -> bool:
+        """Whether a node picks channels of a value, and not positions."""
+        return node.op_type in _SELECTING and not _selects_positions(node, self.known)
+
+
+def inside_attention(
+    nodes: list[ir.Node], known: Layouts, moving: set[ir.Value], whole: set[ir.Value]
+) -> set[ir.Value]:
     """Return the values between the products of attention and the projections that feed them, projections included.
 
     So is what else is worked out of those alone (positions from the values). They are parts of one operation: its
     input is what a layer can be.
+
+    Args: moving: ``moving_values``. whole: values through which everything flows; one that a product takes as it is,
+    and not in parts (queries, keys and values side by side), is the input of the operation and no part of it.
     """
-    data = {v for node in nodes for v in node.outputs}
+    facts = _Facts(known, moving, whole, {v for node in nodes for v in node.outputs})
     found: set[ir.Value] = set()
     for node in nodes:
-        operands = [v for v in node.inputs if v in data]
+        operands = [v for v in node.inputs if v in facts.data]
         if node.op_type in ("Attention", "MultiHeadAttention") or (node.op_type in _PRODUCTS and len(operands) > 1):
             for value in operands:
-                found |= _back_to_projection(value, data)
+                found |= _back_to_projection(value, facts)
     for node in nodes:
-        operands = [v for v in node.inputs if v in data]
+        operands = [v for v in node.inputs if v in facts.data]
         if operands and node.op_type not in _PRODUCTS and all(v in found for v in operands):
             found.update(node.outputs)
     return found
 
 
-def _back_to_projection(value: ir.Value | None, data: set[ir.Value]) -> set[ir.Value]:
+def _back_to_projection(value: ir.Value | None, facts: _Facts) -> set[ir.Value]:
     """Return the values passed on the way back to weights; nothing where there are none (a product of plain maps)."""
     seen: set[ir.Value] = set()
-    waiting, met = [value], False
+    waiting, met = [(value, True)], False
     while waiting:
-        current = waiting.pop()
-        node = None if current is None or current not in data or current in seen else current.producer()
-        if current is None or node is None:
+        current, entire = waiting.pop()
+        node = None if current is None or current not in facts.data or current in seen else current.producer()
+        if current is None or node is None or (entire and current in facts.whole):
             continue
-        if has_weights(node):
+        if has_weights(node, facts.moving):
             met = True
             seen.add(current)
         elif node.op_type in _INSIDE | _PRODUCTS:
             seen.add(current)
-            waiting.extend(node.inputs)
+            waiting.extend((v, entire and not facts.takes_parts(node)) for v in node.inputs)
     return seen if met else set()
 
 
@@ -149,8 +179,8 @@ def cuts(nodes: list[ir.Node], edges: set[tuple[ir.Value, ir.Node]]) -> set[ir.V
     open_until: list[tuple[ir.Value, int]] = [(v, until) for v, until in last.items() if v.producer() is None]
     for node in nodes:
         here = position[node]
-        for value in node.outputs:
-            if value in last and all(until <= here for _, until in open_until):
-                found.add(value)
-        open_until = [(v, u) for v, u in open_until if u > here] + [(v, last[v]) for v in node.outputs if v in last]
+        carried = [value for value in node.outputs if value in last]
+        if len(carried) == 1 and all(until <= here for _, until in open_until):
+            found.update(carried)
+        open_until = [(v, u) for v, u in open_until if u > here] + [(v, last[v]) for v in carried]
     return found
