@@ -166,22 +166,25 @@ def _layer(value: ir.Value, known: Layouts) -> Layer | None:
     places = _places(layout)
     if places is None:
         return None
-    spatial, grid, dropped = places
+    spatial, grid, beside = places
     if grid == (1, 1) or grid[0] * grid[1] < 1:
         return None
     (channel,) = set(range(1, len(sizes))) - set(spatial)
-    return Layer(str(value.name), node.op_type, channel, spatial, grid, sizes[channel], dropped)
+    return Layer(str(value.name), node.op_type, channel, spatial, grid, sizes[channel], *beside)
 
 
-def _places(layout: Layout) -> tuple[tuple[int, ...], tuple[int, int], int] | None:
-    """Return the axes of the positions, their grid, and the tokens in front of them; two axes, or one of three."""
+def _places(layout: Layout) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, int]] | None:
+    """Return the axes of the positions, their grid, and the tokens in front of them and behind; two axes, or one of
+    three.
+    """
     tags = list(layout.tags)
     if len(tags) == 4 and tags.count("H") == 1 and tags.count("W") == 1:
         h, w = tags.index("H"), tags.index("W")
-        return (h, w), (size_of(layout.axes[h]), size_of(layout.axes[w])), 0
+        return (h, w), (size_of(layout.axes[h]), size_of(layout.axes[w])), (0, 0)
     if len(tags) == 3 and tags.count("T") == 1:
         tokens = tags.index("T")
-        return (tokens,), *tokens_of(layout.axes[tokens])
+        grid, dropped = tokens_of(layout.axes[tokens])
+        return (tokens,), grid, (dropped, size_of(layout.axes[tokens]) - dropped - grid[0] * grid[1])
     return None
 
 

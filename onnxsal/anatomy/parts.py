@@ -56,6 +56,8 @@ class Layer:
     channels: int
     dropped_tokens: int = 0
     """Tokens in front of the patches (class token, registers) that have no place in the picture."""
+    trailing_tokens: int = 0
+    """The same behind the patches."""
 
     def maps(self, op: Tape, value: ir.Value) -> ir.Value:
         """Return a value of this layer's layout as feature maps, float32 [B, K, h, w]."""
@@ -64,7 +66,7 @@ class Layer:
             order = [0, self.channel_axis, *self.spatial_axes]
             return value if order == [0, 1, 2, 3] else op.Transpose(value, perm=order)
         (tokens,) = self.spatial_axes
-        if self.dropped_tokens:
+        if self.dropped_tokens or self.trailing_tokens:
             end = self.dropped_tokens + self.grid[0] * self.grid[1]
             value = op.Slice(value, [self.dropped_tokens], [end], [tokens])
         if tokens < self.channel_axis:

@@ -53,10 +53,10 @@ def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
         order = [0, layer.channel_axis, *layer.spatial_axes]
         back = [order.index(axis) for axis in range(4)]
         return maps if back == [0, 1, 2, 3] else op.Transpose(maps, perm=back)
-    if layer.dropped_tokens:
+    if layer.dropped_tokens or layer.trailing_tokens:
         raise UnsupportedError(
-            f"layer {layer.name!r} has tokens that are no place in the picture (a class token); maps alone do not make "
-            "it whole. Use score-cam or occlusion, which mask the picture"
+            f"layer {layer.name!r} has tokens that are no place in the picture (class token, registers); maps alone "
+            "do not make it whole. Use score-cam or occlusion, which mask the picture"
         )
     rows = op.Reshape(maps, [0, layer.channels, layer.grid[0] * layer.grid[1]])
     return rows if layer.channel_axis == 1 else op.Transpose(rows, perm=[0, 2, 1])  # type: ignore[no-any-return]
