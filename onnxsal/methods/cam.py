@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy, Layer
@@ -10,7 +12,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace
 from onnxsal.methods.linear_head import linear_layer, non_linear
-from onnxsal.methods.parts import POSITIONS, combine, divide, trace_with_gradient
+from onnxsal.methods.parts import POSITIONS, combine, combine_halves, divide, halves, trace_with_gradient
 from onnxsal.methods.registry import method
 
 
@@ -98,14 +100,21 @@ def xgrad_cam(score: Program, layer: Layer) -> Program:
     paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7 and 19",
     when="the default: several objects of a class, whole objects; one backward pass",
 )
-def grad_cam_pp(score: Program, layer: Layer) -> Program:
+def grad_cam_pp(score: Program, layer: Layer, *, preset: Literal["onnxsal", "paper"] = "onnxsal") -> Program:
     """ReLU of the sum over channels of alpha-weighted positive gradient times activation; [B, h, w], >= 0.
 
     Y = exp(S), whose positive factor falls out of the map. alpha = g^2 / (2 g^2 + sum(A) g^3) is written with one
     division as 1 / (2 + sum(A) g), which float16 survives; both are 0 where g is.
+
+    Args: preset: ``onnxsal`` takes a map with a sign for two without: its positive part, and its negative part turned
+    round, with the gradient turned round. ``paper`` puts A into the formula as it is.
+    Source: the formula is for activations that are not negative, of which both presets make the same map. Behind
+    LayerNorm, GELU or SiLU the paper's denominator passes through 0 and its map can be the negative of the right one
+    (measured in docs/methods.md).
     """
     op, a, g = trace_with_gradient(score, layer)
-    return op.finish(saliency=combine(op, _weights(op, a, g), a))
+    sides = [(a, g)] if preset == "paper" else halves(op, a, g)
+    return op.finish(saliency=combine_halves(op, [(_weights(op, part, slope), part) for part, slope in sides]))
 
 
 def _weights(op: Trace, a: ir.Value, g: ir.Value) -> ir.Value:

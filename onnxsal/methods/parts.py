@@ -14,6 +14,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.dequantised import arithmetic, dequantised, layout
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.signs import never_negative
 
 POSITIONS = (2, 3)
 """The axes of rows and columns in [B, K, h, w]."""
@@ -63,6 +64,21 @@ def combine(op: Trace, weights: ir.Value, maps: ir.Value, *, rectify: bool = Tru
     """Return sum_k w_k A_k, [B, h, w], without its negative part unless told otherwise; w [B, K, 1, 1] or like A."""
     total = op.ReduceSum(op.Mul(weights, maps), [1], keepdims=0)
     return op.Relu(total) if rectify else total  # type: ignore[no-any-return]
+
+
+def halves(op: Trace, maps: ir.Value, g: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+    """Return maps and gradients of which no map is negative: A+ with g and, where A may be below 0, A- with -g.
+
+    A = A+ - A-, so a model that put out both halves would be the same function, and these its gradients.
+    """
+    if never_negative(maps):
+        return [(maps, g)]
+    return [(op.Relu(maps), g), (op.Relu(op.Neg(maps)), op.Neg(g))]
+
+
+def combine_halves(op: Trace, sides: Sequence[tuple[ir.Value, ir.Value]]) -> ir.Value:
+    """Return the rectified sum over channels of weights times maps, over all the pairs of these; [B, h, w]."""
+    return op.Relu(op.total([combine(op, weights, maps, rectify=False) for weights, maps in sides]))  # type: ignore[no-any-return]
 
 
 def divide(op: Trace, a: ir.Value, b: ir.Value) -> ir.Value:

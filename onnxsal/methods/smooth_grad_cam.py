@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +13,12 @@ from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
-from onnxsal.methods.parts import POSITIONS, activation, combine, divide, trace_with_gradient
+from onnxsal.graph.signs import never_negative
+from onnxsal.methods.parts import POSITIONS, activation, combine_halves, divide, trace_with_gradient
 from onnxsal.methods.registry import Cost, Level, Samples, method
 from onnxsal.records import Draws, Moments, Noise, Record
 
-Preset = Literal["derived", "product", "printed"]
+Preset = Literal["derived", "product", "printed", "paper"]
 
 
 @method(
@@ -41,22 +43,25 @@ def smooth_grad_cam_pp(
 
     Args:
         samples, noise: N and sigma as a share of x's range.
-        preset: ``derived`` as above; ``product`` sums A times D3 instead; ``printed`` has D1 as alpha's numerator.
+        preset: ``derived`` as above, of maps with a sign by halves as Grad-CAM++ has them; the others take A as it is:
+            ``paper`` by the same formula, ``product`` sums A times D3 instead, ``printed`` has D1 as alpha's numerator.
         maps: feature maps to show, all of them by default.
         neurons: positions inside the maps to show: a box ``y0:y1,x0:x1`` or a list of (y, x); all by default.
 
-    Source: with n = 1 and noise 0 the preset ``derived`` is Grad-CAM++ exactly. Maps and neurons are the paper's second
+    Source: with n = 1 and noise 0 the presets ``derived`` and ``paper`` are Grad-CAM++'s two exactly. Maps and neurons are the paper's second
     contribution; where only some are chosen the others have no part in the weights either.
     """
     chosen = _checked_maps(maps, layer)
     mask = neuron_mask(neurons, layer.grid)
     head = score.extend()
+    shown = _pick(head, activation(head, layer), chosen)
+    sides = (1, -1) if preset == "derived" and not never_negative(shown) else (1,)
     return Record(
-        head=head.finish(maps=_pick(head, activation(head, layer), chosen)),
+        head=head.finish(maps=shown),
         draws=Draws(samples=samples, noise=Noise(noise, "range of x", "input")),
         body=_derivatives(score, layer, chosen),
         moments=Moments(("g1", "g2", "g3")),
-        tail=_tail(preset, mask),
+        tail=_tail(preset, mask, sides),
         notes=(("preset", preset), ("maps", maps), ("neurons", neurons)),
     )
 
@@ -68,17 +73,28 @@ def _derivatives(score: Program, layer: Layer, chosen: tuple[int, ...] | None) -
     return op.finish(g1=g, g2=square, g3=op.Mul(square, g))
 
 
-def _tail(preset: Preset, mask: np.ndarray[Any, Any]) -> Program:
+def _tail(preset: Preset, mask: np.ndarray[Any, Any], sides: tuple[int, ...]) -> Program:
+    """From the maps [1, K, h, w] and the mean derivatives to the map; by halves where ``sides`` has both signs."""
     op = empty(21)
-    a, d1, d2, d3 = (op.input(n, ir.DataType.FLOAT, [1, None, None, None])
-                     for n in ("maps", "mean/g1", "mean/g2", "mean/g3"))  # fmt: skip
+    a, *means = (op.input(n, ir.DataType.FLOAT, [1, None, None, None])
+                 for n in ("maps", "mean/g1", "mean/g2", "mean/g3"))  # fmt: skip
+    shown = op.const(mask.astype(np.float32))
+    weighed = []
+    for sign in sides:
+        part = a if len(sides) == 1 else op.Relu(a if sign > 0 else op.Neg(a))
+        alpha = _alpha(op, preset, part, means, sign)
+        weighed.append((op.ReduceSum(op.Mul(alpha, shown), POSITIONS, keepdims=1), part))
+    return op.finish(saliency=op.Mul(combine_halves(op, weighed), shown))
+
+
+def _alpha(op: Trace, preset: Preset, a: ir.Value, means: Sequence[ir.Value], sign: int) -> ir.Value:
+    """Return alpha times the rectified first derivative; the odd derivatives by -A are those by A turned round."""
+    d1, d2, d3 = (d if sign > 0 or power == 2 else op.Neg(d) for power, d in enumerate(means, 1))
     third = op.ReduceSum(op.Mul(a, d3), POSITIONS, keepdims=1) if preset == "product" else None
     if third is None:
         third = op.Mul(op.ReduceSum(a, POSITIONS, keepdims=1), d3)
     alpha = divide(op, d1 if preset == "printed" else d2, op.Add(op.Mul(d2, 2.0), third))
-    shown = op.const(mask.astype(np.float32))
-    weights = op.ReduceSum(op.Mul(op.Mul(alpha, op.Relu(d1)), shown), POSITIONS, keepdims=1)
-    return op.finish(saliency=op.Mul(combine(op, weights, a), shown))
+    return op.Mul(alpha, op.Relu(d1))  # type: ignore[no-any-return]
 
 
 def _pick(op: Trace, value: ir.Value, chosen: tuple[int, ...] | None) -> ir.Value:
