@@ -11,6 +11,7 @@ from onnxsal.autodiff.rules.common import number
 from onnxsal.autodiff.rules.gates import silu_input, silu_slope
 from onnxsal.autodiff.rules.gelu import erf_gate, erf_gate_gradient
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.signs import above_zero
 from onnxsal.graph.tape import Tape
 
 # Arithmetic
@@ -50,9 +51,26 @@ def _mul(call: Call) -> list[Gradient]:
 
 
 # Powers, exponentials, logarithms
-defvjp("Sqrt", lambda op, g, y, x: op.Div(op.Mul(g, 0.5), y))
+def _sqrt(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
+    """g / (2 y), and 0 at 0: so are the slopes of a norm there, which is a root of squares, and of silence."""
+    half = op.Mul(g, 0.5)
+    if above_zero(x):
+        return op.Div(half, y)  # type: ignore[no-any-return]
+    zero = op.Equal(y, 0.0)
+    return op.Div(op.Where(zero, 0.0, half), op.Where(zero, 1.0, y))  # type: ignore[no-any-return]
+
+
+def _log(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
+    """g / x; where g is 0 it stays 0 at x = 0 too: what is bounded behind a logarithm asks nothing of it."""
+    if above_zero(x):
+        return op.Div(g, x)  # type: ignore[no-any-return]
+    unasked = op.And(op.Equal(x, 0.0), op.Equal(g, 0.0))
+    return op.Div(g, op.Where(unasked, 1.0, x))  # type: ignore[no-any-return]
+
+
+defvjp("Sqrt", _sqrt)
 defvjp("Exp", lambda op, g, y, x: op.Mul(g, y))
-defvjp("Log", lambda op, g, y, x: op.Div(g, x))
+defvjp("Log", _log)
 defvjp("Erf", lambda op, g, y, x: op.Mul(g, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2 / math.sqrt(math.pi))))
 
 # Trigonometry
@@ -97,9 +115,17 @@ def _pow_base(op: Tape, g: ir.Value, x: ir.Value, a: ir.Value) -> ir.Value:
     if n == 3:
         return op.Mul(g, op.Mul(op.Mul(x, x), 3.0))  # type: ignore[no-any-return]
     exponent = op.cast(a, x.dtype)
-    slope = op.Mul(exponent, op.Pow(x, op.Sub(exponent, 1.0)))
-    # 0 * x^-1 is not a number at x = 0, yet x^0 is constant
-    return op.Mul(g, slope if n else op.Where(op.Equal(exponent, 0.0), 0.0, slope))  # type: ignore[no-any-return]
+    if above_zero(x) or (n is not None and (n > 1 or n < 0)):
+        return op.Mul(g, op.Mul(exponent, op.Pow(x, op.Sub(exponent, 1.0))))  # type: ignore[no-any-return]
+    return _root(op, g, x, exponent)
+
+
+def _root(op: Tape, g: ir.Value, x: ir.Value, exponent: ir.Value) -> ir.Value:
+    """An exponent that may lie in [0, 1): the slope at x = 0 is 0, as that of a square root is; x^0 is constant."""
+    small = op.And(op.Less(exponent, 1.0), op.GreaterOrEqual(exponent, 0.0))
+    flat = op.And(op.Equal(x, 0.0), small)
+    slope = op.Mul(exponent, op.Pow(op.Where(flat, 1.0, x), op.Sub(exponent, 1.0)))
+    return op.Mul(op.Where(flat, 0.0, g), slope)  # type: ignore[no-any-return]
 
 
 def _pow_exponent(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:

@@ -221,7 +221,9 @@ def _mean_variance(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axes: lis
     centred = op.Sub(x, op.ReduceMean(x, along, keepdims=1))
     deviation = op.Sqrt(op.ReduceMean(op.Mul(centred, centred), along, keepdims=1))
     inverse = op.Reciprocal(op.Add(deviation, 1e-9))
-    share = op.Mul(y, op.Div(op.ReduceMean(op.Mul(g, centred), along, keepdims=1), deviation))
+    flat = op.Equal(deviation, 0.0)  # the slope of a root is 0 at 0
+    share = op.Div(op.ReduceMean(op.Mul(g, centred), along, keepdims=1), op.Where(flat, 1.0, deviation))
+    share = op.Where(flat, 0.0, op.Mul(y, share))
     return op.Mul(op.Sub(op.Sub(g, op.ReduceMean(g, along, keepdims=1)), share), inverse)  # type: ignore[no-any-return]
 
 
