@@ -147,8 +147,15 @@ class _Inputs:
 def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, int, int]) -> Folded:
     request, key = work.request, (work.request.seed, 0)
     baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
-    maps, rows = 0 if layer is None else layer.channels, request.batch_size
-    return Folded(record, X, shape, maps, baseline, key, rows)
+    maps = 0 if layer is None else layer.channels
+    return Folded(record, X, shape, maps, baseline, key, _rows(request))
+
+
+def _rows(request: Request) -> int:
+    """Draws that go through the model at once: one where its batch is fixed to one."""
+    anatomy = request.model.anatomy
+    fixed = isinstance(_batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.picture.input)), int)
+    return 1 if fixed else request.batch_size
 
 
 def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:

@@ -89,7 +89,8 @@ def _rewrite(graph: ir.Graph, places: Places) -> None:
             _widen_constants(op, node, place, places)
         elif node.op_type == "Squeeze" and given_axes(node) is None:
             _name_axes(op, node, places)
-        _bring_forward(graph, node, before)
+        if node.graph is graph:
+            _bring_forward(graph, node, before)
 
 
 def _free_target(op: Tape, node: ir.Node, place: Place, out: tuple[int, ...]) -> None:
@@ -132,8 +133,22 @@ def _name_axes(op: Tape, node: ir.Node, places: Places) -> None:
     if source is None or shape is None or source not in places:
         return
     axes = [i for i, size in enumerate(shape) if size == 1 and i != places[source].axis]
+    if not axes:  # an empty list of axes is to ONNX Runtime what no list is
+        _pass_on(node, source)
+        return
     node.resize_inputs(2)
     node.replace_input_with(1, op.const(axes, ir.DataType.INT64))
+
+
+def _pass_on(node: ir.Node, source: ir.Value) -> None:
+    """Let a node be the identity, under its own name and that of its output."""
+    old, graph = node.outputs[0], node.graph
+    made = ir.node("Identity", [source], name=node.name)
+    made.outputs[0].type, made.outputs[0].name, old.name = old.type, old.name, None
+    old.replace_all_uses_with(made.outputs[0], replace_graph_outputs=True)
+    assert graph is not None
+    graph.insert_before(node, made)
+    graph.remove(node, safe=True)
 
 
 def _bring_forward(graph: ir.Graph, node: ir.Node, before: int) -> None:

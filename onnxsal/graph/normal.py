@@ -1,8 +1,9 @@
 """The normal form: the one shape of graph that rules, anatomy and methods are written against.
 
 1. functions inlined; 2. opset raised, the runtime's own quantisers made the standard's; 3. constants lifted to
-initializers, initializers out of the inputs; 4. shapes studied, decided branches settled; 5. shape arithmetic folded,
-Reshape targets settled; 6. dead nodes removed.
+initializers, initializers out of the inputs; 4. what ONNX Runtime runs otherwise than the standard says written as it
+runs it; 5. shapes studied, decided branches settled; 6. shape arithmetic folded, Reshape targets settled; 7. dead nodes
+removed.
 Attributes are filled in where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
@@ -18,6 +19,7 @@ from onnx_ir.passes.common import (
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.adopt import adopt_quantisers
+from onnxsal.graph.as_run import write_as_run
 from onnxsal.graph.branches import settle_branches, settle_impossible
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.fold import fold_constants
@@ -42,6 +44,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     adopt_quantisers(work)
     lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
+    write_as_run(work.graph)
     known = _study(work.graph, keep)
     while settle_branches(work.graph, known) or settle_impossible(work, known):
         lift_constants(work.graph)

@@ -46,13 +46,20 @@ def follow_images(graph: ir.Graph, images: ir.Value, count: int) -> Places:
 
 def _place(follow: _Follow, node: ir.Node, value: ir.Value, places: Places, count: int) -> Place | None:
     found = [
-        follow(node, i, _Move(places[source], before, after, count))
+        _followed(follow, node, i, _Move(places[source], before, after, count))
         for i, source in enumerate(node.inputs)
         if source is not None and source in places
         if (before := static(source)) is not None and (after := static(value)) is not None
     ]
     known = [place for place in found if place is not None]
     return known[0] if known else None
+
+
+def _followed(follow: _Follow, node: ir.Node, index: int, move: _Move) -> Place | None:
+    """A Squeeze without axes takes the only image's axis away: what keeps the shape then keeps its place too."""
+    if move.place.axis < len(move.before):
+        return follow(node, index, move)
+    return move.place if move.before == move.after else None
 
 
 @dataclass(frozen=True)

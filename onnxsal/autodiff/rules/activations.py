@@ -159,14 +159,20 @@ defvjp(
 
 @vjp("Dropout", slots=(True, True, False))
 def _dropout(call: Call) -> list[Gradient]:
-    """At inference the identity; in training what was kept is over 1 - ratio, and what was not is 0."""
-    op, y, g, (_, ratio, training) = call.op, call.node.outputs[0], call.grads[0], [*call.node.inputs, None, None][:3]
+    """At inference the identity; in training what the run did: ONNX Runtime removes most such nodes and drops nothing.
+
+    What was kept is known by what came out of it, y / x. At x = 0 nothing tells it, and the gradient is that of the
+    mean over masks.
+    """
+    op, y, g, (x, ratio, training) = call.op, call.node.outputs[0], call.grads[0], [*call.node.inputs, None, None][:3]
     flag = constant(training)
     if g is None or training is None or (flag is not None and not flag.any()):
         return [g]
-    kept = op.const(0.5, g.dtype) if ratio is None else op.Sub(1.0, op.cast(ratio, g.dtype))
-    dx = op.Where(training, op.gate(op.Div(g, kept), op.Not(op.Equal(y, 0.0))), g)
+    silent = op.Equal(x, 0.0)
+    scale = op.Where(op.Or(silent, op.Not(training)), 1.0, op.Div(y, op.Where(silent, 1.0, x)))
+    dx = op.Mul(g, scale)
     if ratio is None or not call.needed[1]:
         return [dx]
-    share = op.ReduceSum(op.Div(op.Mul(g, y), kept), keepdims=0)
+    changed = op.gate(op.Mul(g, y), op.Not(op.Equal(x, y)))
+    share = op.ReduceSum(op.Div(changed, op.Sub(1.0, op.cast(ratio, g.dtype))), keepdims=0)
     return [dx, op.reshape_like(op.cast(op.Where(training, share, 0.0), ratio.dtype), ratio)]
