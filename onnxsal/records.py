@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
 
@@ -47,6 +48,8 @@ class Grids:
     """Leave out maps that are constant: they would be 0 throughout (or NaN elsewhere)."""
     top_k: int | None = None
     """Only the maps of highest standard deviation."""
+    placement: Placement = WHOLE_PICTURE
+    """Where the maps lie in the picture; what they do not cover is masked out."""
 
 
 @dataclass(frozen=True)

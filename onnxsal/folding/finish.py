@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from onnxsal.folding.rows import stretched
 from onnxsal.graph import Tape
+from onnxsal.kernels.resize import inside
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """A map whose values differ by less than this share of them is constant."""
@@ -22,6 +26,10 @@ class Finish:
     size: tuple[int, int]
     sign: str | None
     percentile: float = 99.0
+    placement: Placement = WHOLE_PICTURE
+    """Where the map lies in the picture."""
+    grid: tuple[int, int] = (0, 0)
+    """Its own height and width; needed only where it does not lie over the whole picture as it stands."""
 
 
 def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
@@ -50,9 +58,24 @@ def _is_flat(op: Tape, low: ir.Value, high: ir.Value) -> ir.Value:
 def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     """Stretched before the upsampling too: float32 then neither overflows nor underflows between the taps."""
     maps = op.Unsqueeze(normalised(op, raw), [1])
+    if not how.placement.is_whole:
+        large = op.Squeeze(stretched(op, maps, how.grid, how.size, how.placement), [1])
+        return _within(op, large, inside(how.size, how.placement))
     sizes = op.Concat(op.Shape(maps, start=0, end=2), list(how.size), axis=0)
     large = op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
     return normalised(op, op.Squeeze(large, [1]))
+
+
+def _within(op: Tape, maps: ir.Value, seen: NDArray[np.bool_]) -> ir.Value:
+    """Return maps [B, H, W] in [0, 1] stretched by what they are inside, and 0 outside."""
+    if not seen.any():
+        return op.Mul(maps, 0.0)  # type: ignore[no-any-return]
+    within = op.const(seen[None])
+    low = op.ReduceMin(op.Where(within, maps, 2.0), [1, 2], keepdims=1)
+    high = op.ReduceMax(op.Where(within, maps, -1.0), [1, 2], keepdims=1)
+    outside_lowest = op.Where(within, maps, low)
+    flat, span = _is_flat(op, low, high), op.Sub(high, low)
+    return op.Where(flat, 0.0, op.Div(op.Sub(outside_lowest, low), op.Where(flat, 1.0, span)))  # type: ignore[no-any-return]
 
 
 def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:

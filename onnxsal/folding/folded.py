@@ -13,6 +13,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.folding.boxes import Boxes, boxes
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
+from onnxsal.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
@@ -64,6 +65,12 @@ class Folded:
         maps = self.head_outputs().get("maps")
         height, width = _inner(maps)[-2:] if maps is not None else (0, 0)
         return height, width
+
+    @property
+    def placement(self) -> Placement:
+        """Where these maps lie in the picture."""
+        masks = self.record.draws.masks
+        return masks.placement if isinstance(masks, Grids) else WHOLE_PICTURE
 
     @property
     def schedule(self) -> Schedule:

@@ -12,7 +12,8 @@ from onnxsal.folding import noise as counter
 from onnxsal.folding.boxes import Boxes
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
-from onnxsal.kernels.resize import Taps, taps
+from onnxsal.kernels.resize import Taps, inside, taps
+from onnxsal.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Draws, Grids, Noise
 
 Shape = tuple[int, int, int]
@@ -73,6 +74,8 @@ class Source:
     grid: tuple[int, int]
     """Height and width of the maps."""
     key: tuple[int, int]
+    placement: Placement = WHOLE_PICTURE
+    """Where the maps lie in the picture."""
 
 
 def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
@@ -99,7 +102,15 @@ def _rows(op: Tape, z: ir.Value, chunk: Chunk) -> ir.Value:
 def _blend(op: Tape, share: ir.Value | None, source: Source) -> ir.Value:
     if share is None:
         return source.x
-    return op.Add(source.baseline, op.Mul(op.Sub(source.x, source.baseline), share))  # type: ignore[no-any-return]
+    return op.Add(source.baseline, op.Mul(op.Sub(_hidden(op, source), source.baseline), share))  # type: ignore[no-any-return]
+
+
+def _hidden(op: Tape, source: Source) -> ir.Value:
+    """The baseline stands where the maps cover nothing of the picture."""
+    if source.placement.is_whole:
+        return source.x
+    seen = inside(source.shape[1:], source.placement)
+    return op.Where(op.const(seen), source.x, source.baseline)  # type: ignore[no-any-return]
 
 
 def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
@@ -136,8 +147,13 @@ def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
 
 
 def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
+    """Return maps [r, 1, h, w] at the picture's size."""
+    return stretched(op, maps, source.grid, source.shape[1:], source.placement)
+
+
+def stretched(op: Tape, maps: ir.Value, grid: tuple[int, int], size: tuple[int, int], placement: Placement) -> ir.Value:
     """Return maps [r, 1, h, w] at the picture's size: bilinear, rounded as the kernels do, which Resize is not."""
-    down, across = (taps(a, b) for a, b in zip(source.grid, source.shape[1:], strict=True))
+    down, across = taps(grid[0], size[0], placement.rows), taps(grid[1], size[1], placement.columns)
     wide = _between(op, maps, across, axis=3, share=across.share)
     return _between(op, wide, down, axis=2, share=down.share[:, None])
 

@@ -42,9 +42,8 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, pictures: tuple[ir.Value, ir.V
         maps = op.Gather(head["maps"], chunk.image, axis=0)
         if "kept" in head:
             maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
-    return fill(
-        op, folded.record.draws, chunk, Source(x, base, maps, folded.boxes, folded.shape, folded.grid, folded.key)
-    )
+    source = Source(x, base, maps, folded.boxes, folded.shape, folded.grid, folded.key, folded.placement)
+    return fill(op, folded.record.draws, chunk, source)
 
 
 def evaluated(op: Tape, folded: Folded, rows: tuple[ir.Value, Chunk], there: Values, targets: Values) -> Named:

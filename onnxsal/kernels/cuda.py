@@ -14,6 +14,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.kernels import formulas
 from onnxsal.kernels.masks import INPUT, MASK, Rows, check_fill, checked_key
 from onnxsal.kernels.resize import taps
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 try:
     cuda: Any = importlib.import_module("numba.cuda")
@@ -187,19 +188,29 @@ def address(array: Any) -> int:
     return int(array._ary.ctypes.data if SIMULATED else array.__cuda_array_interface__["data"][0])
 
 
-def _masks(grids: Any, size: tuple[int, int]) -> tuple[Any, ...]:
-    sides = [taps(grids.shape[i], n) for i, n in ((2, size[1]), (1, size[0]))]
+def _masks(grids: Any, size: tuple[int, int], placement: Placement = WHOLE_PICTURE) -> tuple[Any, ...]:
+    placed = ((2, size[1], placement.columns), (1, size[0], placement.rows))
+    sides = [taps(grids.shape[i], n, side) for i, n, side in placed]
     return (grids, *(tuple(_sent(column) for column in side) for side in sides))
 
 
 class Filler:
     """Fills batches on the GPU from one picture: what stays the same is uploaded once, on a stream of its own."""
 
-    def __init__(self, x: Any, baseline: Any, grids: Any, key: tuple[int, int], *, renormalise: bool = False) -> None:
+    def __init__(
+        self,
+        x: Any,
+        baseline: Any,
+        grids: Any,
+        key: tuple[int, int],
+        *,
+        renormalise: bool = False,
+        placement: Placement = WHOLE_PICTURE,
+    ) -> None:
         check_available()
         self._picture = upload(x), upload(baseline)
         self._options = checked_key(key), renormalise
-        self._masks = None if grids is None else _masks(upload(grids), x.shape[1:])
+        self._masks = None if grids is None else _masks(upload(grids), x.shape[1:], placement)
         self._stream = cuda.stream()
         self._planes = room((1, *x.shape[1:]))
 
@@ -238,6 +249,7 @@ def fill(
     grids: Any = None,
     key: tuple[int, int] = (0, 0),
     renormalise: bool = False,
+    placement: Placement = WHOLE_PICTURE,
 ) -> None:
     """Return nothing; write the batch as ``masks.fill`` does, into an array on the GPU.
 
@@ -252,4 +264,4 @@ def fill(
     """
     out, x = upload(out), upload(x)
     base = upload(np.zeros(x.shape, np.float32) if baseline is None else baseline)
-    Filler(x, base, grids, key, renormalise=renormalise)(out, rows)
+    Filler(x, base, grids, key, renormalise=renormalise, placement=placement)(out, rows)

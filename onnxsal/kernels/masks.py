@@ -16,6 +16,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.kernels.native import blend, kernel, lerp, level, normals, part
 from onnxsal.kernels.noise import STREAM_BITS, Stream, word
 from onnxsal.kernels.resize import taps
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.void]
@@ -228,6 +229,7 @@ def fill(
     grids: Floats | None = None,
     key: tuple[int, int] = (0, 0),
     renormalise: bool = False,
+    placement: Placement = WHOLE_PICTURE,
 ) -> None:
     """Return nothing; write row r of the batch, ``b + (x - b) (c m + s_m n_m) + s_x n_x``, into ``out[r]``.
 
@@ -240,6 +242,7 @@ def fill(
         key: (seed, image) of the noise.
         renormalise: make the mask ``c minmax(m + s_m n_m)`` instead, the preset of SS-CAM's authors; flat masks give 0,
             rows without a mask are left as they are.
+        placement: where the grids lie in the picture.
 
     Raises:
         UsageError: shapes, types or mask indices do not fit.
@@ -250,5 +253,6 @@ def fill(
     check_fill(out, x, rows, base, grids)
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise UsageError("the batch must be writeable and in C order")
-    masks = (grids, taps(grids.shape[2], x.shape[2]), taps(grids.shape[1], x.shape[1]))
+    sides = taps(grids.shape[2], x.shape[2], placement.columns), taps(grids.shape[1], x.shape[1], placement.rows)
+    masks = (grids, *sides)
     _fill(out, (x, base), masks, np.require(rows, ROW, ["C", "A", "W"]), (checked_key(key), renormalise))

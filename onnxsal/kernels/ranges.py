@@ -11,6 +11,7 @@ from onnxsal.errors import UsageError
 from onnxsal.kernels.masks import Floats, floats, widen
 from onnxsal.kernels.native import kernel, lerp, level, part
 from onnxsal.kernels.resize import Taps, taps
+from onnxsal.placement import WHOLE, WHOLE_PICTURE, Placement
 
 
 @part
@@ -65,7 +66,9 @@ def _grids(grids: NDArray[Any]) -> Floats:
     return found
 
 
-def upsampled_range(grids: NDArray[Any], size: tuple[int, int]) -> tuple[Floats, Floats]:
+def upsampled_range(
+    grids: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_PICTURE
+) -> tuple[Floats, Floats]:
     """Return the smallest and largest value of each upsampled grid, both float32 ``[K]``; equal for a flat one.
 
     The same bits as the minimum and maximum of ``bilinear(grids, size)``. The grids must be finite.
@@ -73,17 +76,24 @@ def upsampled_range(grids: NDArray[Any], size: tuple[int, int]) -> tuple[Floats,
     Args:
         grids: ``[K, h, w]``.
         size: ``(H, W)``.
+        placement: where the grids lie in the picture.
     """
     grids = _grids(grids)
-    down = _turning(taps(grids.shape[1], size[0]))
+    every = taps(grids.shape[1], size[0], placement.rows)
+    down = _turning(every) if placement.rows == WHOLE else every
     ones = np.ones((2, down.low.size, size[1]), np.float32)
     levels = np.stack([np.ones(len(grids), np.float32), np.zeros(len(grids), np.float32)])
-    low, high = _ranges(grids, taps(grids.shape[2], size[1]), down, ones, levels)
+    low, high = _ranges(grids, taps(grids.shape[2], size[1], placement.columns), down, ones, levels)
     return low, high
 
 
 def masked_range(
-    x: NDArray[Any], grids: NDArray[Any], *, gain: ArrayLike = 1.0, offset: ArrayLike = 0.0
+    x: NDArray[Any],
+    grids: NDArray[Any],
+    *,
+    gain: ArrayLike = 1.0,
+    offset: ArrayLike = 0.0,
+    placement: Placement = WHOLE_PICTURE,
 ) -> tuple[Floats, Floats]:
     """Return the smallest and largest value of x o (gain_k U(A_k) + offset_k) for each k, both float32 ``[K]``.
 
@@ -91,11 +101,13 @@ def masked_range(
         x: the picture, ``[C, H, W]``, finite.
         grids: ``[K, h, w]``, finite.
         gain, offset: one number, or one per grid.
+        placement: where the grids lie in the picture.
     """
     x, grids = floats(x), _grids(grids)
     if x.ndim != 3:
         raise UsageError(f"the picture must be [C, H, W], got shape {x.shape}")
     levels = np.stack([np.broadcast_to(np.asarray(v, np.float32), len(grids)) for v in (gain, offset)])
     pictures = np.stack([x.min(axis=0), x.max(axis=0)])
-    low, high = _ranges(grids, taps(grids.shape[2], x.shape[2]), taps(grids.shape[1], x.shape[1]), pictures, levels)
+    across, down = taps(grids.shape[2], x.shape[2], placement.columns), taps(grids.shape[1], x.shape[1], placement.rows)
+    low, high = _ranges(grids, across, down, pictures, levels)
     return low, high

@@ -62,7 +62,10 @@ class Host:
         plan, out = self.plan, buffer[: stop - start]
         masks = host_masks(plan, self.key, start, stop)
         grids = plan.grids if masks is None else masks
-        fill(out, plan.x, plan.rows(start, stop), baseline=plan.baseline, grids=grids, key=self.key)
+        fill(
+            out, plan.x, plan.rows(start, stop), baseline=plan.baseline, grids=grids, key=self.key,
+            placement=plan.placement,
+        )  # fmt: skip
         return Batch(start, stop - start, out, masks)
 
     def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:

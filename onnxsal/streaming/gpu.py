@@ -29,7 +29,7 @@ class Gpu:
         """Raises: OutOfMemoryError: the GPU has no room for picture and maps, which no smaller batch would change."""
         self._plan, self._x, self._key = plan, x, key
         try:
-            self._filler = cuda.Filler(plan.x, plan.baseline, plan.grids, key)
+            self._filler = cuda.Filler(plan.x, plan.baseline, plan.grids, key, placement=plan.placement)
         except MemoryError as error:
             raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
 

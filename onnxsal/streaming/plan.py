@@ -14,6 +14,8 @@ from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.kernels.ranges import masked_range, upsampled_range
+from onnxsal.kernels.resize import inside
+from onnxsal.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Draws, Grids, HostMasks, Noise, baseline_array
 from onnxsal.streaming.allocation import Order
 
@@ -75,6 +77,12 @@ class Plan:
         return t // self.per_sample, t % self.per_sample
 
     @property
+    def placement(self) -> Placement:
+        """Where the grids lie in the picture."""
+        masks = self.draws.masks
+        return masks.placement if isinstance(masks, Grids) else WHOLE_PICTURE
+
+    @property
     def known(self) -> int:
         """How many draws are known yet: all, or the stages so far."""
         return self.total if self.order is None else self.order.known
@@ -90,10 +98,11 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
         return _without_grids(x, base, draws)
     maps = np.ascontiguousarray(head["maps"][0], np.float32)
     low, high = _range(maps, draws.masks, (x.shape[1], x.shape[2]))
+    hidden = _hidden(x, base, draws.masks.placement)
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
-    template = _template(x, grids, (low, high), draws)
-    return Plan(x, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws, key))
+    template = _template((x, hidden), grids, (low, high), draws)
+    return Plan(hidden, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws, key))
 
 
 def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
@@ -115,7 +124,14 @@ def _without_grids(x: Floats, base: Floats, draws: Draws) -> Plan:
 def _range(maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
     if masks.normalise == "before":
         return maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
-    return upsampled_range(maps, size)
+    return upsampled_range(maps, size, masks.placement)
+
+
+def _hidden(x: Floats, base: Floats, placement: Placement) -> Floats:
+    """Return the picture with the baseline where the maps cover nothing of it: there every mask is 0."""
+    if placement.is_whole:
+        return x
+    return np.where(inside((x.shape[1], x.shape[2]), placement), x, base)
 
 
 def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.int64]:
@@ -128,15 +144,17 @@ def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.i
     return kept
 
 
-def _template(x: Floats, grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
-    low, high = bounds
+def _template(pictures: tuple[Floats, Floats], grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
+    """``pictures``: x, and what of it the masks cover."""
+    (x, hidden), (low, high) = pictures, bounds
     spans = high - low
     raw = isinstance(draws.masks, Grids) and draws.masks.normalise == "no"
     gain = np.ones_like(spans) if raw else _over(1, spans)
     rows = make_rows(len(grids), mask=np.arange(len(grids)), gain=gain, offset=0 if raw else -low * gain)
     noise = draws.noise
     if noise is not None and (noise.unit == "range of masked x" or (noise.unit == "authors" and noise.on == "input")):
-        bottom, top = masked_range(x, grids, gain=rows["gain"], offset=rows["offset"])
+        placed = draws.masks.placement if isinstance(draws.masks, Grids) else WHOLE_PICTURE
+        bottom, top = masked_range(hidden, grids, gain=rows["gain"], offset=rows["offset"], placement=placed)
         spans = top - bottom
     _add_noise(rows, noise, float(np.ptp(x)), spans)
     return rows

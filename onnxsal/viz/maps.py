@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError, UsageError, nearest
-from onnxsal.kernels.resize import bilinear
+from onnxsal.kernels.resize import bilinear, inside
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative"]
 Map: TypeAlias = NDArray[np.float32]
@@ -30,17 +31,23 @@ def normalise(values: NDArray[Any]) -> Map:
     return np.asarray((exact - low) / (high - low), np.float32)
 
 
-def cam_saliency(raw: NDArray[Any], size: tuple[int, int]) -> Map:
+def cam_saliency(raw: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_PICTURE) -> Map:
     """Return a layer's map as saliency [H, W] in [0, 1]: bilinear with half-pixel centres, then min to max.
 
     Args:
         raw: [h, w].
         size: (H, W) of the model's input.
+        placement: where the layer lies in the picture; 0 where it sees nothing of it.
     Raises: ModelError: it holds NaN or infinity.
     """
     # Scaled first: float32 neither overflows nor underflows between the taps, and min to max undoes it.
-    scaled = normalise(raw)
-    return normalise(bilinear(scaled, size))
+    stretched = bilinear(normalise(raw), size, placement)
+    if placement.is_whole:
+        return normalise(stretched)
+    seen, found = inside(size, placement), np.zeros(size, np.float32)
+    if seen.any():
+        found[seen] = normalise(stretched[seen])
+    return found
 
 
 def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float = 99.0) -> Map:
