@@ -11,8 +11,8 @@ from onnxsal.cli.options import Names, Once, OneMethod, Setting, loading_options
 
 HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
 
-It gives what the MODEL gives, and `saliency`; it runs wherever ONNX runs, without onnxsal and without Python. Fed
-false as `explain`, it computes the prediction alone, at the MODEL's own cost.
+It gives what the MODEL gives, and `saliency`; it runs without onnxsal and without Python. Fed false as `explain`, it
+computes the prediction alone, at the MODEL's own cost.
 
 \b
 Examples:
