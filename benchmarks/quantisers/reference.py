@@ -159,7 +159,9 @@ def kept(w: Walk, node: Any, y: Tensor) -> Tensor:
     return y
 
 
-def sliced(w: Walk, node: Any, a: Any, x: Tensor, starts: Tensor, ends: Tensor, axes: Any = None, steps: Any = None) -> Tensor:
+def sliced(
+    w: Walk, node: Any, a: Any, x: Tensor, starts: Tensor, ends: Tensor, axes: Any = None, steps: Any = None
+) -> Tensor:
     axes = range(len(starts)) if axes is None else axes.tolist()
     steps = [1] * len(starts) if steps is None else steps.tolist()
     for start, end, axis, step in zip(starts.tolist(), ends.tolist(), axes, steps, strict=True):

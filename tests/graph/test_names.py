@@ -42,6 +42,18 @@ def test_what_has_no_rule_is_named_with_its_domain(domain: str) -> None:
         gradient(ir.from_proto(custom(*nodes)), of=["y"], wrt=["x"])
 
 
+QUANTISED = ["QEmbedLayerNormalization", "MatMulBnb4", "GatherBlockQuantized", "QMoE", "MatMulInteger16",
+             "QLinearReduceMean", "QOrderedMatMul", "QuantizeBFP", "GemmFloat8", "MulInteger"]  # fmt: skip
+
+
+@pytest.mark.parametrize("op_type", QUANTISED)
+def test_quantised_operators_without_a_rule_are_refused_by_name(op_type: str) -> None:
+    """What ONNX Runtime has for quantised files beyond those that are served."""
+    node = helper.make_node(op_type, ["x"], ["a"], name="here", domain="com.microsoft")
+    with pytest.raises(UnsupportedError, match=rf"com\.microsoft\.{op_type} 'here' \(no rule\)"):
+        gradient(ir.from_proto(custom(node, helper.make_node("Relu", ["a"], ["y"]))), of=["y"], wrt=["x"])
+
+
 def test_what_reads_a_lost_value_is_named_with_its_domain() -> None:
     with pytest.raises(ModelError, match=r"'lost', read by com\.acme\.Sort 'sorter'"):
         onnxsal.load(custom(helper.make_node("Sort", ["x", "lost"], ["y"], name="sorter", domain="com.acme")))

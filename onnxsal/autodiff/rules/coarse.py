@@ -1,7 +1,8 @@
 """The gate of quantisers with few levels: all passes that was not clipped, what is in the first and last bin too.
 
-It is read from the number in front of the quantiser. Behind it nobody can tell what was clipped from what was not; at
-8 bits the end bins hold too little to matter, at 4 bits and below they hold a good part of it.
+It is read from the number in front of the quantiser: behind it nobody can tell what was clipped from what was not. At 4
+bits and below the end bins hold a good part of the values. At 8 bits they hold little, and the number in front would
+cost the time of a second, float forward pass: there the gate stays strictly inside (docs/design.md has the figures).
 """
 
 from __future__ import annotations
