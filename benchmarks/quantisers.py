@@ -21,12 +21,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 import onnxsal
 from onnxsal.errors import OnnxsalError
@@ -37,6 +38,8 @@ NETWORKS = {"mobilenet_v3": str(ZOO / "mobilenet_v3.onnx"), "vit": str(ZOO / "vi
 QUANTISERS = ("onnxruntime", "nncf", "quark", "brevitas", "modelopt", "onnx_neural_compressor")
 PICTURES = np.random.default_rng(5).normal(size=(3, 3, 32, 32)).astype(np.float32)
 MINUTES = 10
+REFUSALS = (states.Fail, states.InvalidArgument, states.InvalidGraph, states.NotImplemented, states.RuntimeException)
+"""What ONNX Runtime raises of a file that it does not load or run."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,7 @@ def scores(path: Path) -> tuple[str, str, int]:
             made, extra = make(model, out, entry, deployed[0])
             found = [run_file(made, {entry: x[None], **extra}, [out])[0] for x in PICTURES]
             columns.append(difference(found, deployed))
-        except (OnnxsalError, RuntimeError, ort.capi.onnxruntime_pybind11_state.RuntimeException,
-                ort.capi.onnxruntime_pybind11_state.InvalidGraph, ort.capi.onnxruntime_pybind11_state.Fail,
-                ort.capi.onnxruntime_pybind11_state.NotImplemented) as error:  # fmt: skip
+        except (OnnxsalError, *REFUSALS) as error:
             columns.append(said(error))
     return columns[0], columns[1], target
 
@@ -141,10 +142,10 @@ class Judged:
         if not out.exists():
             text = out.with_suffix(".txt")
             why = text.read_text()[:80] if text.exists() else "not run"
-            return Row(*list(vars(self.row).values())[:4], f"reference: {why}", "", self.row.layer)
+            return replace(self.row, gradient=f"no reference: {why}")
         given, (gradient, cam, model) = np.load(out), self.found
         second = cosine(cam, grad_cam(given["activations"], given["slopes"], model)) if "slopes" in given else "?"
-        return Row(*list(vars(self.row).values())[:4], cosine(gradient, given["gradient"]), second, self.row.layer)
+        return replace(self.row, gradient=cosine(gradient, given["gradient"]), grad_cam=second)
 
 
 def judge(name: str, path: Path) -> Judged:
@@ -152,10 +153,8 @@ def judge(name: str, path: Path) -> Judged:
     opset = next(str(o.version) for o in onnx.load(path).opset_import if o.domain in ("", "ai.onnx"))
     try:
         file, compiled, target = scores(path)
-    except ort.capi.onnxruntime_pybind11_state.NotImplemented as error:
-        return Judged(Row(name, opset, f"not loaded by ONNX Runtime: {said(error)}"))
-    except Exception as error:  # noqa: BLE001 - a file that its own runtime refuses is a row of the table
-        return Judged(Row(name, opset, f"ONNX Runtime: {said(error)}"))
+    except REFUSALS as error:
+        return Judged(Row(name, opset, f"the file itself is refused: {said(error)}"))
     try:
         found = maps(path, target)
     except OnnxsalError as error:

@@ -121,7 +121,7 @@ def requantised(real: Callable[..., Tensor], count: int, at: int) -> Any:
     """An integer operator: its operands dequantised, the operator, quantised again."""
 
     def apply(w: Walk, node: Any, a: Any, *v: Any) -> Tensor:
-        axis = 0 if node.op_type == "QLinearConv" else -1
+        axis = 0 if node.op_type == "QLinearConv" or a.get("transB") else -1
         start = 2 if node.op_type == "QLinearConcat" else 0
         count_ = (len(v) - 2) // 3 if node.op_type == "QLinearConcat" else count
         parts = [dequantise(w, node, {"axis": axis if i else 1}, *v[start + 3 * i : start + 3 * i + 3])
@@ -256,8 +256,8 @@ OPERATORS: dict[str, Any] = {
     "Relu": plain(torch.relu), "Add": plain(torch.add), "Mul": plain(torch.mul), "Sub": plain(torch.sub),
     "Div": lambda w, n, a, x, y: x // y if w.kinds.get(n.input[0]) == "int64" else x / y,
     "MatMul": plain(torch.matmul), "Sigmoid": plain(torch.sigmoid), "Tanh": plain(torch.tanh), "Erf": plain(torch.erf),
-    "Sqrt": plain(torch.sqrt), "Pow": plain(torch.pow), "GlobalAveragePool": plain(pooled), "Identity": plain(lambda x: x),
-    "HardSwish": plain(F.hardswish),
+    "Sqrt": plain(torch.sqrt), "Pow": plain(torch.pow), "GlobalAveragePool": plain(pooled),
+    "Identity": plain(lambda x: x), "HardSwish": plain(F.hardswish),
     "HardSigmoid": lambda w, n, a, x: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
     "Gelu": lambda w, n, a, x: F.gelu(x, approximate=(a.get("approximate", b"none")).decode()),
     "Softmax": lambda w, n, a, x: torch.softmax(x, a.get("axis", -1)),

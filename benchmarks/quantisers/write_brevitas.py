@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,8 @@ def network(bits: int, weights: Any) -> nn.Module:
     torch.manual_seed(0)
     first = qnn.QuantConv2d(3, 12, 3, stride=2, padding=1, weight_bit_width=bits, weight_quant=weights)
     return nn.Sequential(
-        qnn.QuantIdentity(bit_width=8), first, qnn.QuantReLU(bit_width=bits), Block(bits, weights), Block(bits, weights),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 7),
+        qnn.QuantIdentity(bit_width=8), first, qnn.QuantReLU(bit_width=bits), Block(bits, weights),
+        Block(bits, weights), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 7),
     )  # fmt: skip
 
 

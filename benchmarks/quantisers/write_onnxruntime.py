@@ -20,8 +20,8 @@ class Pictures(Reader, q.CalibrationDataReader):
 
 
 def static(path: Path, activations: str, weights: str, form: str = "QDQ", **how: Any) -> None:
-    q.quantize_static(FLOAT, path, Pictures(), quant_format=q.QuantFormat[form], activation_type=q.QuantType[activations],
-                      weight_type=q.QuantType[weights], **how)  # fmt: skip
+    types = {"activation_type": q.QuantType[activations], "weight_type": q.QuantType[weights]}
+    q.quantize_static(FLOAT, path, Pictures(), quant_format=q.QuantFormat[form], **types, **how)
 
 
 def dynamic(path: Path, weights: str, **how: Any) -> None:
