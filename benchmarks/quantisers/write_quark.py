@@ -24,7 +24,6 @@ def quantised(name: str) -> Any:
     return make
 
 
-NAMES = ["XINT8", "A8W8", "A16W8", "S8S8_AAWS", "U8S8_AAWS", "U8U8_AAWA", "S16S8_ASWS", "U16S8_AAWS",
-         "S16S16_MIXED_S8S8", "INT8_CNN_DEFAULT", "INT16_CNN_DEFAULT", "INT8_TRANSFORMER_DEFAULT", "BF16", "BFP16", "UINT8_DYNAMIC_QUANT",
-         "MATMUL_NBITS"]  # fmt: skip
-write({name.lower().replace("_", "-"): quantised(name) for name in NAMES})
+NAMES = """XINT8 A8W8 A16W8 S8S8_AAWS U8S8_AAWS U8U8_AAWA S16S8_ASWS U16S8_AAWS S16S16_MIXED_S8S8 INT8_CNN_DEFAULT
+INT16_CNN_DEFAULT INT8_TRANSFORMER_DEFAULT BF16 BFP16 UINT8_DYNAMIC_QUANT MATMUL_NBITS"""
+write({name.lower().replace("_", "-"): quantised(name) for name in NAMES.split()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,38 @@ def test_a_map_is_that_of_the_standard(kind: str) -> None:
         maps.append(onnxsal.explain(onnxsal.load(file), x, method="grad-cam", target=1).raw)
     np.testing.assert_array_equal(*maps)
     assert maps[0].max() > 0
+
+
+@pytest.mark.parametrize("kind", ["UINT8", "INT8"])
+def test_an_integer_convolution_is_one_in_both_domains(kind: str, tmp_path: Path) -> None:
+    """Quark's form: input, weights, a bias of int32 and the result, all of com.microsoft, in one integer kernel."""
+    rng = np.random.default_rng(6)
+    w, bias = rng.integers(-60, 60, (5, 3, 3, 3)).astype(np.int8), rng.integers(-900, 900, 5).astype(np.int32)
+    steps = {"s": np.float32(0.02), "ws": np.float32(0.01), "bs": np.float32(0.02 * 0.01)}
+    tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in {**steps, "w": w, "b": bias}.items()]
+    tensors += [held("z", kind, ZERO[kind]), held("wz", "INT8", 0), held("bz", "INT32", 0)]
+    tensors.append(held("rz", kind, 0 if kind == "UINT8" else -128))  # at the end of the range the Relu is no more
+    nodes = [
+        *pair(MICROSOFT, "x", "a"),
+        *(helper.make_node("DequantizeLinear", [n, f"{n}s", f"{n}z"], [f"{n}d"], domain=MICROSOFT) for n in "wb"),
+        helper.make_node("Conv", ["a", "wd", "bd"], ["c"]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("QuantizeLinear", ["r", "s", "rz"], ["y_q"], domain=MICROSOFT),
+        helper.make_node("DequantizeLinear", ["y_q", "s", "rz"], ["y"], domain=MICROSOFT),
+    ]
+    file, x = model(nodes, tensors, [2, 3, 8, 7], 17), rng.normal(size=(2, 3, 8, 7)).astype(np.float32)
+    graph = gradient(ir.from_proto(file), of=["y"], wrt=["x"])
+    deployed = run(file, {"x": x})["y"]
+    found = run(graph, {"x": x, "seed/y": np.ones_like(deployed)})
+    np.testing.assert_array_equal(found["y"], deployed)
+    assert np.abs(found["grad/x"]).max() > 0
+    for each in (file, graph):
+        assert "QLinearConv" in optimised(each, tmp_path / "o.onnx")
+
+
+def optimised(proto: onnx.ModelProto, path: Path) -> set[str]:
+    """Return the operators that the runtime makes of a graph."""
+    options = ort.SessionOptions()
+    options.log_severity_level, options.optimized_model_filepath = 4, str(path)
+    ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return {n.op_type for n in onnx.load(path).graph.node}
