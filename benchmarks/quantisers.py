@@ -1,7 +1,7 @@
 """Prints, for every quantiser that is installed and every form that it writes, whether onnxsal keeps its numbers.
 
     sh benchmarks/quantisers/set_up.sh FOLDER                       once: a Python for each quantiser (needs a network)
-    python benchmarks/quantisers.py FOLDER [--only nncf,quark] [--files KEPT]
+    python benchmarks/quantisers.py FOLDER [--only nncf,quark] [--networks vit] [--files KEPT]
 
 FOLDER (or ONNXSAL_QUANTISERS) has one environment a quantiser; what is not there is said. Two small networks of the
 tests are quantised: MobileNetV3 (residual, depthwise, HardSwish) and a vision transformer with a class token; Brevitas
@@ -165,10 +165,10 @@ def judge(name: str, path: Path) -> Judged:
     return Judged(Row(name, opset, file, compiled, layer=layer), found, (path, *job))
 
 
-def written(python: Path, quantiser: str, folder: Path) -> Iterator[tuple[str, Path]]:
+def written(python: Path, quantiser: str, folder: Path, networks: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """Yield network and folder of the forms that a quantiser writes, unless they are there already."""
-    networks = {"own": "cnn"} if quantiser == "brevitas" else NETWORKS
-    for network, source in networks.items():
+    sources = {"own": "cnn"} if quantiser == "brevitas" else {n: NETWORKS[n] for n in networks}
+    for network, source in sources.items():
         into = folder / quantiser / network
         if not into.exists():
             into.mkdir(parents=True)
@@ -179,9 +179,10 @@ def written(python: Path, quantiser: str, folder: Path) -> Iterator[tuple[str, P
         yield network, into
 
 
-def table(python: Path, reference: Path, quantiser: str, folder: Path) -> Iterator[Row]:
+def table(pythons: Path, quantiser: str, folder: Path, networks: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of one quantiser."""
-    for network, into in written(python, quantiser, folder):
+    reference = _python(pythons, "torch")
+    for network, into in written(_python(pythons, quantiser), quantiser, folder, networks):
         judged = [judge(f"{quantiser} {network} {p.stem}", p) for p in sorted(into.glob("*.onnx"))]
         jobs = [str(p) for each in judged if each.job is not None for p in each.job]
         if jobs and reference.exists():
@@ -196,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default=os.environ.get("ONNXSAL_QUANTISERS"), help="made by set_up.sh")
     parser.add_argument("--only", default=",".join(QUANTISERS))
+    parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--files", type=Path, help="where forms are kept; those that are there are not written again")
     given = parser.parse_args(arguments)
     if given.folder is None:
@@ -204,13 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| file | opset | file's scores | compiled | gradient | grad-cam | layer |\n|" + " --- |" * 7)
     with tempfile.TemporaryDirectory() as scratch:
         for quantiser in given.only.split(","):
-            python = Path(given.folder) / quantiser / "bin" / "python"
-            if not python.exists():
+            if not _python(given.folder, quantiser).exists():
                 print(f"| {quantiser} | | not installed | | | | |")
                 continue
-            reference = Path(given.folder) / "torch" / "bin" / "python"
-            for row in table(python, reference, quantiser, given.files or Path(scratch)):
+            for row in table(given.folder, quantiser, given.files or Path(scratch), given.networks.split(",")):
                 print(row.line(), flush=True)
+
+
+def _python(folder: Path, name: str) -> Path:
+    return Path(folder) / name / "bin" / "python"
 
 
 if __name__ == "__main__":
