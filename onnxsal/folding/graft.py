@@ -4,9 +4,10 @@ A program is built on a copy of the model that was cut at its picture. Values th
 found again by name, so that what is there already is not computed twice.
 
 A graft goes into a branch or a loop, and reads the model's weights from outside. ONNX Runtime gives its fast layouts to
-weights of the same graph alone, which costs up to 1.7 times the forward pass, and other roundings; products by weights of
-4 bits it does not even load. So float weights go through two negations on their way, quantised ones through a wider type:
-exact, folded when the inference session loads, and what is left is a constant of the branch. The file holds them once.
+weights of the same graph alone, which costs up to 1.7 times the forward pass, and other roundings; products by weights
+of 4 bits it does not even load. So float weights go through two negations on their way, quantised ones through a wider
+type: exact, folded when the inference session loads, and what is left is a constant of the branch. The file holds them
+once.
 """
 
 from __future__ import annotations

@@ -222,3 +222,38 @@ def test_bytes_of_a_weight_are_cast_by_way_of_int32(kind: type[np.integer]) -> N
         path.append(value.producer().op_type)
         value = value.producer().inputs[0]
     assert path == ["Mul", "Sub", "Cast", "Cast"][: 4 if kind is np.uint8 else 3]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+def test_a_rectifier_in_front_of_channels_of_their_own(kind: type, tmp_path: Path) -> None:
+    """Relu and Clip are read behind a quantiser of one scale per channel: the runtime's fusions stay, and the scores.
+
+    The bias in front is quantised by the runtime itself only where nothing else reads the rectifier.
+    """
+    rng = np.random.default_rng(8)
+    zero = (np.array([0, 5, 9, 0]) + (0 if kind is np.uint8 else -20)).astype(kind)
+    held = arrays(
+        s=np.float32(0.03), z=np.uint8(128), t=np.array([0.01, 0.02, 0.03, 0.05], np.float32), v=zero,
+        w=rng.integers(-60, 60, (4, 3, 3, 3)).astype(np.int8), u=np.full(4, 0.01, np.float32), n=np.zeros(4, np.int8),
+        b=rng.normal(size=4).astype(np.float32), lo=np.float32(0.1), hi=np.float32(2),
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "u", "n"], ["wd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd", "b"], ["c"], pads=[1] * 4),
+        helper.make_node("Clip", ["c", "lo", "hi"], ["r"]),
+        helper.make_node("QuantizeLinear", ["r", "t", "v"], ["q"], axis=1),
+        helper.make_node("DequantizeLinear", ["q", "t", "v"], ["y"], axis=1),
+    ]
+    x = rng.normal(size=(1, 3, 6, 6)).astype(np.float32)
+    proto = model(nodes, held, list(x.shape))
+    graph = autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["c"])
+    seed = rng.normal(size=(1, 4, 6, 6)).astype(np.float32)
+    y, slope = session(graph).run(["y", "grad/c"], {"x": x, "seed/y": seed})
+    np.testing.assert_array_equal(y, session(proto).run(None, {"x": x})[0])
+    steps = np.array([0.01, 0.02, 0.03, 0.05])[:, None, None]
+    q, offset = np.rint(y / steps), zero[:, None, None].astype(int)
+    ends = np.iinfo(kind)
+    low, high = (np.clip(np.rint(v / steps), ends.min - offset, ends.max - offset) for v in (0.1, 2.0))
+    np.testing.assert_array_equal(slope, seed * ((q > low) & (q < high)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
@@ -13,7 +15,7 @@ from onnxsal.autodiff.rules.gates import inside as gate
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.graph.attributes import attributes
 from onnxsal.graph.dequantised import dequantised, steps
-from onnxsal.graph.shapes import dims
+from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import STRAIGHT_THROUGH, Tape
 
 _LOOKS = frozenset({"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Cast", "Shape"})
@@ -181,26 +183,30 @@ def _dynamic(call: Call) -> list[Gradient]:
     return [call.op.Div(call.grads[0], call.node.outputs[1])]
 
 
-def inside(op: Tape, g: ir.Value, q: ir.Value, ends: tuple[float, float]) -> ir.Value:
+Ends = tuple[float | np.ndarray[Any, Any], float | np.ndarray[Any, Any]]
+"""The smallest and the largest step, the same for all or, as arrays that broadcast over the value, one per channel."""
+
+
+def inside(op: Tape, g: ir.Value, q: ir.Value, ends: Ends) -> ir.Value:
     """Return ``g`` where the quantised value is strictly inside its range.
 
     It is compared as a float, which holds every such integer: not every runtime compares bytes.
     """
     number = op.cast(q, ir.DataType.FLOAT)
-    mask = op.And(op.Greater(number, ends[0]), op.Less(number, ends[1]))
+    low, high = (op.const(np.asarray(end, np.float32)) for end in ends)
+    mask = op.And(op.Greater(number, low), op.Less(number, high))
     return op.Mul(g, op.cast(mask, g.dtype)) if g.dtype == ir.DataType.FLOAT else op.gate(g, mask)
 
 
-def limits(node: ir.Node) -> tuple[float, float]:
+def limits(node: ir.Node) -> Ends:
     """Return the smallest and the largest value of a QuantizeLinear's type, or what an absorbed Clip leaves of them."""
     dtype = node.outputs[0].dtype or ir.DataType.UINT8
     low, high = float(dtype.min), float(dtype.max)
     rectifier = absorbed_by(node)
     if rectifier is None:
         return low, high
-    bounds = _bounds(rectifier)
-    steps = [None if b is None else _quantised(node, b) for b in bounds]
-    return max(low, low if steps[0] is None else steps[0]), min(high, high if steps[1] is None else steps[1])
+    least, most = (None if b is None else _quantised(node, b) for b in _bounds(rectifier))
+    return low if least is None else np.maximum(low, least), high if most is None else np.minimum(high, most)
 
 
 def absorbed_by(q: ir.Node) -> ir.Node | None:
@@ -224,7 +230,7 @@ def is_absorbed(node: ir.Node) -> bool:
     if any(constant(v) is None for v in numbers) or STRAIGHT_THROUGH in q.metadata_props:
         return False
     scale = constant(q.inputs[1])
-    return scale is not None and scale.size == 1
+    return scale is not None and (scale.size == 1 or (rank(q.outputs[0]) is not None and not _axis(q)[1]))
 
 
 def _bounds(node: ir.Node) -> tuple[float | None, float | None]:
@@ -236,9 +242,12 @@ def _bounds(node: ir.Node) -> tuple[float | None, float | None]:
     return low, high
 
 
-def _quantised(node: ir.Node, bound: float) -> float:
+def _quantised(node: ir.Node, bound: float) -> float | np.ndarray[Any, Any]:
     scale = constant(node.inputs[1])
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     assert scale is not None
-    offset = 0.0 if zero is None else float(zero.astype(np.float64).reshape(-1)[0])
-    return float(np.rint(bound / float(scale.reshape(-1)[0])) + offset)
+    steps = np.rint(bound / scale.astype(np.float64)) + (0.0 if zero is None else zero.astype(np.float64))
+    if steps.size == 1:
+        return float(steps.reshape(-1)[0])
+    n = rank_of(node.outputs[0])
+    return steps.reshape([-1 if i == _axis(node)[0] % n else 1 for i in range(n)])
