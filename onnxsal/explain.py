@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.building import BATCH, GPU_BATCH, SCORES, Common, Plan, build, choose_layer, plan, split_options
+from onnxsal.causes import Case, unseen, why_empty
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation import Explanation
 from onnxsal.graph import Program
@@ -273,7 +274,16 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
         outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, notes=notes)]
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
-    return [noted(outcome) for outcome in outcomes]
+    case = _case(request, layer, goals[0])
+    return [
+        noted(outcome, lambda goal=goal: why_empty(case, prepared.x, goal.feeds), unseen(case))
+        for goal, outcome in zip(goals, outcomes, strict=True)
+    ]
+
+
+def _case(request: Request, layer: Layer | None, goal: Aim) -> Case:
+    score = goal.program or request.model.score(request.score, versus=goal.versus)
+    return Case(request.model, request.steps, score, request.score, layer)
 
 
 def _unused_limits(request: Request) -> tuple[str, ...]:

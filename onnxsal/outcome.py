@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ RELIABLE = 0.5
 """Below this share that is not noise, of its weights' spread or of its own square, a map says so."""
 
 EMPTY = "the map is empty: nothing is above 0 (ReLU), as its weights are negative or its scores below the baseline's"
+
+ZERO = "the map is 0 everywhere: nothing that was asked of the picture changes the score"
 
 BEGUN = "ended within its first sample: a part of the feature maps has no weight yet, and the error is not known"
 
@@ -67,11 +69,17 @@ def few_maps(maps: int) -> tuple[str, ...]:
     )
 
 
-def noted(outcome: Outcome) -> Outcome:
-    """Return the outcome with a note where it is a layer's map and 0 everywhere."""
-    if outcome.raw.ndim > 2 or outcome.raw.any():
-        return outcome
-    return replace(outcome, notes=(*outcome.notes, EMPTY))
+def noted(outcome: Outcome, cause: Callable[[], str | None], unseen: Sequence[str] = ()) -> Outcome:
+    """Return the outcome with a note where it is 0 everywhere, else with what its map cannot show.
+
+    Args: cause: finds out why, by running the model.
+    """
+    if outcome.raw.any():
+        return replace(outcome, notes=(*outcome.notes, *unseen)) if unseen else outcome
+    found = cause()
+    if found is None and outcome.raw.ndim > 2:
+        found = ZERO
+    return replace(outcome, notes=(*outcome.notes, found or EMPTY))
 
 
 def fused(

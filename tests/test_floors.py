@@ -43,7 +43,7 @@ SHORT_WAYS = (
     {"inspection"},
     {"loading"},
     {"explanation", "drawing"},
-    {"outcome"},
+    {"outcome", "causes"},
     {"explain"},
     {"evaluation"},
     {"experiments"},

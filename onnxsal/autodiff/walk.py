@@ -38,7 +38,7 @@ def backward(
     nodes = _path(list(op.graph if nodes is None else nodes), seeds, wrt, rules)
     _refuse_unknown(nodes, rules)
     pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
-    goal = _Goal(_dependent(nodes, wrt, rules), frozenset(wrt))
+    goal = _Goal(dependent(nodes, wrt, rules), frozenset(wrt))
     for node in reversed(nodes):
         _step(op, node, pending, goal, rules)
     found = [op.total(pending[v]) if v in pending else None for v in wrt]
@@ -59,7 +59,7 @@ def _step(op: Tape, node: ir.Node, pending: dict[ir.Value, list[ir.Value]], goal
     grads = tuple(_settle(op, pending, v) for v in node.outputs)
     if rule is None or all(g is None for g in grads):
         return
-    needed = tuple(v in goal.dependent and _flows(node, i, rules) for i, v in enumerate(operands(node)))
+    needed = tuple(v in goal.dependent and flows(node, i, rules) for i, v in enumerate(operands(node)))
     try:
         results = apply(rule, Call(op, node, grads, needed, attributes(node), goal.wrt))
     except UnknownRankError as error:
@@ -115,13 +115,13 @@ def _path(
 ) -> list[ir.Node]:
     """Return the nodes between ``wrt`` and the seeded values, in graph order."""
     nodes = _above(nodes, seeds)
-    wanted = _dependent(nodes, wrt, rules)
+    wanted = dependent(nodes, wrt, rules)
     reach: set[ir.Value | None] = set(seeds)
     kept = []
     for node in reversed(nodes):
         if any(v in reach for v in node.outputs) and any(v in wanted for v in operands(node) if v is not None):
             kept.append(node)
-            reach.update(v for i, v in enumerate(operands(node)) if v in wanted and _flows(node, i, rules))
+            reach.update(v for i, v in enumerate(operands(node)) if v in wanted and flows(node, i, rules))
     return kept[::-1]
 
 
@@ -136,11 +136,11 @@ def _above(nodes: Sequence[ir.Node], seeds: Mapping[ir.Value, ir.Value]) -> list
     return kept[::-1]
 
 
-def _dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet) -> set[ir.Value | None]:
+def dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet) -> set[ir.Value | None]:
     """Return the values that depend on ``wrt`` through inputs that a gradient can flow to."""
     dependent: set[ir.Value | None] = set(wrt)
     for node in nodes:
-        if any(v in dependent and _flows(node, i, rules) for i, v in enumerate(operands(node))):
+        if any(v in dependent and flows(node, i, rules) for i, v in enumerate(operands(node))):
             dependent.update(v for v in node.outputs if _carries(v))
     return dependent
 
@@ -159,7 +159,8 @@ def _carries(value: ir.Value) -> bool:
     return value.dtype is None or value.dtype.name not in _EXACT
 
 
-def _flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
+def flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
+    """Return whether a gradient can flow through a node to its operand ``index``."""
     rule = rules.find(node)
     return STEP not in node.metadata_props and (rule is None or rule.reaches(index))
 
