@@ -1,12 +1,12 @@
-"""Grad-CAM++ on layers whose maps have a sign: published and possible forms of its weights against what places are worth.
+"""Grad-CAM++ where maps have a sign: possible forms of its weights against what the places of a layer are worth.
 
     python benchmarks/grad_cam_signs.py PICTURES MODEL... [--pictures 8] [--layers 4] [--preprocess P]
 
-For every model, some layers whose maps may be negative (and the automatic one) and the class that it predicts. What a place is worth is
-the logit's fall when the features of that place alone are taken away: replaced by their mean over the layer (or by 0).
-Each form's map is held against it by Pearson's correlation over places, before anything is enlarged. ``other way
-round`` counts maps whose correlation is below -0.2, ``empty`` those that are 0 everywhere. A layer with tokens of no
-place is left out.
+For every model, some layers whose maps may be negative (and the automatic one) and the class that it predicts. What a
+place is worth is the logit's fall when the features of that place alone are taken away: replaced by their mean over the
+layer (or by 0). Each form's map is held against it by Pearson's correlation over places, before anything is enlarged.
+``other way round`` counts maps whose correlation is below -0.2, ``empty`` those that are 0 everywhere. A layer with
+tokens of no place is left out.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ def _summed(a: Array) -> Array:
     return a.sum((1, 2), keepdims=True)
 
 
+def _raised(a: Array) -> Array:
+    return a - a.min((1, 2), keepdims=True)
+
+
 def _halves(a: Array, g: Array) -> Array:
     up, down = np.maximum(a, 0), np.maximum(-a, 0)
     return _weights(_summed(up), g) * up + _weights(_summed(down), -g) * down
@@ -60,7 +64,7 @@ FORMS: dict[str, Form] = {
     "|sum A|": lambda a, g: _weights(np.abs(_summed(a)), g) * a,
     "denominator >= 2": lambda a, g: _weights(_summed(a), g, 2.0) * a,
     "sum |A|, only A+ shown": lambda a, g: _weights(_summed(np.abs(a)), g) * np.maximum(a, 0),
-    "A - min A": lambda a, g: _weights(_summed(a - a.min((1, 2), keepdims=True)), g) * (a - a.min((1, 2), keepdims=True)),
+    "A - min A": lambda a, g: _weights(_summed(_raised(a)), g) * _raised(a),
     "A+ and A- apart": _halves,
     "A+ and A- apart, one sum": lambda a, g: (
         _weights(_summed(np.abs(a)), g) * np.maximum(a, 0) + _weights(_summed(np.abs(a)), -g) * np.maximum(-a, 0)),
@@ -153,7 +157,8 @@ def judged(model: onnxsal.Model, pictures: list[Path], number: int, fill: str) -
 
 def table(found: list[Judged]) -> None:
     """Print the forms under each other: mean and least correlation, maps the other way round, empty maps."""
-    for title, part in (("maps with a sign", [f for f in found if f.negative]), ("none negative", [f for f in found if not f.negative])):  # fmt: skip
+    for title, signed in (("maps with a sign", True), ("none negative", False)):
+        part = [f for f in found if bool(f.negative) == signed]
         if not part:
             continue
         share = np.mean([f.negative for f in part])
@@ -166,7 +171,8 @@ def table(found: list[Judged]) -> None:
         for name, values in columns.items():
             known = np.array([v for v in values if v == v])
             mean, median, least = (known.mean(), np.median(known), known.min()) if len(known) else (np.nan,) * 3
-            print(f"{name:28} {mean:7.3f} {median:7.3f} {least:7.3f} {int((known < INVERTED).sum()):16} {len(values) - len(known):6}")  # fmt: skip
+            turned, empty = int((known < INVERTED).sum()), len(values) - len(known)
+            print(f"{name:28} {mean:7.3f} {median:7.3f} {least:7.3f} {turned:16} {empty:6}")
 
 
 def main() -> None:

@@ -149,6 +149,6 @@ def _unseen(case: Case) -> tuple[str, ...]:
         return ()
     more = f" and {len(nodes) - 1} more like it" if len(nodes) > 1 else ""
     return (
-        f"no gradient passes {named(nodes[0])}{more}: it changes in steps, so the map shows only what reaches the score "
-        f"by other ways; methods without gradients see all of it: {FORWARD}",
+        f"no gradient passes {named(nodes[0])}{more}: it changes in steps, so the map shows only what reaches the "
+        f"score by other ways; methods without gradients see all of it: {FORWARD}",
     )

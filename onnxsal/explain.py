@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,7 +277,7 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     case = _case(request, layer, goals[0])
     return [
-        noted(outcome, lambda goal=goal: why_empty(case, prepared.x, goal.feeds), unseen(case))
+        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case))
         for goal, outcome in zip(goals, outcomes, strict=True)
     ]
 

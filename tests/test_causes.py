@@ -16,7 +16,8 @@ RNG = np.random.default_rng(5)
 SIDE, K = 8, 4
 X = RNG.uniform(0.1, 1, (3, SIDE, SIDE)).astype(np.float32)
 WEIGHTS: dict[str, NDArray[Any]] = {
-    "w1": np.abs(RNG.normal(0, 0.4, (K, 3, 3, 3))), "w2": RNG.normal(0, 0.4, (K, K, 3, 3)), "v": RNG.normal(0, 1, (3, K)),
+    "w1": np.abs(RNG.normal(0, 0.4, (K, 3, 3, 3))), "w2": RNG.normal(0, 0.4, (K, K, 3, 3)),
+    "v": RNG.normal(0, 1, (3, K)),
     "th": np.array(0.9), "two": np.array(2.0), "big": np.array(1e4), "nought": np.array(0.0), "one": np.array(1.0),
     "scale": np.array(0.001), "low": np.array(-1.0),
 }  # fmt: skip
@@ -109,8 +110,8 @@ def test_a_saturated_gate_inside() -> None:
 
 
 def test_a_certain_probability_asks_for_the_logit() -> None:
-    sure = model("Relu a r", end=(*END[:2], "Gemm f v y transB", "Softmax y z"), v=np.array([[900.0] * K, [0] * K, [0] * K]),
-                 w2=np.abs(WEIGHTS["w2"]))  # fmt: skip
+    end, head = (*END[:2], "Gemm f v y transB", "Softmax y z"), np.array([[900.0] * K, [0] * K, [0] * K])
+    sure = model("Relu a r", end=end, v=head, w2=np.abs(WEIGHTS["w2"]))
     (note,), found = notes(sure, score="probability")
     assert found.score == 1
     assert "ends at Softmax" in note and "saturated" in note and "score=logit" in note

@@ -93,16 +93,16 @@ def blind(found: Flow) -> list[ir.Node]:
 
 def _is_told(crossing: ir.Node, found: Flow) -> bool:
     """Whether what a crossing puts out is added to what a gradient sees, or weighted before it gates that."""
-    chain = {v: False for v in crossing.outputs}
+    chain = dict.fromkeys(crossing.outputs, False)
     for node in found.nodes:
         reading = [(i, v) for i, v in enumerate(node.inputs) if v in chain and v is not None]
         if not reading:
             continue
         weighted = node.op_type in _WEIGHTED or any(chain[v] for _, v in reading)
         if any(v in found.smooth for v in node.outputs):
-            if any(flows(node, i, PLAIN) and _joins(node, i, crossing, weighted=weighted) for i, _ in reading):
-                if any(v in found.counted for v in node.outputs):
-                    return True
+            told = any(flows(node, i, PLAIN) and _joins(node, i, crossing, weighted=weighted) for i, _ in reading)
+            if told and any(v in found.counted for v in node.outputs):
+                return True
         elif node.op_type not in _SHAPES:
             chain.update(dict.fromkeys(node.outputs, weighted))
     return False

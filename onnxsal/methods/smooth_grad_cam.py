@@ -48,8 +48,8 @@ def smooth_grad_cam_pp(
         maps: feature maps to show, all of them by default.
         neurons: positions inside the maps to show: a box ``y0:y1,x0:x1`` or a list of (y, x); all by default.
 
-    Source: with n = 1 and noise 0 the presets ``derived`` and ``paper`` are Grad-CAM++'s two exactly. Maps and neurons are the paper's second
-    contribution; where only some are chosen the others have no part in the weights either.
+    Source: with n = 1 and noise 0 the presets ``derived`` and ``paper`` are Grad-CAM++'s two exactly. Maps and neurons
+    are the paper's second contribution; where only some are chosen the others have no part in the weights either.
     """
     chosen = _checked_maps(maps, layer)
     mask = neuron_mask(neurons, layer.grid)

@@ -17,8 +17,8 @@ Node = tuple[str, str, str, dict[str, object]]
 WIDTH = 4
 ROWS = np.array([[0, 0, 0, 0], [0.7, -1.2, 0.4, 2.0], [0, 3, 0, -1], [0, 0, 0, 0]], float)
 CONSTANTS = {
-    "axis": np.array([-1]), "half": np.array(0.5), "two": np.array(2.0), "third": np.array(1 / 3), "three": np.array(3.0),
-    "tiny": np.array(1e-8), "low": np.array(-5.0), "halves": np.full(WIDTH, 0.5), "zero": np.array(0.0),
+    "axis": np.array([-1]), "half": np.array(0.5), "two": np.array(2.0), "third": np.array(1 / 3),
+    "three": np.array(3.0), "tiny": np.array(1e-8), "low": np.array(-5.0), "halves": np.full(WIDTH, 0.5), "zero": np.array(0.0),
     "w": np.random.default_rng(0).normal(size=(WIDTH, WIDTH)),
 }  # fmt: skip
 
@@ -34,9 +34,10 @@ FORMS: dict[str, list[Node]] = {
     "sqrt of ReduceSumSquare": [n("ReduceSumSquare", "x axis", "q"), n("Sqrt", "q", "y")],
     "power a half": [n("Pow", "x two", "s"), n("ReduceSum", "s axis", "q"), n("Pow", "q half", "y")],
     "powers per element": [n("Pow", "x two", "s"), n("Pow", "s halves", "y")],
-    "p-norm of 3": [n("Abs", "x", "b"), n("Pow", "b three", "s"), n("ReduceSum", "s axis", "q"), n("Pow", "q third", "y")],
-    "magnitude": [n("Slice", "x starts0 ends0 last", "re"), n("Slice", "x starts1 ends1 last", "im"), n("Mul", "re re", "a"),
-                  n("Mul", "im im", "b"), n("Add", "a b", "q"), n("Sqrt", "q", "y")],
+    "p-norm of 3": [n("Abs", "x", "b"), n("Pow", "b three", "s"), n("ReduceSum", "s axis", "q"),
+                    n("Pow", "q third", "y")],
+    "magnitude": [n("Slice", "x starts0 ends0 last", "re"), n("Slice", "x starts1 ends1 last", "im"),
+                  n("Mul", "re re", "a"), n("Mul", "im im", "b"), n("Add", "a b", "q"), n("Sqrt", "q", "y")],
     "unit vector, bounded": [*NORM, n("Max", "n tiny", "m"), n("Div", "x m", "y")],
     "unit vector, shifted": [*NORM, n("Add", "n tiny", "m"), n("Div", "x m", "y")],
     "unit vector, clipped": [n("ReduceL2", "x axis", "n"), n("Clip", "n tiny", "m"), n("Div", "x m", "y")],
@@ -46,9 +47,10 @@ FORMS: dict[str, list[Node]] = {
     "root written with a logarithm": [n("ReduceSumSquare", "x axis", "q"), n("Log", "q", "l"), n("Mul", "l half", "h"),
                                       n("Exp", "h", "y")],
     "signed root": [n("Abs", "x", "b"), n("Sqrt", "b", "r"), n("Sign", "x", "g"), n("Mul", "g r", "y")],
-    "deviation": [n("ReduceMean", "x axis", "m"), n("Sub", "x m", "c"), n("Mul", "c c", "s"), n("ReduceMean", "s axis", "v"),
-                  n("Sqrt", "v", "y")],
-    "cosine distances": [n("MatMul", "x w", "e"), n("ReduceL2", "e axis", "n"), n("Clip", "n tiny", "m"), n("Div", "e m", "y")],
+    "deviation": [n("ReduceMean", "x axis", "m"), n("Sub", "x m", "c"), n("Mul", "c c", "s"),
+                  n("ReduceMean", "s axis", "v"), n("Sqrt", "v", "y")],
+    "cosine distances": [n("MatMul", "x w", "e"), n("ReduceL2", "e axis", "n"), n("Clip", "n tiny", "m"),
+                         n("Div", "e m", "y")],
 }  # fmt: skip
 
 
