@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
-from onnxsal.autodiff.walk import dependent, flows
+from onnxsal.autodiff.walk import carries, dependent, flows
 from onnxsal.graph.shapes import is_float
 
 _SHAPES = frozenset({
@@ -57,7 +57,8 @@ def flow(graph: ir.Graph, sources: Sequence[ir.Value], scores: Sequence[ir.Value
     counted: set[ir.Value] = set(scores)
     for node in reversed(nodes):
         if any(v in counted for v in node.outputs):
-            counted.update(v for i, v in enumerate(operands(node)) if v is not None and flows(node, i, rules))
+            through = [v for i, v in enumerate(operands(node)) if flows(node, i, rules)]
+            counted.update(v for v in through if v is not None and carries(v))
     smooth = frozenset(v for v in dependent(nodes, sources, rules) if v is not None)
     return Flow(tuple(nodes), frozenset(data), smooth, frozenset(counted))
 

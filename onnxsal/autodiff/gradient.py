@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 from onnxsal.autodiff.contrib import lower_contrib
+from onnxsal.autodiff.endings import crossings, flow, named
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
 from onnxsal.autodiff.sequences import lower_sequences
@@ -19,6 +21,9 @@ from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.unsigned import write_unsigned
+
+ZERO = "onnxsal.zero/"
+"""Metadata, by the name of an output, of gradients that are 0 whatever the input: why."""
 
 _LISTED = 8
 """Names that a message lists."""
@@ -53,8 +58,9 @@ def gradient_model(
     rules: ``plain``, ``guided`` or ``deconv``. opset: of the result, where it is not to be 21 or the model's own.
     Shape: a seed has the shape and type of its value, a gradient that of its own. Where a gradient is differentiated
     again by the same value, the new ``grad/<wrt>`` takes the place of the old.
-    Raises: UsageError: no such value, one that holds integers, or a name that is taken. UnsupportedError: operators
-    without rule.
+    Where a gradient is 0 whatever the input, as it ends at steps, the metadata ``onnxsal.zero/grad/<wrt>`` says so.
+    Raises: UsageError: no such value, one that holds integers or that nothing depends on, or a name that is taken.
+    UnsupportedError: operators without rule.
     """
     chosen = rule_set(rules)
     _check_names(of, wrt)
@@ -63,11 +69,15 @@ def gradient_model(
     write_moved(work.graph)
     trace = Trace(work)
     _check_free(trace, [f"seed/{name}" for name in of])
-    ys, xs = ([_float_value(trace, name) for name in dict.fromkeys(names)] for names in (of, wrt))
+    _check_floats(trace, of, wrt, chosen)
+    ys, xs = ([trace[name] for name in dict.fromkeys(names)] for names in (of, wrt))
+    _check_reached(trace, ys, xs, chosen)
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
     outputs = {str(v.name): v for v in trace.graph.outputs}
     for x, g in zip(xs, grads, strict=True):
+        if g is None:
+            _say_zero(trace, x, ys, chosen)
         outputs[f"grad/{x.name}"] = _shaped(trace, _zeros(trace, x) if g is None else g, x)
     made = trace.finish_with(outputs).model
     write_moved(made.graph)
@@ -117,18 +127,61 @@ def _dtype(value: ir.Value) -> ir.DataType:
     return value.dtype or ir.DataType.FLOAT
 
 
-def _float_value(trace: Trace, name: str) -> ir.Value:
-    if name not in trace:
-        hint = nearest(name, trace.names())
-        raise UsageError(f"the model has no value {name!r}{hint or ';'} {_ends(trace)}")
-    value = trace[name]
-    if isinstance(value.type, ir.SequenceType):
-        raise UsageError(f"value {name!r} is a sequence and has no gradient: name one of its tensors")
-    if is_float(value):
-        return value
-    instead = _float_neighbour(value)
-    hint = f"; use the float value {instead.name!r}" if instead is not None else ""
-    raise UsageError(f"value {name!r} holds {value.dtype} and has no gradient{hint}")
+def _check_floats(trace: Trace, of: Sequence[str], wrt: Sequence[str], rules: RuleSet) -> None:
+    """Refuse names that are no float value; the one to use instead has to be on the way from ``wrt`` to ``of``."""
+    for name in (*of, *wrt):
+        if name not in trace:
+            hint = nearest(name, trace.names())
+            raise UsageError(f"the model has no value {name!r}{hint or ';'} {_ends(trace)}")
+        if isinstance(trace[name].type, ir.SequenceType):
+            raise UsageError(f"value {name!r} is a sequence and has no gradient: name one of its tensors")
+    for name in (*of, *wrt):
+        value = trace[name]
+        if not is_float(value):
+            instead = _float_neighbour(value, _on_the_way(trace, of, wrt, rules, by=name in wrt))
+            hint = f"; use the float value {instead.name!r}" if instead is not None else ""
+            raise UsageError(f"value {name!r} holds {value.dtype} and has no gradient{hint}")
+
+
+def _on_the_way(trace: Trace, of: Sequence[str], wrt: Sequence[str], rules: RuleSet, *, by: bool) -> Container[Any]:
+    """Return the values that serve in place of one of ``wrt`` (``by``) or ``of``: a gradient reaches them.
+
+    The others of the same kind that are integers too say nothing; where all of the other side are, anything may serve.
+    """
+    ys, xs = ([trace[name] for name in names if is_float(trace[name])] for names in (of, wrt))
+    if not (ys if by else xs):
+        return _Anything()
+    if by:
+        return flow(trace.graph, [], ys, rules).counted
+    return flow(trace.graph, xs, _everything(trace), rules).smooth
+
+
+def _everything(trace: Trace) -> list[ir.Value]:
+    return [v for node in trace.graph for v in node.outputs]
+
+
+class _Anything:
+    """What holds every value."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+def _check_reached(trace: Trace, ys: Sequence[ir.Value], xs: Sequence[ir.Value], rules: RuleSet) -> None:
+    """Refuse what no value of ``of`` depends on in whatever way: that is a wrong name, not a gradient of 0."""
+    lost = [x for x in xs if not any(y in flow(trace.graph, [x], ys, rules).data for y in ys)]
+    if lost:
+        names, of = (", ".join(repr(str(v.name)) for v in each) for each in (lost, ys))
+        raise UsageError(
+            f"what {of} holds does not depend on {names} in any way, so there is no gradient by it; {_ends(trace)}"
+        )
+
+
+def _say_zero(trace: Trace, x: ir.Value, ys: Sequence[ir.Value], rules: RuleSet) -> None:
+    """Note in the model's metadata at which steps a gradient ends that is 0 whatever the input."""
+    nodes = crossings(flow(trace.graph, [x], ys, rules))
+    where = f": it ends at {', '.join(map(named, nodes[:_LISTED]))}, which changes in steps" if nodes else ""
+    trace.model.metadata_props[f"{ZERO}grad/{x.name}"] = f"0 whatever the input{where}"
 
 
 def _ends(trace: Trace) -> str:
@@ -139,18 +192,20 @@ def _ends(trace: Trace) -> str:
     return f"it takes {taken or 'nothing'} and gives {given}"
 
 
-def _float_neighbour(value: ir.Value) -> ir.Value | None:
-    """Return the float value nearest to an integer one: upwards for outputs, downwards for inputs."""
-    seen: list[ir.Value] = [value]
-    for current in seen:
+def _float_neighbour(value: ir.Value, serving: Container[Any]) -> ir.Value | None:
+    """Return the float value nearest to an integer one among those that serve: one it was made of, or that it makes."""
+    seen: list[tuple[ir.Value, bool]] = [(value, True), (value, False)]
+    for current, upwards in seen:
         producer = current.producer()
-        after = [v for node in current.consumers() for v in node.outputs]
-        before = [] if producer is None else [v for v in producer.inputs[:1] if v is not None]
-        for candidate in [*before, *after]:
-            if is_float(candidate):
+        if upwards:
+            near = [] if producer is None else [v for v in producer.inputs[:1] if v is not None]
+        else:
+            near = [v for node in current.consumers() for v in node.outputs]
+        for candidate in near:
+            if is_float(candidate) and candidate in serving and candidate.const_value is None:
                 return candidate
-            if candidate not in seen and len(seen) < 64:
-                seen.append(candidate)
+            if (candidate, upwards) not in seen and len(seen) < 64:
+                seen.append((candidate, upwards))
     return None
 
 

@@ -141,7 +141,7 @@ def dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet)
     dependent: set[ir.Value | None] = set(wrt)
     for node in nodes:
         if any(v in dependent and flows(node, i, rules) for i, v in enumerate(operands(node))):
-            dependent.update(v for v in node.outputs if _carries(v))
+            dependent.update(v for v in node.outputs if carries(v))
     return dependent
 
 
@@ -151,7 +151,7 @@ _EXACT = frozenset({"BOOL", "INT32", "INT64", "UINT32", "UINT64", "STRING"})
 _SUMS = frozenset({"ConvInteger", "MatMulInteger"})
 
 
-def _carries(value: ir.Value) -> bool:
+def carries(value: ir.Value) -> bool:
     """Counts, indices and truths have no gradient; small integers may be quantised numbers and do, like their sums."""
     node = value.producer()
     if node is not None and node.op_type in _SUMS and not node.domain:

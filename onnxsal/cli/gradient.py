@@ -40,10 +40,12 @@ def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, 
     check_outputs([Path(output)], [model])
     check_model(output)
     from onnxsal.autodiff import gradient_model
+    from onnxsal.autodiff.gradient import ZERO
     from onnxsal.graph import load_ir, save_ir, told_of_files
 
     # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
     made = gradient_model(load_ir(model), of=of, wrt=wrt, rules=rules, opset=opset)
     save_ir(made, output)
     tell(told_of_files(made, output))
+    tell([f"{k.removeprefix(ZERO)} is {why}" for k, why in made.metadata_props.items() if k.startswith(ZERO)])
     print(output)
