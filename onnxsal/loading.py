@@ -20,6 +20,7 @@ from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.graph.files import EXTERNAL_FILES
 from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import values_by_name
+from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.inputs import (
     LabelSource,
@@ -62,6 +63,8 @@ def load(
     if provider is not None:
         providers(provider)
     source = load_ir(path)
+    if not custom_ops:
+        check_operators(source)
     normal = _with_size(_free_names(open_heads(standardised(source))))
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)

@@ -75,7 +75,7 @@ def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None
         return None, _instead(scores, output)
     classes = _classes(logit) or 1
     if not _same_batch(logit, batch):
-        return None, f"has shape {_shown(logit)}, whose rows are not the pictures"
+        return None, f"has shape {_shown(logit)}, whose rows are not the pictures{_as_far(logit)}"
     if found is not None and not _over_classes(found, classes):
         return None, f"has shape {_shown(logit)} and a {_made_by(found)} over another axis than the classes"
     return _head(output, logit, found, classes), ""
@@ -155,6 +155,14 @@ def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:
     unknown = [v for v in scores if dims(v) is None]
     nodes = {node for v in unknown for node in (v.producer(), *_ancestors(v)) if node is not None}
     return sorted(node_title(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
+
+
+def _as_far(value: ir.Value) -> str:
+    """Say which operators nobody sees through, where there are some on the way to a value."""
+    lost = sorted(node_title(n) for n in _ancestors(value) if any(dims(v) is None for v in n.outputs) and _all_known(n))
+    return (
+        f", as far as they can be followed: onnx knows none of what comes out of {', '.join(lost[:3])}" if lost else ""
+    )
 
 
 def _all_known(node: ir.Node) -> bool:

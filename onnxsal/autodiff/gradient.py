@@ -20,6 +20,7 @@ from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 
 ZERO = "onnxsal.zero/"
@@ -64,6 +65,7 @@ def gradient_model(
     """
     chosen = rule_set(rules)
     _check_names(of, wrt)
+    check_operators(model)
     work = standardised(model, frozenset(wrt))
     write_unsigned(work.graph)
     write_moved(work.graph)

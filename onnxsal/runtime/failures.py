@@ -40,6 +40,11 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
         return UnsupportedError(
             f"ONNX Runtime does not know operator {unknown[1]}{_at(unknown[1], program)}; {_CUSTOM}"
         )
+    newer = re.search(r"No Op registered for (\S+) with domain_version of (\d+)", text)
+    if newer:
+        return UnsupportedError(
+            f"ONNX Runtime knows no operator {newer[1]} in opset {newer[2]}{_at(newer[1], program)}; {_CUSTOM}"
+        )
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _MEMORY):
         return OutOfMemoryError(
             f"{what}: out of memory; bound it with --memory, or use a smaller batch_size ({text[:160]})"
