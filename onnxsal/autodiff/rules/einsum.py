@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import string
-
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import rank_of, size_at
+from onnxsal.graph.equations import explicit
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
@@ -15,22 +14,8 @@ from onnxsal.graph.tape import Tape
 @vjp("Einsum")
 def _einsum(call: Call) -> list[Gradient]:
     xs = [v for v in call.node.inputs if v is not None]
-    terms, out = _explicit(call.attributes["equation"], [rank_of(x) for x in xs])
+    terms, out = explicit(call.attributes["equation"], [rank_of(x) for x in xs])
     return [_operand(call, xs, terms, out, i) if need else None for i, need in enumerate(call.needed)]
-
-
-def _explicit(equation: str, ranks: list[int]) -> tuple[list[str], str]:
-    """Return the labels of every operand and of the output, with letters in place of dots."""
-    left, arrow, out = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
-    free = [c for c in string.ascii_letters if c not in equation]
-    widths = [r - len(t.replace("...", "")) if "..." in t else 0 for t, r in zip(terms, ranks, strict=True)]
-    dots = "".join(free[: max(widths)])
-    letters = left.replace("...", "").replace(",", "")
-    if not arrow:
-        out = ("..." if dots else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    full = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
-    return full, out.replace("...", dots)
 
 
 def _operand(call: Call, xs: list[ir.Value], terms: list[str], out: str, i: int) -> ir.Value:
