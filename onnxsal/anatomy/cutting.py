@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.axes import Axis, common, cut, stepped, unknown, whole
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes
+from onnxsal.graph.equations import explicit
 
 
 def sliced(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -93,12 +94,13 @@ def reduced_axes(node: ir.Node, rank: int) -> frozenset[int]:
 
 
 def einsum(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    """Every letter of the result is that letter of an operand."""
-    operands, _, result = str(attributes(node)["equation"]).replace(" ", "").partition("->")
-    if "." in operands or not result:
+    """Every letter of the result is that letter of an operand; dots stand for axes aligned at the right."""
+    operands = [known.axes(value) for value in node.inputs]
+    if any(axes is None for axes in operands):
         return None
+    terms, result = explicit(str(attributes(node)["equation"]), [len(axes or ()) for axes in operands])
     found: dict[str, list[Axis]] = {}
-    for letters, value in zip(operands.split(","), node.inputs, strict=True):
-        for letter, axis in zip(letters, known.axes(value) or (), strict=False):
+    for letters, axes in zip(terms, operands, strict=True):
+        for letter, axis in zip(letters, axes or (), strict=True):
             found.setdefault(letter, []).append(axis)
     return tuple(common(found.get(letter, []), size) for letter, size in zip(result, sizes, strict=True))

@@ -17,6 +17,7 @@ from onnxsal.anatomy.axes import Axis, Index, marked, positions
 from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import followed
 from onnxsal.graph import attributes, dims
+from onnxsal.graph.equations import explicit
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "FusedConv",
                            "NhwcFusedConv"})  # fmt: skip
@@ -73,7 +74,7 @@ def factors(node: ir.Node) -> tuple[int, ...]:
 def summed_axes(node: ir.Node, index: int, rank: int) -> list[int]:
     """Return over which axes of a factor with so many axes a convolution or product sums, windows left out."""
     if node.op_type == "Einsum":
-        return _unseen_letters(node, index, rank)
+        return _unseen_letters(node, index)
     if node.op_type in _CONVOLUTIONS:
         return [1]
     first = index == factors(node)[0]
@@ -81,16 +82,13 @@ def summed_axes(node: ir.Node, index: int, rank: int) -> list[int]:
     return [rank - 1] if rank == 1 or first != turned else [rank - 2]
 
 
-def _unseen_letters(node: ir.Node, index: int, rank: int) -> list[int]:
-    """The axes of an Einsum's operand whose letters its result has not."""
-    operands, arrow, result = str(attributes(node)["equation"]).replace(" ", "").partition("->")
-    own = operands.split(",")[index]
-    if not arrow:
-        result = "".join(c for c in operands if operands.count(c) == 1)
-    ahead, dots, _ = own.partition("...")
-    shift = rank - len(own.replace("...", "")) if dots else 0
-    places = [(i if i < len(ahead) else i + shift, c) for i, c in enumerate(own.replace("...", ""))]
-    return [place for place, letter in places if letter not in result]
+def _unseen_letters(node: ir.Node, index: int) -> list[int]:
+    """The axes of an Einsum's operand whose letters its result has not; none where a rank is unknown."""
+    shapes = [None if value is None else dims(value) for value in node.inputs]
+    if any(shape is None for shape in shapes):
+        return []
+    terms, result = explicit(str(attributes(node)["equation"]), [len(shape or ()) for shape in shapes])
+    return [place for place, letter in enumerate(terms[index]) if letter not in result]
 
 
 def has_weights(node: ir.Node, moving: set[ir.Value]) -> bool:

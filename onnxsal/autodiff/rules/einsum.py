@@ -27,6 +27,8 @@ def _operand(call: Call, xs: list[ir.Value], terms: list[str], out: str, i: int)
     g = op.Einsum(call.g, *(x for _, x in others), equation=equation)
     sizes = _sizes([*terms, out], [*xs, call.y])
     g.shape = ir.Shape([sizes.get(c) for c in target])
+    if own != target:
+        g = _unspread(op, g, target, dict(zip(own, dims(xs[i]) or (), strict=False)))
     whole = _placed(op, g, xs[i], own, target)
     return whole if whole is not g else _narrowed(op, g, xs[i])
 
@@ -39,6 +41,12 @@ def _sizes(terms: list[str], values: list[ir.Value]) -> dict[str, int | str | No
             if sizes.get(label) in (None, 1):
                 sizes[label] = size
     return sizes
+
+
+def _unspread(op: Tape, g: ir.Value, target: str, own: dict[str, int | str | None]) -> ir.Value:
+    """Sum over axes along which the operand has 1 and another more, before the gradient is put on a diagonal."""
+    spread = [k for k, c in enumerate(target) if own.get(c) == 1 and (dims(g) or ())[k] != 1]
+    return op.ReduceSum(g, spread, keepdims=1) if spread else g  # type: ignore[no-any-return]
 
 
 def _narrowed(op: Tape, g: ir.Value, x: ir.Value) -> ir.Value:
