@@ -28,6 +28,7 @@ from onnxsal.graph.initializers import lift_constants
 from onnxsal.graph.limits import check_limits
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.shapes import dims
+from onnxsal.graph.training import write_out_training
 
 
 def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = frozenset()) -> ir.Model:
@@ -48,6 +49,8 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     known = _study(work.graph, keep)
     while settle_branches(work.graph, known) or settle_impossible(work, known):
         lift_constants(work.graph)
+        known = _study(work.graph, keep)
+    if write_out_training(work.graph, known):
         known = _study(work.graph, keep)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
