@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from onnxsal.anatomy.drawn import drawn_note
+from onnxsal.batch_of_one import alone_in_file, for_one
 from onnxsal.building import build, plan
 from onnxsal.compiling import EXPLAIN, METADATA, Form, Goal, Kind, Work, assemble
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
@@ -46,6 +48,7 @@ def compile(
     bytes_in: bool = False,
     keep_custom: bool = False,
     explain_required: bool = False,
+    keep_random: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -63,6 +66,8 @@ def compile(
         bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
         keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
         explain_required: gives ``explain`` no default, for runtimes that feed no inputs that have one (in JavaScript).
+        keep_random: keeps operators that draw random numbers on which the score depends; every run then explains
+            another score.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
@@ -70,8 +75,9 @@ def compile(
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """
     asked = Asked(
-        method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options
-    )
+        method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
+        keep_random,
+    )  # fmt: skip
     made = compiled(model if isinstance(model, Model) else load(model), asked)
     warn_of_files(made)
     return to_proto(made)
@@ -93,14 +99,20 @@ class Asked:
     keep_custom: bool = False
     explain_required: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    keep_random: bool = False
 
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
     request = _request(model, asked)
+    if not asked.keep_random:
+        _check_repeatable(model)
+    goal = _goal(model, asked.target)
+    why = alone_in_file(model, _parts(request, goal))
+    if why is not None:
+        request = _request(for_one(model, why), asked)
     preprocess = request.model.known_preprocess() if asked.bytes_in else None
     form = Form(_kinds(asked.give), preprocess, asked.explain_required)
-    goal = _goal(request.model, asked.target)
     _check_names(request.model, form, goal)
     if not asked.keep_custom:
         _check_domains(request.model)
@@ -191,6 +203,14 @@ def _check_domains(model: Model) -> None:
         raise UnsupportedError(
             f"the model has operators outside the standard domain, which few runtimes know: {named}. Keep them with "
             "--keep-custom (keep_custom=True), or export the model without them"
+        )
+
+
+def _check_repeatable(model: Model) -> None:
+    if model.drawn:
+        raise UnsupportedError(
+            f"{drawn_note(model.drawn)}, so each run of the file would explain another score. Write it all the same "
+            "with --keep-random (keep_random=True), or export the model without them"
         )
 
 

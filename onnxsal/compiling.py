@@ -347,7 +347,8 @@ def _described(work: Work) -> dict[str, Any]:
                   "channels": 3 if work.form.bytes_in else picture.channels},
         "output": {"name": head.output, "classes": head.classes, "activation": head.activation,
                    "probabilities": head.probability is not None},
-        "outputs": list(work.form.outputs),
+        "outputs": list(work.form.outputs), "notes": list(request.model.notes),
+        **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
         "source_sha256": request.model.digest, "onnxsal": onnxsal.__version__,
     }  # fmt: skip

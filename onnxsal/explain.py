@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
+from onnxsal.batching import MIXES, one_by_one
 from onnxsal.building import BATCH, GPU_BATCH, SCORES, Common, Plan, build, choose_layer, plan, split_options
 from onnxsal.causes import Case, unseen, why_empty
 from onnxsal.errors import ModelError, UsageError, nearest
@@ -306,12 +307,22 @@ def _settings(request: Request) -> Settings:
 def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
     from onnxsal.streaming import Subject, stream_all
 
+    why = one_by_one(request.model, prepared.x) if request.batch_size > 1 else None
+    settings = _settings(request) if why is None else replace(_settings(request), batch_size=1)
     subject = Subject(prepared.x, goals[0].feeds, request.model.black())
-    results = stream_all(record, subject, [goal.feeds for goal in goals], _settings(request))
-    return [_streamed(request, record, result, len(goals)) for result in results]
+    results = stream_all(record, subject, [goal.feeds for goal in goals], settings)
+    notes = () if (why or _mixed(request.model, record)) is None else (why or MIXES,)
+    return [_streamed(request, record, result, len(goals), notes) for result in results]
 
 
-def _streamed(request: Request, record: Record, result: Streamed, targets: int) -> Outcome:
+def _mixed(model: Model, record: Record) -> str | None:
+    """Return what is to be said where a program's own batch was found wrong, when it was first run."""
+    if isinstance(record.body, Record):
+        return _mixed(model, record.body)
+    return MIXES if getattr(model.session(record.body), "verdict", None) in ("mixes", "draws") else None
+
+
+def _streamed(request: Request, record: Record, result: Streamed, targets: int, notes: tuple[str, ...] = ()) -> Outcome:
     about: dict[str, Any] = {"variant": _variant(record), "stopped": result.stopped, "partial": result.partial}
     if targets > 1:
         about["targets_together"] = targets
@@ -322,7 +333,8 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int) 
         few = (*few, BEGUN)
     return Outcome(
         np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
-        result.rows if request.steps.backward else 0, result.samples, about, (*warnings_of(result.numbers), *few),
+        result.rows if request.steps.backward else 0, result.samples, about,
+        (*notes, *warnings_of(result.numbers), *few),
         result.shown_stderr,
     )  # fmt: skip
 
@@ -367,7 +379,7 @@ def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) 
         "preprocess": None if model.preprocess is None else model.preprocess.described(), **described(model.provider),
         "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
-        **outcome.about, **outcome.numbers, **_asked(request),
+        **outcome.about, **outcome.numbers, **_asked(request), **({"repeatable": False} if model.drawn else {}),
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, X, body, dissect
+from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import standardised
@@ -71,6 +72,8 @@ def load(
     write_moved(normal.graph)
     session = _Sessions(provider, tuple(custom_ops))
     anatomy, notes = _free(normal, session)
+    drawn = drawn_by(anatomy)
+    notes = (*notes, drawn_note(drawn)) if drawn else notes
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
     found = as_preprocess(preprocess) if preprocess is not None else find_preprocess(name or "model.onnx", metadata)

@@ -16,11 +16,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, X, body, select, stem
+from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.inputs import Fitted, ImageSource, Labels, Photo, Preprocess, read_image
 from onnxsal.runtime import Picked, Session
 from onnxsal.runtime.providers import CPU, full_name
+from onnxsal.runtime.session import Verdict
 
 Floats = NDArray[np.float32]
 Made = TypeVar("Made")
@@ -212,6 +214,18 @@ class Model:
                 f"{whole.provider} runs no operator of this model, all would run on the CPU: use --provider cpu"
             )
         return whole
+
+    @property
+    def batch_verdict(self) -> Verdict | None:
+        """What a batch of pictures was found to give (``batching``); None as long as nothing had to be asked."""
+        opened = self._sessions.get(id(self._programs.get("body")))
+        return opened[1].verdict if opened is not None and isinstance(opened[1], Session) else None
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The nodes that draw random numbers on which the scores depend; no map of such a model can be made again."""
+        found: tuple[str, ...] = self.program("drawn", lambda: drawn_by(self.anatomy))
+        return found
 
     @property
     def placement(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 SHORT_WAYS = (
     {"inputs", "model"},
-    {"targets", "building"},
+    {"targets", "building", "batching"},
     {"measuring"},
     {"costs"},
     {"inspection"},
@@ -47,7 +47,7 @@ SHORT_WAYS = (
     {"explain"},
     {"evaluation"},
     {"experiments"},
-    {"compiling"},
+    {"compiling", "batch_of_one"},
     {"compile", "demo"},
     {"api"},
 )

@@ -20,7 +20,8 @@ SIGNATURES = {
     "explain": "(model, image, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
-    "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, **options)",
+    "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, "
+    "keep_random=False, **options)",
     "evaluate": "(model, images, *, methods=(), metrics, **options)",
     "gradient": "(model, *, of, wrt, rules='plain', opset=None)",
     "save": "(model, path)",

@@ -61,6 +61,7 @@ class OneFile(Once):
     "--opset", type=int, metavar="N", help="17 (18 where noise is drawn) or higher. [default: 21 or the model's]"
 )
 @click.option("--keep-custom", is_flag=True, help="Keep operators outside the standard domain.")
+@click.option("--keep-random", is_flag=True, help="Keep operators that draw random numbers: no two runs are alike.")
 @click.option(
     "--explain-required", is_flag=True, help="Give `explain` no default: JavaScript feeds no input that has one."
 )

@@ -12,6 +12,7 @@ from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.compile import Asked, compiled
+from onnxsal.compiling import METADATA
 from onnxsal.errors import UsageError
 from onnxsal.graph import save_ir, told_of_files
 
@@ -41,6 +42,7 @@ def write_compiled(
     goal = target if target == "input" else parsed(target)
     wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)
+    tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
     save_ir(made, output)
     tell(told_of_files(made, output))
     print(output)
@@ -68,6 +70,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("picture", f"{taken['name']!r}: {taken['type']} {taken['axes']}, {taken['size'][1]} x {taken['size'][0]}, "
                     f"{taken['channels']} channels"),
         ("gives", ", ".join([given["name"], *known["outputs"]])),
+        *(("note", note) for note in known.get("notes", ())),
         ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
         ("made by", f"onnxsal {known['onnxsal']}"),
     ]  # fmt: skip

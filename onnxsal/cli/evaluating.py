@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxsal.batching import found_of
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.pictures import gathered
@@ -92,7 +93,7 @@ def evaluate_all(asked: Asked) -> int:
         )  # fmt: skip
     finally:
         progress.close()
-    tell(_notes(asked, found))
+    tell([*_notes(asked, found), *found_of(model)])
     return _finish(asked, found)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
+from onnxsal.batching import found_of
 from onnxsal.building import Common
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
@@ -249,6 +250,7 @@ def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, 
         "metrics": {each.label: plain(each.options) for each in setup.judges}, "seed": given.seed,
         "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,
         "provider": model.provider or "cpu",
+        **({"batch": found[0]} if (found := found_of(model)) else {}),
         "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__},
     }  # fmt: skip
 

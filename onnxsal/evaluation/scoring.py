@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
+from onnxsal.batching import one_by_one
 from onnxsal.errors import ModelError
 from onnxsal.model import Model
 
@@ -27,8 +28,10 @@ def scorer(model: Model, target: int, batch_size: int, output: str = PROBABILITY
     session = model.session(model.program("body", lambda: body(model.anatomy)))
 
     def score(pictures: Floats) -> Doubles:
-        spans = range(0, len(pictures), batch_size)
-        parts = [session.run({X: pictures[at : at + batch_size]}, [output])[output][:, target] for at in spans]
+        several = min(batch_size, len(pictures)) > 1
+        size = 1 if several and one_by_one(model, pictures[0]) is not None else batch_size
+        spans = range(0, len(pictures), size)
+        parts = [session.run({X: pictures[at : at + size]}, [output])[output][:, target] for at in spans]
         found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
         wrong = len(found) - int(np.isfinite(found).sum())
         if wrong:

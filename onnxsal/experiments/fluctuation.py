@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, select
+from onnxsal.batching import one_by_one
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Floats, Outcome, Table, experiment, single
 from onnxsal.kernels.noise import normal
 from onnxsal.methods.gradients import input_gradient
 from onnxsal.model import Model, Prepared
 from onnxsal.options import Range
+from onnxsal.runtime import Session
 from onnxsal.targets import Aim, aim
 from onnxsal.viz.axes import Axis, Colour
 from onnxsal.viz.caption import Caption
@@ -85,7 +87,11 @@ def _gradients(model: Model, batch: Floats, goal: Aim) -> tuple[Floats, Floats]:
         ("fluctuation", goal.versus), lambda: input_gradient(select(model.anatomy, "logit", versus=goal.versus))
     )
     feeds = {name: np.repeat(value, len(batch)) for name, value in goal.feeds.items()}
-    found = model.session(program).run({X: batch, **feeds})
+    session = model.session(program)
+    if len(batch) > 1 and one_by_one(model, batch[0]) is not None:
+        assert isinstance(session, Session)
+        session.single = True
+    found = session.run({X: batch, **feeds})
     return found["saliency"], found["score"]
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxsal.anatomy import X, body
-from onnxsal.experiments.base import Case, Cell, Explain, Floats, Outcome, Table, experiment
+from onnxsal.evaluation.scoring import Score
+from onnxsal.evaluation.scoring import scorer as probability
+from onnxsal.experiments.base import Case, Cell, Explain, Outcome, Table, experiment
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
@@ -88,17 +88,11 @@ def _run(case: Case, make: Explain, steps: int, step: Callable[[], None]) -> _Fo
     return found
 
 
-def scorer(model: Model, target: int | tuple[int, int] | None) -> Any:
+def scorer(model: Model, target: int | tuple[int, int] | None) -> Score:
     """Return the probability of a class as a function of pictures [N, C, H, W]."""
     first = target[0] if isinstance(target, tuple) else target
-    session = model.session(model.program("body", lambda: body(model.anatomy)))
-
-    def score(pictures: Floats) -> NDArray[np.float64]:
-        parts = [pictures[at : at + _BATCH] for at in range(0, len(pictures), _BATCH)]
-        found = [session.run({X: np.ascontiguousarray(part)})["sal/probabilities"][:, first] for part in parts]
-        return np.concatenate(found).astype(np.float64)
-
-    return score
+    assert first is not None
+    return probability(model, first, _BATCH)
 
 
 def _area(found: _Found, metric: str) -> Estimate:

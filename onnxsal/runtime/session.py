@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +24,9 @@ from onnxsal.runtime.providers import providers, unusable
 Array = NDArray[Any]
 Kept = list[Any]
 """Arrays that ONNX Runtime uses in place."""
+
+Verdict = Literal["free", "mixes", "draws"]
+"""Of a batch: it gives what each row gives alone; its rows change each other; two runs of the same rows differ."""
 
 _INLINE = 16 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
@@ -60,6 +63,8 @@ class Session:
         self.inputs = tuple(program.inputs)
         self.outputs = tuple(program.outputs)
         self.single = _is_single(program)
+        self.verdict: Verdict | None = "free" if self.single else None
+        """What a comparison of rows alone and together found (``runtime.together``); None before the first."""
         self._dtypes = {name: v.dtype.numpy() for name, v in program.inputs.items() if v.dtype is not None}
         self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])

@@ -10,8 +10,10 @@ import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.records import Moments, Record
+from onnxsal.runtime import Picked
+from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
-from onnxsal.streaming.device import Batch, Device, Host, device_of
+from onnxsal.streaming.device import Batch, Device, Host, Runner, device_of
 from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
 from onnxsal.streaming.stages import Stages
@@ -60,7 +62,28 @@ def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
         return Host(work.plan, work.settings.x, work.key), lambda batch: nested(work, batch)
     session = work.settings.session(body)
     device = device_of(session, work.plan, work.settings.x, work.key)
-    return device, lambda batch: _run(work, batch, lambda feeds, names: device.run(session, batch, feeds, names))
+
+    def evaluate(batch: Batch) -> Ran:
+        def call(feeds: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
+            return device.run(session, batch, feeds, names)
+
+        ran = _run(work, batch, call)
+        return _run(work, batch, call) if _mixed(work, session, batch, ran) else ran
+
+    return device, evaluate
+
+
+def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
+    """Hold the first batch that a program is run on against its last row alone; return whether they differ.
+
+    The sessions that scores are picked from are held by who opens them, on rows that differ more than these.
+    """
+    if isinstance(session, Picked) or session.verdict is not None or batch.rows == 1:
+        return False
+    x = batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host()
+    fixed = {name: np.repeat(value, batch.rows, axis=0) for name, value in work.targets[0].items()}
+    hold(session, {work.settings.x: x, **fixed}, ran.outputs[0], [batch.rows - 1])
+    return session.single
 
 
 def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends: tuple[Stopper, int]) -> Reason | None:
