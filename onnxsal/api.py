@@ -45,7 +45,8 @@ def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
     then in the current one.
     Raises: OutputError: nothing can be written there. ModelError: external weights are not there.
     """
-    save_ir(lower_gradients(_ir(model, beside=Path(path).parent)), path)
+    given = _ir(model, beside=Path(path).parent)
+    save_ir(lower_gradients(given), path, source=given)
 
 
 def _ir(model: ModelSource, beside: Path | None = None) -> ir.Model:

@@ -78,9 +78,10 @@ def compile(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
         keep_random,
     )  # fmt: skip
-    made = compiled(model if isinstance(model, Model) else load(model), asked)
+    opened = model if isinstance(model, Model) else load(model)
+    made = compiled(opened, asked)
     warn_of_files(made)
-    return to_proto(made)
+    return to_proto(made, source=opened.source)
 
 
 @dataclass(frozen=True)

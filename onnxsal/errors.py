@@ -34,6 +34,10 @@ class UnsupportedError(OnnxsalError):
     """The model is valid, but has something that the request cannot serve: an operator, a head, a provider."""
 
 
+class InvalidGraphError(OnnxsalError):
+    """A graph that onnxsal built is not a valid model: a fault of onnxsal itself, which writes nothing then."""
+
+
 class EnvironmentSetupError(OnnxsalError, ImportError):
     """A package that onnxsal needs is missing or damaged; the message is the command that mends it."""
 

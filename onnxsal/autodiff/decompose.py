@@ -20,6 +20,7 @@ from onnxsal.graph import Tape, normalise
 from onnxsal.graph.external import bring_in, places, put_back
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import empty
+from onnxsal.graph.scopes import rename_inside
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import schema_of
 
@@ -185,7 +186,7 @@ def _held(op: Tape, tensor: ir.TensorProtocol) -> ir.Value:
 
 def _copy(op: Tape, node: ir.Node, values: dict[ir.Value | None, ir.Value | None]) -> tuple[ir.Value, ...]:
     attributes = {
-        name: _rewired(attr.as_graph(), values) if attr.type == ir.AttributeType.GRAPH else attr.value
+        name: _rewired(op, attr.as_graph(), values) if attr.type == ir.AttributeType.GRAPH else attr.value
         for name, attr in node.attributes.items()
     }
     inputs = [values.get(v, v) for v in node.inputs]
@@ -193,9 +194,10 @@ def _copy(op: Tape, node: ir.Node, values: dict[ir.Value | None, ir.Value | None
     return (made,) if isinstance(made, ir.Value) else made
 
 
-def _rewired(graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) -> ir.Graph:
-    """Return a copy of a body that refers to what became of the outer values."""
+def _rewired(op: Tape, graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) -> ir.Graph:
+    """Return a copy of a body, under new names, that refers to what became of the outer values."""
     copy = graph.clone(allow_outer_scope_values=True)
+    rename_inside(copy, op.unique)
     _rewire(copy, values)
     return copy
 

@@ -47,7 +47,7 @@ def gradient(
     """Return what ``gradient_model`` does, as one message; weights that exceed 2 GB stay references, with a warning."""
     made = gradient_model(model, of=of, wrt=wrt, rules=rules, opset=opset)
     warn_of_files(made)
-    return to_proto(made)
+    return to_proto(made, source=model)
 
 
 def gradient_model(

@@ -12,6 +12,7 @@ from onnxsal.errors import ModelError, UnsupportedError, nearest
 from onnxsal.graph import Trace, infer_shapes, normalise
 from onnxsal.graph.check import model_errors
 from onnxsal.graph.program import values_by_name
+from onnxsal.graph.scopes import bodies, rename_inside
 
 DOMAIN = "ai.onnx.preview.training"
 
@@ -137,6 +138,8 @@ def _rename(op: Trace, copies: Sequence[ir.Node]) -> None:
         node.name = op.unique(node.op_type)
         for value in node.outputs:
             value.name = op.unique(node.op_type) if value.name else value.name
+        for body in bodies(node):
+            rename_inside(body, op.unique)
 
 
 def _take_place(op: Trace, output: ir.Value, g: ir.Value) -> None:

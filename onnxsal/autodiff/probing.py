@@ -15,8 +15,8 @@ from onnxsal.autodiff.registry import operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace
+from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.shapes import is_float
-from onnxsal.graph.tape import PREFIX
 
 LARGEST, LOW, HIGH = "sal/largest", "sal/low", "sal/high"
 Floats = NDArray[np.float32]

@@ -14,8 +14,8 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
 from onnxsal.graph.apart import read_apart
 from onnxsal.graph.names import node_title
+from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.shapes import rank
-from onnxsal.graph.tape import PREFIX
 
 STEP = "sal.step"
 """Metadata of a node whose derivative is 0 although its operator has one: a mask written as arithmetic."""

@@ -43,7 +43,7 @@ def write_compiled(
     wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)
     tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
-    save_ir(made, output)
+    save_ir(made, output, source=opened.source)
     tell(told_of_files(made, output))
     print(output)
 

@@ -44,8 +44,9 @@ def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, 
     from onnxsal.graph import load_ir, save_ir, told_of_files
 
     # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
-    made = gradient_model(load_ir(model), of=of, wrt=wrt, rules=rules, opset=opset)
-    save_ir(made, output)
+    given = load_ir(model)
+    made = gradient_model(given, of=of, wrt=wrt, rules=rules, opset=opset)
+    save_ir(made, output, source=given)
     tell(told_of_files(made, output))
     tell([f"{k.removeprefix(ZERO)} is {why}" for k, why in made.metadata_props.items() if k.startswith(ZERO)])
     print(output)

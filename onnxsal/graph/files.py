@@ -26,6 +26,7 @@ from onnxsal.graph.external import (
 )
 from onnxsal.graph.held import hold
 from onnxsal.graph.sparse import densified
+from onnxsal.graph.written import check_written
 
 PROTOBUF_LIMIT = 2**31 - 2**20
 """A protobuf message may not reach 2 GiB; the rest is head room for the structure around the weights."""
@@ -177,30 +178,37 @@ def _too_many(model: ir.Model) -> str:
     return f"the weights take {weight_bytes(model) / 1e9:.1f} GB, more than one file can hold (2 GB)"
 
 
-def to_proto(model: ir.Model) -> onnx.ModelProto:
-    """Return the model as one ModelProto; tensors that are external stay references.
+def to_proto(model: ir.Model, source: ir.Model | None = None) -> onnx.ModelProto:
+    """Return the model as one ModelProto, checked in full; tensors that are external stay references.
 
-    Raises: UnsupportedError: the weights inside exceed protobuf's 2 GiB.
+    Args: source: the user's own model that it was built from: what is wrong there may be wrong here.
+    Raises: UnsupportedError: the weights inside exceed protobuf's 2 GiB. InvalidGraphError: it is not valid.
     """
     inside = sum(tensor.nbytes for tensor in _weights(model) if not isinstance(tensor, ir.ExternalTensor))
     if inside > PROTOBUF_LIMIT:
         raise UnsupportedError("the weights inside exceed 2 GiB, the limit of one message; keep them external")
     proto: Any = ir.to_proto(model)
+    _check(proto, source)
     return proto  # type: ignore[no-any-return]
 
 
-def save_ir(model: ir.Model, path: str | os.PathLike[str]) -> None:
+def _check(proto: onnx.ModelProto, source: ir.Model | None) -> None:
+    check_written(proto, None if source is None else lambda: ir.to_proto(source))
+
+
+def save_ir(model: ir.Model, path: str | os.PathLike[str], source: ir.Model | None = None) -> None:
     """Write the model to ``path``; weights that are external, or too many for one file, lie in ``<name>.data``.
 
-    Raises: OutputError: nothing can be written there.
+    Args: source: the user's own model that it was built from: what is wrong there may be wrong here.
+    Raises: OutputError: nothing can be written there. InvalidGraphError: the model is not valid; nothing is written.
     """
     target = Path(path)
     with replacing(target) as part:
         try:
             if not is_whole(model) or weight_bytes(model) > PROTOBUF_LIMIT:
-                _save_beside(model, target, part)
+                _save_beside(model, target, part, source)
             else:
-                part.write_bytes(to_proto(model).SerializeToString())
+                part.write_bytes(to_proto(model, source).SerializeToString())
         except ValueError as error:
             raise OutputError(f"cannot write {str(target)!r}: {_first_line(error)}") from error
 
@@ -209,7 +217,7 @@ def _data_of(target: Path) -> Path:
     return target.with_name(target.name + ".data")
 
 
-def _save_beside(model: ir.Model, target: Path, part: Path) -> None:
+def _save_beside(model: ir.Model, target: Path, part: Path, source: ir.Model | None) -> None:
     copy = model.clone()
     # onnx_ir would close the files of small ones, which arrays that others hold may look into.
     bring_in(
@@ -219,4 +227,5 @@ def _save_beside(model: ir.Model, target: Path, part: Path) -> None:
         ir.save(copy, part, external_data=data.name, size_threshold_bytes=EXTERNAL_THRESHOLD)
         proto = onnx.load(part, load_external_data=False)
         rename_locations(proto, _data_of(target).name)
+        _check(proto, source)
         part.write_bytes(proto.SerializeToString())

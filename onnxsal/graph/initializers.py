@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 
 
 def add_initializer(graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-    """Return a new initializer of that name, registered with the graph."""
+    """Return a new initializer, registered with the graph: of that name, or with a number behind it if it is taken."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    name = next(each for each in itertools.chain([name], numbered) if each not in graph.initializers)
     shape = ir.Shape([d if isinstance(d, int) else None for d in tensor.shape])
     value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
     graph.register_initializer(value)

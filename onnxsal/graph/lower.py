@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.label import lowest_format
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import schema_of
@@ -46,8 +47,8 @@ def lower_opset(model: ir.Model, target: int) -> None:
 
 def _misfits(node: ir.Node, target: int) -> Iterator[str]:
     """Yield why a node does not fit the older opset."""
-    if node.op_type == "GroupNormalization" and target < 21 and not _one_a_group(node):
-        # the older form would load and give other numbers
+    if node.op_type == "GroupNormalization" and target < 21:
+        # the older form would load and give other numbers; the standard has taken it back
         yield "GroupNormalization has one scale and bias a group there, not one a channel (from opset 21 on)"
     if not onnx.defs.has(node.op_type, target, ""):
         yield f"it has no {node.op_type} ({_since(node.op_type)})"
@@ -98,10 +99,7 @@ def _pad_axes(node: ir.Node) -> None:
     chosen, given = axes.const_value.numpy().ravel(), pads.const_value.numpy().reshape(2, -1)
     full = np.zeros((2, len(shape)), np.int64)
     full[:, chosen] = given
-    name = f"sal/pads/{node.outputs[0].name}"
-    value = ir.Value(name=name, const_value=ir.tensor(full.ravel(), name=name), shape=ir.Shape([full.size]),
-                     type=ir.TensorType(ir.DataType.INT64))  # fmt: skip
-    graph.register_initializer(value)
+    value = add_initializer(graph, f"sal/pads/{node.outputs[0].name}", ir.tensor(full.ravel()))
     node.replace_input_with(1, value)
     node.resize_inputs(3)
 
@@ -125,6 +123,15 @@ def _plain_dilations(node: ir.Node) -> None:
         node.attributes.pop("dilations")
 
 
+def _instances(node: ir.Node) -> None:
+    """Of one channel a group it is what InstanceNormalization is."""
+    if not _one_a_group(node):
+        return
+    node.op_type = "InstanceNormalization"
+    node.attributes.pop("num_groups")
+    _without(("stash_type", 1))(node)
+
+
 def _without(*defaults: tuple[str, int]) -> Callable[[ir.Node], None]:
     """Leave out attributes that say what is so anyway."""
 
@@ -146,7 +153,7 @@ _CHANGES: dict[str, tuple[int, Callable[[ir.Node], None]]] = {
     "CastLike": (19, _without(("saturate", 1))),
     "QuantizeLinear": (21, _without(("block_size", 0), ("output_dtype", 0), ("saturate", 1))),
     "DequantizeLinear": (21, _without(("block_size", 0))),
-    "GroupNormalization": (21, _without(("stash_type", 1))),
+    "GroupNormalization": (21, _instances),
     "AveragePool": (19, _plain_dilations),
 }
 """From which opset on an operator has the form that we write, and how it becomes the older one."""

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.graph.tape import PREFIX, Tape
+from onnxsal.graph.scopes import PREFIX
+from onnxsal.graph.tape import Tape
 from onnxsal.graph.unsigned import SHIFT, SIGNED_KERNELS, zero_of
 
 _MOVERS = frozenset({"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice"})

@@ -27,7 +27,9 @@ from onnxsal.graph.infer import BATCH, Study, study, write_shapes
 from onnxsal.graph.initializers import lift_constants
 from onnxsal.graph.limits import check_limits
 from onnxsal.graph.opset import TARGET, raise_opset
+from onnxsal.graph.scopes import separate_names
 from onnxsal.graph.shapes import dims
+from onnxsal.graph.tape import Tape
 from onnxsal.graph.training import write_out_training
 
 
@@ -41,7 +43,9 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     """
     with model_errors("the model is not valid"):
         work = model.clone()
-    work = raise_opset(_run(work, InlinePass()), opset)
+    work = _run(work, InlinePass())
+    _separate(work.graph)
+    work = raise_opset(work, opset)
     adopt_quantisers(work)
     lift_constants(work.graph)
     _run(work, RemoveInitializersFromInputsPass())
@@ -55,6 +59,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
     work = _run(work, RemoveUnusedNodesPass())
+    _separate(work.graph)
     check_limits(work.graph)
     return work
 
@@ -64,6 +69,11 @@ def _run(model: ir.Model, *passes: PassBase) -> ir.Model:
         with model_errors("the model is not valid"):
             model = each(model).model
     return model
+
+
+def _separate(graph: ir.Graph) -> None:
+    """Bodies of the file, functions written out twice and what is laid in here may call different values alike."""
+    separate_names(graph, Tape(graph).unique)
 
 
 def _study(graph: ir.Graph, keep: frozenset[str]) -> Study:

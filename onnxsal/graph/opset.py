@@ -42,6 +42,7 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     version = model.graph.opset_imports.get("", model.opset_imports.get("", TARGET))
     if version < 7:
         raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
+    model.graph.opset_imports.setdefault("", version)  # a model of ai.onnx.ml alone; what is added to it is standard
     raised = model
     if version < target:
         raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, version, target)

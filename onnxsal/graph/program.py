@@ -11,7 +11,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxsal.graph.files import to_proto
 from onnxsal.graph.label import lowest_format
-from onnxsal.graph.tape import PREFIX, Tape
+from onnxsal.graph.scopes import PREFIX, separate_names
+from onnxsal.graph.tape import Tape
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Trace(Tape):
         for name, value in outputs.items():
             graph.outputs.append(self._named(name, value))
         RemoveUnusedNodesPass()(self.model)
+        separate_names(graph, self.unique)
         return Program(self.model)
 
     def _named(self, name: str, value: ir.Value) -> ir.Value:

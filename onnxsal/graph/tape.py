@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,8 @@ import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.scopes import PREFIX, first_free
 from onnxsal.graph.shapes import dims, static
-
-PREFIX = "sal/"
-"""Every name that onnxsal gives starts with this; the user's own names stay as they are."""
 
 STRAIGHT_THROUGH = "sal.straight_through"
 """Metadata of a QuantizeLinear that passes every gradient: the explained picture's re-entry, the logit's own."""
@@ -39,7 +37,7 @@ class Tape:
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.opset = graph.opset_imports.get("", 21)
-        self._numbers = itertools.count(_first_free(graph))
+        self._numbers = itertools.count(first_free(graph))
         self._memo: dict[Any, tuple[ir.Value, ...]] = {}
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
@@ -216,20 +214,6 @@ class Tape:
 def _settled(d: int | str | None, e: int | str | None) -> bool:
     """Whether it is known if ``d`` was broadcast to ``e``: a 1 was, equal symbols and numbers above 1 were not."""
     return d is not None and (d == e or isinstance(d, int))
-
-
-def _first_free(graph: ir.Graph) -> int:
-    names = itertools.chain(_names(graph), (n.name or "" for n in graph.all_nodes()))
-    tails = (name.rsplit("_", 1)[-1].split(":")[0] for name in names if name.startswith(PREFIX))
-    return max((int(t) for t in tails if t.isdigit()), default=-1) + 1
-
-
-def _names(graph: ir.Graph) -> Iterator[str]:
-    for each in (graph, *graph.subgraphs()):
-        yield from each.initializers
-        yield from (v.name or "" for v in each.inputs)
-    for node in graph.all_nodes():
-        yield from (v.name or "" for v in node.outputs)
 
 
 def _key(attributes: dict[str, Any]) -> tuple[Any, ...] | None:

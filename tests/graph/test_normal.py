@@ -150,7 +150,7 @@ def test_subgraphs_run_as_before():
     body = """{ s = ReduceSum<keepdims=0>(x) zero = Constant<value=float {0.0}>() c = Greater(s, zero)
                 y = If(c) <then_branch = a () => (float p) { p = Relu(x) },
                            else_branch = b () => (float q) { k = Constant<value=float {2.0}>() q = Mul(x, k) }> }"""
-    model = parse(body, "float[n,3] x")
+    model = parse(body.replace("float p", "float[n,3] p").replace("float q", "float[n,3] q"), "float[n,3] x")
     normal = to_proto(normalise(load_ir(model)))
     for x in (np.array([[1, 2, -1]], np.float32), np.array([[-1, 1, -2]], np.float32)):
         np.testing.assert_array_equal(run(normal, x=x)[0], run(model, x=x)[0])

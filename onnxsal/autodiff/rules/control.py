@@ -144,7 +144,7 @@ def _stacked_scan(call: Call, turns: _Turns) -> list[ir.Value]:
         *turns.states, *turns.reads, body=body, num_scan_inputs=len(read), scan_input_axes=turns.in_axes,
         scan_input_directions=turns.in_ways, outputs=2 * n,
     )  # fmt: skip
-    return [_typed(v, s.dtype, (None, *(dims(s) or ()))) for v, s in zip(made[n:], turns.states, strict=True)]
+    return [_typed(v, s.dtype, _stacked(s)) for v, s in zip(made[n:], turns.states, strict=True)]
 
 
 def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
@@ -161,8 +161,7 @@ def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
     made = op.Loop(call.node.inputs[0], call.node.inputs[1], *turns.states, body=body, outputs=2 * n + 1)
     made = (made,) if isinstance(made, ir.Value) else made
     first = _typed(made[n], counter.dtype, (None,))
-    stacked = zip(made[n + 1 :], turns.states, strict=True)
-    return [first, *(_typed(v, s.dtype, (None, *(dims(s) or ()))) for v, s in stacked)]
+    return [first, *(_typed(v, s.dtype, _stacked(s)) for v, s in zip(made[n + 1 :], turns.states, strict=True))]
 
 
 def _refuse_growth(call: Call, turns: _Turns, own: Sequence[ir.Value]) -> None:
@@ -195,10 +194,16 @@ def _runs(loop: ir.Node) -> bool:
     return all(v.const_value is not None and bool((v.const_value.numpy() > 0).all()) for v in given)
 
 
-def _typed(value: ir.Value, dtype: ir.DataType | None, shape: Sequence[int | str | None]) -> ir.Value:
+def _typed(value: ir.Value, dtype: ir.DataType | None, shape: Sequence[int | str | None] | None) -> ir.Value:
     value.type = ir.TensorType(dtype or ir.DataType.FLOAT)
-    value.shape = ir.Shape(shape)
+    value.shape = None if shape is None else ir.Shape(shape)
     return value
+
+
+def _stacked(state: ir.Value) -> Sequence[int | str | None] | None:
+    """The shape of what a state was before every turn; nothing where its rank is not known."""
+    shape = dims(state)
+    return None if shape is None else (None, *shape)
 
 
 def _without(value: ir.Value, axis: int) -> list[int | str | None] | None:
@@ -264,7 +269,7 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
         chosen = op.If(op.Greater(op.Size(turn), 0), outputs=count, **branches)
         grads = [chosen] if isinstance(chosen, ir.Value) else list(chosen)
     whole = [turns.states[i] for i in flows.states] + flows.caught + [turns.reads[j] for j in flows.reads]
-    grads = [_typed(g, _numbers(v), dims(v) or ()) for g, v in zip(grads, whole, strict=True)]
+    grads = [_typed(g, _numbers(v), dims(v)) for g, v in zip(grads, whole, strict=True)]
     places = [*flows.states, *flows.caught, *(n + j for j in flows.reads)]
     found = dict(zip(places, grads, strict=True))
     return [found.get(i) for i in range(n + len(turns.reads))] + [found.get(v) for v in captured(node)]

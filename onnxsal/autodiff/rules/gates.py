@@ -16,8 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.autodiff.walk import STEP
+from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.shapes import dims
-from onnxsal.graph.tape import PREFIX, Tape
+from onnxsal.graph.tape import Tape
 
 BLOCK = 16
 """Channels in a block of the widest blocked layout."""
