@@ -118,8 +118,12 @@ class Tape:
     def give(self, *values: ir.Value) -> ir.Graph:
         """Return the body with these results, each a value of its own."""
         for value in values:
-            self.graph.outputs.append(self._append(schema_of("Identity", "", self.opset), [value], {}, 1)[0])
+            self.graph.outputs.append(self.copy(value))
         return self.graph
+
+    def copy(self, value: ir.Value) -> ir.Value:
+        """Return the value under a name of its own, not shared with other copies."""
+        return self._append(schema_of("Identity", "", self.opset), [value], {}, 1)[0]
 
     def weight(self, tensor: ir.TensorProtocol) -> ir.Value:
         """Return a new initializer for a tensor, which may be external."""

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from checker import Case, Problem, close, quotient, run_ort
+import recurrent_oracle
+from checker import Case, Problem, close, feeds_of, model_of, quotient, run_ort
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
@@ -49,27 +50,105 @@ CASES = [
 ]  # fmt: skip
 
 
+def oracle(case: Case, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    inputs = [None if v is None else feeds.get(f"x{i}", v) for i, v in enumerate(case.inputs)]
+    return {f"y{i}": v for i, v in enumerate(recurrent_oracle.run(case.op_type, inputs, **case.attributes))}
+
+
+def exact_slope(case: Case, seeds: dict[str, np.ndarray], directions: dict[str, np.ndarray]) -> float:
+    """Return the difference quotient of the equations, in float64."""
+    feeds = feeds_of(case, np.dtype(np.float64))
+
+    def value(h: float) -> float:
+        moved = oracle(case, {k: v + h * directions[k] if k in directions else v for k, v in feeds.items()})
+        return sum(float((u * moved[k]).sum()) for k, u in seeds.items())
+
+    return (value(1e-5) - value(-1e-5)) / 2e-5
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_slope_on_onnx_runtime(case: Case) -> None:
-    """The evaluator's own recurrent operators know no lengths, so the slopes are ONNX Runtime's, in float32."""
-    from checker import feeds_of, model_of
-
     model, feeds = model_of(case, np.dtype(np.float32)), feeds_of(case, np.dtype(np.float32))
     feeds = {**feeds, **{i.name: case.inputs[int(i.name[1:])] for i in model.graph.input if i.name not in feeds}}
     out = run_ort(model, feeds)
     seeds = {k: R.normal(size=v.shape).astype(np.float32) for k, v in out.items()}
     directions = {k: R.normal(size=v.shape).astype(np.float32) for k, v in feeds.items() if v.dtype == np.float32}
     p = Problem(model, feeds, seeds, directions)
-
-    def value(h: float) -> float:
-        moved = {k: (v + h * directions[k]).astype(np.float32) if k in directions else v for k, v in feeds.items()}
-        return sum(float((seeds[k].astype(float) * v).sum()) for k, v in run_ort(model, moved).items())
-
-    h = 1e-2
-    slope = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
     results = run_ort(p.gradient(), p.all_feeds())
+    for k, v in out.items():
+        np.testing.assert_array_equal(results[k], v)
     scale = float(np.sqrt(sum(((v * results[f"grad/{k}"]).astype(float) ** 2).sum() for k, v in directions.items())))
-    close(p.product(results), slope, 2e-3, scale)
+    close(p.product(results), exact_slope(case, seeds, directions), 1e-4, scale)
+
+
+EXACT = [
+    *(recurrent(name, gates, states=states, d=d, direction=way, optional=optional)
+      for name, gates, states in (("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1))
+      for d, way in ((1, "forward"), (1, "reverse"), (2, "bidirectional")) for optional in (True, False)),
+    *(recurrent(name, gates, states=states, d=2, direction="bidirectional", layout=1)
+      for name, gates, states in (("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1))),
+    *(recurrent(name, gates, states=states, d=2, direction="bidirectional", clip=0.4)
+      for name, gates, states in (("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1))),
+    recurrent("GRU", 3, d=2, direction="bidirectional", linear_before_reset=1),
+    recurrent("GRU", 3, direction="reverse", linear_before_reset=1, optional=False, clip=0.5),
+    recurrent("GRU", 3, d=2, direction="bidirectional", activations=["Sigmoid", "Affine", "Tanh", "Relu"],
+              activation_alpha=[0.7], activation_beta=[0.2]),
+    recurrent("LSTM", 4, states=2, direction="reverse", input_forget=1),
+    recurrent("LSTM", 4, states=2, d=2, direction="bidirectional", input_forget=1, clip=0.6),
+    recurrent("LSTM", 4, states=2, activations=["Tanh", "Relu", "Affine"], activation_alpha=[1.2],
+              activation_beta=[0.1]),
+    recurrent("RNN", 1, activations=["LeakyRelu"], activation_alpha=[0.3]),
+    recurrent("RNN", 1, activations=["ScaledTanh"], activation_alpha=[0.8], activation_beta=[0.6]),
+]  # fmt: skip
+EXACT += [
+    Case(case.op_type, [*case.inputs, normal(d, 3 * H)], case.attributes, outputs=3, of=range(3), note="peepholes")
+    for d, case in ((1, EXACT[0]), (1, EXACT[2]), (2, EXACT[4]), (1, EXACT[-5]), (2, EXACT[-4]))
+]
+
+
+def without_node(model: onnx.ModelProto, op_type: str) -> onnx.ModelProto:
+    """Return the model with what the operator's nodes compute as inputs: ONNX Runtime has no float64 form of them."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    nodes = [n for n in bare.graph.node if n.op_type == op_type]
+    for node in nodes:
+        bare.graph.node.remove(node)
+    made = [name for node in nodes for name in node.output if name]
+    bare.graph.input.extend(onnx.helper.make_tensor_value_info(name, 11, None) for name in made)
+    kept = [o for o in bare.graph.output if o.name.startswith("grad/")]
+    del bare.graph.output[:]
+    bare.graph.output.extend(kept)
+    return bare
+
+
+@pytest.mark.parametrize(
+    ("case", "given_out"), [(c, "all") for c in EXACT] + [(c, "last") for c in EXACT[::4]], ids=str
+)
+def test_slope_in_float64(case: Case, given_out: str) -> None:
+    """Against difference quotients of the equations; where only last states are read, Y is not put out."""
+    model, feeds = model_of(case, np.dtype(np.float64)), feeds_of(case, np.dtype(np.float64))
+    if given_out == "last":
+        model.graph.node[0].output[0] = ""
+        del model.graph.output[0]
+    out = oracle(case, feeds)
+    seeds = {o.name: R.normal(size=out[o.name].shape) for o in model.graph.output}
+    directions = {k: R.normal(size=v.shape) for k, v in feeds.items() if v.dtype == np.float64}
+    p = Problem(model, feeds, seeds, directions)
+    bare = without_node(p.gradient(), case.op_type)
+    names = [v.name for v in bare.graph.input]
+    given = {name: out["y0"] if name not in out else out[name] for name in names if name not in p.all_feeds()}
+    results = run_ort(bare, {**p.all_feeds(), **given})
+
+    scale = float(np.sqrt(sum(((v * results[f"grad/{k}"]) ** 2).sum() for k, v in directions.items())))
+    close(p.product(results), exact_slope(case, seeds, directions), 1e-6, scale)
+
+
+@pytest.mark.parametrize("case", [c for c in EXACT if not c.attributes.get("layout")], ids=str)
+def test_the_equations_are_what_onnx_runtime_computes(case: Case) -> None:
+    feeds = feeds_of(case, np.dtype(np.float32))
+    got = run_ort(model_of(case, np.dtype(np.float32)), feeds)
+    for name, wanted in oracle(case, feeds).items():
+        np.testing.assert_allclose(got[name], wanted, atol=2e-5)
 
 
 MODELS = {

@@ -1,210 +1,256 @@
-"""LSTM, GRU and RNN by what they are made of: one product for all inputs, then a Scan over time for each direction."""
+"""LSTM, GRU and RNN: all turns at once, but for one short loop back through time.
+
+The node itself puts out the hidden state behind every turn, so its gates are computed again for all turns in one
+product, and their slopes with them (an LSTM's memory first, by a loop of elementwise steps). Back through time goes a
+Scan whose turn is one small product; the gradients of inputs, weights and biases are those of the cell laid out for all
+turns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
-from onnxsal.autodiff.decompose import made_of
-from onnxsal.autodiff.registry import Call
+from onnxsal.autodiff.registry import Call, Gradient, Rule, register
+from onnxsal.autodiff.rules.cells import Given, Turns, Values, between, gru, rnn, sized
+from onnxsal.autodiff.rules.lstm import lstm
+from onnxsal.autodiff.walk import backward
+from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 
-Step = Callable[[Tape, ir.Value, list[ir.Value]], list[ir.Value]]
-"""From the input's share of a turn and the states to the new states, the first of which is put out."""
+_LAST = 2**31 - 1
+_HIDDEN, _LENGTHS = 5, 4
+"""Inputs of the first state and of the lengths of sequences."""
+
+Turn = Callable[[Tape, ir.Value, Values], ir.Value]
 
 
-def _recurrent(op: Tape, call: Call, x: ir.Value, state_count: int, step: Callable[[int], tuple[ir.Value, Step]],
-               given: tuple[ir.Value | None, list[ir.Value | None]]) -> list[ir.Value]:  # fmt: skip
-    """Return Y and the last states; ``step(d)`` gives a direction's inputs [T, B, G] and its cell."""
-    lengths, initial = given
-    lengths = None if lengths is None else op.cast(lengths, ir.DataType.INT64)
-    ways = {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[call.attributes["direction"]]
-    runs = []
-    for d, way in enumerate(ways):
-        fed, cell = step(d)
-        start = [_start(op, v, d, x, call) for v in initial]
-        if lengths is None:
-            runs.append(_scan(op, cell, start, fed, way))
-        else:
-            turned = op.ReverseSequence(fed, lengths, time_axis=0, batch_axis=1) if way else fed
-            *last, y = _scan(op, _stopping(cell, lengths), [op.const(0, ir.DataType.INT64), *start], turned, 0)
-            runs.append([*last[1:], op.ReverseSequence(y, lengths, time_axis=0, batch_axis=1) if way else y])
-    batch_first = call.attributes.get("layout", 0)
-    y = op.Concat(*(op.Unsqueeze(run[-1], [1]) for run in runs), axis=1)
-    lasts = [op.Concat(*(op.Unsqueeze(run[i], [0]) for run in runs), axis=0) for i in range(state_count)]
-    if batch_first:
-        return [op.Transpose(y, perm=[2, 0, 1, 3]), *(op.Transpose(v, perm=[1, 0, 2]) for v in lasts)]
-    return [y, *lasts]
+@dataclass(frozen=True)
+class _Layer:
+    """A node, time first."""
+
+    call: Call
+    x: ir.Value
+    y: ir.Value
+    """[T, D, B, H]"""
+    lengths: ir.Value | None
+    alive: ir.Value | None
+    """bool [T, B, 1]: whether a sequence has not ended; None where all are as long as the input."""
+
+    @property
+    def ways(self) -> list[int]:
+        """0 for a direction that goes forward in time, 1 for one that goes back."""
+        return {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[self.call.attributes["direction"]]
+
+    @property
+    def stacked(self) -> int:
+        """The axis of directions in states that are given or put out."""
+        return 1 if self.call.attributes.get("layout", 0) else 0
+
+    def state(self, value: ir.Value | None, d: int) -> ir.Value:
+        """Return a direction's part [B, H] of a state; zeros where none is given."""
+        op, shape = self.call.op, [*(dims(self.x) or ())[1:2], self.call.attributes["hidden_size"]]
+        if value is not None:
+            return sized(op.Gather(value, op.const(d), axis=self.stacked), shape)
+        zeros = op.Concat(op.Shape(self.x, start=1, end=2), [shape[1]], axis=0)
+        return sized(op.Expand(op.const(0, self.x.dtype), zeros), shape)
+
+    def unless_ended(self, value: ir.Value, other: float) -> ir.Value:
+        """Return a value of all turns with ``other`` in place of what lies behind the end of a sequence."""
+        if self.alive is None:
+            return value
+        return sized(
+            self.call.op.Where(self.alive, value, other), [*(dims(self.alive) or ())[:2], (dims(value) or (None,))[-1]]
+        )
 
 
-def _start(op: Tape, given: ir.Value | None, d: int, x: ir.Value, call: Call) -> ir.Value:
-    axis = 1 if call.attributes.get("layout", 0) else 0
-    if given is not None:
-        return op.Gather(given, op.const(d), axis=axis)  # type: ignore[no-any-return]
-    batch = op.Shape(x, start=1, end=2)  # x is time first by now
-    return op.Expand(op.const(0, x.dtype), op.Concat(batch, [call.attributes["hidden_size"]], axis=0))  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class _Run:
+    """One direction's part in a Scan: what it starts with, what it reads of every turn, what a turn does."""
+
+    way: int
+    start: Values
+    reads: Values
+    step: Callable[[Tape, Values, Values], tuple[Values, Values]]
+    """From states and reads to the new states, and to what is written down of the turn, one for every state."""
 
 
-def _scan(op: Tape, cell: Step, start: Sequence[ir.Value], fed: ir.Value, way: int) -> list[ir.Value]:
+def _rule(cell: Callable[[Given], Turns], starts: Sequence[int]) -> Callable[[Call], list[Gradient]]:
+    def apply(call: Call) -> list[Gradient]:
+        layer = _layer(call)
+        first = [[layer.state(_input(call, i), d) for i in starts] for d in range(len(layer.ways))]
+        given = [_given(layer, d, states) for d, states in enumerate(first)]
+        cells = [cell(each) for each in given]
+        ends = _scan(call.op, [_backwards(layer, d, turns) for d, turns in enumerate(cells)])
+        seeds = {}
+        for each, turns, (_, written) in zip(given, cells, ends, strict=True):
+            g = [layer.unless_ended(sized(v, dims(each.before) or ()), 0.0) for v in written]
+            seeds.update(dict(zip(turns.into, turns.pulled(call.op, g), strict=True)))
+        old = [v for each, turns in zip(given, cells, strict=True) for v in (each.before, *turns.stops)]
+        found = _dense(call, seeds, old)
+        for k, index in enumerate(starts):
+            if index < len(call.needed) and call.needed[index]:
+                parts = [call.op.Unsqueeze(states[k], [layer.stacked]) for states, _ in ends]
+                found[index] = call.op.Concat(*parts, axis=layer.stacked)
+        return found
+
+    return apply
+
+
+def _input(call: Call, index: int) -> ir.Value | None:
+    return call.node.inputs[index] if index < len(call.node.inputs) else None
+
+
+def _layer(call: Call) -> _Layer:
+    op, x, y = call.op, call.node.inputs[0], _put_out(call)
+    assert x is not None
+    shape = dims(x) or (op.unique("turns"), op.unique("batch"), None)
+    if call.attributes.get("layout", 0):
+        x = sized(op.Transpose(x, perm=[1, 0, 2]), [shape[1], shape[0], shape[2]])
+        y = op.Transpose(y, perm=[1, 2, 0, 3])
+    named = [op.unique("axis") if d is None else d for d in (dims(x) or shape)[:2]]
+    if x.shape is None or None in (dims(x) or ())[:2]:
+        x = sized(op.Identity(x), [*named, (dims(x) or shape)[2]])
+    lengths = _input(call, _LENGTHS)
+    if lengths is None:
+        return _Layer(call, x, y, None, None)
+    lengths = op.cast(lengths, ir.DataType.INT64)
+    alive = sized(op.Unsqueeze(op.Less(_numbers(op, x), lengths), [2]), [*(dims(x) or ())[:2], 1])
+    return _Layer(call, x, y, lengths, alive)
+
+
+def _numbers(op: Tape, x: ir.Value) -> ir.Value:
+    """Return the numbers of the turns, [T, 1]."""
+    count = op.Squeeze(op.Shape(x, start=0, end=1), [0])
+    turns = op.Range(op.const(0, ir.DataType.INT64), count, op.const(1, ir.DataType.INT64))
+    return op.Unsqueeze(turns, [1])  # type: ignore[no-any-return]
+
+
+def _put_out(call: Call) -> ir.Value:
+    """Return the states behind all turns; a node that puts out the last alone is run again."""
+    node = call.node
+    if node.outputs[0].name:
+        return node.outputs[0]
+    given = {name: attr.value for name, attr in node.attributes.items()}
+    return call.op.emit(node.op_type, *node.inputs, domain=node.domain, **given)  # type: ignore[return-value]
+
+
+def _given(layer: _Layer, d: int, states: Values) -> Given:
+    op, way, hidden = layer.call.op, layer.ways[d], states[0]
+    y, first = op.Gather(layer.y, op.const(d), axis=1), op.Unsqueeze(hidden, [0])
+    if way:
+        before = op.Concat(op.Slice(y, [1], [_LAST], [0]), first, axis=0)
+        if layer.lengths is not None:
+            last = op.Equal(op.Add(_numbers(op, layer.x), 1), layer.lengths)
+            before = op.Where(op.Unsqueeze(last, [2]), first, before)
+    else:
+        before = op.Concat(first, op.Slice(y, [0], [-1], [0]), axis=0)
+    size = layer.call.attributes["hidden_size"]
+    before = sized(before, [*(dims(layer.x) or ())[:2], size])
+
+    def memory(turn: Turn, reads: Values) -> ir.Value:
+        return sized(_memory(layer, way, states[1], (turn, reads)), dims(before) or ())
+
+    return Given(layer.call, d, layer.x, before, memory)
+
+
+def _memory(layer: _Layer, way: int, start: ir.Value, cell: tuple[Turn, Values]) -> ir.Value:
+    """Return an LSTM's memory before every turn: its states are put out behind the last turn alone."""
+    turn, reads = cell
+
+    def step(inner: Tape, states: Values, read: Values) -> tuple[Values, Values]:
+        new = turn(inner, states[0], read)
+        kept = new if layer.alive is None else inner.Where(read[-1], new, states[0])
+        return [kept], states
+
+    reads = reads if layer.alive is None else [*reads, layer.alive]
+    # forward in its own time, where the loop of gradients goes back: the other way round
+    ((_, written),) = _scan(layer.call.op, [_Run(1 - way, [start], reads, step)])
+    return written[0]
+
+
+def _backwards(layer: _Layer, d: int, turns: Turns) -> _Run:
+    """Return how the gradients of a direction's states go back through its turns."""
+    g, way = layer.call.grads, layer.ways[d]
+    states = [layer.state(g[i] if i < len(g) else None, d) for i in range(1, 1 + turns.states)]
+    reads = [layer.unless_ended(v, 0.0) for v in turns.factors]
+    kept = [layer.unless_ended(v, 1.0) for v in turns.kept]
+    keep = _keep(layer, turns)
+    own = _of_turns(layer, g[0], d)
+    counts = len(reads), len(reads) + len(kept)
+
+    def step(inner: Tape, old: Values, read: Values) -> tuple[Values, Values]:
+        factors, shares, rest = read[: counts[0]], read[counts[0] : counts[1]], read[counts[1] :]
+        hidden = old[0] if own is None else inner.Add(old[0], rest[-1])
+        new = turns.step(inner, [hidden, *old[1:]], factors, shares)
+        if keep is not None:
+            new[0] = inner.Add(new[0], inner.Mul(hidden, rest[0]))
+        return new, [hidden, *old[1:]]
+
+    return _Run(way, states, [*reads, *kept, *(v for v in (keep, own) if v is not None)], step)
+
+
+def _keep(layer: _Layer, turns: Turns) -> ir.Value | None:
+    if turns.keep is not None or layer.alive is None:
+        return None if turns.keep is None else layer.unless_ended(turns.keep, 1.0)
+    zero = layer.call.op.const(np.zeros((1, 1, 1)), layer.x.dtype)
+    return layer.unless_ended(sized(zero, [1, 1, 1]), 1.0)
+
+
+def _of_turns(layer: _Layer, g: Gradient, d: int) -> ir.Value | None:
+    """Return a direction's part [T, B, H] of the gradient of what is put out at every turn."""
+    if g is None:
+        return None
+    op = layer.call.op
+    if layer.stacked:
+        g = op.Transpose(g, perm=[1, 2, 0, 3])
+    own = op.Gather(g, op.const(d), axis=1)
+    own = sized(own, [*(dims(layer.x) or ())[:2], layer.call.attributes["hidden_size"]])
+    return layer.unless_ended(own, 0.0)
+
+
+def _scan(op: Tape, runs: Sequence[_Run]) -> list[tuple[Values, Values]]:
+    """Go through all directions in one loop, each against its own time; return last states and what was written."""
     inner = op.body()
-    shapes = [None] * len(start)
-    states = [inner.argument(v, s) for v, s in zip(start, shapes, strict=True)]
-    share = inner.argument(fed, None if fed.shape is None else list(fed.shape)[1:])
-    new = cell(inner, share, states)
-    hidden = new[1] if new[0].dtype == ir.DataType.INT64 else new[0]
-    put_out = new.pop() if len(new) > len(states) else hidden
-    made = op.Scan(*start, fed, body=inner.give(*new, put_out), num_scan_inputs=1, scan_input_directions=[way],
-                   scan_output_directions=[way], outputs=len(start) + 1)  # fmt: skip
-    for value, like in zip(made, [*start, fed], strict=True):
+    states = [[inner.argument(v) for v in run.start] for run in runs]
+    reads = [[inner.argument(v, (dims(v) or ())[1:] or None) for v in run.reads] for run in runs]
+    made = [run.step(inner, old, read) for run, old, read in zip(runs, states, reads, strict=True)]
+    body = _given_out(inner, [v for new, _ in made for v in new] + [v for _, written in made for v in written])
+    count = sum(len(run.start) for run in runs)
+    results = op.Scan(
+        *(v for run in runs for v in run.start), *(v for run in runs for v in run.reads), body=body,
+        num_scan_inputs=sum(len(run.reads) for run in runs),
+        scan_input_directions=[1 - run.way for run in runs for _ in run.reads],
+        scan_output_directions=[1 - run.way for run in runs for _ in run.start], outputs=2 * count,
+    )  # fmt: skip
+    for value, like in zip(results, [v for run in runs for v in run.start] * 2, strict=True):
         value.type = like.type
-    return list(made)
+    last, written = iter(results[:count]), iter(results[count:])
+    return [([next(last) for _ in run.start], [next(written) for _ in run.start]) for run in runs]
 
 
-def _stopping(cell: Step, lengths: ir.Value) -> Step:
-    """A cell that counts turns: behind the end of a sequence its states stay and its output is 0."""
-
-    def step(op: Tape, share: ir.Value, states: list[ir.Value]) -> list[ir.Value]:
-        turn, *old = states
-        alive = op.Unsqueeze(op.Less(turn, lengths), [1])
-        new = cell(op, share, old)
-        kept = [op.Where(alive, a, b) for a, b in zip(new, old, strict=True)]
-        return [op.Add(turn, 1), *kept, op.Where(alive, new[0], 0.0)]
-
-    return step
+def _given_out(inner: Tape, values: Values) -> ir.Graph:
+    """Return the body with these results; what a node of its own computes is given as it is, once."""
+    for value in values:
+        own = value.producer() is not None and value not in inner.graph.outputs
+        inner.graph.outputs.append(value if own else inner.copy(value))
+    return inner.graph
 
 
-def _activations(call: Call, d: int, defaults: Sequence[str]) -> list[Callable[[Tape, ir.Value], ir.Value]]:
-    """Return a direction's functions; parameters are handed out in order to those that take them."""
-    per, a = len(defaults), call.attributes
-    ways = 2 if a["direction"] == "bidirectional" else 1
-    names = [str(n).lower() for n in (a.get("activations") or list(defaults) * ways)]
-    alphas, betas = list(a.get("activation_alpha") or []), list(a.get("activation_beta") or [])
-    made = []
-    for name in names:
-        alpha = alphas.pop(0) if name in _ALPHA and alphas else _ALPHA.get(name, 0.0)
-        beta = betas.pop(0) if name in _BETA and betas else _BETA.get(name, 0.0)
-        made.append(_activation(name, alpha, beta))
-    return made[d * per : (d + 1) * per]
+def _dense(call: Call, seeds: dict[ir.Value, ir.Value], old: Values) -> list[Gradient]:
+    """Return the gradients of the inputs but for the states, through the cells; one that is fed twice counts once."""
+    inputs, own = list(call.node.inputs), {0, 1, 2, 3, 7}
+    wanted = [v for i, v in enumerate(inputs) if v is not None and i in own and call.needed[i]]
+    wanted = list(dict.fromkeys(wanted))
+    nodes = between(list(seeds), [*old, *(v for v in inputs if v is not None)])
+    grads = dict(zip(wanted, backward(call.op, seeds, wanted, nodes=nodes), strict=True))
+    return [grads.pop(v, None) if v is not None and i in own else None for i, v in enumerate(inputs)]
 
 
-_ALPHA = {"leakyrelu": 0.01, "thresholdedrelu": 1.0, "elu": 1.0, "hardsigmoid": 0.2, "affine": 1.0, "scaledtanh": 1.0}
-_BETA = {"hardsigmoid": 0.5, "affine": 0.0, "scaledtanh": 1.0}
-
-
-def _activation(name: str, alpha: float, beta: float) -> Callable[[Tape, ir.Value], ir.Value]:
-    table: dict[str, Callable[[Tape, ir.Value], ir.Value]] = {
-        "leakyrelu": lambda op, z: op.LeakyRelu(z, alpha=alpha),
-        "thresholdedrelu": lambda op, z: op.ThresholdedRelu(z, alpha=alpha),
-        "elu": lambda op, z: op.Elu(z, alpha=alpha),
-        "hardsigmoid": lambda op, z: op.HardSigmoid(z, alpha=alpha, beta=beta),
-        "affine": lambda op, z: op.Add(op.Mul(z, alpha), beta),
-        "scaledtanh": lambda op, z: op.Mul(op.Tanh(op.Mul(z, beta)), alpha),
-    }
-    plain = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softsign": "Softsign", "softplus": "Softplus"}
-    return table[name] if name in table else lambda op, z: op.emit(plain[name], z)  # type: ignore[return-value]
-
-
-def _clipped(op: Tape, z: ir.Value, call: Call) -> ir.Value:
-    bound = call.attributes.get("clip")
-    return z if not bound else op.Clip(z, -float(bound), float(bound))
-
-
-def _at(op: Tape, v: ir.Value, d: int) -> ir.Value:
-    return op.Gather(v, op.const(d), axis=0)  # type: ignore[no-any-return]
-
-
-def _turned(op: Tape, v: ir.Value) -> ir.Value:
-    return op.Transpose(v, perm=[1, 0])  # type: ignore[no-any-return]
-
-
-def _time_first(op: Tape, x: ir.Value, call: Call) -> ir.Value:
-    return op.Transpose(x, perm=[1, 0, 2]) if call.attributes.get("layout", 0) else x
-
-
-def _lstm(op: Tape, call: Call, x, w, r, b=None, lengths=None, h=None, c=None, p=None) -> list[ir.Value]:  # type: ignore[no-untyped-def]
-    x = _time_first(op, x, call)
-
-    def direction(d: int) -> tuple[ir.Value, Step]:
-        f, g, out = _activations(call, d, ("Sigmoid", "Tanh", "Tanh"))
-        fed = op.MatMul(x, _turned(op, _at(op, w, d)))
-        if b is not None:
-            fed = op.Add(fed, op.Add(*op.Split(_at(op, b, d), axis=0, num_outputs=2, outputs=2)))
-        back = _turned(op, _at(op, r, d))
-        peeps = None if p is None else op.Split(_at(op, p, d), axis=0, num_outputs=3, outputs=3)
-
-        def cell(inner: Tape, share: ir.Value, states: list[ir.Value]) -> list[ir.Value]:
-            hidden, memory = states
-            z = inner.Add(share, inner.MatMul(hidden, back))
-            i, o, forget, new = inner.Split(z, axis=-1, num_outputs=4, outputs=4)
-            if peeps is not None:
-                i, forget = inner.Add(i, inner.Mul(peeps[0], memory)), inner.Add(forget, inner.Mul(peeps[2], memory))
-            i = f(inner, _clipped(inner, i, call))
-            forget = inner.Sub(1.0, i) if call.attributes["input_forget"] else f(inner, _clipped(inner, forget, call))
-            memory = inner.Add(inner.Mul(forget, memory), inner.Mul(i, g(inner, _clipped(inner, new, call))))
-            o = o if peeps is None else inner.Add(o, inner.Mul(peeps[1], memory))
-            return [inner.Mul(f(inner, _clipped(inner, o, call)), out(inner, memory)), memory]
-
-        return fed, cell
-
-    return _recurrent(op, call, x, 2, direction, (lengths, [h, c]))
-
-
-def _gru(op: Tape, call: Call, x, w, r, b=None, lengths=None, h=None) -> list[ir.Value]:  # type: ignore[no-untyped-def]
-    x = _time_first(op, x, call)
-    later = call.attributes["linear_before_reset"]
-    size = call.attributes["hidden_size"]
-
-    def direction(d: int) -> tuple[ir.Value, Step]:
-        f, g = _activations(call, d, ("Sigmoid", "Tanh"))
-        fed = op.MatMul(x, _turned(op, _at(op, w, d)))
-        bias = None
-        if b is not None:
-            own, bias = op.Split(_at(op, b, d), axis=0, num_outputs=2, outputs=2)
-            fed = op.Add(fed, own)
-        back = _turned(op, _at(op, r, d))
-        gates, candidate = op.Split(back, [2 * size, size], axis=1, outputs=2)
-        biases = (None, None) if bias is None else op.Split(bias, [2 * size, size], axis=0, outputs=2)
-
-        def cell(inner: Tape, share: ir.Value, states: list[ir.Value]) -> list[ir.Value]:
-            (hidden,) = states
-            zr, new = inner.Split(share, [2 * size, size], axis=-1, outputs=2)
-            zr = _plus(inner, inner.Add(zr, inner.MatMul(hidden, gates)), biases[0])
-            z, reset = inner.Split(f(inner, _clipped(inner, zr, call)), axis=-1, num_outputs=2, outputs=2)
-            if later:
-                own = inner.Mul(reset, _plus(inner, inner.MatMul(hidden, candidate), biases[1]))
-            else:
-                own = _plus(inner, inner.MatMul(inner.Mul(reset, hidden), candidate), biases[1])
-            new = g(inner, _clipped(inner, inner.Add(new, own), call))
-            return [inner.Add(inner.Mul(inner.Sub(1.0, z), new), inner.Mul(z, hidden))]
-
-        return fed, cell
-
-    return _recurrent(op, call, x, 1, direction, (lengths, [h]))
-
-
-def _plus(op: Tape, z: ir.Value, bias: ir.Value | None) -> ir.Value:
-    return z if bias is None else op.Add(z, bias)
-
-
-def _rnn(op: Tape, call: Call, x, w, r, b=None, lengths=None, h=None) -> list[ir.Value]:  # type: ignore[no-untyped-def]
-    x = _time_first(op, x, call)
-
-    def direction(d: int) -> tuple[ir.Value, Step]:
-        (f,) = _activations(call, d, ("Tanh",))
-        fed = op.MatMul(x, _turned(op, _at(op, w, d)))
-        if b is not None:
-            fed = op.Add(fed, op.Add(*op.Split(_at(op, b, d), axis=0, num_outputs=2, outputs=2)))
-        back = _turned(op, _at(op, r, d))
-
-        def cell(inner: Tape, share: ir.Value, states: list[ir.Value]) -> list[ir.Value]:
-            return [f(inner, _clipped(inner, inner.Add(share, inner.MatMul(states[0], back)), call))]
-
-        return fed, cell
-
-    return _recurrent(op, call, x, 1, direction, (lengths, [h]))
-
-
-made_of("LSTM", _lstm)
-made_of("GRU", _gru)
-made_of("RNN", _rnn)
+_SLOTS = (True, True, True, True, False, True, True, True)
+register(Rule("LSTM", "", _rule(lstm, (_HIDDEN, _HIDDEN + 1)), _SLOTS))
+register(Rule("GRU", "", _rule(gru, (_HIDDEN,)), _SLOTS[:6]))
+register(Rule("RNN", "", _rule(rnn, (_HIDDEN,)), _SLOTS[:6]))
