@@ -28,8 +28,8 @@ import onnxruntime as ort
 import onnxsal.autodiff as autodiff
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "autodiff"))
-NEWEST = 26
-"""The newest opset that ONNX Runtime 1.31 loads."""
+NEWEST = 28
+"""The newest opset that ONNX Runtime 1.32 loads."""
 
 FLOATS = ("float16", "float32", "float64")
 Arrays = dict[str, Any]

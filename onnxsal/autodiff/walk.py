@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.autodiff.familiar import unfamiliar
 from onnxsal.autodiff.precision import apply
 from onnxsal.autodiff.registry import Call, Gradient, UnknownRankError, operands
 from onnxsal.autodiff.rulesets import PLAIN, RuleSet
@@ -178,7 +179,7 @@ def _why(node: ir.Node) -> str:
 
 def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
     missing = [(node, _why(node)) for node in nodes if rules.find(node) is None]
-    refused = [(node, reason) for node in nodes if (reason := rules.refuses(node))]
+    refused = [(node, reason) for node in nodes if (reason := rules.refuses(node) or unfamiliar(node))]
     if not missing and not refused:
         return
     lines = [f"{node_title(n)} ({reason})" for n, reason in [*missing, *refused]]

@@ -22,8 +22,9 @@ def _transpose(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, perm: list[in
     return op.Transpose(g, perm=[order.index(i) for i in range(len(order))])  # type: ignore[no-any-return]
 
 
-def _space_to_depth(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int) -> ir.Value:
-    return op.DepthToSpace(g, blocksize=blocksize, mode="DCR")  # type: ignore[no-any-return]
+def _space_to_depth(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR") -> ir.Value:
+    """The mode came with opset 28; DepthToSpace has had both from 11 on."""
+    return op.DepthToSpace(g, blocksize=blocksize, mode=mode)  # type: ignore[no-any-return]
 
 
 def _depth_to_space(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR") -> ir.Value:
