@@ -46,7 +46,7 @@ def _sizes(terms: list[str], values: list[ir.Value]) -> dict[str, int | str | No
 def _unspread(op: Tape, g: ir.Value, target: str, own: dict[str, int | str | None]) -> ir.Value:
     """Sum over axes along which the operand has 1 and another more, before the gradient is put on a diagonal."""
     spread = [k for k, c in enumerate(target) if own.get(c) == 1 and (dims(g) or ())[k] != 1]
-    return op.ReduceSum(g, spread, keepdims=1) if spread else g  # type: ignore[no-any-return]
+    return op.ReduceSum(g, spread, keepdims=1) if spread else g
 
 
 def _narrowed(op: Tape, g: ir.Value, x: ir.Value) -> ir.Value:
