@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Key
@@ -15,7 +16,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.names import node_title
 from onnxsal.graph.opset import TARGET, raise_opset
-from onnxsal.graph.shapes import rank
+from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import Tape
 
 MICROSOFT = "com.microsoft"
@@ -191,6 +192,7 @@ def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) ->
     b, mask, past, bias = [*rest, None, None, None, None][:4]
     if past is not None or a.get("do_rotary"):
         raise UnsupportedError("com.microsoft.Attention with a past or rotary embedding has no standard form here")
+    _check_length(mask, x)
     sizes = a.get("qkv_hidden_sizes")
     joint = op.MatMul(x, w) if b is None else op.Add(op.MatMul(x, w), b)
     if sizes:
@@ -208,6 +210,7 @@ def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> ir.Value:
         raise UnsupportedError(
             "com.microsoft.MultiHeadAttention with packed inputs or a past has no standard form here"
         )
+    _check_length(mask, q)
     if b is not None:
         q, k, v = (op.Add(x, part) for x, part in zip((q, k, v), _three(op, b, q, v), strict=True))
     return _heads_attend(op, a, (q, k, v), mask, bias)
@@ -233,20 +236,44 @@ def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any,
     if a.get("unidirectional"):
         ones = op.Expand(op.const(1, scores.dtype), op.Shape(scores, start=2))
         past = op.Equal(op.Trilu(ones, upper=0), 0.0)
-        scores = op.Where(past, low, scores)
+        # the runtime lets nothing look ahead, not even a row of which a mask leaves no key
+        scores = op.Where(past, float(np.finfo((scores.dtype or ir.DataType.FLOAT).numpy()).min), scores)
     y = op.Transpose(op.MatMul(op.Softmax(scores, axis=-1), v), perm=[0, 2, 1, 3])
     return op.Reshape(y, [0, 0, -1])  # type: ignore[no-any-return]
 
 
+def _check_length(mask: ir.Value | None, rows: ir.Value) -> None:
+    shape, batch = None if mask is None else dims(mask), (dims(rows) or (None,))[0]
+    if shape is None or len(shape) != 1 or not isinstance(shape[0], int) or not isinstance(batch, int):
+        return
+    if shape[0] not in (batch, 2 * batch):
+        raise UnsupportedError(
+            f"an attention mask of {shape[0]} numbers for a batch of {batch} has no standard form here: expected "
+            f"{batch} (where keys end) or {2 * batch} (where they end, then where they start)"
+        )
+
+
 def _masked(op: Tape, mask: ir.Value, scores: ir.Value, low: float) -> ir.Value:
-    """Keys as 0 and 1 [B, L], queries by keys [B, S, L], or how many keys count [B]."""
+    """Keys as 0 and 1 [B, L], queries by keys [B, S, L], or which keys count, as ``_counted`` reads it."""
     n = rank(mask)
     if n not in (1, 2, 3):
         raise UnsupportedError(f"an attention mask of rank {n} has no standard form here")
-    if n == 1:
-        places = op.Range(0, op.Squeeze(op.Shape(scores, start=3)), 1)
-        keep = op.Less(places, op.Unsqueeze(op.Cast(mask, to=ir.DataType.INT64), [1]))
-    else:
-        keep = op.Cast(mask, to=ir.DataType.BOOL)
+    keep = _counted(op, mask, scores) if n == 1 else op.Cast(mask, to=ir.DataType.BOOL)
     shaped = op.Unsqueeze(keep, [1] if n == 3 else [1, 2])
     return op.Where(shaped, op.const(0, scores.dtype), op.const(low, scores.dtype))  # type: ignore[no-any-return]
+
+
+def _counted(op: Tape, mask: ir.Value, scores: ir.Value) -> ir.Value:
+    """Return which keys count [B, L], of where they end [B], or of all ends and then all starts [2 B].
+
+    Which of the two a length is shows when it runs, so starts of 0 are put behind what may be ends alone; a longer
+    one (offsets of packed rows, [3 B + 2]) then ends in an error of a negative length.
+    """
+    mask, batch = op.Cast(mask, to=ir.DataType.INT64), op.Shape(scores, start=0, end=1)
+    both = op.Add(batch, batch)
+    lacking = op.Sub(both, op.Shape(mask))
+    padded = op.Concat(mask, op.ConstantOfShape(lacking, value=ir.tensor(np.zeros(1, np.int64))), axis=0)
+    ends, starts = op.Slice(mask, [0], batch, [0]), op.Slice(padded, batch, both, [0])
+    places = op.Range(0, op.Squeeze(op.Shape(scores, start=3)), 1)
+    inside = op.GreaterOrEqual(places, op.Unsqueeze(starts, [1]))
+    return op.And(op.Less(places, op.Unsqueeze(ends, [1])), inside)  # type: ignore[no-any-return]

@@ -28,6 +28,7 @@ def ms(name: str, inputs: list[np.ndarray | None], **attributes: object) -> Case
 
 
 TOKENS = [normal(2, 5, 8), normal(8, 24), normal(24)]
+ROWS = [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8)]
 KEPT = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
 TABLES, WIDE = [normal(6, 4), normal(6, 4)], [normal(6, 8), normal(6, 8)]
 PROMPT = [normal(2, 3, 64), normal(2, 3, 32), normal(2, 3, 32)]
@@ -53,7 +54,11 @@ CASES = [
     ms("Attention", TOKENS, num_heads=2, unidirectional=1),
     ms("Attention", [*TOKENS, KEPT], num_heads=4, scale=0.3),
     ms("Attention", [*TOKENS, np.array([5, 3], np.int32)], num_heads=2),
+    ms("Attention", [*TOKENS, np.array([5, 3, 1, 0], np.int32)], num_heads=2),
+    ms("Attention", [*TOKENS, np.array([4, 5, 2, 1], np.int32)], num_heads=2, unidirectional=1),
+    ms("Attention", [TOKENS[0][:1], *TOKENS[1:], np.array([4, 2], np.int32)], num_heads=4, mask_filter_value=-50.0),
     ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8)], num_heads=2),
+    ms("MultiHeadAttention", [*ROWS, normal(24), np.array([5, 3], np.int32)], num_heads=2),
     ms("MultiHeadAttention", [normal(2, 3, 8), normal(2, 5, 8), normal(2, 5, 8), normal(24)], num_heads=2),
     ms("RotaryEmbedding", [normal(2, 3, 16), np.array([[0, 1, 2], [3, 1, 4]]), *TABLES]),
     ms("RotaryEmbedding", [normal(2, 2, 3, 8), np.array([2]), *TABLES], interleaved=1),
@@ -138,3 +143,33 @@ def test_what_has_no_standard_form_is_named() -> None:
     model = model_of(ms("MultiHeadAttention", [normal(1, 2, 2, 3, 4)], num_heads=2), np.dtype(np.float32))
     with pytest.raises(UnsupportedError, match="packed inputs"):
         lower_contrib(ir.from_proto(model))
+
+
+def attention(mask: int | str | None, batch: int | str) -> onnx.ModelProto:
+    """Attention of two heads with a mask that is fed, so that its length shows when it runs."""
+    make, weights = onnx.helper.make_tensor_value_info, dict(zip("wb", TOKENS[1:], strict=True))
+    node = onnx.helper.make_node("Attention", ["x", "w", "b", "mask"], ["y"], domain=MICROSOFT, num_heads=2)
+    graph = onnx.helper.make_graph(
+        [node], "g", [make("x", 1, [batch, 5, 8]), make("mask", 6, [mask])], [make("y", 1, [batch, 5, 8])],
+        [onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )  # fmt: skip
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(MICROSOFT, 1)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize("length", [2, 4])
+@pytest.mark.parametrize("named", ["keys", None])
+def test_a_mask_of_ends_or_of_ends_and_starts_is_told_when_it_runs(length: int, named: str | None) -> None:
+    model, u = attention(named, "batch"), R.normal(size=(2, 5, 8)).astype(np.float32)
+    feeds = {"x": TOKENS[0].astype(np.float32), "mask": np.array([5, 3, 1, 2], np.int32)[:length]}
+    found = run_ort(gradient_model(model, ["y"], ["x"]), {**feeds, "seed/y": u})
+    np.testing.assert_allclose(found["y"], run_ort(model, feeds)["y"], rtol=1e-4, atol=1e-5)
+    step = R.normal(size=(2, 5, 8)).astype(np.float32)
+    up, down = (run_ort(model, {**feeds, "x": feeds["x"] + sign * 2e-3 * step})["y"].astype(float) for sign in (1, -1))
+    slope = float(((up - down) * u).sum()) / 4e-3
+    close(float((found["grad/x"] * step).sum()), slope, 1e-2, float(np.linalg.norm(found["grad/x"] * step)))
+
+
+def test_a_mask_of_packed_rows_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match=r"mask of 8 numbers for a batch of 2 .* expected 2 .* or 4"):
+        lower_contrib(ir.from_proto(attention(8, 2)))
