@@ -11,9 +11,11 @@ from onnxsal.graph.program import values_by_name
 _LINEAR = frozenset({
     "GlobalAveragePool", "AveragePool", "ReduceMean", "ReduceSum", "Gemm", "MatMul", "Conv", "Flatten", "Reshape",
     "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear",
-    "BatchNormalization", "Gather", "GatherElements", "Shape", "Slice", "Concat",
+    "BatchNormalization", "Gather", "GatherElements", "Shape", "Slice", "Concat", "Einsum", "ConvTranspose", "Neg",
+    "Sum", "Split", "Expand",
 })  # fmt: skip
 _WITH_CONSTANT = frozenset({"Add", "Sub", "Mul", "Div"})
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"})
 
 
 def non_linear(op: Tape, source: ir.Value, score: ir.Value) -> ir.Node | None:
@@ -41,6 +43,8 @@ def _blocking(nodes: list[ir.Node], source: ir.Value, target: ir.Value) -> ir.No
     reached: set[ir.Value | None] = {source}
     for node in nodes:
         moved = [v for v in node.inputs if v in reached]
+        if node.op_type == "Div" and node.inputs[1] in reached:
+            return node
         if moved and any(v in needed for v in node.outputs):
             if not _is_linear(node, len(moved)):
                 return node
@@ -51,4 +55,4 @@ def _blocking(nodes: list[ir.Node], source: ir.Value, target: ir.Value) -> ir.No
 def _is_linear(node: ir.Node, moved: int) -> bool:
     if node.op_type in _WITH_CONSTANT:
         return moved == 1 or node.op_type in ("Add", "Sub")
-    return node.op_type in _LINEAR and (moved == 1 or node.op_type not in ("MatMul", "Gemm", "Conv"))
+    return node.op_type in _LINEAR and (moved == 1 or node.op_type not in _PRODUCTS)

@@ -178,7 +178,16 @@ ALONE = {"own", "com.microsoft", "ai.onnx.ml"}
 
 
 def built(nodes, outputs=("z",)):
-    given = weights() | {"made2": np.array([K, C]), "h123": np.array([1, 2, 3])}
+    given = weights() | {
+        "made2": np.array([K, C]),
+        "all": np.array([-1, C * C]),
+        "pair": np.array([-1, 2 * C]),
+        "G": RNG.normal(size=(C * C, K)).astype(FLOAT),
+        "Y": RNG.normal(size=(2 * C, K)).astype(FLOAT),
+        "X": RNG.normal(size=(C, 2 * C)).astype(FLOAT),
+        "ask": RNG.normal(size=(1, 1, C)).astype(FLOAT),
+        "h123": np.array([1, 2, 3]),
+    }
     read = {name for n in nodes for name in n.input}
     initializers = [numpy_helper.from_array(np.asarray(v), k) for k, v in given.items() if k in read]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 2 * S, 2 * S])
@@ -226,3 +235,28 @@ def test_class_maps_are_not_chosen(name):
     assert chosen(nodes) == "maps"
     if "norm" not in name and "standardised" not in name:
         assert moved(nodes, "class_maps") == 1
+
+
+TOKENS = [op("Identity a2 -> maps"), op("Reshape maps tokens -> f"), op("Transpose f -> t", perm=[0, 2, 1])]
+OPERATIONS = {
+    "bilinear pooling": ([op("MatMul f t -> gram"), op("Reshape gram all -> gf"), op("MatMul gf G -> z")], "a2"),
+    "NetVLAD": ([op("MatMul t U -> l"), op("Softmax l -> as", axis=-1), op("Transpose as -> at", perm=[0, 2, 1]),
+                 op("MatMul at t -> gram"), op("Reshape gram pair -> gf"), op("MatMul gf Y -> z")], "a2"),
+    "attention pooling of what is not projected": (
+        [op("MatMul t key -> al"), op("Softmax al -> as", axis=1), op("MatMul f as -> mf3"),
+         op("Squeeze mf3 two -> mf"), op("Gemm mf V c -> z", transB=1)], "a2"),
+    "the first token asks": (
+        [op("Gather t zero -> q", axis=1), op("MatMul q f -> al"), op("Softmax al -> as", axis=-1),
+         op("MatMul as t -> mf3"), op("Squeeze mf3 one -> mf"), op("Gemm mf V c -> z", transB=1)], "a2"),
+    "keys and values in one": (
+        [op("MatMul t X -> kv"), op("Split kv -> k v", axis=2, num_outputs=2), op("Transpose k -> kt", perm=[0, 2, 1]),
+         op("MatMul ask kt -> al"), op("Softmax al -> as", axis=-1), op("MatMul as v -> mf3"),
+         op("Squeeze mf3 one -> mf"), op("Gemm mf V c -> z", transB=1)], "a2"),
+}  # fmt: skip
+"""Products of maps with themselves, behind a convolution that nothing follows; what is right for each."""
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_input_of_an_operation_is_chosen_and_not_a_part_of_it(name):
+    nodes, right = OPERATIONS[name]
+    assert chosen([*FRONT[:3], *TOKENS, *nodes]) == right
