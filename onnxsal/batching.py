@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,7 @@ def one_by_one(model: Model, x: Floats) -> str | None:
     Asked once a model: ``PROBES`` pictures alone and together, twice as many forwards in all. Their scores agree to
     ``runtime.together.ROUNDING`` of their span, or the model's session runs row by row from then on.
     """
-    session = model.session(model.program("body", lambda: body(model.anatomy)))
-    assert isinstance(session, Session)
+    session = cast(Session, model.session(model.program("body", lambda: body(model.anatomy))))
     if model.drawn:
         session.single = True
         return DRAWN

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinynet import TinyNet, picture
 
 import onnxsal
+from onnxsal.batching import PROBES
 from onnxsal.anatomy import X as INPUT
 from onnxsal.runtime import Session
 
@@ -112,7 +113,8 @@ def test_one_run_serves_several_targets(count: Count, targets: list[int]) -> Non
     before = count.images
     found = onnxsal.explain(model, X, method="score-cam", layer="a2", target=targets)
     maps = 7
-    assert count.images - before == maps + 1  # and one to predict
+    # One to predict, and those that ask once a model whether a batch gives what its pictures give alone.
+    assert count.images - before == maps + 1 + 2 * PROBES
     assert {e.manifest["forwards"] for e in found} == {maps + 1}  # and one for the maps
     assert {e.manifest.get("targets_together", 1) for e in found} == {len(targets)}
 
