@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinynet import TinyNet, picture
 
 import onnxsal
-from onnxsal.batching import PROBES
 from onnxsal.anatomy import X as INPUT
+from onnxsal.batching import PROBES
 from onnxsal.runtime import Session
 
 X = picture()
