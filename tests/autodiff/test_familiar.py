@@ -107,3 +107,23 @@ NEWER = [
 @pytest.mark.parametrize("case", NEWER, ids=str)
 def test_what_newer_sets_brought_has_the_right_gradient(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("scale", [(), (4,)])
+def test_dequantised_to_another_type_than_the_scales(scale: tuple[int, ...]) -> None:
+    """``output_dtype`` (opset 23): y = (q - zero) scale in float16, and its gradient by the scale in float32."""
+    import onnxruntime
+
+    given = {"axis": 1} if scale else {}
+    made = helper.make_node("DequantizeLinear", ["q", "s"], ["y"], output_dtype=TensorProto.FLOAT16, **given)
+    q = np.arange(12, dtype=np.int8).reshape(3, 4)
+    graph = helper.make_graph(
+        [made], "g", [helper.make_tensor_value_info("s", TensorProto.FLOAT, scale)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, [3, 4])], [onnx.numpy_helper.from_array(q, "q")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=11)
+    g = onnxsal.gradient(model, of=["y"], wrt=["s"])
+    session = onnxruntime.InferenceSession(g.SerializeToString(), providers=["CPUExecutionProvider"])
+    u = R.normal(size=(3, 4)).astype(np.float16)
+    got = session.run(["grad/s"], {"s": np.full(scale, 0.1, np.float32), "seed/y": u})[0]
+    np.testing.assert_allclose(got, (u.astype(np.float32) * q).sum(0 if scale else None), rtol=1e-5)

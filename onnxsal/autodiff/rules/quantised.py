@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,9 @@ def plain_pair(q: ir.Node | None) -> bool:
 @vjp("DequantizeLinear", slots=(True, True, False))
 def _dequantize(call: Call) -> list[Gradient]:
     """The gradient of a quantised value counts its steps, unless all its readers share its scale."""
-    op, g, x, scale = call.op, call.g, operand(call, 0), operand(call, 1)
-    dx = None
+    op, x, scale = call.op, operand(call, 0), operand(call, 1)
+    g = op.cast(call.g, scale.dtype)  # output_dtype lets what comes out be of another type
+    call, dx = replace(call, grads=(g,)), None
     if call.needed[0]:
         dx = g if plain_pair(x.producer()) else op.Mul(g, _steps(op, call.node, scale, x))
     return [dx, _of_scale(call, x, scale) if call.needed[1] else None]
@@ -96,7 +98,7 @@ def _dequantize(call: Call) -> list[Gradient]:
 
 def _of_scale(call: Call, x: ir.Value, scale: ir.Value) -> ir.Value:
     """y = (q - zero) scale: what dequantising by a scale of one gives, summed over all that share a scale."""
-    op, given = call.op, {name: attr.value for name, attr in call.node.attributes.items()}
+    op, given = call.op, {name: a.value for name, a in call.node.attributes.items() if name != "output_dtype"}
     numbers = op.DequantizeLinear(x, op.full_like(scale, 1), *call.node.inputs[2:], **given)
     numbers.shape = None if x.shape is None else x.shape.copy()
     product, (axis, block) = op.Mul(call.g, numbers), _axis(call.node)
