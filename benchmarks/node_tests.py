@@ -26,11 +26,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 import onnxsal.autodiff as autodiff
+from onnxsal.errors import UnsupportedError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "autodiff"))
 NEWEST = 28
 """The newest opset that ONNX Runtime 1.32 loads."""
 
+NOT_LOADED = "ONNX Runtime does not run it"
 FLOATS = ("float16", "float32", "float64")
 Arrays = dict[str, Any]
 
@@ -51,7 +53,7 @@ def main() -> None:
     verdicts = [judge(case) for case in cases(options.only)]
     if options.verbose:
         for v in verdicts:
-            if v.state in ("wrong", "not built") or options.only:
+            if v.state in ("wrong", "not built", "refused by name") or options.only:
                 print(f"{v.state:10} {v.operator:28} {v.name}: {v.detail[:300]}")
     report(verdicts)
     if options.json:
@@ -90,6 +92,8 @@ def report(verdicts: list[Verdict]) -> None:
             print(f"{name}: {dict(states)}; {next(v.detail for v in vs if v.state != 'right')[:160]}")
     print(f"{len(judged)} cases: {counts['right']} right, {counts['wrong']} wrong, {counts['not built']} not built")
     print(f"operators whole: {len(whole)} of {len(by_operator)}")
+    lost = collections.Counter(v.operator for v in verdicts if v.state == NOT_LOADED)
+    print("not loaded or run by ONNX Runtime:", ", ".join(f"{name} {n}" for name, n in sorted(lost.items())) or "none")
     print("left out:", {k: n for k, n in counts.items() if k not in ("right", "wrong", "not built")})
 
 
@@ -105,6 +109,8 @@ def judge(case: Any) -> Verdict:
         return Verdict(case.name, operator, "no stable quotient")
     try:
         grads = problem.gradients(list(slopes))
+    except UnsupportedError as error:
+        return Verdict(case.name, operator, "refused by name", str(error))
     except Exception as error:  # noqa: BLE001 - whatever stops it, the case was not built
         return Verdict(case.name, operator, "not built", f"{type(error).__name__}: {str(error).strip()}")
     faults = [text for name, slope in slopes.items() if (text := problem.fault(name, slope, grads[name]))]
@@ -161,7 +167,7 @@ class Problem:
         try:
             return self.forward(self.feeds)
         except Exception as error:
-            raise Skip("ONNX Runtime does not run it") from error
+            raise Skip(NOT_LOADED) from error
 
     def _double(self) -> Callable[[Arrays], Arrays] | None:
         """The same in float64 on the reference evaluator, where that agrees with ONNX Runtime."""
@@ -273,7 +279,7 @@ def _runner(model: onnx.ModelProto) -> Callable[[Arrays], Arrays]:
     except Exception as error:
         if any(n.name.startswith("seed/") for n in model.graph.input):
             raise RuntimeError(f"ONNX Runtime refuses the gradient: {error}") from error
-        raise Skip("ONNX Runtime does not run it") from error
+        raise Skip(NOT_LOADED) from error
     names = {i.name for i in session.get_inputs()}
     outputs = [o.name for o in session.get_outputs()]
     return lambda feeds: dict(

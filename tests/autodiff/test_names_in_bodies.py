@@ -125,3 +125,31 @@ def test_a_gradient_file_is_differentiated_again(name: str) -> None:
     # grad/x is linear in its seed: <u, J^T s> = <J u, s>
     wanted = float((u["seed/grad/x"] * run_ort(first, feeds)["grad/x"]).sum())
     close(float((got * feeds["seed/y"]).sum()), wanted, 1e-4, 0.1)
+
+
+INSIDE = {
+    "branch": """y = If (c) <then_branch = p () => (float[4, 1, 2, 3] v) { v = GRU <hidden_size = 3> (x, w, r) },
+                          else_branch = q () => (float[4, 1, 2, 3] v) { u = GRU <hidden_size = 3> (x, w, r)
+ v = Sin (u) }>""",
+    "loop": """s, y = Loop (n, c, x) <body = b (int64 i, bool d, float[4, 2, 3] s) =>
+      (bool d2, float[4, 2, 3] s2, float[4, 1, 2, 3] v) { d2 = Identity (d) v = GRU <hidden_size = 3> (s, w, r)
+ s2 = Squeeze (v, one) }>""",
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_recurrent_layer_inside_a_body(name: str) -> None:
+    out = "float[4, 1, 2, 3] y" if name == "branch" else "float[k, 4, 1, 2, 3] y"
+    head = f'<ir_version: 10, opset_import: ["": 21]> f (float[4, 2, 3] x, float[1, 9, 3] w, bool c) => ({out})'
+    model = onnx.parser.parse_model(
+        f"{head} <float[1, 9, 3] r, int64 n = {{2}}, int64[1] one = {{1}}> {{ {INSIDE[name]} }}"
+    )
+    del model.graph.value_info[:]
+    model.graph.initializer.append(numpy_helper.from_array(R.normal(size=(1, 9, 3)).astype(np.float32), "r"))
+    feeds = {"x": R.normal(size=(4, 2, 3)), "w": R.normal(size=(1, 9, 3))}
+    feeds = {**{k: v.astype(np.float32) for k, v in feeds.items()}, "c": np.array(True)}
+    u = {k: R.normal(size=v.shape).astype(np.float32) for k, v in run_ort(model, feeds).items()}
+    v = {k: R.normal(size=feeds[k].shape).astype(np.float32) for k in ("x", "w")}
+    p = Problem(model, feeds, u, v)
+    slope = quotient(model, feeds, u, {k: d.astype(np.float32) for k, d in v.items()}, np.float32(1e-2), run_ort)
+    close(p.product(run_ort(loads(p.gradient()), p.all_feeds())), slope, 5e-3, 1.0)
