@@ -204,12 +204,23 @@ def _varied_shape(work: Work, record: Record) -> tuple[int, int, int]:
 
 
 def _shared(work: Work, program: Program, layer: Layer | None, there: Values) -> Values:
-    """Return the values of the model that a program may read: all of them, or few where that costs too much."""
+    """Return the values of the model that a program may read: all of them, or few where that costs too much.
+
+    In half precision none behind the picture: a runtime without kernels for it computes on in float32 as long as
+    nothing reads what is between, and one reader more changed the model's own output.
+    """
+    if _is_half(there):
+        picture = work.request.model.anatomy.picture
+        return {**_weights(there), **{name: there[name] for name in (picture.input, picture.value)}}
     if elements_read(program, there) <= CHEAP * picture_elements(work.shape):
         return there
     picture = work.request.model.anatomy.picture
     kept = {picture.input, picture.value, *(() if layer is None else (layer.name,))}
     return {**_weights(there), **{name: value for name, value in there.items() if name in kept}}
+
+
+def _is_half(there: Values) -> bool:
+    return any(v.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) for v in there.values() if v.const_value is None)
 
 
 def _weights(there: Values) -> Values:
