@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the Pythons of the quantisers that ../quantisers.py compares: sh set_up.sh FOLDER, then
-# python benchmar../quantisers.py --quantisers FOLDER. Each has its own environment: they ask for other versions.
+# python benchmarks/quantisers.py FOLDER. Each has its own environment: they ask for other versions.
 # What cannot be installed is left out, and the table says so.
 mkdir -p "$1"
 install() {
