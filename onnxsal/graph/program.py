@@ -74,6 +74,7 @@ class Trace(Tape):
         for name, value in outputs.items():
             graph.outputs.append(self._named(name, value))
         RemoveUnusedNodesPass()(self.model)
+        _drop_unread(graph)
         separate_names(graph, self.unique)
         return Program(self.model)
 
@@ -88,6 +89,14 @@ class Trace(Tape):
         label = f"{PREFIX}output/{name}_{next(self._numbers)}"
         self.graph.append(ir.node("Identity", [value], outputs=[out], name=label))
         return out
+
+
+def _drop_unread(graph: ir.Graph) -> None:
+    """Remove weights that only bodies of removed nodes read: onnx_ir counts those as readers still."""
+    read = {value for node in graph.all_nodes() for value in node.inputs}
+    read.update(value for each in (graph, *graph.subgraphs()) for value in (*each.outputs, *each.inputs))
+    for name in [name for name, value in graph.initializers.items() if value not in read]:
+        graph.initializers.pop(name)
 
 
 def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:

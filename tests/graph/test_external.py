@@ -344,3 +344,30 @@ def test_sparse_weights_of_wrong_places_are_damage() -> None:
     proto.graph.sparse_initializer[0].indices.CopyFrom(numpy_helper.from_array(np.int64([0, 999]), "si"))
     with pytest.raises(ModelError, match=r"sparse weight 'sw' has .* values at"):
         load_ir(proto)
+
+
+def test_a_weight_that_only_a_branch_reads(tmp_path: Path) -> None:
+    """torch.cond is written so by torch 2.13: the weights of its branches are those of the model, in a file beside it.
+
+    ONNX Runtime takes no initializer of a part of the model that does not read it.
+    """
+    branches = [
+        helper.make_graph([helper.make_node("Conv", ["x", w], [f"{w}o"], pads=[p] * 4)], w, [], [value(f"{w}o")])
+        for w, p in (("u", 1), ("v", 2))
+    ]
+    nodes = [
+        *condition(), helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+        helper.make_node("GlobalAveragePool", ["y"], ["g"]), helper.make_node("Flatten", ["g"], ["z"]),
+    ]  # fmt: skip
+    held = {"zero": np.float32(0), "u": weights(1, 16, 3, 3, 3), "v": weights(2, 16, 3, 5, 5)}
+    graph = helper.make_graph(
+        nodes, "g", [value("x", 1, 3, 12, 12)], [value("z", 1, 16)],
+        [numpy_helper.from_array(array, name) for name, array in held.items()],
+    )  # fmt: skip
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    loaded = onnxsal.load(tmp_path / "m.onnx")
+    for x in (X, X - 1):
+        wanted = onnxruntime.InferenceSession(str(tmp_path / "m.onnx")).run(None, {"x": x})[0]
+        found = onnxsal.explain(loaded, x, method="gradient", target=3)
+        assert found.logit == pytest.approx(float(wanted[0, 3]), rel=1e-5)
