@@ -30,6 +30,7 @@ def gradient(
         opset: of the result, 17 up to the model's own or 21, which is the default.
     Shape: a seed and a gradient have the shape and type of their value.
     Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
+    Of a gradient that is 0 whatever the input the metadata ``onnxsal.zero/grad/<name>`` says why.
     Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
     without a rule, all of them named, or forms of them that the opset does not have.
     """

@@ -59,9 +59,10 @@ def gradient_model(
     rules: ``plain``, ``guided`` or ``deconv``. opset: of the result, where it is not to be 21 or the model's own.
     Shape: a seed has the shape and type of its value, a gradient that of its own. Where a gradient is differentiated
     again by the same value, the new ``grad/<wrt>`` takes the place of the old.
-    Where a gradient is 0 whatever the input, as it ends at steps, the metadata ``onnxsal.zero/grad/<wrt>`` says so.
-    Raises: UsageError: no such value, one that holds integers or that nothing depends on, or a name that is taken.
-    UnsupportedError: operators without rule.
+    Where a gradient is 0 whatever the input, the metadata ``onnxsal.zero/grad/<wrt>`` says why: it ends at steps, or
+    ``of`` does not depend on the value.
+    Raises: UsageError: no such value, one that holds integers, or a name that is taken. UnsupportedError: operators
+    without rule.
     """
     chosen = rule_set(rules)
     _check_names(of, wrt)
@@ -73,7 +74,6 @@ def gradient_model(
     _check_free(trace, [f"seed/{name}" for name in of])
     _check_floats(trace, of, wrt, chosen)
     ys, xs = ([trace[name] for name in dict.fromkeys(names)] for names in (of, wrt))
-    _check_reached(trace, ys, xs, chosen)
     seeds = {y: trace.input(f"seed/{y.name}", _dtype(y), y.shape) for y in ys}
     grads = backward(trace, seeds, xs, chosen)
     outputs = {str(v.name): v for v in trace.graph.outputs}
@@ -169,21 +169,14 @@ class _Anything:
         return True
 
 
-def _check_reached(trace: Trace, ys: Sequence[ir.Value], xs: Sequence[ir.Value], rules: RuleSet) -> None:
-    """Refuse what no value of ``of`` depends on in whatever way: that is a wrong name, not a gradient of 0."""
-    lost = [x for x in xs if not any(y in flow(trace.graph, [x], ys, rules).data for y in ys)]
-    if lost:
-        names, of = (", ".join(repr(str(v.name)) for v in each) for each in (lost, ys))
-        raise UsageError(
-            f"what {of} holds does not depend on {names} in any way, so there is no gradient by it; {_ends(trace)}"
-        )
-
-
 def _say_zero(trace: Trace, x: ir.Value, ys: Sequence[ir.Value], rules: RuleSet) -> None:
-    """Note in the model's metadata at which steps a gradient ends that is 0 whatever the input."""
-    nodes = crossings(flow(trace.graph, [x], ys, rules))
-    where = f": it ends at {', '.join(map(named, nodes[:_LISTED]))}, which changes in steps" if nodes else ""
-    trace.model.metadata_props[f"{ZERO}grad/{x.name}"] = f"0 whatever the input{where}"
+    """Note in the model's metadata why a gradient is 0 whatever the input: at which steps it ends, or a wrong name."""
+    found = flow(trace.graph, [x], ys, rules)
+    ends = [named(node) for node in crossings(found)[:_LISTED]]
+    where = f"it ends at {', '.join(ends)}, which changes in steps" if ends else "no gradient passes what lies between"
+    if not any(y in found.data for y in ys):
+        where = f"{', '.join(repr(str(y.name)) for y in ys)} does not depend on {x.name!r} in any way"
+    trace.model.metadata_props[f"{ZERO}grad/{x.name}"] = f"0 whatever the input: {where}"
 
 
 def _ends(trace: Trace) -> str:
