@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 from numpy.testing import assert_allclose
 from tinynet import TinyNet, picture
@@ -107,3 +108,43 @@ def test_a_dead_layer_gives_an_empty_map(method: str) -> None:
     found = onnxsal.explain(onnxsal.load(dead.model()), X, method=method, layer="a1")
     assert (found.raw == 0).all()
     assert (found.saliency == 0).all()
+
+
+HEADS = {
+    "Einsum": "m = ReduceMean<keepdims=0>(r, places) y = Einsum<equation='bc,kc->bk'>(m, v)",
+    "Mul and ReduceSum": "m = ReduceMean<keepdims=0>(r, places) u = Unsqueeze(m, one) t = Mul(u, v)"
+                         " y = ReduceSum<keepdims=0>(t, two)",
+    "normalised weights": "m = ReduceMean<keepdims=0>(r, places) l = ReduceL2(v, one) n = Div(v, l) w = Transpose(n)"
+                          " y = MatMul(m, w)",
+}  # fmt: skip
+
+
+def headed(head: str) -> tuple[onnx.ModelProto, Array, Array]:
+    rng = np.random.default_rng(2)
+    kernel, v = rng.normal(size=(4, 3, 3, 3)).astype(np.float32), rng.normal(size=(5, 4)).astype(np.float32)
+    text = f"""<ir_version: 9, opset_import: ["" : 18]> g (float[n,3,8,8] x) => (float[n,5] y)
+        <int64[2] places = {{2, 3}}, int64[1] one = {{1}}, int64[1] two = {{2}}>
+        {{ c = Conv(x, k) r = Relu(c) {head} }}"""
+    model = onnx.parser.parse_model(text.replace("'", '"'))
+    model.graph.initializer.extend([onnx.numpy_helper.from_array(kernel, "k"), onnx.numpy_helper.from_array(v, "v")])
+    return model, kernel, v
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_cam_is_exact_for_a_linear_head_however_it_is_written(name: str) -> None:
+    model, kernel, v = headed(HEADS[name])
+    x = np.random.default_rng(4).normal(size=(3, 8, 8)).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    maps = np.maximum(np.einsum("chwij,kcij->khw", windows, kernel), 0)
+    weights = v / np.linalg.norm(v, axis=1, keepdims=True) if name.startswith("normalised") else v
+    found = onnxsal.explain(onnxsal.load(model), x, method="cam", target=TARGET)
+    assert found.manifest["layer"] == "r"
+    assert_allclose(found.raw, np.einsum("c,chw->hw", weights[TARGET], maps), rtol=1e-4, atol=1e-4)
+
+
+def test_a_score_over_what_the_maps_give_is_not_linear() -> None:
+    model, _, _ = headed("m = ReduceMean<keepdims=0>(r, places) a = Add(m, two_) e = Div(two_, a) y = MatMul(e, w)")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 5), np.float32), "w"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(2), "two_"))
+    with pytest.raises(UnsupportedError, match="linear"):
+        onnxsal.explain(onnxsal.load(model), np.ones((3, 8, 8), np.float32), method="cam", layer="r", target=TARGET)
