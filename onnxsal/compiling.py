@@ -102,12 +102,14 @@ class Work:
         """Of one explained picture."""
         return (self.request.model.anatomy.picture.channels, *self.request.model.size)
 
-    def finish(self, part: Result) -> Finish:
+    def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
         common = self.request.common
         pixels = len(raw_shape(part)) == 3
         sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
-        return Finish(self.request.model.size, sign, common.percentile)
+        if layer is None:
+            return Finish(self.request.model.size, sign, common.percentile)
+        return Finish(self.request.model.size, sign, common.percentile, layer.placement, layer.grid)
 
 
 def assemble(work: Work) -> ir.Model:
@@ -228,7 +230,7 @@ def _weights(there: Values) -> Values:
 
 
 def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None) -> Values:
-    finishes = [work.finish(part) for part in work.parts]
+    finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
     maps = [finish_map(op, raw, how) for raw, how in zip(raws, finishes, strict=True)]
     raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse)
     saliency = maps[0] if len(maps) == 1 else normalised(op, raw)

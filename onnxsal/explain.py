@@ -23,6 +23,7 @@ from onnxsal.inputs import PreprocessSource, as_preprocess
 from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
 from onnxsal.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
+from onnxsal.placement import WHOLE_PICTURE
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
@@ -242,7 +243,9 @@ def _explained(
 ) -> Explanation:
     prepared, scores, seconds = given
     sign = _sign(request, outcomes[0].raw)
-    maps = [_saliency(request, outcome.raw, sign) for outcome in outcomes]
+    maps = [
+        _saliency(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
+    ]
     several, names = len(request.layers) > 1, [layer.name for layer in request.layers]
     one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
     saliency = normalise(one.raw) if several else maps[0]
@@ -268,7 +271,7 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
     """Return the outcome of every target."""
     model, built = request.model, _built(request, layer, goals[0])
     if isinstance(built, Record):
-        outcomes = _stream(request, built, prepared, goals)
+        outcomes = _stream(request, (built, layer), prepared, goals)
     else:
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
@@ -294,21 +297,25 @@ def _unused_limits(request: Request) -> tuple[str, ...]:
     return (f"{', '.join(given)}: no effect, {request.steps.method.name} runs the model once",) if given else ()
 
 
-def _settings(request: Request) -> Settings:
+def _settings(request: Request, layer: Layer | None = None) -> Settings:
     from onnxsal.streaming import Limits, Settings  # numba: only methods that draw need it
 
     model, common = request.model, request.common
     limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
     several = len(request.layers) > 1  # they are fused by their saliency
-    shown = (lambda raw: _saliency(request, raw, _sign(request, raw))) if several else None
+    shown = (lambda raw: _saliency(request, raw, _sign(request, raw), layer)) if several else None
     return Settings(model.session, X, request.seed, request.batch_size, limits, common.progress, shown)
 
 
-def _stream(request: Request, record: Record, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
+def _stream(
+    request: Request, built: tuple[Record, Layer | None], prepared: Prepared, goals: Sequence[Aim]
+) -> list[Outcome]:
     from onnxsal.streaming import Subject, stream_all
 
+    record, layer = built
     why = one_by_one(request.model, prepared.x) if request.batch_size > 1 else None
-    settings = _settings(request) if why is None else replace(_settings(request), batch_size=1)
+    settings = _settings(request, layer)
+    settings = settings if why is None else replace(settings, batch_size=1)
     subject = Subject(prepared.x, goals[0].feeds, request.model.black())
     results = stream_all(record, subject, [goal.feeds for goal in goals], settings)
     notes = () if (why or _mixed(request.model, record)) is None else (why or MIXES,)
@@ -358,9 +365,9 @@ def _no_sign(steps: Plan) -> UsageError:
     return UsageError(f"option sign is for maps of pixels; {steps.method.name!r} gives one of a layer")
 
 
-def _saliency(request: Request, raw: Floats, sign: Sign | None) -> Floats:
+def _saliency(request: Request, raw: Floats, sign: Sign | None, layer: Layer | None) -> Floats:
     if sign is None:
-        return cam_saliency(raw, request.model.size)
+        return cam_saliency(raw, request.model.size, WHOLE_PICTURE if layer is None else layer.placement)
     return pixel_saliency(raw, sign, request.common.percentile)
 
 

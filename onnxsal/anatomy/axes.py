@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
+from onnxsal.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Index:
     """Rows and columns of the patches of a ``T``."""
     dropped: int = 0
     """Tokens in front of them (class token, registers)."""
+    place: Placement = WHOLE_PICTURE
+    """Where they lie in the picture; of ``H`` its rows alone are meant, of ``W`` its columns."""
+    slack: Fraction = field(default=ZERO, compare=False)
+    """How far they may lie from there: windows without padding take off margins that are not followed."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,22 @@ def unknown(size: int) -> Axis:
     return () if size == 1 else (Atom(None, 1, size),)
 
 
-def whole(name: str, size: int) -> Axis:
-    """Return an axis that holds all of an index, ``B``, ``H`` or ``W``."""
-    return () if size == 1 else (Atom(Index(name, size), 1, size),)
+def whole(name: str, size: int, side: Side = WHOLE, slack: Fraction = ZERO) -> Axis:
+    """Return an axis that holds all of an index, ``B``, ``H`` or ``W``, and lies on this side of the picture."""
+    place = Placement(columns=side) if name == "W" else Placement(rows=side)
+    return () if size == 1 else (Atom(Index(name, size, place=place, slack=slack), 1, size),)
+
+
+def side_of(axis: Axis) -> Side:
+    """Return where an axis named ``H`` or ``W`` lies."""
+    index = axis[0].index
+    assert index is not None
+    return index.place.columns if index.name == "W" else index.place.rows
+
+
+def slack_of(axis: Axis) -> Fraction:
+    """Return how far the positions of an axis may lie from where they are drawn."""
+    return max((a.index.slack for a in axis if a.index is not None), default=ZERO)
 
 
 def marked(index: Index | None, size: int) -> Axis:
@@ -58,11 +78,11 @@ def size_of(axis: Axis) -> int:
     return math.prod(atom.extent for atom in axis)
 
 
-def patches(grid: tuple[int, int], dropped: int, size: int) -> Axis:
+def patches(grid: tuple[int, int], dropped: int, size: int, place: Placement = WHOLE_PICTURE) -> Axis:
     """Return an axis of tokens: ``dropped`` of them, the patches of a grid row by row, and what follows."""
     if dropped == 0 and size == grid[0] * grid[1]:
-        return whole("H", grid[0]) + whole("W", grid[1])
-    return (Atom(Index("T", size, grid, dropped), 1, size),)
+        return whole("H", grid[0], place.rows) + whole("W", grid[1], place.columns)
+    return (Atom(Index("T", size, grid, dropped, place), 1, size),)
 
 
 def name_of(axis: Axis) -> str | None:
@@ -79,6 +99,14 @@ def tokens_of(axis: Axis) -> tuple[tuple[int, int], int]:
     if len(axis) == 1 and index is not None:
         return index.grid, index.dropped
     return (axis[0].extent, axis[1].extent), 0
+
+
+def place_of(axis: Axis) -> Placement:
+    """Return where the patches of an axis named ``T`` lie."""
+    index = axis[0].index
+    if len(axis) == 1 and index is not None:
+        return index.place
+    return Placement(side_of(axis[:1]), side_of(axis[1:]))
 
 
 def positions(axes: Sequence[Axis]) -> int:
@@ -143,12 +171,32 @@ def common(candidates: Sequence[Axis], size: int) -> Axis:
     if not known:
         return unknown(size)
     named = [axis for axis in known if name_of(axis)]
-    best = named or known
-    return best[0] if len({_meaning(axis) for axis in best}) == 1 or not named else unknown(size)
+    if len({_meaning(axis) for axis in named}) > 1 or not _in_one_place(named or known):
+        return unknown(size)
+    return min(named or known, key=lambda axis: any(a.index and not a.index.place.is_whole for a in axis))
 
 
 def _meaning(axis: Axis) -> object:
     return name_of(axis), tokens_of(axis) if name_of(axis) == "T" else None
+
+
+MOST = Fraction(1, 8)
+"""Of the picture: values that lie further apart are not put together, however coarse their grid."""
+
+
+def _in_one_place(axes: Sequence[Axis]) -> bool:
+    """Whether operands agree where they lie: to a position of theirs, and to what was not followed exactly."""
+    places: dict[str, tuple[Index, Fraction]] = {}
+    for index, slack in ((a.index, slack_of(axis)) for axis in axes for a in axis if a.index is not None):
+        first, least = places.setdefault(index.name, (index, slack))
+        step = Fraction(1, max(index.grid) or index.total)
+        if not _near(index.place, first.place, min(step, MOST) + max(slack, least)):
+            return False
+    return True
+
+
+def _near(a: Placement, b: Placement, tolerance: Fraction) -> bool:
+    return alike(a.rows, b.rows, tolerance) and alike(a.columns, b.columns, tolerance)
 
 
 def cut(axis: Axis, size: int, start: int, step: int, kept: int) -> Axis:
@@ -157,10 +205,27 @@ def cut(axis: Axis, size: int, start: int, step: int, kept: int) -> Axis:
     if name == "T" and step == 1:
         grid, dropped = tokens_of(axis)
         if start <= dropped and start + kept >= dropped + grid[0] * grid[1]:
-            return patches(grid, dropped - start, kept)
-    if name in ("H", "W") and step > 1 and start < step and kept == -(-(size - start) // step):
-        return whole(name, kept)
+            return patches(grid, dropped - start, kept, place_of(axis))
+    if name in ("H", "W") and start >= 0 and kept > 0:
+        return moved(axis, kept, _every(side_of(axis), size, (start, step), kept))
     return unknown(kept)
+
+
+def moved(axis: Axis, size: int, side: Side | None) -> Axis:
+    """Return rows or columns that lie elsewhere now, ``size`` of them; unknown ones where nothing of them is left."""
+    name = name_of(axis)
+    return whole(name, size, side, slack_of(axis)) if name and side else unknown(size)
+
+
+def _every(side: Side, size: int, steps: tuple[int, int], kept: int) -> Side:
+    """Every n-th position stands for all n; an offset smaller than that is none."""
+    start, step = steps
+    stride = abs(step)
+    first = start if step > 0 else start - (kept - 1) * stride
+    low = first // stride * stride
+    high = size if first + kept * stride >= size else low + kept * stride
+    found = side if (low, high) == (0, size) else part(side, Fraction(low, size), Fraction(high, size))
+    return found if step > 0 else mirrored(found)
 
 
 def stepped(axis: Axis, table: np.ndarray[Any, Any]) -> list[Axis] | None:

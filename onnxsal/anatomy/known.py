@@ -19,11 +19,18 @@ class Layout:
     """What the axes of a value hold."""
 
     axes: tuple[Axis, ...]
+    assumed: tuple[str, ...] = ()
+    """The operators on the way here of which it is only assumed that they keep positions."""
 
     @property
     def tags(self) -> tuple[str | None, ...]:
         """``B``, ``H``, ``W``, ``T`` (patches in a row) or None (channels, or unknown) for every axis."""
         return tuple(name_of(axis) for axis in self.axes)
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether what it holds lies where the picture has it."""
+        return all(a.index is None or a.index.place.is_whole for axis in self.axes for a in axis)
 
     @property
     def positions(self) -> int:
@@ -38,6 +45,8 @@ class Layouts:
     symbols: tuple[str, ...]
     batch: int = 1
     found: dict[ir.Value, Layout] = field(default_factory=dict)
+    lost: dict[ir.Node, str] = field(default_factory=dict)
+    """Where positions went out of sight, and why."""
 
     def __contains__(self, value: ir.Value | None) -> bool:
         return value in self.found

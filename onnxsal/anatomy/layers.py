@@ -7,20 +7,25 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.axes import size_of, tokens_of
+from onnxsal.anatomy.axes import place_of, side_of, size_of, tokens_of
 from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.means import inside_means
+from onnxsal.anatomy.operators import described
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.reach import cuts, full_edges, inside_attention, pools_positions
+from onnxsal.anatomy.reach import cuts, full_edges, guides, inside_attention, pools_positions
 from onnxsal.anatomy.steps import steps_of
 from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
+from onnxsal.placement import Placement
 
 _WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
 _NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"
+_HIDDEN = "rows and columns are not followed through {}"
+_BESIDE = "name a layer that lies beside the way or in front of it (`onnxsal layers MODEL`) if it tells you enough"
+_MOVERS = frozenset({"Concat", "Gather", "Pad", "ReverseSequence", "Slice", "Split"})
 _BODIES = frozenset({"If", "Loop", "Scan"})
 _NOT_FULL = (
     "the score depends on every position of none of them, in front of a weighted operator; name one of those that "
@@ -37,7 +42,7 @@ class Layers:
     aliases: dict[str, str]
     """Other names of the same maps: node names, the float value in front of a quantised one, the one behind it."""
     hidden: str = ""
-    """The If, Loop or Scan in front of the score, if any: rows and columns are not followed through its bodies."""
+    """The operator in front of the score through which rows and columns are not followed, if any, and why."""
 
     def find(self, name: str | None) -> Layer:
         """Return the layer of that name (value, node, unique suffix, ``#n``), or the automatic one for None.
@@ -56,13 +61,16 @@ class Layers:
 
     def _chosen(self) -> Layer:
         if self.automatic is None:
-            raise UnsupportedError(f"no layer could be chosen: {self._no_maps() if not self.found else _NOT_FULL}")
+            raise UnsupportedError(f"no layer could be chosen: {self._not_full() if self.found else self._no_maps()}")
         return self.found[self.automatic]
+
+    def _not_full(self) -> str:
+        return f"{_HIDDEN.format(self.hidden)}; {_BESIDE}; {_WITHOUT}" if self.hidden else _NOT_FULL
 
     def _no_maps(self) -> str:
         if not self.hidden:
             return _NO_MAPS
-        return f"rows and columns are not followed through {self.hidden}; {_WITHOUT}"
+        return f"{_HIDDEN.format(self.hidden)}; {_WITHOUT}"
 
     def _numbered(self, number: int) -> Layer:
         if not self.found:
@@ -98,12 +106,48 @@ def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
     nodes = _between(graph, source, logit)
     known = layouts(graph, source, picture.value_axes)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
+    pairs = _without_detours(pairs, nodes, logit, known)
     pairs, aliases = _merge_twins(pairs)
     moving = moving_values(graph)
+    lost = {node: why for node, why in known.lost.items() if node in set(nodes)}
     return Layers(
         tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known, moving), aliases,
-        _hidden(graph, logit),
+        _last_lost(lost) or _hidden(graph, logit),
     )  # fmt: skip
+
+
+def _last_lost(lost: dict[ir.Node, str]) -> str:
+    """Return the last operator where positions went out of sight, as messages name it."""
+    node = next(reversed(lost), None)
+    return "" if node is None else f"{described(node)} ({lost[node]})"
+
+
+def _without_detours(
+    pairs: Sequence[tuple[ir.Value, Layer]], nodes: list[ir.Node], logit: ir.Value, known: Layouts
+) -> list[tuple[ir.Value, Layer]]:
+    """Leave out what is moved to and fro inside a block, as shifted windows are: the block's own layers stand for it.
+
+    Margins alone move nothing away.
+    """
+    at_home = {v for v, layer in pairs if layer.placement.is_whole}
+    back, returned = {logit: False}, _returned(nodes, known)
+    for node in reversed(nodes):
+        returns = all(back[v] for v in node.outputs if v in back)
+        for value in (v for v in node.inputs if v is not None):
+            back[value] = back.get(value, True) and (returns or any(v in at_home for v in node.outputs))
+    kept = [(v, layer) for v, layer in pairs if v not in returned]
+    return [(v, layer) for v, layer in kept if layer.placement.has_all or not back.get(v, False)]
+
+
+def _returned(nodes: list[ir.Node], known: Layouts) -> set[ir.Value]:
+    """Return the values that are nothing but what was moved, moved back."""
+    found: set[ir.Value] = set()
+    for node in nodes:
+        layouts = [known.get(v) for v in node.inputs]
+        away = any(layout is not None and not layout.is_at_home for layout in layouts)
+        if node.op_type in _MOVERS and (away or node.inputs[0] in found):
+            found.update(v for v in node.outputs if (layout := known.get(v)) is not None and layout.is_at_home)
+    return found
 
 
 def _automatic(
@@ -115,18 +159,22 @@ def _automatic(
 ) -> int | None:
     """The last one that sees every position and lies in front of a weighted operator.
 
-    One through which everything flows goes before others of its grid: a whole layer before a branch of it.
+    One through which everything flows goes before others of its grid: a whole layer before a branch of it. Of several
+    views of the picture that which covers most goes first. What only tells an operator where to look is none.
     """
     weighted = weighted_below(nodes, logit, known, moving)
     edges = full_edges(nodes, logit, known, weighted)
     all_through = cuts(nodes, edges)
-    needed = {value for value, _ in edges}
+    needed = {value for value, _ in edges} - guides(nodes, known.lost)
     full = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in needed]
     inside = inside_attention(nodes, known, moving, all_through)
     inside |= inside_means([node for node in nodes if pools_positions(node, known)])
     fitting = [i for i in full if pairs[i][0] not in inside] or full
     if not fitting:
         return None
+    if pairs[fitting[-1]][0] not in all_through:
+        most = max(pairs[i][1].placement.area for i in fitting)
+        fitting = [i for i in fitting if pairs[i][1].placement.area == most]
     last = fitting[-1]
     through = [i for i in fitting if pairs[i][0] in all_through and pairs[i][1].grid <= pairs[last][1].grid]
     return through[-1] if through else last
@@ -170,7 +218,18 @@ def _layer(value: ir.Value, known: Layouts) -> Layer | None:
     if grid == (1, 1) or grid[0] * grid[1] < 1:
         return None
     (channel,) = set(range(1, len(sizes))) - set(spatial)
-    return Layer(str(value.name), node.op_type, channel, spatial, grid, sizes[channel], *beside)
+    return Layer(
+        str(value.name), node.op_type, channel, spatial, grid, sizes[channel], *beside,
+        _placement(layout, spatial), layout.assumed,
+    )  # fmt: skip
+
+
+def _placement(layout: Layout, spatial: Sequence[int]) -> Placement:
+    """Return where the positions of a value lie in the picture."""
+    if len(spatial) == 1:
+        return place_of(layout.axes[spatial[0]])
+    rows, columns = (side_of(layout.axes[axis]) for axis in spatial)
+    return Placement(rows, columns)
 
 
 def _places(layout: Layout) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, int]] | None:

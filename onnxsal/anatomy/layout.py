@@ -7,14 +7,32 @@ never guessed; the residual stream carries the rest past it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.axes import Axis, common, name_of, patches, regrouped, tokens_of, unknown, whole
+from onnxsal.anatomy.axes import (
+    Axis,
+    common,
+    moved,
+    name_of,
+    patches,
+    place_of,
+    regrouped,
+    side_of,
+    slack_of,
+    tokens_of,
+    unknown,
+    whole,
+)
 from onnxsal.anatomy.cutting import einsum, folded, gathered, reduction, sliced
+from onnxsal.anatomy.indexing import elements_gathered, scattered
 from onnxsal.anatomy.known import Follow, Found, Layout, Layouts, Sizes
+from onnxsal.anatomy.moving import centred, padded, resized, reversed_sequence, sampled, spectrum
+from onnxsal.anatomy.operators import QUERIES, SPECTRAL, Kind, described, kind_of
 from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
+from onnxsal.placement import ZERO, chained
 
 
 def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:
@@ -43,12 +61,41 @@ def followed(nodes: Sequence[ir.Node], value: ir.Value, axes: tuple[Axis, ...], 
 
 
 def _visit(node: ir.Node, known: Layouts) -> None:
-    follow = _FOLLOW.get(node.op_type, _elementwise)
+    kind = kind_of(node, _NAMES)
+    follow = _followed(node, kind)
+    given = [known.found[v] for v in node.inputs if v is not None and v in known]
+    assumed = tuple(dict.fromkeys(name for layout in given for name in layout.assumed))
+    if kind in ("assumed", "spectral"):
+        assumed = (*assumed, described(node))
     for i, value in enumerate(node.outputs):
         sizes = known.sizes(value)
         axes = follow(node, i, sizes, known) if sizes is not None and (i == 0 or follow is sliced) else None
         if axes is not None and any(a.index for axis in axes for a in axis):
-            known.found[value] = Layout(axes)
+            known.found[value] = Layout(axes, assumed)
+    if any(_is_spread(layout) for layout in given) and not any(_is_spread(known.get(v)) for v in node.outputs):
+        _note_loss(node, kind, known)
+
+
+def _followed(node: ir.Node, kind: Kind) -> Follow:
+    if kind in ("nothing", "by data"):
+        return _nothing
+    return _FOLLOW.get(node.op_type, _elementwise) if kind != "keeping" else _elementwise
+
+
+def _is_spread(layout: Layout | None) -> bool:
+    """Whether a value has rows and columns, or patches: what a layer is made of."""
+    return layout is not None and ("T" in layout.tags or {"H", "W"} <= set(layout.tags))
+
+
+def _note_loss(node: ir.Node, kind: Kind, known: Layouts) -> None:
+    """Remember where positions went out of sight other than by a sum over them, and why."""
+    layouts = [known.found[v] for v in node.inputs if v is not None and v in known]
+    if kind == "by data" or node.op_type in _BY_CONSTANTS:
+        known.lost[node] = "where it takes its values from depends on the data"
+    elif kind == "spectral":
+        known.lost[node] = "positions become frequencies"
+    elif len({layout.axes for layout in layouts if _is_spread(layout)}) > 1 and node.op_type in _JOINING:
+        known.lost[node] = "it puts together views of the picture that lie differently in it"
 
 
 def _elementwise(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -57,26 +104,43 @@ def _elementwise(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Fou
     return _broadcast(operands, sizes)
 
 
+def _queries(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
+    """The result lies where the first operand does."""
+    layout = known.get(node.inputs[0])
+    return None if layout is None else _broadcast([layout.axes], sizes)
+
+
 def _broadcast(operands: Sequence[tuple[Axis, ...]], sizes: Sequence[int]) -> tuple[Axis, ...]:
     n = len(sizes)
     return tuple(common([axes[i - n] for axes in operands if len(axes) >= n - i], size) for i, size in enumerate(sizes))
 
 
 def _images(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
-    """Convolution, pooling, resizing, padding: rows stay rows, however many; the channels are new."""
+    """Convolution, pooling, resizing: rows stay rows, however many; the channels are new."""
     layout = known.get(node.inputs[0])
     before = None if layout is None or node.inputs[0] is None else known.sizes(node.inputs[0])
     if layout is None or before is None or len(before) != len(sizes):
         return None
-    axes = [_resized(axis, a, b) for axis, a, b in zip(layout.axes, before, sizes, strict=True)]
+    strides = [1, 1, *_strides(node, len(sizes) - 2)]
+    axes = [_resized(axis, *each) for axis, *each in zip(layout.axes, before, sizes, strides, strict=True)]
     return (axes[0], unknown(sizes[1]), *axes[2:]) if node.op_type in _WITH_KERNELS else tuple(axes)
 
 
-def _resized(axis: Axis, before: int, after: int) -> Axis:
+def _strides(node: ir.Node, count: int) -> list[int]:
+    """Return the steps of a window; none for what only makes pictures larger or smaller."""
+    windows = node.op_type in _WITH_KERNELS or node.op_type.endswith("Pool")
+    given = attributes(node).get("strides") if windows and node.op_type != "ConvTranspose" else None
+    return list(given) if given and len(given) == count else [0] * count
+
+
+def _resized(axis: Axis, before: int, after: int, stride: int) -> Axis:
     name = name_of(axis)
     if before == after:
         return axis
-    return whole(name, after) if name in ("H", "W") else unknown(after)
+    if name not in ("H", "W"):
+        return unknown(after)
+    taken = Fraction(before - after * stride, before) if stride and before - after * stride >= stride else ZERO
+    return whole(name, after, side_of(axis), slack_of(axis) + taken)
 
 
 def _transpose(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -119,34 +183,55 @@ def _concat(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 
 
 def _chained(parts: Sequence[Axis], extents: Sequence[int]) -> Axis:
-    """Patches with class tokens or registers beside them are still patches."""
+    """Patches with class tokens beside them are still patches; parts of an axis put together are an axis again."""
     if len(parts) == 1:
         return parts[0]
-    rows = [i for i, part in enumerate(parts) if name_of(part) == "T"]
-    if len(rows) != 1:
+    names = [name_of(part) for part in parts]
+    rows = [i for i, name in enumerate(names) if name == "T"]
+    if len(rows) == 1:
+        grid, dropped = tokens_of(parts[rows[0]])
+        return patches(grid, dropped + sum(extents[: rows[0]]), sum(extents), place_of(parts[rows[0]]))
+    first = next((i for i, name in enumerate(names) if name in ("H", "W")), None)
+    if first is None or len({*names} - {None}) > 1:
         return unknown(sum(extents))
-    grid, dropped = tokens_of(parts[rows[0]])
-    return patches(grid, dropped + sum(extents[: rows[0]]), sum(extents))
+    sides = [side_of(part) if name else () for part, name in zip(parts, names, strict=True)]
+    return moved(parts[first], sum(extents), chained(list(zip(sides, extents, strict=True))))
 
 
 def _nothing(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     return None
 
 
-_WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"})
+_WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "FusedConv",
+                           "ConvTransposeWithDynamicPads"})  # fmt: skip
+_BY_CONSTANTS = frozenset({"GatherElements", "GatherND", "GridSample", "Resize", "ReverseSequence", "ScatterElements",
+                           "ScatterND", "CenterCropPad", "Pad", "Slice", "Gather"})  # fmt: skip
+"""Those of which constants say where they take their values from; data may in their place."""
+_JOINING = frozenset({"Concat", "QLinearConcat", "Add", "Sub", "Mul", "Max", "Min", "Mean", "Sum", "Where",
+                      "QLinearAdd", "QLinearMul", "Div"})  # fmt: skip
 _FOLLOW: dict[str, Follow] = {
     "Transpose": _transpose, "Concat": _concat, "Slice": sliced, "Split": sliced, "Gather": gathered, "Gemm": _gemm,
     "QGemm": _gemm, "QLinearConcat": _concat,
-    "Einsum": einsum, "Col2Im": folded,
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
-                    _matmul),
+    "Einsum": einsum, "Col2Im": folded, "Pad": padded, "Resize": resized, "GridSample": sampled,
+    "CenterCropPad": centred, "ReverseSequence": reversed_sequence,
+    "GatherElements": elements_gathered, "GatherND": elements_gathered, "ScatterElements": scattered,
+    "ScatterND": scattered,
+    **dict.fromkeys(QUERIES, _queries), **dict.fromkeys(SPECTRAL, spectrum),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "ExpandDims"), _reshape),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",
+                     "MatMulInteger16"), _matmul),
+    **dict.fromkeys(("GemmFastGelu", "GemmFloat8", "FusedGemm"), _gemm),
+    **dict.fromkeys(("FusedMatMul", "FusedMatMulActivation", "TransposeMatMul"), _matmul),
+    **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "MatMulBlockQuantizedFp4Weight",
+                     "MatMulBlockQuantizedFp8Weight", "MatMulNBitsQLoRA", "MatMulNBitsQkv", "QOrderedMatMul",
+                     "MatMulPacked"), _queries),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd",
-                     "ReduceSumSquare", "ReduceLogSumExp", "ArgMax", "ArgMin"), reduction),
+                     "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ArgMax", "ArgMin", "ReduceSumInteger",
+                     "QLinearReduceMean"), reduction),
     **dict.fromkeys((*_WITH_KERNELS, "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool",
                      "GlobalLpPool",
-                     "QLinearAveragePool", "QLinearGlobalAveragePool", "Resize",
-                     "Upsample", "DepthToSpace", "SpaceToDepth", "Pad"), _images),
-    **dict.fromkeys(("Shape", "Size", "NonZero", "TopK", "GatherElements", "GatherND", "OneHot"), _nothing),
+                     "QLinearAveragePool", "QLinearGlobalAveragePool",
+                     "Upsample", "DepthToSpace", "SpaceToDepth", "MaxUnpool", "MaxpoolWithMask"), _images),
 }  # fmt: skip
-"""All others are elementwise as far as axes are concerned; outputs beside the first are not followed, but for Split."""
+_NAMES = frozenset(_FOLLOW)
+"""Outputs beside the first are not followed, but for Split and Slice."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.graph import Tape
+from onnxsal.placement import WHOLE_PICTURE, Placement
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Layer:
     """Tokens in front of the patches (class token, registers) that have no place in the picture."""
     trailing_tokens: int = 0
     """The same behind the patches."""
+    placement: Placement = WHOLE_PICTURE
+    """Where rows and columns lie in the picture, which crops, flips, padding in front may have moved."""
+    assumed: tuple[str, ...] = ()
+    """Operators in front of it of which it is only assumed that they keep positions; running tells."""
 
     def maps(self, op: Tape, value: ir.Value) -> ir.Value:
         """Return a value of this layer's layout as feature maps, float32 [B, K, h, w]."""

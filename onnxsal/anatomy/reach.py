@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -13,11 +14,13 @@ from onnxsal.anatomy.weights import factors, has_weights, summed_axes
 
 _SELECTING = frozenset({"Gather", "Slice", "Split", "GatherElements", "GatherND"})
 _MIXING = frozenset({"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv", "Attention", "QAttention",
-                     "MultiHeadAttention"})  # fmt: skip
+                     "MultiHeadAttention", "DFT", "STFT"})  # fmt: skip
 _POOLING = frozenset({"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool",
                       "QLinearAveragePool", "QLinearGlobalAveragePool"})  # fmt: skip
 _REDUCING = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2",
                        "ReduceLogSumExp"})  # fmt: skip
+_LOOKING = frozenset({"GridSample", "RoiAlign", "MaxRoiPool", "CropAndResize", "Resize", "Slice", "Gather", "GatherND",
+                      "GatherElements", "ReverseSequence", "ScatterND", "ScatterElements"})  # fmt: skip
 _PRODUCTS = frozenset({"MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",
                        "DynamicQuantizeMatMul", "Einsum"})  # fmt: skip
 _INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast",
@@ -37,6 +40,7 @@ def full_edges(
     The best of one score per position selects: ``weighted`` are the values in front of further weights, which are not.
     """
     need: dict[ir.Value, bool] = {logit: True}
+    taken: dict[ir.Value, int] = {}
     edges: set[tuple[ir.Value, ir.Node]] = set()
     for node in reversed(nodes):
         asked = [need[v] for v in node.outputs if v in need]
@@ -45,13 +49,22 @@ def full_edges(
         for index, value in enumerate(node.inputs):
             if value is None or value.const_value is not None:
                 continue
-            full = _needs_all(node, index, any(asked), known)
+            full = _needs_all(node, index, any(asked), known) or (any(asked) and _all_taken(node, value, known, taken))
             if node.op_type == "ReduceMax" and _reduces_positions(node, known) and node.outputs[0] not in weighted:
                 full = False
             need[value] = need.get(value, False) or full
             if full:
                 edges.add((value, node))
     return edges
+
+
+def _all_taken(node: ir.Node, value: ir.Value, known: Layouts, taken: dict[ir.Value, int]) -> bool:
+    """Whether this part of a value and those that were asked for before are as many positions as it has (a roll)."""
+    layout, part = known.get(value), known.get(node.outputs[0])
+    if node.op_type != "Slice" or layout is None or part is None or value is not node.inputs[0]:
+        return False
+    taken[value] = taken.get(value, 0) + part.positions
+    return taken[value] >= layout.positions
 
 
 def _needs_all(node: ir.Node, index: int, asked: bool, known: Layouts) -> bool:
@@ -183,4 +196,21 @@ def cuts(nodes: list[ir.Node], edges: set[tuple[ir.Value, ir.Node]]) -> set[ir.V
         if len(carried) == 1 and all(until <= here for _, until in open_until):
             found.update(carried)
         open_until = [(v, u) for v, u in open_until if u > here] + [(v, last[v]) for v in carried]
+    return found
+
+
+def guides(nodes: list[ir.Node], lost: Mapping[ir.Node, str]) -> set[ir.Value]:
+    """Return the values that only tell an operator where to look: a map of those is none of what is seen there."""
+    found: set[ir.Value] = set()
+    for node in (n for n in nodes if n in lost and n.op_type in _LOOKING):
+        found |= _above(nodes, node.inputs[1:]) - _above(nodes, node.inputs[:1])
+    return found
+
+
+def _above(nodes: list[ir.Node], values: Sequence[ir.Value | None]) -> set[ir.Value]:
+    """Return values and all they are made of."""
+    found = {v for v in values if v is not None}
+    for node in reversed(nodes):
+        if any(v in found for v in node.outputs):
+            found.update(v for v in node.inputs if v is not None)
     return found

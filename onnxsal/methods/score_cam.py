@@ -187,6 +187,7 @@ def _grids(variant: Variant, top_k: int | None) -> Grids:
 
 def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes: tuple[tuple[str, Any], ...]) -> Record:
     top_k = draws.masks.top_k if isinstance(draws.masks, Grids) else None
+    draws = _placed(draws, layer)
     if top_k is not None and top_k > layer.channels:
         raise UsageError(f"option top_k={top_k}: layer {layer.name!r} has {layer.channels} feature maps")
     head, limit = score.extend(), None if top_k is None else _weight_limit(score, variant)
@@ -200,6 +201,12 @@ def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes:
         tail=_tail(variant, limit),
         notes=notes,
     )
+
+
+def _placed(draws: Draws, layer: Layer) -> Draws:
+    """Maps mask the part of the picture that they are of."""
+    masks = draws.masks
+    return replace(draws, masks=replace(masks, placement=layer.placement)) if isinstance(masks, Grids) else draws
 
 
 _UNBOUNDED = "a weight has a bound only where it is a probability, or a difference of such, and passes no softmax"

@@ -103,8 +103,7 @@ def test_class_tokens():
 
 def test_every_second_row_is_a_coarser_picture():
     assert cut(H, 6, 1, 2, 3) == whole("H", 3)
-    assert name_of(cut(H, 6, 0, 1, 5)) is None
-    assert name_of(cut(H, 6, 3, 2, 2)) is None
+    assert name_of(cut(H, 6, -1, -1, 5)) is None  # where it begins is not known
 
 
 def test_atoms_join_only_in_order():
