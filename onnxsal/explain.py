@@ -24,6 +24,7 @@ from onnxsal.loading import load
 from onnxsal.model import Model, Prepared
 from onnxsal.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
 from onnxsal.placement import WHOLE_PICTURE
+from onnxsal.probing import check_positions, said
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
@@ -132,6 +133,8 @@ def prepare_request(
         model = replace(model, preprocess=fitting)
     names = _layer_names(layer)
     layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
+    for chosen in layers:
+        check_positions(model, chosen)
     if not steps.needs_layer and layer is not None:
         raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
     return Request(model, steps, layers, score or steps.score, int(seed), common)
@@ -250,11 +253,12 @@ def _explained(
     one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
     saliency = normalise(one.raw) if several else maps[0]
     manifest = _manifest(request, one, goal, sign) | {"seconds": seconds}
+    tests = [note for layer in request.layers for note in said(request.model, layer)]
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
-        manifest={**manifest, "notes": [*request.model.notes, *request.model.placement, *prepared.notes, *one.notes]},
-        photo=prepared.photo, name=prepared.name,
+        manifest={**manifest, "notes": notes}, photo=prepared.photo, name=prepared.name,
     )  # fmt: skip
 
 

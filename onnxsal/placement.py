@@ -168,6 +168,17 @@ def from_cells(cells: Sequence[tuple[Fraction, Fraction] | None], side: Side) ->
     return chained(parts)
 
 
+def oriented(cells: Sequence[Side]) -> list[Side]:
+    """Return single positions, each mirrored where the next one begins in front of it."""
+    found = list(cells)
+    for i, cell in enumerate(cells):
+        near = cells[i + 1] if i + 1 < len(cells) else cells[i - 1]
+        if cell and near:
+            ends = (near[0].stop, cell[0].start) if i + 1 < len(cells) else (near[0].start, cell[0].stop)
+            found[i] = mirrored(cell) if ends[0] == ends[1] else cell
+    return found
+
+
 def alike(a: Side, b: Side, tolerance: Fraction) -> bool:
     """Return whether two axes lie in the same place, up to a tolerance in shares of the picture."""
     if a == b:

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 SHORT_WAYS = (
     {"inputs", "model"},
     {"targets", "building", "batching"},
+    {"probing"},
     {"measuring"},
     {"costs"},
     {"inspection"},
@@ -73,7 +74,7 @@ ONLY_IN: dict[str, set[str]] = {
     "numba": {"kernels"},
     "onnxruntime": {"runtime"},
     "onnx_ir.passes": {"graph"},
-    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compiling", "compile", "api"},
+    "onnx_ir": WRITE_GRAPHS | {"loading", "model", "costs", "inspection", "compiling", "compile", "api", "probing"},
     "onnx": {"graph", "autodiff", "runtime", "loading", "model", "compile", "api"},
     "google": {"graph"},
     "PIL": {"inputs", "viz", "drawing", "demo", "evaluation"},

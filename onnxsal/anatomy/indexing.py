@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy.axes import Axis, moved, name_of, side_of, unknown
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes
-from onnxsal.placement import Side, chained, part
+from onnxsal.placement import Side, chained, oriented, part
 
 Numbers = NDArray[np.int64]
 
@@ -96,7 +96,11 @@ def _read(sources: Sequence[_Source], numbers: Numbers, sizes: Sizes) -> Found:
         if axis is None or cells is None:
             continue
         at, table = cells
-        new = _batch(axis, table) if name == "B" else moved(axis, sizes[at], chained([(c, 1) for c in table]))
+        new = (
+            _batch(axis, table)
+            if name == "B"
+            else moved(axis, sizes[at], chained([(cell, 1) for cell in oriented(table)]))
+        )
         found[at] = new
     return tuple(found)
 

@@ -13,7 +13,7 @@ from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.means import inside_means
 from onnxsal.anatomy.operators import described
 from onnxsal.anatomy.parts import Head, Layer, Picture
-from onnxsal.anatomy.reach import cuts, full_edges, guides, inside_attention, pools_positions
+from onnxsal.anatomy.reach import cuts, full_edges, guides, in_front, inside_attention, pools_positions
 from onnxsal.anatomy.steps import steps_of
 from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
@@ -160,12 +160,14 @@ def _automatic(
     """The last one that sees every position and lies in front of a weighted operator.
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it. Of several
-    views of the picture that which covers most goes first. What only tells an operator where to look is none.
+    views of the picture that which covers most goes first. What only tells an operator where to look is none, nor what
+    is one of several ways to an operator behind which positions are out of sight.
     """
     weighted = weighted_below(nodes, logit, known, moving)
     edges = full_edges(nodes, logit, known, weighted)
     all_through = cuts(nodes, edges)
     needed = {value for value, _ in edges} - guides(nodes, known.lost)
+    needed -= in_front(nodes, known.lost) - all_through
     full = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in needed]
     inside = inside_attention(nodes, known, moving, all_through)
     inside |= inside_means([node for node in nodes if pools_positions(node, known)])

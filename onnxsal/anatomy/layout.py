@@ -28,8 +28,9 @@ from onnxsal.anatomy.axes import (
 from onnxsal.anatomy.cutting import einsum, folded, gathered, reduction, sliced
 from onnxsal.anatomy.indexing import elements_gathered, scattered
 from onnxsal.anatomy.known import Follow, Found, Layout, Layouts, Sizes
-from onnxsal.anatomy.moving import centred, padded, resized, reversed_sequence, sampled, spectrum
+from onnxsal.anatomy.moving import centred, padded, reversed_sequence
 from onnxsal.anatomy.operators import QUERIES, SPECTRAL, Kind, described, kind_of
+from onnxsal.anatomy.resampling import is_fixed, region, resized, sampled, spectrum
 from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
 from onnxsal.placement import ZERO, chained
@@ -64,7 +65,7 @@ def _visit(node: ir.Node, known: Layouts) -> None:
     kind = kind_of(node, _NAMES)
     follow = _followed(node, kind)
     given = [known.found[v] for v in node.inputs if v is not None and v in known]
-    assumed = tuple(dict.fromkeys(name for layout in given for name in layout.assumed))
+    assumed = _assumed(node, given)
     if kind in ("assumed", "spectral"):
         assumed = (*assumed, described(node))
     for i, value in enumerate(node.outputs):
@@ -74,6 +75,13 @@ def _visit(node: ir.Node, known: Layouts) -> None:
             known.found[value] = Layout(axes, assumed)
     if any(_is_spread(layout) for layout in given) and not any(_is_spread(known.get(v)) for v in node.outputs):
         _note_loss(node, kind, known)
+
+
+def _assumed(node: ir.Node, given: Sequence[Layout]) -> tuple[str, ...]:
+    """Return what is assumed of the operands: nothing where another one, of which all is known, carries them past."""
+    if node.op_type in _JOINING and any(_is_spread(layout) and not layout.assumed for layout in given):
+        return ()
+    return tuple(dict.fromkeys(name for layout in given for name in layout.assumed))
 
 
 def _followed(node: ir.Node, kind: Kind) -> Follow:
@@ -89,13 +97,20 @@ def _is_spread(layout: Layout | None) -> bool:
 
 def _note_loss(node: ir.Node, kind: Kind, known: Layouts) -> None:
     """Remember where positions went out of sight other than by a sum over them, and why."""
-    layouts = [known.found[v] for v in node.inputs if v is not None and v in known]
+    spread = [layout for v in node.inputs if _is_spread(layout := known.get(v)) and layout is not None]
     if kind == "by data" or node.op_type in _BY_CONSTANTS:
-        known.lost[node] = "where it takes its values from depends on the data"
+        constant = all(v is None or known.get(v) is not None or is_fixed(v) for v in node.inputs)
+        known.lost[node] = _BENT if constant and kind != "by data" else _DRIVEN
     elif kind == "spectral":
         known.lost[node] = "positions become frequencies"
-    elif len({layout.axes for layout in layouts if _is_spread(layout)}) > 1 and node.op_type in _JOINING:
+    elif node.op_type in ("Tile", "Concat", "QLinearConcat") and not _is_apart(spread):
+        known.lost[node] = "it holds the picture more than once"
+    elif node.op_type in _JOINING and _is_apart(spread):
         known.lost[node] = "it puts together views of the picture that lie differently in it"
+
+
+def _is_apart(layouts: Sequence[Layout]) -> bool:
+    return len({layout.axes for layout in layouts}) > 1
 
 
 def _elementwise(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -124,6 +139,17 @@ def _images(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     strides = [1, 1, *_strides(node, len(sizes) - 2)]
     axes = [_resized(axis, *each) for axis, *each in zip(layout.axes, before, sizes, strides, strict=True)]
     return (axes[0], unknown(sizes[1]), *axes[2:]) if node.op_type in _WITH_KERNELS else tuple(axes)
+
+
+def _channels_last(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
+    """The same of [B, H, W, C]."""
+    layout, value = known.get(node.inputs[0]), node.inputs[0]
+    before = None if value is None else known.sizes(value)
+    if layout is None or before is None or len(before) != 4:
+        return None
+    strides = attributes(node).get("strides") or [1, 1]
+    rows = [_resized(layout.axes[i], before[i], sizes[i], strides[i - 1]) for i in (1, 2)]
+    return (layout.axes[0], *rows, unknown(sizes[3]))
 
 
 def _strides(node: ir.Node, count: int) -> list[int]:
@@ -204,18 +230,21 @@ def _nothing(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 
 _WITH_KERNELS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "FusedConv",
                            "ConvTransposeWithDynamicPads"})  # fmt: skip
-_BY_CONSTANTS = frozenset({"GatherElements", "GatherND", "GridSample", "Resize", "ReverseSequence", "ScatterElements",
-                           "ScatterND", "CenterCropPad", "Pad", "Slice", "Gather"})  # fmt: skip
+_BY_CONSTANTS = frozenset({"CenterCropPad", "Gather", "GatherElements", "GatherND", "GridSample", "Pad", "Resize",
+                           "ReverseSequence", "RoiAlign", "ScatterElements", "ScatterND", "Slice"})  # fmt: skip
 """Those of which constants say where they take their values from; data may in their place."""
 _JOINING = frozenset({"Concat", "QLinearConcat", "Add", "Sub", "Mul", "Max", "Min", "Mean", "Sum", "Where",
                       "QLinearAdd", "QLinearMul", "Div"})  # fmt: skip
+_DRIVEN = "where it takes its values from depends on the data"
+_BENT = "its constants turn, bend or repeat the picture, so that no row or column of it stays one"
 _FOLLOW: dict[str, Follow] = {
     "Transpose": _transpose, "Concat": _concat, "Slice": sliced, "Split": sliced, "Gather": gathered, "Gemm": _gemm,
     "QGemm": _gemm, "QLinearConcat": _concat,
     "Einsum": einsum, "Col2Im": folded, "Pad": padded, "Resize": resized, "GridSample": sampled,
-    "CenterCropPad": centred, "ReverseSequence": reversed_sequence,
+    "CenterCropPad": centred, "RoiAlign": region, "ReverseSequence": reversed_sequence,
     "GatherElements": elements_gathered, "GatherND": elements_gathered, "ScatterElements": scattered,
     "ScatterND": scattered,
+    **dict.fromkeys(("NhwcConv", "NhwcFusedConv", "NhwcMaxPool"), _channels_last),
     **dict.fromkeys(QUERIES, _queries), **dict.fromkeys(SPECTRAL, spectrum),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "ExpandDims"), _reshape),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",

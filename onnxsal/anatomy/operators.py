@@ -48,12 +48,12 @@ QUERIES = frozenset({
 
 ASSUMED = frozenset({
     "CumProd", "CumSum", "Loop", "Scan", "TensorScatter", "MaxUnpool", "DeformConv", "Col2Im",
-    "MaxpoolWithMask", "HyperConnectionLowRankMix", "HyperConnectionPostMix", "HyperConnectionPreMix",
+    "Crop", "MaxpoolWithMask", "HyperConnectionLowRankMix", "HyperConnectionPostMix", "HyperConnectionPreMix",
 })  # fmt: skip
 """They keep positions or do not, which their weights, bodies or data decide: tested by running."""
 
 BY_DATA = frozenset({
-    "AffineGrid", "Compress", "Det", "MaxRoiPool", "NonMaxSuppression", "NonZero", "RoiAlign", "Scatter", "TopK",
+    "AffineGrid", "Compress", "Det", "MaxRoiPool", "NonMaxSuppression", "NonZero", "Scatter", "TopK",
     "Unique", "CropAndResize", "GatherPacked", "Inverse", "MultilevelCropAndResize_TRT", "PyramidROIAlign_TRT",
     "EfficientNMS_TRT", "SparseToDenseMatMul", "UnfoldTensor", "DynamicSlice",
 })  # fmt: skip

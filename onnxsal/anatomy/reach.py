@@ -207,6 +207,14 @@ def guides(nodes: list[ir.Node], lost: Mapping[ir.Node, str]) -> set[ir.Value]:
     return found
 
 
+def in_front(nodes: list[ir.Node], lost: Mapping[ir.Node, str]) -> set[ir.Value]:
+    """Return the values in front of the operators where positions go out of sight, if nothing carries them past."""
+    found: set[ir.Value] = set()
+    for node in (n for n in nodes if n in lost):
+        found |= _above(nodes, node.inputs)
+    return found
+
+
 def _above(nodes: list[ir.Node], values: Sequence[ir.Value | None]) -> set[ir.Value]:
     """Return values and all they are made of."""
     found = {v for v in values if v is not None}
