@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import onnx_ir as ir
@@ -16,6 +17,7 @@ from onnxsal.graph import empty
 from onnxsal.graph.program import Trace
 from onnxsal.inputs.preprocess import PRESETS, Preprocess
 from onnxsal.kernels.blur import gaussian_blur
+from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
 from onnxsal.viz.maps import cam_saliency, pixel_saliency
 
 
@@ -31,6 +33,22 @@ def layer_maps() -> np.ndarray:
     flat = np.full((5, 7), 3.25)
     return np.stack([rng.normal(size=(5, 7)), flat, np.zeros((5, 7)), flat + 1e-7, rng.normal(size=(5, 7)) * 1e30,
                      rng.normal(size=(5, 7)) * 1e-30]).astype(np.float32)  # fmt: skip
+
+
+QUARTER, HALF = Fraction(1, 4), Fraction(1, 2)
+ROLLED = chained([(part(WHOLE, HALF, Fraction(1)), 1), (part(WHOLE, Fraction(0), HALF), 1)]) or WHOLE
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [Placement(mirrored(WHOLE)), Placement(part(WHOLE, QUARTER, HALF), ROLLED),
+     Placement(part(WHOLE, -HALF, Fraction(2)), WHOLE)],
+)  # fmt: skip
+def test_maps_of_a_layer_that_lies_elsewhere(placement: Placement) -> None:
+    how = Finish((32, 48), None, placement=placement, grid=(5, 7))
+    found = run(lambda op, x: finish_map(op, x, how), layer_maps())
+    for one, raw in zip(found, layer_maps(), strict=True):
+        np.testing.assert_allclose(one, cam_saliency(raw, (32, 48), placement), rtol=0, atol=1e-6)
 
 
 def test_maps_of_a_layer() -> None:

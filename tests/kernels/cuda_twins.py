@@ -6,11 +6,13 @@ Ends with 0 when they agree, with 77 where numba can do neither.
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels import masks
+from onnxsal.placement import WHOLE, Placement, mirrored, part
 
 RNG = np.random.default_rng(0)
 X, BASE = RNG.standard_normal((2, 2, 5, 3)).astype(np.float32)
@@ -25,6 +27,7 @@ ROWS = masks.make_rows(
     input_noise=[0, 0, 0.7, 0.2, 0.1],
     draw=np.arange(5),
 )
+ELSEWHERE = Placement(mirrored(WHOLE), part(WHOLE, Fraction(1, 3), Fraction(3, 2)))
 
 
 def difference(cuda, **options) -> float:
@@ -46,6 +49,7 @@ def main() -> int:
     if cuda.SIMULATED:  # so that rows are shared by several blocks, some with nothing to do and some with much
         cuda.ENOUGH, cuda.BLOCK, cuda.MOST = 11, 4, 5
     found = [difference(cuda, baseline=b, renormalise=r) for b in (None, BASE) for r in (False, True)]
+    found.append(difference(cuda, placement=ELSEWHERE))
     try:
         cuda.fill(cuda.upload(np.zeros((5, *X.shape))), X, ROWS)
         found.append(np.inf)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from onnxsal.errors import UsageError
 from onnxsal.kernels.masks import fill, make_rows
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import bilinear
+from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
 
 RNG = np.random.default_rng(0)
 
@@ -57,3 +60,31 @@ def test_wrong_shapes_are_refused():
         upsampled_range(np.zeros((3, 3), np.float32), (5, 5))
     with pytest.raises(UsageError, match="C, H, W"):
         masked_range(np.zeros((3, 3), np.float32), np.zeros((1, 3, 3), np.float32))
+
+
+HALF = Fraction(1, 2)
+ROLLED = chained([(part(WHOLE, HALF, Fraction(1)), 1), (part(WHOLE, Fraction(0), HALF), 1)]) or WHOLE
+PLACES = [
+    Placement(mirrored(WHOLE), WHOLE), Placement(ROLLED, ROLLED), Placement(part(WHOLE, -HALF, HALF), mirrored(ROLLED)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("placement", PLACES)
+def test_ranges_of_maps_that_lie_elsewhere(placement):
+    grids, x = RNG.standard_normal((20, 7, 6)).astype(np.float32), RNG.standard_normal((3, 30, 41)).astype(np.float32)
+    maps = bilinear(grids, (30, 41), placement)
+    for found, expected in zip(upsampled_range(grids, (30, 41), placement), (maps.min, maps.max), strict=True):
+        np.testing.assert_array_equal(found, expected(axis=(1, 2)))
+    rows, out = make_rows(20, mask=np.arange(20)), np.empty((20, *x.shape), np.float32)
+    fill(out, x, rows, grids=grids, placement=placement)
+    low, high = masked_range(x, grids, placement=placement)
+    np.testing.assert_allclose(low, out.min(axis=(1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(high, out.max(axis=(1, 2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("placement", PLACES)
+def test_masks_that_lie_elsewhere(placement):
+    grids, x = RNG.standard_normal((2, 4, 5)).astype(np.float32), RNG.standard_normal((3, 9, 11)).astype(np.float32)
+    out = np.empty((2, *x.shape), np.float32)
+    fill(out, x, make_rows(2, mask=[1, 0]), grids=grids, placement=placement)
+    np.testing.assert_allclose(out, x * bilinear(grids[::-1], (9, 11), placement)[:, None], atol=1e-6)

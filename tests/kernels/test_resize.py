@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
-from onnxsal.kernels.resize import bilinear, taps
+from onnxsal.kernels.resize import bilinear, inside, taps
+from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
 
 SIZES = [
     ((7, 5), (14, 20)),
@@ -75,3 +77,52 @@ def test_resizing_to_the_same_size_changes_nothing():
 def test_nothing_cannot_be_resized():
     with pytest.raises(UsageError, match="0 samples"):
         taps(0, 5)
+
+
+def share(n: int) -> Fraction:
+    return Fraction(n, 12)
+
+
+CROP, LETTERBOX = part(WHOLE, share(3), share(9)), part(WHOLE, share(-4), share(20))
+ROLL = chained([(part(WHOLE, share(5), share(12)), 7), (part(WHOLE, share(0), share(5)), 5)])
+
+
+@pytest.mark.parametrize("size", [(12, 12), (48, 36)])
+def test_a_crop_is_the_picture_of_that_part(size):
+    maps = np.random.default_rng(0).standard_normal((6, 6)).astype(np.float32)
+    placed, seen = bilinear(maps, size, Placement(CROP, CROP)), inside(size, Placement(CROP, CROP))
+    rows, columns = (slice(n // 4, 3 * n // 4) for n in size)
+    assert seen.sum() == seen[rows, columns].sum() == seen[rows, columns].size
+    np.testing.assert_allclose(placed[rows, columns], bilinear(maps, (size[0] // 2, size[1] // 2)), atol=2e-6)
+
+
+def test_a_mirrored_axis_is_the_mirrored_picture():
+    maps = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
+    placed = bilinear(maps, (20, 21), Placement(columns=mirrored(WHOLE)))
+    np.testing.assert_allclose(placed, bilinear(maps, (20, 21))[:, ::-1], atol=2e-6)
+    assert inside((20, 21), Placement(columns=mirrored(WHOLE))).all()
+
+
+def test_of_a_letterbox_only_the_picture_is_drawn():
+    maps = np.random.default_rng(0).standard_normal((24, 5)).astype(np.float32)
+    placed = bilinear(maps, (24, 5), Placement(LETTERBOX))
+    np.testing.assert_allclose(placed, bilinear(maps, (48, 5))[8:32], atol=2e-6)
+
+
+def test_a_roll_is_read_across_no_seam():
+    assert ROLL is not None
+    ramp = np.r_[np.arange(5, 12), np.arange(5)].astype(np.float32)[:, None]  # the number of every row of the picture
+    np.testing.assert_allclose(bilinear(ramp, (12, 1), Placement(ROLL)), np.arange(12)[:, None], atol=1e-6)
+    fine = bilinear(ramp, (120, 1), Placement(ROLL))[:, 0]
+    assert (np.diff(fine) >= -1e-6).all()  # nothing between the last row and the first
+
+
+def test_a_stretch_narrower_than_a_sample_reads_the_one_that_it_lies_in():
+    narrow = chained([(part(WHOLE, share(11), share(12)), 1), (part(WHOLE, share(0), share(11)), 11)])
+    assert narrow is not None
+    found = bilinear(np.arange(3, dtype=np.float32)[:, None], (12, 1), Placement(narrow))[:, 0]
+    assert found[-1] == 0 and found[0] == 0.0 and found[-2] == 2
+
+
+def test_what_nothing_covers_is_said():
+    assert not inside((4, 4), Placement(part(WHOLE, share(9), share(12)))).any(axis=1)[:3].any()
