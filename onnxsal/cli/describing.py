@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from onnxsal.anatomy import Layer
@@ -19,11 +20,33 @@ def print_layers(model: Model, *, as_json: bool) -> None:
         print(json.dumps([_plain(layer, at, at == automatic) for at, layer in enumerate(model.layers)], indent=2))
         return
     if not model.layers:
-        print("this model has no value with rows and columns; methods that need no layer still work")
+        print("\n".join(wrapped(_without_layers(model.anatomy.layers.hidden), 0)))
         return
     rows = [(f"#{at}", "*" if at == automatic else " ", *_cells(layer)) for at, layer in enumerate(model.layers)]
     print("\n".join(table([("", "", "operator", "K x h x w", "name"), *rows], right=frozenset({0}))))
+    _print_places(model.layers)
     print(f"\n* chosen when none is named: {_chosen(model)}")
+
+
+def _without_layers(hidden: str) -> str:
+    why = f"rows and columns are not followed through {hidden}" if hidden else ""
+    return f"{why or 'this model has no value with rows and columns'}; methods that need no layer still work"
+
+
+def _print_places(layers: Sequence[Layer]) -> None:
+    """Say which layers do not cover the picture as it stands, and which are only assumed to keep positions."""
+    for place, which in groupby(enumerate(layers), key=lambda pair: str(pair[1].placement)):
+        if place:
+            print(f"\n{_numbers(which)}: {place} of the picture")
+    for operators, which in groupby(enumerate(layers), key=lambda pair: pair[1].assumed):
+        if operators:
+            text = f"{_numbers(which)}: if {', '.join(operators)} keeps positions, which is tested when one is used"
+            print("", *wrapped(text, 0), sep="\n")
+
+
+def _numbers(layers: Iterable[tuple[int, Layer]]) -> str:
+    numbers = [number for number, _ in layers]
+    return f"#{numbers[0]}" if len(numbers) == 1 else f"#{numbers[0]} to #{numbers[-1]}"
 
 
 def _chosen(model: Model) -> str:
@@ -39,7 +62,8 @@ def _cells(layer: Layer) -> tuple[str, str, str]:
 def _plain(layer: Layer, number: int, automatic: bool) -> dict[str, Any]:
     return {
         "number": number, "name": layer.name, "operator": layer.op_type, "channels": layer.channels,
-        "grid": list(layer.grid), "automatic": automatic,
+        "grid": list(layer.grid), "automatic": automatic, "placement": str(layer.placement) or "whole",
+        "assumed": list(layer.assumed),
     }  # fmt: skip
 
 

@@ -92,6 +92,23 @@ def test_layers(run) -> None:
     assert [layer["number"] for layer in found if layer["automatic"]] == [4]
 
 
+def test_layers_that_lie_elsewhere_say_where(run, folder: Path) -> None:
+    part = "part = Slice (picture, low, high, rows)\nsum = CumSum (part, axis)\n"
+    model = tiny.behind(part, low=[4], high=[12], rows=[2], axis=3)
+    tiny.write(model, folder / "crop.onnx")
+    out = " ".join(run("layers", "crop.onnx").out.split())
+    assert "#0 to #6: rows 25-75 % of the picture" in out
+    assert "#1 to #6: if CumSum 'sum' keeps positions, which is tested when one is used" in out
+    first, second = json.loads(run("layers", "crop.onnx", "--json").out)[:2]
+    assert (first["placement"], first["assumed"], second["assumed"]) == ("rows 25-75 %", [], ["CumSum 'sum'"])
+
+
+def test_without_layers_the_operator_is_named(run, folder: Path) -> None:
+    tiny.write(tiny.behind("sum = Tile (picture, twice)\n", twice=[1, 1, 1, 2]), folder / "tile.onnx")
+    out = " ".join(run("layers", "tile.onnx").out.split())
+    assert "not followed through Tile 'sum' (it holds the picture more than once)" in out
+
+
 def test_inspect(run) -> None:
     out = run("inspect", "model.onnx").out
     assert "'picture': 16 x 16, 3 channels, float NCHW" in out

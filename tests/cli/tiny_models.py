@@ -60,6 +60,12 @@ def changed(old: str, new: str) -> onnx.ModelProto:
     return build(BODY.replace(old, new), weights())
 
 
+def behind(front: str, **constants: object) -> onnx.ModelProto:
+    """Return the classifier behind nodes from ``picture`` to ``sum``."""
+    body = BODY.replace("(picture, w1)", "(sum, w1)").replace("        c1 =", front + "        c1 =")
+    return build(body, weights() | {name: np.array(value) for name, value in constants.items()})
+
+
 def without_kernel() -> onnx.ModelProto:
     """Return a classifier with an operator of a domain that ONNX Runtime does not know."""
     return _with_domain("lab", "r1 = Relu (c1)", "r1 = lab.Sharpen (c1)")
