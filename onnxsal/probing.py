@@ -1,8 +1,8 @@
 """Whether operators that nobody knows keep positions, tested by running: change a part of what one is given, see where
 what comes out changes.
 
-Only where a layer is asked for that lies behind such operators (custom ones, Loop, CumSum ...). It is their own input
-that is changed, not the picture: what lies in front of them mixes positions too, and would blur what they do.
+Only where a layer is asked for that lies behind such operators (custom ones, CumSum, DeformConv ...). It is their own
+input that is changed, not the picture: what lies in front of them mixes positions too, and would blur what they do.
 """
 
 from __future__ import annotations

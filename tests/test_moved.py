@@ -17,6 +17,8 @@ CONSTANTS = {
     "v": np.array([[1, 1], [-1, 0]], np.float32), "flip": np.arange(S)[::-1].copy(), "start": np.array([4, 2]),
     "end": np.array([30, 28]), "axes": np.array([2, 3]), "margin": np.array([0, 0, 9, 0, 0, 0, 3, 0]),
     "parts": np.array([12, 20]), "views": np.array([2, -1, 2]), "first": np.array([0]),
+    "t": np.zeros((2, 6), np.float32), "bias": np.array([1, 0, 0, 0, 1, 0], np.float32), "affine": np.array([1, 2, 3]),
+    "size": np.array([1, 3, S, S]), "k3": np.ones((3, 2, 1, 1), np.float32),
 }  # fmt: skip
 
 
@@ -39,10 +41,12 @@ def tower(x, end):
             node("Gemm", f"f{end} v", f"z{end}", transB=1)]  # fmt: skip
 
 
-def proto(nodes):
+def proto(nodes, batch="n"):
     used = {name for each in nodes for name in each.input}
     weights = [numpy_helper.from_array(value, name) for name, value in CONSTANTS.items() if name in used]
-    x, z = (helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", ["n", 3, S, S]), ("z", ["n", 2])))
+    x, z = (
+        helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", [batch, 3, S, S]), ("z", [batch, 2]))
+    )
     graph = helper.make_graph(nodes, "g", [x], [z], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
@@ -126,3 +130,19 @@ def test_two_views_are_explained_by_one_and_say_so_where_they_meet():
     batch = [*FRONTS["flip"], node("Concat", "x m", "s", axis=0), *tower("s", "v"), *views]
     with pytest.raises(UnsupportedError, match="through Concat 's'"):
         onnxsal.load(proto(batch)).anatomy.layers.find(None)
+
+
+def test_what_tells_a_spatial_transformer_where_to_look_is_no_layer_of_what_it_sees():
+    where = [node("Conv", "x w", "q", pads=[1] * 4), node("Relu", "q", "hint"), node("GlobalAveragePool", "hint", "p"),
+             node("Flatten", "p", "r"), node("Gemm", "r t bias", "s"), node("Reshape", "s affine", "theta"),
+             node("AffineGrid", "theta size", "grid")]  # fmt: skip
+    model = onnxsal.load(proto([*where, node("GridSample", "x grid", "m"), *tower("m", "")], batch=1))
+    assert "hint" in [layer.name for layer in model.layers]
+    with pytest.raises(UnsupportedError, match=r"through GridSample 'm' .where it takes its values from depends"):
+        onnxsal.explain(model, patch(20, 8), method="grad-cam", target=0)
+    named = onnxsal.explain(model, patch(20, 8), method="grad-cam", target=0, layer="hint")
+    assert named.saliency.shape == (S, S)
+    behind = [node("Conv", "x w", "q", pads=[1] * 4), node("Conv", "q k", "stem"), *where[2:]]
+    behind[2] = node("GlobalAveragePool", "stem", "p")
+    both = [*behind, node("GridSample", "stem grid", "m0"), node("Conv", "m0 k3", "m"), *tower("m", "")]
+    assert onnxsal.load(proto(both, batch=1)).anatomy.layers.find(None).name == "stem"

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy.axes import place_of, side_of, size_of, tokens_of
 from onnxsal.anatomy.known import Layout, Layouts
-from onnxsal.anatomy.layout import layouts
+from onnxsal.anatomy.layout import APART, layouts
 from onnxsal.anatomy.means import inside_means
 from onnxsal.anatomy.operators import described
 from onnxsal.anatomy.parts import Head, Layer, Picture
@@ -161,13 +161,13 @@ def _automatic(
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it. Of several
     views of the picture that which covers most goes first. What only tells an operator where to look is none, nor what
-    is one of several ways to an operator behind which positions are out of sight.
+    is one of several views that are put together behind it.
     """
     weighted = weighted_below(nodes, logit, known, moving)
     edges = full_edges(nodes, logit, known, weighted)
     all_through = cuts(nodes, edges)
     needed = {value for value, _ in edges} - guides(nodes, known.lost)
-    needed -= in_front(nodes, known.lost) - all_through
+    needed -= in_front(nodes, [node for node, why in known.lost.items() if why == APART]) - all_through
     full = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in needed]
     inside = inside_attention(nodes, known, moving, all_through)
     inside |= inside_means([node for node in nodes if pools_positions(node, known)])

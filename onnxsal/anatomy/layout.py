@@ -6,6 +6,7 @@ never guessed; the residual stream carries the rest past it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -100,13 +101,24 @@ def _note_loss(node: ir.Node, kind: Kind, known: Layouts) -> None:
     spread = [layout for v in node.inputs if _is_spread(layout := known.get(v)) and layout is not None]
     if kind == "by data" or node.op_type in _BY_CONSTANTS:
         constant = all(v is None or known.get(v) is not None or is_fixed(v) for v in node.inputs)
-        known.lost[node] = _BENT if constant and kind != "by data" else _DRIVEN
+        if not constant or kind == "by data":
+            known.lost[node] = _DRIVEN
+        elif not _picks_few(node, known):
+            known.lost[node] = _BENT
     elif kind == "spectral":
         known.lost[node] = "positions become frequencies"
     elif node.op_type in ("Tile", "Concat", "QLinearConcat") and not _is_apart(spread):
         known.lost[node] = "it holds the picture more than once"
     elif node.op_type in _JOINING and _is_apart(spread):
-        known.lost[node] = "it puts together views of the picture that lie differently in it"
+        known.lost[node] = APART
+
+
+def _picks_few(node: ir.Node, known: Layouts) -> bool:
+    """Whether a head reads one token or some rows: positions are left behind, not out of sight."""
+    if node.op_type not in ("Slice", "Gather", "GatherElements", "GatherND"):
+        return False
+    before, after = (None if v is None else known.sizes(v) for v in (node.inputs[0], node.outputs[0]))
+    return before is not None and after is not None and 2 * math.prod(after) <= math.prod(before)
 
 
 def _is_apart(layouts: Sequence[Layout]) -> bool:
@@ -235,6 +247,7 @@ _BY_CONSTANTS = frozenset({"CenterCropPad", "Gather", "GatherElements", "GatherN
 """Those of which constants say where they take their values from; data may in their place."""
 _JOINING = frozenset({"Concat", "QLinearConcat", "Add", "Sub", "Mul", "Max", "Min", "Mean", "Sum", "Where",
                       "QLinearAdd", "QLinearMul", "Div"})  # fmt: skip
+APART = "it puts together views of the picture that lie differently in it"
 _DRIVEN = "where it takes its values from depends on the data"
 _BENT = "its constants turn, bend or repeat the picture, so that no row or column of it stays one"
 _FOLLOW: dict[str, Follow] = {

@@ -207,10 +207,10 @@ def guides(nodes: list[ir.Node], lost: Mapping[ir.Node, str]) -> set[ir.Value]:
     return found
 
 
-def in_front(nodes: list[ir.Node], lost: Mapping[ir.Node, str]) -> set[ir.Value]:
-    """Return the values in front of the operators where positions go out of sight, if nothing carries them past."""
+def in_front(nodes: list[ir.Node], ends: Sequence[ir.Node]) -> set[ir.Value]:
+    """Return the values in front of these nodes."""
     found: set[ir.Value] = set()
-    for node in (n for n in nodes if n in lost):
+    for node in (n for n in nodes if n in ends):
         found |= _above(nodes, node.inputs)
     return found
 
