@@ -60,7 +60,7 @@ GAPS = {
     "FusedMatMul (com.microsoft)": "transBatchA, transBatchB",
     "Gradient (ai.onnx.preview.training)": "inside a subgraph: it is lowered in the main graph only",
     "GroupQueryAttention (com.microsoft)": "a past, packed inputs, a window, a cap: only prompts are served",
-    "MatMulNBits (com.microsoft)": "other than 4 bits; a g_idx",
+    "MatMulNBits (com.microsoft)": "a g_idx with other than 4 bits or packed zero points; weight_prepacked",
     "QLinearAveragePool, QLinearConv, QLinearGlobalAveragePool": "channels last, and every operator of "
     "com.microsoft.nchwc or named Nhwc: the layout of one machine; optimise up to ORT_ENABLE_EXTENDED only",
     "Resize": "by its scales, of which sizes are steps and places are not; by its region with antialias",

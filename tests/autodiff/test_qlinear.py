@@ -247,31 +247,6 @@ def optimise(source: Path, target: Path) -> onnx.ModelProto:
     return onnx.load(target)
 
 
-@pytest.mark.parametrize("zeros", ["none", "packed", "float"])
-@pytest.mark.parametrize("k", [64, 80])
-def test_packed_weights(zeros: str, k: int) -> None:
-    """Linear in x: what the runtime makes of a direction is the slope along it."""
-    n, block = 6, 32
-    blocks = -(-k // block)
-    arrays = {"b": R.integers(0, 256, (n, blocks, block // 2)).astype(np.uint8),
-              "s": R.uniform(0.05, 0.2, n * blocks).astype(np.float32)}  # fmt: skip
-    if zeros == "packed":
-        arrays["z"] = R.integers(0, 256, n * (-(-blocks // 2))).astype(np.uint8)
-    if zeros == "float":
-        arrays["z"] = R.uniform(4, 12, n * blocks).astype(np.float32)
-    node = helper.make_node("MatMulNBits", ["x", *arrays], ["y"], domain=MICROSOFT, K=k, N=n, bits=4, block_size=block)
-    inputs = [helper.make_tensor_value_info("x", 1, ["m", 3, k])]
-    constants = [numpy_helper.from_array(a, name) for name, a in arrays.items()]
-    graph = helper.make_graph([node], "g", inputs, [helper.make_tensor_value_info("y", 1, None)], constants)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    x, v = R.normal(size=(2, 2, 3, k)).astype(np.float32)
-    u = R.normal(size=(2, 3, n)).astype(np.float32)
-    results = run_ort(autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"]), {"x": x, "seed/y": u})
-    slope = (u * run_ort(model, {"x": v})["y"]).sum()
-    assert (results["grad/x"] * v).sum() == pytest.approx(slope, rel=1e-4, abs=1e-3)
-
-
 def test_channels_last_is_refused_by_name() -> None:
     pair = next(p for p in PAIRS if p.name == "QLinearGlobalAveragePool")
     integer, _ = both(pair)
