@@ -18,7 +18,8 @@ WIDTH = 4
 ROWS = np.array([[0, 0, 0, 0], [0.7, -1.2, 0.4, 2.0], [0, 3, 0, -1], [0, 0, 0, 0]], float)
 CONSTANTS = {
     "axis": np.array([-1]), "half": np.array(0.5), "two": np.array(2.0), "third": np.array(1 / 3),
-    "three": np.array(3.0), "tiny": np.array(1e-8), "low": np.array(-5.0), "halves": np.full(WIDTH, 0.5), "zero": np.array(0.0),
+    "three": np.array(3.0), "tiny": np.array(1e-8), "low": np.array(-5.0), "halves": np.full(WIDTH, 0.5),
+    "zero": np.array(0.0),
     "w": np.random.default_rng(0).normal(size=(WIDTH, WIDTH)),
 }  # fmt: skip
 
