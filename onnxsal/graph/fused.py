@@ -89,6 +89,18 @@ def _matmul(a: dict[str, Any], kinds: Known) -> Found:
     return (_like(kinds[0], (*batch, left[-2], right[-1])),)
 
 
+def _gather_blocks(a: dict[str, Any], kinds: Known) -> Found:
+    """Rows of a table in blocks, in the type of its scales; bytes hold several numbers along the last axis."""
+    data, indices = _shape(kinds, 0), _shape(kinds, 1)
+    scales = kinds[2] if len(kinds) > 2 else None
+    if not data or indices is None or kinds[0] is None:
+        return (_like(scales, None),)
+    axis = int(a.get("gather_axis", 0)) % len(data)
+    in_byte = 8 // int(a.get("bits", 4)) if kinds[0][0] == ir.DataType.UINT8 else 1
+    wide = (*data[:-1], _times(data[-1], in_byte))
+    return (_like(scales, (*wide[:axis], *indices, *wide[axis + 1 :])),)
+
+
 def _broadcast(a: Shape, b: Shape) -> Shape:
     n = max(len(a), len(b))
     pairs = zip((1,) * (n - len(a)) + tuple(a), (1,) * (n - len(b)) + tuple(b), strict=True)
@@ -122,6 +134,6 @@ _RULES: dict[tuple[str, str], Rule] = {
         (_matmul, ("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation")),
         (_attention, ("Attention",)), (_multi_head, ("MultiHeadAttention",)),
         (_grouped_query, ("GroupQueryAttention",)), (_embed, ("EmbedLayerNormalization",)),
-        (_split_gelu, ("BiasSplitGelu",)),
+        (_split_gelu, ("BiasSplitGelu",)), (_gather_blocks, ("GatherBlockQuantized",)),
     ) for name in names},
 }  # fmt: skip
