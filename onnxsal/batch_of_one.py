@@ -24,6 +24,10 @@ Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]
 
 _ONE = "the compiled file takes one picture at a time (batch 1)"
+UNASKED = (
+    "whether pictures that are run together change each other's scores could not be asked, for the model does not run "
+    "here: the compiled file takes several at a time all the same"
+)
 _OUTPUTS = "an output of the model has no row a picture"
 _SCALES = (1.0, 30.0, 1 / 30)
 """Of the pictures that are made up, in turn until one tells something: a scale may saturate a model."""

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy.drawn import drawn_note
-from onnxsal.batch_of_one import alone_in_file, for_one
+from onnxsal.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.building import build, plan
 from onnxsal.compiling import EXPLAIN, METADATA, Form, Goal, Kind, Work, assemble
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
@@ -106,17 +106,16 @@ class Asked:
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
     request = _request(model, asked)
+    if not asked.keep_custom:
+        _check_domains(model)
     if not asked.keep_random:
         _check_repeatable(model)
     goal = _goal(model, asked.target)
-    why = alone_in_file(model, _parts(request, goal))
-    if why is not None:
-        request = _request(for_one(model, why), asked)
+    batched = _batched(model, _parts(request, goal), asked)
+    request = request if batched is model else _request(batched, asked)
     preprocess = request.model.known_preprocess() if asked.bytes_in else None
     form = Form(_kinds(asked.give), preprocess, asked.explain_required)
     _check_names(request.model, form, goal)
-    if not asked.keep_custom:
-        _check_domains(request.model)
     work = Work(request, goal, form, _parts(request, goal))
     _check_sign(work)
     assembled = assemble(work)
@@ -137,6 +136,17 @@ def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except ValueError:
         raise ModelError(f"{os.fspath(path)!r} is damaged: its metadata {METADATA!r} is no JSON") from None
     return found if isinstance(found, dict) else None
+
+
+def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
+    """Return the model with the batch that its file may promise: free, or one picture at a time."""
+    try:
+        why = alone_in_file(model, parts)
+    except UnsupportedError:
+        if not asked.keep_custom:
+            raise
+        return replace(model, notes=(*model.notes, UNASKED))  # a library that only the file's user has
+    return model if why is None else for_one(model, why)
 
 
 def _request(model: Model, asked: Asked) -> Request:

@@ -54,9 +54,9 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
 
 def _without_kernel(operator: str, name: str, program: Program | None) -> UnsupportedError:
     types = _types(operator, name, program)
-    of = f" of {' and '.join(types)}" if types else ""
+    of, where = f" of {' and '.join(types)}" if types else "", f" at node {name!r}" if name else ""
     return UnsupportedError(
-        f"ONNX Runtime {onnxruntime().__version__} has no kernel for {operator}{of} at node {name!r}; "
+        f"ONNX Runtime {onnxruntime().__version__} has no kernel for {operator}{of}{where}; "
         f"{_instead(operator, types)}"
     )
 

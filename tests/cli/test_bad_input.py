@@ -87,7 +87,7 @@ MODELS = {
         tiny.without_kernel,
         r"does not know operator lab:Sharpen \(node 'r1'\).*--custom",
     ),
-    "a type without kernel": (tiny.in_float64, "no kernel for Conv at node .*export the model in float32"),
+    "a type without kernel": (tiny.in_float64, "no kernel for Conv of float64.*export the model in float32"),
     "an operator without rule": (tiny.without_rule, "Imputer 'flat'.*still work: .*score-cam"),
     "not a classifier": (tiny.segmenter, "explains classifiers.*'mask'"),
     "cyclic": (tiny.cyclic, "cyclic"),
