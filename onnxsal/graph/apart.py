@@ -2,6 +2,8 @@
 
 The forward pass then runs as in the deployed file, whatever stands beside it. Behind a second reader ONNX Runtime gives
 up its integer kernels; in a branch or a loop that reads one from outside, some versions refuse to load, or die.
+A sum that a LayerNormalization alone reads is computed anew too: ONNX Runtime makes one operator of both, which rounds
+otherwise than the two.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import onnx_ir as ir
 
 from onnxsal.graph.dequantised import dequantised
 from onnxsal.graph.moved import is_mover
+from onnxsal.graph.residual import sums_of_norms
 from onnxsal.graph.tape import Tape
 
 Use = tuple[ir.Node, int]
@@ -19,18 +22,16 @@ Use = tuple[ir.Node, int]
 
 
 def read_apart(op: Tape, model: Collection[ir.Node]) -> None:
-    """Let nodes other than the ``model``'s compute anew what they read from its DequantizeLinears.
+    """Let nodes other than the ``model``'s compute anew what they read from its DequantizeLinears and fused sums.
 
     Those in bodies do so past what only moves numbers as well: the runtime carries quantisers past it.
     """
-    anew = _carried(op.graph, model)
-    if not anew:
-        return
     bodies = {inner: body for node in op.graph if node not in model for inner, body in _bodies(node)}
+    anew = _carried(op.graph, model) | sums_of_norms(op.graph, model, bodies)
     for value, node in anew.items():
         for place, uses in _ours(value, op.graph, model, bodies).items():
-            if place is not op.graph or _is_dequantiser(node):
-                _redirect(op.within(place), value, uses)
+            if place is not op.graph or not is_mover(node):
+                _redirect(op.within(place), value, uses, anew)
 
 
 def _is_dequantiser(node: ir.Node) -> bool:
@@ -69,9 +70,9 @@ def _ours(
     return found
 
 
-def _redirect(op: Tape, value: ir.Value, uses: list[Use]) -> None:
+def _redirect(op: Tape, value: ir.Value, uses: list[Use], known: Collection[ir.Value]) -> None:
     first, mark = next(iter(op.graph)), len(op.graph)
-    copy = _anew(op, value)
+    copy = _anew(op, value, known)
     maker = value.producer()
     if copy is None or maker is None:
         return
@@ -85,16 +86,17 @@ def _redirect(op: Tape, value: ir.Value, uses: list[Use]) -> None:
         reader.replace_input_with(index, copy)
 
 
-def _anew(op: Tape, value: ir.Value) -> ir.Value | None:
+def _anew(op: Tape, value: ir.Value, known: Collection[ir.Value]) -> ir.Value | None:
+    """A sum becomes a Sum: a second Add of the same numbers would be made one with the first."""
     node = value.producer()
     assert node is not None
     if _is_dequantiser(node):
         return dequantised(op, node)
-    assert node.inputs[0] is not None
-    source = _anew(op, node.inputs[0])
-    if source is None:
+    sources = [_anew(op, v, known) if v is not None and v in known else v for v in node.inputs]
+    if any(new is None and old is not None for old, new in zip(node.inputs, sources, strict=True)):
         return None
     given = {name: attribute.value for name, attribute in node.attributes.items()}
-    copy: ir.Value = op.emit(node.op_type, source, *node.inputs[1:], **given)  # type: ignore[assignment]
+    name = "Sum" if node.op_type == "Add" else node.op_type
+    copy: ir.Value = op.emit(name, *sources, **given)  # type: ignore[assignment]
     copy.shape = None if value.shape is None else value.shape.copy()
     return copy
