@@ -45,6 +45,8 @@ FORMS: dict[str, list[Node]] = {
     "squash": [n("ReduceSumSquare", "x axis", "q"), n("Sqrt", "q", "n"), n("Max", "n tiny", "m"), n("Div", "x m", "u"),
                n("Mul", "u q", "y")],
     "decibels": [n("ReduceSumSquare", "x axis", "q"), n("Log", "q", "l"), n("Max", "l low", "y")],
+    "decibels of a power summed as ReduceLogSum": [n("Mul", "x x", "s"), n("ReduceLogSum", "s axis", "l"),
+                                                   n("Max", "l low", "y")],
     "root written with a logarithm": [n("ReduceSumSquare", "x axis", "q"), n("Log", "q", "l"), n("Mul", "l half", "h"),
                                       n("Exp", "h", "y")],
     "signed root": [n("Abs", "x", "b"), n("Sqrt", "b", "r"), n("Sign", "x", "g"), n("Mul", "g r", "y")],

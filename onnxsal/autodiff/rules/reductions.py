@@ -73,6 +73,13 @@ def _extreme(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.
     return op.Mul(op.Div(g, ties), hit)  # type: ignore[no-any-return]
 
 
+def _log_sum(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
+    """g / sum; where g is 0 it stays 0 at a sum of 0 too, as behind Log."""
+    total = op.Exp(y)
+    unasked = op.And(op.Equal(total, 0.0), op.Equal(g, 0.0))
+    return op.Div(g, op.Where(unasked, 1.0, total))  # type: ignore[no-any-return]
+
+
 def _operand(op: Tape, axes: Axes) -> ir.Value:
     return axes if isinstance(axes, ir.Value) else op.const(axes, ir.DataType.INT64)
 
@@ -82,7 +89,7 @@ reduction("ReduceMean", _mean)
 reduction("ReduceSumSquare", lambda op, g, y, x, axes: op.Mul(op.Mul(g, 2.0), x))
 reduction("ReduceL1", lambda op, g, y, x, axes: op.Mul(g, op.Sign(x)))
 reduction("ReduceL2", _l2)
-reduction("ReduceLogSum", lambda op, g, y, x, axes: op.Div(g, op.Exp(y)))
+reduction("ReduceLogSum", _log_sum)
 reduction("ReduceLogSumExp", lambda op, g, y, x, axes: op.Mul(g, op.Exp(op.Sub(x, y))))
 reduction("ReduceProd", _product)
 reduction("ReduceMax", _extreme)
