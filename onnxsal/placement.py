@@ -116,7 +116,7 @@ def mirrored(side: Side) -> Side:
 def chained(parts: Sequence[tuple[Side, int]]) -> Side | None:
     """Return axes of so many positions each put end to end; None where they hold the same of the picture twice.
 
-    Copies of up to half the largest stretch are margins (circular padding): what they repeat is drawn where it is.
+    Copies of up to half the largest stretch are margins (circular padding), and stay: a crop may leave them alone.
     """
     total, at = sum(size for _, size in parts), 0
     found: list[Stretch] = []
@@ -124,7 +124,8 @@ def chained(parts: Sequence[tuple[Side, int]]) -> Side | None:
         low, scale = Fraction(at, total), Fraction(size, total)
         found += [Stretch(low + s.low * scale, low + s.high * scale, s.start, s.stop) for s in side]
         at += size
-    return _without_copies(merged(found))
+    side = merged(found)
+    return None if without_copies(side) is None else side
 
 
 def merged(stretches: Iterable[Stretch]) -> Side:
@@ -139,7 +140,8 @@ def merged(stretches: Iterable[Stretch]) -> Side:
     return tuple(out)
 
 
-def _without_copies(side: Side) -> Side | None:
+def without_copies(side: Side) -> Side | None:
+    """Return the stretches that are drawn, those left out that margins repeat; None where they are no margins."""
     kept: list[Stretch] = []
     for s in sorted(side, key=lambda s: -s.length):
         shared = sum(_shared(s, other) for other in kept)
@@ -183,6 +185,7 @@ def alike(a: Side, b: Side, tolerance: Fraction) -> bool:
     """Return whether two axes lie in the same place, up to a tolerance in shares of the picture."""
     if a == b:
         return True
+    a, b = without_copies(a) or a, without_copies(b) or b
     if len(a) != len(b):
         return False
     pairs = [(s.start - t.start, s.stop - t.stop, s.low - t.low, s.high - t.high) for s, t in zip(a, b, strict=True)]

@@ -18,6 +18,7 @@ from onnxsal.placement import (
     mirrored,
     oriented,
     part,
+    without_copies,
 )
 
 N = 24
@@ -61,7 +62,9 @@ def test_parts_of_parts_are_the_whole_again():
 def test_the_same_twice_is_nowhere_but_margins_are():
     assert chained([(WHOLE, N), (mirrored(WHOLE), N)]) is None
     circular = chained([(part(WHOLE, share(21), share(24)), 3), (WHOLE, N), (part(WHOLE, share(0), share(3)), 3)])
-    assert circular is not None and held(circular, 30) == [None] * 3 + POSITIONS + [None] * 3
+    assert circular is not None and held(circular, 30) == POSITIONS[21:] + POSITIONS + POSITIONS[:3]
+    assert held(without_copies(circular) or (), 30) == [None] * 3 + POSITIONS + [None] * 3
+    assert alike(circular, part(WHOLE, share(-3), share(27)), share(0))
 
 
 @pytest.mark.parametrize("numbers", [POSITIONS[::-1], POSITIONS[5:19], [9, 2, 3, 4, 20, 19, 0]])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxsal.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part
+from onnxsal.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part, without_copies
 
 
 @dataclass(frozen=True)
@@ -206,15 +206,27 @@ def cut(axis: Axis, size: int, start: int, step: int, kept: int) -> Axis:
         grid, dropped = tokens_of(axis)
         if start <= dropped and start + kept >= dropped + grid[0] * grid[1]:
             return patches(grid, dropped - start, kept, place_of(axis))
+    if name == "T" and (step, start, kept) == (-1, size - 1, size):
+        return _reversed_tokens(axis, size)
     if name in ("H", "W") and start >= 0 and kept > 0:
         return moved(axis, kept, _every(side_of(axis), size, (start, step), kept))
     return unknown(kept)
 
 
+def _reversed_tokens(axis: Axis, size: int) -> Axis:
+    """Patches read from the last one lie backwards both ways, behind what stood behind them."""
+    (grid, dropped), place = tokens_of(axis), place_of(axis)
+    turned = Placement(mirrored(place.rows), mirrored(place.columns))
+    return patches(grid, size - dropped - grid[0] * grid[1], size, turned)
+
+
 def moved(axis: Axis, size: int, side: Side | None) -> Axis:
-    """Return rows or columns that lie elsewhere now, ``size`` of them; unknown ones where nothing of them is left."""
+    """Return rows or columns that lie elsewhere now, ``size`` of them; unknown ones where nothing of them is left,
+    or the same of the picture twice.
+    """
     name = name_of(axis)
-    return whole(name, size, side, slack_of(axis)) if name and side else unknown(size)
+    drawn = side and without_copies(side)
+    return whole(name, size, side, slack_of(axis)) if name and side and drawn else unknown(size)
 
 
 def _every(side: Side, size: int, steps: tuple[int, int], kept: int) -> Side:

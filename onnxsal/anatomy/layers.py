@@ -19,7 +19,7 @@ from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
-from onnxsal.placement import Placement
+from onnxsal.placement import Placement, without_copies
 
 _WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
 _NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"
@@ -230,7 +230,7 @@ def _placement(layout: Layout, spatial: Sequence[int]) -> Placement:
     """Return where the positions of a value lie in the picture."""
     if len(spatial) == 1:
         return place_of(layout.axes[spatial[0]])
-    rows, columns = (side_of(layout.axes[axis]) for axis in spatial)
+    rows, columns = (without_copies(side) or side for side in (side_of(layout.axes[axis]) for axis in spatial))
     return Placement(rows, columns)
 
 

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.axes import Axis, moved, name_of, side_of, unknown
+from onnxsal.anatomy.axes import Axis, cut, moved, name_of, side_of, unknown
 from onnxsal.anatomy.cutting import constant
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes, dims
-from onnxsal.placement import chained, mirrored, part
+from onnxsal.placement import Side, chained, mirrored, part
 
 _WINDOWS = frozenset({"Conv", "ConvInteger", "QLinearConv", "FusedConv", "MaxPool", "AveragePool", "LpPool",
                       "QLinearAveragePool", "DeformConv"})  # fmt: skip
@@ -28,7 +28,18 @@ def padded(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     if _is_of_window(node, margins, (before, sizes)):
         return tuple(stretched(axis, a, b) for axis, a, b in zip(axes, before, sizes, strict=True))
     pairs = [None] * len(sizes) if margins is None else margins
-    return tuple(_extended(axis, n, size, pair) for axis, n, size, pair in zip(axes, before, sizes, pairs, strict=True))
+    mode = str(attributes(node).get("mode", "constant"))
+    return tuple(_extended(*each, mode) for each in zip(axes, before, sizes, pairs, strict=True))
+
+
+def widened(node: ir.Node, axes: tuple[Axis, ...], sizes: Sizes) -> tuple[tuple[Axis, ...], Sizes]:
+    """Return axes and sizes with the margins that a window puts round them, where they are wider than the window."""
+    pads = attributes(node).get("pads")
+    if node.op_type not in _WINDOWS or not pads or max(pads) < _window(node) or len(pads) != 2 * len(sizes[2:]):
+        return axes, sizes
+    pairs = [(0, 0), (0, 0), *zip(pads, pads[len(pads) // 2 :], strict=False)]
+    after = tuple(n + sum(pair) for n, pair in zip(sizes, pairs, strict=True))
+    return tuple(_extended(*each) for each in zip(axes, sizes, after, pairs, strict=True)), after
 
 
 def source_of(node: ir.Node, sizes: Sizes, known: Layouts) -> tuple[tuple[Axis, ...], Sizes] | None:
@@ -43,14 +54,29 @@ def stretched(axis: Axis, before: int, after: int) -> Axis:
     return axis if before == after else moved(axis, after, side_of(axis) if name_of(axis) in ("H", "W") else None)
 
 
-def _extended(axis: Axis, before: int, after: int, margins: tuple[int, int] | None) -> Axis:
+def _extended(axis: Axis, before: int, after: int, margins: tuple[int, int] | None, mode: str = "constant") -> Axis:
     """Return an axis with margins in front and behind."""
     if before == after and not any(margins or ()):
         return axis
     if margins is None or name_of(axis) not in ("H", "W"):
         return unknown(after)
+    if mode in ("wrap", "reflect") and min(margins) >= 0:
+        return moved(axis, after, _continued(side_of(axis), before, margins, mode))
     low, high = Fraction(-margins[0], before), Fraction(before + margins[1], before)
     return moved(axis, after, part(side_of(axis), low, high))
+
+
+def _continued(side: Side, size: int, margins: tuple[int, int], mode: str) -> Side | None:
+    """Return a side with margins that repeat its other end (wrap), or what lies behind its edges (reflect)."""
+    low, high = (Fraction(margin, size) for margin in margins)
+    edge = Fraction(1, size)
+    if max(margins) > size - (mode == "reflect"):
+        return None
+    if mode == "wrap":
+        front, behind = part(side, 1 - low, Fraction(1)), part(side, Fraction(0), high)
+    else:
+        front, behind = mirrored(part(side, edge, edge + low)), mirrored(part(side, 1 - edge - high, 1 - edge))
+    return chained([each for each in ((front, margins[0]), (side, size), (behind, margins[1])) if each[1]])
 
 
 def _margins(node: ir.Node, rank: int) -> list[tuple[int, int]] | None:
@@ -124,9 +150,10 @@ def reversed_sequence(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -
 
 
 def _turned(axis: Axis, length: int, size: int) -> Axis:
+    if length == size:
+        return cut(axis, size, size - 1, -1, size)
     if name_of(axis) not in ("H", "W"):
         return unknown(size)
     share, side = Fraction(length, size), side_of(axis)
     first = (mirrored(part(side, Fraction(0), share)), length)
-    rest = [(part(side, share, Fraction(1)), size - length)] if length < size else []
-    return moved(axis, size, chained([first, *rest]))
+    return moved(axis, size, chained([first, (part(side, share, Fraction(1)), size - length)]))

@@ -119,6 +119,13 @@ MOVES = {
         [node("Gather", "x i", "f", axis=3), node("Slice", "f start end axes", "c"), node("Pad", "c p")],
         {"i": FLIP, "start": ints(2, 2), "end": ints(32, 30), "axes": ints(2, 3), "p": ints(0, 0, 0, 0, 0, 0, 30, 9)},
     ),
+    "roll by circular margins and a crop": (
+        [node("Pad", "x p", "q", mode="wrap"), node("Slice", "q start end axes")],
+        {"p": ints(0, 0, 0, 12, 0, 0, 0, 0), "start": ints(0), "end": ints(32), "axes": ints(3)},
+    ),
+    "margins of a mirror": ([node("Pad", "x p", mode="reflect")], {"p": ints(0, 0, 0, 12, 0, 0, 9, 0)}),
+    "margins of a convolution, wider than its window": (
+        [node("Conv", "x w", pads=[9, 0, 0, 14])], {"w": np.eye(3, dtype=np.float32)[:, :, None, None]}),
     "to and fro": ([node("Gather", "x i", "f", axis=3), node("Gather", "f i", axis=3)], {"i": FLIP}),
     "a flip between space and depth": (
         [node("SpaceToDepth", "x", "s", blocksize=2), node("Gather", "s i", "f", axis=3),
@@ -163,6 +170,38 @@ def test_a_patch_is_drawn_where_it_was(name, corner):
     drawn = cam_saliency(maps.transpose(order)[0].sum(axis=0), (S, S), layer.placement)
     near = 1.1 if name.startswith("every second") else 0.6  # a position stands for two
     assert np.abs(np.subtract(centre(drawn), [corner[0] + 1.5, corner[1] + 1.5])).max() < near
+
+
+WRAPPED = [node("Pad", "x p", "q", mode="wrap"), node("Slice", "q start end axes")]
+TO_MARGINS = {"p": ints(0, 0, 0, 12, 0, 0, 0, 0), "start": ints(0), "end": ints(32), "axes": ints(3)}
+
+
+def test_what_a_margin_alone_shows_is_drawn_where_it_is():
+    """Behind circular margins of 12 and a crop, columns 20 to 31 are in the margin alone."""
+    layer, _ = layer_of(model_of(WRAPPED, TO_MARGINS))
+    assert layer is not None and str(layer.placement) == "columns 62.5-100 % + 0-62.5 %"
+    kept, _ = layer_of(model_of([node("Pad", "x p", mode="wrap")], {"p": TO_MARGINS["p"]}))
+    assert kept is not None and str(kept.placement) == "columns 0-100 %"
+
+
+TOKENS = [node("Reshape", "x s", "r"), node("Transpose", "r", "t", perm=[0, 2, 1])]
+REGISTERS = [node("Concat", "registers t", "u", axis=1)]
+BACKWARDS = {"s": ints(1, 3, S * S), **span(-1, -9999, 1, -1), "registers": np.ones((1, 5, 3), np.float32)}
+
+
+@pytest.mark.parametrize(("front", "tokens", "behind"), [(TOKENS, "t", 0), ([*TOKENS, *REGISTERS], "u", 5)])
+def test_patches_read_from_the_last_one_are_drawn_where_they_are(front, tokens, behind):
+    turned = node("Slice", f"{tokens} start end axes steps")
+    layer, _ = layer_of(model_of([*front, turned], BACKWARDS))
+    assert layer is not None and str(layer.placement) == "rows 100-0 %, columns 100-0 %"
+    assert (layer.dropped_tokens, layer.trailing_tokens) == (0, behind)
+
+
+def test_patches_and_the_same_backwards_are_not_put_together():
+    layer, known = layer_of(
+        model_of([*TOKENS, node("Slice", SLICE.replace("x", "t", 1), "b"), node("Add", "t b")], BACKWARDS)
+    )
+    assert layer is None and [node.op_type for node in known.lost] == ["Add"]
 
 
 ROTATED = grid([[0.7, 0.7, 0], [-0.7, 0.7, 0]], 32, 32)
