@@ -268,3 +268,38 @@ def test_a_state_that_grows_is_refused_by_name(rows: int | str) -> None:
     }}""")
     with pytest.raises(UnsupportedError, match="Loop 'y' has no gradient: its state number 0 changes its shape"):
         onnxsal.gradient(model, of=["y"], wrt=["x"])
+
+
+@pytest.mark.parametrize(("name", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "in a branch"])
+def test_last_state_alone(name: str, gates: int, inside: bool) -> None:
+    """Classifiers read the last state; exporters leave the name of the others empty."""
+    weights = {"w": normal(1, gates * H, N).astype(np.float32), "r": normal(1, gates * H, H).astype(np.float32)}
+    value = onnx.helper.make_tensor_value_info
+    states = ["", "h"] + [""] * (name == "LSTM")
+    nodes = [
+        onnx.helper.make_node(name, ["x", "w", "r"], states, hidden_size=H),
+        onnx.helper.make_node("Sin", ["h"], ["s"]),
+    ]
+    if inside:
+        nodes = [
+            onnx.helper.make_node(
+                "If", ["c"], ["y"],
+                then_branch=onnx.helper.make_graph(nodes, "then", [], [value("s", 1, None)]),
+                else_branch=onnx.helper.make_graph([onnx.helper.make_node("Identity", ["w"], ["e"])], "else", [],
+                                                   [value("e", 1, None)]),
+            )
+        ]  # fmt: skip
+    nodes += [] if inside else [onnx.helper.make_node("Identity", ["s"], ["y"])]
+    inputs = [value("x", 1, [T, "b", N]), *([value("c", onnx.TensorProto.BOOL, [])] if inside else [])]
+    given = [onnx.numpy_helper.from_array(v, k) for k, v in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, [value("y", 1, [None, None, None])], given)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    feeds = {"x": normal(T, B, N).astype(np.float32), **({"c": np.array(True)} if inside else {})}
+    out = run_ort(model, feeds)["y"]
+    seed, v = normal(*out.shape).astype(np.float32), normal(T, B, N).astype(np.float32)
+    found = run_ort(onnxsal.gradient(model, of=["y"], wrt=["x"]), {**feeds, "seed/y": seed})
+    np.testing.assert_array_equal(found["y"], out)
+    high, low = (run_ort(model, {**feeds, "x": feeds["x"] + h * v})["y"] for h in (1e-2, -1e-2))
+    slope = float((seed * (high - low)).sum()) / 2e-2
+    assert float((found["grad/x"] * v).sum()) == pytest.approx(slope, rel=5e-3, abs=2e-3)

@@ -130,12 +130,14 @@ def _numbers(op: Tape, x: ir.Value) -> ir.Value:
 
 
 def _put_out(call: Call) -> ir.Value:
-    """Return the states behind all turns; a node that puts out the last alone is run again."""
-    node = call.node
-    if node.outputs[0].name:
-        return node.outputs[0]
-    given = {name: attr.value for name, attr in node.attributes.items()}
-    return call.op.emit(node.op_type, *node.inputs, domain=node.domain, **given)  # type: ignore[return-value]
+    """Return the states behind all turns; a node that puts out the last alone puts them out from here on.
+
+    A second node beside it would be merged with it by ONNX Runtime, which fails where their outputs differ.
+    """
+    node, states = call.node, call.node.outputs[0]
+    if not states.name:
+        states.name, states.type = call.op.unique(f"{node.op_type}_states"), node.inputs[0].type  # type: ignore[union-attr]
+    return states
 
 
 def _given(layer: _Layer, d: int, states: Values) -> Given:
