@@ -382,7 +382,10 @@ def test_operators_outside_the_standard_are_named_and_kept_on_request() -> None:
     with pytest.raises(UnsupportedError, match=r"my\.ops\.Twice \(1\)"):
         onnxsal.compile(custom(), method="score-cam", layer="c")
     kept = onnxsal.compile(custom(), method="score-cam", layer="c", keep_custom=True)
-    assert "could not be asked" in json.loads({p.key: p.value for p in kept.metadata_props}["onnxsal.explainer"])["notes"][-1]
+    assert (
+        "could not be asked"
+        in json.loads({p.key: p.value for p in kept.metadata_props}["onnxsal.explainer"])["notes"][-1]
+    )
     assert [n.op_type for n in nodes_of(kept.graph) if n.domain] == ["Twice", "Twice"]  # prediction, and the draws
     assert {entry.domain for entry in kept.opset_import} == {"", "my.ops"}
 

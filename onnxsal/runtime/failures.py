@@ -56,8 +56,7 @@ def _without_kernel(operator: str, name: str, program: Program | None) -> Unsupp
     types = _types(operator, name, program)
     of, where = f" of {' and '.join(types)}" if types else "", f" at node {name!r}" if name else ""
     return UnsupportedError(
-        f"ONNX Runtime {onnxruntime().__version__} has no kernel for {operator}{of}{where}; "
-        f"{_instead(operator, types)}"
+        f"ONNX Runtime {onnxruntime().__version__} has no kernel for {operator}{of}{where}; {_instead(operator, types)}"
     )
 
 
