@@ -3,7 +3,7 @@
 1. functions inlined; 2. opset raised, the runtime's own quantisers made the standard's; 3. constants lifted to
 initializers, initializers out of the inputs; 4. what ONNX Runtime runs otherwise than the standard says written as it
 runs it; 5. shapes studied, decided branches settled; 6. shape arithmetic folded, Reshape targets settled; 7. dead nodes
-removed.
+removed; 8. what the file measures and quantises goes on to be run as it was.
 Attributes are filled in where they are read (``graph.attributes``), so that the user's nodes stay as they were.
 """
 
@@ -26,6 +26,7 @@ from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import BATCH, Study, study, write_shapes
 from onnxsal.graph.initializers import lift_constants
 from onnxsal.graph.limits import check_limits
+from onnxsal.graph.measured import keep_measured, measured
 from onnxsal.graph.opset import TARGET, raise_opset
 from onnxsal.graph.scopes import separate_names
 from onnxsal.graph.shapes import dims
@@ -56,9 +57,11 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
         known = _study(work.graph, keep)
     if write_out_training(work.graph, known):
         known = _study(work.graph, keep)
+    watched = measured(work.graph, known)
     fold_constants(work.graph, known)
     write_shapes(work.graph, known)
     work = _run(work, RemoveUnusedNodesPass())
+    keep_measured(work.graph, watched)
     _separate(work.graph)
     check_limits(work.graph)
     return work
