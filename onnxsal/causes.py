@@ -79,7 +79,15 @@ def why_empty(case: Case, x: NDArray[np.float32], feeds: Mapping[str, NDArray[An
         return None
     ends = " and ".join(_told(each, case) for each in endings[:SHOWN])
     more = f" and at {len(endings) - SHOWN} more" if len(endings) > SHOWN else ""
-    return f"{_what(case)}: the gradient of the score ends at {ends}{more}. {_advice(case, endings, reached)}"
+    advice = _advice(case, endings, _alive(probed, results))
+    return f"{_what(case)}: the gradient of the score ends at {ends}{more}. {advice}"
+
+
+def _alive(probed: Probe, results: Mapping[str, NDArray[np.float32]]) -> list[str]:
+    """Return what the gradient reaches and the picture fills with more than one number: maps to speak of."""
+    flat = results["sal/low"] == results["sal/high"]
+    names = {str(value.name) for value, same in zip(probed.values, flat, strict=True) if not same}
+    return [name for name in probed.reached(results) if name in names]
 
 
 def _kept(case: Case, what: str, make: Any) -> Any:

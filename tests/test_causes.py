@@ -99,6 +99,12 @@ def test_dead_units_are_told_from_steps() -> None:
     assert "ends at Relu" in note and "all at 0 where the score reads them" in note and "steps" not in note
 
 
+def test_a_layer_without_anything_in_it_is_not_advised() -> None:
+    (note,), _ = notes(model("Mul a nought r"))
+    assert "the gradient of the score ends at Relu" in note and "all at 0" in note
+    assert "occlusion" in note and "layer behind it" not in note
+
+
 def test_a_clipped_quantiser_says_its_range() -> None:
     (note,), _ = notes(model("QuantizeLinear a scale zp q", "DequantizeLinear q scale zp r"))
     assert "ends at QuantizeLinear" in note and "at its bounds" in note and "255" in note
