@@ -3,6 +3,8 @@
 Its kernels for x86 and WebAssembly take activations of bytes. A QuantizeLinear to int8 that one DequantizeLinear reads
 is rewritten with a zero point higher by 128, which changes no value. A second reader, as a gradient or a map is, would
 keep the runtime from it: the layer would be computed in floats. Arm has kernels for int8, and there all stays as it is.
+So do weights: the runtime folds their quantisers first, and leaves what that gives as it is. Its kernels for signed
+weights are others than those for unsigned ones, and on some processors saturate.
 """
 
 from __future__ import annotations
@@ -23,12 +25,23 @@ def write_unsigned(graph: ir.Graph, machine: str | None = None) -> None:
     """Rewrite pairs of int8 as pairs of uint8 in place, where ``machine`` (this one) has no kernels for int8."""
     if (platform.machine() if machine is None else machine).lower().startswith(SIGNED_KERNELS):
         return
-    op = Tape(graph)
-    pairs = [(q, dq) for q in graph if (dq := _only_reader(q)) is not None]
+    op, moving = Tape(graph), _moving(graph)
+    pairs = [(q, dq) for q in graph if q.inputs and q.inputs[0] in moving and (dq := _only_reader(q)) is not None]
     equal = Counter(_what(q) for q in graph if q.op_type == "QuantizeLinear")
     for q, dq in pairs:
         if equal[_what(q)] == 1:
             _rewrite(op, q, dq)
+
+
+def _moving(graph: ir.Graph) -> set[ir.Value | None]:
+    """Return the values that depend on the graph's inputs; the runtime folds all others."""
+    found: set[ir.Value | None] = set(graph.inputs)
+    for node in graph:
+        if any(v in found for v in node.inputs) or any(
+            a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
+        ):
+            found.update(node.outputs)
+    return found
 
 
 def _what(q: ir.Node) -> tuple[object, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import onnxsal
 from onnxsal.graph.unsigned import write_unsigned
 
 
@@ -49,3 +51,36 @@ def test_what_the_runtime_leaves_signed_stays_signed(readers: int, machine: str)
     model = pair(readers)
     write_unsigned(model.graph, machine)
     assert {v.dtype for n in model.graph for v in n.outputs if v.name == "q"} == {ir.DataType.INT8}
+
+
+def test_quantisers_of_weights_stay_signed() -> None:
+    """The runtime folds them, and computes with signed weights, by other kernels: scores would not be the file's."""
+    model = pair()
+    x = model.graph.inputs.pop()
+    x.const_value = ir.tensor(np.array([-3, -0.04, 0.06, 3], np.float32), name="x")
+    model.graph.register_initializer(x)
+    write_unsigned(model.graph, "x86_64")
+    assert next(n.outputs[0].dtype for n in model.graph if n.op_type == "QuantizeLinear") == ir.DataType.INT8
+
+
+def test_scores_beside_a_gradient_are_those_of_quantised_weights() -> None:
+    rng = np.random.default_rng(2)
+    held = {"s": np.float32(0.03), "z": np.uint8(131), "t": np.float32(0.01), "n": np.int8(0),
+            "w": rng.normal(0, 0.6, (32, 16)).astype(np.float32)}  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("QuantizeLinear", ["w", "t", "n"], ["wq"]),
+        helper.make_node("DequantizeLinear", ["wq", "t", "n"], ["wd"]),
+        helper.make_node("MatMul", ["xd", "wd"], ["m"]),
+        helper.make_node("QuantizeLinear", ["m", "s", "z"], ["mq"]),
+        helper.make_node("DequantizeLinear", ["mq", "s", "z"], ["y"]),
+    ]
+    ends = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, [4, k])] for n, k in (("x", 32), ("y", 16))]
+    graph = helper.make_graph(nodes, "g", *ends, [numpy_helper.from_array(np.asarray(v), k) for k, v in held.items()])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = rng.normal(size=(4, 32)).astype(np.float32)
+    right = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})[0]
+    beside = onnxsal.gradient(proto, of=["y"], wrt=["x"])
+    session = onnxruntime.InferenceSession(beside.SerializeToString())
+    np.testing.assert_array_equal(session.run(["y"], {"x": x, "seed/y": np.ones_like(right)})[0], right)
