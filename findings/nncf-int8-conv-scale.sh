@@ -11,7 +11,7 @@
 #   "... running DequantizeLinear node. Name:'w_DequantizeLinear' ..."
 # For a MatMul the scale is a list, [96], and the file runs.
 set -euo pipefail
-export ORT_DISABLE_TELEMETRY=1
+export ORT_DISABLE_TELEMETRY=1 CI=true NNCF_CI=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"

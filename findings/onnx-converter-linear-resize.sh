@@ -54,7 +54,7 @@ for operator, opset, scale in (("Resize", 10, 0.5), ("Resize", 10, 1.5), ("Upsam
     resize = newer.graph.node[-1]
     attributes = [helper.printable_attribute(a) for a in resize.attribute]
     difference = np.abs(values(older) - values(newer)).max()
-    print(f"{operator} of {opset}, scale {scale}: {resize.op_type} of 11 with {attributes}, differs by {difference:.2g}")
+    print(f"{operator} of {opset}, scale {scale}: becomes {resize.op_type}, {attributes}, differs by {difference:.2g}")
     changed |= any(a.name == "coordinate_transformation_mode" for a in resize.attribute) or difference < 0.1
 if changed:
     sys.exit("no longer so: the converter keeps what the older operator computes")

@@ -65,7 +65,8 @@ def outcome(inside: bool, optimise: bool) -> str:
 
 rows = {(inside, optimise): outcome(inside, optimise) for inside in (True, False) for optimise in (True, False)}
 for (inside, optimise), row in rows.items():
-    print(f"weight {'in the branches' if inside else 'outside'}, {'default' if optimise else 'no'} optimisations: {row}")
+    place = "in the branches" if inside else "outside"
+    print(f"weight {place}, {'default' if optimise else 'no'} optimisations: {row}")
 if [row[:4] == "runs" for row in rows.values()] != [True, True, False, True]:
     sys.exit("no longer so: a weight outside the branches is found")
 PROGRAM
