@@ -29,7 +29,7 @@ from onnxsal.anatomy.axes import (
 from onnxsal.anatomy.cutting import einsum, folded, gathered, reduction, sliced
 from onnxsal.anatomy.indexing import elements_gathered, scattered
 from onnxsal.anatomy.known import Follow, Found, Layout, Layouts, Sizes
-from onnxsal.anatomy.moving import centred, padded, reversed_sequence, widened
+from onnxsal.anatomy.moving import centred, padded, reversed_sequence, trimmed, widened
 from onnxsal.anatomy.operators import QUERIES, SPECTRAL, Kind, described, kind_of
 from onnxsal.anatomy.resampling import is_fixed, region, resized, sampled, spectrum
 from onnxsal.graph import attributes
@@ -148,7 +148,7 @@ def _images(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     before = None if layout is None or node.inputs[0] is None else known.sizes(node.inputs[0])
     if layout is None or before is None or len(before) != len(sizes):
         return None
-    given, before = widened(node, layout.axes, before)
+    given, before = widened(node, *trimmed(node, layout.axes, before, sizes))
     strides = [1, 1, *_strides(node, len(sizes) - 2)]
     axes = [_resized(axis, *each) for axis, *each in zip(given, before, sizes, strides, strict=True)]
     return (axes[0], unknown(sizes[1]), *axes[2:]) if node.op_type in _WITH_KERNELS else tuple(axes)

@@ -42,6 +42,24 @@ def widened(node: ir.Node, axes: tuple[Axis, ...], sizes: Sizes) -> tuple[tuple[
     return tuple(_extended(*each) for each in zip(axes, sizes, after, pairs, strict=True)), after
 
 
+def trimmed(node: ir.Node, axes: tuple[Axis, ...], before: Sizes, after: Sizes) -> tuple[tuple[Axis, ...], Sizes]:
+    """Return axes and sizes of what a ConvTranspose leaves, where its pads take off more than its window hangs over."""
+    given, window = attributes(node), _window(node)
+    pads, count = given.get("pads"), len(before) - 2
+    if node.op_type != "ConvTranspose" or not pads or max(pads) < window or len(pads) != 2 * count:
+        return axes, before
+    strides = given.get("strides") or [1] * count
+    cut_off = zip(
+        before[2:], strides, pads[:count], pads[count:], given.get("output_padding") or [0] * count, strict=True
+    )
+    sides: list[Axis] = []
+    for axis, (size, stride, first, last, more) in zip(axes[2:], cut_off, strict=True):
+        whole, hangs = size * stride, Fraction(window - stride, 2)
+        kept = part(side_of(axis), (first - hangs) / whole, 1 - (last - more - hangs) / whole)
+        sides.append(moved(axis, after[2 + len(sides)], kept) if name_of(axis) in ("H", "W") else unknown(after[-1]))
+    return (*axes[:2], *sides), (*before[:2], *after[2:])
+
+
 def source_of(node: ir.Node, sizes: Sizes, known: Layouts) -> tuple[tuple[Axis, ...], Sizes] | None:
     """Return the axes and sizes of the first operand where it has as many of them as the result."""
     layout, value = known.get(node.inputs[0]), node.inputs[0]

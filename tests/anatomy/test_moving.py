@@ -126,6 +126,10 @@ MOVES = {
     "margins of a mirror": ([node("Pad", "x p", mode="reflect")], {"p": ints(0, 0, 0, 12, 0, 0, 9, 0)}),
     "margins of a convolution, wider than its window": (
         [node("Conv", "x w", pads=[9, 0, 0, 14])], {"w": np.eye(3, dtype=np.float32)[:, :, None, None]}),
+    "a transposed convolution that crops": (
+        [node("ConvTranspose", "x w", pads=[0, 0, 14, 6], strides=[2, 2])],
+        {"w": np.ones((3, 3, 2, 2), np.float32)},
+    ),
     "to and fro": ([node("Gather", "x i", "f", axis=3), node("Gather", "f i", axis=3)], {"i": FLIP}),
     "a flip between space and depth": (
         [node("SpaceToDepth", "x", "s", blocksize=2), node("Gather", "s i", "f", axis=3),
