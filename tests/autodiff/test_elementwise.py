@@ -93,3 +93,14 @@ def test_sizes_of_two_names_are_compared_at_run_time(rows: int, names: tuple[str
     np.testing.assert_allclose(found["grad/x"], u * (s * (w - 1) + t), rtol=1e-4, atol=1e-5)
     dw = u * (s * (x + 2 * w) + t)
     np.testing.assert_allclose(found["grad/w"], dw if rows > 1 else dw.sum(0, keepdims=True), rtol=1e-4, atol=1e-5)
+
+
+def test_a_remainder_that_is_no_number_leaves_the_gradient_of_others_alone() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[3] x, float[1] d) => (float[3] y) '
+        "{ y = Mod <fmod = 1> (x, d) }"
+    )
+    x, seed = np.array([7.5, np.inf, -4.0], np.float32), np.array([2, 0, 1], np.float32)
+    found = run_ort(gradient_model(model, ["y"], ["x", "d"]), {"x": x, "d": np.array([2], np.float32), "seed/y": seed})
+    np.testing.assert_array_equal(found["grad/d"], [2 * -3 + 1 * 2])  # 7.5 = 3 times 2 + 1.5, -4 = -2 times 2
+    np.testing.assert_array_equal(found["grad/x"], seed)

@@ -173,6 +173,7 @@ def _dropout(call: Call) -> list[Gradient]:
     dx = op.Mul(g, scale)
     if ratio is None or not call.needed[1]:
         return [dx]
-    changed = op.gate(op.Mul(g, y), op.Not(op.Equal(x, y)))
+    # at a ratio of 0 nothing tells whether the node drops: what it would do is taken for what it did
+    changed = op.gate(op.Mul(g, y), op.Or(op.Not(op.Equal(x, y)), op.Equal(ratio, 0.0)))
     share = op.ReduceSum(op.Div(changed, op.Sub(1.0, op.cast(ratio, g.dtype))), keepdims=0)
     return [dx, op.reshape_like(op.cast(op.Where(training, share, 0.0), ratio.dtype), ratio)]

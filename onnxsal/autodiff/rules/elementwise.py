@@ -161,11 +161,11 @@ def _cast_like(call: Call) -> list[Gradient]:
 
 @vjp("Mod", slots=(True, True))
 def _mod(call: Call) -> list[Gradient]:
-    """x - n y with n constant almost everywhere; n as truncation (fmod) has it."""
+    """x - n y with n constant almost everywhere; n as truncation (fmod) has it, of infinity no number."""
     op, g, y, (a, b) = call.op, call.g, call.y, call.node.inputs
     assert a is not None and b is not None
     whole = op.Round(op.Div(op.Sub(a, y), b))
     return [
         op.sum_to(g, a, y) if call.needed[0] else None,
-        op.sum_to(op.Neg(op.Mul(g, whole)), b, y) if call.needed[1] else None,
+        op.sum_to(op.Where(op.Equal(g, 0.0), 0.0, op.Neg(op.Mul(g, whole))), b, y) if call.needed[1] else None,
     ]
