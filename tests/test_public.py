@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ FOR_PLUGINS = {
     "onnxsal.graph": {"Program", "Tape", "Trace", "dims", "empty"},
     "onnxsal.methods": {"Cost", "Level", "Range", "Samples"},
     "onnxsal.methods.parts": {"activation", "combine", "divide", "trace_with_gradient"},
+    "onnxsal.metrics.given": {"GIVEN"},
     "onnxsal.metrics.judgement": {"Judgement"},
     "onnxsal.records": {"Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
 }
@@ -110,6 +112,26 @@ def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
 @pytest.mark.parametrize(("module", "name"), [(m, n) for m, names in FOR_PLUGINS.items() for n in sorted(names)])
 def test_what_plug_ins_may_rely_on_is_there(module: str, name: str) -> None:
     assert hasattr(importlib.import_module(module), name)
+
+
+def test_every_import_path_of_the_page_on_plug_ins_is_held_here() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    table = {
+        (module, name)
+        for module, names in re.findall(r"^\| `(onnxsal[.a-z_]*)` \| (.*) \|$", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    imported = {
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(blocks))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("onnxsal")
+        for alias in node.names
+    }
+    prose = set(re.findall(r"`(onnxsal(?:\.[a-z_]+)+)\.([A-Z]\w*)`", page))
+    assert (len(table) > 30, len(imported) > 3, prose) == (True, True, {("onnxsal.metrics.given", "GIVEN")})
+    held = {(module, name) for module, names in FOR_PLUGINS.items() for name in names}
+    assert table | imported | prose <= held
 
 
 def test_our_own_plug_ins_rely_on_nothing_else() -> None:
