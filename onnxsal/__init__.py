@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from onnxsal._version import __version__
 
 if TYPE_CHECKING:
     from onnxsal.api import gradient, methods, save

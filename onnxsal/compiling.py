@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx_ir as ir
 
-import onnxsal
+from onnxsal._version import __version__
 from onnxsal.anatomy import TARGET, Layer, X
 from onnxsal.anatomy.select import explained, scores
 from onnxsal.explain import Request
@@ -328,7 +328,7 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
     for graph in program.model.graph.subgraphs():
         for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
             graph.initializers.pop(unused)
-    program.model.producer_name, program.model.producer_version = "onnxsal", onnxsal.__version__
+    program.model.producer_name, program.model.producer_version = "onnxsal", __version__
     program.model.metadata_props.update(_metadata(work))
     return program.model
 
@@ -363,7 +363,7 @@ def _described(work: Work) -> dict[str, Any]:
         "outputs": list(work.form.outputs), "notes": list(request.model.notes),
         **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
-        "source_sha256": request.model.digest, "onnxsal": onnxsal.__version__,
+        "source_sha256": request.model.digest, "onnxsal": __version__,
     }  # fmt: skip
 
 

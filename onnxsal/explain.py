@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.batching import MIXES, one_by_one
 from onnxsal.building import BATCH, GPU_BATCH, SCORES, Common, Plan, build, choose_layer, plan, split_options
@@ -376,7 +377,6 @@ def _saliency(request: Request, raw: Floats, sign: Sign | None, layer: Layer | N
 
 
 def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
-    import onnxsal
     from onnxsal.runtime.environment import onnxruntime
     from onnxsal.runtime.providers import described
 
@@ -388,7 +388,7 @@ def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) 
         "seed": request.seed, "batch_size": request.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
         "preprocess": None if model.preprocess is None else model.preprocess.described(), **described(model.provider),
-        "versions": {"onnxsal": onnxsal.__version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
+        "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
         **outcome.about, **outcome.numbers, **_asked(request), **({"repeatable": False} if model.drawn else {}),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from onnxsal._version import __version__
 from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
 
 METHODS, RULES, METRICS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics"
@@ -66,8 +67,6 @@ def offers(group: str) -> dict[str, Offer]:
 
     Among packages that offer the same name the first by alphabet has it.
     """
-    from onnxsal import __version__
-
     found = {name: Offer(name, group, to, "onnxsal", __version__) for name, to in _BUILT_IN.get(group, {}).items()}
     for each in _installed(group):
         found.setdefault(each.name, each)

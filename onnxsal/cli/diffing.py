@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxsal._version import __version__
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
@@ -117,8 +118,6 @@ def _row(pair: Pair) -> tuple[str, ...]:
 
 def as_document(asked: Asked, drift: Drift) -> str:
     """Return the same, of all pictures, as one JSON document."""
-    from onnxsal import __version__
-
     summary = {name: plain(drift.agreement(name)) for name in AGREEMENTS}
     document: dict[str, Any] = {
         "onnxsal": __version__, "models": [asked.first, asked.second], "settings": drift.settings,

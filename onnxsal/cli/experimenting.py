@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxsal._version import __version__
 from onnxsal.cli.explaining import parsed
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs
@@ -111,8 +112,6 @@ def _shown(cell: Cell) -> str:
 
 def as_document(asked: Asked, options: Mapping[str, Any], outcome: Outcome, spent: float) -> str:
     """Return the same as one JSON document."""
-    from onnxsal import __version__
-
     rows = [dict(zip(_keys(outcome), map(plain, row), strict=True)) for row in outcome.table.rows]
     document = {
         "onnxsal": __version__, "experiment": asked.name, "model": asked.model, "images": list(asked.images),

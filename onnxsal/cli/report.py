@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxsal._version import __version__
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.drawing import PARTIAL
 from onnxsal.explain import Request
@@ -69,8 +70,6 @@ def _layers(request: Request, automatic: bool) -> str:
 
 def as_document(results: Sequence[Result]) -> str:
     """Return all results as one JSON document."""
-    from onnxsal import __version__
-
     explanations = [_plain(result, at) for result in results for at in range(len(result.made))]
     return json.dumps({"onnxsal": __version__, "explanations": explanations}, indent=2, default=str)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from onnxsal import __version__
+from onnxsal._version import __version__
 from onnxsal.errors import nearest
 
 PROGRAM = "onnxsal"

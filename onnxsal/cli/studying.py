@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxsal._version import __version__
 from onnxsal.building import split_options
 from onnxsal.cli.experimenting import plain
 from onnxsal.cli.explaining import parsed
@@ -126,8 +127,6 @@ def _percent(found: counting.Tally, name: str) -> str:
 
 
 def _document(found: counting.Tally) -> str:
-    from onnxsal import __version__
-
     shares = {name: {**plain(share), "count": found.counts[name]} for name, share in found.shares.items()}
     document = {
         "onnxsal": __version__, "persons": found.persons, "answers": found.answers, "shares": shares,

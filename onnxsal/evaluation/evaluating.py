@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
+from onnxsal._version import __version__
 from onnxsal.batching import found_of
 from onnxsal.building import Common
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
@@ -239,7 +240,6 @@ def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
 
 
 def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, Any]:
-    from onnxsal import __version__
     from onnxsal.runtime.environment import onnxruntime
 
     model = setup.model

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judging import Judge, Made, Opened, opened, verdicts
@@ -45,7 +46,6 @@ class Setup:
 
     def identity(self) -> Any:
         """Return what every result depends on."""
-        from onnxsal import __version__
         from onnxsal.runtime.environment import onnxruntime
         from onnxsal.runtime.providers import full_name
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from onnxsal._version import __version__
 from onnxsal.evaluation.report import (
     Cell,
     Column,
@@ -87,8 +88,6 @@ def write_report(drift: Drift, names: tuple[str, str], path: str | os.PathLike[s
 
 def report(drift: Drift, names: tuple[str, str]) -> str:
     """Return the report as a page of HTML."""
-    from onnxsal import __version__
-
     lead = f"{names[0]} against {names[1]} on {len(drift.pairs)} pictures, by {explained(drift)}."
     rows = [(name, drift.agreement(name)) for name in AGREEMENTS]
     found = [_interval(*each) for each in (*rows, ("same class", drift.same_class))]
