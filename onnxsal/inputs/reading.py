@@ -6,10 +6,9 @@ import csv
 import json
 import math
 import os
+from numbers import Real
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from onnxsal.errors import UsageError, nearest
 
@@ -83,7 +82,7 @@ def csv_cells(line: str, where: str) -> list[str]:
 
 def number(value: Any, key: str, where: str) -> float:
     """Return a number of JSON or NumPy as a float. Raises: UsageError: it is something else, or not finite."""
-    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    known = isinstance(value, Real) and not isinstance(value, bool)
     if not known or not math.isfinite(value):
         raise UsageError(f"{where}: {key} is a number; got {value!r}")
     return float(value)
