@@ -28,8 +28,8 @@ import onnx
 import onnxruntime as ort
 from onnx.reference import ReferenceEvaluator
 
-from onnxsal.api import gradient
 from onnxsal.errors import OnnxsalError
+from onnxsal.model.export import gradient
 
 LEAST = 0.999
 """The cosine below which a gradient counts as wrong."""

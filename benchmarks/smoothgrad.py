@@ -23,7 +23,7 @@ import numpy as np
 
 import onnxsal
 from onnxsal.anatomy import TARGET, X, select
-from onnxsal.building import build, plan
+from onnxsal.explanation.build import build, plan
 
 Job = Callable[[], Any]
 

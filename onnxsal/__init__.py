@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Any
 from onnxsal._version import __version__
 
 if TYPE_CHECKING:
-    from onnxsal.api import gradient, methods, save
     from onnxsal.autodiff import defvjp, vjp
-    from onnxsal.compile import compile
+    from onnxsal.compiler.compile import compile
     from onnxsal.evaluation import Evaluation, evaluate
-    from onnxsal.explain import explain
     from onnxsal.explanation import Explanation
-    from onnxsal.loading import load
+    from onnxsal.explanation.explain import explain
     from onnxsal.methods.registry import Method, method
     from onnxsal.metrics.registry import metric
     from onnxsal.model import Model
+    from onnxsal.model.export import gradient, methods, save
+    from onnxsal.model.load import load
 
 _PUBLIC = {
     "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
-    "compile": "onnxsal.compile",
+    "compile": "onnxsal.compiler.compile",
     "defvjp": "onnxsal.autodiff",
     "evaluate": "onnxsal.evaluation",
-    "explain": "onnxsal.explain",
-    "gradient": "onnxsal.api",
-    "load": "onnxsal.loading",
+    "explain": "onnxsal.explanation.explain",
+    "gradient": "onnxsal.model.export",
+    "load": "onnxsal.model.load",
     "method": "onnxsal.methods.registry",
-    "methods": "onnxsal.api",
+    "methods": "onnxsal.model.export",
     "metric": "onnxsal.metrics.registry",
-    "save": "onnxsal.api",
+    "save": "onnxsal.model.export",
     "vjp": "onnxsal.autodiff",
 }
 

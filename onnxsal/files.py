@@ -1,15 +1,22 @@
-"""Output files that appear whole or not at all, and what is no file's path."""
+"""Files: output that appears whole or not at all, and small text files read with messages that name file and key."""
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
-from onnxsal.errors import OutputError
+from onnxsal.errors import OutputError, UsageError, nearest
+
+_LARGEST = 64 * 1024 * 1024
 
 
 def is_address(source: object) -> bool:
@@ -80,3 +87,84 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_text(path: str | os.PathLike[str], what: str) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Args:
+        what: what the file should hold, for messages ("labels", "preprocessing").
+    Raises: UsageError: it cannot be read, or is not text.
+    """
+    source = Path(path)
+    try:
+        if source.stat().st_size > _LARGEST:
+            raise UsageError(
+                f"the {what} file {str(source)!r} is larger than {_LARGEST >> 20} MB: it holds something else"
+            )
+        return source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"the {what} file {str(source)!r} is not a text file") from None
+    except FileNotFoundError:
+        raise UsageError(f"no such {what} file: {str(source)!r}{nearest_file(source)}") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"cannot read the {what} file {str(source)!r}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def nearest_file(path: Path) -> str:
+    """Return a clause on what may have been meant by the path of a file that is not there."""
+    try:
+        return nearest(path.name, os.listdir(path.parent))
+    except OSError:
+        return f": the folder {str(path.parent)!r} does not exist"
+
+
+def beside(model: Path, name: str) -> tuple[Path, ...]:
+    """Return where a file that belongs to a model may lie: beside it, or above it where it is in a folder ``onnx``."""
+    folders = (model.parent, model.parent.parent) if model.parent.name == "onnx" else (model.parent,)
+    return tuple(folder / name for folder in folders)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Return what JSON text holds; ``where`` names its origin in the message.
+
+    Raises: UsageError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where} is not valid JSON: {error}") from None
+
+
+def csv_cells(line: str, where: str) -> list[str]:
+    """Return what one line of a CSV file holds; ``where`` names file and line in the message.
+
+    Raises: UsageError: a quote opens and does not close: the rest of the file would be taken for one cell.
+    """
+    try:
+        rows = list(csv.reader([line, "next"], skipinitialspace=True))
+    except csv.Error as error:
+        raise UsageError(f"{where}: {error}") from None
+    if len(rows) == 1:
+        raise UsageError(f'{where}: a quote (") opens and does not close')
+    return [cell.strip() for cell in rows[0]]
+
+
+def number(value: Any, key: str, where: str) -> float:
+    """Return a number of JSON or NumPy as a float. Raises: UsageError: it is something else, or not finite."""
+    known = isinstance(value, Real) and not isinstance(value, bool)
+    if not known or not math.isfinite(value):
+        raise UsageError(f"{where}: {key} is a number; got {value!r}")
+    return float(value)
+
+
+def numbers(value: Any, key: str, where: str) -> tuple[float, ...]:
+    """Return a JSON list of numbers, or a single one, as a tuple. Raises: UsageError: it is something else."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise UsageError(f"{where}: {key} is a number or a list of numbers; got {value!r}")
+    return tuple(number(item, key, where) for item in values)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
-from onnxsal.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
 

@@ -102,7 +102,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
     code = (
-        "import onnxsal.methods.cam, onnxsal.explain, onnxsal; "
+        "import onnxsal.methods.cam, onnxsal.explanation.explain, onnxsal; "
         "print(callable(onnxsal.explain), callable(onnxsal.methods), callable(onnxsal.gradient))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

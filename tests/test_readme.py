@@ -14,9 +14,9 @@ import click
 import pytest
 
 import onnxsal
-from onnxsal.building import plan, split_options
 from onnxsal.cli.root import root
-from onnxsal.inputs.preprocess import PRESETS, Preprocess
+from onnxsal.explanation.build import plan, split_options
+from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxsal.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part, without_copies
+from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part, without_copies
 
 
 @dataclass(frozen=True)

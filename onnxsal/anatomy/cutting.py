@@ -12,7 +12,7 @@ from onnxsal.anatomy.axes import Axis, common, cut, moved, name_of, side_of, ste
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes
 from onnxsal.graph.equations import explicit
-from onnxsal.placement import Placement, from_cells
+from onnxsal.kernels.placement import Placement, from_cells
 
 
 def sliced(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy.axes import Axis, moved, name_of, side_of, unknown
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes
-from onnxsal.placement import Side, chained, oriented, part
+from onnxsal.kernels.placement import Side, chained, oriented, part
 
 Numbers = NDArray[np.int64]
 

@@ -19,7 +19,7 @@ from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
-from onnxsal.placement import Placement, without_copies
+from onnxsal.kernels.placement import Placement, without_copies
 
 _WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
 _NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"

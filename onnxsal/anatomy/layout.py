@@ -34,7 +34,7 @@ from onnxsal.anatomy.operators import QUERIES, SPECTRAL, Kind, described, kind_o
 from onnxsal.anatomy.resampling import is_fixed, region, resized, sampled, spectrum
 from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
-from onnxsal.placement import ZERO, chained
+from onnxsal.kernels.placement import ZERO, chained
 
 
 def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:

@@ -11,7 +11,7 @@ from onnxsal.anatomy.axes import Axis, cut, moved, name_of, side_of, unknown
 from onnxsal.anatomy.cutting import constant
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.graph import attributes, dims
-from onnxsal.placement import Side, chained, mirrored, part
+from onnxsal.kernels.placement import Side, chained, mirrored, part
 
 _WINDOWS = frozenset({"Conv", "ConvInteger", "QLinearConv", "FusedConv", "MaxPool", "AveragePool", "LpPool",
                       "QLinearAveragePool", "DeformConv"})  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.graph import Tape
-from onnxsal.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from onnxsal.anatomy.cutting import constant
 from onnxsal.anatomy.known import Found, Layouts, Sizes
 from onnxsal.anatomy.moving import source_of, stretched
 from onnxsal.graph import attributes
-from onnxsal.placement import Side, from_cells, mirrored, part
+from onnxsal.kernels.placement import Side, from_cells, mirrored, part
 
 Floats = NDArray[np.float64]
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from onnxsal.anatomy import Layer
-from onnxsal.building import build
-from onnxsal.costs import BUFFERS, footprints
 from onnxsal.errors import UsageError
-from onnxsal.explain import Request
+from onnxsal.explanation.build import build
+from onnxsal.explanation.costs import BUFFERS, footprints
+from onnxsal.explanation.explain import Request
 from onnxsal.graph import Program, dims, infer_shapes
 from onnxsal.graph.memory import Footprint
 from onnxsal.records import Record

@@ -34,8 +34,8 @@ class Opening:
         for library in self.custom_ops:
             if not Path(library).is_file():
                 raise UsageError(f"there is no library of custom operators {library!r}")
-        from onnxsal.inputs import as_preprocess
-        from onnxsal.loading import load
+        from onnxsal.modalities.image import as_preprocess
+        from onnxsal.model.load import load
 
         preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
         return load(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnxsal.building import COMMON, DEFAULT_INNER, Plan, plan
 from onnxsal.errors import UsageError, nearest
+from onnxsal.explanation.build import COMMON, DEFAULT_INNER, Plan, plan
 from onnxsal.methods import get
 
 

@@ -50,7 +50,7 @@ class Root(click.Group):
         """Return the command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = importlib.import_module(f"onnxsal.cli.{cmd_name}").command
+        found: click.Command = importlib.import_module(f"onnxsal.cli.commands.{cmd_name}").command
         return found
 
     def invoke(self, ctx: click.Context) -> Any:

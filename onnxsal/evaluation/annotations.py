@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Box, Picture
-from onnxsal.inputs.reading import csv_cells, nearest_file, number, parse_json, read_text
+from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
 Boxes = dict[str, list[Box]]

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal._version import __version__
-from onnxsal.batching import found_of
-from onnxsal.building import Common
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
 from onnxsal.evaluation.evaluation import Evaluation
@@ -25,12 +23,14 @@ from onnxsal.evaluation.rows import Failure
 from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
-from onnxsal.inputs import PreprocessSource, as_preprocess
-from onnxsal.loading import load
+from onnxsal.explanation.build import Common
+from onnxsal.fingerprint import plain
 from onnxsal.metrics.registry import get
+from onnxsal.modalities.image import PreprocessSource, as_preprocess
 from onnxsal.model import Model
+from onnxsal.model.batch_check import found_of
+from onnxsal.model.load import load
 from onnxsal.options import Range, Samples, parameter
-from onnxsal.plain import plain
 
 Names = NameSource | Iterable[NameSource]
 

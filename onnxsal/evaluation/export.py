@@ -10,7 +10,7 @@ from typing import Any
 
 from onnxsal.errors import EnvironmentSetupError
 from onnxsal.evaluation.rows import Row
-from onnxsal.explanation import finite
+from onnxsal.explanation.explanation import finite
 from onnxsal.files import replacing
 
 COLUMNS = (

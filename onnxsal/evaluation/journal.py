@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onnxsal.errors import OutputError, UsageError
-from onnxsal.plain import plain
+from onnxsal.fingerprint import plain
 
 Entry = Mapping[str, Any]
 

@@ -18,9 +18,9 @@ from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, plac
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.scoring import LOGIT, scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
+from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
 from onnxsal.model import Model, Prepared
-from onnxsal.plain import code_digest
 
 Floats = NDArray[np.float32]
 

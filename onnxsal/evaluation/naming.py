@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.plain import plain
+from onnxsal.fingerprint import plain
 
 _HASH = re.compile(r"SHA-256 ([0-9a-f]{8})[0-9a-f]{56}")
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
-from onnxsal.inputs import ImageSource, read_image
+from onnxsal.modalities.image import ImageSource, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""

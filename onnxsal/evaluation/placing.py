@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.pictures import Box, Picture
-from onnxsal.inputs.fit import Placement, place
-from onnxsal.inputs.preprocess import Preprocess
+from onnxsal.modalities.image.fit import Placement, place
+from onnxsal.modalities.image.preprocess import Preprocess
 
 Bools = NDArray[np.bool_]
 _SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")

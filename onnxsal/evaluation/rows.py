@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
-from onnxsal.explanation import finite
+from onnxsal.explanation.explanation import finite
 
 Curve = Sequence[Sequence[float]]
 

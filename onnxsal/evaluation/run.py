@@ -15,8 +15,8 @@ from onnxsal.evaluation.pictures import Picture
 from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
+from onnxsal.fingerprint import plain
 from onnxsal.model import Model
-from onnxsal.plain import plain
 
 APART = 300
 """Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
-from onnxsal.batching import one_by_one
 from onnxsal.errors import ModelError
 from onnxsal.model import Model
+from onnxsal.model.batch_check import one_by_one
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

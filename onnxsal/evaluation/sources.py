@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.building import Common, Plan, plan, split_options
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.naming import Named
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.explain import Request, explain_prepared, prepare_request
-from onnxsal.inputs.reading import nearest_file
+from onnxsal.explanation.build import Common, Plan, plan, split_options
+from onnxsal.explanation.explain import Request, explain_prepared, prepare_request
+from onnxsal.files import nearest_file
 from onnxsal.model import Model, Prepared
 
 Floats = NDArray[np.float32]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.student import student
+from onnxsal.kernels.student import student
 
 Doubles = NDArray[np.float64]
 

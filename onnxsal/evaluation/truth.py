@@ -14,9 +14,9 @@ import numpy as np
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.inputs.reading import csv_cells, read_text
+from onnxsal.explanation.target import aim
+from onnxsal.files import csv_cells, read_text
 from onnxsal.model import Model
-from onnxsal.targets import aim
 
 Truth: TypeAlias = str | os.PathLike[str] | Mapping[str, int | str]
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.building import plan, split_options
 from onnxsal.errors import UsageError
 from onnxsal.experiments.statistics import Estimate
-from onnxsal.explain import Request, explain_image, prepare_request
 from onnxsal.explanation import Explanation
+from onnxsal.explanation.build import plan, split_options
+from onnxsal.explanation.explain import Request, explain_image, prepare_request
+from onnxsal.explanation.target import Target
 from onnxsal.model import Model
 from onnxsal.options import Parameter, check_options, options_of
-from onnxsal.targets import Target
 from onnxsal.viz.colour import Pixels
 
 Cell = str | int | float | Estimate

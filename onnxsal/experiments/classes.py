@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from onnxsal.errors import UsageError
-from onnxsal.inputs.labels import Labels
+from onnxsal.tasks.labels import Labels
 
 
 def same_class(index: int, first: Labels, second: Labels) -> int | None:

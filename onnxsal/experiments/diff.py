@@ -10,17 +10,17 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.building import plan, split_options
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.classes import same_class
 from onnxsal.experiments.statistics import Estimate, mean, share
-from onnxsal.explain import Request, explain_image, prepare_request
 from onnxsal.explanation import Explanation
-from onnxsal.inputs.labels import Labels
+from onnxsal.explanation.build import plan, split_options
+from onnxsal.explanation.explain import Request, explain_image, prepare_request
+from onnxsal.explanation.target import Target, aim
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim
 from onnxsal.model import Model
-from onnxsal.targets import Target, aim
+from onnxsal.tasks.labels import Labels
 
 AGREEMENTS = ("cosine", "ssim", "rank")
 PREDICTED = "what the first predicts"

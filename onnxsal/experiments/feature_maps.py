@@ -14,9 +14,9 @@ from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.explanation import Explanation
+from onnxsal.explanation.target import aim
 from onnxsal.methods.parts import trace_with_gradient
 from onnxsal.options import Level, Samples
-from onnxsal.targets import aim
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.grid import Tile, grid

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, select
-from onnxsal.batching import one_by_one
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Floats, Outcome, Table, experiment, single
+from onnxsal.explanation.target import Aim, aim
 from onnxsal.kernels.noise import normal
 from onnxsal.methods.gradients import input_gradient
 from onnxsal.model import Model, Prepared
+from onnxsal.model.batch_check import one_by_one
 from onnxsal.options import Range
 from onnxsal.runtime import Session
-from onnxsal.targets import Aim, aim
 from onnxsal.viz.axes import Axis, Colour
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.explanation import Explanation
-from onnxsal.inputs import read_image
+from onnxsal.modalities.image import read_image
 
 INDEX = "scenes.json"
 FORMAT = "onnxsal scenes 1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.student import NORMAL, student
+from onnxsal.kernels.student import NORMAL, student
 
 _DRAWS = 4000
 _FEW = 10

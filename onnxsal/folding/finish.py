@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from onnxsal.folding.rows import stretched
 from onnxsal.graph import Tape
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import inside
-from onnxsal.placement import WHOLE_PICTURE, Placement
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """A map whose values differ by less than this share of them is constant."""

@@ -13,7 +13,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.folding.boxes import Boxes, boxes
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
-from onnxsal.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]

@@ -12,8 +12,8 @@ from onnxsal.folding import noise as counter
 from onnxsal.folding.boxes import Boxes
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import Taps, inside, taps
-from onnxsal.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Draws, Grids, Noise
 
 Shape = tuple[int, int, int]

@@ -13,8 +13,8 @@ import numpy as np
 from onnxsal.errors import UnsupportedError
 from onnxsal.kernels import formulas
 from onnxsal.kernels.masks import INPUT, MASK, Rows, check_fill, checked_key
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import taps
-from onnxsal.placement import WHOLE_PICTURE, Placement
 
 try:
     cuda: Any = importlib.import_module("numba.cuda")

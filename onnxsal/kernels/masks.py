@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsal.errors import UsageError, nearest
 from onnxsal.kernels.native import blend, kernel, lerp, level, normals, part
 from onnxsal.kernels.noise import STREAM_BITS, Stream, word
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import taps
-from onnxsal.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.void]

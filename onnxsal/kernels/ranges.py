@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsal.errors import UsageError
 from onnxsal.kernels.masks import Floats, floats, widen
 from onnxsal.kernels.native import kernel, lerp, level, part
+from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import Taps, taps
-from onnxsal.placement import WHOLE, WHOLE_PICTURE, Placement
 
 
 @part

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.kernels.formulas import lerp
-from onnxsal.placement import WHOLE, WHOLE_PICTURE, Placement, Side, Stretch
+from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, Placement, Side, Stretch
 
 HALF = Fraction(1, 2)
 

@@ -13,9 +13,9 @@ from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
-from onnxsal.placement import WHOLE_PICTURE, Placement
 from onnxsal.records import Draws, Grids, HostMasks, Noise, baseline_array
 from onnxsal.streaming.allocation import Order
 

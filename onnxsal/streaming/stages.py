@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.kernels.student import NORMAL, student
 from onnxsal.records import Moments
 from onnxsal.streaming.allocation import Indices, Order, Stage
 from onnxsal.streaming.moments import Accumulator, Arrays
-from onnxsal.student import NORMAL, student
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError, UsageError, nearest
+from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import bilinear, inside
-from onnxsal.placement import WHOLE_PICTURE, Placement
 
 Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative"]
 Map: TypeAlias = NDArray[np.float32]

@@ -17,7 +17,7 @@ BYTES = 4 * ROWS * COLUMNS
 
 MEASURED = """
 import resource, sys, time
-import onnxsal.api as api
+import onnxsal.model.export as api
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 graph = api.gradient(sys.argv[1], of=["y"], wrt=["x"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, len(graph.SerializeToString()))

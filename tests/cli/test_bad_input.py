@@ -265,7 +265,7 @@ def test_outputs_are_tried_before_any_work(
     if output.startswith("/proc") and not Path("/proc/self").exists():
         pytest.skip("needs a file system of this kind")
     (folder / "album").mkdir()
-    monkeypatch.setattr("onnxsal.loading.load", lambda *a, **k: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("onnxsal.model.load.load", lambda *a, **k: pytest.fail("the model was loaded"))
     refused(1, "cannot write", "explain", "model.onnx", "red.png", option, output)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 import onnxsal
 from onnxsal.cli import explaining
-from onnxsal.cli.explaining import parsed
+from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.outputs import slug
 from onnxsal.cli.progress import Progress, progress_line
 from onnxsal.errors import ModelError
@@ -185,7 +185,7 @@ def test_the_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> list[str]:
     """Let Ctrl-C come in a method's fifth batch, or before it has begun; the list says which methods were run."""
-    module = sys.modules["onnxsal.explain"]  # the name in the package is the function's
+    module = sys.modules["onnxsal.explanation.explain"]  # the name in the package is the function's
     ran, prepared = [], module._run
 
     def runs(request, *given):
@@ -232,7 +232,7 @@ def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Pat
 
 
 def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
-    module, ran = sys.modules["onnxsal.explain"], []
+    module, ran = sys.modules["onnxsal.explanation.explain"], []
     prepared = module._run
 
     def runs(*given):

@@ -8,9 +8,9 @@ import pytest
 from tinynet import TinyNet, picture
 
 import onnxsal
-from onnxsal.building import build, plan, split_options
 from onnxsal.cli import memory
-from onnxsal.explain import Request, prepare_request
+from onnxsal.explanation.build import build, plan, split_options
+from onnxsal.explanation.explain import Request, prepare_request
 from onnxsal.graph.memory import Footprint
 from onnxsal.streaming import run
 from onnxsal.streaming.moments import Accumulator

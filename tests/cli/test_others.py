@@ -18,6 +18,7 @@ import tiny_models as tiny
 import onnxsal
 from onnxsal import plugins
 from onnxsal.cli.root import COMMANDS
+from onnxsal.modalities.image import PRESETS
 
 
 def test_help_names_every_command_and_how_to_begin(run) -> None:
@@ -72,7 +73,7 @@ def test_predict_tries_the_presets_where_none_is_known(
     assert ended.status == 0, ended.err
     commands = [line.strip() for line in ended.out.splitlines() if line.startswith("  onnxsal")]
     assert commands[0].startswith("onnxsal explain 'silent model.onnx' red.png --preprocess ")
-    assert sorted(line.split()[6] for line in commands) == sorted(onnxsal.inputs.PRESETS)
+    assert sorted(line.split()[6] for line in commands) == sorted(PRESETS)
     assert all(line.endswith("--labels labels.txt") for line in commands)
     assert all(len(line) <= columns for line in ended.out.splitlines() if "--preprocess" not in line)
 

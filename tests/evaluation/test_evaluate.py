@@ -554,7 +554,7 @@ def test_a_map_that_was_replaced_is_judged_anew(model: Model, photos: Path, tmp_
 
 
 def test_rows_from_the_journal_have_the_labels_of_now(model: Model, photos: Path, tmp_path: Path) -> None:
-    from onnxsal.inputs import Labels
+    from onnxsal.tasks.labels import Labels
 
     path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
     before = judge(model, path, journal=journal)

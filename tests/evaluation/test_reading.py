@@ -17,7 +17,7 @@ from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture, gather
 from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.truth import background, read_truth, with_truth
-from onnxsal.inputs import Photo, Preprocess
+from onnxsal.modalities.image import Photo, Preprocess
 from onnxsal.model import Model
 
 
@@ -96,7 +96,7 @@ def test_truth_from_names_and_folders() -> None:
 def test_the_background_is_class_0_of_1001(model: object) -> None:
     from dataclasses import replace
 
-    from onnxsal.inputs import Labels
+    from onnxsal.tasks.labels import Labels
 
     assert background(model) == 0  # type: ignore[arg-type]
     many = replace(model, labels=Labels(("background", *map(str, range(1000)))))  # type: ignore[type-var]

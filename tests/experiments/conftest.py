@@ -16,7 +16,7 @@ import tiny_models
 from colour_blocks import Blocks, blocks, write_scenes
 
 from onnxsal.experiments.base import Case
-from onnxsal.loading import load
+from onnxsal.model.load import load
 
 MakeCase = Callable[..., Case]
 

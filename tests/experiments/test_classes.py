@@ -7,8 +7,8 @@ import pytest
 from onnxsal.errors import UsageError
 from onnxsal.experiments.classes import same_class
 from onnxsal.experiments.diff import translated
-from onnxsal.inputs.labels import Labels, imagenet
-from onnxsal.loading import load
+from onnxsal.model.load import load
+from onnxsal.tasks.labels import Labels, imagenet
 
 
 def matched(index: int, first: list[str], second: list[str]) -> int | None:

@@ -13,7 +13,7 @@ import tiny_models
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.diff import Drift, How, compare, says, translated
 from onnxsal.experiments.diff_pages import drawn, explained, report
-from onnxsal.loading import load
+from onnxsal.model.load import load
 
 RED, BLUE = ("red", (6, 40, 6, 40)), ("blue", (20, 58, 20, 56))
 

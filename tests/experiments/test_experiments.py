@@ -19,8 +19,8 @@ from onnxsal.experiments.measures import correlations, hit, total_variation
 from onnxsal.experiments.score_variants import METRICS, _curve, _Found, _says
 from onnxsal.experiments.statistics import mean
 from onnxsal.experiments.training_noise import _check_seeds, _estimate, _files, _gap
-from onnxsal.loading import load
 from onnxsal.metrics.judgement import Judgement
+from onnxsal.model.load import load
 
 RED, BLUE = ("red", (6, 26, 6, 26)), ("blue", (38, 58, 36, 56))
 

@@ -15,9 +15,9 @@ from onnxsal.folding import Finish, finish_map, fuse, values_of_bytes
 from onnxsal.folding.baselines import BaselineMaker
 from onnxsal.graph import empty
 from onnxsal.graph.program import Trace
-from onnxsal.inputs.preprocess import PRESETS, Preprocess
 from onnxsal.kernels.blur import gaussian_blur
-from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
+from onnxsal.kernels.placement import WHOLE, Placement, chained, mirrored, part
+from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 from onnxsal.viz.maps import cam_saliency, pixel_saliency
 
 
@@ -80,7 +80,7 @@ def test_fusing(how: str, twin: Callable[..., np.ndarray]) -> None:
 
 @pytest.mark.parametrize("preprocess", [PRESETS["imagenet"], PRESETS["caffe"], PRESETS["imagenet"].for_channels(1)])
 def test_bytes_become_the_values_of_preprocessing(preprocess: Preprocess) -> None:
-    from onnxsal.inputs import read_image
+    from onnxsal.modalities.image import read_image
 
     pixels = np.random.default_rng(3).integers(0, 256, (2, 6, 5, 3), np.uint8)
     table, reverse = preprocess.table(), preprocess.colour == "BGR"

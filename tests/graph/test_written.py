@@ -97,7 +97,7 @@ def test_nothing_bypasses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InvalidGraphError):
         save_ir(invalid(), path)
     given = parsed(IF.format(first="a", second="b"))
-    monkeypatch.setattr("onnxsal.api.lower_gradients", lambda model: invalid())
+    monkeypatch.setattr("onnxsal.model.export.lower_gradients", lambda model: invalid())
     with pytest.raises(InvalidGraphError):
         onnxsal.save(given, path)
     builder = importlib.import_module("onnxsal.autodiff.gradient")

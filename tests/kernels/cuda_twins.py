@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels import masks
-from onnxsal.placement import WHOLE, Placement, mirrored, part
+from onnxsal.kernels.placement import WHOLE, Placement, mirrored, part
 
 RNG = np.random.default_rng(0)
 X, BASE = RNG.standard_normal((2, 2, 5, 3)).astype(np.float32)

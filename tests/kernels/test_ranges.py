@@ -9,9 +9,9 @@ import pytest
 
 from onnxsal.errors import UsageError
 from onnxsal.kernels.masks import fill, make_rows
+from onnxsal.kernels.placement import WHOLE, Placement, chained, mirrored, part
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import bilinear
-from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
 
 RNG = np.random.default_rng(0)
 

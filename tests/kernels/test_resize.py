@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
+from onnxsal.kernels.placement import WHOLE, Placement, chained, mirrored, part
 from onnxsal.kernels.resize import bilinear, inside, taps
-from onnxsal.placement import WHOLE, Placement, chained, mirrored, part
 
 SIZES = [
     ((7, 5), (14, 20)),

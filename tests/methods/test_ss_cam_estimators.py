@@ -12,9 +12,9 @@ from tinynet import TinyNet, picture
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
+from onnxsal.explanation.outcome import few_maps
 from onnxsal.kernels.noise import Stream, normal
 from onnxsal.kernels.resize import bilinear
-from onnxsal.outcome import few_maps
 
 X, SIZE, TARGET, SEED, K = picture(2), (12, 12), 1, 9, 7
 HOW: dict[str, Any] = {"method": "ss-cam", "layer": "a2", "target": TARGET, "batch_size": 64}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onnxsal
-from onnxsal.demo import bundled
+from onnxsal.cli.actions.demo import bundled
 from onnxsal.evaluation.scoring import LOGIT, scorer
 from onnxsal.metrics.registry import get
 

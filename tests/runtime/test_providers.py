@@ -15,10 +15,10 @@ from PIL import Image
 from tinynet import TinyNet
 
 import onnxsal
-from onnxsal.building import plan, split_options
 from onnxsal.cli import main
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.explain import prepare_request
+from onnxsal.explanation.build import plan, split_options
+from onnxsal.explanation.explain import prepare_request
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
 from onnxsal.runtime import Session, nvidia

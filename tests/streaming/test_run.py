@@ -13,10 +13,11 @@ from tinynet import picture
 
 import onnxsal
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
+from onnxsal.explanation.outcome import EMPTY
+from onnxsal.explanation.target import aim
 from onnxsal.kernels.masks import make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.methods import get
-from onnxsal.outcome import EMPTY
 from onnxsal.records import Draws, Grids, HostMasks, Moments, Record
 from onnxsal.runtime import Session
 from onnxsal.streaming import Settings, Subject, limits, run, stream
@@ -24,7 +25,6 @@ from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Host, host_masks
 from onnxsal.streaming.limits import Limits, Stopper
 from onnxsal.streaming.plan import Plan, make_plan
-from onnxsal.targets import aim
 
 X = picture()
 SS = {"method": "ss-cam", "layer": "a2", "target": 1, "top_k": 4, "samples": 12}

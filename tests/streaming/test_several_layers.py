@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinynet import picture
 
 import onnxsal
-from onnxsal.building import Common
 from onnxsal.errors import UsageError
-from onnxsal.explain import _shared
+from onnxsal.explanation.build import Common
+from onnxsal.explanation.explain import _shared
 from onnxsal.streaming import run
 from onnxsal.viz.maps import cam_saliency
 
@@ -112,7 +112,7 @@ def test_an_interruption_ends_all_layers(tiny: onnxsal.Model, call: int, reached
 
 def test_targets_with_runs_of_their_own_share_the_seconds(tiny: onnxsal.Model, monkeypatch) -> None:
     """The clock stands still while targets are run, but for the 3 seconds that each takes."""
-    module, given, now = sys.modules["onnxsal.explain"], [], [100.0]
+    module, given, now = sys.modules["onnxsal.explanation.explain"], [], [100.0]
     explained = module._explain_goals
 
     def timed(request, prepared, goals, scores):

@@ -14,7 +14,7 @@ from tinynet import TinyNet, picture
 
 import onnxsal
 from onnxsal.anatomy import X as INPUT
-from onnxsal.batching import PROBES
+from onnxsal.model.batch_check import PROBES
 from onnxsal.runtime import Session
 
 X = picture()
@@ -47,8 +47,8 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Count]:
                 found.images += len(given[INPUT])
             return super()._run(names, given)
 
-    monkeypatch.setattr("onnxsal.model.Session", Counting)
-    monkeypatch.setattr("onnxsal.loading.Session", Counting)
+    monkeypatch.setattr("onnxsal.model.model.Session", Counting)
+    monkeypatch.setattr("onnxsal.model.load.Session", Counting)
     return found
 
 

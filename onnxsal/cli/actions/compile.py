@@ -1,0 +1,76 @@
+"""Writing models that explain themselves, and what is printed of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnxsal.cli.actions.explain import parsed
+from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import check_model, check_outputs
+from onnxsal.cli.planning import once
+from onnxsal.compiler.assemble import METADATA
+from onnxsal.compiler.compile import Asked, compiled
+from onnxsal.errors import UsageError
+from onnxsal.graph import save_ir, told_of_files
+
+
+def write_compiled(
+    *,
+    model: str,
+    output: str,
+    target: str | None,
+    layers: Sequence[str],
+    settings: Sequence[tuple[str, str]],
+    preprocess: str | None,
+    labels: str | None,
+    provider: str | None,
+    custom_ops: Sequence[str],
+    **asked: Any,
+) -> None:
+    """Write the compiled model and print its name. Raises: UsageError: several methods are named."""
+    names = [name for name in asked["method"].split(",") if name.strip()]
+    if len(names) > 1:
+        raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
+    opening = Opening(model, preprocess, labels, provider, custom_ops)
+    check_outputs([Path(output)], opening.files)
+    check_model(output)
+    opened = opening()
+    tell(opened.notes)
+    goal = target if target == "input" else parsed(target)
+    wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)
+    made = compiled(opened, wanted)
+    tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
+    save_ir(made, output, source=opened.source)
+    tell(told_of_files(made, output))
+    print(output)
+
+
+def print_explainer(name: str, known: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a compiled file says of itself."""
+    if as_json:
+        print(json.dumps({"file": name, "explainer": known}, indent=2))
+        return
+    rows = [("file", name), *_facts(known)]
+    indent = max(len(title) for title, _ in rows) + 2
+    print("\n".join(f"{title:{indent}}{text}" for title, text in rows))
+
+
+def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    taken, given = known["input"], known["output"]
+    options = ", ".join(f"{name}={value}" for name, value in known["options"].items())
+    goal = known["target"]
+    return [
+        ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
+        ("target", f"{goal[0]} minus {goal[1]}" if isinstance(goal, list) else str(goal)),
+        ("layer", ", ".join(known["layer"]) or "none: it works on the picture"),
+        ("score", str(known["score"])),
+        ("picture", f"{taken['name']!r}: {taken['type']} {taken['axes']}, {taken['size'][1]} x {taken['size'][0]}, "
+                    f"{taken['channels']} channels"),
+        ("gives", ", ".join([given["name"], *known["outputs"]])),
+        *(("note", note) for note in known.get("notes", ())),
+        ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
+        ("made by", f"onnxsal {known['onnxsal']}"),
+    ]  # fmt: skip

@@ -1,0 +1,73 @@
+"""What ``onnxsal demo`` does: the bundled scene explained by six methods, and held against the object's mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnxsal.cli.text import bar, percent, table, wrapped
+from onnxsal.errors import EnvironmentSetupError
+from onnxsal.explanation import Explanation
+from onnxsal.explanation.explain import explain
+from onnxsal.metrics.pointing import energy_pointing
+from onnxsal.model.load import load
+
+METHODS = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam++", "smooth-grad-cam++", "score-cam")
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Explanations of one scene, the share of each map on the object, and the object's share of the picture."""
+
+    explanations: tuple[Explanation, ...]
+    on_object: tuple[float, ...]
+    object_share: float
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a bundled file: inside the installed package, or in a checkout's ``models``.
+
+    Raises: EnvironmentSetupError: it is in neither.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for path in (package / "_bundled" / name, package.parent / "models" / name):
+        if path.is_file():
+            return path
+    raise EnvironmentSetupError(f"the bundled file {name!r} is missing; install onnxsal again")
+
+
+def demonstrate() -> Demonstration:
+    """Return the bundled scene explained by six methods."""
+    model, scene = load(bundled("shapes.onnx")), bundled("demo.png")
+    explanations = tuple(explain(model, scene, method=name) for name in METHODS)
+    mask = _mask(explanations[0])
+    shares = tuple(energy_pointing(each.saliency, mask).value for each in explanations)
+    return Demonstration(explanations, shares, float(mask.mean()))
+
+
+def as_text(picture: str, shown: Demonstration) -> list[str]:
+    """Return the path of the picture, and how much of each map lies on the object."""
+    first = shown.explanations[0]
+    said = (
+        f"The model sees a {first.label} ({percent(first.score)}). It covers {percent(shown.object_share)} of the "
+        "picture, and this much of each map lies on it:"
+    )
+    rows = [
+        (f"  {each.method}", bar(share, 20), percent(share), f"{share / shown.object_share:.1f} times its area")
+        for each, share in zip(shown.explanations, shown.on_object, strict=True)
+    ]
+    end = "Next, a model and a photograph of yours: onnxsal predict model.onnx photo.jpg"
+    return [picture, "", *wrapped(said, 0), *table(rows, right=frozenset({2, 3})), "", *wrapped(end, 0)]
+
+
+def _mask(explanation: Explanation) -> NDArray[np.bool_]:
+    """Return the object's mask as the model saw the scene, [H, W]."""
+    left, top, across, down = explanation.box
+    height, width = explanation.saliency.shape
+    with Image.open(bundled("demo_mask.png")) as image:
+        seen = image.convert("L").resize((width, height), Image.Resampling.BOX, (left, top, left + across, top + down))
+    return np.asarray(seen) > 127

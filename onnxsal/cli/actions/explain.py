@@ -1,0 +1,231 @@
+"""What ``onnxsal explain`` does: checks first, then picture by picture, files whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from onnxsal.cli.explanations import INTERRUPTED, Result, as_document, as_text
+from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
+from onnxsal.cli.planning import planned
+from onnxsal.cli.progress import Progress
+from onnxsal.errors import ImageError
+from onnxsal.explanation import Explanation
+from onnxsal.explanation.build import Plan, split_options
+from onnxsal.explanation.explain import Request, explain_image, prepare_request, was_interrupted
+from onnxsal.explanation.figure import Kind, compare
+from onnxsal.explanation.target import Target
+from onnxsal.viz.colour import colour_table
+from onnxsal.viz.save import picture_format, save_picture
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of ``onnxsal explain``."""
+
+    model: str
+    images: tuple[str, ...]
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    layers: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    output: str | None
+    npz: str | None
+    kind: Kind
+    colours: str | None
+    score: str | None
+    seed: int
+    memory: int | None
+    preprocess: str | None
+    labels: str | None
+    provider: str | None
+    custom_ops: tuple[str, ...]
+    as_json: bool
+
+    @property
+    def goals(self) -> tuple[str | None, ...]:
+        """The targets as they were written; None is the predicted class."""
+        return self.targets or (None,)
+
+    @property
+    def picture(self) -> Template:
+        """The names of the pictures."""
+        return default_template(self.goals) if self.output is None else Template(self.output, "-o")
+
+    @property
+    def numbers(self) -> Template | None:
+        """The names of the files of numbers."""
+        return None if self.npz is None else Template(self.npz, "--npz")
+
+    @property
+    def opening(self) -> Opening:
+        """What the model is opened with."""
+        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops)
+
+
+def explain_all(asked: Asked) -> int:
+    """Write and print the explanations of all pictures; return the exit status.
+
+    A picture that cannot be read is reported, and the others are served.
+    """
+    _check_files(asked)
+    requests = _requests(asked, planned(asked.methods, asked.settings))
+    tell(requests[0].model.notes)
+    results: list[Result] = []
+    try:
+        return _all_served(asked, requests, results)
+    finally:
+        if asked.as_json and (results or sys.exc_info()[0] is None):
+            print(as_document(results))  # also of those before a failure: their files are there
+
+
+def _all_served(asked: Asked, requests: Sequence[Request], results: list[Result]) -> int:
+    """Serve the pictures one by one, into ``results``; return the exit status."""
+    failed = 0
+    for image in asked.images:
+        try:
+            results += _served(asked, requests, image)
+        except ImageError as error:
+            if len(asked.images) == 1:
+                raise
+            print(f"onnxsal: {error}", file=sys.stderr)
+            failed = 1
+        except KeyboardInterrupt:
+            if not (results and requests[0].common.keep_partial):
+                raise
+            results[-1] = replace(results[-1], interrupted=True)
+        if results and results[-1].interrupted:
+            print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
+            return INTERRUPTED
+    return failed
+
+
+def _served(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
+    found = _serve(asked, requests, image)
+    if not asked.as_json:
+        print("\n".join(line for result in found for line in as_text(result)), flush=True)
+    return found
+
+
+def _check_files(asked: Asked) -> None:
+    """Everything about output that can be known before the model is loaded."""
+    joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
+    paths = asked.picture.fill_all(asked.images, [joined], goals)
+    numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
+    check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
+    for path in paths:
+        picture_format(path)
+    if asked.colours is not None:
+        colour_table(asked.colours)
+
+
+_KEPT = {"keep_partial": "true"}
+"""On a command line nothing runs behind the map that Ctrl-C would have to end as well: it gives the map so far."""
+
+
+def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> list[Request]:
+    model = asked.opening()
+    requests = []
+    served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
+    for steps, common in plans:
+        layers = asked.layers if steps.needs_layer or not served else ()
+        request = prepare_request(
+            model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
+            common=split_options(_KEPT | common)[0],
+        )  # fmt: skip
+        requests.append(request)
+    return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
+
+
+def _names(layers: Sequence[str]) -> str | list[str] | None:
+    if not layers:
+        return None
+    return layers[0] if len(layers) == 1 else list(layers)
+
+
+def _bounded(request: Request, memory: int) -> Request:
+    from onnxsal.cli.memory import batch_size
+
+    return replace(request, common=replace(request.common, batch_size=batch_size(request, memory)))
+
+
+def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
+    """Explain one picture by every method for every target, then write; nothing is written if anything fails.
+
+    Ctrl-C leaves fewer methods, and of the last one fewer targets.
+    """
+    maps, interrupted = _explained(requests, image, [parsed(goal) for goal in asked.goals])
+    tell(_picture_notes(requests[0], maps), Path(image).name)
+    rows = [
+        [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
+        for at in range(len(maps[0]))
+    ]
+    made = [_write(asked, image, goal, row) for goal, row in zip(asked.goals, rows, strict=False)]
+    return [replace(result, interrupted=interrupted) for result in made]
+
+
+def _explained(
+    requests: Sequence[Request], image: str, targets: Sequence[Target]
+) -> tuple[list[list[Explanation]], bool]:
+    """Return the explanations by method, and whether Ctrl-C ended them.
+
+    Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
+    """
+    maps: list[list[Explanation]] = []
+    for request in requests:
+        try:
+            maps.append(_explain(request, image, targets))
+        except KeyboardInterrupt:
+            if not (maps and request.common.keep_partial):
+                raise
+            return maps, True
+        if was_interrupted(maps[-1], targets):
+            return maps, True
+    return maps, False
+
+
+def _picture_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
+    notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
+    return [note for note in dict.fromkeys(notes) if note not in request.model.notes]
+
+
+def _explain(request: Request, image: str, targets: Sequence[Target]) -> list[Explanation]:
+    progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
+    shown = replace(request, common=replace(request.common, progress=progress))
+    try:
+        return explain_image(shown, image, targets)
+    finally:
+        progress.close()
+
+
+def parsed(target: str | None) -> Target:
+    """Return a target as it is written on a command line: "A minus B" is a pair."""
+    if target is None:
+        return None
+    first, minus, second = target.partition(" minus ")
+    return (first.strip(), second.strip()) if minus else target
+
+
+def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:
+    explanations = [explanation for _, explanation in made]
+    name = slug(goal if goal is not None else explanations[0].label)
+    picture = asked.picture.fill(image, "+".join(asked.methods), name)
+    numbers = []
+    if asked.numbers is not None:
+        numbers = [asked.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
+        for path, explanation in zip(numbers, explanations, strict=True):
+            explanation.to_npz(path)
+    _draw(asked, explanations, picture)
+    return Result(image, str(picture), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
+
+
+def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None:
+    if len(explanations) == 1:
+        explanations[0].save(path, kind=asked.kind, colours=asked.colours)
+        return
+    save_picture(np.asarray(compare(explanations, kind=asked.kind, colours=asked.colours)), path)

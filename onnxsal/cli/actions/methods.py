@@ -1,0 +1,198 @@
+"""What ``onnxsal methods`` prints."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from onnxsal import plugins
+from onnxsal.cli.text import many, seconds, table, wrapped
+from onnxsal.errors import EnvironmentSetupError
+from onnxsal.explanation.build import DEFAULT_INNER, plan
+from onnxsal.methods import get
+from onnxsal.methods.registry import Method, Parameter, shown_type
+from onnxsal.model import Model
+from onnxsal.records import Record
+
+_PROBES = (1000, 2000)
+"""Numbers of maps from which a cost is read as a straight line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method in the list, or what is wrong with the package that brings it."""
+
+    name: str
+    origin: str
+    method: Method | None
+    problem: str | None = None
+
+
+def _lines() -> list[Line]:
+    return [_line(offer) for offer in plugins.offers(plugins.METHODS).values()]
+
+
+def _line(offer: plugins.Offer) -> Line:
+    try:
+        return Line(offer.name, offer.origin, get(offer.name))
+    except EnvironmentSetupError as error:
+        return Line(offer.name, offer.origin, None, str(error))
+
+
+def print_methods(model: Model | None, *, as_json: bool) -> None:
+    """Print every method; with a model what each costs on it."""
+    lines = _lines()
+    costs = _costs_without_model() if model is None else _costs_on(model)
+    if as_json:
+        print(json.dumps([_plain(line, costs) for line in lines], indent=2))
+        return
+    rows = [(line.name, _kind(line.method), _cost(line, costs), line.origin) for line in lines]
+    header, *body = table([("method", "kind", "cost", "from"), *rows])
+    print(header)
+    for line, text in zip(lines, body, strict=True):
+        print("\n".join([text, *wrapped(_purpose(line), 4)]))
+    print("\n" + "\n".join(wrapped(_legend(model), 0)))
+
+
+def _purpose(line: Line) -> str:
+    return f"BROKEN: {line.problem}" if line.method is None else line.method.when
+
+
+def _kind(method: Method | None) -> str:
+    if method is None:
+        return "broken"
+    if "inner" in method.needs:
+        return "record, wrapper"
+    return f"{_form(method)}, {'forward' if method.rules is None else 'gradient'}"
+
+
+def _form(method: Method) -> str:
+    """A program runs once, a record many times; which it is stands in the function's signature."""
+    return "record" if typing.get_type_hints(method.build).get("return") is Record else "program"
+
+
+def _cost(line: Line, cost: Callable[[str], str]) -> str:
+    return "-" if line.method is None else cost(line.name)
+
+
+def _costs_without_model() -> Callable[[str], str]:
+    return _symbolic
+
+
+def _symbolic(name: str, **options: str) -> str:
+    """Return what a method costs, with these options in place of the default ones."""
+    steps = plan(name, options)
+    forwards = _linear(steps.forwards)
+    backwards = _linear(steps.backwards) if steps.backward else ""
+    same = " + backward" if backwards == forwards else f", {backwards} backward" if backwards else ""
+    return f"{forwards} forward{same}"
+
+
+def _other_costs(method: Method) -> list[str]:
+    """Return what a method costs where one of several choices makes it cost something else."""
+    usual = _symbolic(method.name)
+    choices = [(n, c) for n, p in method.options.items() for c in typing.get_args(p.type) if isinstance(c, str)]
+    costs = [(_symbolic(method.name, **{name: choice}), f"-O {name}={choice}") for name, choice in choices]
+    return [f"{cost} with {option}" for cost, option in costs if cost != usual]
+
+
+def _linear(count: Callable[[int], int]) -> str:
+    """Return a count as text in K, the number of maps of the layer."""
+    low, high = (count(maps) for maps in _PROBES)
+    slope = (high - low) // (_PROBES[1] - _PROBES[0])
+    rest = low - slope * _PROBES[0]
+    if not slope:
+        return f"{rest}"
+    times = "K" if slope == 1 else f"{slope} K"
+    return times if not rest else f"{times} + {rest}"
+
+
+def _costs_on(model: Model) -> Callable[[str], str]:
+    from onnxsal.explanation.rates import measure
+
+    rates = measure(model)
+    chosen = model.anatomy.layers.automatic
+    maps = 0 if chosen is None else model.layers[chosen].channels
+
+    def cost(name: str) -> str:
+        steps = plan(name, {})
+        if steps.needs_layer and chosen is None:
+            return "has no layer"
+        more = rates.to_layer if steps.needs_layer else rates.to_pixels
+        if steps.backward and more is None:
+            return "has no gradient"
+        forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
+        return f"{seconds(forwards * rates.forward + backwards * (more or 0.0))} ({many(forwards, 'forward')})"
+
+    return cost
+
+
+def _legend(model: Model | None) -> str:
+    if model is None:
+        return (
+            "K is the number of feature maps of the layer. A program runs once; a record evaluates the model many "
+            "times, one marked forward without gradients, and a wrapper some other method. With a model "
+            "(onnxsal methods MODEL) the cost is in seconds."
+        )
+    return (
+        "Seconds for one picture at default options, from passes measured here just now, without loading. "
+        f"Wrappers are counted round {DEFAULT_INNER}. Flat maps are left out, so score-based methods may be faster."
+    )
+
+
+def _plain(line: Line, costs: Callable[[str], str]) -> dict[str, Any]:
+    found = line.method
+    return {
+        "name": line.name, "origin": line.origin, "problem": line.problem, "kind": _kind(found),
+        "cost": _cost(line, costs), "when": None if found is None else found.when,
+        "paper": None if found is None else found.paper, "options": {} if found is None else _options(found),
+    }  # fmt: skip
+
+
+def _options(method: Method) -> dict[str, Any]:
+    """Return every option, a wrapper's choice of what it wraps too, which is none of its function's."""
+    inner = {"type": "any other method, with its options", "default": DEFAULT_INNER, "range": ""}
+    own = {name: {"type": shown_type(p.type), "default": p.default, "range": _range(p)} for name, p in
+           method.options.items()}  # fmt: skip
+    return {"inner": inner, **own} if "inner" in method.needs else own
+
+
+def _range(parameter: Parameter) -> str:
+    bounds = parameter.range
+    if bounds is None:
+        return ""
+    low, high = bounds.low, bounds.high
+    if high is None:
+        return f"at least {low:g}"
+    return f"{low:g} to {high:g}" if low is not None else f"at most {high:g}"
+
+
+def print_method(name: str, opened: Callable[[], Model] | None = None, *, as_json: bool) -> None:
+    """Print everything about one method; with a model what it costs on it, as ``print_methods`` does."""
+    method = get(name)
+    line = Line(name, plugins.offers(plugins.METHODS)[name].origin, method)
+    model = None if opened is None else opened()
+    costs = _costs_without_model() if model is None else _costs_on(model)
+    if as_json:
+        print(json.dumps(_plain(line, costs), indent=2))
+        return
+    score = method.default_score({n: p.default for n, p in method.options.items()})
+    facts = [("when", method.when), ("kind", _kind(method)), ("cost", _explained_cost(_symbolic(name))),
+             ("score", score), ("source", method.paper), ("from", line.origin)]  # fmt: skip
+    print(name)
+    here = [] if model is None else [("here", costs(name))]
+    facts[3:3] = [*(("", other) for other in _other_costs(method)), *here]
+    print("\n".join(f"  {key:8}{text}" for key, text in facts))
+    rows = [(f"  -O {n}={_default(o['default'])}", o["type"], o["range"]) for n, o in _options(method).items()]
+    print("\n".join(["options", *table(rows)]) if rows else "no options of its own")
+
+
+def _explained_cost(cost: str) -> str:
+    return f"{cost} (K: maps of the layer)" if "K" in cost else cost
+
+
+def _default(value: Any) -> str:
+    return "none" if value is None else str(value)

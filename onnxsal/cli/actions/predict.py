@@ -1,0 +1,134 @@
+"""What ``onnxsal predict`` does: top classes as bars, or the presets side by side where none is known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from onnxsal.cli.opening import Opening
+from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
+from onnxsal.errors import ImageError
+from onnxsal.modalities.image import as_preprocess, try_presets
+from onnxsal.model import Model, Prediction
+
+Found = TypeVar("Found")
+Tried = dict[str, list[Prediction]]
+
+_SIDE_BY_SIDE = 3
+"""Classes shown of each preset, one less on a narrow terminal."""
+
+_ROOMY = 100
+
+
+def predict_all(model: Model, images: Sequence[str], top: int, *, as_json: bool) -> int:
+    """Print the most probable classes of every picture; return the exit status."""
+    found, status = _each(images, lambda image: model.predict(image, top=top))
+    if as_json:
+        print(_document(model, [{"image": i, "classes": [asdict(p) for p in each]} for i, each in found]))
+        return status
+    for image, predictions in found:
+        print("\n".join([Path(image).name, *_bars(predictions)]))
+    return status
+
+
+def _each(images: Sequence[str], serve: Callable[[str], Found]) -> tuple[list[tuple[str, Found]], int]:
+    """Serve every picture; one of several that cannot be read is reported and left out."""
+    found, status = [], 0
+    for image in images:
+        try:
+            found.append((image, serve(image)))
+        except ImageError as error:
+            if len(images) == 1:
+                raise
+            print(f"onnxsal: {error}", file=sys.stderr)
+            status = 1
+    return found, status
+
+
+def _bars(predictions: Sequence[Prediction]) -> list[str]:
+    size = max(10, min(30, width() - 50))
+    rows = [(f"  {percent(p.probability)}", bar(p.probability, size), f"{p.label} ({p.index})") for p in predictions]
+    return table(rows, right=frozenset({0}))
+
+
+def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: bool) -> int:
+    """Print what the model makes of the pictures under each preset, the surest first, each with its command."""
+    presets = {name: _with(model, name) for name in try_presets()}
+    found, status = _each(images, lambda image: _tried(presets, image))
+    order = _surest_first([tried for _, tried in found])
+    if as_json:
+        print(_document(model, [_plain(image, tried, order) for image, tried in found]))
+        return status
+    if found:
+        print("\n".join(_page(opening, images, found, order)))
+    return status
+
+
+def _with(model: Model, preset: str) -> Model:
+    return replace(model, preprocess=as_preprocess(preset).for_channels(model.anatomy.picture.channels))
+
+
+def _tried(presets: dict[str, Model], image: str) -> Tried:
+    return {name: model.predict(image, top=_SIDE_BY_SIDE) for name, model in presets.items()}
+
+
+def _surest_first(tried: Sequence[Tried]) -> list[str]:
+    """The mean probability of the first class: higher for the right preset, on average and never for certain."""
+    return sorted(try_presets(), key=lambda name: -sum(each[name][0].probability for each in tried))
+
+
+def _page(opening: Opening, images: Sequence[str], found: Sequence[tuple[str, Tried]], order: list[str]) -> list[str]:
+    name = Path(opening.model).name
+    intro = (
+        f"{name} does not say how it wants its pictures prepared. This is what it sees under each preset; "
+        "the right one names what you see yourself."
+    )
+    lines = wrapped(intro, 0)
+    for image, tried in found:
+        lines += ["", Path(image).name, *_side_by_side(tried, order)]
+    hint = "Copy the line of the right one. The surest is first, which is a hint and no proof" + (
+        ":" if len(images) > 1 else "; more pictures at once tell more:"
+    )
+    lines += ["", *wrapped(hint, 0), *(f"  {_copy(opening, images, preset)}" for preset in order)]
+    keep = f'To keep one, write {{"preset": "NAME"}} into {Path(opening.model).stem}.preprocess.json beside the model.'
+    return [*lines, "", *wrapped(keep, 0)]
+
+
+def _side_by_side(tried: Tried, order: Sequence[str]) -> list[str]:
+    shown = _SIDE_BY_SIDE if width() >= _ROOMY else _SIDE_BY_SIDE - 1
+    room = (width() - 24) // shown - 11
+    rows = [[f"  {name}", bar(tried[name][0].probability, 10), *_cells(tried[name][:shown], room)] for name in order]
+    return table(_even(rows), right=frozenset(range(2, 2 + 2 * shown, 2)))
+
+
+def _cells(predictions: Sequence[Prediction], room: int) -> list[str]:
+    return [cell for p in predictions for cell in (percent(p.probability), _cut(p.label, room))]
+
+
+def _even(rows: list[list[str]]) -> list[list[str]]:
+    longest = max(map(len, rows))
+    return [[*row, *[""] * (longest - len(row))] for row in rows]
+
+
+def _cut(label: str, room: int) -> str:
+    return label if len(label) <= room else label[: room - 1] + "…"
+
+
+def _copy(opening: Opening, images: Sequence[str], preset: str) -> str:
+    more = [part for option in ("labels", "provider") if (value := getattr(opening, option))
+            for part in (f"--{option}", value)]  # fmt: skip
+    libraries = [part for library in opening.custom_ops for part in ("--custom-ops", library)]
+    return command_line(["onnxsal", "explain", opening.model, *images, "--preprocess", preset, *more, *libraries])
+
+
+def _plain(image: str, tried: Tried, order: Sequence[str]) -> dict[str, Any]:
+    return {"image": image, "presets": {name: [asdict(p) for p in tried[name]] for name in order}}
+
+
+def _document(model: Model, results: list[dict[str, Any]]) -> str:
+    preprocess = None if model.preprocess is None else model.preprocess.name
+    return json.dumps({"model": model.name, "preprocess": preprocess, "results": results}, indent=2)

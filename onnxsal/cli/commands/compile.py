@@ -1,0 +1,74 @@
+"""``onnxsal compile``: a model with its explanation, as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from onnxsal.cli.options import Names, Once, OneMethod, Setting, loading_options, model_argument
+
+HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
+
+It gives what the MODEL gives, and `saliency`; it runs without onnxsal and without Python. Fed false as `explain`, it
+computes the prediction alone, at the MODEL's own cost.
+
+\b
+Examples:
+  onnxsal compile model.onnx -o model.explained.onnx
+      Grad-CAM++ for the class that is predicted
+  onnxsal compile model.onnx -m score-cam -t input -o out.onnx
+      Score-CAM for the class that is fed as `target`
+  onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give drawing -o out.onnx
+      bytes [B, H, W, 3] in, the map drawn over them out
+
+What a file says of itself: onnxsal inspect out.onnx
+"""
+
+
+class OneFile(Once):
+    """What is written is one explanation."""
+
+    reasons: Mapping[str, str] = {
+        "method": "a file holds one method; write a file for each",
+        "target": "a file holds one target; write a file for each, or take it as an input (-t input)",
+    }
+
+
+@click.command("compile", cls=OneFile, help=HELP, short_help="Write a model that explains itself, as one file.")
+@model_argument
+@click.option("-m", "--method", type=OneMethod(), default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option(
+    "-t",
+    "--target",
+    metavar="TARGET",
+    help='Class by name or number, "A minus B", or "input" for an input `target`. By default what the model predicts.',
+)
+@click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="As for explain. Several are fused.")
+@click.option("-O", "--option", "settings", type=Setting(), multiple=True, metavar="NAME=VALUE", help="Of the method.")
+@click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
+@click.option(
+    "--give",
+    type=Names(),
+    multiple=True,
+    metavar="NAMES",
+    help="saliency (default), raw (at the layer's resolution), drawing (in colour); several with commas, or repeated.",
+)
+@click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
+@click.option(
+    "--opset", type=int, metavar="N", help="17 (18 where noise is drawn) or higher. [default: 21 or the model's]"
+)
+@click.option("--keep-custom", is_flag=True, help="Keep operators outside the standard domain.")
+@click.option("--keep-random", is_flag=True, help="Keep operators that draw random numbers: no two runs are alike.")
+@click.option(
+    "--explain-required", is_flag=True, help="Give `explain` no default: JavaScript feeds no input that has one."
+)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
+@loading_options
+def command(**given: Any) -> None:
+    from onnxsal.cli.actions.compile import write_compiled
+
+    given["give"] = tuple(dict.fromkeys(name for names in given["give"] for name in names)) or ("saliency",)
+    write_compiled(**given)

@@ -1,0 +1,94 @@
+"""``onnxsal explain``: maps of pictures, drawn on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from onnxsal.cli.options import Methods, Setting, Size, images_argument, json_option, loading_options, model_argument
+
+HELP = """Draw on each IMAGE where the MODEL looked.
+
+\b
+Examples:
+  onnxsal explain model.onnx dog.jpg
+      Grad-CAM++ for the class that the model predicts -> dog.grad-cam++.png
+  onnxsal explain model.onnx dog.jpg -m grad-cam++,score-cam,smoothgrad
+      three methods side by side in one picture
+  onnxsal explain model.onnx dog.jpg -t "tabby" -t "Egyptian cat"
+      two classes, by name or number, a picture each
+  onnxsal explain model.onnx dog.jpg -t "tabby minus Egyptian cat"
+      what speaks for the one rather than for the other
+  onnxsal explain model.onnx */*.jpg -m ss-cam -O samples=10 -o "{folder}-{stem}.png"
+      many pictures, an option of the method, names of your own
+
+Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
+Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
+a method takes: onnxsal methods -m METHOD.
+"""
+
+
+@click.command("explain", help=HELP, short_help="Draw where the model looked, on the photograph.")
+@model_argument
+@images_argument
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    type=Methods(),
+    multiple=True,
+    metavar="METHOD[,METHOD]",
+    help="Method, or several for a comparison in one picture. [default: grad-cam++]",
+)
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TARGET",
+    help='Class by name or number, or "A minus B". By default what the model predicts. May be repeated.',
+)
+@click.option(
+    "-l",
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER",
+    help="Layer by name, end of its name, or #n of `onnxsal layers`. By default chosen. Several are fused.",
+)
+@click.option(
+    "-O",
+    "--option",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the method, for example samples=20. May be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PICTURE",
+    help="Picture to write (.png, .jpg, .webp, ...); {stem} and {folder} of the image, {method} and {target} are "
+    "filled in. "
+    "[default: {stem}.{method}.png in this folder]",
+)
+@click.option("--npz", metavar="FILE", help="Also write the numbers, as arrays of NumPy; {stem} and so on as above.")
+@click.option(
+    "--kind",
+    type=click.Choice(["overlay", "heat", "product"]),
+    default="overlay",
+    help="On the photograph (default), the map alone, or the picture dimmed by it.",
+)
+@click.option("--colours", metavar="NAME", help="Colour map, for example viridis. [default: inferno; vik if signed]")
+@click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
+@click.option("--memory", type=Size(), metavar="M", help="Bound the memory that running takes: 500M, 2G.")
+@loading_options
+@json_option
+def command(**given: Any) -> int:
+    from onnxsal.cli.actions.explain import Asked, explain_all
+
+    given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or ("grad-cam++",)
+    return explain_all(Asked(**given))

@@ -1,0 +1,95 @@
+"""What ``onnxsal explain`` prints: text for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxsal._version import __version__
+from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
+from onnxsal.explanation.explain import Request
+from onnxsal.explanation.explanation import Explanation, finite
+from onnxsal.explanation.figure import PARTIAL
+
+INTERRUPTED = 130
+"""What a shell gives a command that Ctrl-C ended."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One picture that was written, and what is on it."""
+
+    image: str
+    picture: str
+    numbers: tuple[str, ...]
+    made: tuple[tuple[Request, Explanation], ...]
+    automatic: bool
+    """Whether the layers were chosen, not named."""
+    interrupted: bool = False
+    """Whether Ctrl-C ended it: it shows what there was, some of the methods and the last one's map so far."""
+
+
+def as_text(result: Result) -> list[str]:
+    """Return the lines about one picture: its path, then class and methods, indented."""
+    first = result.made[0][1]
+    lines = [result.picture, f"  class   {_class(first)}"]
+    rows = [_row(result, request, explanation) for request, explanation in result.made]
+    for at, line in enumerate(table(rows)):
+        lines.append(f"  {'method' if at == 0 else '':6}  {line}")
+    return lines + [f"  {'arrays' if at == 0 else '':6}  {path}" for at, path in enumerate(result.numbers)]
+
+
+def _class(explanation: Explanation) -> str:
+    if isinstance(explanation.target, tuple):
+        first, second = explanation.target
+        return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"
+    return f"{explanation.label} ({explanation.target}), {percent(explanation.score)}"
+
+
+def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:
+    manifest = explanation.manifest
+    cost = many(manifest["forwards"], "forward") + (f" ({PARTIAL})" if manifest.get("partial") else "")
+    layer = _layers(request, result.automatic)
+    return explanation.method, f"{cost}, {seconds(manifest['seconds'])}{_error(manifest)}", layer
+
+
+def _error(manifest: Mapping[str, Any]) -> str:
+    error = manifest.get("relative_error", math.nan)
+    return f", error {percent(error)}" if math.isfinite(error) else ""
+
+
+def _layers(request: Request, automatic: bool) -> str:
+    if not request.layers:
+        return "pixels"
+    names = " + ".join(layer_name(layer.name, max(24, width() - 58)) for layer in request.layers)
+    return f"layer {names}{' (automatic)' if automatic else ''}"
+
+
+def as_document(results: Sequence[Result]) -> str:
+    """Return all results as one JSON document."""
+    explanations = [_plain(result, at) for result in results for at in range(len(result.made))]
+    return json.dumps({"onnxsal": __version__, "explanations": explanations}, indent=2, default=str)
+
+
+def _plain(result: Result, at: int) -> dict[str, Any]:
+    request, explanation = result.made[at]
+    manifest = finite(explanation.manifest)
+    return {
+        "image": result.image,
+        "picture": result.picture,
+        "npz": result.numbers[at] if result.numbers else None,
+        "target": explanation.target,
+        "label": explanation.label,
+        "score": finite(explanation.score),
+        "logit": finite(explanation.logit),
+        "method": explanation.method,
+        "layer": manifest["layer"],
+        "layer_automatic": result.automatic if request.layers else None,
+        "forwards": manifest["forwards"],
+        "backwards": manifest["backwards"],
+        "seconds": manifest["seconds"],
+        "manifest": manifest,
+    }

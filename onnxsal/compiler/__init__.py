@@ -1,0 +1,1 @@
+"""The explainer as one file."""

@@ -1,0 +1,370 @@
+"""Assembling the explainer as one file: the model, its explanation behind a guard, what the file says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal._version import __version__
+from onnxsal.anatomy import TARGET, Layer, X
+from onnxsal.anatomy.select import explained, scores
+from onnxsal.explanation.explain import Request
+from onnxsal.explanation.target import Aim
+from onnxsal.folding import (
+    Finish,
+    Folded,
+    Style,
+    coloured,
+    elements_read,
+    finish_map,
+    fold_record,
+    fold_tail,
+    fuse,
+    graft,
+    guarded,
+    normalised,
+    picture_elements,
+    raw_shape,
+    typed,
+    values_of_bytes,
+)
+from onnxsal.folding.baselines import BaselineMaker
+from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.apart import read_apart
+from onnxsal.graph.program import Trace
+from onnxsal.modalities.image import Preprocess
+from onnxsal.records import Record
+from onnxsal.viz import overlay as drawn
+from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
+
+Kind = Literal["saliency", "raw", "drawing"]
+Values = dict[str, ir.Value]
+Result = Program | Record
+
+EXPLAIN = "explain"
+"""The optional input (bool, default true) without which only the prediction is computed."""
+
+METADATA = "onnxsal.explainer"
+"""Where the file says what it is, as JSON."""
+
+CHEAP = 4
+"""Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
+out whole by layers that otherwise pass it on in a faster layout: prediction would pay for more."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where the compiled model takes its target from: an input, the prediction, or what is fixed."""
+
+    aim: Aim | None
+    as_input: bool = False
+
+    def feeds(self, op: Tape, given: ir.Value | None, probabilities: ir.Value, batch: ir.Value) -> Values:
+        """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
+        if self.aim is not None:
+            return {name: op.Expand(op.const(value), batch) for name, value in self.aim.feeds.items()}
+        # One class may be fed for all pictures; of another number than these, the runtime says so here.
+        return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Expand(given, batch)}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the file takes and gives."""
+
+    outputs: tuple[Kind, ...] = ("saliency",)
+    bytes_in: Preprocess | None = None
+    """Preprocessing that becomes part of the model."""
+    explain_required: bool = False
+    """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that is assembled: what was asked for, and a program or record for each layer."""
+
+    request: Request
+    goal: Goal
+    form: Form
+    parts: tuple[Result, ...]
+
+    @property
+    def layers(self) -> tuple[Layer | None, ...]:
+        """The layer of each part."""
+        return self.request.layers or (None,)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one explained picture."""
+        return (self.request.model.anatomy.picture.channels, *self.request.model.size)
+
+    def finish(self, part: Result, layer: Layer | None = None) -> Finish:
+        """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
+        common = self.request.common
+        pixels = len(raw_shape(part)) == 3
+        sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
+        if layer is None:
+            return Finish(self.request.model.size, sign, common.percentile)
+        return Finish(self.request.model.size, sign, common.percentile, layer.placement, layer.grid)
+
+
+def assemble(work: Work) -> ir.Model:
+    """Return the model with its explanation in a branch beside it."""
+    anatomy = work.request.model.anatomy
+    trace = Program(anatomy.model).extend()
+    came = frozenset(trace.graph)
+    ours = {EXPLAIN, *(("target",) if work.goal.as_input else ()), *work.form.outputs}
+    _free_names(trace, ours)
+    own = {str(v.name): v for v in trace.graph.outputs}
+    there = {name: trace[name] for name in trace.names()}
+    photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
+    source = trace[anatomy.picture.input]
+    there.update({anatomy.picture.input: source, anatomy.picture.value: trace[anatomy.picture.value]})
+    target = trace.input("target", ir.DataType.INT64, [_batch(source)]) if work.goal.as_input else None
+    explain = _explain_input(trace, required=work.form.explain_required)
+    inputs = _Inputs(source, target, photo)
+
+    def then(op: Tape) -> Values:
+        return _explanation(op, work, inputs, there)
+
+    found = guarded(trace, explain, then, lambda op: _nothing(op, work, source))
+    _read_copies(trace, own, found)
+    read_apart(trace, came)
+    return _finished(work, trace, {**own, **found})
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    source: ir.Value
+    """The model's own input, or what stands for it behind folded preprocessing."""
+    target: ir.Value | None
+    photo: ir.Value | None
+    """Bytes [B, H, W, 3] to draw on."""
+
+
+def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, int, int]) -> Folded:
+    request, key = work.request, (work.request.seed, 0)
+    baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
+    maps = 0 if layer is None else layer.channels
+    return Folded(record, X, shape, maps, baseline, key, _rows(request))
+
+
+def _rows(request: Request) -> int:
+    """Draws that go through the model at once: one where its batch is fixed to one."""
+    anatomy = request.model.anatomy
+    fixed = isinstance(_batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.picture.input)), int)
+    return 1 if fixed else request.batch_size
+
+
+def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
+    """Let branches read copies of the model's outputs: OpenVINO refuses those that read an output itself."""
+    guard = next(iter(found.values())).producer()
+    assert guard is not None
+    for value in outputs.values():
+        inner = [use for use in value.uses() if use.node.graph is not trace.graph]
+        if inner:
+            copy = ir.Value(name=trace.unique("copy"), type=value.type, shape=value.shape)
+            trace.graph.insert_before(guard, ir.node("Identity", [value], outputs=[copy], name=copy.name))
+            for use in inner:
+                use.node.replace_input_with(use.idx, copy)
+
+
+def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
+    anatomy = work.request.model.anatomy
+    x = explained(op, there[anatomy.picture.value], anatomy.picture)
+    _, probabilities = scores(op, there, anatomy.head)
+    targets = work.goal.feeds(op, inputs.target, probabilities, op.Shape(inputs.source, start=0, end=1))
+    pairs = zip(work.parts, work.layers, strict=True)
+    raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
+    return _outputs(op, work, raws, inputs.photo)
+
+
+def _map(
+    op: Tape, work: Work, one: tuple[Result, Layer | None], given: tuple[ir.Value, Values], there: Values
+) -> ir.Value:
+    """Return the raw maps [B, ...] of a program or a record."""
+    (part, layer), (x, targets) = one, given
+    if not isinstance(part, Record):
+        bound = {X: x, **{name: value for name, value in targets.items() if name in part.inputs}}
+        return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
+    head = there if part.head is None else _shared(work, part.head, layer, there)
+    folded = _folded(work, part, layer, _varied_shape(work, part))
+    pictures, state = fold_record(op, folded, x, (head, _weights(there)), targets)
+    return fold_tail(op, folded, pictures, state)
+
+
+def _varied_shape(work: Work, record: Record) -> tuple[int, int, int]:
+    if record.varies == "x" or record.head is None:
+        return work.shape
+    varied = typed(record.head).outputs[record.varies]
+    channels, height, width = (d if isinstance(d, int) else 0 for d in (dims(varied) or ())[1:])
+    return channels, height, width
+
+
+def _shared(work: Work, program: Program, layer: Layer | None, there: Values) -> Values:
+    """Return the values of the model that a program may read: all of them, or few where that costs too much.
+
+    In half precision none behind the picture: a runtime without kernels for it computes on in float32 as long as
+    nothing reads what is between, and one reader more changed the model's own output.
+    """
+    if _is_half(there):
+        picture = work.request.model.anatomy.picture
+        return {**_weights(there), **{name: there[name] for name in (picture.input, picture.value)}}
+    if elements_read(program, there) <= CHEAP * picture_elements(work.shape):
+        return there
+    picture = work.request.model.anatomy.picture
+    kept = {picture.input, picture.value, *(() if layer is None else (layer.name,))}
+    return {**_weights(there), **{name: value for name, value in there.items() if name in kept}}
+
+
+def _is_half(there: Values) -> bool:
+    return any(v.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) for v in there.values() if v.const_value is None)
+
+
+def _weights(there: Values) -> Values:
+    return {name: value for name, value in there.items() if value.const_value is not None}
+
+
+def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None) -> Values:
+    finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
+    maps = [finish_map(op, raw, how) for raw, how in zip(raws, finishes, strict=True)]
+    raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse)
+    saliency = maps[0] if len(maps) == 1 else normalised(op, raw)
+    made = {"saliency": saliency, "raw": raw}
+    if "drawing" in work.form.outputs:
+        made["drawing"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
+    return {name: made[name] for name in work.form.outputs}
+
+
+def _style() -> Style:
+    low, both = (np.asarray(colour_table(name), np.float32) for name in (SEQUENTIAL, DIVERGING))
+    return Style(low, both, drawn.LUMA, drawn.FADED, drawn.DARKER, drawn.LIFTED, drawn.OPACITY)
+
+
+def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
+    """The outputs' shapes behind the batch axis."""
+    size = work.request.model.size
+    raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
+    return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
+
+
+def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
+    """Zeros in place of what was not asked for."""
+    batch = op.Shape(source, start=0, end=1)
+    found: Values = {}
+    for name in work.form.outputs:
+        shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
+        zero = np.zeros(1, np.uint8 if name == "drawing" else np.float32)
+        found[name] = op.ConstantOfShape(shape, value=ir.tensor(zero))
+    return found
+
+
+def _free_names(trace: Trace, names: set[str]) -> None:
+    """Values inside the model that have the name of an input or output of ours get another."""
+    for name in names & set(trace.names()):
+        trace[name].name = trace.unique(f"was/{name}")
+
+
+def _bytes_in(work: Work, trace: Trace) -> ir.Value:
+    """Put preprocessing in front of the model; return its input, the bytes."""
+    picture, preprocess = work.request.model.anatomy.picture, work.form.bytes_in
+    assert preprocess is not None
+    old = trace[picture.input]
+    first, mark = next(iter(trace.graph), None), len(trace.graph)
+    photo = ir.Value(name=picture.input, type=ir.TensorType(ir.DataType.UINT8),
+                     shape=ir.Shape([_batch(old), *work.request.model.size, 3]))  # fmt: skip
+    value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
+    value = trace.Transpose(value, perm=[0, 2, 3, 1]) if picture.input_axes == "NHWC" else value
+    value = trace.Cast(value, to=picture.dtype)
+    for use in list(old.uses()):
+        if use.node not in set(list(trace.graph)[mark:]):
+            use.node.replace_input_with(use.idx, value)
+    value.shape = old.shape
+    made = list(trace.graph)[mark:]
+    if first is not None:
+        trace.graph.remove(made)
+        trace.graph.insert_before(first, made)
+    trace.graph.inputs[list(trace.graph.inputs).index(old)] = photo
+    trace.rename(picture.input, old, value)
+    return photo
+
+
+def _photo(work: Work, trace: Trace) -> ir.Value | None:
+    """Return the model's own input where it is bytes [B, H, W, 3], red first."""
+    picture = work.request.model.anatomy.picture
+    if picture.dtype != ir.DataType.UINT8 or picture.input_axes != "NHWC" or picture.channels != 3:
+        return None
+    return trace[picture.input]
+
+
+def _explain_input(trace: Trace, *, required: bool) -> ir.Value:
+    """A scalar input, mostly with a default: who does not feed it gets the explanation."""
+    value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
+    if required:
+        return value
+    value.const_value = ir.tensor(np.array(True))
+    trace.graph.register_initializer(value)
+    return value
+
+
+def _batch(value: ir.Value) -> int | str | None:
+    return (dims(value) or (None,))[0]
+
+
+def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
+    model = work.request.model
+    for value in model.anatomy.model.graph.outputs:
+        own = outputs[str(value.name)]
+        own.type, own.shape = value.type, value.shape
+    batch, shapes = _batch(next(v for v in model.anatomy.model.graph.inputs)), _shapes(work)
+    for name in work.form.outputs:
+        outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
+        outputs[name].shape = ir.Shape([batch, *shapes[name]])
+    program = trace.finish_with(outputs)
+    for graph in program.model.graph.subgraphs():
+        for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
+            graph.initializers.pop(unused)
+    program.model.producer_name, program.model.producer_version = "onnxsal", __version__
+    program.model.metadata_props.update(_metadata(work))
+    return program.model
+
+
+def _metadata(work: Work) -> Mapping[str, str]:
+    model, form = work.request.model, work.form
+    found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
+    if model.labels is not None:
+        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.anatomy.head.classes)])
+    if form.bytes_in is not None:
+        bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
+        found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
+    elif model.preprocess is not None:
+        found["onnxsal.preprocess"] = model.preprocess.to_json()
+    return found
+
+
+def _described(work: Work) -> dict[str, Any]:
+    """What the file says of itself."""
+    request, picture, head = work.request, work.request.model.anatomy.picture, work.request.model.anatomy.head
+    fixed = None if work.goal.aim is None else work.goal.aim.target
+    axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (picture.input_axes, picture.dtype.name.lower())
+    return {
+        "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
+        "layer": [layer.name for layer in request.layers], "score": request.score,
+        "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
+        "signed": work.finish(work.parts[0]).sign == "signed",
+        "input": {"name": picture.input, "axes": axes, "type": dtype, "size": list(request.model.size),
+                  "channels": 3 if work.form.bytes_in else picture.channels},
+        "output": {"name": head.output, "classes": head.classes, "activation": head.activation,
+                   "probabilities": head.probability is not None},
+        "outputs": list(work.form.outputs), "notes": list(request.model.notes),
+        **({"repeatable": False} if request.model.drawn else {}),
+        "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
+        "source_sha256": request.model.digest, "onnxsal": __version__,
+    }  # fmt: skip
+
+
+__all__ = ["EXPLAIN", "METADATA", "Form", "Goal", "Kind", "Work", "assemble"]

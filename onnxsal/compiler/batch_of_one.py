@@ -1,0 +1,118 @@
+"""Whether a compiled file may promise a free batch, and the model for a file that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import TARGET, VERSUS, X, dissect
+from onnxsal.anatomy.select import entered
+from onnxsal.errors import ModelError, OutOfMemoryError
+from onnxsal.graph import Program, dims
+from onnxsal.graph.batch import fixed_batch, set_size
+from onnxsal.model import Model
+from onnxsal.model.batch_check import DRAWN, MIXES, OPEN, one_by_one, probes
+from onnxsal.records import Record
+from onnxsal.runtime import Session
+from onnxsal.runtime.together import hold
+
+Floats = NDArray[np.float32]
+Feeds = Mapping[str, NDArray[Any]]
+
+_ONE = "the compiled file takes one picture at a time (batch 1)"
+UNASKED = (
+    "whether pictures that are run together change each other's scores could not be asked, for the model does not run "
+    "here: the compiled file takes several at a time all the same"
+)
+_OUTPUTS = "an output of the model has no row a picture"
+_SCALES = (1.0, 30.0, 1 / 30)
+"""Of the pictures that are made up, in turn until one tells something: a scale may saturate a model."""
+
+
+def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None:
+    """Return why a compiled file has to take one picture at a time, or None where batches of any size are right.
+
+    Asked by running the scores, the explanation's own programs, and all outputs where the batch was made free here,
+    on a picture that is made up and altered copies of it.
+    """
+    if fixed_batch(model.anatomy.model, model.anatomy.picture.input) is not None:
+        return None
+    why, x = _scores_alone(model)
+    if why is None and not _rows_follow(model, x):
+        why = _OUTPUTS
+    if why is None and not all(_holds(model, program, x) for program in _programs(parts)):
+        why = MIXES
+    return None if why is None else f"{why.partition(':')[0]}: {_ONE}"
+
+
+def for_one(model: Model, why: str) -> Model:
+    """Return the model with its batch fixed to one, and what is to be said of it."""
+    anatomy = dissect(set_size(model.anatomy.model, model.anatomy.picture.input, {0: 1}))
+    return replace(model, anatomy=anatomy, notes=(*model.notes, why), _sessions={}, _programs={})
+
+
+def _scores_alone(model: Model) -> tuple[str | None, Floats]:
+    """Return why scores are those of pictures alone only, and a picture on which it was seen.
+
+    A model that gives the same whatever goes in has nothing to mix.
+    """
+    x = _made_up(model, 1.0)
+    for scale in _SCALES:
+        x = _made_up(model, scale)
+        why = one_by_one(model, x)
+        if why != OPEN:
+            return ("what it draws is drawn for a whole batch" if why == DRAWN else why), x
+    return None, x
+
+
+def _made_up(model: Model, scale: float) -> Floats:
+    """Return a picture of large and small things, [C, H, W], about as far from 0 as the model's black is."""
+    height, width = model.size
+    shape, rng = (model.anatomy.picture.channels, height, width), np.random.default_rng(0)
+    coarse = rng.normal(0, 1, (shape[0], 7, 7)).repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)
+    size = float(np.abs(model.black()).max()) or 1.0
+    made = coarse[:, :height, :width] + rng.normal(0, 0.2, shape)
+    return np.asarray(scale * size * 0.7 * made, np.float32)
+
+
+def _rows_follow(model: Model, x: Floats) -> bool:
+    """Whether every output has a row a picture, where it is this program that made the batch free."""
+    graph = model.source.graph
+    if (dims(graph.inputs[0]) or (None,))[0] != 1 or len(graph.outputs) < 2:
+        return True
+    return _holds(model, entered(model.anatomy), x)
+
+
+def _programs(parts: Sequence[Program | Record]) -> Iterator[Program]:
+    """Yield what is run on several pictures; of draws those that vary the picture itself."""
+    for part in parts:
+        if not isinstance(part, Record):
+            yield part
+            continue
+        if part.head is not None:
+            yield part.head
+        if isinstance(part.body, Program) and part.varies == "x":
+            yield part.body
+
+
+def _holds(model: Model, program: Program, x: Floats) -> bool:
+    """Whether a program gives for several pictures what it gives for each alone."""
+    session = model.session(program)
+    if not isinstance(session, Session):  # it picks from the scores
+        return True
+    several = probes(x, model.black())
+    first = np.zeros(len(several), np.int64)
+    given: Feeds = {X: several, TARGET: first, VERSUS: first + min(1, model.anatomy.head.classes - 1)}
+    feeds = {name: given[name] for name in session.inputs if name in given}
+    try:
+        together = session.run(feeds)
+        hold(session, feeds, together, range(len(several)))
+    except OutOfMemoryError:
+        raise
+    except ModelError:
+        return False
+    return session.verdict in ("free", None)

@@ -1,0 +1,229 @@
+"""The explainer as one file: the model's own outputs plus ``saliency``, in standard operators."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from onnxsal.anatomy.drawn import drawn_note
+from onnxsal.compiler.assemble import EXPLAIN, METADATA, Form, Goal, Kind, Work, assemble
+from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
+from onnxsal.explanation.build import build, plan
+from onnxsal.explanation.explain import Request, prepare_request, split_options
+from onnxsal.explanation.target import aim
+from onnxsal.folding import raw_shape
+from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
+from onnxsal.graph.lower import lower_opset
+from onnxsal.graph.moved import write_moved
+from onnxsal.modalities.image import PreprocessSource
+from onnxsal.model import Model
+from onnxsal.model.load import load
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_LIMITS = ("forwards", "seconds", "tolerance", "keep_partial", "progress")
+"""Options of running that a file cannot have: it draws all samples, always."""
+
+
+def compile(
+    model: Model | str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    method: str = "grad-cam++",
+    target: Any = None,
+    layer: str | Sequence[str] | None = None,
+    score: str | None = None,
+    seed: int = 0,
+    preprocess: PreprocessSource | None = None,
+    opset: int | None = None,
+    give: str | Sequence[str] = "saliency",
+    bytes_in: bool = False,
+    keep_custom: bool = False,
+    explain_required: bool = False,
+    keep_random: bool = False,
+    **options: Any,
+) -> onnx.ModelProto:
+    """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
+
+    Its optional input ``explain`` (bool, true by default) leaves out everything but the prediction.
+
+    Args:
+        model: a Model, its path or a ModelProto.
+        method, layer, score, seed, preprocess: as for ``explain``.
+        target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
+            input ``target``, int64 [B], or [1] for all pictures.
+        opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
+        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
+            several.
+        bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
+        keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
+        explain_required: gives ``explain`` no default, for runtimes that feed no inputs that have one (in JavaScript).
+        keep_random: keeps operators that draw random numbers on which the score depends; every run then explains
+            another score.
+        options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
+    Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
+        ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
+    Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
+    Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
+    """
+    asked = Asked(
+        method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
+        keep_random,
+    )  # fmt: skip
+    opened = model if isinstance(model, Model) else load(model)
+    made = compiled(opened, asked)
+    warn_of_files(made)
+    return to_proto(made, source=opened.source)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of ``compile``."""
+
+    method: str = "grad-cam++"
+    target: Any = None
+    layer: str | Sequence[str] | None = None
+    score: str | None = None
+    seed: int = 0
+    preprocess: PreprocessSource | None = None
+    opset: int | None = None
+    give: str | Sequence[str] = "saliency"
+    bytes_in: bool = False
+    keep_custom: bool = False
+    explain_required: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    keep_random: bool = False
+
+
+def compiled(model: Model, asked: Asked) -> ir.Model:
+    """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
+    request = _request(model, asked)
+    if not asked.keep_custom:
+        _check_domains(model)
+    if not asked.keep_random:
+        _check_repeatable(model)
+    goal = _goal(model, asked.target)
+    batched = _batched(model, _parts(request, goal), asked)
+    request = request if batched is model else _request(batched, asked)
+    preprocess = request.model.known_preprocess() if asked.bytes_in else None
+    form = Form(_kinds(asked.give), preprocess, asked.explain_required)
+    _check_names(request.model, form, goal)
+    work = Work(request, goal, form, _parts(request, goal))
+    _check_sign(work)
+    assembled = assemble(work)
+    write_moved(assembled.graph)
+    if asked.opset is not None:
+        lower_opset(assembled, asked.opset)
+    return made_whole(assembled)
+
+
+def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what a compiled file says of itself, or None where it is none.
+
+    Raises: ModelError: the file cannot be read.
+    """
+    text = load_ir(path).metadata_props.get(METADATA)
+    try:
+        found = json.loads(text) if text is not None else None
+    except ValueError:
+        raise ModelError(f"{os.fspath(path)!r} is damaged: its metadata {METADATA!r} is no JSON") from None
+    return found if isinstance(found, dict) else None
+
+
+def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
+    """Return the model with the batch that its file may promise: free, or one picture at a time."""
+    try:
+        why = alone_in_file(model, parts)
+    except UnsupportedError:
+        if not asked.keep_custom:
+            raise
+        return replace(model, notes=(*model.notes, UNASKED))  # a library that only the file's user has
+    return model if why is None else for_one(model, why)
+
+
+def _request(model: Model, asked: Asked) -> Request:
+    common, own = split_options(_allowed(asked.options))
+    return prepare_request(
+        model, plan(asked.method, own), layer=asked.layer, score=asked.score, seed=asked.seed,
+        preprocess=asked.preprocess, common=common,
+    )  # fmt: skip
+
+
+def _allowed(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in _LIMITS:
+        if name in options:
+            raise UsageError(f"option {name} is for running; a compiled model always draws all its samples")
+    return options
+
+
+def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
+    names = tuple(dict.fromkeys(give.split(",") if isinstance(give, str) else give))
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(f"give={name!r}: expected {', '.join(KINDS)}{nearest(str(name), KINDS)}")
+    if not names:
+        raise UsageError(f"give names nothing: expected {', '.join(KINDS)}")
+    return names  # type: ignore[return-value]
+
+
+def _goal(model: Model, target: Any) -> Goal:
+    if isinstance(target, str) and target == "input":
+        return Goal(None, as_input=True)
+    found = None if target is None else aim(model, target, np.zeros(1, np.float32))
+    if found is not None and found.program is not None:
+        raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
+    return Goal(found)
+
+
+def _parts(request: Request, goal: Goal) -> tuple[Any, ...]:
+    versus = goal.aim is not None and goal.aim.versus
+    layers = request.layers or (None,)
+    return tuple(build(request.model, request.steps, layer=a, score=request.score, target=versus) for a in layers)
+
+
+def _check_sign(work: Work) -> None:
+    if work.request.common.sign is not None and len(raw_shape(work.parts[0])) != 3:
+        raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
+
+
+def _check_names(model: Model, form: Form, goal: Goal) -> None:
+    graph = model.anatomy.model.graph
+    inputs = {EXPLAIN, *(("target",) if goal.as_input else ())}
+    taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
+    for kind, names in (("input", inputs), ("output", set(form.outputs))):
+        for name in sorted(names & taken):
+            raise UnsupportedError(
+                f"the compiled model would have an {kind} {name!r}, and the model has a value of that name already as "
+                "input or output: rename it there (is it a compiled model?)"
+            )
+
+
+def _check_domains(model: Model) -> None:
+    graph = model.anatomy.model.graph
+    nodes: Counter[str] = Counter(f"{n.domain}.{n.op_type}" for n in graph.all_nodes() if _is_custom(n))
+    if nodes:
+        named = ", ".join(f"{name} ({count})" for name, count in sorted(nodes.items()))
+        raise UnsupportedError(
+            f"the model has operators outside the standard domain, which few runtimes know: {named}. Keep them with "
+            "--keep-custom (keep_custom=True), or export the model without them"
+        )
+
+
+def _check_repeatable(model: Model) -> None:
+    if model.drawn:
+        raise UnsupportedError(
+            f"{drawn_note(model.drawn)}, so each run of the file would explain another score. Write it all the same "
+            "with --keep-random (keep_random=True), or export the model without them"
+        )
+
+
+def _is_custom(node: ir.Node) -> bool:
+    return node.domain not in ("", "ai.onnx")

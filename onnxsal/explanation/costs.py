@@ -1,0 +1,101 @@
+"""What methods take on a model: images through it, seconds, memory; and why some do not apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Layer
+from onnxsal.errors import OnnxsalError
+from onnxsal.explanation.build import BATCH, Plan, build, choose_layer, plan
+from onnxsal.explanation.rates import Rates
+from onnxsal.graph import Program, dims, infer_shapes
+from onnxsal.graph.memory import Footprint, footprint
+from onnxsal.methods import catalogue
+from onnxsal.model import Model
+from onnxsal.records import Record
+
+BUFFERS = 2
+"""Batches of masked pictures: one is filled while the other runs."""
+
+Family = tuple[str, bool]
+"""Methods that go back through a model by the same rules, to the pixels or to a layer, stand or fall together."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one picture takes with a method's default options; ``reason`` says why where the method does not apply."""
+
+    method: str
+    reason: str | None
+    forwards: int = 0
+    backwards: int = 0
+    seconds: float | None = None
+    memory: int | None = None
+    """Bytes that live at one time, of a batch of the default size, by the graph's shapes."""
+
+
+def costs(model: Model, rates: Rates) -> list[Cost]:
+    """Return what every method takes on a model, or why it does not apply."""
+    found: dict[Family, tuple[str | None, Footprint | None]] = {}
+    return [_cost(model, name, rates, found) for name in catalogue.names()]
+
+
+def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str | None, Footprint | None]]) -> Cost:
+    try:
+        steps = plan(name, {})
+        layer = choose_layer(model, steps, None) if steps.needs_layer else None
+    except OnnxsalError as error:
+        return Cost(name, str(error))
+    family = (_family(steps), steps.needs_layer)
+    if family not in found:
+        found[family] = _probed(model, steps, layer)
+    reason, memory = found[family]
+    if reason is not None:
+        return Cost(name, reason)
+    maps = 0 if layer is None else layer.channels
+    forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
+    more = (rates.to_layer if steps.needs_layer else rates.to_pixels) or 0.0
+    seconds = forwards * rates.forward + backwards * more
+    return Cost(name, None, forwards, backwards, seconds, None if memory is None else memory.total(BATCH))
+
+
+def _family(steps: Plan) -> str:
+    """Methods without gradients, and those that choose their layer themselves, have their own conditions each."""
+    innermost = steps.innermost.method
+    own = innermost.rules is None or innermost.choose_layer is not None
+    return f"own: {innermost.name}" if own else f"rules: {innermost.rules}"
+
+
+def _probed(model: Model, steps: Plan, layer: Layer | None) -> tuple[str | None, Footprint | None]:
+    """Build the program of a method without running it."""
+    try:
+        built = build(model, steps, layer=layer, score=steps.score, target=False)
+    except OnnxsalError as error:
+        return str(error), None
+    return None, _footprint(model, built)
+
+
+def _footprint(model: Model, built: Program | Record) -> Footprint:
+    parts = footprints(built)
+    height, width = model.size
+    picture = 4 * model.anatomy.picture.channels * height * width
+    return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * picture)
+
+
+def footprints(built: Program | Record) -> list[Footprint]:
+    """Return what a method's programs take that run on pictures; tails take next to nothing."""
+    if isinstance(built, Program):
+        return [_measured(built)]
+    heads = [] if built.head is None else [_measured(built.head, alone=True)]
+    return [*heads, *footprints(built.body)]
+
+
+def _measured(program: Program, *, alone: bool = False) -> Footprint:
+    """Args: alone: it runs on one picture, and may be written for no more."""
+    model = program.model.clone()
+    for value in model.graph.inputs if alone else ():
+        value.shape = ir.Shape([1, *(dims(value) or ())[1:]]) if dims(value) else value.shape
+    infer_shapes(model)
+    return footprint(model)

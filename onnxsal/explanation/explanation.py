@@ -1,0 +1,99 @@
+"""What explaining gives: the map, its raw form and error, the target, and a manifest that lets it be made again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.files import replacing
+
+Floats = NDArray[np.float32]
+
+
+def finite(value: Any) -> Any:
+    """Return data as JSON can hold it: NaN and infinity, at any depth, become None."""
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One map of one picture for one target.
+
+    Attributes:
+        saliency: float32 [H, W] at the model's input resolution; [0, 1], or [-1, 1] where signed.
+        raw: what the method computed: [C, H, W] for pixel gradients, [h, w] for maps of a layer.
+        stderr: standard error of ``raw`` in its shape where the method samples, else None.
+        target: class index, or (a, b) for a minus b, or None where it was a Program; label: its name.
+        score: probability of the target; logit: the value in front of softmax or sigmoid, of a pair the difference.
+            Both are NaN where the target was a Program.
+        image: uint8 [H, W, 3] that the model saw; box: its rectangle (left, top, width, height) in the photograph.
+        manifest: everything needed to make the map again.
+    """
+
+    saliency: Floats
+    raw: Floats
+    stderr: Floats | None
+    target: int | tuple[int, int] | None
+    label: str
+    score: float
+    logit: float
+    image: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    manifest: Mapping[str, Any]
+    photo: NDArray[np.uint8] = field(repr=False)
+    """The photograph itself, uint8 [h, w, 3], upright."""
+    name: str = ""
+    """The picture's name."""
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.manifest["method"])
+
+    @property
+    def signed(self) -> bool:
+        """Whether the map has a sign."""
+        return self.manifest.get("sign") == "signed"
+
+    def save(self, path: str | os.PathLike[str], **style: Any) -> None:
+        """Draw the map on the photograph and write the picture; the format is that of the suffix.
+
+        Args: style: see ``onnxsal.explanation.figure.draw``: kind, colours, opacity, product, caption.
+        Raises: OutputError: it cannot be written. UsageError: unknown format or style.
+        """
+        from onnxsal.explanation.figure import draw
+        from onnxsal.viz.save import picture_format, save_picture
+
+        picture_format(path)
+        save_picture(np.asarray(draw(self, **style)), path)
+
+    def to_npz(self, path: str | os.PathLike[str]) -> None:
+        """Write ``saliency``, ``raw``, ``stderr`` (if any) and ``manifest`` (JSON text; what is not finite is null).
+
+        Raises: OutputError: it cannot be written.
+        """
+        arrays: dict[str, Any] = {"saliency": self.saliency, "raw": self.raw}
+        if self.stderr is not None:
+            arrays["stderr"] = self.stderr
+        arrays["manifest"] = np.array(json.dumps(finite(self.manifest), default=str))
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    def _repr_png_(self) -> bytes:
+        """Draw it in a notebook."""
+        from onnxsal.explanation.figure import draw
+
+        buffer = io.BytesIO()
+        draw(self).save(buffer, format="PNG")
+        return buffer.getvalue()

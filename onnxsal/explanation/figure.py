@@ -1,0 +1,107 @@
+"""Explanations as pictures: overlay, heat map, product, and the grid that compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.explanation.explanation import Explanation
+from onnxsal.viz.caption import Caption, with_caption
+from onnxsal.viz.grid import Tile, grid
+from onnxsal.viz.overlay import for_display, heat_map, overlay, product
+
+Kind = Literal["overlay", "heat", "product"]
+KINDS = ("overlay", "heat", "product")
+
+PARTIAL = "part of the draws"
+"""What is said of a map that a limit or Ctrl-C ended."""
+
+
+def draw(
+    explanation: Explanation,
+    *,
+    kind: Kind = "overlay",
+    colours: str | None = None,
+    opacity: float = 0.65,
+    caption: bool = True,
+) -> Image.Image:
+    """Return the picture of one explanation.
+
+    Args:
+        kind: ``overlay`` on the whole photograph, ``heat`` for the map alone, ``product`` for the picture dimmed by it.
+        colours: a colour map by name; by default perceptually uniform, diverging for signed maps.
+        opacity: of the map at its strongest.
+        caption: whether label, score, method and layer stand below.
+    """
+    picture = _picture(explanation, kind, colours, opacity)
+    return Image.fromarray(with_caption(picture, caption_of(explanation)) if caption else picture)
+
+
+def _picture(explanation: Explanation, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
+    saliency = explanation.saliency
+    if kind == "overlay":
+        photo, box = for_display(explanation.photo, explanation.box)
+        return overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
+    shown = (
+        heat_map(saliency, colours=colours, signed=explanation.signed)
+        if kind == "heat"
+        else product(explanation.image, saliency)
+    )
+    return for_display(shown)[0]
+
+
+def caption_of(explanation: Explanation) -> Caption:
+    """Return what stands below a picture: class and probability, method, layer and what it cost."""
+    layer = explanation.manifest.get("layer")
+    names = [layer] if isinstance(layer, str) else list(layer or ())
+    parts = [explanation.method, *(_short(name) for name in names)]
+    samples = explanation.manifest.get("samples")
+    if samples and samples > 1:
+        parts.append(f"{samples} samples")
+    if explanation.manifest.get("partial"):
+        parts.append(PARTIAL)
+    return Caption(explanation.label, score_of(explanation), " · ".join(parts))
+
+
+def score_of(explanation: Explanation) -> str:
+    """Return the probability of the class, or of a pair what is explained: the difference of its logits."""
+    if isinstance(explanation.target, tuple):
+        return f"logits {explanation.logit:+.2f}"
+    return percent(explanation.score)
+
+
+def _short(name: str) -> str:
+    tail = name.split(";")[0]
+    return tail if len(tail) <= 40 else "…" + tail[-39:]
+
+
+def percent(score: float) -> str:
+    """Return a probability as a person reads it; nothing for NaN."""
+    return "" if np.isnan(score) else f"{100 * score:.1f} %"
+
+
+def compare(
+    explanations: Sequence[Explanation], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
+) -> Image.Image:
+    """Return a grid: the photograph first, then every explanation with its method's name."""
+    first = explanations[0]
+    photo, _ = for_display(first.photo if kind == "overlay" else first.image)
+    several = len({e.label for e in explanations}) > 1
+    tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
+    tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
+    heading = Caption(first.label, score_of(first)) if not several else None
+    return Image.fromarray(grid(tiles, heading=heading))
+
+
+def _detail(explanation: Explanation, with_label: bool) -> str:
+    forwards = explanation.manifest["forwards"]
+    part = f" ({PARTIAL})" if explanation.manifest.get("partial") else ""
+    cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {explanation.manifest['seconds']:.2g} s"
+    return f"{explanation.label} {score_of(explanation)} · {cost}" if with_label else cost

@@ -1,0 +1,1 @@
+"""Modalities: how a user's thing becomes what a model takes."""

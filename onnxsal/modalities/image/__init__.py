@@ -1,0 +1,18 @@
+"""Photographs: read, preprocessed as the model wants them."""
+
+from onnxsal.modalities.image.images import ImageSource, Photo, read_image
+from onnxsal.modalities.image.preprocess import PRESETS, Fitted, Preprocess, try_presets
+from onnxsal.modalities.image.sources import PreprocessSource, as_preprocess, find_preprocess
+
+__all__ = [
+    "PRESETS",
+    "Fitted",
+    "ImageSource",
+    "Photo",
+    "Preprocess",
+    "PreprocessSource",
+    "as_preprocess",
+    "find_preprocess",
+    "read_image",
+    "try_presets",
+]

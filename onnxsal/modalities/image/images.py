@@ -1,0 +1,188 @@
+"""Photographs from files, PIL pictures and byte arrays: RGB, upright, and one clear message when that cannot be had."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.files import is_address, nearest_file
+from onnxsal.modalities.image.colours import to_rgb
+from onnxsal.modalities.image.sniff import what_is
+
+ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+
+_SMALLEST = 2
+_ORIENTATION = 0x0112
+# Pillow's decoders raise all of these on malformed bytes, not only OSError.
+_MALFORMED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as a person sees it: RGB, upright.
+
+    Args:
+        pixels: mode RGB, with the EXIF orientation applied.
+        notes: what had to be decided to get there ("animated: the first frame is used"), for the user to read.
+        name: the file's name, or "picture" or "array" for what came without one.
+    """
+
+    pixels: Image.Image
+    notes: tuple[str, ...] = ()
+    name: str = "picture"
+
+
+def read_image(source: ImageSource) -> Photo:
+    """Return the photograph in a file, a PIL picture (its current frame) or a uint8 array.
+
+    Transparent parts are shown on white, 16-bit and float grey is scaled to 8 bits rather than clipped, of an animated
+    file the first frame is taken; the notes say so. Colour profiles are not applied: models are trained without them.
+
+    Shape: an array is [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (RGBA).
+    Raises: ImageError: the picture cannot be read or is useless. UsageError: ``source`` is something else.
+    """
+    if isinstance(source, np.ndarray):
+        return _guarded(lambda: _finish(_from_array(source), "array"), "the array")
+    if isinstance(source, Image.Image):
+        return _guarded(lambda: _finish(source, _name_of(source)), f"the picture {_name_of(source)!r}")
+    if isinstance(source, str | os.PathLike):
+        if is_address(source):
+            raise ImageError(f"{source!r} is an address, not a file: download the picture and name its file")
+        return _from_file(Path(source))
+    raise UsageError(f"an image is a path, a PIL picture or a uint8 array; got {type(source).__name__}")
+
+
+def _from_file(path: Path) -> Photo:
+    head = _head(path)
+    try:
+        return _guarded(lambda: _open(path), f"the picture {str(path)!r}")
+    except UnidentifiedImageError:
+        raise ImageError(f"{str(path)!r} is not a picture that can be read: {what_is(head, path.suffix)}") from None
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes, so that what is wrong with the file itself is said before any decoder is asked."""
+    if os.path.isdir(path):
+        raise ImageError(f"cannot read {str(path)!r}: it is a folder; name its pictures ({path / '*.jpg'} in a shell)")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+    except FileNotFoundError:
+        raise ImageError(f"no such picture: {str(path)!r}{nearest_file(path)}") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
+    if not head:
+        raise ImageError(f"cannot read {str(path)!r}: the file is empty")
+    return head
+
+
+def _open(path: Path) -> Photo:
+    with Image.open(path) as image:
+        if image.format == "EPS":
+            raise ImageError(f"{str(path)!r} is a PostScript drawing, which is not read; convert it to PNG")
+        notes = _frames(image)
+        photo = _finish(image, path.name)
+    return Photo(photo.pixels, notes + photo.notes, photo.name)
+
+
+def _frames(image: Image.Image) -> tuple[str, ...]:
+    """A note on further frames. MPO is left out: phones hide a depth map or a thumbnail behind an ordinary JPEG."""
+    count = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    if count < 2:
+        return ()
+    image.seek(0)
+    many = f"has {count} pages: the first is" if image.format == "TIFF" else f"animated, {count} frames: the first is"
+    return (f"{many} used",)
+
+
+def _finish(image: Image.Image, name: str) -> Photo:
+    _check_size(image, name)
+    image.load()
+    turned, notes = _upright(image)
+    pixels, more = to_rgb(turned)
+    return Photo(pixels, notes + more, name)
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    if min(image.size) < _SMALLEST:
+        raise ImageError(
+            f"the picture {name!r} is {image.width} x {image.height} pixels: nothing to explain; "
+            f"at least {_SMALLEST} x {_SMALLEST} are needed"
+        )
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{image.width * image.height} pixels, {Image.MAX_IMAGE_PIXELS} pixels")
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
+        return image, ()
+    return ImageOps.exif_transpose(image), ("turned upright as its EXIF orientation says",)
+
+
+def _guarded(read: Callable[[], Photo], what: str) -> Photo:
+    """Run a reader with Pillow's warnings kept in and its many exceptions turned into one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return read()
+    except (ImageError, UsageError, UnidentifiedImageError):
+        raise
+    except _BOMBS as error:
+        raise ImageError(f"{what} is refused: {_bomb(str(error))}") from None
+    except MemoryError:
+        raise ImageError(f"{what} does not fit in memory; make it smaller") from None
+    except _MALFORMED as error:
+        raise ImageError(f"{what} is damaged or truncated: {error}") from None
+
+
+def _bomb(message: str) -> str:
+    counts = [int(count) for count in re.findall(r"(\d+) pixels", message)]
+    found = f"{counts[0]:,} pixels" if counts else "its size"
+    return (
+        f"{found} is more than the limit of {Image.MAX_IMAGE_PIXELS:,} "
+        "(a decompression bomb?); make the picture smaller, a model sees a few hundred pixels a side"
+    )
+
+
+def _name_of(image: Image.Image) -> str:
+    filename = getattr(image, "filename", "")
+    return os.path.basename(os.fsdecode(filename)) if filename else "picture"
+
+
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise UsageError(
+            "an image array is uint8 of shape [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (RGBA); "
+            f"got {array.dtype} {list(array.shape)}"
+        )
+    if 0 in array.shape:
+        raise ImageError(f"the array is {array.shape[1]} x {array.shape[0]} pixels: nothing to explain")
+    flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    return Image.fromarray(np.ascontiguousarray(flat))

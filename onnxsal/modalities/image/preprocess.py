@@ -1,0 +1,164 @@
+"""From a photograph to a model's input: value = (pixel * scale - mean) / std per channel, in the model's order."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Resample, draw, place
+from onnxsal.modalities.image.images import Photo
+
+ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey"]
+
+_ORDERS: tuple[str, ...] = get_args(ColourOrder)
+_CROP_FRACTION = 0.875
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What became of a photograph.
+
+    Shape: ``values`` float32 [C, H, W] in the model's channel order; ``picture`` uint8 RGB [H, W, 3], which it saw.
+    Units: ``box`` is left, top, width, height of the picture in the upright photograph, in its pixels; padding makes it
+    larger than the photograph.
+    """
+
+    values: NDArray[np.float32]
+    picture: NDArray[np.uint8]
+    box: Box
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model wants its pictures: value = (pixel * scale - mean) / std, pixels 0 to 255, channels in model order.
+
+    Args:
+        colour: the model's channel order; ``grey`` is one channel (0.299 R + 0.587 G + 0.114 B).
+        mean, std: one number for all channels, or one per channel in the model's order.
+        fit: ``crop`` the centre, ``squash`` to the model's size, or ``pad`` to it with ``pad_colour`` (RGB, 0 to 255).
+        crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
+        resample: as Pillow does it, that is with antialiasing.
+        name: where it comes from, for messages; it takes no part in comparison.
+    Raises: UsageError: a part is unknown, of the wrong length, or not a number that makes sense.
+    """
+
+    colour: ColourOrder = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    fit: Fit = "crop"
+    crop_fraction: float | None = None
+    resample: Resample = "bilinear"
+    pad_colour: Colour = (0, 0, 0)
+    name: str = field(default="own", compare=False)
+
+    def __post_init__(self) -> None:
+        for key, value, known in (
+            ("colour", self.colour, _ORDERS),
+            ("fit", self.fit, FITS),
+            ("resample", self.resample, RESAMPLES),
+        ):
+            if value not in known:
+                raise self._wrong(key, value, f"one of {', '.join(known)}{nearest(str(value), known)}")
+        self._check_numbers()
+        if self.crop_fraction is not None and not 0 < self.crop_fraction <= 1:
+            raise self._wrong("crop_fraction", self.crop_fraction, "a number above 0 and up to 1")
+        if len(self.pad_colour) != 3 or not all(0 <= level <= 255 for level in self.pad_colour):
+            raise self._wrong("pad_colour", self.pad_colour, "three whole numbers from 0 to 255")
+
+    def _check_numbers(self) -> None:
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise self._wrong(key, values, f"1 or {self.channels} numbers for colour {self.colour!r}")
+        if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))):
+            raise self._wrong("scale, mean or std", (self.scale, self.mean, self.std), "finite numbers")
+        if self.scale == 0 or 0 in self.std:
+            raise self._wrong("scale or std", (self.scale, self.std), "numbers other than 0")
+
+    def _wrong(self, key: str, got: object, expected: str) -> UsageError:
+        return UsageError(f"preprocessing {self.name!r}: {key} is {expected}; got {got!r}")
+
+    @property
+    def channels(self) -> int:
+        """The number of channels that ``apply`` gives: 1 for grey, else 3."""
+        return 1 if self.colour == "grey" else 3
+
+    @property
+    def fraction(self) -> float:
+        """The share of the resized picture's side that the model sees (crop and squash)."""
+        default = _CROP_FRACTION if self.fit == "crop" else 1.0
+        return default if self.crop_fraction is None else self.crop_fraction
+
+    def for_channels(self, count: int) -> Preprocess:
+        """Return the same for a model of ``count`` channels: grey, with mean and std averaged, for a model of one.
+
+        Raises: UsageError: the model has another number of channels.
+        """
+        if count == self.channels:
+            return self
+        if count != 1:
+            raise UsageError(
+                f"preprocessing {self.name!r} gives {self.channels} channels, the model takes {count}; "
+                "hand over a float array shaped like the model's input instead of a picture"
+            )
+        mean, std = (float(np.mean(values)) for values in (self.mean, self.std))
+        return replace(self, colour="grey", mean=(mean,), std=(std,))
+
+    def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
+        """Return the photograph as a model of input ``size`` (height, width) sees it."""
+        placement = place(photo.pixels.size, (size[1], size[0]), self.fit, self.fraction)
+        picture = draw(photo.pixels, placement, self.resample, self.pad_colour)
+        seen = picture.convert("L").convert("RGB") if self.colour == "grey" else picture
+        return Fitted(self._values(seen), np.array(seen), placement.box)
+
+    def _values(self, picture: Image.Image) -> NDArray[np.float32]:
+        pixels = np.asarray(picture).transpose(2, 0, 1)[: self.channels]
+        ordered = pixels[::-1] if self.colour == "BGR" else pixels
+        return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
+
+    def table(self) -> NDArray[np.float32]:
+        """Return the value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""
+        levels = np.arange(256) * self.scale
+        mean, std = (np.broadcast_to(values, self.channels)[:, None] for values in (self.mean, self.std))
+        table: NDArray[np.float32] = ((levels - mean) / std).astype(np.float32)
+        return table
+
+    def limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the values of black and of white per channel, [C] each; all values lie between them."""
+        table = self.table()
+        return table[:, 0], table[:, -1]
+
+    def to_json(self) -> str:
+        """Return the JSON text that reads back as the same preprocessing, from a file or a model's metadata."""
+        return json.dumps({key: value for key, value in asdict(self).items() if key != "name" and value is not None})
+
+    def described(self) -> str | dict[str, Any]:
+        """Return what stands for it in a manifest: a preset's name, of others what ``as_preprocess`` makes it of."""
+        preset = PRESETS.get(self.name)
+        is_preset = preset is not None and self in (preset, *([preset.for_channels(1)] if self.channels == 1 else []))
+        found: dict[str, Any] = json.loads(self.to_json())
+        return self.name if is_preset else found
+
+
+_CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+PRESETS: dict[str, Preprocess] = {
+    "imagenet": Preprocess(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), name="imagenet"),
+    "unit": Preprocess(scale=1 / 255, name="unit"),
+    "tf": Preprocess(scale=1 / 127.5, mean=(1.0,), name="tf"),
+    "caffe": Preprocess(colour="BGR", mean=(103.94, 116.78, 123.68), name="caffe"),
+    "clip": Preprocess(scale=1 / 255, mean=_CLIP_MEAN, std=_CLIP_STD, name="clip"),
+    "raw": Preprocess(name="raw"),
+}
+
+
+def try_presets() -> tuple[str, ...]:
+    """Return the presets in the order in which to try them on a model that does not say how it wants its pictures."""
+    return tuple(PRESETS)

@@ -1,0 +1,125 @@
+"""Preprocessing from wherever it is written down: a preset's name, a file, a dict, the model, or a file beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from onnxsal.errors import UsageError, nearest
+from onnxsal.files import beside, number, numbers, parse_json, read_text
+from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
+from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
+
+PreprocessSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Preprocess
+
+METADATA_KEY = "onnxsal.preprocess"
+_FIELDS = tuple(part.name for part in fields(Preprocess) if part.name != "name")
+_KEYS = (*_FIELDS, "preset", "range")
+
+
+def as_preprocess(source: PreprocessSource) -> Preprocess:
+    """Return the preprocessing that a preset's name, a JSON file, a dict or a ``Preprocess`` stands for.
+
+    A JSON object of ours has any of the keys ``preset`` (what the others start from, otherwise ``raw``), ``colour``,
+    ``scale`` or ``range`` ([low, high] that black and white become before mean and std), ``mean``, ``std``, ``fit``,
+    ``crop_fraction``, ``resample``, ``pad_colour``; or it is a Hugging Face ``preprocessor_config.json``.
+
+    Raises: UsageError: there is no such preset or file, or a key or value is wrong.
+    """
+    if isinstance(source, Preprocess):
+        return source
+    if isinstance(source, Mapping):
+        return _from_dict(source, "dict")
+    if isinstance(source, str) and source in PRESETS:
+        return PRESETS[source]
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"preprocessing is a preset, a path, a dict or a Preprocess; got {type(source).__name__}")
+    if isinstance(source, str) and not _is_path(source):
+        raise UsageError(
+            f"no preprocessing {source!r}{nearest(source, PRESETS)}: "
+            f"a preset ({', '.join(PRESETS)}) or the path of a JSON file is expected"
+        )
+    return _from_file(Path(source))
+
+
+def find_preprocess(model_path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Preprocess | None:
+    """Return the preprocessing that comes with a model, or None.
+
+    Looked for in its metadata (key ``onnxsal.preprocess``), in a ``preprocessor_config.json`` beside it (or above it,
+    where the model lies in a folder named ``onnx``), and in ``<model's stem>.preprocess.json``, in this order.
+
+    Raises: UsageError: it is there, but wrong.
+    """
+    if METADATA_KEY in metadata:
+        where = f"the model's metadata {METADATA_KEY!r}"
+        return _from_json(metadata[METADATA_KEY], where)
+    model = Path(model_path)
+    found = next((path for path in _candidates(model) if path.is_file()), None)
+    return None if found is None else _from_file(found)
+
+
+def _candidates(model: Path) -> tuple[Path, ...]:
+    return (*beside(model, "preprocessor_config.json"), model.with_name(f"{model.stem}.preprocess.json"))
+
+
+def _is_path(source: str) -> bool:
+    return source.endswith(".json") or os.sep in source or os.path.exists(source)
+
+
+def _from_file(path: Path) -> Preprocess:
+    return _from_json(read_text(path, "preprocessing"), str(path))
+
+
+def _from_json(text: str, where: str) -> Preprocess:
+    config = parse_json(text, where)
+    if not isinstance(config, dict):
+        raise UsageError(f"{where}: a JSON object is expected; got {type(config).__name__}")
+    return _from_dict(config, where)
+
+
+def _from_dict(config: Mapping[str, Any], where: str) -> Preprocess:
+    if is_huggingface(config):
+        return from_huggingface(config, where)
+    _check_keys(config, where)
+    base = _preset(config.get("preset", "raw"), where)
+    given = {key: config[key] for key in _FIELDS if key in config}
+    stated = replace(base, **_typed(given, where), name=where)
+    return _ranged(stated, config["range"], where) if "range" in config else stated
+
+
+def _preset(name: Any, where: str) -> Preprocess:
+    if not isinstance(name, str) or name not in PRESETS:
+        hint = nearest(str(name), PRESETS)
+        raise UsageError(f"{where}: preset is one of {', '.join(PRESETS)}; got {name!r}{hint}")
+    return PRESETS[name]
+
+
+def _check_keys(config: Mapping[str, Any], where: str) -> None:
+    unknown = [key for key in config if key not in _KEYS]
+    if unknown:
+        said = ", ".join(f"{key!r}{nearest(str(key), _KEYS)}" for key in unknown)
+        raise UsageError(f"{where}: unknown key {said}; known are {', '.join(_KEYS)}")
+    if "scale" in config and "range" in config:
+        raise UsageError(f"{where}: give scale or range, not both; range [low, high] is scale (high - low) / 255")
+
+
+def _typed(given: dict[str, Any], where: str) -> dict[str, Any]:
+    typed = dict(given)
+    for key in {"scale", "crop_fraction"} & given.keys():
+        typed[key] = number(given[key], key, where)
+    for key in {"mean", "std"} & given.keys():
+        typed[key] = numbers(given[key], key, where)
+    if "pad_colour" in given:
+        typed["pad_colour"] = tuple(int(level) for level in numbers(given["pad_colour"], "pad_colour", where))
+    return typed
+
+
+def _ranged(stated: Preprocess, ends: Any, where: str) -> Preprocess:
+    """``range`` as scale and mean: (p * scale + low - mean) / std is (p * scale - (mean - low)) / std."""
+    pair = numbers(ends, "range", where)
+    if len(pair) != 2:
+        raise UsageError(f"{where}: range is [low, high]; got {ends!r}")
+    return replace(stated, scale=(pair[1] - pair[0]) / 255, mean=tuple(value - pair[0] for value in stated.mean))

@@ -1,0 +1,180 @@
+"""From a file to a Model: normal form, free batch, anatomy, and what lies beside the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, X, body, dissect
+from onnxsal.anatomy.drawn import drawn_by, drawn_note
+from onnxsal.anatomy.integer import open_heads
+from onnxsal.anatomy.picture import find_picture
+from onnxsal.autodiff import standardised
+from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph import Program, dims, load_ir
+from onnxsal.graph.batch import fixed_batch, free_batch, set_size
+from onnxsal.graph.files import EXTERNAL_FILES
+from onnxsal.graph.moved import write_moved
+from onnxsal.graph.program import values_by_name
+from onnxsal.graph.unknown import check_operators
+from onnxsal.graph.unsigned import write_unsigned
+from onnxsal.modalities.image import Preprocess, PreprocessSource, as_preprocess, find_preprocess
+from onnxsal.model.model import Model, digest
+from onnxsal.runtime import Session
+from onnxsal.runtime.providers import CPU, full_name, providers
+from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
+
+DEFAULT_SIZE = (224, 224)
+"""Height and width for models that leave theirs open."""
+
+
+def load(
+    path: str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    preprocess: PreprocessSource | None = None,
+    labels: LabelSource | None = None,
+    provider: str | None = None,
+    custom_ops: Sequence[str] = (),
+) -> Model:
+    """Return a model ready to predict and to be explained.
+
+    Args:
+        path: an ``.onnx`` file (weights inside or beside it), or a ModelProto.
+        preprocess: a preset, a JSON file, a dict or a ``Preprocess``; by default what the file's metadata or a
+            ``preprocessor_config.json`` beside it say, and raw bytes where the graph proves them. A model without any
+            loads all the same; only a picture needs it.
+        labels: a file or a list; by default those beside the model, and ImageNet's for 1000 or 1001 classes.
+        provider: ``cpu`` (default), ``cuda`` or another execution provider's name.
+        custom_ops: libraries of custom operators, loaded because they are named here.
+    Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
+    UsageError: ``path`` is neither, or preprocessing or labels do not fit.
+    """
+    if provider is not None:
+        providers(provider)
+    source = load_ir(path)
+    if not custom_ops:
+        check_operators(source)
+    normal = _with_size(_free_names(open_heads(standardised(source))))
+    if full_name(provider) == CPU:
+        write_unsigned(normal.graph)
+    write_moved(normal.graph)
+    session = _Sessions(provider, tuple(custom_ops))
+    anatomy, notes = _free(normal, session)
+    drawn = drawn_by(anatomy)
+    notes = (*notes, drawn_note(drawn)) if drawn else notes
+    name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
+    metadata = dict(source.metadata_props)
+    found = as_preprocess(preprocess) if preprocess is not None else find_preprocess(name or "model.onnx", metadata)
+    if found is None and anatomy.picture.dtype == ir.DataType.UINT8:
+        found = as_preprocess("raw")
+    classes = anatomy.head.classes
+    named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
+    return Model(
+        name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
+        custom_ops=tuple(custom_ops), digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes,
+        metadata=metadata, source=source, inspector=_inspected, **_opened(session),
+    )  # fmt: skip
+
+
+def _free_names(model: ir.Model) -> ir.Model:
+    """Rename values inside that have a name that programs take in or put out: values are looked up by their names.
+
+    Files that onnxsal wrote, or a layer called ``score``, have them.
+    """
+    for name in ({str(v.name) for v in model.graph.outputs} & {X, TARGET, VERSUS}) - {
+        str(v.name) for v in model.graph.inputs
+    }:
+        raise UnsupportedError(
+            f"an output of the model is called {name!r}, as what onnxsal feeds: rename it in the file"
+        )
+    fixed = {id(v) for v in (*model.graph.inputs, *model.graph.outputs)}
+    for value in values_by_name(model.graph).values():
+        if value.name in OURS and id(value) not in fixed:
+            value.name = f"own/{value.name}"
+    return model
+
+
+def _opened(session: _Sessions) -> dict[str, Any]:
+    """What the probe has opened already, as the model's own caches."""
+    if session.last is None:
+        return {}
+    program, opened = session.last
+    return {"_programs": {"body": program}, "_sessions": {id(program): (program, opened)}}
+
+
+def _inspected(model: Model) -> dict[str, Any]:
+    from onnxsal.model.report import inspect  # the methods are loaded only for who asks
+
+    return inspect(model)
+
+
+def _fitting(preprocess: Preprocess | None, anatomy: Anatomy) -> Preprocess | None:
+    return None if preprocess is None else preprocess.for_channels(anatomy.picture.channels)
+
+
+def _with_size(model: ir.Model) -> ir.Model:
+    """Fix height and width where the model leaves them open: rules and layers want to know them."""
+    picture = find_picture(model.graph)
+    if picture.size is not None:
+        return model
+    value = next(v for v in model.graph.inputs if v.name == picture.input)
+    axes = (2, 3) if picture.input_axes == "NCHW" else (1, 2)
+    shape = dims(value) or ()
+    wanted = zip(axes, DEFAULT_SIZE, strict=True)
+    return set_size(model, picture.input, {axis: size for axis, size in wanted if not isinstance(shape[axis], int)})
+
+
+class _Sessions:
+    """How the probe runs a program: as the model itself will be run; the last one is kept for it."""
+
+    def __init__(self, provider: str | None, custom_ops: tuple[str, ...]) -> None:
+        self.provider, self.custom_ops = provider, custom_ops
+        self.last: tuple[Program, Session] | None = None
+
+    def __call__(self, anatomy: Anatomy) -> Session:
+        program = body(anatomy)
+        self.last = program, Session(program, provider=self.provider, custom_ops=self.custom_ops)
+        return self.last[1]
+
+
+def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
+    """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
+    picture = find_picture(model.graph)
+    batch = fixed_batch(model, picture.input)
+    anatomy = dissect(model)
+    if batch is None:
+        return anatomy, ()
+    if batch != 1:
+        raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
+    candidate = free_batch(model, picture.input)
+    if candidate is not model:
+        alone = session(anatomy)
+        try:
+            freed = dissect(candidate)
+            if _agree(alone, session(freed), anatomy):
+                return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
+        except (ModelError, UnsupportedError):
+            pass  # what was rewritten cannot be run: the file's own batch of 1 can
+    session.last = None
+    return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
+
+
+def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
+    """Whether two different pictures give, together, what each gives alone, and so does the first in a batch of one.
+
+    Small float differences are allowed.
+    """
+    picture = anatomy.picture
+    height, width = picture.size or DEFAULT_SIZE
+    x = np.random.default_rng(0).normal(0, 1, (2, picture.channels, height, width)).astype(np.float32)
+    alone, together, one = (each.run({X: x[:n]})["sal/logits"] for each, n in ((single, 2), (free, 2), (free, 1)))
+    if alone.shape != together.shape or one.shape != alone[:1].shape:
+        return False
+    close = 0.02 if picture.dtype == ir.DataType.FLOAT16 else 1e-3
+    apart = max(np.abs(alone - together).max(), np.abs(alone[:1] - one).max())
+    return bool(apart <= close * (float(np.ptp(alone)) or 1.0))

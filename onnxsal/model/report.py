@@ -1,0 +1,128 @@
+"""The report on a model: what the graph proves, what it costs, which methods apply."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.anatomy import body
+from onnxsal.autodiff.registry import find
+from onnxsal.explanation.costs import costs
+from onnxsal.explanation.rates import Rates, measure
+from onnxsal.graph import Program, dims
+from onnxsal.graph.operations import operations
+from onnxsal.graph.program import values_by_name
+from onnxsal.model.model import Model
+
+_LEVELS = {"UINT8": 256, "INT8": 256, "UINT16": 65536, "INT16": 65536, "UINT4": 16, "INT4": 16}
+
+
+def inspect(model: Model) -> dict[str, Any]:
+    """Return what is known of a model as plain data.
+
+    Beside the facts of the file: ``operations`` (multiply-accumulates an image), ``grid`` (the steps of a quantised
+    output), ``without_rule`` (nodes between picture and score that no gradient passes), ``speed`` (seconds an image,
+    from a short run now) and ``methods`` (whether each applies, images through the model, seconds, bytes of a batch of
+    8).
+    """
+    graph = model.source.graph
+    scores = model.program("body", lambda: body(model.anatomy))
+    rates = measure(model)
+    return {
+        **_facts(model), **_parts(model),
+        "inputs": _values(graph.inputs), "outputs": _values(graph.outputs),
+        "operators": dict(Counter(_operator(node) for node in graph).most_common()),
+        "operations": _operations(scores), "grid": _grid(model),
+        "without_rule": _without_rule(scores),
+        "speed": asdict(rates), "methods": _methods(model, rates),
+    }  # fmt: skip
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    source, graph = model.source, model.source.graph
+    held = (v.const_value for each in source.graphs() for v in each.initializers.values())
+    tensors = [tensor for tensor in held if tensor is not None]
+    return {
+        "file": model.name, "sha256": model.digest, "opset": graph.opset_imports.get("", 0),
+        "domains": {domain: version for domain, version in graph.opset_imports.items() if domain},
+        "producer": f"{source.producer_name or ''} {source.producer_version or ''}".strip().removesuffix(" None"),
+        "parameters": sum(t.size for t in tensors), "weight_bytes": sum(t.nbytes for t in tensors),
+        "nodes": len(graph),
+        "preprocess": None if model.preprocess is None else model.preprocess.name,
+        "labels": None if model.labels is None else model.labels.source, "notes": list(model.notes),
+    }  # fmt: skip
+
+
+def _parts(model: Model) -> dict[str, Any]:
+    picture, head, automatic = model.anatomy.picture, model.anatomy.head, model.anatomy.layers.automatic
+    return {
+        "input": {"name": picture.input, "type": picture.dtype.name.lower(), "axes": picture.input_axes,
+                  "size": list(model.size), "channels": picture.channels, "explained": picture.value},
+        "output": {"name": head.output, "logit": head.logit, "probability": head.probability,
+                   "activation": head.activation, "classes": head.classes},
+        "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
+    }  # fmt: skip
+
+
+def _values(values: Sequence[ir.Value]) -> list[dict[str, Any]]:
+    return [
+        {"name": v.name, "type": "unknown" if v.dtype is None else v.dtype.name.lower(), "shape": _shape(v)}
+        for v in values
+    ]
+
+
+def _shape(value: ir.Value) -> list[int | str | None] | None:
+    shape = dims(value)
+    return None if shape is None else list(shape)
+
+
+def _operator(node: ir.Node) -> str:
+    return f"{node.domain}:{node.op_type}" if node.domain else node.op_type
+
+
+def _operations(scores: Program) -> dict[str, Any]:
+    found = operations(scores.model.graph)
+    return {"multiply_accumulates": found.total, "by_operator": found.by_operator, "unknown": list(found.unknown)}
+
+
+def _grid(model: Model) -> dict[str, Any] | None:
+    """Return the steps in which a quantised output says its scores; None where they are floats."""
+    graph = model.anatomy.model.graph
+    output = values_by_name(graph)[model.anatomy.head.output]
+    maker = output.producer()
+    while maker is not None and maker.op_type in ("DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Identity"):
+        source = maker.inputs[0]
+        maker = None if source is None else source.producer()
+    if maker is None or maker.op_type != "QuantizeLinear" or len(maker.inputs) < 2:
+        return None
+    kind = maker.outputs[0].dtype or ir.DataType.UINT8
+    scale, zero = _constant(maker.inputs[1]), _constant(maker.inputs[2] if len(maker.inputs) > 2 else None)
+    return {"type": kind.name.lower(), "scale": scale, "zero_point": 0 if zero is None else int(zero),
+            "steps": _LEVELS.get(kind.name)}  # fmt: skip
+
+
+def _constant(value: ir.Value | None) -> float | None:
+    if value is None or value.const_value is None:
+        return None
+    return float(np.asarray(value.const_value.numpy()).reshape(-1)[0])
+
+
+def _without_rule(scores: Program) -> list[dict[str, str]]:
+    """Nodes that the scores are computed by and that no gradient passes; those of subgraphs stand for themselves."""
+    return [
+        {"operator": _operator(node), "node": str(node.name or node.outputs[0].name)}
+        for node in scores.model.graph
+        if find(node) is None
+    ]
+
+
+def _methods(model: Model, rates: Rates) -> list[Mapping[str, Any]]:
+    return [{"applies": cost.reason is None, **asdict(cost)} for cost in costs(model, rates)]
+
+
+__all__ = ["inspect"]

@@ -1,0 +1,280 @@
+"""value = (pixel * scale - mean) / std in the model's order, from presets and from everything that states it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onnxsal.errors import UsageError
+from onnxsal.modalities.image import PRESETS, Photo, Preprocess, as_preprocess, find_preprocess, read_image, try_presets
+
+
+def noise(height: int = 5, width: int = 7) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def photo(array: np.ndarray) -> Photo:
+    return read_image(array)
+
+
+def test_presets_give_their_published_values() -> None:
+    white = photo(np.full((2, 2, 3), 255, np.uint8))
+    expected = {
+        "imagenet": [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225],
+        "unit": [1, 1, 1],
+        "tf": [1, 1, 1],
+        "caffe": [255 - 103.94, 255 - 116.78, 255 - 123.68],
+        "clip": [(1 - 0.48145466) / 0.26862954, (1 - 0.4578275) / 0.26130258, (1 - 0.40821073) / 0.27577711],
+        "raw": [255, 255, 255],
+    }
+    assert set(expected) == set(try_presets())
+    for name, values in expected.items():
+        np.testing.assert_allclose(PRESETS[name].apply(white, (2, 2)).values[:, 0, 0], values, rtol=1e-6)
+    black = photo(np.zeros((2, 2, 3), np.uint8))
+    np.testing.assert_array_equal(PRESETS["tf"].apply(black, (2, 2)).values, np.full((3, 2, 2), -1, np.float32))
+
+
+def test_values_follow_the_formula_in_the_models_order() -> None:
+    array = noise()
+    fitted = Preprocess(colour="BGR", scale=0.5, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)).apply(photo(array), (5, 7))
+    blue = (array[..., 2] * 0.5 - 1.0) / 4.0
+    red = (array[..., 0] * 0.5 - 3.0) / 6.0
+    np.testing.assert_allclose(fitted.values[[0, 2]], [blue, red], rtol=1e-6)
+    assert fitted.values.dtype == np.float32
+    np.testing.assert_array_equal(fitted.picture, array)
+    assert fitted.box == (0, 0, 7, 5)
+
+
+def test_grey_gives_one_channel_and_shows_a_grey_picture() -> None:
+    array = noise()
+    fitted = Preprocess(colour="grey").apply(photo(array), (5, 7))
+    luma = array @ np.array([0.299, 0.587, 0.114])
+    assert fitted.values.shape == (1, 5, 7)
+    np.testing.assert_allclose(fitted.values[0], luma, atol=1)
+    np.testing.assert_array_equal(fitted.picture, np.dstack([fitted.values[0]] * 3))
+
+
+def test_a_colour_preset_serves_a_model_of_one_channel_only() -> None:
+    grey = PRESETS["imagenet"].for_channels(1)
+    assert grey.colour == "grey"
+    np.testing.assert_allclose([grey.mean[0], grey.std[0]], [0.449, 0.226], atol=1e-9)
+    assert PRESETS["tf"].for_channels(3) is PRESETS["tf"]
+    with pytest.raises(UsageError, match="the model takes 4"):
+        PRESETS["tf"].for_channels(4)
+
+
+def test_limits_bound_all_values() -> None:
+    black, white = PRESETS["caffe"].limits()
+    np.testing.assert_allclose(black, [-103.94, -116.78, -123.68], rtol=1e-6)
+    np.testing.assert_allclose(white - black, [255, 255, 255], rtol=1e-6)
+
+
+def test_sizes_are_height_and_width() -> None:
+    fitted = PRESETS["unit"].apply(photo(noise(50, 60)), (16, 32))
+    assert fitted.values.shape == (3, 16, 32)
+    assert fitted.picture.shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_json_reads_back_as_the_same(tmp_path: Path, name: str) -> None:
+    preset = PRESETS[name]
+    (tmp_path / "own.json").write_text(preset.to_json())
+    assert as_preprocess(tmp_path / "own.json") == preset
+    assert as_preprocess(json.loads(preset.to_json())) == preset
+    assert find_preprocess("nowhere/model.onnx", {"onnxsal.preprocess": preset.to_json()}) == preset
+
+
+def test_every_own_key_is_understood() -> None:
+    stated: dict[str, Any] = {
+        "colour": "BGR",
+        "scale": 0.25,
+        "mean": [1, 2, 3],
+        "std": 2,
+        "fit": "pad",
+        "crop_fraction": 0.5,
+        "resample": "bicubic",
+        "pad_colour": [1, 2, 3],
+    }
+    expected = Preprocess("BGR", 0.25, (1.0, 2.0, 3.0), (2.0,), "pad", 0.5, "bicubic", (1, 2, 3))
+    assert as_preprocess(stated) == expected
+
+
+def test_keys_change_a_preset() -> None:
+    assert as_preprocess({"preset": "caffe", "colour": "RGB", "fit": "squash"}) == Preprocess(
+        colour="RGB", mean=(103.94, 116.78, 123.68), fit="squash"
+    )
+
+
+def test_a_range_is_what_black_and_white_become() -> None:
+    black, white = as_preprocess({"range": [-1, 3], "mean": 1, "std": 2}).limits()
+    np.testing.assert_allclose([black[0], white[0]], [(-1 - 1) / 2, (3 - 1) / 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"color": "RGB"}, "unknown key 'color'; did you mean 'colour'"),
+        ({"colour": "RBG"}, "did you mean 'RGB'"),
+        ({"fit": "cropp"}, "did you mean 'crop'"),
+        ({"preset": "imagnet"}, "did you mean 'imagenet'"),
+        ({"preset": ["tf"]}, "preset is one of"),
+        ({"mean": [1, 2]}, "1 or 3 numbers"),
+        ({"mean": "0.5"}, "mean is a number"),
+        ({"mean": []}, "list of numbers"),
+        ({"std": 0}, "other than 0"),
+        ({"scale": float("nan")}, "scale is a number"),
+        ({"scale": True}, "scale is a number"),
+        ({"scale": 1, "range": [0, 1]}, "not both"),
+        ({"range": [0]}, "low, high"),
+        ({"crop_fraction": 1.5}, "up to 1"),
+        ({"pad_colour": [0, 0]}, "three whole numbers"),
+        ({"pad_colour": [0, 0, 256]}, "three whole numbers"),
+        ({"colour": "grey", "mean": [1, 2, 3]}, "1 or 1 numbers"),
+    ],
+)
+def test_wrong_values_are_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        as_preprocess(wrong)
+
+
+def test_wrong_sources_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'imagnet'; did you mean 'imagenet'"):
+        as_preprocess("imagnet")
+    with pytest.raises(UsageError, match="no such preprocessing file"):
+        as_preprocess("missing.json")
+    with pytest.raises(UsageError, match="got int"):
+        as_preprocess(3)  # type: ignore[arg-type]
+    (tmp_path / "broken.json").write_text('{"scale": ')
+    with pytest.raises(UsageError, match=r"broken.json is not valid JSON"):
+        as_preprocess(tmp_path / "broken.json")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(UsageError, match="object is expected"):
+        as_preprocess(tmp_path / "list.json")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not a text file"):
+        as_preprocess(tmp_path / "bytes.json")
+    with pytest.raises(UsageError, match="metadata"):
+        find_preprocess("model.onnx", {"onnxsal.preprocess": "{"})
+
+
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+CLIP = {
+    "crop_size": 224,
+    "do_center_crop": True,
+    "do_normalize": True,
+    "do_resize": True,
+    "feature_extractor_type": "CLIPFeatureExtractor",
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "resample": 3,
+    "size": 224,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "fit", "fraction", "resample"),
+    [
+        (CLIP, "crop", 1.0, "bicubic"),
+        (HALF | {"do_normalize": True, "size": 224, "resample": 2}, "squash", 1.0, "bilinear"),
+        (HALF | {"size": {"height": 224, "width": 224}, "resample": 0}, "squash", 1.0, "nearest"),
+        (
+            HALF | {"size": {"height": 256, "width": 256}, "do_center_crop": True, "crop_size": 224},
+            "squash",
+            0.875,
+            None,
+        ),
+        (
+            HALF | {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
+            "crop",
+            0.875,
+            None,
+        ),
+        (HALF | {"size": {"shortest_edge": 224}, "crop_pct": 0.9}, "crop", 0.9, None),
+        (HALF | {"size": {"shortest_edge": 384}, "crop_pct": 0.9}, "squash", 1.0, None),
+        (HALF | {"size": {"longest_edge": 512}}, "pad", 1.0, None),
+        (HALF | {"do_resize": False}, "crop", 0.875, None),
+        (
+            HALF | {"size": 224, "do_center_crop": True, "image_processor_type": "LevitImageProcessor"},
+            "crop",
+            0.875,
+            None,
+        ),
+        (
+            HALF
+            | {
+                "size": 256,
+                "do_center_crop": True,
+                "crop_size": 224,
+                "resample": 3,
+                "feature_extractor_type": "DeiTFeatureExtractor",
+            },
+            "squash",
+            0.875,
+            "bicubic",
+        ),
+    ],
+)
+def test_hugging_face_fits(config: dict[str, Any], fit: str, fraction: float, resample: str | None) -> None:
+    found = as_preprocess(config)
+    assert (found.fit, found.fraction) == (fit, fraction)
+    assert resample in (None, found.resample)
+
+
+def test_hugging_face_normalisation() -> None:
+    assert as_preprocess(CLIP).mean == PRESETS["clip"].mean
+    assert as_preprocess(CLIP).scale == 1 / 255
+    np.testing.assert_allclose(as_preprocess(HALF | {"do_normalize": True}).limits(), [[-1] * 3, [1] * 3], rtol=1e-6)
+    assert as_preprocess({"do_rescale": True, "rescale_factor": 0.5}).limits()[1][0] == 127.5
+    assert as_preprocess({"do_rescale": False, "do_normalize": False}) == PRESETS["raw"]
+    assert as_preprocess(HALF | {"do_normalize": False}) == PRESETS["unit"]
+    assert as_preprocess({"do_rescale": True, "do_flip_channel_order": True}).colour == "BGR"
+    offset = as_preprocess({"do_rescale": True, "rescale_factor": 1 / 127.5, "rescale_offset": True})
+    np.testing.assert_allclose(offset.limits()[0], -1)
+    twice = as_preprocess(HALF | {"do_normalize": True, "include_top": True})
+    np.testing.assert_allclose(twice.limits()[1], 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"do_normalize": True}, "image_mean and image_std is missing"),
+        (HALF | {"size": "large"}, "size is a number"),
+        (HALF | {"size": {"depth": 3}}, "size is a number"),
+        (HALF | {"resample": 9}, "resample"),
+        (HALF | {"size": 224, "do_center_crop": True, "crop_size": 256}, "larger than size"),
+        (HALF | {"rescale_factor": "1/255"}, "rescale_factor is a number"),
+    ],
+)
+def test_wrong_hugging_face_files_are_named(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        as_preprocess(config)
+
+
+def test_preprocessing_is_found_beside_the_model_metadata_first(tmp_path: Path) -> None:
+    model = tmp_path / "onnx" / "net.onnx"
+    model.parent.mkdir()
+    assert find_preprocess(model, {"author": "someone"}) is None
+    (model.parent / "net.preprocess.json").write_text('{"preset": "tf"}')
+    (model.parent / "other.preprocess.json").write_text('{"preset": "unit"}')
+    assert find_preprocess(model, {}) == PRESETS["tf"]
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(CLIP))
+    found = find_preprocess(model, {})
+    assert found is not None
+    assert found.mean == PRESETS["clip"].mean
+    assert find_preprocess(model, {"onnxsal.preprocess": '{"preset": "caffe"}'}) == PRESETS["caffe"]
+
+
+def test_the_crop_is_pillows_resize_and_crop(shared: Path) -> None:
+    """The recipe under which the reference table's accuracies come out to the third digit."""
+    path = shared / "images" / "imagenet" / "0015_robin.jpg"
+    image = Image.open(path).convert("RGB")
+    short = min(image.size)
+    resized = image.resize([round(side * 256 / short) for side in image.size], Image.Resampling.BILINEAR)
+    left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
+    fitted = PRESETS["raw"].apply(read_image(path), (224, 224))
+    np.testing.assert_array_equal(fitted.picture, np.asarray(resized)[top : top + 224, left : left + 224])
