@@ -25,7 +25,7 @@ import numpy as np
 import onnxsal
 from onnxsal.anatomy import TARGET, X
 from onnxsal.errors import OnnxsalError
-from onnxsal.runtime import Place
+from onnxsal.runtime import DeviceBuffer
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = "0281_tabby"
@@ -63,9 +63,9 @@ def bare(model: onnxsal.Model, batch: int) -> Callable[[], Any]:
     """Return a call that runs one batch that lies on the GPU, scores coming back."""
     from onnxsal.kernels import cuda
 
-    shape = (batch, model.anatomy.picture.channels, *model.size)
+    shape = (batch, model.anatomy.entry.channels, *model.size)
     pictures = cuda.upload(np.random.default_rng(0).normal(0, 1, shape).astype(np.float32))
-    session, place = model.session(model.score("probability")), Place(cuda.KIND, cuda.address(pictures), shape)
+    session, place = model.session(model.score("probability")), DeviceBuffer(cuda.KIND, cuda.address(pictures), shape)
     # The closure keeps the batch alive: a session knows its address alone.
     return lambda: (session.run_placed({X: place}, {TARGET: np.zeros(batch, np.int64)}), pictures)
 

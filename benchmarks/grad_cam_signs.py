@@ -27,8 +27,8 @@ from onnxsal.anatomy.select import TARGET, X
 from onnxsal.errors import OnnxsalError
 from onnxsal.graph import Program
 from onnxsal.graph.signs import never_negative
-from onnxsal.methods.above import _in_layout
 from onnxsal.methods.parts import trace_with_gradient
+from onnxsal.methods.submodel import _in_layout
 
 Array = NDArray[np.float64]
 Form = Callable[[Array, Array], Array]

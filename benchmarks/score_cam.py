@@ -72,7 +72,7 @@ def seconds(call: Callable[[], Any]) -> tuple[float, float]:
 def bare(model: onnxsal.Model, rows: int, batch: int) -> Callable[[], None]:
     """Return a call that sends so many images through the score session, nothing else."""
     session = model.session(model.score("probability"))
-    size = (batch, model.anatomy.picture.channels, *model.size)
+    size = (batch, model.anatomy.entry.channels, *model.size)
     feeds = {X: np.random.default_rng(0).normal(0, 1, size).astype(np.float32), TARGET: np.zeros(batch, np.int64)}
     last = {name: value[: rows % batch] for name, value in feeds.items()}
 

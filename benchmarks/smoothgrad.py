@@ -53,7 +53,7 @@ def repeated(session: Any, batch: int, samples: int, shape: Sequence[int]) -> Jo
 def ours(path: Path, samples: int, batch: int) -> dict[str, Job]:
     """Return the jobs on ONNX Runtime."""
     model = onnxsal.load(path, preprocess="imagenet")
-    shape = (model.anatomy.picture.channels, *model.size)
+    shape = (model.anatomy.entry.channels, *model.size)
     picture = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     forward = model.session(model.program(("bare", "logit"), lambda: select(model.anatomy, "logit")))
     gradient = model.session(build(model, plan("gradient", {}), layer=None, score="logit", target=False))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from typing import Any
 import onnxsal
 from onnxsal.evaluation import About, Evaluation, Row, Summary
 from onnxsal.evaluation.journal import Journal
-from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import from_plain
 from onnxsal.metrics.registry import get
 

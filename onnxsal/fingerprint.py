@@ -16,7 +16,7 @@ LISTED = 16
 """Numbers of an array that are listed; of a larger one shape and hash are given."""
 
 
-def plain(value: Any, *, listed: int = LISTED) -> Any:
+def fingerprint(value: Any, *, listed: int = LISTED) -> Any:
     """Return a value as data that JSON can hold, lists and dicts at any depth.
 
     What an array prints leaves out its middle, so a larger one than ``listed`` is named by its hash; a function is
@@ -25,12 +25,12 @@ def plain(value: Any, *, listed: int = LISTED) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Mapping):
-        return _mapping({k: plain(v, listed=listed) for k, v in value.items()})
+        return _mapping({k: fingerprint(v, listed=listed) for k, v in value.items()})
     if isinstance(value, (list, tuple)):
-        found = [plain(each, listed=listed) for each in value]
+        found = [fingerprint(each, listed=listed) for each in value]
         return found if isinstance(value, list) else tuple(found)
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(each, listed=listed) for each in value), key=repr)
+        return sorted((fingerprint(each, listed=listed) for each in value), key=repr)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
     if hasattr(value, "__array__") and not isinstance(value, type):
@@ -44,12 +44,12 @@ def _mapping(found: Mapping[Any, Any]) -> Any:
     """JSON makes text of every key, so 1 and "1" would be one."""
     if all(isinstance(name, str) for name in found):
         return dict(found)
-    return [[plain(name), value] for name, value in found.items()]
+    return [[fingerprint(name), value] for name, value in found.items()]
 
 
 def _array(array: np.ndarray[Any, Any], listed: int) -> Any:
     if array.size <= listed or array.dtype.hasobject:  # the bytes of objects are their addresses
-        return plain(array.tolist())
+        return fingerprint(array.tolist())
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return f"array {list(array.shape)} of {array.dtype}, SHA-256 {digest}"
 
@@ -110,7 +110,7 @@ def _code(code: types.CodeType) -> Any:
 
 
 def _constant(value: Any) -> Any:
-    return _code(value) if isinstance(value, types.CodeType) else plain(value)
+    return _code(value) if isinstance(value, types.CodeType) else fingerprint(value)
 
 
 _CONTENTS = (str, int, float, complex, bytes, frozenset, np.ndarray, np.generic, type(None))
@@ -119,14 +119,14 @@ _CONTENTS = (str, int, float, complex, bytes, frozenset, np.ndarray, np.generic,
 
 def _around(value: Any, seen: Seen) -> Any:
     if isinstance(value, _CONTENTS):
-        return plain(value)
+        return fingerprint(value)
     if not isinstance(value, (list, tuple, Mapping)):
         return _function(value, seen) if callable(value) else type(value).__qualname__
     if id(value) in seen:
         return "above"
     seen[id(value)] = value
     if isinstance(value, Mapping):
-        return [[plain(name), _around(each, seen)] for name, each in value.items()]
+        return [[fingerprint(name), _around(each, seen)] for name, each in value.items()]
     return [_around(each, seen) for each in value]
 
 

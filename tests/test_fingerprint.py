@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxsal.fingerprint import code_digest, plain
+from onnxsal.fingerprint import code_digest, fingerprint
 
 
 def large(value: float) -> np.ndarray:
@@ -33,13 +33,13 @@ PAIRS = {
 
 @pytest.mark.parametrize(("first", "other"), PAIRS.values(), ids=PAIRS.keys())
 def test_what_differs_is_told_apart(first: Any, other: Any) -> None:
-    texts = [json.dumps(plain(each)) for each in (first, first, other)]
+    texts = [json.dumps(fingerprint(each)) for each in (first, first, other)]
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    assert plain({"n": np.int64(3), "s": np.float32(0.5), "b": np.bool_(True)}) == {"n": 3, "s": 0.5, "b": True}
-    assert [type(each) for each in plain([np.int64(3), np.bool_(True)])] == [int, bool]
+    assert fingerprint({"n": np.int64(3), "s": np.float32(0.5), "b": np.bool_(True)}) == {"n": 3, "s": 0.5, "b": True}
+    assert [type(each) for each in fingerprint([np.int64(3), np.bool_(True)])] == [int, bool]
 
 
 SOURCES = {

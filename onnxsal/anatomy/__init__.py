@@ -1,7 +1,7 @@
 """What a model is: its picture, its logit, its layers, and the programs cut from it."""
 
 from onnxsal.anatomy.layers import Layers
-from onnxsal.anatomy.parts import Head, Layer, Picture
+from onnxsal.anatomy.parts import Entry, Head, Layer
 from onnxsal.anatomy.select import (
     OURS,
     SCORE,
@@ -22,10 +22,10 @@ __all__ = [
     "TARGET",
     "VERSUS",
     "Anatomy",
+    "Entry",
     "Head",
     "Layer",
     "Layers",
-    "Picture",
     "X",
     "body",
     "dissect",

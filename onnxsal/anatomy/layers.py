@@ -12,7 +12,7 @@ from onnxsal.anatomy.known import Layout, Layouts
 from onnxsal.anatomy.layout import APART, layouts
 from onnxsal.anatomy.means import inside_means
 from onnxsal.anatomy.operators import described
-from onnxsal.anatomy.parts import Head, Layer, Picture
+from onnxsal.anatomy.parts import Entry, Head, Layer
 from onnxsal.anatomy.reach import cuts, full_edges, guides, in_front, inside_attention, pools_positions
 from onnxsal.anatomy.steps import steps_of
 from onnxsal.anatomy.weights import moving_values, weighted_below
@@ -99,12 +99,12 @@ class Layers:
             return False
 
 
-def find_layers(graph: ir.Graph, picture: Picture, head: Head) -> Layers:
+def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
     """Return the layers of a classifier, by following the picture's axes through its graph."""
     values = values_by_name(graph)
-    source, logit = values[picture.value], values[head.logit]
+    source, logit = values[entry.value], values[head.logit]
     nodes = _between(graph, source, logit)
-    known = layouts(graph, source, picture.value_axes)
+    known = layouts(graph, source, entry.value_axes)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs = _without_detours(pairs, nodes, logit, known)
     pairs, aliases = _merge_twins(pairs)

@@ -11,7 +11,7 @@ from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 
 @dataclass(frozen=True)
-class Picture:
+class Entry:
     """Where a model takes its picture: the input, and the value behind its fixed preprocessing that is explained."""
 
     input: str

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.anatomy.entry import find_entry
 from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
-from onnxsal.anatomy.parts import Head, Picture
-from onnxsal.anatomy.picture import find_picture
+from onnxsal.anatomy.parts import Entry, Head
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.tape import STRAIGHT_THROUGH
@@ -40,7 +40,7 @@ class Anatomy:
     """What the graph proves about a classifier; ``graph`` is in normal form."""
 
     model: ir.Model
-    picture: Picture
+    entry: Entry
     head: Head
     layers: Layers
 
@@ -50,20 +50,20 @@ def dissect(model: ir.Model) -> Anatomy:
 
     Raises: UnsupportedError: its input is not one picture, or its output not one score per class.
     """
-    picture, head = find_picture(model.graph), find_head(model.graph)
-    return Anatomy(model, picture, head, find_layers(model.graph, picture, head))
+    entry, head = find_entry(model.graph), find_head(model.graph)
+    return Anatomy(model, entry, head, find_layers(model.graph, entry, head))
 
 
 def stem(anatomy: Anatomy) -> Program:
     """Return the program from the model's own input to the explained picture ``sal/x``, float32 [B, C, H, W]."""
     op = Program(anatomy.model).extend()
-    return op.finish_with({X: explained(op, op[anatomy.picture.value], anatomy.picture)})
+    return op.finish_with({X: explained(op, op[anatomy.entry.value], anatomy.entry)})
 
 
-def explained(op: Tape, value: ir.Value, picture: Picture) -> ir.Value:
+def explained(op: Tape, value: ir.Value, entry: Entry) -> ir.Value:
     """Return the model's explained value as ``sal/x`` is: float32 [B, C, H, W]."""
     x = op.cast(value, ir.DataType.FLOAT)
-    return op.Transpose(x, perm=[0, 3, 1, 2]) if picture.value_axes == "NHWC" else x
+    return op.Transpose(x, perm=[0, 3, 1, 2]) if entry.value_axes == "NHWC" else x
 
 
 def entered(anatomy: Anatomy) -> Program:
@@ -75,7 +75,7 @@ def entered(anatomy: Anatomy) -> Program:
     """
     op = Program(anatomy.model).extend()
     own = {str(v.name): v for v in op.graph.outputs}
-    _enter(op, anatomy.picture)
+    _enter(op, anatomy.entry)
     logits, probabilities = scores(op, op, anatomy.head)
     return op.finish_with({**own, LOGITS: logits, PROBABILITIES: probabilities})
 
@@ -103,14 +103,14 @@ def _open(logit: ir.Value) -> None:
             node.metadata_props[STRAIGHT_THROUGH] = "1"
 
 
-def _enter(op: Trace, picture: Picture) -> None:
+def _enter(op: Trace, entry: Entry) -> None:
     """Cut the graph at the explained value and feed ``sal/x`` there; the model's own input goes."""
-    old, source = op[picture.value], op[picture.input]
+    old, source = op[entry.value], op[entry.input]
     consumers = [(use.node, use.idx) for use in old.uses()]
     first = next(iter(op.graph))
     mark = len(op.graph)
-    x = op.input(X, ir.DataType.FLOAT, _shape(old, picture))
-    value = op.Transpose(x, perm=[0, 2, 3, 1]) if picture.value_axes == "NHWC" else x
+    x = op.input(X, ir.DataType.FLOAT, _shape(old, entry))
+    value = op.Transpose(x, perm=[0, 2, 3, 1]) if entry.value_axes == "NHWC" else x
     value = _like(op, op.cast(value, old.dtype), old)
     for node, index in consumers:
         node.replace_input_with(index, value)
@@ -118,12 +118,12 @@ def _enter(op: Trace, picture: Picture) -> None:
     op.graph.remove(made)
     op.graph.insert_before(first, made)
     op.graph.inputs.remove(source)
-    op.rename(picture.value, old, value)
+    op.rename(entry.value, old, value)
 
 
-def _shape(old: ir.Value, picture: Picture) -> list[int | str | None]:
+def _shape(old: ir.Value, entry: Entry) -> list[int | str | None]:
     shape = list(dims(old) or (None,) * 4)
-    return shape if picture.value_axes == "NCHW" else [shape[0], shape[3], shape[1], shape[2]]
+    return shape if entry.value_axes == "NCHW" else [shape[0], shape[3], shape[1], shape[2]]
 
 
 def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:

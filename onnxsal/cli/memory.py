@@ -46,7 +46,7 @@ def _footprint(request: Request, layer: Layer | None) -> Footprint:
     built = build(request.model, request.steps, layer=layer, score=request.score, target=False)
     parts = footprints(built)
     height, width = request.model.size
-    picture = 4 * request.model.anatomy.picture.channels * height * width
+    picture = 4 * request.model.anatomy.entry.channels * height * width
     per_image = max(part.per_image for part in parts) * ALLOWANCE + BUFFERS * picture
     return Footprint(
         PROCESS + sum(part.fixed for part in parts) + _sums(built, picture, several=len(request.layers) > 1),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.explanation.build import COMMON, DEFAULT_INNER, Plan, plan
+from onnxsal.explanation.build import COMMON, DEFAULT_INNER, MethodPlan, plan
 from onnxsal.methods import get
 
 
-def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[Plan, dict[str, str]]]:
+def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[MethodPlan, dict[str, str]]]:
     """Return for every method its plan and what it takes of the options that all methods have.
 
     With several methods an option goes to those that have it.
@@ -51,6 +51,6 @@ def _check_known(methods: Sequence[str], options: Mapping[str, str]) -> None:
             raise UsageError(f"none of the methods {', '.join(methods)} has an option {option!r}{hint}")
 
 
-def _fitting(steps: Plan, common: Mapping[str, str]) -> dict[str, str]:
+def _fitting(steps: MethodPlan, common: Mapping[str, str]) -> dict[str, str]:
     """Maps of a layer have no sign: in a comparison the option is for those of pixels."""
     return {name: text for name, text in common.items() if name != "sign" or not steps.needs_layer}

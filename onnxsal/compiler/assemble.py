@@ -14,7 +14,7 @@ from onnxsal._version import __version__
 from onnxsal.anatomy import TARGET, Layer, X
 from onnxsal.anatomy.select import explained, scores
 from onnxsal.explanation.explain import Request
-from onnxsal.explanation.target import Aim
+from onnxsal.explanation.target import Target
 from onnxsal.folding import (
     Finish,
     Folded,
@@ -58,16 +58,16 @@ out whole by layers that otherwise pass it on in a faster layout: prediction wou
 
 
 @dataclass(frozen=True)
-class Goal:
+class FileTarget:
     """Where the compiled model takes its target from: an input, the prediction, or what is fixed."""
 
-    aim: Aim | None
+    fixed: Target | None
     as_input: bool = False
 
     def feeds(self, op: Tape, given: ir.Value | None, probabilities: ir.Value, batch: ir.Value) -> Values:
         """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
-        if self.aim is not None:
-            return {name: op.Expand(op.const(value), batch) for name, value in self.aim.feeds.items()}
+        if self.fixed is not None:
+            return {name: op.Expand(op.const(value), batch) for name, value in self.fixed.feeds.items()}
         # One class may be fed for all pictures; of another number than these, the runtime says so here.
         return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Expand(given, batch)}
 
@@ -88,7 +88,7 @@ class Work:
     """Everything that is assembled: what was asked for, and a program or record for each layer."""
 
     request: Request
-    goal: Goal
+    goal: FileTarget
     form: Form
     parts: tuple[Result, ...]
 
@@ -100,7 +100,7 @@ class Work:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one explained picture."""
-        return (self.request.model.anatomy.picture.channels, *self.request.model.size)
+        return (self.request.model.anatomy.entry.channels, *self.request.model.size)
 
     def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
@@ -122,8 +122,8 @@ def assemble(work: Work) -> ir.Model:
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
-    source = trace[anatomy.picture.input]
-    there.update({anatomy.picture.input: source, anatomy.picture.value: trace[anatomy.picture.value]})
+    source = trace[anatomy.entry.input]
+    there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
     target = trace.input("target", ir.DataType.INT64, [_batch(source)]) if work.goal.as_input else None
     explain = _explain_input(trace, required=work.form.explain_required)
     inputs = _Inputs(source, target, photo)
@@ -156,7 +156,7 @@ def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, i
 def _rows(request: Request) -> int:
     """Draws that go through the model at once: one where its batch is fixed to one."""
     anatomy = request.model.anatomy
-    fixed = isinstance(_batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.picture.input)), int)
+    fixed = isinstance(_batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.entry.input)), int)
     return 1 if fixed else request.batch_size
 
 
@@ -175,7 +175,7 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
 
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
-    x = explained(op, there[anatomy.picture.value], anatomy.picture)
+    x = explained(op, there[anatomy.entry.value], anatomy.entry)
     _, probabilities = scores(op, there, anatomy.head)
     targets = work.goal.feeds(op, inputs.target, probabilities, op.Shape(inputs.source, start=0, end=1))
     pairs = zip(work.parts, work.layers, strict=True)
@@ -212,12 +212,12 @@ def _shared(work: Work, program: Program, layer: Layer | None, there: Values) ->
     nothing reads what is between, and one reader more changed the model's own output.
     """
     if _is_half(there):
-        picture = work.request.model.anatomy.picture
-        return {**_weights(there), **{name: there[name] for name in (picture.input, picture.value)}}
+        entry = work.request.model.anatomy.entry
+        return {**_weights(there), **{name: there[name] for name in (entry.input, entry.value)}}
     if elements_read(program, there) <= CHEAP * picture_elements(work.shape):
         return there
-    picture = work.request.model.anatomy.picture
-    kept = {picture.input, picture.value, *(() if layer is None else (layer.name,))}
+    entry = work.request.model.anatomy.entry
+    kept = {entry.input, entry.value, *(() if layer is None else (layer.name,))}
     return {**_weights(there), **{name: value for name, value in there.items() if name in kept}}
 
 
@@ -271,15 +271,15 @@ def _free_names(trace: Trace, names: set[str]) -> None:
 
 def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     """Put preprocessing in front of the model; return its input, the bytes."""
-    picture, preprocess = work.request.model.anatomy.picture, work.form.bytes_in
+    entry, preprocess = work.request.model.anatomy.entry, work.form.bytes_in
     assert preprocess is not None
-    old = trace[picture.input]
+    old = trace[entry.input]
     first, mark = next(iter(trace.graph), None), len(trace.graph)
-    photo = ir.Value(name=picture.input, type=ir.TensorType(ir.DataType.UINT8),
+    photo = ir.Value(name=entry.input, type=ir.TensorType(ir.DataType.UINT8),
                      shape=ir.Shape([_batch(old), *work.request.model.size, 3]))  # fmt: skip
     value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
-    value = trace.Transpose(value, perm=[0, 2, 3, 1]) if picture.input_axes == "NHWC" else value
-    value = trace.Cast(value, to=picture.dtype)
+    value = trace.Transpose(value, perm=[0, 2, 3, 1]) if entry.input_axes == "NHWC" else value
+    value = trace.Cast(value, to=entry.dtype)
     for use in list(old.uses()):
         if use.node not in set(list(trace.graph)[mark:]):
             use.node.replace_input_with(use.idx, value)
@@ -289,16 +289,16 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
         trace.graph.remove(made)
         trace.graph.insert_before(first, made)
     trace.graph.inputs[list(trace.graph.inputs).index(old)] = photo
-    trace.rename(picture.input, old, value)
+    trace.rename(entry.input, old, value)
     return photo
 
 
 def _photo(work: Work, trace: Trace) -> ir.Value | None:
     """Return the model's own input where it is bytes [B, H, W, 3], red first."""
-    picture = work.request.model.anatomy.picture
-    if picture.dtype != ir.DataType.UINT8 or picture.input_axes != "NHWC" or picture.channels != 3:
+    entry = work.request.model.anatomy.entry
+    if entry.dtype != ir.DataType.UINT8 or entry.input_axes != "NHWC" or entry.channels != 3:
         return None
-    return trace[picture.input]
+    return trace[entry.input]
 
 
 def _explain_input(trace: Trace, *, required: bool) -> ir.Value:
@@ -348,16 +348,16 @@ def _metadata(work: Work) -> Mapping[str, str]:
 
 def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
-    request, picture, head = work.request, work.request.model.anatomy.picture, work.request.model.anatomy.head
-    fixed = None if work.goal.aim is None else work.goal.aim.target
-    axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (picture.input_axes, picture.dtype.name.lower())
+    request, entry, head = work.request, work.request.model.anatomy.entry, work.request.model.anatomy.head
+    fixed = None if work.goal.fixed is None else work.goal.fixed.target
+    axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (entry.input_axes, entry.dtype.name.lower())
     return {
         "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,
         "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
         "signed": work.finish(work.parts[0]).sign == "signed",
-        "input": {"name": picture.input, "axes": axes, "type": dtype, "size": list(request.model.size),
-                  "channels": 3 if work.form.bytes_in else picture.channels},
+        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.size),
+                  "channels": 3 if work.form.bytes_in else entry.channels},
         "output": {"name": head.output, "classes": head.classes, "activation": head.activation,
                    "probabilities": head.probability is not None},
         "outputs": list(work.form.outputs), "notes": list(request.model.notes),
@@ -367,4 +367,4 @@ def _described(work: Work) -> dict[str, Any]:
     }  # fmt: skip
 
 
-__all__ = ["EXPLAIN", "METADATA", "Form", "Goal", "Kind", "Work", "assemble"]
+__all__ = ["EXPLAIN", "METADATA", "FileTarget", "Form", "Kind", "Work", "assemble"]

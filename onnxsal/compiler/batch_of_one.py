@@ -39,7 +39,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
     Asked by running the scores, the explanation's own programs, and all outputs where the batch was made free here,
     on a picture that is made up and altered copies of it.
     """
-    if fixed_batch(model.anatomy.model, model.anatomy.picture.input) is not None:
+    if fixed_batch(model.anatomy.model, model.anatomy.entry.input) is not None:
         return None
     why, x = _scores_alone(model)
     if why is None and not _rows_follow(model, x):
@@ -51,7 +51,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
 
 def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
-    anatomy = dissect(set_size(model.anatomy.model, model.anatomy.picture.input, {0: 1}))
+    anatomy = dissect(set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1}))
     return replace(model, anatomy=anatomy, notes=(*model.notes, why), _sessions={}, _programs={})
 
 
@@ -72,7 +72,7 @@ def _scores_alone(model: Model) -> tuple[str | None, Floats]:
 def _made_up(model: Model, scale: float) -> Floats:
     """Return a picture of large and small things, [C, H, W], about as far from 0 as the model's black is."""
     height, width = model.size
-    shape, rng = (model.anatomy.picture.channels, height, width), np.random.default_rng(0)
+    shape, rng = (model.anatomy.entry.channels, height, width), np.random.default_rng(0)
     coarse = rng.normal(0, 1, (shape[0], 7, 7)).repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)
     size = float(np.abs(model.black()).max()) or 1.0
     made = coarse[:, :height, :width] + rng.normal(0, 0.2, shape)

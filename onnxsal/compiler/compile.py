@@ -14,12 +14,12 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy.drawn import drawn_note
-from onnxsal.compiler.assemble import EXPLAIN, METADATA, Form, Goal, Kind, Work, assemble
+from onnxsal.compiler.assemble import EXPLAIN, METADATA, FileTarget, Form, Kind, Work, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build, plan
 from onnxsal.explanation.explain import Request, prepare_request, split_options
-from onnxsal.explanation.target import aim
+from onnxsal.explanation.target import resolve_target
 from onnxsal.folding import raw_shape
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
@@ -174,17 +174,17 @@ def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
     return names  # type: ignore[return-value]
 
 
-def _goal(model: Model, target: Any) -> Goal:
+def _goal(model: Model, target: Any) -> FileTarget:
     if isinstance(target, str) and target == "input":
-        return Goal(None, as_input=True)
-    found = None if target is None else aim(model, target, np.zeros(1, np.float32))
+        return FileTarget(None, as_input=True)
+    found = None if target is None else resolve_target(model, target, np.zeros(1, np.float32))
     if found is not None and found.program is not None:
         raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
-    return Goal(found)
+    return FileTarget(found)
 
 
-def _parts(request: Request, goal: Goal) -> tuple[Any, ...]:
-    versus = goal.aim is not None and goal.aim.versus
+def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
+    versus = goal.fixed is not None and goal.fixed.versus
     layers = request.layers or (None,)
     return tuple(build(request.model, request.steps, layer=a, score=request.score, target=versus) for a in layers)
 
@@ -194,7 +194,7 @@ def _check_sign(work: Work) -> None:
         raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
 
 
-def _check_names(model: Model, form: Form, goal: Goal) -> None:
+def _check_names(model: Model, form: Form, goal: FileTarget) -> None:
     graph = model.anatomy.model.graph
     inputs = {EXPLAIN, *(("target",) if goal.as_input else ())}
     taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}

@@ -16,15 +16,15 @@ from onnxsal.evaluation.judging import Judge, judge
 from onnxsal.evaluation.mosaics import Seen, grouped, mosaic
 from onnxsal.evaluation.naming import Source as NameSource
 from onnxsal.evaluation.naming import named
-from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture, gather
 from onnxsal.evaluation.placing import with_masks
+from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure
 from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.build import Common
-from onnxsal.fingerprint import plain
+from onnxsal.fingerprint import fingerprint
 from onnxsal.metrics.registry import get
 from onnxsal.modalities.image import PreprocessSource, as_preprocess
 from onnxsal.model import Model
@@ -132,7 +132,7 @@ def _loaded(model: Model | str | os.PathLike[str], preprocess: PreprocessSource 
         return load(model, preprocess=preprocess)
     if preprocess is None:
         return model
-    return replace(model, preprocess=as_preprocess(preprocess).for_channels(model.anatomy.picture.channels))
+    return replace(model, preprocess=as_preprocess(preprocess).for_channels(model.anatomy.entry.channels))
 
 
 def _judges(metrics: Names) -> tuple[Judge, ...]:
@@ -179,10 +179,10 @@ def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
 
 
 def _evaluated(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options) -> Evaluation:
-    plain = [each for each in setup.judges if not each.on_mosaics]
-    gathered = judge_all(setup, tasks, journal, given.progress) if plain else Gathered()
-    if len(plain) < len(setup.judges):
-        _add(gathered, _on_mosaics(setup, tasks, journal, given, bool(plain)))
+    on_images = [each for each in setup.judges if not each.on_mosaics]
+    gathered = judge_all(setup, tasks, journal, given.progress) if on_images else Gathered()
+    if len(on_images) < len(setup.judges):
+        _add(gathered, _on_mosaics(setup, tasks, journal, given, bool(on_images)))
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
         metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, tasks, given),
@@ -247,7 +247,7 @@ def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, 
         "model": model.name, "model_sha256": model.digest, "pictures": len(tasks), "target": given.target,
         "preprocess": None if model.preprocess is None else model.preprocess.described(),
         "methods": {source.label: source.identity() for source in setup.sources},
-        "metrics": {each.label: plain(each.options) for each in setup.judges}, "seed": given.seed,
+        "metrics": {each.label: fingerprint(each.options) for each in setup.judges}, "seed": given.seed,
         "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,
         "provider": model.provider or "cpu",
         **({"batch": found[0]} if (found := found_of(model)) else {}),

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onnxsal.errors import OutputError, UsageError
-from onnxsal.fingerprint import plain
+from onnxsal.fingerprint import fingerprint
 
 Entry = Mapping[str, Any]
 
 
 def key(*parts: Any) -> str:
     """Return a short name of everything that a result depends on: equal for equal parts alone."""
-    text = json.dumps(plain(parts), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(fingerprint(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -91,7 +91,7 @@ class Journal:
         if (kind, name) in self._entries:
             return
         whole = {"kind": kind, "key": name, **entry}
-        at, line = 0, json.dumps(whole, default=plain).encode() + b"\n"
+        at, line = 0, json.dumps(whole, default=fingerprint).encode() + b"\n"
         if self._file is not None and self.path is not None:
             at = _append(self._file, line, self.path)
         self._entries[kind, name] = self._kept(whole, at, len(line))

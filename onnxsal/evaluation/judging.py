@@ -20,7 +20,7 @@ from onnxsal.evaluation.scoring import LOGIT, scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
-from onnxsal.model import Model, Prepared
+from onnxsal.model import Model, Sample
 
 Floats = NDArray[np.float32]
 
@@ -108,7 +108,7 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
     return Opened(subject, model.label(target), float(probabilities[target]), given | place, boxed)
 
 
-def _object(model: Model, picture: Picture, prepared: Prepared) -> tuple[dict[str, Any], bool]:
+def _object(model: Model, picture: Picture, prepared: Sample) -> tuple[dict[str, Any], bool]:
     photo = prepared.photo.shape[1], prepared.photo.shape[0]
     at = placement(photo, model.size, model.preprocess)
     boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)

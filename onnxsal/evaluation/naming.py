@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.fingerprint import plain
+from onnxsal.fingerprint import fingerprint
 
 _HASH = re.compile(r"SHA-256 ([0-9a-f]{8})[0-9a-f]{56}")
 
@@ -32,7 +32,7 @@ class Named:
     @property
     def _texts(self) -> dict[str, str]:
         """The options as text, whole: ``4`` and ``"4"`` are one."""
-        return {name: str(plain(value)) for name, value in self.options.items()}
+        return {name: str(fingerprint(value)) for name, value in self.options.items()}
 
     def same_as(self, other: Named) -> bool:
         """Return whether name and options are the same; labels of different ones may be equal all the same."""

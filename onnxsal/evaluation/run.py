@@ -10,12 +10,12 @@ from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judging import Judge, Made, Opened, opened, verdicts
-from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
-from onnxsal.fingerprint import plain
+from onnxsal.fingerprint import fingerprint
 from onnxsal.model import Model
 
 APART = 300
@@ -199,7 +199,7 @@ class _Work:
         return Row(
             image=self.task.picture.name, target=opened.subject.target, label=opened.label, truth=self.task.truth,
             probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
-            parameters=plain(judgement.parameters), details=plain(judgement.details, listed=LISTED_DETAILS),
+            parameters=fingerprint(judgement.parameters), details=fingerprint(judgement.details, listed=LISTED_DETAILS),
             curve=curve, seconds=found.seconds, forwards=found.forwards, backwards=found.backwards,
             map_key=self._map_key(source),
         )  # fmt: skip

@@ -16,10 +16,10 @@ from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.naming import Named
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.explanation.build import Common, Plan, plan, split_options
+from onnxsal.explanation.build import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.explain import Request, explain_prepared, prepare_request
 from onnxsal.files import nearest_file
-from onnxsal.model import Model, Prepared
+from onnxsal.model import Model, Sample
 
 Floats = NDArray[np.float32]
 Maps = Callable[[Floats], Floats]
@@ -29,7 +29,7 @@ Maps = Callable[[Floats], Floats]
 class Subject:
     """A picture on its way through a run: as the model sees it, and the class that is explained."""
 
-    prepared: Prepared
+    prepared: Sample
     name: str
     target: int
 
@@ -230,12 +230,12 @@ def _stored(folder: Path, model: Model, pictures: Sequence[Picture]) -> Stored:
     return Stored(f"maps in {folder}", folder, model.size, files)
 
 
-def _planned(each: Named, making: Making) -> tuple[Plan, Common]:
+def _planned(each: Named, making: Making) -> tuple[MethodPlan, Common]:
     common, own = split_options({**making.options, **each.options})
     return plan(each.name, own), common
 
 
-def _explained(cascade: Cascade, label: str, steps: Plan, common: Common, making: Making) -> Explained:
+def _explained(cascade: Cascade, label: str, steps: MethodPlan, common: Common, making: Making) -> Explained:
     layer = making.layer if steps.needs_layer else None
     request = prepare_request(
         cascade.model, steps, layer=layer, score=making.score, seed=making.seed, preprocess=None, common=common

@@ -14,7 +14,7 @@ import numpy as np
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.explanation.target import aim
+from onnxsal.explanation.target import resolve_target
 from onnxsal.files import csv_cells, read_text
 from onnxsal.model import Model
 
@@ -134,7 +134,9 @@ def _index(model: Model, truth: Any, shift: int) -> int | None:
         truth = int(truth)
     if not isinstance(truth, int | str) or isinstance(truth, bool):
         raise UsageError(f"a label is the index of a class or its name; got {truth!r}")
-    target = aim(model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), _UNREAD).target
+    target = resolve_target(
+        model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), _UNREAD
+    ).target
     assert isinstance(target, int)
     return target
 

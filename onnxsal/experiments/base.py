@@ -16,7 +16,7 @@ from onnxsal.experiments.statistics import Estimate
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.build import plan, split_options
 from onnxsal.explanation.explain import Request, explain_image, prepare_request
-from onnxsal.explanation.target import Target
+from onnxsal.explanation.target import TargetSource
 from onnxsal.model import Model
 from onnxsal.options import Parameter, check_options, options_of
 from onnxsal.viz.colour import Pixels
@@ -32,7 +32,7 @@ class Case:
     path: str
     images: tuple[str, ...]
     opened: Callable[[str], Model]
-    target: Target = None
+    target: TargetSource = None
     layer: str | None = None
     seed: int = 0
     progress: Progress | None = field(default=None, compare=False)
@@ -79,7 +79,7 @@ class Explain:
 
     request: Request
 
-    def __call__(self, image: Any, target: Target = None) -> Explanation:
+    def __call__(self, image: Any, target: TargetSource = None) -> Explanation:
         return explain_image(self.request, image, [target])[0]
 
     def seeded(self, seed: int) -> Explain:

@@ -16,7 +16,7 @@ from onnxsal.experiments.statistics import Estimate, mean, share
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.build import plan, split_options
 from onnxsal.explanation.explain import Request, explain_image, prepare_request
-from onnxsal.explanation.target import Target, aim
+from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim
 from onnxsal.model import Model
@@ -89,7 +89,7 @@ class How:
     method: str = "grad-cam++"
     options: dict[str, Any] = field(default_factory=dict)
     layers: tuple[str | None, str | None] = (None, None)
-    target: Target = None
+    target: TargetSource = None
     seed: int = 0
 
 
@@ -128,7 +128,7 @@ class _NoSuchClassError(UsageError):
     """What the first model predicts for one picture is no class of the second."""
 
 
-def _check_classes(models: tuple[Model, Model], target: Target) -> None:
+def _check_classes(models: tuple[Model, Model], target: TargetSource) -> None:
     """What is wrong with every picture is said before the first."""
     if target is not None:
         translated(models, target)
@@ -149,7 +149,7 @@ def _request(model: Model, how: How, layer: str | None) -> Request:
     return prepare_request(model, steps, layer=layer, score=None, seed=how.seed, preprocess=None, common=common)
 
 
-def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair:
+def _pair(requests: tuple[Request, Request], image: str, target: TargetSource) -> Pair:
     models = requests[0].model, requests[1].model
     scores = [model.scores(model.prepare(image).x)[1] for model in models]
     tops = [int(np.argmax(each)) for each in scores]
@@ -162,14 +162,14 @@ def _pair(requests: tuple[Request, Request], image: str, target: Target) -> Pair
     return Pair(image, first, second, (predicted[0], predicted[1]), same, *_agreements(first, second))
 
 
-def _in_second(models: tuple[Model, Model], goal: Target, image: str) -> Target:
+def _in_second(models: tuple[Model, Model], goal: TargetSource, image: str) -> TargetSource:
     try:
         return translated(models, goal)
     except UsageError as error:
         raise _NoSuchClassError(f"{image!r}: {error}") from None
 
 
-def translated(models: tuple[Model, Model], target: Target, *, strict: bool = True) -> Target:
+def translated(models: tuple[Model, Model], target: TargetSource, *, strict: bool = True) -> TargetSource:
     """Return what the first model's class is called in the second: the same index, or the class of the same name.
 
     Raises: UsageError: the models have different classes, and the second has none of that name, or several that nothing
@@ -178,7 +178,7 @@ def translated(models: tuple[Model, Model], target: Target, *, strict: bool = Tr
     first, second = models
     if isinstance(target, tuple):
         return translated(models, target[0]), translated(models, target[1])  # type: ignore[return-value]
-    index = aim(first, target, np.zeros(first.anatomy.head.classes, np.float32)).target
+    index = resolve_target(first, target, np.zeros(first.anatomy.head.classes, np.float32)).target
     if first.anatomy.head.classes == second.anatomy.head.classes or not isinstance(index, int):
         return index if isinstance(index, int) else target
     labels = _labels(models)

@@ -14,7 +14,7 @@ from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.target import aim
+from onnxsal.explanation.target import resolve_target
 from onnxsal.methods.parts import trace_with_gradient
 from onnxsal.options import Level, Samples
 from onnxsal.viz.caption import Caption
@@ -109,7 +109,7 @@ def _table(activity: _Activity, chosen: Sequence[int]) -> Table:
 def _activity(case: Case, layer: Layer, image: str) -> _Activity:
     model = case.model
     x = model.prepare(image).x
-    goal = aim(model, case.target, model.scores(x)[1])
+    goal = resolve_target(model, case.target, model.scores(x)[1])
     op, a, g = trace_with_gradient(select(model.anatomy, "logit", versus=goal.versus), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})

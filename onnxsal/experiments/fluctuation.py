@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import X, select
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Floats, Outcome, Table, experiment, single
-from onnxsal.explanation.target import Aim, aim
+from onnxsal.explanation.target import Target, resolve_target
 from onnxsal.kernels.noise import normal
 from onnxsal.methods.gradients import input_gradient
-from onnxsal.model import Model, Prepared
+from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import one_by_one
 from onnxsal.options import Range
 from onnxsal.runtime import Session
@@ -60,7 +60,7 @@ def fluctuation(
     """
     case.check_layer("gradient")
     prepared = case.model.prepare(single(case))
-    goal = aim(case.model, case.target, case.model.scores(prepared.x)[1])
+    goal = resolve_target(case.model, case.target, case.model.scores(prepared.x)[1])
     place = _place(case.model, prepared.x, goal, pixel)
     far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
     walk = _walk(case, prepared.x, far, goal, (place, steps))
@@ -75,14 +75,14 @@ def fluctuation(
 
 def channel_names(model: Model) -> list[str]:
     """Return the names of the explained input's channels."""
-    count = model.anatomy.picture.channels
+    count = model.anatomy.entry.channels
     if count != 3:
         return [f"channel {k}" for k in range(count)] if count > 1 else ["grey"]
     names = ["red", "green", "blue"]
     return names[::-1] if model.preprocess is not None and model.preprocess.colour == "BGR" else names
 
 
-def _gradients(model: Model, batch: Floats, goal: Aim) -> tuple[Floats, Floats]:
+def _gradients(model: Model, batch: Floats, goal: Target) -> tuple[Floats, Floats]:
     program = model.program(
         ("fluctuation", goal.versus), lambda: input_gradient(select(model.anatomy, "logit", versus=goal.versus))
     )
@@ -95,7 +95,7 @@ def _gradients(model: Model, batch: Floats, goal: Aim) -> tuple[Floats, Floats]:
     return found["saliency"], found["score"]
 
 
-def _place(model: Model, x: Floats, goal: Aim, pixel: tuple[int, ...] | None) -> tuple[int, int]:
+def _place(model: Model, x: Floats, goal: Target, pixel: tuple[int, ...] | None) -> tuple[int, int]:
     height, width = x.shape[1:]
     if pixel is None:
         strongest = np.abs(_gradients(model, x[None], goal)[0][0]).max(axis=0)
@@ -106,7 +106,7 @@ def _place(model: Model, x: Floats, goal: Aim, pixel: tuple[int, ...] | None) ->
     return pixel[0], pixel[1]
 
 
-def _walk(case: Case, x: Floats, far: Floats, goal: Aim, asked: tuple[tuple[int, int], int]) -> _Walk:
+def _walk(case: Case, x: Floats, far: Floats, goal: Target, asked: tuple[tuple[int, int], int]) -> _Walk:
     (row, column), steps = asked
     shares = np.linspace(0, 1, steps, dtype=np.float32)
     parts = [shares[at : at + _BATCH] for at in range(0, steps, _BATCH)]
@@ -151,7 +151,7 @@ def _says(walk: _Walk, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _drawn(
-    explained: tuple[Model, Aim], path: tuple[Prepared, Floats], walk: _Walk, asked: tuple[tuple[int, int], float]
+    explained: tuple[Model, Target], path: tuple[Sample, Floats], walk: _Walk, asked: tuple[tuple[int, int], float]
 ) -> Pixels:
     (model, goal), (prepared, far), (place, noise) = explained, path, asked
     names, shares = channel_names(model), _shares(walk)
@@ -177,7 +177,7 @@ def _drawn(
     return figure([beside([pictures, below([plot, score])])], heading)
 
 
-def _noisy(model: Model, prepared: Prepared, far: Floats) -> Pixels:
+def _noisy(model: Model, prepared: Sample, far: Floats) -> Pixels:
     """The picture at the end of the path, as a person would see it: what was added to x, in levels of a pixel."""
     levels = (far * _levels(model, prepared.x)[:, None, None]).transpose(1, 2, 0)
     levels = levels[..., ::-1] if channel_names(model)[0] == "blue" else levels

@@ -21,7 +21,7 @@ from onnxsal.evaluation.report.pictures import data_uri, encoded
 from onnxsal.experiments.base import Explain
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.target import Target
+from onnxsal.explanation.target import TargetSource
 
 QUESTION = "Which map would you trust most to show why the program calls this “{label}”?"
 _MOST = 9
@@ -34,7 +34,7 @@ class Asked:
 
     makers: dict[str, Explain]
     images: tuple[str, ...]
-    target: Target = None
+    target: TargetSource = None
     question: str = QUESTION
     seed: int = 0
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError, nearest
-from onnxsal.fingerprint import code_digest, plain
+from onnxsal.fingerprint import code_digest, fingerprint
 from onnxsal.graph import Program
 from onnxsal.methods import Method, get
 from onnxsal.methods.registry import IN_PROGRAM, Range, Result, Samples, parameter
@@ -66,15 +66,15 @@ def _hints() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MethodPlan:
     """A method with its options checked, and the method inside it where it is a wrapper."""
 
     method: Method
     options: Mapping[str, Any]
-    inner: Plan | None = None
+    inner: MethodPlan | None = None
 
     @property
-    def innermost(self) -> Plan:
+    def innermost(self) -> MethodPlan:
         """The method that no other is inside of."""
         return self if self.inner is None else self.inner.innermost
 
@@ -95,7 +95,7 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """Return the options as plain data that tells different ones apart, the inner method's among them."""
-        own = {k: plain(v) for k, v in self.options.items() if v is not None}
+        own = {k: fingerprint(v) for k, v in self.options.items() if v is not None}
         if self.inner is None:
             return own
         named = {**own, "inner": self.inner.method.name}
@@ -123,7 +123,7 @@ class Plan:
         return self.method.cost.forwards(self.options, 1)
 
 
-def plan(name: str, options: Mapping[str, Any]) -> Plan:
+def plan(name: str, options: Mapping[str, Any]) -> MethodPlan:
     """Return the checked plan of a method; a wrapper passes on the options that only its inner method has.
 
     Raises: UsageError: unknown method or option, wrong type, out of range.
@@ -132,16 +132,16 @@ def plan(name: str, options: Mapping[str, Any]) -> Plan:
     if "inner" not in method.needs:
         if "inner" in options:
             raise UsageError(f"method {name!r} wraps no other method, so it takes no option 'inner'")
-        return Plan(method, method.check(options, common=COMMON))
+        return MethodPlan(method, method.check(options, common=COMMON))
     rest = dict(options)
     inner_name = rest.pop("inner", DEFAULT_INNER)
     own = {k: v for k, v in rest.items() if k in method.options}
     passed = {k: v for k, v in rest.items() if k not in method.options}
     inner = _inner(method, inner_name, passed)
-    return Plan(method, method.check(own), inner)
+    return MethodPlan(method, method.check(own), inner)
 
 
-def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> Plan:
+def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> MethodPlan:
     if not isinstance(name, str):
         raise UsageError(f"option inner={name!r}: expected the name of a method")
     inner = get(name)
@@ -155,7 +155,7 @@ def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> Plan:
     return plan(name, options)
 
 
-def build(model: Model, steps: Plan, *, layer: Layer | None, score: str, target: Program | bool) -> Result:
+def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: str, target: Program | bool) -> Result:
     """Return the program or record; made once for a model, a plan, a layer and a score.
 
     Args: target: a program that puts out ``score``, or whether the score is of one class minus another.
@@ -165,7 +165,7 @@ def build(model: Model, steps: Plan, *, layer: Layer | None, score: str, target:
     return model.program(key, lambda: _build(model, steps, layer, (score, target)))  # type: ignore[no-any-return]
 
 
-def _unnamed(steps: Plan) -> tuple[_Same, ...]:
+def _unnamed(steps: MethodPlan) -> tuple[_Same, ...]:
     """What its description does not tell apart: methods of one name, inner ones too, and objects among the options."""
     found = [_Same(v) for v in steps.options.values() if callable(v) or repr(v) == object.__repr__(v)]
     return tuple(found) if steps.inner is None else (*found, _Same(steps.inner.method.build), *_unnamed(steps.inner))
@@ -189,7 +189,7 @@ class _Same:
         return id(self.thing)
 
 
-def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:
+def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:
     kind, target = score
     given: dict[str, Any] = {"layer": layer}
     if steps.inner is not None:
@@ -200,7 +200,7 @@ def _build(model: Model, steps: Plan, layer: Layer | None, score: tuple[str, Pro
     return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
 
 
-def choose_layer(model: Model, steps: Plan, name: str | None) -> Layer:
+def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:
     """Return the layer that is named, else the method's own choice, else the automatic one."""
     chooser = steps.innermost.method.choose_layer
     if name is None and chooser is not None:

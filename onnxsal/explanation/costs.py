@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
-from onnxsal.explanation.build import BATCH, Plan, build, choose_layer, plan
+from onnxsal.explanation.build import BATCH, MethodPlan, build, choose_layer, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.graph import Program, dims, infer_shapes
 from onnxsal.graph.memory import Footprint, footprint
@@ -61,14 +61,14 @@ def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str |
     return Cost(name, None, forwards, backwards, seconds, None if memory is None else memory.total(BATCH))
 
 
-def _family(steps: Plan) -> str:
+def _family(steps: MethodPlan) -> str:
     """Methods without gradients, and those that choose their layer themselves, have their own conditions each."""
     innermost = steps.innermost.method
     own = innermost.rules is None or innermost.choose_layer is not None
     return f"own: {innermost.name}" if own else f"rules: {innermost.rules}"
 
 
-def _probed(model: Model, steps: Plan, layer: Layer | None) -> tuple[str | None, Footprint | None]:
+def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str | None, Footprint | None]:
     """Build the program of a method without running it."""
     try:
         built = build(model, steps, layer=layer, score=steps.score, target=False)
@@ -80,7 +80,7 @@ def _probed(model: Model, steps: Plan, layer: Layer | None) -> tuple[str | None,
 def _footprint(model: Model, built: Program | Record) -> Footprint:
     parts = footprints(built)
     height, width = model.size
-    picture = 4 * model.anatomy.picture.channels * height * width
+    picture = 4 * model.anatomy.entry.channels * height * width
     return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * picture)
 
 

@@ -14,7 +14,7 @@ from onnxsal.autodiff import rule_set
 from onnxsal.autodiff.endings import blind, flow, named
 from onnxsal.autodiff.probing import Ending, Probe, probe
 from onnxsal.errors import UnsupportedError
-from onnxsal.explanation.build import Plan
+from onnxsal.explanation.build import MethodPlan
 from onnxsal.graph import Program
 from onnxsal.graph.program import values_by_name
 from onnxsal.model import Model
@@ -39,7 +39,7 @@ class Case:
     """
 
     model: Model
-    steps: Plan
+    steps: MethodPlan
     score: Program
     kind: str
     layer: Layer | None

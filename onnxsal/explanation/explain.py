@@ -15,15 +15,25 @@ from numpy.typing import NDArray
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.errors import ModelError, UsageError, nearest
-from onnxsal.explanation.build import BATCH, GPU_BATCH, SCORES, Common, Plan, build, choose_layer, plan, split_options
+from onnxsal.explanation.build import (
+    BATCH,
+    GPU_BATCH,
+    SCORES,
+    Common,
+    MethodPlan,
+    build,
+    choose_layer,
+    plan,
+    split_options,
+)
 from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
-from onnxsal.explanation.target import Aim, Target, aim
+from onnxsal.explanation.target import Target, TargetSource, resolve_target
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_PICTURE
 from onnxsal.modalities.image import PreprocessSource, as_preprocess
-from onnxsal.model import Model, Prepared
+from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import MIXES, one_by_one
 from onnxsal.model.load import load
 from onnxsal.model.positions import check_positions, said
@@ -43,7 +53,7 @@ class Request:
     """Everything about one kind of explanation that does not depend on the picture."""
 
     model: Model
-    steps: Plan
+    steps: MethodPlan
     layers: tuple[Layer, ...]
     score: str
     seed: int
@@ -60,7 +70,7 @@ def explain(
     image: Any,
     *,
     method: str = "grad-cam++",
-    target: Target | list[Target] = None,
+    target: TargetSource | list[TargetSource] = None,
     layer: str | Sequence[str] | None = None,
     score: str | None = None,
     seed: int = 0,
@@ -114,7 +124,7 @@ def explain(
 
 def prepare_request(
     model: Model,
-    steps: Plan,
+    steps: MethodPlan,
     *,
     layer: str | Sequence[str] | None,
     score: str | None,
@@ -130,7 +140,7 @@ def prepare_request(
     if common.sign is not None and steps.needs_layer:
         raise _no_sign(steps)
     if preprocess is not None:
-        fitting = as_preprocess(preprocess).for_channels(model.anatomy.picture.channels)
+        fitting = as_preprocess(preprocess).for_channels(model.anatomy.entry.channels)
         model = replace(model, preprocess=fitting)
     names = _layer_names(layer)
     layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
@@ -150,15 +160,15 @@ def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
     raise UsageError(f"layer={layer!r}: expected a name{number}, or several names")
 
 
-def explain_image(request: Request, image: Any, targets: Sequence[Target]) -> list[Explanation]:
+def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
     return explain_prepared(request, request.model.prepare(image), targets)
 
 
-def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Target]) -> list[Explanation]:
+def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of a picture that was read and prepared before."""
     scores = request.model.scores(prepared.x)
-    groups = _together(request, [aim(request.model, target, scores[1]) for target in targets])
+    groups = _together(request, [resolve_target(request.model, target, scores[1]) for target in targets])
     started, found = time.perf_counter(), list[Explanation]()
     for at, goals in enumerate(groups):
         seconds = _seconds_left(request.common, len(groups) - at, since=started)
@@ -174,12 +184,12 @@ def explain_prepared(request: Request, prepared: Prepared, targets: Sequence[Tar
     return found
 
 
-def was_interrupted(found: Sequence[Explanation], targets: Sequence[Target]) -> bool:
+def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource]) -> bool:
     """Return whether Ctrl-C ended the explanations of a picture: the last one is partial, or some are not there."""
     return len(found) < len(targets) or found[-1].manifest.get("stopped") == "interrupted"
 
 
-def _together(request: Request, goals: Sequence[Aim]) -> list[list[Aim]]:
+def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     """Return the targets in groups that the same runs serve; most methods need runs of their own for each."""
     alike = len(goals) > 1 and len({goal.versus for goal in goals}) == 1 and not any(g.program for g in goals)
     if not alike or request.steps.backward or request.steps.inner is not None:
@@ -194,7 +204,7 @@ def _together(request: Request, goals: Sequence[Aim]) -> list[list[Aim]]:
 
 
 def _explain_goals(
-    request: Request, prepared: Prepared, goals: Sequence[Aim], scores: tuple[Floats, Floats]
+    request: Request, prepared: Sample, goals: Sequence[Target], scores: tuple[Floats, Floats]
 ) -> list[Explanation]:
     started = time.perf_counter()
     by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
@@ -205,7 +215,7 @@ def _explain_goals(
     ]
 
 
-def _run_layers(request: Request, prepared: Prepared, goals: Sequence[Aim]) -> list[list[Outcome]]:
+def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
     """Return the outcomes of every layer, of every target; an interruption that leaves a map leaves out the rest."""
     started, layers = time.perf_counter(), request.layers
     found: list[list[Outcome]] = []
@@ -243,7 +253,7 @@ def _seconds_left(common: Common, runs: int, *, since: float) -> float | None:
 
 
 def _explained(
-    request: Request, given: tuple[Prepared, tuple[Floats, Floats], float], goal: Aim, outcomes: list[Outcome]
+    request: Request, given: tuple[Sample, tuple[Floats, Floats], float], goal: Target, outcomes: list[Outcome]
 ) -> Explanation:
     prepared, scores, seconds = given
     sign = _sign(request, outcomes[0].raw)
@@ -263,16 +273,16 @@ def _explained(
     )  # fmt: skip
 
 
-def _probability(goal: Aim, probabilities: Floats) -> float:
+def _probability(goal: Target, probabilities: Floats) -> float:
     first = goal.target[0] if isinstance(goal.target, tuple) else goal.target
     return float("nan") if first is None else float(probabilities[first])
 
 
-def _built(request: Request, layer: Layer | None, goal: Aim) -> Program | Record:
+def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:
     return build(request.model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
 
 
-def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Sequence[Aim]) -> list[Outcome]:
+def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target]) -> list[Outcome]:
     """Return the outcome of every target."""
     model, built = request.model, _built(request, layer, goals[0])
     if isinstance(built, Record):
@@ -291,7 +301,7 @@ def _run(request: Request, layer: Layer | None, prepared: Prepared, goals: Seque
     ]
 
 
-def _case(request: Request, layer: Layer | None, goal: Aim) -> Case:
+def _case(request: Request, layer: Layer | None, goal: Target) -> Case:
     score = goal.program or request.model.score(request.score, versus=goal.versus)
     return Case(request.model, request.steps, score, request.score, layer)
 
@@ -313,7 +323,7 @@ def _settings(request: Request, layer: Layer | None = None) -> Settings:
 
 
 def _stream(
-    request: Request, built: tuple[Record, Layer | None], prepared: Prepared, goals: Sequence[Aim]
+    request: Request, built: tuple[Record, Layer | None], prepared: Sample, goals: Sequence[Target]
 ) -> list[Outcome]:
     from onnxsal.streaming import Subject, stream_all
 
@@ -366,7 +376,7 @@ def _variant(record: Record) -> dict[str, Any]:
     return inner | dict(record.notes)
 
 
-def _no_sign(steps: Plan) -> UsageError:
+def _no_sign(steps: MethodPlan) -> UsageError:
     return UsageError(f"option sign is for maps of pixels; {steps.method.name!r} gives one of a layer")
 
 
@@ -376,7 +386,7 @@ def _saliency(request: Request, raw: Floats, sign: Sign | None, layer: Layer | N
     return pixel_saliency(raw, sign, request.common.percentile)
 
 
-def _manifest(request: Request, outcome: Outcome, goal: Aim, sign: Sign | None) -> dict[str, Any]:
+def _manifest(request: Request, outcome: Outcome, goal: Target, sign: Sign | None) -> dict[str, Any]:
     from onnxsal.runtime.environment import onnxruntime
     from onnxsal.runtime.providers import described
 

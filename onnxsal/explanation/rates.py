@@ -32,7 +32,7 @@ class Rates:
 
 def measure(model: Model) -> Rates:
     """Return the seconds that passes take, an image each, in batches."""
-    shape = (_BATCH, model.anatomy.picture.channels, *model.size)
+    shape = (_BATCH, model.anatomy.entry.channels, *model.size)
     x = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     session = model.session(model.program("body", lambda: body(model.anatomy)))
     forward = _fastest(lambda: session.run({X: x})) / _BATCH

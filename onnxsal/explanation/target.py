@@ -16,11 +16,11 @@ from onnxsal.model import Model
 
 Floats = NDArray[np.float32]
 One = int | str
-Target = One | tuple[One, One] | Program | None
+TargetSource = One | tuple[One, One] | Program | None
 
 
 @dataclass(frozen=True)
-class Aim:
+class Target:
     """A resolved target: indices, name, and what the programs are fed."""
 
     target: int | tuple[int, int] | None
@@ -49,7 +49,7 @@ class Aim:
         return float(scores[self.target]) if self.target is not None else float("nan")
 
 
-def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
+def resolve_target(model: Model, target: TargetSource, probabilities: Floats) -> Target:
     """Return what ``target`` means for a model; None is the class of highest probability.
 
     Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
@@ -58,17 +58,17 @@ def aim(model: Model, target: Target, probabilities: Floats) -> Aim:
         return _program(target)
     if target is None:
         best = int(np.argmax(probabilities))
-        return Aim(best, model.label(best))
+        return Target(best, model.label(best))
     if isinstance(target, tuple):
         if len(target) != 2:
             raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
         a, b = (_index(model, each) for each in target)
-        return Aim((a, b), f"{model.label(a)} minus {model.label(b)}")
+        return Target((a, b), f"{model.label(a)} minus {model.label(b)}")
     try:
         index = _index(model, target)
     except UsageError as error:
         raise UsageError(f"{error}{_as_pair(target)}") from None
-    return Aim(index, model.label(index))
+    return Target(index, model.label(index))
 
 
 def _as_pair(target: Any) -> str:
@@ -77,12 +77,12 @@ def _as_pair(target: Any) -> str:
     return f"; for one class minus another give the pair {(first.strip(), second.strip())!r}" if minus else ""
 
 
-def _program(target: Program) -> Aim:
+def _program(target: Program) -> Target:
     if "score" not in target.outputs:
         raise UsageError(f"a target program has an output 'score' [B]; this one has {', '.join(target.outputs)}")
     if set(target.inputs) != {X}:
         raise UsageError(f"a target program takes {X!r} alone; this one takes {', '.join(target.inputs)}")
-    return Aim(None, "program", target)
+    return Target(None, "program", target)
 
 
 def _index(model: Model, target: Any) -> int:

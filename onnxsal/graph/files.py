@@ -24,8 +24,8 @@ from onnxsal.graph.external import (
     folder_of,
     rename_locations,
 )
-from onnxsal.graph.held import hold
 from onnxsal.graph.sparse import densified
+from onnxsal.graph.weights import hold
 from onnxsal.graph.written import check_written
 
 PROTOBUF_LIMIT = 2**31 - 2**20

@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.contents import Array
+from onnxsal.graph.shape_propagation import Shape, Sweep
 from onnxsal.graph.shapes import Dim, dims
-from onnxsal.graph.sweep import Shape, Sweep
 
 BATCH = "batch"
 """The symbol of the batch axis in models that had none."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import Layer
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
-from onnxsal.methods.above import above
 from onnxsal.methods.parts import activation, combine, divide
 from onnxsal.methods.registry import Cost, method
+from onnxsal.methods.submodel import submodel
 from onnxsal.records import Draws, HostMasks, Moments, Record
 
 Floats = NDArray[np.float32]
@@ -38,7 +38,7 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
         head=head.finish(maps=maps, start=start, score=head["score"]),
         draws=Draws(masks=HostMasks(k, _without_one_row, random=False)),
         varies="start",
-        body=above(score, layer, flat=True),
+        body=submodel(score, layer, flat=True),
         moments=Moments(("score",), per="mask"),
         tail=_ablation_tail(),
     )
@@ -78,7 +78,7 @@ def recipro_cam(score: Program, layer: Layer) -> Record:
         head=head.finish(start=activation(head, layer)),
         draws=Draws(masks=HostMasks(height * width, _one_position, random=False)),
         varies="start",
-        body=above(score, layer),
+        body=submodel(score, layer),
         moments=Moments(("score",), per="mask"),
         tail=_grid_tail(height, width),
     )

@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, X, body, dissect
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
+from onnxsal.anatomy.entry import find_entry
 from onnxsal.anatomy.integer import open_heads
-from onnxsal.anatomy.picture import find_picture
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims, load_ir
@@ -70,7 +70,7 @@ def load(
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
     found = as_preprocess(preprocess) if preprocess is not None else find_preprocess(name or "model.onnx", metadata)
-    if found is None and anatomy.picture.dtype == ir.DataType.UINT8:
+    if found is None and anatomy.entry.dtype == ir.DataType.UINT8:
         found = as_preprocess("raw")
     classes = anatomy.head.classes
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
@@ -114,19 +114,19 @@ def _inspected(model: Model) -> dict[str, Any]:
 
 
 def _fitting(preprocess: Preprocess | None, anatomy: Anatomy) -> Preprocess | None:
-    return None if preprocess is None else preprocess.for_channels(anatomy.picture.channels)
+    return None if preprocess is None else preprocess.for_channels(anatomy.entry.channels)
 
 
 def _with_size(model: ir.Model) -> ir.Model:
     """Fix height and width where the model leaves them open: rules and layers want to know them."""
-    picture = find_picture(model.graph)
-    if picture.size is not None:
+    entry = find_entry(model.graph)
+    if entry.size is not None:
         return model
-    value = next(v for v in model.graph.inputs if v.name == picture.input)
-    axes = (2, 3) if picture.input_axes == "NCHW" else (1, 2)
+    value = next(v for v in model.graph.inputs if v.name == entry.input)
+    axes = (2, 3) if entry.input_axes == "NCHW" else (1, 2)
     shape = dims(value) or ()
     wanted = zip(axes, DEFAULT_SIZE, strict=True)
-    return set_size(model, picture.input, {axis: size for axis, size in wanted if not isinstance(shape[axis], int)})
+    return set_size(model, entry.input, {axis: size for axis, size in wanted if not isinstance(shape[axis], int)})
 
 
 class _Sessions:
@@ -144,14 +144,14 @@ class _Sessions:
 
 def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
-    picture = find_picture(model.graph)
-    batch = fixed_batch(model, picture.input)
+    entry = find_entry(model.graph)
+    batch = fixed_batch(model, entry.input)
     anatomy = dissect(model)
     if batch is None:
         return anatomy, ()
     if batch != 1:
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
-    candidate = free_batch(model, picture.input)
+    candidate = free_batch(model, entry.input)
     if candidate is not model:
         alone = session(anatomy)
         try:
@@ -169,12 +169,12 @@ def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
 
     Small float differences are allowed.
     """
-    picture = anatomy.picture
-    height, width = picture.size or DEFAULT_SIZE
-    x = np.random.default_rng(0).normal(0, 1, (2, picture.channels, height, width)).astype(np.float32)
+    entry = anatomy.entry
+    height, width = entry.size or DEFAULT_SIZE
+    x = np.random.default_rng(0).normal(0, 1, (2, entry.channels, height, width)).astype(np.float32)
     alone, together, one = (each.run({X: x[:n]})["sal/logits"] for each, n in ((single, 2), (free, 2), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:
         return False
-    close = 0.02 if picture.dtype == ir.DataType.FLOAT16 else 1e-3
+    close = 0.02 if entry.dtype == ir.DataType.FLOAT16 else 1e-3
     apart = max(np.abs(alone - together).max(), np.abs(alone[:1] - one).max())
     return bool(apart <= close * (float(np.ptp(alone)) or 1.0))

@@ -20,7 +20,7 @@ from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.modalities.image import Fitted, ImageSource, Photo, Preprocess, read_image
-from onnxsal.runtime import Picked, Session
+from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
 from onnxsal.tasks.labels import Labels
@@ -45,7 +45,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Sample:
     """A picture on its way into the model: the explained value x [C, H, W], and where it lies in the photograph."""
 
     x: Floats
@@ -72,7 +72,9 @@ class Model:
     source: ir.Model = field(repr=False)
     inspector: Callable[[Model], dict[str, Any]] = field(repr=False, compare=False)
     """What makes the report; it knows the methods, which are above this floor."""
-    _sessions: dict[int, tuple[Program, Session | Picked]] = field(default_factory=dict, repr=False, compare=False)
+    _sessions: dict[int, tuple[Program, Session | ColumnSession]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -83,7 +85,7 @@ class Model:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the model's input."""
-        height, width = self.anatomy.picture.size or (224, 224)
+        height, width = self.anatomy.entry.size or (224, 224)
         return height, width
 
     def label(self, index: int) -> str:
@@ -112,7 +114,7 @@ class Model:
             )
         return logits, probabilities
 
-    def prepare(self, image: ImageSource | NDArray[Any]) -> Prepared:
+    def prepare(self, image: ImageSource | NDArray[Any]) -> Sample:
         """Return a picture as the model sees it.
 
         ``image`` is a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array
@@ -123,7 +125,7 @@ class Model:
         photo = read_image(image)
         fitted = self.known_preprocess().apply(photo, self.size)
         x = self._explained(self._feed(fitted.values))
-        return Prepared(x, fitted.picture, fitted.box, np.asarray(photo.pixels), photo.name, photo.notes)
+        return Sample(x, fitted.picture, fitted.box, np.asarray(photo.pixels), photo.name, photo.notes)
 
     def known_preprocess(self) -> Preprocess:
         """Return how the model wants its pictures. Raises: UsageError: nothing says so."""
@@ -136,21 +138,21 @@ class Model:
 
     def _feed(self, values: Floats) -> NDArray[Any]:
         """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
-        picture = self.anatomy.picture
-        array = values[None] if picture.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
-        dtype = picture.dtype.numpy()
-        if picture.is_raw:
+        entry = self.anatomy.entry
+        array = values[None] if entry.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
+        dtype = entry.dtype.numpy()
+        if entry.is_raw:
             info = np.iinfo(dtype)
             if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
                 raise UsageError(
-                    f"the model takes {picture.dtype.name} bytes, and preprocessing "
+                    f"the model takes {entry.dtype.name} bytes, and preprocessing "
                     f"{self.known_preprocess().name!r} gives other numbers "
                     f"({array.min():.3g} to {array.max():.3g}); use raw"
                 )
         return np.ascontiguousarray(array, dtype)
 
-    def _prepare_array(self, array: NDArray[Any]) -> Prepared:
-        value = self.program("stem", lambda: stem(self.anatomy)).inputs[self.anatomy.picture.input]
+    def _prepare_array(self, array: NDArray[Any]) -> Sample:
+        value = self.program("stem", lambda: stem(self.anatomy)).inputs[self.anatomy.entry.input]
         shape = dims(value) or ()
         whole = array[None] if array.ndim == 3 else array
         if (
@@ -163,21 +165,21 @@ class Model:
             )
         x = self._explained(whole)
         seen = _visible(x)
-        return Prepared(x, seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen, "array")
+        return Sample(x, seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen, "array")
 
     def _explained(self, feed: NDArray[Any]) -> Floats:
         program = self.program("stem", lambda: stem(self.anatomy))
-        x: Floats = self.session(program).run({self.anatomy.picture.input: feed})[X][0]
+        x: Floats = self.session(program).run({self.anatomy.entry.input: feed})[X][0]
         if not np.isfinite(x).all():
             raise UsageError("the picture holds numbers that are not finite")
         return x
 
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
-        picture = self.anatomy.picture
+        entry = self.anatomy.entry
         if self.preprocess is None:
-            return np.zeros(picture.channels, np.float32)
-        low = np.broadcast_to(self.preprocess.limits()[0].reshape(-1, 1, 1), (picture.channels, *self.size))
+            return np.zeros(entry.channels, np.float32)
+        low = np.broadcast_to(self.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *self.size))
         return self._explained(self._feed(np.ascontiguousarray(low)))[:, 0, 0]
 
     def program(self, key: Any, make: Any) -> Any:
@@ -189,7 +191,7 @@ class Model:
         program: Program = self.program(("score", kind, versus), lambda: select(self.anatomy, kind, versus=versus))
         return program
 
-    def session(self, program: Program) -> Session | Picked:
+    def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once.
 
         Scores come from the session that predicts: it puts out all classes, so one run serves any target.
@@ -200,10 +202,10 @@ class Model:
     def _opened(self, program: Program) -> Session:
         return Session(program, provider=self.provider, custom_ops=self.custom_ops)
 
-    def _scoring(self, program: Program) -> Picked | None:
+    def _scoring(self, program: Program) -> ColumnSession | None:
         for (kind, source), versus in product(_SCORES.items(), (False, True)):
             if self._programs.get(("score", kind, versus)) is program:
-                return Picked(self._whole(), source, TARGET, VERSUS if versus else None)
+                return ColumnSession(self._whole(), source, TARGET, VERSUS if versus else None)
         return None
 
     def _whole(self) -> Session:
@@ -280,4 +282,4 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-__all__ = ["Fitted", "Model", "Photo", "Prediction", "Prepared", "digest"]
+__all__ = ["Fitted", "Model", "Photo", "Prediction", "Sample", "digest"]

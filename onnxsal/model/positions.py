@@ -108,8 +108,8 @@ def said(model: Model, layer: Layer) -> tuple[str, ...]:
 
 
 def _verdicts(model: Model, layer: Layer) -> dict[str, Verdict]:
-    graph, picture = model.anatomy.model.graph, model.anatomy.picture
-    known = layouts(graph, values_by_name(graph)[picture.value], picture.value_axes)
+    graph, entry = model.anatomy.model.graph, model.anatomy.entry
+    known = layouts(graph, values_by_name(graph)[entry.value], entry.value_axes)
     probes = (_probe(node, graph, known) for node in graph if described(node) in layer.assumed)
     return {probe.operator: _verdict(model, probe) for probe in probes if probe is not None}
 
@@ -151,7 +151,7 @@ def _grid(layout: Layout | None) -> Grid | None:
 def _verdict(model: Model, probe: _Probe) -> Verdict:
     session, forwards = model.session(_changed(model, probe)), 0
     rng, grid = np.random.default_rng(0), _grid(probe.source_layout) or (1, 1)
-    x = rng.normal(0, 1, (1, model.anatomy.picture.channels, *model.size)).astype(np.float32)
+    x = rng.normal(0, 1, (1, model.anatomy.entry.channels, *model.size)).astype(np.float32)
     noise, parts = rng.normal(0, 1, _sizes(probe.source_layout)), list(_parts(grid))
     for amplitude in _AMPLITUDES:
         deltas = [0 * noise, *(amplitude * noise * _spread(part, probe.source_layout) for part in parts)]

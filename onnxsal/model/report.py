@@ -59,10 +59,10 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _parts(model: Model) -> dict[str, Any]:
-    picture, head, automatic = model.anatomy.picture, model.anatomy.head, model.anatomy.layers.automatic
+    entry, head, automatic = model.anatomy.entry, model.anatomy.head, model.anatomy.layers.automatic
     return {
-        "input": {"name": picture.input, "type": picture.dtype.name.lower(), "axes": picture.input_axes,
-                  "size": list(model.size), "channels": picture.channels, "explained": picture.value},
+        "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
+                  "size": list(model.size), "channels": entry.channels, "explained": entry.value},
         "output": {"name": head.output, "logit": head.logit, "probability": head.probability,
                    "activation": head.activation, "classes": head.classes},
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,

@@ -9,13 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxsal.runtime.picked import Picked
+    from onnxsal.runtime.column_session import ColumnSession
     from onnxsal.runtime.reference import ReferenceSession
-    from onnxsal.runtime.session import Place, Session
+    from onnxsal.runtime.session import DeviceBuffer, Session
 
-_WHERE = {"Picked": "picked", "Place": "session", "ReferenceSession": "reference", "Session": "session"}
+_WHERE = {
+    "ColumnSession": "column_session", "DeviceBuffer": "session", "ReferenceSession": "reference", "Session": "session",
+}  # fmt: skip
 
-__all__ = ["Picked", "Place", "ReferenceSession", "Session"]
+__all__ = ["ColumnSession", "DeviceBuffer", "ReferenceSession", "Session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ _INLINE = 16 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
 
 
-class Place(NamedTuple):
+class DeviceBuffer(NamedTuple):
     """A float32 array in C order where it is used, without a copy: on which kind of device, its address and shape."""
 
     device: str
@@ -40,10 +40,10 @@ class Place(NamedTuple):
     address: int
     shape: tuple[int, ...]
 
-    def row(self, number: int) -> Place:
+    def row(self, number: int) -> DeviceBuffer:
         """Return one image of a batch."""
         size = 4 * math.prod(self.shape[1:])
-        return Place(self.device, self.address + number * size, (1, *self.shape[1:]))
+        return DeviceBuffer(self.device, self.address + number * size, (1, *self.shape[1:]))
 
 
 class Session:
@@ -91,7 +91,7 @@ class Session:
             raise translated(error, "the model cannot be run") from error
 
     def run_placed(
-        self, places: Mapping[str, Place], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
+        self, places: Mapping[str, DeviceBuffer], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
     ) -> dict[str, Array]:
         """Return the outputs by name, on the host, for inputs that lie where they are used and for arrays.
 
@@ -106,7 +106,9 @@ class Session:
         beside = [{n: a[i : i + 1] for n, a in given.items()} for i in range(rows)]
         return _joined(self._run_placed(names, *pair) for pair in zip(singles, beside, strict=True))
 
-    def _run_placed(self, names: list[str], places: Mapping[str, Place], given: dict[str, Array]) -> dict[str, Array]:
+    def _run_placed(
+        self, names: list[str], places: Mapping[str, DeviceBuffer], given: dict[str, Array]
+    ) -> dict[str, Array]:
         try:
             binding = self._session.io_binding()
             for name, place in places.items():

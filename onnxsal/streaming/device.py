@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from onnxsal.kernels.masks import fill
 from onnxsal.records import HostMasks
-from onnxsal.runtime import Picked, Session
+from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.plan import Plan
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
-Runner = Session | Picked
+Runner = Session | ColumnSession
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.records import Moments, Record
-from onnxsal.runtime import Picked
+from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, Runner, device_of
@@ -78,7 +78,7 @@ def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
 
     The sessions that scores are picked from are held by who opens them, on rows that differ more than these.
     """
-    if isinstance(session, Picked) or session.verdict is not None or batch.rows == 1:
+    if isinstance(session, ColumnSession) or session.verdict is not None or batch.rows == 1:
         return False
     x = batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host()
     fixed = {name: np.repeat(value, batch.rows, axis=0) for name, value in work.targets[0].items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.records import Record
-from onnxsal.runtime import Picked, Session
+from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
 from onnxsal.streaming.stages import Stages, propagated
@@ -21,7 +21,7 @@ Doubles = NDArray[np.float64]
 class Tail(NamedTuple):
     """A record's tail, and all that it takes beside the moments."""
 
-    session: Session | Picked
+    session: Session | ColumnSession
     given: Mapping[str, NDArray[Any]]
 
 

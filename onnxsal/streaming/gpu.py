@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import OutOfMemoryError
 from onnxsal.kernels import cuda
-from onnxsal.runtime import Place
+from onnxsal.runtime import DeviceBuffer
 from onnxsal.streaming.device import Batch, Runner, host_masks
 from onnxsal.streaming.plan import Plan
 
@@ -46,5 +46,5 @@ class Gpu:
 
     def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs of a session that is bound to a batch, on the host."""
-        place = Place(cuda.KIND, cuda.address(batch.x), tuple(batch.x.shape))
+        place = DeviceBuffer(cuda.KIND, cuda.address(batch.x), tuple(batch.x.shape))
         return {n: np.asarray(v) for n, v in session.run_placed({self._x: place}, feeds, names).items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxsal.errors import OutOfMemoryError, UsageError
 from onnxsal.records import Record
-from onnxsal.runtime import Picked
+from onnxsal.runtime import ColumnSession
 from onnxsal.streaming.device import Batch
 from onnxsal.streaming.execute import Ran, accumulate, by_target, left
 from onnxsal.streaming.finish import Finish, Tail, relative
@@ -35,7 +35,7 @@ def serves_several(record: Record, settings: Settings) -> bool:
     """Whether ``stream_all`` takes several targets: the body puts out all scores, of which each target picks one."""
     if record.draws.allocation == "neyman":  # what is drawn follows one target's scores
         return False
-    return not isinstance(record.body, Record) and isinstance(settings.session(record.body), Picked)
+    return not isinstance(record.body, Record) and isinstance(settings.session(record.body), ColumnSession)
 
 
 def stream_all(record: Record, subject: Subject, targets: Sequence[Feeds], settings: Settings) -> list[Streamed]:

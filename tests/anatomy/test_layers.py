@@ -95,7 +95,7 @@ def run(program: Program, x):
 def test_the_score_depends_on_every_position(name):
     anatomy = anatomy_of(ZOO / f"{name}.onnx")
     layer = anatomy.layers.find(None)
-    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.picture.size)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.entry.size)).astype(np.float32)
     maps, gradients = maps_and_gradients(anatomy, layer, x)
     assert maps.shape == gradients.shape == (2, layer.channels, *layer.grid)
     assert np.abs(gradients).max(axis=1).min() > 0
@@ -105,7 +105,7 @@ def test_behind_the_last_attention_it_does_not():
     """What the rule is for: patches of the last block reach the class token no more."""
     anatomy = anatomy_of(ZOO / "vit_timm.onnx")
     last = [layer for layer in anatomy.layers.found if layer.dropped_tokens == 1][-1]
-    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.picture.size)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, *anatomy.entry.size)).astype(np.float32)
     _, gradients = maps_and_gradients(anatomy, last, x)
     assert np.abs(gradients).max() == 0
 
@@ -117,7 +117,7 @@ def test_maps_lie_where_the_picture_is(name, count):
     """A change in one corner changes the same corner of an early layer most."""
     anatomy = anatomy_of(ZOO / f"{name}.onnx")
     early = [layer for layer in anatomy.layers.found if min(layer.grid) >= 4][:count]
-    height, width = anatomy.picture.size
+    height, width = anatomy.entry.size
     x = np.random.default_rng(0).standard_normal((2, 3, height, width)).astype(np.float32)
     x[1] = x[0]
     x[1, :, : height // 4, -width // 4 :] += 1
@@ -277,7 +277,7 @@ def test_projections_of_attention_are_no_choice_but_listed():
 def test_layouts_of_a_class_token_vit():
     anatomy = anatomy_of(ZOO / "vit_timm.onnx")
     graph = anatomy.model.graph
-    known = layouts(graph, values_by_name(graph)[anatomy.picture.value], "NCHW")
+    known = layouts(graph, values_by_name(graph)[anatomy.entry.value], "NCHW")
     products = [known.get(n.outputs[0]).tags for n in graph if n.op_type == "Softmax"]
     assert products == [("B", None, "T", "T")] * len(products)
     assert known.get(values_by_name(graph)[anatomy.head.logit]).tags == ("B", None)

@@ -13,9 +13,9 @@ import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.annotations import read_boxes
 from onnxsal.evaluation.naming import Named, named
-from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture, gather
 from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.truth import background, read_truth, with_truth
 from onnxsal.modalities.image import Photo, Preprocess
 from onnxsal.model import Model

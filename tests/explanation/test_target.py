@@ -9,7 +9,7 @@ from tinynet import CLASSES, TinyNet, picture
 import onnxsal
 from onnxsal.anatomy import body, select
 from onnxsal.errors import UsageError
-from onnxsal.explanation.target import aim
+from onnxsal.explanation.target import resolve_target
 
 LABELS = ["cat", "dog", "great auk", "7", "newt"]
 X = picture()
@@ -90,4 +90,4 @@ def test_a_program_of_another_form_is_refused(model: onnxsal.Model) -> None:
     without_score = op.finish(sum=op.ReduceSum(op["sal/logits"], [1], keepdims=0))
     for program, message in ((without_score, "'score'"), (select(model.anatomy), "sal/target")):
         with pytest.raises(UsageError, match=message):
-            aim(model, program, np.zeros(CLASSES, np.float32))
+            resolve_target(model, program, np.zeros(CLASSES, np.float32))

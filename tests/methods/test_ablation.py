@@ -15,8 +15,8 @@ from onnxsal.anatomy import TARGET as TARGET_INPUT
 from onnxsal.anatomy import X as X_INPUT
 from onnxsal.anatomy import select
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.methods.above import above
 from onnxsal.methods.parts import activation
+from onnxsal.methods.submodel import submodel
 from onnxsal.runtime import Session
 
 X = picture(4)
@@ -95,7 +95,7 @@ def test_the_part_above_a_layer_gives_the_score_back(name: str) -> None:
     op = score.extend()
     whole = Session(op.finish(maps=activation(op, layer), score=op["score"]))
     found = whole.run({X_INPUT: x, TARGET_INPUT: target})
-    head = Session(above(score, layer)).run({X_INPUT: found["maps"], TARGET_INPUT: target})
+    head = Session(submodel(score, layer)).run({X_INPUT: found["maps"], TARGET_INPUT: target})
     assert_allclose(head["score"], found["score"], rtol=1e-5 if "16" not in name else 1e-2, atol=1e-5)
 
 

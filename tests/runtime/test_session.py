@@ -11,7 +11,7 @@ import pytest
 from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
 from onnxsal.graph import Program, load_ir
 from onnxsal.graph.program import empty
-from onnxsal.runtime import Place, ReferenceSession, Session
+from onnxsal.runtime import DeviceBuffer, ReferenceSession, Session
 from onnxsal.runtime.failures import translated
 
 FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
@@ -41,7 +41,7 @@ def test_a_fixed_batch_is_run_image_by_image() -> None:
 def test_what_lies_in_place_gives_what_arrays_give(batch: int | str) -> None:
     """On the host an address is bound as on a GPU; a fixed batch goes image by image there too."""
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
-    found = Session(squares(batch)).run_placed({"x": Place("cpu", x.ctypes.data, x.shape)}, {})
+    found = Session(squares(batch)).run_placed({"x": DeviceBuffer("cpu", x.ctypes.data, x.shape)}, {})
     np.testing.assert_array_equal(found["y"], x * x + 1)
 
 

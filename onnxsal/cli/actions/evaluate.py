@@ -20,7 +20,7 @@ from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.judging import OBJECT
 from onnxsal.evaluation.naming import named
-from onnxsal.evaluation.pace import Pace
+from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.explanation.explanation import finite
 from onnxsal.metrics import registry
 from onnxsal.model.batch_check import found_of

@@ -16,10 +16,10 @@ from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
 from onnxsal.errors import ImageError
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.build import Plan, split_options
+from onnxsal.explanation.build import MethodPlan, split_options
 from onnxsal.explanation.explain import Request, explain_image, prepare_request, was_interrupted
 from onnxsal.explanation.figure import Kind, compare
-from onnxsal.explanation.target import Target
+from onnxsal.explanation.target import TargetSource
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import picture_format, save_picture
 
@@ -128,7 +128,7 @@ _KEPT = {"keep_partial": "true"}
 """On a command line nothing runs behind the map that Ctrl-C would have to end as well: it gives the map so far."""
 
 
-def _requests(asked: Asked, plans: Sequence[tuple[Plan, dict[str, str]]]) -> list[Request]:
+def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
     model = asked.opening()
     requests = []
     served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
@@ -170,7 +170,7 @@ def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result
 
 
 def _explained(
-    requests: Sequence[Request], image: str, targets: Sequence[Target]
+    requests: Sequence[Request], image: str, targets: Sequence[TargetSource]
 ) -> tuple[list[list[Explanation]], bool]:
     """Return the explanations by method, and whether Ctrl-C ended them.
 
@@ -194,7 +194,7 @@ def _picture_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> l
     return [note for note in dict.fromkeys(notes) if note not in request.model.notes]
 
 
-def _explain(request: Request, image: str, targets: Sequence[Target]) -> list[Explanation]:
+def _explain(request: Request, image: str, targets: Sequence[TargetSource]) -> list[Explanation]:
     progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
     shown = replace(request, common=replace(request.common, progress=progress))
     try:
@@ -203,7 +203,7 @@ def _explain(request: Request, image: str, targets: Sequence[Target]) -> list[Ex
         progress.close()
 
 
-def parsed(target: str | None) -> Target:
+def parsed(target: str | None) -> TargetSource:
     """Return a target as it is written on a command line: "A minus B" is a pair."""
     if target is None:
         return None

@@ -69,7 +69,7 @@ def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: b
 
 
 def _with(model: Model, preset: str) -> Model:
-    return replace(model, preprocess=as_preprocess(preset).for_channels(model.anatomy.picture.channels))
+    return replace(model, preprocess=as_preprocess(preset).for_channels(model.anatomy.entry.channels))
 
 
 def _tried(presets: dict[str, Model], image: str) -> Tried:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.parts import Picture
+from onnxsal.anatomy.parts import Entry
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import Dim, is_float
@@ -29,7 +29,7 @@ class _Step:
     order: tuple[int, ...] = (0, 1, 2, 3)
 
 
-def find_picture(graph: ir.Graph) -> Picture:
+def find_entry(graph: ir.Graph) -> Entry:
     """Return where a model takes its picture.
 
     Raises: UnsupportedError: there is not exactly one input, or it has not the shape of a batch of pictures.
@@ -49,7 +49,7 @@ def find_picture(graph: ir.Graph) -> Picture:
     explained = _explained(source, axes)
     shape = dict(zip(axes, dims(source) or (), strict=True))
     height, width = shape["H"], shape["W"]
-    return Picture(
+    return Entry(
         input=str(source.name), value=str(explained.value.name), dtype=source.dtype or ir.DataType.FLOAT,
         input_axes=axes, value_axes=_moved(axes, explained.order), channels=_channels(shape["C"], source),
         size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,

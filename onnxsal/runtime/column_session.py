@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.runtime.session import Place, Session
+from onnxsal.runtime.session import DeviceBuffer, Session
 
 Array = NDArray[Any]
 
 
-class Picked:
+class ColumnSession:
     """A session in place of a program that ends in picking columns of ``source`` [B, classes].
 
     Indices are [B] for one target, which gives ``score`` [B], or [B, T] for several, which gives [B, T].
@@ -31,7 +31,7 @@ class Picked:
         return self._picked(self.session.run(feeds, [self._source]), feeds)
 
     def run_placed(
-        self, places: Mapping[str, Place], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
+        self, places: Mapping[str, DeviceBuffer], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
     ) -> dict[str, Array]:
         """Return ``score`` for inputs that lie where they are used. Raises: ModelError: the run failed."""
         return self._picked(self.session.run_placed(places, feeds, [self._source]), feeds)

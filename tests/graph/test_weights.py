@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxsal.graph import load_ir
-from onnxsal.graph.held import hold
+from onnxsal.graph.weights import hold
 
 
 def model(arrays: dict[str, np.ndarray], extra: list[TensorProto] = ()) -> onnx.ModelProto:  # type: ignore[assignment]

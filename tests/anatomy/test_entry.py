@@ -6,14 +6,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from onnxsal.anatomy.picture import find_picture
+from onnxsal.anatomy.entry import find_entry
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
 
 
 def picture(inputs, body, weights=""):
     text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float y) {weights} {{ {body} }}'
-    return find_picture(normalise(load_ir(onnx.parser.parse_model(text.replace("'", '"')))).graph)
+    return find_entry(normalise(load_ir(onnx.parser.parse_model(text.replace("'", '"')))).graph)
 
 
 def weight(channels):

@@ -7,22 +7,22 @@ import onnx_ir as ir
 import pytest
 
 from onnxsal.graph.program import empty
-from onnxsal.runtime import Picked, Place, Session
+from onnxsal.runtime import ColumnSession, DeviceBuffer, Session
 
 X = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
 
-def picked(minus: str | None = None) -> Picked:
+def picked(minus: str | None = None) -> ColumnSession:
     """The classes are the picture's own five numbers, doubled."""
     op = empty(21)
     x = op.input("x", ir.DataType.FLOAT, ["batch", 5])
-    return Picked(Session(op.finish(other=op.Neg(x), scores=op.Add(x, x))), "scores", "target", minus)
+    return ColumnSession(Session(op.finish(other=op.Neg(x), scores=op.Add(x, x))), "scores", "target", minus)
 
 
 @pytest.mark.parametrize("place", [False, True])
 def test_one_class_an_image(place: bool) -> None:
     session, target = picked(), np.array([4, 0, 2])
-    places = {"x": Place("cpu", X.ctypes.data, X.shape)}
+    places = {"x": DeviceBuffer("cpu", X.ctypes.data, X.shape)}
     found = session.run_placed(places, {"target": target}) if place else session.run({"x": X, "target": target})
     np.testing.assert_array_equal(found["score"], 2 * X[[0, 1, 2], [4, 0, 2]])
 

@@ -12,7 +12,7 @@ from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 
 
-def above(score: Program, layer: Layer, *, flat: bool = False) -> Program:
+def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
     """Return the program from a layer's maps to ``score``; the maps, [B, K, h, w], are its input ``sal/x``.
 
     Args: flat: the input is [B, 1, K, h w] instead, so that a map is a row.
