@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxsal.explanation.explain import explain
     from onnxsal.methods.registry import Method, method
     from onnxsal.metrics.registry import metric
+    from onnxsal.modalities.registry import modality
     from onnxsal.model import Model
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
@@ -35,6 +36,7 @@ _PUBLIC = {
     "method": "onnxsal.methods.registry",
     "methods": "onnxsal.model.export",
     "metric": "onnxsal.metrics.registry",
+    "modality": "onnxsal.modalities.registry",
     "save": "onnxsal.model.export",
     "vjp": "onnxsal.autodiff",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "method",
     "methods",
     "metric",
+    "modality",
     "save",
     "vjp",
 ]

@@ -17,7 +17,9 @@ from onnxsal._version import __version__
 from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
 
 METHODS, RULES, METRICS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics"
-"""Entry-point groups: methods and metrics (``module:object`` by name), and for rules the module to import by operator.
+MODALITIES = "onnxsal.modalities"
+"""Entry-point groups: methods, metrics and modalities (``module:object`` by name), and for rules the module to import
+by operator.
 
 An operator is called ``OpType``, or ``domain:OpType`` outside the standard's own domain.
 """

@@ -53,7 +53,7 @@ UPWARD = {
 }
 """Imports that go up all the same, and why."""
 
-WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding"}
+WRITE_GRAPHS = {"graph", "autodiff", "anatomy", "methods", "runtime", "folding", "modalities", "tasks"}
 ONLY_IN: dict[str, set[str]] = {
     "numba": {"kernels"},
     "onnxruntime": {"runtime"},

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.entry import find_entry
 from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Entry, Head
@@ -45,12 +44,13 @@ class Anatomy:
     layers: Layers
 
 
-def dissect(model: ir.Model) -> Anatomy:
+def dissect(model: ir.Model, entry: Entry) -> Anatomy:
     """Return the anatomy of a classifier in normal form.
 
-    Raises: UnsupportedError: its input is not one picture, or its output not one score per class.
+    Args: entry: where it takes what it explains (``modalities.registry.recognise``).
+    Raises: UnsupportedError: its output is not one score per class.
     """
-    entry, head = find_entry(model.graph), find_head(model.graph)
+    head = find_head(model.graph)
     return Anatomy(model, entry, head, find_layers(model.graph, entry, head))
 
 

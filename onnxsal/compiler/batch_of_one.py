@@ -51,7 +51,8 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
 
 def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
-    anatomy = dissect(set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1}))
+    fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
+    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph))
     return replace(model, anatomy=anatomy, notes=(*model.notes, why), _sessions={}, _programs={})
 
 

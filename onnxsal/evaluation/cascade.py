@@ -39,6 +39,7 @@ class Cascade:
     def _drawn(self, count: int) -> Model:
         graph = self.model.anatomy.model
         names = [name for each in reversed(weights(graph)[-count:]) for name in each]
-        anatomy = dissect(redrawn(graph, list(dict.fromkeys(names)), self.seed))
+        drawn = redrawn(graph, list(dict.fromkeys(names)), self.seed)
+        anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph))
         digest = f"{self.model.digest}, {count} operators drawn anew by seed {self.seed}"
         return replace(self.model, anatomy=anatomy, digest=digest, _sessions={}, _programs={})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal._version import __version__
@@ -26,7 +26,7 @@ from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.build import Common
 from onnxsal.fingerprint import fingerprint
 from onnxsal.metrics.registry import get
-from onnxsal.modalities.image import PreprocessSource, as_preprocess
+from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.batch_check import found_of
 from onnxsal.model.load import load
@@ -132,7 +132,7 @@ def _loaded(model: Model | str | os.PathLike[str], preprocess: PreprocessSource 
         return load(model, preprocess=preprocess)
     if preprocess is None:
         return model
-    return replace(model, preprocess=as_preprocess(preprocess).for_channels(model.anatomy.entry.channels))
+    return model.preprocessed(preprocess)
 
 
 def _judges(metrics: Names) -> tuple[Judge, ...]:
@@ -232,7 +232,7 @@ def _seen(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> lis
 
 
 def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
-    whole = mosaic([model.prepare(each.picture.source).picture for each in group], model.size)
+    whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.size)
     names = " + ".join(each.picture.name for each in group)
     return [
         Task(Picture(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)

@@ -109,7 +109,7 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
 
 
 def _object(model: Model, picture: Picture, prepared: Sample) -> tuple[dict[str, Any], bool]:
-    photo = prepared.photo.shape[1], prepared.photo.shape[0]
+    photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.size, model.preprocess)
     boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)
     if mask is not None or boxes is None:

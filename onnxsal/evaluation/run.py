@@ -156,7 +156,7 @@ class _Work:
         if self._opened is None:
             setup, task = self.setup, self.task
             self._opened = opened(setup.model, task.picture, task.target, (setup.seed, setup.batch_size, task.cell))
-            self.journal.add("picture", key(self._base), picture_jpeg(self._opened.subject.prepared.picture))
+            self.journal.add("picture", key(self._base), picture_jpeg(self._opened.subject.prepared.image().image))
         return self._opened
 
     def _made(self, source: Source) -> Iterator[Found]:

@@ -168,7 +168,7 @@ def _drawn(
         [Curve("logit", list(t), list(walk.scores), colour=(90, 90, 90))],
         x=Axis(), y=_wide(walk.scores), title="The score meanwhile", size=(680, 190),
     )  # fmt: skip
-    ends = [[marked(prepared.picture, place)], [for_display(_noisy(model, prepared, far))[0]]]
+    ends = [[marked(prepared.image().image, place)], [for_display(_noisy(model, prepared, far))[0]]]
     pictures = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
     heading = Caption(
         f"The gradient of one pixel · {goal.label}",
@@ -182,7 +182,7 @@ def _noisy(model: Model, prepared: Sample, far: Floats) -> Pixels:
     levels = (far * _levels(model, prepared.x)[:, None, None]).transpose(1, 2, 0)
     levels = levels[..., ::-1] if channel_names(model)[0] == "blue" else levels
     levels = levels if levels.shape[2] == 3 else levels[..., :1]
-    return np.rint(prepared.picture + levels).clip(0, 255).astype(np.uint8)
+    return np.rint(prepared.image().image + levels).clip(0, 255).astype(np.uint8)
 
 
 def _levels(model: Model, x: Floats) -> NDArray[np.float64]:

@@ -79,7 +79,7 @@ def repeated(case: Case) -> list[Scene]:
 def _mosaic(case: Case, image: str, count: int) -> Scene:
     prepared = case.model.prepare(image)
     target = int(np.argmax(case.model.scores(prepared.x)[1]))
-    tile = prepared.picture
+    tile = prepared.image().image
     grey = np.full_like(tile, 127)
     tiles = [tile if k % 2 == 0 else tile[:, ::-1] for k in range(count)] + [grey] * (4 - count)
     picture, numbers = mosaic(tiles, 2, case.model.size)

@@ -32,7 +32,7 @@ from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, 
 from onnxsal.explanation.target import Target, TargetSource, resolve_target
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_PICTURE
-from onnxsal.modalities.image import PreprocessSource, as_preprocess
+from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import MIXES, one_by_one
 from onnxsal.model.load import load
@@ -140,8 +140,7 @@ def prepare_request(
     if common.sign is not None and steps.needs_layer:
         raise _no_sign(steps)
     if preprocess is not None:
-        fitting = as_preprocess(preprocess).for_channels(model.anatomy.entry.channels)
-        model = replace(model, preprocess=fitting)
+        model = model.preprocessed(preprocess)
     names = _layer_names(layer)
     layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
     for chosen in layers:
@@ -256,6 +255,7 @@ def _explained(
     request: Request, given: tuple[Sample, tuple[Floats, Floats], float], goal: Target, outcomes: list[Outcome]
 ) -> Explanation:
     prepared, scores, seconds = given
+    seen = prepared.image()
     sign = _sign(request, outcomes[0].raw)
     maps = [
         _saliency(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
@@ -268,8 +268,8 @@ def _explained(
     notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
-        score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=prepared.picture, box=prepared.box,
-        manifest={**manifest, "notes": notes}, photo=prepared.photo, name=prepared.name,
+        score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=seen.image, box=seen.box,
+        manifest={**manifest, "notes": notes}, photo=seen.photo, name=prepared.name,
     )  # fmt: skip
 
 

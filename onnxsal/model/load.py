@@ -10,9 +10,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, X, body, dissect
+from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, Entry, X, body, dissect
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
-from onnxsal.anatomy.entry import find_entry
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError
@@ -23,14 +22,12 @@ from onnxsal.graph.moved import write_moved
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
-from onnxsal.modalities.image import Preprocess, PreprocessSource, as_preprocess, find_preprocess
+from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.registry import Modality, recognise
 from onnxsal.model.model import Model, digest
 from onnxsal.runtime import Session
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
-
-DEFAULT_SIZE = (224, 224)
-"""Height and width for models that leave theirs open."""
 
 
 def load(
@@ -59,23 +56,23 @@ def load(
     source = load_ir(path)
     if not custom_ops:
         check_operators(source)
-    normal = _with_size(_free_names(open_heads(standardised(source))))
+    normal = _free_names(open_heads(standardised(source)))
+    modality, entry = recognise(normal.graph)
+    normal = _with_size(normal, modality, entry)
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = _Sessions(provider, tuple(custom_ops))
-    anatomy, notes = _free(normal, session)
+    anatomy, notes = _free(normal, modality, session)
     drawn = drawn_by(anatomy)
     notes = (*notes, drawn_note(drawn)) if drawn else notes
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
-    found = as_preprocess(preprocess) if preprocess is not None else find_preprocess(name or "model.onnx", metadata)
-    if found is None and anatomy.entry.dtype == ir.DataType.UINT8:
-        found = as_preprocess("raw")
+    found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
     classes = anatomy.head.classes
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
     return Model(
-        name=name, anatomy=anatomy, preprocess=_fitting(found, anatomy), labels=named, provider=provider,
+        name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named, provider=provider,
         custom_ops=tuple(custom_ops), digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes,
         metadata=metadata, source=source, inspector=_inspected, **_opened(session),
     )  # fmt: skip
@@ -113,20 +110,14 @@ def _inspected(model: Model) -> dict[str, Any]:
     return inspect(model)
 
 
-def _fitting(preprocess: Preprocess | None, anatomy: Anatomy) -> Preprocess | None:
-    return None if preprocess is None else preprocess.for_channels(anatomy.entry.channels)
-
-
-def _with_size(model: ir.Model) -> ir.Model:
-    """Fix height and width where the model leaves them open: rules and layers want to know them."""
-    entry = find_entry(model.graph)
+def _with_size(model: ir.Model, modality: Modality, entry: Entry) -> ir.Model:
+    """Fix the sizes that the model leaves open: rules and layers want to know them."""
     if entry.size is not None:
         return model
     value = next(v for v in model.graph.inputs if v.name == entry.input)
-    axes = (2, 3) if entry.input_axes == "NCHW" else (1, 2)
     shape = dims(value) or ()
-    wanted = zip(axes, DEFAULT_SIZE, strict=True)
-    return set_size(model, entry.input, {axis: size for axis, size in wanted if not isinstance(shape[axis], int)})
+    wanted = {entry.input_axes.index(letter): size for letter, size in modality.default_size.items()}
+    return set_size(model, entry.input, {a: size for a, size in wanted.items() if not isinstance(shape[a], int)})
 
 
 class _Sessions:
@@ -142,11 +133,11 @@ class _Sessions:
         return self.last[1]
 
 
-def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
+def _free(model: ir.Model, modality: Modality, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
-    entry = find_entry(model.graph)
+    entry = modality.find_entry(model.graph)
     batch = fixed_batch(model, entry.input)
-    anatomy = dissect(model)
+    anatomy = dissect(model, entry)
     if batch is None:
         return anatomy, ()
     if batch != 1:
@@ -155,7 +146,7 @@ def _free(model: ir.Model, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]
     if candidate is not model:
         alone = session(anatomy)
         try:
-            freed = dissect(candidate)
+            freed = dissect(candidate, modality.find_entry(candidate.graph))
             if _agree(alone, session(freed), anatomy):
                 return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):
@@ -170,8 +161,7 @@ def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
     Small float differences are allowed.
     """
     entry = anatomy.entry
-    height, width = entry.size or DEFAULT_SIZE
-    x = np.random.default_rng(0).normal(0, 1, (2, entry.channels, height, width)).astype(np.float32)
+    x = np.random.default_rng(0).normal(0, 1, (2, entry.channels, *(entry.size or ()))).astype(np.float32)
     alone, together, one = (each.run({X: x[:n]})["sal/logits"] for each, n in ((single, 2), (free, 2), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:
         return False

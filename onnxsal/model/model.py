@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
-from onnxsal.errors import ModelError, UnsupportedError, UsageError
+from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
-from onnxsal.modalities.image import Fitted, ImageSource, Photo, Preprocess, read_image
+from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
+from onnxsal.modalities.image.modality import known
+from onnxsal.modalities.registry import Modality, Reader, Sample
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
@@ -45,23 +47,13 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A picture on its way into the model: the explained value x [C, H, W], and where it lies in the photograph."""
-
-    x: Floats
-    picture: NDArray[np.uint8]
-    box: tuple[float, float, float, float]
-    photo: NDArray[np.uint8]
-    name: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Model:
     """A loaded classifier. Made by ``onnxsal.load``."""
 
     name: str
     anatomy: Anatomy
+    modality: Modality = field(compare=False)
+    """What kind of thing it takes."""
     preprocess: Preprocess | None
     labels: Labels | None
     provider: str | None
@@ -120,67 +112,33 @@ class Model:
         ``image`` is a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array
         shaped like the model's input, taken as it is.
         """
-        if isinstance(image, np.ndarray) and image.dtype.kind == "f":
-            return self._prepare_array(image)
-        photo = read_image(image)
-        fitted = self.known_preprocess().apply(photo, self.size)
-        x = self._explained(self._feed(fitted.values))
-        return Sample(x, fitted.picture, fitted.box, np.asarray(photo.pixels), photo.name, photo.notes)
+        return self.modality.read(image, self._reader())
 
     def known_preprocess(self) -> Preprocess:
         """Return how the model wants its pictures. Raises: UsageError: nothing says so."""
-        if self.preprocess is None:
-            raise UsageError(
-                "the model does not say how it wants its pictures. Name a preset with --preprocess (preprocess=...), "
-                "or see what it makes of the picture under each: onnxsal predict MODEL IMAGE"
-            )
-        return self.preprocess
+        return known(self.preprocess)
 
-    def _feed(self, values: Floats) -> NDArray[Any]:
-        """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
-        entry = self.anatomy.entry
-        array = values[None] if entry.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
-        dtype = entry.dtype.numpy()
-        if entry.is_raw:
-            info = np.iinfo(dtype)
-            if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
-                raise UsageError(
-                    f"the model takes {entry.dtype.name} bytes, and preprocessing "
-                    f"{self.known_preprocess().name!r} gives other numbers "
-                    f"({array.min():.3g} to {array.max():.3g}); use raw"
-                )
-        return np.ascontiguousarray(array, dtype)
+    def preprocessed(self, source: PreprocessSource) -> Model:
+        """Return the same model with other preprocessing.
 
-    def _prepare_array(self, array: NDArray[Any]) -> Sample:
-        value = self.program("stem", lambda: stem(self.anatomy)).inputs[self.anatomy.entry.input]
-        shape = dims(value) or ()
-        whole = array[None] if array.ndim == 3 else array
-        if (
-            whole.ndim != 4
-            or len(whole) != 1
-            or any(isinstance(d, int) and d != n for d, n in zip(shape[1:], whole.shape[1:], strict=True))
-        ):
-            raise UsageError(
-                f"a float array must be shaped like the model's input {list(shape)}, one image; got {list(array.shape)}"
-            )
-        x = self._explained(whole)
-        seen = _visible(x)
-        return Sample(x, seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen, "array")
-
-    def _explained(self, feed: NDArray[Any]) -> Floats:
-        program = self.program("stem", lambda: stem(self.anatomy))
-        x: Floats = self.session(program).run({self.anatomy.entry.input: feed})[X][0]
-        if not np.isfinite(x).all():
-            raise UsageError("the picture holds numbers that are not finite")
-        return x
+        Raises: UsageError: it is unknown, or gives another number of channels than the model takes.
+        """
+        found = self.modality.find_preprocess(source, self.name, self.metadata, self.anatomy.entry)
+        return replace(self, preprocess=found)
 
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
-        entry = self.anatomy.entry
-        if self.preprocess is None:
-            return np.zeros(entry.channels, np.float32)
-        low = np.broadcast_to(self.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *self.size))
-        return self._explained(self._feed(np.ascontiguousarray(low)))[:, 0, 0]
+        return self.modality.blank(self._reader())
+
+    def _reader(self) -> Reader:
+        program = self.program("stem", lambda: stem(self.anatomy))
+        shape = dims(program.inputs[self.anatomy.entry.input]) or ()
+        return Reader(self.anatomy.entry, self.size, shape, self.preprocess, self._entered)
+
+    def _entered(self, feed: NDArray[Any]) -> Floats:
+        program = self.program("stem", lambda: stem(self.anatomy))
+        x: Floats = self.session(program).run({self.anatomy.entry.input: feed})[X][0]
+        return x
 
     def program(self, key: Any, make: Any) -> Any:
         """Return what ``make`` makes, made once for equal keys."""
@@ -258,14 +216,6 @@ def _kept(cache: dict[Any, Made], key: Any, make: Callable[[], Made]) -> Made:
     return found
 
 
-def _visible(x: Floats) -> NDArray[np.uint8]:
-    """Return an array that was taken as it is as something to draw on: its own range stretched to grey or colour."""
-    span = float(np.ptp(x)) or 1.0
-    shown = ((x - x.min()) / span * 255).astype(np.uint8)
-    channels = shown if len(shown) == 3 else np.repeat(shown[:1], 3, axis=0)
-    return np.ascontiguousarray(channels.transpose(1, 2, 0))
-
-
 def digest(path: str | os.PathLike[str] | onnx.ModelProto, external: Sequence[Path] = ()) -> str:
     """Return the SHA-256 of a model file, in hexadecimal; with weights in other files the SHA-256 of all of theirs."""
     if isinstance(path, onnx.ModelProto):
@@ -282,4 +232,4 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-__all__ = ["Fitted", "Model", "Photo", "Prediction", "Sample", "digest"]
+__all__ = ["Model", "Prediction", "Sample", "digest"]

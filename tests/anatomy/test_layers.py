@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from anatomies import dissected
 from onnxruntime import quantization
 
-from onnxsal.anatomy import TARGET, X, dissect, select
+from onnxsal.anatomy import TARGET, X, select
 from onnxsal.anatomy.layout import layouts
 from onnxsal.autodiff import gradients_of
 from onnxsal.errors import UnsupportedError, UsageError
@@ -58,7 +59,7 @@ EXPECTED = {
 
 
 def anatomy_of(path):
-    return dissect(normalise(load_ir(path)))
+    return dissected(normalise(load_ir(path)))
 
 
 def brief(layer):
@@ -137,7 +138,7 @@ def test_squeezenet(shared):
 @pytest.mark.parametrize("freed", [False, True])
 def test_int8_mobilenet(shared, freed):
     model = normalise(load_ir(shared / "models" / "mobilenet_v2_int8.onnx"))
-    layer = dissect(free_batch(model, "input") if freed else model).layers.find(None)
+    layer = dissected(free_batch(model, "input") if freed else model).layers.find(None)
     assert layer.op_type == "QuantizeLinear" and "Conv_1/Relu6" in layer.name
     assert brief(layer)[1:] == (*NCHW, (7, 7), 1280, 0)
 
@@ -163,7 +164,7 @@ HEADS = {
 @pytest.mark.parametrize(("inputs", "front", "pool", "axes"), HEADS.values(), ids=HEADS)
 def test_plain_convolutions_by_every_mean(inputs, front, pool, axes):
     body = f"k = Constant<value=int64[2] {{{axes[0]},{axes[1]}}}>() {front} c = Conv(x, w) r = Relu(c) {pool} "
-    layers = dissect(normalise(load_ir(parse(body + "y = MatMul(p, v)", inputs, CHAIN)))).layers
+    layers = dissected(normalise(load_ir(parse(body + "y = MatMul(p, v)", inputs, CHAIN)))).layers
     assert brief(layers.find(None)) == ("r", *NCHW, (6, 6), 6, 0)
 
 
@@ -171,7 +172,7 @@ def test_class_maps_that_are_averaged_are_not_chosen():
     """A score per position, averaged, is the score itself cut up: no weighted operator lies behind it."""
     body = "c = Conv(x, w) r = Relu(c) m = Conv(r, u) q = GlobalAveragePool(m) y = Flatten(q)"
     weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('u', 5, 6, 1, 1)}>"
-    layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+    layers = dissected(normalise(load_ir(parse(body, weights=weights)))).layers
     assert layers.find(None).name == "r" and [layer.name for layer in layers.found] == ["c", "r", "m"]
 
 
@@ -179,7 +180,7 @@ def test_branches_are_not_chosen_before_what_joins_them():
     body = "c = Conv(x, w) r = Relu(c) s = Sigmoid(c) t = Concat<axis=1>(r, s) q = GlobalAveragePool(t) f = Flatten(q) "
     weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('v', 12, 5)}>"
     model = parse(body + "y = MatMul(f, v)", weights=weights)
-    assert dissect(normalise(load_ir(model))).layers.find(None).name == "t"
+    assert dissected(normalise(load_ir(model))).layers.find(None).name == "t"
 
 
 def test_an_if_through_which_layers_are_not_followed_is_named():
@@ -189,14 +190,14 @@ def test_an_if_through_which_layers_are_not_followed_is_named():
         " else_branch = e () => (float[n,6,6,6] q) { q = Mul(c, c) }> g = GlobalAveragePool(r) f = Flatten(g) "
     )
     weights = f"<{floats('w', 6, 3, 3, 3)}, {floats('v', 6, 5)}>"
-    layers = dissect(normalise(load_ir(parse(body + "y = MatMul(f, v)", weights=weights)))).layers
+    layers = dissected(normalise(load_ir(parse(body + "y = MatMul(f, v)", weights=weights)))).layers
     with pytest.raises(UnsupportedError, match="rows and columns are not followed through If 'r'"):
         layers.find(None)
 
 
 def test_a_model_without_rows_and_columns():
     body = "f = Flatten(x) y = MatMul(f, v)"
-    layers = dissect(normalise(load_ir(parse(body, weights=f"<{floats('v', 192, 5)}>")))).layers
+    layers = dissected(normalise(load_ir(parse(body, weights=f"<{floats('v', 192, 5)}>")))).layers
     assert layers.found == () and layers.automatic is None
     for name, said in ((None, "no layer could be chosen"), ("#0", "there is no layer #0")):
         with pytest.raises(UnsupportedError, match=f"{said}: .* need none .gradient, smoothgrad"):
@@ -215,7 +216,7 @@ def test_channels_of_tokens_averaged_by_a_pooling():
             y = MatMul(c, b)"""
         weights = f"""<{floats("w", 4, 3, 2, 2)}, {floats("a", 4, 4)}, {floats("b", 4, 5)}, float one = {{1}},
             int64[1] l = {{-1}}, int64 first = {{0}}, int64[3] shape = {{0,4,-1}}>"""
-        layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+        layers = dissected(normalise(load_ir(parse(body, weights=weights)))).layers
         found[name] = brief(layers.find(None))
     assert found["pool"] == found["reduction"] == ("u", *TOKENS, (4, 4), 4, 0)
 
@@ -233,7 +234,7 @@ def test_the_scale_of_all_tokens_is_no_dependence_on_each():
         m = MatMulInteger(hq, aq, hz) mf = Cast<to=1>(m) g = Mul(mf, hs) c = Gather<axis=1>(g, first)
         y = MatMul(c, b)"""
     weights = f"<{PARTS}, int8[4,4] aq = {{{','.join(['1'] * 16)}}}>"
-    layers = dissect(normalise(load_ir(parse(body, weights=weights)))).layers
+    layers = dissected(normalise(load_ir(parse(body, weights=weights)))).layers
     assert brief(layers.find(None)) == ("u", *TOKENS, (4, 4), 4, 0)
 
 
@@ -245,7 +246,7 @@ def test_an_integer_concatenation_puts_a_class_token_in_front():
         uint8[1,1,4] token = {{1,2,3,4}}>"""
     model = parse(body, weights=weights)
     model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    assert brief(dissect(normalise(load_ir(model))).layers.find(None)) == ("u", *TOKENS, (4, 4), 4, 1)
+    assert brief(dissected(normalise(load_ir(model))).layers.find(None)) == ("u", *TOKENS, (4, 4), 4, 1)
 
 
 def test_names():

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from anatomies import dissected
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxsal
-from onnxsal.anatomy import dissect
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
 
@@ -71,7 +71,7 @@ PICTURE = np.random.default_rng(1).normal(0, 1, (3, ROWS * PATCH, COLUMNS * PATC
 
 @pytest.mark.parametrize("front", [0, 1, EXTRA])
 def test_they_are_counted_on_either_side(front):
-    layer = dissect(normalise(load_ir(vit(front)))).layers.find(None)
+    layer = dissected(normalise(load_ir(vit(front)))).layers.find(None)
     assert (layer.name, layer.grid) == ("h2", (ROWS, COLUMNS))
     assert (layer.dropped_tokens, layer.trailing_tokens) == (front, EXTRA - front)
 

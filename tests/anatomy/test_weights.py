@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from anatomies import dissected
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxsal.anatomy import dissect
 from onnxsal.graph import load_ir, normalise
 
 RNG = np.random.default_rng(3)
@@ -199,7 +199,7 @@ def built(nodes, outputs=("z",)):
 
 
 def chosen(nodes, *, keep=frozenset()):
-    return dissect(normalise(load_ir(built(nodes)), keep=keep)).layers.find(None).name
+    return dissected(normalise(load_ir(built(nodes)), keep=keep)).layers.find(None).name
 
 
 def moved(nodes, layer):

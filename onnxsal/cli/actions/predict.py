@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from onnxsal.cli.opening import Opening
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
 from onnxsal.errors import ImageError
-from onnxsal.modalities.image import as_preprocess, try_presets
+from onnxsal.modalities.image import try_presets
 from onnxsal.model import Model, Prediction
 
 Found = TypeVar("Found")
@@ -69,7 +69,7 @@ def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: b
 
 
 def _with(model: Model, preset: str) -> Model:
-    return replace(model, preprocess=as_preprocess(preset).for_channels(model.anatomy.entry.channels))
+    return model.preprocessed(preset)
 
 
 def _tried(presets: dict[str, Model], image: str) -> Tried:

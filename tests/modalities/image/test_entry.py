@@ -6,9 +6,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from onnxsal.anatomy.entry import find_entry
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
+from onnxsal.modalities.image.entry import find_entry
 
 
 def picture(inputs, body, weights=""):

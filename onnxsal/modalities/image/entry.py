@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.parts import Entry
+from onnxsal.anatomy import Entry
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import Dim, is_float

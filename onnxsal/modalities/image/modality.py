@@ -1,0 +1,122 @@
+"""Images: photographs as a model wants them, and arrays shaped like its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Entry
+from onnxsal.errors import UsageError
+from onnxsal.modalities.image.entry import find_entry
+from onnxsal.modalities.image.images import read_image
+from onnxsal.modalities.image.preprocess import Preprocess
+from onnxsal.modalities.image.sources import as_preprocess, find_preprocess
+from onnxsal.modalities.registry import Reader, Sample, Seen, modality
+
+Floats = NDArray[np.float32]
+
+
+@modality("image")
+class ImageModality:
+    """Models of one picture, [B, C, H, W] or [B, H, W, C]."""
+
+    name: ClassVar[str]
+    default_size: ClassVar[Mapping[str, int]] = {"H": 224, "W": 224}
+
+    def find_entry(self, graph: ir.Graph) -> Entry:
+        """Return where a model takes its picture. Raises: UnsupportedError: it takes something else."""
+        return find_entry(graph)
+
+    def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> Preprocess | None:
+        """Return the preprocessing that was given, else the model's own; raw where its input is bytes."""
+        found = as_preprocess(source) if source is not None else find_preprocess(path or "model.onnx", metadata)
+        if found is None and entry.dtype == ir.DataType.UINT8:
+            found = as_preprocess("raw")
+        return None if found is None else found.for_channels(entry.channels)
+
+    def read(self, thing: Any, reader: Reader) -> Sample:
+        """Return a picture as the model sees it.
+
+        ``thing`` is what ``read_image`` reads, preprocessed as the model says; or a float array shaped like the model's
+        input, taken as it is.
+        """
+        if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
+            return _taken(thing, reader)
+        photo = read_image(thing)
+        fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
+        x = _entered(_feed(fitted.values, reader), reader)
+        return Sample(x, photo.name, Seen(fitted.picture, fitted.box, np.asarray(photo.pixels)), photo.notes)
+
+    def blank(self, reader: Reader) -> Floats:
+        """Return the value of a black pixel, [C]; zero where the preprocessing is unknown."""
+        entry = reader.entry
+        if reader.preprocess is None:
+            return np.zeros(entry.channels, np.float32)
+        low = np.broadcast_to(reader.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *reader.size))
+        return _entered(_feed(np.ascontiguousarray(low), reader), reader)[:, 0, 0]
+
+
+def known(preprocess: Preprocess | None) -> Preprocess:
+    """Return how the model wants its pictures. Raises: UsageError: nothing says so."""
+    if preprocess is None:
+        raise UsageError(
+            "the model does not say how it wants its pictures. Name a preset with --preprocess (preprocess=...), "
+            "or see what it makes of the picture under each: onnxsal predict MODEL IMAGE"
+        )
+    return preprocess
+
+
+def _hw(size: tuple[int, ...]) -> tuple[int, int]:
+    height, width = size
+    return height, width
+
+
+def _feed(values: Floats, reader: Reader) -> NDArray[Any]:
+    """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
+    entry = reader.entry
+    array = values[None] if entry.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
+    dtype = entry.dtype.numpy()
+    if entry.is_raw:
+        info = np.iinfo(dtype)
+        if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
+            raise UsageError(
+                f"the model takes {entry.dtype.name} bytes, and preprocessing "
+                f"{known(reader.preprocess).name!r} gives other numbers "
+                f"({array.min():.3g} to {array.max():.3g}); use raw"
+            )
+    return np.ascontiguousarray(array, dtype)
+
+
+def _taken(array: NDArray[Any], reader: Reader) -> Sample:
+    """Return a float array as it is; its own range stretched to grey or colour is what maps are drawn on."""
+    shape = reader.shape
+    whole = array[None] if array.ndim == 3 else array
+    if (
+        whole.ndim != 4
+        or len(whole) != 1
+        or any(isinstance(d, int) and d != n for d, n in zip(shape[1:], whole.shape[1:], strict=True))
+    ):
+        raise UsageError(
+            f"a float array must be shaped like the model's input {list(shape)}, one image; got {list(array.shape)}"
+        )
+    x = _entered(whole, reader)
+    seen = _visible(x)
+    return Sample(x, "array", Seen(seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen))
+
+
+def _entered(feed: NDArray[Any], reader: Reader) -> Floats:
+    x = reader.enter(feed)
+    if not np.isfinite(x).all():
+        raise UsageError("the picture holds numbers that are not finite")
+    return x
+
+
+def _visible(x: Floats) -> NDArray[np.uint8]:
+    span = float(np.ptp(x)) or 1.0
+    shown = ((x - x.min()) / span * 255).astype(np.uint8)
+    channels = shown if len(shown) == 3 else np.repeat(shown[:1], 3, axis=0)
+    return np.ascontiguousarray(channels.transpose(1, 2, 0))

@@ -1,0 +1,147 @@
+"""What a modality is: it finds what a model takes, and turns a user's thing into it and a map into something shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal import plugins
+from onnxsal.anatomy import Entry
+from onnxsal.errors import EnvironmentSetupError, UnsupportedError
+
+Floats = NDArray[np.float32]
+
+plugins.offer(plugins.MODALITIES, {"image": "onnxsal.modalities.image.modality:ImageModality"})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The image that a model saw, uint8 [H, W, 3], its box (left, top, width, height) in the photograph, and that."""
+
+    image: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    photo: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A user's thing on its way into a model: the explained value x [C, *S], and what a map of it is shown on."""
+
+    x: Floats
+    name: str
+    seen: Seen | None = None
+    """None where there is no image."""
+    notes: tuple[str, ...] = ()
+
+    def image(self) -> Seen:
+        """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""
+        if self.seen is None:
+            raise UnsupportedError(f"{self.name!r} is no image, and this is for models of images alone")
+        return self.seen
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a modality is told of the model that a thing is read for."""
+
+    entry: Entry
+    size: tuple[int, ...]
+    """Of the explained value's positions S."""
+    shape: tuple[int | str | None, ...]
+    """Of the model's own input, the batch axis first."""
+    preprocess: Any
+    """What ``Modality.preprocess`` found, or None."""
+    enter: Callable[[NDArray[Any]], Floats]
+    """From the model's own input, one thing with its batch axis, to the explained value x [C, *S]."""
+
+
+class Modality(Protocol):
+    """What onnxsal asks of a modality; ``onnxsal.modality`` registers a class that has all of it."""
+
+    name: ClassVar[str]
+    default_size: ClassVar[Mapping[str, int]]
+    """Sizes by the letter of an axis in ``Entry.input_axes``, for models that leave theirs open."""
+
+    def find_entry(self, graph: ir.Graph) -> Entry:
+        """Return where a model takes such a thing. Raises: UnsupportedError: it does not."""
+
+    def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> Any:
+        """Return how the model wants its things prepared, or None where nothing says so or nothing has to be.
+
+        Args: source: what the user gave, or None. path: of the model's file. metadata: the file's own.
+        Raises: UsageError: it is wrong, or of another model.
+        """
+
+    def read(self, thing: Any, reader: Reader) -> Sample:
+        """Return a user's thing as the model takes it.
+
+        Raises: ImageError, UsageError: it cannot be read, or is something else.
+        """
+
+    def blank(self, reader: Reader) -> Floats:
+        """Return the value of nothing there, in the explained domain, [C]: black, silence."""
+
+
+M = TypeVar("M")
+
+MADE: dict[str, Modality] = {}
+"""The modalities that this program has made, built-in ones too once they were imported."""
+
+
+def modality(name: str) -> Callable[[type[M]], type[M]]:
+    """Return a decorator that registers a class of the form of ``Modality``, which is made without arguments.
+
+    In the program that made it models are tried with it at once; packages offer theirs through the entry-point group
+    ``onnxsal.modalities``.
+    Raises: UsageError: the decorator: a built-in has the name.
+    """
+
+    def register(kind: type[M]) -> type[M]:
+        plugins.check_free(plugins.MODALITIES, name, kind.__module__, kind="modality")
+        kind.name = name  # type: ignore[attr-defined]
+        MADE[name] = cast(Modality, kind())
+        return kind
+
+    return register
+
+
+def names() -> list[str]:
+    """Return the names of all modalities in the order in which a model is tried with them: built-in ones first."""
+    on_offer = list(plugins.offers(plugins.MODALITIES))
+    return [*on_offer, *(name for name in MADE if name not in on_offer)]
+
+
+def get(name: str) -> Modality:
+    """Return a modality by name.
+
+    Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
+    """
+    if name not in plugins.offers(plugins.MODALITIES) and name in MADE:
+        return MADE[name]
+    offer = plugins.find(plugins.MODALITIES, name, kind="modality", lister="onnxsal.modalities.registry.names()")
+    offer.load()
+    if name not in MADE:
+        raise EnvironmentSetupError(f"{name!r} from {offer.origin} is not a modality: {offer.target}")
+    return MADE[name]
+
+
+def recognise(graph: ir.Graph) -> tuple[Modality, Entry]:
+    """Return the first modality that finds its things among a model's inputs, and where the model takes them.
+
+    Raises: UnsupportedError: none does; the message is that of the first.
+    """
+    refusals: list[UnsupportedError] = []
+    for name in names():
+        try:
+            found = get(name)
+            return found, found.find_entry(graph)
+        except UnsupportedError as error:
+            refusals.append(error)
+        except EnvironmentSetupError:  # a broken package hurts only who asks for it by name
+            continue
+    raise refusals[0]
