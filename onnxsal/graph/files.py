@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -187,9 +186,9 @@ def to_proto(model: ir.Model, source: ir.Model | None = None) -> onnx.ModelProto
     inside = sum(tensor.nbytes for tensor in _weights(model) if not isinstance(tensor, ir.ExternalTensor))
     if inside > PROTOBUF_LIMIT:
         raise UnsupportedError("the weights inside exceed 2 GiB, the limit of one message; keep them external")
-    proto: Any = ir.to_proto(model)
+    proto: onnx.ModelProto = ir.to_proto(model)
     _check(proto, source)
-    return proto  # type: ignore[no-any-return]
+    return proto
 
 
 def _check(proto: onnx.ModelProto, source: ir.Model | None) -> None:

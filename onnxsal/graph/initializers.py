@@ -32,6 +32,6 @@ def lift_constants(graph: ir.Graph) -> None:
 def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
     ((name, attr),) = node.attributes.items()
     if name == "value":
-        return attr.value  # type: ignore[no-any-return]
+        return attr.as_tensor()
     kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     return ir.tensor(np.array(attr.value, kinds[name])) if name in kinds else None

@@ -35,8 +35,9 @@ def _put_between(op: Tape, value: ir.Value, readers: Sequence[tuple[ir.Node, int
     same = op.Expand(value, op.Shape(value))
     same.type, same.shape = value.type, value.shape
     made, maker = list(op.graph)[mark:], value.producer()
+    assert maker is not None  # a quantised value is made by a node
     op.graph.remove(made)
-    op.graph.insert_after(maker, made)  # type: ignore[arg-type]
+    op.graph.insert_after(maker, made)
     for node, index in readers:
         node.replace_input_with(index, same)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import defvjp, defzero
@@ -18,7 +20,7 @@ def _array_feature_extractor(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, in
     return put_back(op, g, op.Gather(element_numbers(op, x), op.Reshape(indices, [-1]), axis=-1), x)
 
 
-def _scaler(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, scale: list[float] = ()) -> ir.Value:  # type: ignore[assignment]
+def _scaler(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, scale: Sequence[float] = ()) -> ir.Value:
     return op.Mul(g, op.const(list(scale), g.dtype)) if scale else g
 
 
