@@ -76,4 +76,4 @@ class Layer:
             value = op.Slice(value, [self.dropped_tokens], [end], [tokens])
         if tokens < self.channel_axis:
             value = op.Transpose(value, perm=[0, 2, 1])
-        return op.Reshape(value, [0, self.channels, *self.grid])  # type: ignore[no-any-return]
+        return op.Reshape(value, [0, self.channels, *self.grid])

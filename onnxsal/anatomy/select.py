@@ -139,7 +139,7 @@ def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:
     producer = quantised.producer()
     assert producer is not None
     producer.metadata_props[STRAIGHT_THROUGH] = "1"
-    return op.DequantizeLinear(quantised, scale, zero, axis=axis)  # type: ignore[no-any-return]
+    return op.DequantizeLinear(quantised, scale, zero, axis=axis)
 
 
 def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
@@ -169,7 +169,7 @@ def _index(op: Trace, name: str) -> ir.Value:
 
 def _pick(op: Trace, scores: ir.Value, target: ir.Value) -> ir.Value:
     picked = op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1)
-    return op.Squeeze(picked, [1])  # type: ignore[no-any-return]
+    return op.Squeeze(picked, [1])
 
 
 def probabilities_in(score: Program) -> int:

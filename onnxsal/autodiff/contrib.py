@@ -79,8 +79,8 @@ def replace_outputs(node: ir.Node, made: Sequence[ir.Value | None]) -> None:
 def _swapped(op: Tape, x: ir.Value) -> ir.Value:
     n = rank(x)
     if n is None:
-        return op.Einsum(x, equation="...ij->...ji")  # type: ignore[no-any-return]
-    return op.Transpose(x, perm=[*range(n - 2), n - 1, n - 2])  # type: ignore[no-any-return]
+        return op.Einsum(x, equation="...ij->...ji")
+    return op.Transpose(x, perm=[*range(n - 2), n - 1, n - 2])
 
 
 def _activated(op: Tape, x: ir.Value, a: Attributes, prefix: str = "") -> ir.Value:
@@ -89,13 +89,13 @@ def _activated(op: Tape, x: ir.Value, a: Attributes, prefix: str = "") -> ir.Val
     given = [float(v) for v in a.get(f"{prefix}activation_params") or []]
     alpha = given[0] if given else float(a.get("activation_alpha") or 0.01)
     if name in ("", "Relu", "Sigmoid", "Tanh"):
-        return op.emit(name, x) if name else x  # type: ignore[return-value]
+        return op.emit(name, x) if name else x
     if name == "LeakyRelu":
-        return op.LeakyRelu(x, alpha=alpha)  # type: ignore[no-any-return]
+        return op.LeakyRelu(x, alpha=alpha)
     if name == "Clip":
-        return op.Clip(x, *given)  # type: ignore[no-any-return]
+        return op.Clip(x, *given)
     if name == "HardSigmoid":
-        return op.HardSigmoid(x, alpha=alpha, beta=given[1] if given else float(a.get("activation_beta") or 0.5))  # type: ignore[no-any-return]
+        return op.HardSigmoid(x, alpha=alpha, beta=given[1] if given else float(a.get("activation_beta") or 0.5))
     raise UnsupportedError(f"the fused activation {name!r} has no standard form here")
 
 
@@ -125,17 +125,17 @@ def _fused_matmul(op: Tape, a: Attributes, x: ir.Value, w: ir.Value) -> ir.Value
 
 @parts_of("Gelu", "BiasGelu")
 def _gelu(op: Tape, a: Attributes, x: ir.Value, bias: ir.Value | None = None) -> ir.Value:
-    return op.Gelu(x if bias is None else op.Add(x, bias))  # type: ignore[no-any-return]
+    return op.Gelu(x if bias is None else op.Add(x, bias))
 
 
 @parts_of("FastGelu")
 def _fast_gelu(op: Tape, a: Attributes, x: ir.Value, bias: ir.Value | None = None) -> ir.Value:
-    return op.Gelu(x if bias is None else op.Add(x, bias), approximate="tanh")  # type: ignore[no-any-return]
+    return op.Gelu(x if bias is None else op.Add(x, bias), approximate="tanh")
 
 
 @parts_of("QuickGelu")
 def _quick_gelu(op: Tape, a: Attributes, x: ir.Value) -> ir.Value:
-    return op.Mul(x, op.Sigmoid(op.Mul(x, float(a.get("alpha", 1.702)))))  # type: ignore[no-any-return]
+    return op.Mul(x, op.Sigmoid(op.Mul(x, float(a.get("alpha", 1.702)))))
 
 
 @parts_of("BiasSoftmax")
@@ -143,13 +143,13 @@ def _bias_softmax(op: Tape, a: Attributes, x: ir.Value, bias: ir.Value) -> ir.Va
     """All axes from ``axis`` on are one."""
     scores, axis = op.Add(x, bias), int(a.get("axis", 1))
     if axis in (-1, (rank(x) or 0) - 1):
-        return op.Softmax(scores, axis=-1)  # type: ignore[no-any-return]
+        return op.Softmax(scores, axis=-1)
     return op.reshape_like(op.Softmax(op.Flatten(scores, axis=axis), axis=-1), x)
 
 
 def _rms(op: Tape, x: ir.Value, scale: ir.Value, epsilon: float, axes: Sequence[int] = (-1,)) -> ir.Value:
     mean = op.ReduceMean(op.Mul(x, x), list(axes), keepdims=1)
-    return op.Mul(op.Div(x, op.Sqrt(op.Add(mean, epsilon))), scale)  # type: ignore[no-any-return]
+    return op.Mul(op.Div(x, op.Sqrt(op.Add(mean, epsilon))), scale)
 
 
 @parts_of("SimplifiedLayerNormalization", domain="")
@@ -196,9 +196,9 @@ def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) ->
     sizes = a.get("qkv_hidden_sizes")
     joint = op.MatMul(x, w) if b is None else op.Add(op.MatMul(x, w), b)
     if sizes:
-        q, k, v = op.Split(joint, list(sizes), axis=-1, outputs=3)
+        q, k, v = op.emit("Split", joint, list(sizes), axis=-1, outputs=3)
     else:
-        q, k, v = op.Split(joint, axis=-1, num_outputs=3, outputs=3)
+        q, k, v = op.emit("Split", joint, axis=-1, num_outputs=3, outputs=3)
     return _heads_attend(op, a, (q, k, v), mask, bias)
 
 
@@ -219,7 +219,7 @@ def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> ir.Value:
 def _three(op: Tape, b: ir.Value, q: ir.Value, v: ir.Value) -> Sequence[ir.Value]:
     """The biases of q, k and v in one: the first two are as wide as q."""
     width = op.Shape(q, start=-1)
-    return op.Split(b, op.Concat(width, width, op.Shape(v, start=-1), axis=0), axis=0, outputs=3)  # type: ignore[no-any-return]
+    return op.emit("Split", b, op.Concat(width, width, op.Shape(v, start=-1), axis=0), axis=0, outputs=3)
 
 
 def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any, bias: Any) -> ir.Value:
@@ -239,7 +239,7 @@ def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any,
         # the runtime lets nothing look ahead, not even a row of which a mask leaves no key
         scores = op.Where(past, float(np.finfo((scores.dtype or ir.DataType.FLOAT).numpy()).min), scores)
     y = op.Transpose(op.MatMul(op.Softmax(scores, axis=-1), v), perm=[0, 2, 1, 3])
-    return op.Reshape(y, [0, 0, -1])  # type: ignore[no-any-return]
+    return op.Reshape(y, [0, 0, -1])
 
 
 def _check_length(mask: ir.Value | None, rows: ir.Value) -> None:
@@ -260,7 +260,7 @@ def _masked(op: Tape, mask: ir.Value, scores: ir.Value, low: float) -> ir.Value:
         raise UnsupportedError(f"an attention mask of rank {n} has no standard form here")
     keep = _counted(op, mask, scores) if n == 1 else op.Cast(mask, to=ir.DataType.BOOL)
     shaped = op.Unsqueeze(keep, [1] if n == 3 else [1, 2])
-    return op.Where(shaped, op.const(0, scores.dtype), op.const(low, scores.dtype))  # type: ignore[no-any-return]
+    return op.Where(shaped, op.const(0, scores.dtype), op.const(low, scores.dtype))
 
 
 def _counted(op: Tape, mask: ir.Value, scores: ir.Value) -> ir.Value:
@@ -276,4 +276,4 @@ def _counted(op: Tape, mask: ir.Value, scores: ir.Value) -> ir.Value:
     ends, starts = op.Slice(mask, [0], batch, [0]), op.Slice(padded, batch, both, [0])
     places = op.Range(0, op.Squeeze(op.Shape(scores, start=3)), 1)
     inside = op.GreaterOrEqual(places, op.Unsqueeze(starts, [1]))
-    return op.And(op.Less(places, op.Unsqueeze(ends, [1])), inside)  # type: ignore[no-any-return]
+    return op.And(op.Less(places, op.Unsqueeze(ends, [1])), inside)

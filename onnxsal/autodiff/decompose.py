@@ -190,8 +190,7 @@ def _copy(op: Tape, node: ir.Node, values: dict[ir.Value | None, ir.Value | None
         for name, attr in node.attributes.items()
     }
     inputs = [values.get(v, v) for v in node.inputs]
-    made = op.emit(node.op_type, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
-    return (made,) if isinstance(made, ir.Value) else made
+    return op.emit(node.op_type, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
 
 
 def _rewired(op: Tape, graph: ir.Graph, values: Mapping[ir.Value | None, ir.Value | None]) -> ir.Graph:

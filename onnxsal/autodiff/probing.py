@@ -107,7 +107,7 @@ def _each(op: Trace, values: tuple[ir.Value, ...] | list[ir.Value], reduce: str,
         made = op.emit(reduce, op.Abs(wide) if size else wide, keepdims=0)
         assert isinstance(made, ir.Value)
         numbers.append(op.Reshape(made, [1]))
-    return op.Concat(*numbers, axis=0)  # type: ignore[no-any-return]
+    return op.Concat(*numbers, axis=0)
 
 
 __all__ = ["Ending", "Probe", "probe"]

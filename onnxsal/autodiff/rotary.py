@@ -23,7 +23,7 @@ def _rotary(op: Tape, a: Attributes, x: ir.Value, places: ir.Value, cos: ir.Valu
     shape = op.Concat([0, 0], *([[heads, -1]] if heads else [[-1], size]), axis=0)
     split = op.Transpose(op.Reshape(x, shape), perm=[0, 2, 1, 3])
     turned = _turned(op, a, split, _angles(op, split, places, (cos, sin)))
-    return op.Reshape(op.Transpose(turned, perm=[0, 2, 1, 3]), op.Shape(x))  # type: ignore[no-any-return]
+    return op.Reshape(op.Transpose(turned, perm=[0, 2, 1, 3]), op.Shape(x))
 
 
 def _angles(op: Tape, x: ir.Value, places: ir.Value, tables: tuple[ir.Value, ir.Value]) -> tuple[ir.Value, ir.Value]:
@@ -48,9 +48,9 @@ def _turned(op: Tape, a: Attributes, x: ir.Value, angles: tuple[ir.Value, ir.Val
         u, v = op.Slice(first, [0], half, [3]), op.Slice(first, half, [2**31], [3])
     p, q = op.Sub(op.Mul(u, cos), op.Mul(v, sin)), op.Add(op.Mul(v, cos), op.Mul(u, sin))
     if not a.get("interleaved"):
-        return op.Concat(p, q, rest, axis=3)  # type: ignore[no-any-return]
+        return op.Concat(p, q, rest, axis=3)
     pairs = op.Concat(op.Unsqueeze(p, [4]), op.Unsqueeze(q, [4]), axis=4)
-    return op.Concat(op.Reshape(pairs, [0, 0, 0, -1]), rest, axis=3)  # type: ignore[no-any-return]
+    return op.Concat(op.Reshape(pairs, [0, 0, 0, -1]), rest, axis=3)
 
 
 _PLAIN = {"softcap": 0.0, "local_window_size": -1, "smooth_softmax": 0, "k_quant_type": "NONE", "v_quant_type": "NONE"}

@@ -150,8 +150,7 @@ def _split(op: Tape, node: ir.Node) -> Tensors | None:
         wanted = given.const_value.numpy()
         step = int(wanted.reshape(-1)[0])
         sizes = [int(n) for n in wanted] if wanted.ndim else [min(step, size - k) for k in range(0, size, step)]
-    made = op.Split(x, sizes, axis=own["axis"], outputs=len(sizes))
-    parts = [made] if isinstance(made, ir.Value) else list(made)
+    parts = list(op.emit("Split", x, sizes, axis=own["axis"], outputs=len(sizes)))
     return [op.Squeeze(p, [own["axis"]]) for p in parts] if given is None and not own["keepdims"] else parts
 
 

@@ -35,7 +35,7 @@ class Boxes:
         across = op.And(op.GreaterOrEqual(columns, left), op.Less(columns, right))
         within = op.And(op.And(op.GreaterOrEqual(rows, top), op.Less(rows, bottom)), across)
         pair = [op.const(np.float32(value)) for value in (self.inside, self.outside)]
-        return op.Where(within, *pair)  # type: ignore[no-any-return]
+        return op.Where(within, *pair)
 
 
 def boxes(masks: HostMasks, size: tuple[int, int]) -> Boxes:

@@ -40,19 +40,19 @@ def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
 def fuse(op: Tape, maps: Sequence[ir.Value], how: str) -> ir.Value:
     """Return the mean or the maximum of saliencies [B, H, W]."""
     combined = op.Max(*maps) if how == "max" else op.Mean(*maps)
-    return combined  # type: ignore[no-any-return]
+    return combined
 
 
 def normalised(op: Tape, values: ir.Value) -> ir.Value:
     """Return maps [B, h, w] stretched to [0, 1], each by its own minimum and maximum; a constant one becomes 0."""
     low, high = (reduce(values, [1, 2], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
     flat, span = _is_flat(op, low, high), op.Sub(high, low)
-    return op.Where(flat, 0.0, op.Div(op.Sub(values, low), op.Where(flat, 1.0, span)))  # type: ignore[no-any-return]
+    return op.Where(flat, 0.0, op.Div(op.Sub(values, low), op.Where(flat, 1.0, span)))
 
 
 def _is_flat(op: Tape, low: ir.Value, high: ir.Value) -> ir.Value:
     largest = op.Max(op.Abs(low), op.Abs(high))
-    return op.LessOrEqual(op.Sub(high, low), op.Mul(largest, _ROUNDING))  # type: ignore[no-any-return]
+    return op.LessOrEqual(op.Sub(high, low), op.Mul(largest, _ROUNDING))
 
 
 def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
@@ -69,13 +69,13 @@ def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
 def _within(op: Tape, maps: ir.Value, seen: NDArray[np.bool_]) -> ir.Value:
     """Return maps [B, H, W] in [0, 1] stretched by what they are inside, and 0 outside."""
     if not seen.any():
-        return op.Mul(maps, 0.0)  # type: ignore[no-any-return]
+        return op.Mul(maps, 0.0)
     within = op.const(seen[None])
     low = op.ReduceMin(op.Where(within, maps, 2.0), [1, 2], keepdims=1)
     high = op.ReduceMax(op.Where(within, maps, -1.0), [1, 2], keepdims=1)
     outside_lowest = op.Where(within, maps, low)
     flat, span = _is_flat(op, low, high), op.Sub(high, low)
-    return op.Where(flat, 0.0, op.Div(op.Sub(outside_lowest, low), op.Where(flat, 1.0, span)))  # type: ignore[no-any-return]
+    return op.Where(flat, 0.0, op.Div(op.Sub(outside_lowest, low), op.Where(flat, 1.0, span)))
 
 
 def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
@@ -85,16 +85,16 @@ def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     largest, cap = op.ReduceMax(size, [1, 2], keepdims=1), _percentile(op, size, how)
     cap = op.Where(op.Greater(cap, op.Mul(largest, _ROUNDING)), cap, largest)
     shared = op.Div(flat, op.Where(constant, 1.0, cap))
-    return op.Where(constant, 0.0, op.Clip(shared, -1.0 if how.sign == "signed" else 0.0, 1.0))  # type: ignore[no-any-return]
+    return op.Where(constant, 0.0, op.Clip(shared, -1.0 if how.sign == "signed" else 0.0, 1.0))
 
 
 def _over_channels(op: Tape, raw: ir.Value, sign: str) -> ir.Value:
     if sign == "absolute":
-        return op.ReduceMax(op.Abs(raw), [1], keepdims=0)  # type: ignore[no-any-return]
+        return op.ReduceMax(op.Abs(raw), [1], keepdims=0)
     total: ir.Value = op.ReduceSum(raw, [1], keepdims=0)
     if sign == "signed":
         return total
-    return op.Relu(total if sign == "positive" else op.Neg(total))  # type: ignore[no-any-return]
+    return op.Relu(total if sign == "positive" else op.Neg(total))
 
 
 def _percentile(op: Tape, values: ir.Value, how: Finish) -> ir.Value:
@@ -103,9 +103,9 @@ def _percentile(op: Tape, values: ir.Value, how: Finish) -> ir.Value:
     position = (count - 1) * how.percentile / 100
     below = math.floor(position)
     share = position - below
-    top, _ = op.TopK(op.Reshape(values, [0, count]), [count - below], axis=1, outputs=2)
+    top, _ = op.emit("TopK", op.Reshape(values, [0, count]), [count - below], axis=1, outputs=2)
     low = op.Slice(top, [count - below - 1], [count - below], [1])
     if share:
         high = op.Slice(top, [count - below - 2], [count - below - 1], [1])
         low = op.Add(op.Mul(low, 1 - share), op.Mul(high, share))
-    return op.Unsqueeze(low, [2])  # type: ignore[no-any-return]
+    return op.Unsqueeze(low, [2])

@@ -67,10 +67,10 @@ def _weight(op: Tape, weight: ir.Value) -> ir.Value:
     if tensor is None:
         return weight
     if (wide := _NARROW.get(tensor.dtype.name)) is not None:
-        return op.Cast(op.Cast(weight, to=wide), to=tensor.dtype)  # type: ignore[no-any-return]
+        return op.Cast(op.Cast(weight, to=wide), to=tensor.dtype)
     if not tensor.dtype.is_floating_point() or not (len(tensor.shape) or _is_step(weight)):
         return weight
-    return op.Neg(op.Neg(weight))  # type: ignore[no-any-return]
+    return op.Neg(op.Neg(weight))
 
 
 def _is_step(number: ir.Value) -> bool:

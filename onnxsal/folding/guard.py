@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
@@ -35,17 +35,17 @@ def guarded(op: Tape, condition: ir.Value, then: Build, otherwise: Build) -> dic
     branches = [(_branch(op, "explain", then)), (_branch(op, "predict", otherwise))]
     names = list(branches[0][1])
     made = op.emit("If", condition, outputs=len(names), then_branch=branches[0][0], else_branch=branches[1][0])
-    values: Sequence[ir.Value] = made if isinstance(made, tuple) else (made,)
-    for value, name in zip(values, names, strict=True):
+    for value, name in zip(made, names, strict=True):
         value.type, value.shape = branches[0][1][name].type, branches[0][1][name].shape
-    return dict(zip(names, values, strict=True))
+    return dict(zip(names, made, strict=True))
 
 
 def _branch(op: Tape, name: str, build: Build) -> tuple[ir.Graph, Mapping[str, ir.Value]]:
     tape = Branch(op, f"sal/{name}")
     outputs = dict(build(tape))
     for key, value in outputs.items():
-        if value.producer() is None or value.producer().graph is not tape.graph:  # type: ignore[union-attr]
+        node = value.producer()
+        if node is None or node.graph is not tape.graph:
             outputs[key] = tape.Identity(value)
         tape.graph.outputs.append(outputs[key])
     return tape.graph, outputs

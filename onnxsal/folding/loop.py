@@ -6,8 +6,6 @@ all the same).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
@@ -45,7 +43,7 @@ def fold_record(
 
 def _shielded(op: Tape, value: ir.Value) -> ir.Value:
     """Return the same value, computed: ONNX Runtime dies of loops that read a DequantizeLinear, even past a Reshape."""
-    return op.Neg(op.Neg(value))  # type: ignore[no-any-return]
+    return op.Neg(op.Neg(value))
 
 
 def _taken(inputs: Values, targets: Values) -> dict[str, ir.Value]:
@@ -68,5 +66,4 @@ def _loop(
     body.give(go, *(found[name] for name in initial))
     turns = op.Mul(op.Squeeze(batch, [0]), folded.schedule.turns)
     made = op.emit("Loop", turns, op.const(True, BOOL), *initial.values(), outputs=len(initial), body=body.graph)
-    values: Sequence[ir.Value] = made if isinstance(made, tuple) else (made,)
-    return dict(zip(initial, values, strict=True))
+    return dict(zip(initial, made, strict=True))

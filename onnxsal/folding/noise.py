@@ -49,8 +49,8 @@ def _threefry(op: Tape, counter: Words, key: tuple[int, int]) -> Words:
 def _plus(op: Tape, word: ir.Value, number: int) -> ir.Value:
     """Return the sum modulo 2^32; OpenVINO cuts constants off at 2^31."""
     if number < 2**31:
-        return op.Add(word, _u32(op, number))  # type: ignore[no-any-return]
-    return op.Sub(word, _u32(op, 2**32 - number))  # type: ignore[no-any-return]
+        return op.Add(word, _u32(op, number))
+    return op.Sub(word, _u32(op, 2**32 - number))
 
 
 def _round(op: Tape, a: ir.Value, b: ir.Value, turn: int) -> Words:
@@ -65,7 +65,7 @@ def _rotated(op: Tape, word: ir.Value, turn: int) -> ir.Value:
     """
     if turn > 24:
         return _rotated(op, _rotated(op, word, turn // 2), turn - turn // 2)
-    return op.Add(op.Mul(word, _u32(op, 1 << turn)), _shifted(op, word, 32 - turn))  # type: ignore[no-any-return]
+    return op.Add(op.Mul(word, _u32(op, 1 << turn)), _shifted(op, word, 32 - turn))
 
 
 def _shifted(op: Tape, word: ir.Value, bits: int) -> ir.Value:
@@ -75,13 +75,13 @@ def _shifted(op: Tape, word: ir.Value, bits: int) -> ir.Value:
     """
     low = op.BitwiseAnd(word, _u32(op, 2**bits - 1))
     moved = op.BitShift(op.BitwiseXor(word, low), _u32(op, bits), direction="RIGHT")
-    return op.BitwiseAnd(moved, _u32(op, 2 ** (32 - bits) - 1))  # type: ignore[no-any-return]
+    return op.BitwiseAnd(moved, _u32(op, 2 ** (32 - bits) - 1))
 
 
 def _float(op: Tape, word: ir.Value) -> ir.Value:
     """Return a word as float32, from two halves that every runtime takes as positive; the sum is rounded once."""
     high, low = _shifted(op, word, 16), op.BitwiseAnd(word, _u32(op, 2**16 - 1))
-    return op.Add(op.Mul(op.Cast(high, to=FLOAT), 2.0**16), op.Cast(low, to=FLOAT))  # type: ignore[no-any-return]
+    return op.Add(op.Mul(op.Cast(high, to=FLOAT), 2.0**16), op.Cast(low, to=FLOAT))
 
 
 def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> Words:
@@ -114,7 +114,7 @@ def _radius(op: Tape, word: ir.Value) -> ir.Value:
     tail = op.Mul(part, _polynomial(op, part, _LOG))
     curve = op.Sub(part, op.Mul(op.Mul(part, part), op.Sub(0.5, tail)))
     log = op.Add(op.Mul(power, op.const(f.LN2)), curve)
-    return op.Sqrt(op.Mul(log, -2.0))  # type: ignore[no-any-return]
+    return op.Sqrt(op.Mul(log, -2.0))
 
 
 def _split(op: Tape, u: ir.Value) -> Words:
@@ -140,7 +140,7 @@ def _turned(op: Tape, word: ir.Value) -> Words:
 
 
 def _sign(op: Tape, odd: ir.Value) -> ir.Value:
-    return op.Sub(1.0, op.Mul(op.Cast(odd, to=FLOAT), 2.0))  # type: ignore[no-any-return]
+    return op.Sub(1.0, op.Mul(op.Cast(odd, to=FLOAT), 2.0))
 
 
 def _polynomial(op: Tape, x: ir.Value, terms: Sequence[np.float32]) -> ir.Value:
@@ -154,4 +154,4 @@ def _polynomial(op: Tape, x: ir.Value, terms: Sequence[np.float32]) -> ir.Value:
 def _interleave(op: Tape, first: ir.Value, second: ir.Value, size: int) -> ir.Value:
     both = op.Concat(op.Unsqueeze(first, [2]), op.Unsqueeze(second, [2]), axis=2)
     flat = op.Reshape(both, [0, -1])
-    return flat if size % 2 == 0 else op.Slice(flat, [0], [size], [1])  # type: ignore[no-any-return]
+    return flat if size % 2 == 0 else op.Slice(flat, [0], [size], [1])

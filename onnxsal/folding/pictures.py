@@ -40,13 +40,13 @@ def values_of_bytes(op: Tape, picture: ir.Value, table: NDArray[np.float32], *, 
     else:
         levels = op.Cast(op.Slice(picture, [-1], [-4], [3], [-1]) if reverse else picture, to=INT32)
     places = op.Add(levels, op.const(np.arange(len(table), dtype=np.int32) * 256))
-    return op.Transpose(op.Gather(op.const(table.reshape(-1)), places), perm=[0, 3, 1, 2])  # type: ignore[no-any-return]
+    return op.Transpose(op.Gather(op.const(table.reshape(-1)), places), perm=[0, 3, 1, 2])
 
 
 def _grey(op: Tape, picture: ir.Value) -> ir.Value:
     parts = op.Mul(op.Cast(picture, to=INT32), op.const(np.array(_GREY, np.int32)))
     total = op.Add(op.ReduceSum(parts, [3], keepdims=1), op.const(np.array(1 << 15, np.int32)))
-    return op.Div(total, op.const(np.array(1 << 16, np.int32)))  # type: ignore[no-any-return]
+    return op.Div(total, op.const(np.array(1 << 16, np.int32)))
 
 
 def coloured(op: Tape, saliency: ir.Value, picture: ir.Value | None, style: Style, *, signed: bool) -> ir.Value:
@@ -75,17 +75,17 @@ def _colours(op: Tape, saliency: ir.Value, style: Style, *, signed: bool) -> ir.
 
 
 def _level(op: Tape, share: ir.Value) -> ir.Value:
-    return op.Round(op.Mul(op.Clip(share, 0.0, 1.0), 255.0))  # type: ignore[no-any-return]
+    return op.Round(op.Mul(op.Clip(share, 0.0, 1.0), 255.0))
 
 
 def _looked_up(op: Tape, level: ir.Value, table: NDArray[np.float32]) -> ir.Value:
-    return op.Gather(op.const(table), op.Cast(level, to=INT64))  # type: ignore[no-any-return]
+    return op.Gather(op.const(table), op.Cast(level, to=INT64))
 
 
 def _greyed(op: Tape, photo: ir.Value, style: Style) -> ir.Value:
     grey = op.ReduceSum(op.Mul(photo, op.const(style.luma)), [3], keepdims=1)
-    return op.Mul(op.Add(photo, op.Mul(op.Sub(grey, photo), style.faded)), style.darker)  # type: ignore[no-any-return]
+    return op.Mul(op.Add(photo, op.Mul(op.Sub(grey, photo), style.faded)), style.darker)
 
 
 def _bytes(op: Tape, picture: ir.Value) -> ir.Value:
-    return op.Cast(op.Clip(op.Round(picture), 0.0, 255.0), to=UINT8)  # type: ignore[no-any-return]
+    return op.Cast(op.Clip(op.Round(picture), 0.0, 255.0), to=UINT8)

@@ -59,7 +59,7 @@ class Schedule:
     def _span(self, op: Tape, number: ir.Value, total: int) -> ir.Value:
         start = op.Mul(number, self.rows)
         stop = op.Min(op.Add(start, self.rows), op.const(total, ir.DataType.INT64))
-        return op.Range(start, stop, op.const(1, ir.DataType.INT64))  # type: ignore[no-any-return]
+        return op.Range(start, stop, op.const(1, ir.DataType.INT64))
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,19 @@ def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
     if draws.noise is None or draws.noise.on != "input":
         return z
     level = _input_level(op, draws.noise, source, z)
-    return op.Add(z, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=False)))  # type: ignore[no-any-return]
+    return op.Add(z, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=False)))
 
 
 def _rows(op: Tape, z: ir.Value, chunk: Chunk) -> ir.Value:
     """A z that does not depend on the row is repeated for each."""
     count = op.Concat(op.Shape(chunk.samples), [1, 1, 1], axis=0)
-    return op.Expand(z, count)  # type: ignore[no-any-return]
+    return op.Expand(z, count)
 
 
 def _blend(op: Tape, share: ir.Value | None, source: Source) -> ir.Value:
     if share is None:
         return source.x
-    return op.Add(source.baseline, op.Mul(op.Sub(_hidden(op, source), source.baseline), share))  # type: ignore[no-any-return]
+    return op.Add(source.baseline, op.Mul(op.Sub(_hidden(op, source), source.baseline), share))
 
 
 def _hidden(op: Tape, source: Source) -> ir.Value:
@@ -110,13 +110,13 @@ def _hidden(op: Tape, source: Source) -> ir.Value:
     if source.placement.is_whole:
         return source.x
     seen = inside(source.shape[1:], source.placement)
-    return op.Where(op.const(seen), source.x, source.baseline)  # type: ignore[no-any-return]
+    return op.Where(op.const(seen), source.x, source.baseline)
 
 
 def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
     if draws.scales is None:
         return None
-    return op.Reshape(op.Gather(op.const(np.array(draws.scales, np.float32)), chunk.samples), [-1, 1, 1, 1])  # type: ignore[no-any-return]
+    return op.Reshape(op.Gather(op.const(np.array(draws.scales, np.float32)), chunk.samples), [-1, 1, 1, 1])
 
 
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
@@ -143,7 +143,7 @@ def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
     if noise.unit != "authors" or spans is None:
         return sigma
     share = _over(op, sigma, spans)
-    return op.Mul(share, share)  # type: ignore[no-any-return]
+    return op.Mul(share, share)
 
 
 def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
@@ -160,7 +160,7 @@ def stretched(op: Tape, maps: ir.Value, grid: tuple[int, int], size: tuple[int, 
 
 def _between(op: Tape, maps: ir.Value, at: Taps, *, axis: int, share: NDArray[np.float32]) -> ir.Value:
     low, high = (op.Gather(maps, op.const(places), axis=axis) for places in (at.low, at.high))
-    return op.Add(low, op.Mul(op.const(share), op.Sub(high, low)))  # type: ignore[no-any-return]
+    return op.Add(low, op.Mul(op.const(share), op.Sub(high, low)))
 
 
 def _numbers(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
@@ -171,11 +171,11 @@ def _numbers(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
     if chunk.masks is None:
         return chunk.samples
     if draws.allocation == "shared":
-        return op.Slice(chunk.samples, [0], [1], [0])  # type: ignore[no-any-return]
+        return op.Slice(chunk.samples, [0], [1], [0])
     drawn = _drawn(op, draws, source)
     zero = op.const(0, ir.DataType.INT64)
     places = op.Max(op.Sub(op.CumSum(drawn, zero), 1), zero)
-    return op.Add(op.Mul(chunk.samples, op.ReduceSum(drawn, keepdims=0)), op.Gather(places, chunk.masks))  # type: ignore[no-any-return]
+    return op.Add(op.Mul(chunk.samples, op.ReduceSum(drawn, keepdims=0)), op.Gather(places, chunk.masks))
 
 
 def _drawn(op: Tape, draws: Draws, source: Source) -> ir.Value:
@@ -183,7 +183,7 @@ def _drawn(op: Tape, draws: Draws, source: Source) -> ir.Value:
     assert isinstance(draws.masks, Grids) and source.maps is not None
     span = op.Sub(*(reduce(source.maps, [1, 2], keepdims=0) for reduce in (op.ReduceMax, op.ReduceMin)))
     least = 0.0 if draws.masks.skip_flat else -1.0
-    return op.Cast(op.Greater(span, least), to=ir.DataType.INT64)  # type: ignore[no-any-return]
+    return op.Cast(op.Greater(span, least), to=ir.DataType.INT64)
 
 
 def _field(op: Tape, draws: ir.Value, source: Source, *, on_mask: bool) -> ir.Value:
@@ -192,28 +192,28 @@ def _field(op: Tape, draws: ir.Value, source: Source, *, on_mask: bool) -> ir.Va
     depth = 1 if on_mask else channels
     stream = Stream.MASK if on_mask else Stream.INPUT
     flat = counter.normal(op, draws, depth * height * width, stream, source.key)
-    return op.Reshape(flat, [-1, depth, height, width])  # type: ignore[no-any-return]
+    return op.Reshape(flat, [-1, depth, height, width])
 
 
 def _input_level(op: Tape, noise: Noise, source: Source, z: ir.Value) -> ir.Value:
     sigma = op.const(noise.sigma, ir.DataType.FLOAT)
     if noise.unit == "range of x":
         exact = op.Mul(op.Cast(_span(op, source.x), to=ir.DataType.DOUBLE), noise.sigma)
-        return op.Cast(exact, to=ir.DataType.FLOAT)  # type: ignore[no-any-return]
+        return op.Cast(exact, to=ir.DataType.FLOAT)
     if noise.unit == "range of masked x":
-        return op.Mul(_span(op, z), sigma)  # type: ignore[no-any-return]
+        return op.Mul(_span(op, z), sigma)
     if noise.unit == "authors":
         share = _over(op, sigma, _span(op, z))
-        return op.Mul(share, share)  # type: ignore[no-any-return]
+        return op.Mul(share, share)
     return sigma
 
 
 def _span(op: Tape, value: ir.Value) -> ir.Value:
     axes = [1, 2, 3]
-    return op.Sub(op.ReduceMax(value, axes, keepdims=1), op.ReduceMin(value, axes, keepdims=1))  # type: ignore[no-any-return]
+    return op.Sub(op.ReduceMax(value, axes, keepdims=1), op.ReduceMin(value, axes, keepdims=1))
 
 
 def _over(op: Tape, a: ir.Value, b: ir.Value) -> ir.Value:
     """Return a / b, and 0 where b is 0."""
     flat = op.Equal(b, 0.0)
-    return op.Where(flat, 0.0, op.Div(a, op.Where(flat, 1.0, b)))  # type: ignore[no-any-return]
+    return op.Where(flat, 0.0, op.Div(a, op.Where(flat, 1.0, b)))

@@ -71,13 +71,13 @@ def _added(op: Tape, folded: Folded, total: ir.Value, y: ir.Value, chunk: Chunk)
         assert chunk.masks is not None
         image = op.Expand(chunk.image, op.Shape(chunk.masks))
         places = op.Concat(op.Unsqueeze(image, [1]), op.Unsqueeze(chunk.masks, [1]), axis=1)
-        return op.ScatterND(total, places, op.Reshape(y, [-1]), reduction="add")  # type: ignore[no-any-return]
+        return op.ScatterND(total, places, op.Reshape(y, [-1]), reduction="add")
     weights = folded.record.draws.weights
     if weights is not None:
         w = op.Gather(op.const(np.array(weights, np.float64)), chunk.samples)
         y = op.Mul(y, op.Reshape(w, op.Concat(op.Shape(w), [1] * _depth(folded), axis=0)))
     place = op.Reshape(chunk.image, [1, 1])
-    return op.ScatterND(total, place, op.ReduceSum(y, [0], keepdims=1), reduction="add")  # type: ignore[no-any-return]
+    return op.ScatterND(total, place, op.ReduceSum(y, [0], keepdims=1), reduction="add")
 
 
 def _depth(folded: Folded) -> int:
@@ -88,6 +88,6 @@ def kept(op: Tape, maps: ir.Value, top: int) -> ir.Value:
     """Return which maps have the highest standard deviation, ascending, int64 [B, top]."""
     centred = op.Sub(maps, op.ReduceMean(maps, [2, 3], keepdims=1))
     spread = op.ReduceMean(op.Mul(centred, centred), [2, 3], keepdims=0)
-    _, best = op.TopK(spread, [top], axis=1, outputs=2)
-    ascending, _ = op.TopK(best, [top], axis=1, largest=0, outputs=2)
-    return ascending  # type: ignore[no-any-return]
+    _, best = op.emit("TopK", spread, [top], axis=1, outputs=2)
+    ascending, _ = op.emit("TopK", best, [top], axis=1, largest=0, outputs=2)
+    return ascending

@@ -25,7 +25,7 @@ def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], sta
     raw = _raw(inner, folded, (folded.record.tail, pictures), state, number)
     inner.give(go, raw)  # with its axis of one image: put end to end or stacked, they are the same numbers in a row
     batch = op.Squeeze(op.Shape(pictures[0], start=0, end=1), [0])
-    found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)  # type: ignore[assignment]
+    found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)
     found.type = ir.TensorType(FLOAT)
     return _stacked(op, found, len(raw_shape(folded.record)))
 
@@ -33,7 +33,7 @@ def fold_tail(op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], sta
 def _stacked(op: Tape, maps: ir.Value, rank: int) -> ir.Value:
     """Return maps with an axis of their own for the images: onnx's reference evaluator puts them end to end."""
     inner = op.Shape(maps, start=-rank)
-    return op.Reshape(maps, op.Concat([-1], inner, axis=0))  # type: ignore[no-any-return]
+    return op.Reshape(maps, op.Concat([-1], inner, axis=0))
 
 
 def _raw(
@@ -72,7 +72,7 @@ def _shaped(op: Tape, folded: Folded, value: ir.Value, mine: Values) -> ir.Value
     if "kept" not in mine:
         return flat
     zeros, places = op.const(np.zeros(folded.maps, np.float32)), op.Squeeze(mine["kept"], [0])
-    return op.ScatterElements(zeros, places, flat, axis=0)  # type: ignore[no-any-return]
+    return op.ScatterElements(zeros, places, flat, axis=0)
 
 
 def _drawn(op: Tape, folded: Folded, mine: Values) -> ir.Value:

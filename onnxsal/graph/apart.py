@@ -97,6 +97,6 @@ def _anew(op: Tape, value: ir.Value, known: Collection[ir.Value]) -> ir.Value | 
         return None
     given = {name: attribute.value for name, attribute in node.attributes.items()}
     name = "Sum" if node.op_type == "Add" else node.op_type
-    copy: ir.Value = op.emit(name, *sources, **given)  # type: ignore[assignment]
+    copy: ir.Value = op.emit(name, *sources, **given)
     copy.shape = None if value.shape is None else value.shape.copy()
     return copy

@@ -112,7 +112,7 @@ def _sizes(op: Tape, images: ir.Value, place: Place, shape: tuple[int, ...]) -> 
     parts = [op.const(np.array(part, np.int64)) for part in (shape[:axis], shape[axis + 1 :]) if part]
     count = op.Shape(images, start=axis, end=axis + 1)
     parts.insert(1 if axis else 0, count)
-    return op.Concat(*parts, axis=0)  # type: ignore[no-any-return]
+    return op.Concat(*parts, axis=0)
 
 
 def _widen_constants(op: Tape, node: ir.Node, place: Place, places: Places) -> None:

@@ -65,7 +65,7 @@ def steps(op: Tape, v: ir.Value, x: ir.Value, axis: int, block: int = 0) -> ir.V
         return v
     axis %= n
     if not block:
-        return op.Reshape(v, [-1 if i == axis else 1 for i in range(n)])  # type: ignore[no-any-return]
+        return op.Reshape(v, [-1 if i == axis else 1 for i in range(n)])
     return _repeated(op, v, x, axis, block)
 
 
@@ -75,7 +75,7 @@ def _repeated(op: Tape, v: ir.Value, x: ir.Value, axis: int, block: int) -> ir.V
     head, tail = op.Slice(shape, [0], [axis + 1]), op.Slice(shape, [axis + 1], [2**31])
     wide = op.Expand(op.Unsqueeze(v, [axis + 1]), op.Concat(head, [block], tail, axis=0))
     merged = op.Reshape(wide, op.Concat(op.Slice(shape, [0], [axis]), [-1], tail, axis=0))
-    return op.Slice(merged, [0], op.Shape(x, start=axis, end=axis + 1), [axis])  # type: ignore[no-any-return]
+    return op.Slice(merged, [0], op.Shape(x, start=axis, end=axis + 1), [axis])
 
 
 def _number(node: ir.Node, name: str, default: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, overload
 
 import numpy as np
 import onnx
@@ -27,11 +27,18 @@ _RANDOM = frozenset(
 Operand = ir.Value | float | int | bool | Sequence[int] | Sequence[float] | np.ndarray[Any, Any] | None
 
 
+class Operator(Protocol):
+    """What ``op.Relu`` is: a call appends one node and returns its value."""
+
+    def __call__(self, *operands: Operand, **attributes: Any) -> ir.Value: ...
+
+
 class Tape:
     """Appends standard operators to a graph.
 
     CamelCase methods are exactly one node each; Python numbers among their operands become constants of the type that
     the operator's schema ties them to (the neighbour's type, or int64 for axes and indices). Equal nodes are shared.
+    A node of several values is ``op.emit("Split", x, outputs=2)``.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -40,25 +47,35 @@ class Tape:
         self._numbers = itertools.count(first_free(graph))
         self._memo: dict[Any, tuple[ir.Value, ...]] = {}
 
-    def __getattr__(self, op_type: str) -> Callable[..., Any]:
+    def __getattr__(self, op_type: str) -> Operator:
         if not op_type[:1].isupper():
             raise AttributeError(f"the tape has no {op_type!r}")
         return functools.partial(self.emit, op_type)
 
+    @overload
     def emit(
-        self, op_type: str, *operands: Operand, outputs: int = 1, domain: str = "", **attributes: Any
+        self, op_type: str, *operands: Operand, outputs: None = None, domain: str = "", **attributes: Any
+    ) -> ir.Value: ...
+
+    @overload
+    def emit(
+        self, op_type: str, *operands: Operand, outputs: int, domain: str = "", **attributes: Any
+    ) -> tuple[ir.Value, ...]: ...
+
+    def emit(
+        self, op_type: str, *operands: Operand, outputs: int | None = None, domain: str = "", **attributes: Any
     ) -> ir.Value | tuple[ir.Value, ...]:
-        """Append one node and return its value (a tuple of them where ``outputs`` is above one)."""
+        """Append one node and return its value (a tuple of ``outputs`` values where that is given, of one too)."""
         schema = schema_of(op_type, domain, self.graph.opset_imports.get(domain, self.opset))
         inputs = [self._lift(schema, i, operand, operands) for i, operand in enumerate(operands)]
         while inputs and inputs[-1] is None:
             inputs.pop()
         given = {k: v for k, v in attributes.items() if v is not None}
-        key = (op_type, domain, outputs, tuple(map(id, inputs)), _key(given))
+        key = (op_type, domain, outputs or 1, tuple(map(id, inputs)), _key(given))
         if key not in self._memo or key[-1] is None or op_type in _RANDOM:
-            self._memo[key] = self._append(schema, inputs, given, outputs)
+            self._memo[key] = self._append(schema, inputs, given, outputs or 1)
         values = self._memo[key]
-        return values[0] if outputs == 1 else values
+        return values[0] if outputs is None else values
 
     def remove(self, node: ir.Node) -> None:
         """Take an emitted node that nothing reads out of the graph, and out of what equal ones are shared with."""
@@ -148,14 +165,14 @@ class Tape:
             raise UnsupportedError(f"{x.name!r} would be cast to a type that is not known: nothing infers it")
         if x.dtype == dtype:
             return x
-        return self.Cast(x, to=dtype)  # type: ignore[no-any-return]
+        return self.Cast(x, to=dtype)
 
     def shape_of(self, x: ir.Value) -> ir.Value:
         """Return the shape of ``x`` as an int64 vector: a constant where it is known, else measured at run time."""
         known = static(x)
         if known is not None:
             return self.const(known, ir.DataType.INT64)
-        return self.Shape(x)  # type: ignore[no-any-return]
+        return self.Shape(x)
 
     def zeros_like(self, x: ir.Value, dtype: ir.DataType | None = None) -> ir.Value:
         """Return zeros of the shape of ``x``."""
@@ -164,20 +181,18 @@ class Tape:
     def full_like(self, x: ir.Value, value: float, dtype: ir.DataType | None = None) -> ir.Value:
         """Return a constant in the shape of ``x``, in its type unless one is given."""
         chosen = dtype or x.dtype or ir.DataType.FLOAT
-        return self.ConstantOfShape(  # type: ignore[no-any-return]
-            self.shape_of(x), value=ir.tensor(np.array([value], chosen.numpy()), dtype=chosen)
-        )
+        return self.ConstantOfShape(self.shape_of(x), value=ir.tensor(np.array([value], chosen.numpy()), dtype=chosen))
 
     def gate(self, g: ir.Value, mask: ir.Value) -> ir.Value:
         """Return ``g`` where the boolean ``mask`` holds, else 0."""
-        return self.Where(mask, g, 0.0)  # type: ignore[no-any-return]
+        return self.Where(mask, g, 0.0)
 
     def reshape_like(self, g: ir.Value, x: ir.Value) -> ir.Value:
         """Return ``g`` in the shape of ``x``; one unknown dimension is left to Reshape itself."""
         shape = dims(x)
         if shape is None or sum(not isinstance(d, int) for d in shape) > 1 or 0 in shape:
-            return self.Reshape(g, self.shape_of(x))  # type: ignore[no-any-return]
-        return self.Reshape(g, [d if isinstance(d, int) else -1 for d in shape])  # type: ignore[no-any-return]
+            return self.Reshape(g, self.shape_of(x))
+        return self.Reshape(g, [d if isinstance(d, int) else -1 for d in shape])
 
     def sum_to(self, g: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
         """Return ``g``, which has the shape of ``y``, summed over the axes along which ``x`` was broadcast to ``y``."""
@@ -202,12 +217,12 @@ class Tape:
         padded = self.Concat(self.Expand(self.const(1, ir.DataType.INT64), lead), shape, axis=0)
         axes = self.Reshape(self.NonZero(self.Not(self.Equal(padded, full))), [-1])
         summed = self._sum(g, axes, keepdims=1, noop_with_empty_axes=1)
-        return self.Reshape(summed, shape)  # type: ignore[no-any-return]
+        return self.Reshape(summed, shape)
 
     def _sum(self, g: ir.Value, axes: Operand, **how: int) -> ir.Value:
         """Half precision is summed in float32, where partial sums do not overflow."""
         if g.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
-            return self.ReduceSum(g, axes, **how)  # type: ignore[no-any-return]
+            return self.ReduceSum(g, axes, **how)
         return self.cast(self.ReduceSum(self.cast(g, ir.DataType.FLOAT), axes, **how), g.dtype)
 
     def total(self, values: Sequence[ir.Value]) -> ir.Value:
@@ -283,14 +298,15 @@ def _output_dtype(
     if bodies:
         return bodies[0].outputs[index + (schema.name == "Loop")].dtype
     formal = _formal(schema.outputs, index)
-    for i, value in enumerate(inputs):
-        if value is not None and _formal(schema.inputs, i).type_str == formal.type_str:
-            return value.dtype
+    for i, given in enumerate(inputs):
+        if given is not None and _formal(schema.inputs, i).type_str == formal.type_str:
+            return given.dtype
     if schema.name in ("Cast", "EyeLike", "RandomNormal", "RandomUniform", "RandomNormalLike", "Bernoulli"):
         named = attributes.get("to", attributes.get("dtype"))
         return None if named is None else ir.DataType(named)
-    if isinstance(attributes.get("value"), ir.TensorProtocol):
-        return attributes["value"].dtype  # type: ignore[no-any-return]
+    value = attributes.get("value")
+    if isinstance(value, ir.TensorProtocol):
+        return value.dtype
     if schema.name == "ConstantOfShape":
         return ir.DataType.FLOAT
     if len(formal.types) == 1:

@@ -119,4 +119,4 @@ def grad_cam_pp(score: Program, layer: Layer, *, preset: Literal["onnxsal", "pap
 
 def _weights(op: Trace, a: ir.Value, g: ir.Value) -> ir.Value:
     denominator = op.Add(op.Mul(op.ReduceSum(a, POSITIONS, keepdims=1), g), 2.0)
-    return op.ReduceSum(divide(op, op.Relu(g), denominator), POSITIONS, keepdims=1)  # type: ignore[no-any-return]
+    return op.ReduceSum(divide(op, op.Relu(g), denominator), POSITIONS, keepdims=1)

@@ -45,8 +45,8 @@ def _first_left(op: Trace, maps: ir.Value, positions: int, channels: int) -> ir.
     for _ in range(ITERATIONS):
         v = _unit(op, op.MatMul(small, v))
     right = _unit(op, op.MatMul(maps, v)) if positions <= channels else v
-    return op.MatMul(columns, right)  # type: ignore[no-any-return]
+    return op.MatMul(columns, right)
 
 
 def _unit(op: Trace, v: ir.Value) -> ir.Value:
-    return op.Div(v, op.Add(op.ReduceL2(v, [1], keepdims=1), 1e-30))  # type: ignore[no-any-return]
+    return op.Div(v, op.Add(op.ReduceL2(v, [1], keepdims=1), 1e-30))

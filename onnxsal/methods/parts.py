@@ -57,13 +57,13 @@ def _by_value(op: Trace, g: ir.Value, value: ir.Value) -> ir.Value:
     steps = None if is_float(value) else steps_of(value)
     if steps is None or plain_pair(value.producer()):
         return g
-    return op.Div(g, steps[0])  # type: ignore[no-any-return]
+    return op.Div(g, steps[0])
 
 
 def combine(op: Trace, weights: ir.Value, maps: ir.Value, *, rectify: bool = True) -> ir.Value:
     """Return sum_k w_k A_k, [B, h, w], without its negative part unless told otherwise; w [B, K, 1, 1] or like A."""
     total = op.ReduceSum(op.Mul(weights, maps), [1], keepdims=0)
-    return op.Relu(total) if rectify else total  # type: ignore[no-any-return]
+    return op.Relu(total) if rectify else total
 
 
 def halves(op: Trace, maps: ir.Value, g: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
@@ -78,10 +78,10 @@ def halves(op: Trace, maps: ir.Value, g: ir.Value) -> list[tuple[ir.Value, ir.Va
 
 def combine_halves(op: Trace, sides: Sequence[tuple[ir.Value, ir.Value]]) -> ir.Value:
     """Return the rectified sum over channels of weights times maps, over all the pairs of these; [B, h, w]."""
-    return op.Relu(op.total([combine(op, weights, maps, rectify=False) for weights, maps in sides]))  # type: ignore[no-any-return]
+    return op.Relu(op.total([combine(op, weights, maps, rectify=False) for weights, maps in sides]))
 
 
 def divide(op: Trace, a: ir.Value, b: ir.Value) -> ir.Value:
     """Return a / b, and 0 where b is 0."""
     zero = op.Equal(b, 0.0)
-    return op.Where(zero, 0.0, op.Div(a, op.Where(zero, 1.0, b)))  # type: ignore[no-any-return]
+    return op.Where(zero, 0.0, op.Div(a, op.Where(zero, 1.0, b)))

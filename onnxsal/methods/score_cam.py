@@ -254,12 +254,12 @@ def _skipped(op: Trace, maps: ir.Value, drawn: ir.Value, *, skip_flat: bool) -> 
     """
     skipped = op.Not(op.Reshape(drawn, [1, -1, 1, 1]))
     if not skip_flat:
-        return skipped  # type: ignore[no-any-return]
+        return skipped
     high, low = (reduce(maps, POSITIONS, keepdims=1) for reduce in (op.ReduceMax, op.ReduceMin))
-    return op.And(skipped, op.Greater(op.Sub(high, low), 0.0))  # type: ignore[no-any-return]
+    return op.And(skipped, op.Greater(op.Sub(high, low), 0.0))
 
 
 def _share(op: Trace, added: ir.Value, peak: ir.Value) -> ir.Value:
     """Return added / peak: 0 where nothing is added, infinity where something is to an empty map."""
     empty_map = op.Where(op.Equal(added, 0.0), 0.0, float("inf"))
-    return op.Where(op.Equal(peak, 0.0), empty_map, divide(op, added, peak))  # type: ignore[no-any-return]
+    return op.Where(op.Equal(peak, 0.0), empty_map, divide(op, added, peak))

@@ -94,7 +94,7 @@ def _alpha(op: Trace, preset: Preset, a: ir.Value, means: Sequence[ir.Value], si
     if third is None:
         third = op.Mul(op.ReduceSum(a, POSITIONS, keepdims=1), d3)
     alpha = divide(op, d1 if preset == "printed" else d2, op.Add(op.Mul(d2, 2.0), third))
-    return op.Mul(alpha, op.Relu(d1))  # type: ignore[no-any-return]
+    return op.Mul(alpha, op.Relu(d1))
 
 
 def _pick(op: Trace, value: ir.Value, chosen: tuple[int, ...] | None) -> ir.Value:

@@ -59,15 +59,15 @@ def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
             "do not make it whole. Use score-cam or occlusion, which mask the picture"
         )
     rows = op.Reshape(maps, [0, layer.channels, layer.grid[0] * layer.grid[1]])
-    return rows if layer.channel_axis == 1 else op.Transpose(rows, perm=[0, 2, 1])  # type: ignore[no-any-return]
+    return rows if layer.channel_axis == 1 else op.Transpose(rows, perm=[0, 2, 1])
 
 
 def _as_it_was(op: Tape, value: ir.Value, old: ir.Value) -> ir.Value:
     """Return a float value in the type of the one it replaces, quantised again where that was."""
     node, steps = old.producer(), None if is_float(old) else steps_of(old)
     if steps is not None and node is not None and node.op_type != "QuantizeLinear":
-        return op.QuantizeLinear(value, *steps)  # type: ignore[no-any-return]
+        return op.QuantizeLinear(value, *steps)
     if node is None or node.op_type != "QuantizeLinear":
         return op.cast(value, old.dtype)
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else None
-    return op.QuantizeLinear(value, *node.inputs[1:], axis=axis)  # type: ignore[no-any-return]
+    return op.QuantizeLinear(value, *node.inputs[1:], axis=axis)

@@ -44,30 +44,30 @@ defvjp(
 
 
 def _bell(op: Tape, s: ir.Value) -> ir.Value:
-    return op.Sub(s, op.Mul(s, s))  # type: ignore[no-any-return]
+    return op.Sub(s, op.Mul(s, s))
 
 
 def _squared(op: Tape, x: ir.Value) -> ir.Value:
-    return op.Mul(x, x)  # type: ignore[no-any-return]
+    return op.Mul(x, x)
 
 
 def _hard_swish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
     inside = op.Mul(g, op.Add(op.Mul(x, 1 / 3), 0.5))
-    return op.Where(op.Less(x, -3.0), 0.0, op.Where(op.Greater(x, 3.0), g, inside))  # type: ignore[no-any-return]
+    return op.Where(op.Less(x, -3.0), 0.0, op.Where(op.Greater(x, 3.0), g, inside))
 
 
 def _swish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, alpha: float = 1.0) -> ir.Value:
     """s + alpha y (1 - s) with s = sigmoid(alpha x)."""
     s = op.Sigmoid(x if alpha == 1 else op.Mul(x, alpha))
     rest = op.Mul(y, op.Sub(1.0, s))
-    return op.Mul(g, op.Add(s, rest if alpha == 1 else op.Mul(rest, alpha)))  # type: ignore[no-any-return]
+    return op.Mul(g, op.Add(s, rest if alpha == 1 else op.Mul(rest, alpha)))
 
 
 def _mish(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
     """t + x sigmoid(x) (1 - t^2) with t = tanh(softplus(x))."""
     t = op.Tanh(op.Softplus(x))
     rest = op.Mul(op.Mul(x, op.Sigmoid(x)), op.Sub(1.0, op.Mul(t, t)))
-    return op.Mul(g, op.Add(t, rest))  # type: ignore[no-any-return]
+    return op.Mul(g, op.Add(t, rest))
 
 
 defvjp("HardSwish", _hard_swish)
@@ -76,14 +76,14 @@ defvjp("Mish", _mish)
 
 
 def _gelu(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, approximate: str = "none") -> ir.Value:
-    return op.Mul(g, _gelu_tanh(op, x) if approximate == "tanh" else _gelu_erf(op, x))  # type: ignore[no-any-return]
+    return op.Mul(g, _gelu_tanh(op, x) if approximate == "tanh" else _gelu_erf(op, x))
 
 
 def _gelu_erf(op: Tape, x: ir.Value) -> ir.Value:
     """Phi(x) + x phi(x)."""
     below = op.Add(op.Mul(op.Erf(op.Mul(x, math.sqrt(0.5))), 0.5), 0.5)
     density = op.Mul(op.Exp(op.Mul(op.Mul(x, x), -0.5)), 1 / math.sqrt(2 * math.pi))
-    return op.Add(below, op.Mul(x, density))  # type: ignore[no-any-return]
+    return op.Add(below, op.Mul(x, density))
 
 
 def _gelu_tanh(op: Tape, x: ir.Value) -> ir.Value:
@@ -91,7 +91,7 @@ def _gelu_tanh(op: Tape, x: ir.Value) -> ir.Value:
     c, square = math.sqrt(2 / math.pi), op.Mul(x, x)
     t = op.Tanh(op.Mul(x, op.Add(op.Mul(square, 0.044715 * c), c)))
     slope = op.Mul(x, op.Add(op.Mul(square, 3 * 0.044715 * c / 2), c / 2))
-    return op.Add(op.Add(op.Mul(t, 0.5), 0.5), op.Mul(slope, op.Sub(1.0, op.Mul(t, t))))  # type: ignore[no-any-return]
+    return op.Add(op.Add(op.Mul(t, 0.5), 0.5), op.Mul(slope, op.Sub(1.0, op.Mul(t, t))))
 
 
 defvjp("Gelu", _gelu)
@@ -120,7 +120,7 @@ def _clip(call: Call) -> list[Gradient]:
 def _at_low(op: Tape, y: ir.Value, low: ir.Value, high: ir.Value | None) -> ir.Value:
     """Of two bounds in the wrong order the upper one wins."""
     at = op.LessOrEqual(y, low)
-    return at if high is None else op.And(at, op.Less(low, high))  # type: ignore[no-any-return]
+    return at if high is None else op.And(at, op.Less(low, high))
 
 
 def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.Value | None) -> ir.Value:
@@ -137,7 +137,7 @@ def _inside(op: Tape, g: ir.Value, y: ir.Value, low: ir.Value | None, high: ir.V
 def _softmax(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: int) -> ir.Value:
     p = _without_nan(op, again(op, y))
     weighted = op.Mul(g, p)
-    return op.Sub(weighted, op.Mul(p, op.ReduceSum(weighted, [axis], keepdims=1)))  # type: ignore[no-any-return]
+    return op.Sub(weighted, op.Mul(p, op.ReduceSum(weighted, [axis], keepdims=1)))
 
 
 def _without_nan(op: Tape, y: ir.Value) -> ir.Value:

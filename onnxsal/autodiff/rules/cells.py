@@ -141,7 +141,7 @@ def _activation(name: str, alpha: float, beta: float) -> Function:
         "scaledtanh": lambda op, z: op.Mul(op.Tanh(op.Mul(z, beta)), alpha),
     }
     plain = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softsign": "Softsign", "softplus": "Softplus"}
-    return table[name] if name in table else lambda op, z: op.emit(plain[name], z)  # type: ignore[return-value]
+    return table[name] if name in table else lambda op, z: op.emit(plain[name], z)
 
 
 def _clipped(function: Function, call: Call) -> Function:
@@ -171,7 +171,7 @@ def _product(given: Given, rows: ir.Value, matrix: ir.Value, bias: ir.Value | No
 def parts(op: Tape, v: ir.Value, sizes: Sequence[int], axis: int = 0) -> Values:
     """Return a value cut into parts of these sizes."""
     shape = list(dims(v) or ())
-    made = list(op.Split(v, list(sizes), axis=axis, outputs=len(sizes)))
+    made = list(op.emit("Split", v, list(sizes), axis=axis, outputs=len(sizes)))
     return [sized(each, [*shape[:axis], size, *shape[axis + 1 :]]) for each, size in zip(made, sizes, strict=True)]
 
 
@@ -196,7 +196,7 @@ def gates_of(given: Given) -> ir.Value:
 def _back(op: Tape, g: ir.Value, factors: ir.Value, r: ir.Value, count: int) -> ir.Value:
     """Return the gradients of ``count`` gates, of one state's [B, H], times the state's weights."""
     wide = g if count == 1 else op.Concat(*[g] * count, axis=-1)
-    return op.MatMul(op.Mul(wide, factors), r)  # type: ignore[no-any-return]
+    return op.MatMul(op.Mul(wide, factors), r)
 
 
 def rnn(given: Given) -> Turns:
@@ -257,7 +257,7 @@ def gru(given: Given) -> Turns:
 
 
 def _times(op: Tape, a: ir.Value, b: ir.Value) -> ir.Value:
-    return op.Mul(a, b)  # type: ignore[no-any-return]
+    return op.Mul(a, b)
 
 
 def _gru(given: Given, gates: ir.Value, candidate: ir.Value) -> _Gru:

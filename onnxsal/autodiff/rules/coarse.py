@@ -60,7 +60,7 @@ def number_in_front(op: Tape, q: ir.Node, rectifier: ir.Node | None, own: Own) -
     sources = [None if v is None else own(op, v) for v in node.inputs]
     if all(a is b for a, b in zip(sources, node.inputs, strict=True)):
         return x
-    copy: ir.Value = op.emit(node.op_type, *sources, domain=node.domain, **attributes(node))  # type: ignore[assignment]
+    copy: ir.Value = op.emit(node.op_type, *sources, domain=node.domain, **attributes(node))
     copy.shape = None if x.shape is None else x.shape.copy()
     return copy
 
@@ -88,7 +88,7 @@ def in_range(op: Tape, g: ir.Value, x: ir.Value, q: ir.Node, grid: Grid) -> ir.V
         rounded = op.Add(rounded, grid.zero)
     masks = [] if low is None else [op.GreaterOrEqual(rounded, low)]
     masks += [] if high is None else [op.LessOrEqual(rounded, high)]
-    return op.Mul(g, op.cast(masks[0] if len(masks) == 1 else op.And(*masks), g.dtype))  # type: ignore[no-any-return]
+    return op.Mul(g, op.cast(masks[0] if len(masks) == 1 else op.And(*masks), g.dtype))
 
 
 def _open_ends(q: ir.Node) -> tuple[float | None, float | None]:
@@ -104,4 +104,4 @@ def _open_ends(q: ir.Node) -> tuple[float | None, float | None]:
 def unclipped(op: Tape, g: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
     """Return ``g`` where a Clip of integers has left its input as it was."""
     same = op.Equal(op.cast(x, ir.DataType.FLOAT), op.cast(y, ir.DataType.FLOAT))
-    return op.Mul(g, op.cast(same, g.dtype))  # type: ignore[no-any-return]
+    return op.Mul(g, op.cast(same, g.dtype))

@@ -49,7 +49,7 @@ def size_at(op: Tape, x: ir.Value, axis: int) -> ir.Value:
     known = None if shape is None else shape[axis]
     if isinstance(known, int):
         return op.const([known], ir.DataType.INT64)
-    return op.Shape(x, start=axis, end=axis + 1 or None)  # type: ignore[no-any-return]
+    return op.Shape(x, start=axis, end=axis + 1 or None)
 
 
 def merged(op: Tape, x: ir.Value, start: int, end: int | None = None) -> ir.Value:
@@ -62,10 +62,10 @@ def merged(op: Tape, x: ir.Value, start: int, end: int | None = None) -> ir.Valu
     known = [d for d in sizes if isinstance(d, int)]
     if shape is not None and len(known) == len(sizes):
         count = len(shape[start:end])
-        return op.Reshape(x, [0] * start + [math.prod(known[:count]), *known[count:]])  # type: ignore[no-any-return]
+        return op.Reshape(x, [0] * start + [math.prod(known[:count]), *known[count:]])
     size = op.ReduceProd(op.Shape(x, start=start, end=end), keepdims=1)
     after = [] if end is None else [op.Shape(x, start=end)]
-    return op.Reshape(x, op.Concat(op.Shape(x, end=start), size, *after, axis=0), allowzero=1)  # type: ignore[no-any-return]
+    return op.Reshape(x, op.Concat(op.Shape(x, end=start), size, *after, axis=0), allowzero=1)
 
 
 def element_numbers(op: Tape, x: ir.Value) -> ir.Value:
@@ -73,7 +73,7 @@ def element_numbers(op: Tape, x: ir.Value) -> ir.Value:
 
     An operator that only moves elements, run on these numbers, tells where each element of its output came from.
     """
-    return op.Reshape(op.Range(0, op.Size(x), 1), op.shape_of(x))  # type: ignore[no-any-return]
+    return op.Reshape(op.Range(0, op.Size(x), 1), op.shape_of(x))
 
 
 def put_back(op: Tape, g: ir.Value, source: ir.Value, x: ir.Value) -> ir.Value:
@@ -115,7 +115,7 @@ def zero_of(g: ir.Value) -> ir.TensorProtocol:
 def keep_axes(op: Tape, g: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     """Return ``g``, in the shape of ``x`` reduced along ``axes``, with the reduced axes as ones."""
     if isinstance(axes, list) and len(axes) == rank_of(x):
-        return op.Reshape(g, [1] * len(axes))  # type: ignore[no-any-return]
+        return op.Reshape(g, [1] * len(axes))
     return op.Unsqueeze(g, axes) if axes != [] else g
 
 

@@ -18,6 +18,8 @@ from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph.shapes import dims, is_float
 from onnxsal.graph.tape import Tape
 
+_BRANCHES = ("then_branch", "else_branch")
+
 
 @vjp("If")
 def _if(call: Call) -> list[Gradient]:
@@ -26,11 +28,9 @@ def _if(call: Call) -> list[Gradient]:
     wanted = _wanted(call, outer, call.needed[1:])
     if not wanted:
         return [None] * (1 + len(outer))
-    branches = {
-        name: _branch(call, node.attributes[name].as_graph(), outer, wanted) for name in ("then_branch", "else_branch")
-    }
-    made = op.If(node.inputs[0], outputs=len(wanted), **branches)
-    grads = dict(zip(wanted, [made] if isinstance(made, ir.Value) else made, strict=True))
+    then, other = (_branch(call, node.attributes[name].as_graph(), outer, wanted) for name in _BRANCHES)
+    made = op.emit("If", node.inputs[0], outputs=len(wanted), then_branch=then, else_branch=other)
+    grads = dict(zip(wanted, made, strict=True))
     for value, g in grads.items():
         g.type, g.shape = ir.TensorType(_numbers(value)), value.shape
     return [None, *(grads.get(v) for v in outer)]
@@ -140,8 +140,8 @@ def _stacked_scan(call: Call, turns: _Turns) -> list[ir.Value]:
     outputs, _ = _laid_out(inner, turns.body, [*carried, *read], [*carried, *read], outer)
     n = len(carried)
     body = inner.give(*outputs[:n], *carried)
-    made = call.op.Scan(
-        *turns.states, *turns.reads, body=body, num_scan_inputs=len(read), scan_input_axes=turns.in_axes,
+    made = call.op.emit(
+        "Scan", *turns.states, *turns.reads, body=body, num_scan_inputs=len(read), scan_input_axes=turns.in_axes,
         scan_input_directions=turns.in_ways, outputs=2 * n,
     )  # fmt: skip
     return [_typed(v, s.dtype, _stacked(s)) for v, s in zip(made[n:], turns.states, strict=True)]
@@ -158,8 +158,7 @@ def _stacked_loop(call: Call, turns: _Turns) -> list[ir.Value]:
     outputs, _ = _laid_out(inner, turns.body, own, own, captured(call.node))
     n = len(carried)
     body = inner.give(*outputs[: n + 1], counter, *carried)
-    made = op.Loop(call.node.inputs[0], call.node.inputs[1], *turns.states, body=body, outputs=2 * n + 1)
-    made = (made,) if isinstance(made, ir.Value) else made
+    made = op.emit("Loop", call.node.inputs[0], call.node.inputs[1], *turns.states, body=body, outputs=2 * n + 1)
     first = _typed(made[n], counter.dtype, (None,))
     return [first, *(_typed(v, s.dtype, _stacked(s)) for v, s in zip(made[n + 1 :], turns.states, strict=True))]
 
@@ -249,8 +248,8 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
     sums = [_zeros(op, v) for v in flows.caught]
 
     def reverse(tape: Tape) -> list[ir.Value]:
-        made = tape.Scan(
-            *starts, *sums, *recorded, *turns.reads, *written,
+        made = tape.emit(
+            "Scan", *starts, *sums, *recorded, *turns.reads, *written,
             body=_reverse_body(call, turns, flows, turn),
             num_scan_inputs=len(recorded) + len(turns.reads) + len(written),
             scan_input_axes=[0] * len(recorded) + turns.in_axes + [turns.out_axes[k] for k in flows.writes],
@@ -258,16 +257,16 @@ def _backwards(call: Call, turns: _Turns, stacks: list[ir.Value], turn: ir.Value
             scan_output_axes=[turns.in_axes[j] for j in flows.reads],
             scan_output_directions=[back[j] for j in flows.reads], outputs=count,
         )  # fmt: skip
-        return [made] if isinstance(made, ir.Value) else list(made)
+        return list(made)
 
     if turn is None or _runs(node):
         grads = reverse(op)
     else:
         # the runtime's Scan fails where there is no turn to read; the state then is what it was at the start
         some, none = op.body(), op.body()
-        branches = {"then_branch": some.give(*reverse(some)), "else_branch": none.give(*starts, *sums)}
-        chosen = op.If(op.Greater(op.Size(turn), 0), outputs=count, **branches)
-        grads = [chosen] if isinstance(chosen, ir.Value) else list(chosen)
+        then, other = some.give(*reverse(some)), none.give(*starts, *sums)
+        read = op.Greater(op.Size(turn), 0)
+        grads = list(op.emit("If", read, outputs=count, then_branch=then, else_branch=other))
     whole = [turns.states[i] for i in flows.states] + flows.caught + [turns.reads[j] for j in flows.reads]
     grads = [_typed(g, _numbers(v), dims(v)) for g, v in zip(grads, whole, strict=True)]
     places = [*flows.states, *flows.caught, *(n + j for j in flows.reads)]

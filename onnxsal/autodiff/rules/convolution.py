@@ -109,7 +109,7 @@ def _pads_back(window: Window) -> list[int] | None:
 
 def _flipped(op: Tape, g: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
     pads = _pads_back(window)
-    return op.Conv(  # type: ignore[no-any-return]
+    return op.Conv(
         g, flipped_weight(op, w, group), group=group, kernel_shape=list(window.kernel), pads=pads,
         strides=[1] * window.n, dilations=list(window.dilations),
     )  # fmt: skip
@@ -124,24 +124,24 @@ def flipped_weight(op: Tape, w: ir.Value, group: int) -> ir.Value:
     if not axes:
         return swapped
     least = -(2**31)
-    return op.Slice(swapped, [-1] * len(axes), [least] * len(axes), axes, [-1] * len(axes))  # type: ignore[no-any-return]
+    return op.Slice(swapped, [-1] * len(axes), [least] * len(axes), axes, [-1] * len(axes))
 
 
 def _swap(op: Tape, w: ir.Value, group: int) -> ir.Value:
     n = rank_of(w) - 2
     tail = list(range(2, n + 2))
     if group == 1:
-        return op.Transpose(w, perm=[1, 0, *tail])  # type: ignore[no-any-return]
+        return op.Transpose(w, perm=[1, 0, *tail])
     split = op.Reshape(w, op.Concat([group, -1], op.Shape(w, start=1), axis=0))
     swapped = op.Transpose(split, perm=[0, 2, 1, *(t + 1 for t in tail)])
     k = op.Shape(w, start=2)
-    return op.Reshape(swapped, op.Concat(op.Mul(op.Shape(w, start=1, end=2), group), [-1], k, axis=0))  # type: ignore[no-any-return]
+    return op.Reshape(swapped, op.Concat(op.Mul(op.Shape(w, start=1, end=2), group), [-1], k, axis=0))
 
 
 def _conv_transpose_of(
     op: Tape, g: ir.Value, w: ir.Value, window: Window, group: int, output_padding: list[int]
 ) -> ir.Value:
-    return op.ConvTranspose(  # type: ignore[no-any-return]
+    return op.ConvTranspose(
         g, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=window.pads,
         dilations=list(window.dilations), output_padding=output_padding if any(output_padding) else None,
     )  # fmt: skip
@@ -149,7 +149,7 @@ def _conv_transpose_of(
 
 def _conv_of(op: Tape, x: ir.Value, w: ir.Value, window: Window, group: int) -> ir.Value:
     pads, x = nonnegative(op, x, window)
-    return op.Conv(  # type: ignore[no-any-return]
+    return op.Conv(
         x, w, group=group, kernel_shape=list(window.kernel), strides=list(window.strides), pads=pads,
         dilations=list(window.dilations),
     )  # fmt: skip

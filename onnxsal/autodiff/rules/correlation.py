@@ -40,7 +40,7 @@ def by_products(op: Tape, x: ir.Value, g: ir.Value, window: Window) -> ir.Value:
     images = fit(op, op.Transpose(x, perm=swap), list(window.begin), list(window.end), swap[2:], len(swap))
     rows = (op.Reshape(tap, [0, -1]) for tap in _taps(op, images, g, window))
     products = [op.Unsqueeze(op.MatMul(left, op.Transpose(row, perm=[1, 0])), [0]) for row in rows]
-    return op.Reshape(op.Transpose(op.Concat(*products, axis=0), perm=[1, 2, 0]), [0, 0, *window.kernel])  # type: ignore[no-any-return]
+    return op.Reshape(op.Transpose(op.Concat(*products, axis=0), perm=[1, 2, 0]), [0, 0, *window.kernel])
 
 
 def _taps(op: Tape, x: ir.Value, g: ir.Value, window: Window) -> Iterator[ir.Value]:
@@ -60,7 +60,7 @@ def _stops(op: Tape, start: list[int], g: ir.Value, window: Window) -> list[int]
         steps = zip(start, sizes, window.strides, strict=True)
         return [i + (n - 1) * stride + 1 for i, n, stride in steps if isinstance(n, int)]
     reach = op.Mul(op.Sub(spatial_of(op, g), 1), op.const(list(window.strides), ir.DataType.INT64))
-    return op.Add(reach, op.const([i + 1 for i in start], ir.DataType.INT64))  # type: ignore[no-any-return]
+    return op.Add(reach, op.const([i + 1 for i in start], ir.DataType.INT64))
 
 
 def by_convolution(op: Tape, x: ir.Value, g: ir.Value, window: Window, group: int) -> ir.Value:
@@ -73,7 +73,7 @@ def by_convolution(op: Tape, x: ir.Value, g: ir.Value, window: Window, group: in
         dilations=list(window.strides),
     )  # fmt: skip
     cut = op.Slice(product, [0] * window.n, list(window.kernel), swap[2:])
-    return op.Transpose(cut, perm=swap)  # type: ignore[no-any-return]
+    return op.Transpose(cut, perm=swap)
 
 
 def _swapped(window: Window) -> list[int]:
@@ -92,10 +92,10 @@ def nonnegative(op: Tape, x: ir.Value, window: Window) -> tuple[list[int], ir.Va
 def _channels_first(op: Tape, x: ir.Value, n: int, group: int) -> ir.Value:
     """Return x [B, C, ...] as [C/group, group B, ...]: the images that a grouped convolution sums over the batch."""
     if group == 1:
-        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
+        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])
     shape = op.shape_of(x)
     batch, sizes = op.Slice(shape, [0], [1]), op.Slice(shape, [2], [n + 2])
     each = op.Div(op.Slice(shape, [1], [2]), group)
     split = op.Reshape(x, op.Concat(batch, [group], each, sizes, axis=0), allowzero=1)
     moved = op.Transpose(split, perm=[2, 1, 0, *range(3, n + 3)])
-    return op.Reshape(moved, op.Concat(each, op.Mul(batch, group), sizes, axis=0), allowzero=1)  # type: ignore[no-any-return]
+    return op.Reshape(moved, op.Concat(each, op.Mul(batch, group), sizes, axis=0), allowzero=1)

@@ -48,7 +48,7 @@ def _mapped(op: Tape, x: ir.Value, matrix: ir.Value, axis: int, n: int) -> ir.Va
     last = op.MatMul(op.Transpose(x, perm=perm), op.Transpose(matrix, perm=[1, 0]))
     mapped = op.Transpose(last, perm=[perm.index(i) for i in range(n)])
     mapped.shape = ir.Shape([None] * n)
-    return mapped  # type: ignore[no-any-return]
+    return mapped
 
 
 def _taps(op: Tape, call: Call, ends: Sequence[ir.Value], sizes: tuple[ir.Value, ir.Value]) -> ir.Value:
@@ -59,7 +59,7 @@ def _taps(op: Tape, call: Call, ends: Sequence[ir.Value], sizes: tuple[ir.Value,
     weights = _linear if call.attributes["mode"] == "linear" else _cubic
     inside = op.And(op.GreaterOrEqual(place, 0.0), op.LessOrEqual(place, last))
     matrix = weights(op, op.gate(place, inside), before, call)
-    return op.Mul(matrix, op.cast(inside, kind))  # type: ignore[no-any-return]
+    return op.Mul(matrix, op.cast(inside, kind))
 
 
 def _places(op: Tape, ends: Sequence[ir.Value], last: ir.Value, after: ir.Value) -> ir.Value:
@@ -69,12 +69,12 @@ def _places(op: Tape, ends: Sequence[ir.Value], last: ir.Value, after: ir.Value)
     share = op.Div(steps, op.cast(op.Max(op.Sub(after, 1), 1), start.dtype))
     spread = op.Add(op.Mul(op.Sub(end, start), share), start)
     lone = op.Mul(op.Add(start, end), 0.5)
-    return op.Unsqueeze(op.Mul(op.Where(op.Greater(after, 1), spread, lone), last), [1])  # type: ignore[no-any-return]
+    return op.Unsqueeze(op.Mul(op.Where(op.Greater(after, 1), spread, lone), last), [1])
 
 
 def _linear(op: Tape, place: ir.Value, before: ir.Value, call: Call) -> ir.Value:
     cells = op.cast(op.Range(0, before, 1), place.dtype)
-    return op.Max(op.Sub(1.0, op.Abs(op.Sub(place, cells))), 0.0)  # type: ignore[no-any-return]
+    return op.Max(op.Sub(1.0, op.Abs(op.Sub(place, cells))), 0.0)
 
 
 def _cubic(op: Tape, place: ir.Value, before: ir.Value, call: Call) -> ir.Value:
@@ -83,16 +83,16 @@ def _cubic(op: Tape, place: ir.Value, before: ir.Value, call: Call) -> ir.Value:
     weights = _keys(op, op.Abs(op.Sub(place, cells)), float(call.attributes["cubic_coeff_a"]))
     inner = op.Slice(weights, [1], [-1], [1])
     if call.attributes["exclude_outside"]:
-        return op.Div(inner, op.ReduceSum(inner, [1], keepdims=1))  # type: ignore[no-any-return]
+        return op.Div(inner, op.ReduceSum(inner, [1], keepdims=1))
     numbers = op.Range(0, before, 1)
     borders = ((0, 1, op.const(0, ir.DataType.INT64)), (-1, 2**31, op.Sub(before, 1)))
     for start, end, cell in borders:
         here = op.cast(op.Equal(numbers, cell), place.dtype)
         inner = op.Add(inner, op.Mul(op.Slice(weights, [start], [end], [1]), here))
-    return inner  # type: ignore[no-any-return]
+    return inner
 
 
 def _keys(op: Tape, d: ir.Value, a: float) -> ir.Value:
     near = op.Add(op.Mul(op.Mul(d, d), op.Sub(op.Mul(d, a + 2), a + 3)), 1.0)
     far = op.Sub(op.Mul(op.Add(op.Mul(op.Sub(op.Mul(d, a), 5 * a), d), 8 * a), d), 4 * a)
-    return op.Where(op.Less(d, 1.0), near, op.Where(op.Less(d, 2.0), far, 0.0))  # type: ignore[no-any-return]
+    return op.Where(op.Less(d, 1.0), near, op.Where(op.Less(d, 2.0), far, 0.0))

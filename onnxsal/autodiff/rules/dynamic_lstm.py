@@ -24,7 +24,7 @@ def _lstm(op: Tape, call: Call, x: ir.Value, w: ir.Value, r: ir.Value, *rest: An
     b, lengths, h, c, p, *steps = given
     weights = (_weight(op, w, steps[0], steps[1]), _weight(op, r, steps[2], steps[3]))
     own = {name: call.attributes[name] for name in _OWN if name in call.attributes}
-    return list(op.LSTM(x, *weights, b, lengths, h, c, p, outputs=3, **own))
+    return list(op.emit("LSTM", x, *weights, b, lengths, h, c, p, outputs=3, **own))
 
 
 def _weight(op: Tape, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:
@@ -33,7 +33,7 @@ def _weight(op: Tape, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir
     number = op.cast(w, ir.DataType.FLOAT)
     if zero is not None:
         number = op.Sub(number, op.cast(op.Reshape(zero, wide), ir.DataType.FLOAT))
-    return op.Transpose(op.Mul(number, op.Reshape(scale, wide)), perm=[0, 2, 1])  # type: ignore[no-any-return]
+    return op.Transpose(op.Mul(number, op.Reshape(scale, wide)), perm=[0, 2, 1])
 
 
 made_of("DynamicQuantizeLSTM", _lstm, domain=MICROSOFT, slots=(True, False, False, True, False, True, True, True))

@@ -63,7 +63,7 @@ def _placed(op: Tape, g: ir.Value, x: ir.Value, own: str, target: str) -> ir.Val
         first = own.index(c)
         if first < k:
             spread = op.Mul(spread, _diagonal(op, x, (first, k), g))
-    return op.Expand(spread, op.shape_of(x))  # type: ignore[no-any-return]
+    return op.Expand(spread, op.shape_of(x))
 
 
 def _diagonal(op: Tape, x: ir.Value, axes: tuple[int, int], g: ir.Value) -> ir.Value:

@@ -55,17 +55,17 @@ def _sqrt(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
     """g / (2 y), and 0 at 0: so are the slopes of a norm there, which is a root of squares, and of silence."""
     half = op.Mul(g, 0.5)
     if above_zero(x):
-        return op.Div(half, y)  # type: ignore[no-any-return]
+        return op.Div(half, y)
     zero = op.Equal(y, 0.0)
-    return op.Div(op.Where(zero, 0.0, half), op.Where(zero, 1.0, y))  # type: ignore[no-any-return]
+    return op.Div(op.Where(zero, 0.0, half), op.Where(zero, 1.0, y))
 
 
 def _log(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
     """g / x; where g is 0 it stays 0 at x = 0 too: what is bounded behind a logarithm asks nothing of it."""
     if above_zero(x):
-        return op.Div(g, x)  # type: ignore[no-any-return]
+        return op.Div(g, x)
     unasked = op.And(op.Equal(x, 0.0), op.Equal(g, 0.0))
-    return op.Div(g, op.Where(unasked, 1.0, x))  # type: ignore[no-any-return]
+    return op.Div(g, op.Where(unasked, 1.0, x))
 
 
 defvjp("Sqrt", _sqrt)
@@ -109,14 +109,14 @@ def _pow(call: Call) -> list[Gradient]:
 def _pow_base(op: Tape, g: ir.Value, x: ir.Value, a: ir.Value) -> ir.Value:
     n = number(a)
     if n == 2:
-        return op.Mul(g, op.Mul(x, 2.0))  # type: ignore[no-any-return]
+        return op.Mul(g, op.Mul(x, 2.0))
     if n == 1:
         return g
     if n == 3:
-        return op.Mul(g, op.Mul(op.Mul(x, x), 3.0))  # type: ignore[no-any-return]
+        return op.Mul(g, op.Mul(op.Mul(x, x), 3.0))
     exponent = op.cast(a, x.dtype)
     if above_zero(x) or (n is not None and (n > 1 or n < 0)):
-        return op.Mul(g, op.Mul(exponent, op.Pow(x, op.Sub(exponent, 1.0))))  # type: ignore[no-any-return]
+        return op.Mul(g, op.Mul(exponent, op.Pow(x, op.Sub(exponent, 1.0))))
     return _root(op, g, x, exponent)
 
 
@@ -125,7 +125,7 @@ def _root(op: Tape, g: ir.Value, x: ir.Value, exponent: ir.Value) -> ir.Value:
     small = op.And(op.Less(exponent, 1.0), op.GreaterOrEqual(exponent, 0.0))
     flat = op.And(op.Equal(x, 0.0), small)
     slope = op.Mul(exponent, op.Pow(op.Where(flat, 1.0, x), op.Sub(exponent, 1.0)))
-    return op.Mul(op.Where(flat, 0.0, g), slope)  # type: ignore[no-any-return]
+    return op.Mul(op.Where(flat, 0.0, g), slope)
 
 
 def _pow_exponent(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
@@ -138,7 +138,7 @@ def _extreme(op: Tape, g: ir.Value, y: ir.Value, index: int, *xs: ir.Value) -> i
     if len(xs) == 1:
         return g
     hits = [op.cast(op.Equal(x, y), g.dtype) for x in xs]
-    return op.Div(op.Mul(g, hits[index]), op.total(hits))  # type: ignore[no-any-return]
+    return op.Div(op.Mul(g, hits[index]), op.total(hits))
 
 
 defvariadic("Max", _extreme, broadcasts=True)

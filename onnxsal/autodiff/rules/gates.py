@@ -57,7 +57,7 @@ def inside(op: Tape, g: ir.Value, y: ir.Value, low: float | None, high: float | 
         for mask in _masks(op, y, bounds):
             g = op.Mul(g, mask)
         return g
-    return op.Mul(g, op.cast(_comparison(op, y, low, high), g.dtype))  # type: ignore[no-any-return]
+    return op.Mul(g, op.cast(_comparison(op, y, low, high), g.dtype))
 
 
 def _before_pooling(op: Tape, g: ir.Value, pooled: Pooled, low: float | None, high: float | None) -> ir.Value:
@@ -96,7 +96,7 @@ def _worthwhile(g: ir.Value, y: ir.Value) -> bool:
 def _comparison(op: Tape, y: ir.Value, low: float | None, high: float | None) -> ir.Value:
     masks = [] if low is None else [op.Greater(y, low)]
     masks += [] if high is None else [op.Less(y, high)]
-    return masks[0] if len(masks) == 1 else op.And(*masks)  # type: ignore[no-any-return]
+    return masks[0] if len(masks) == 1 else op.And(*masks)
 
 
 def _scalable(bound: float) -> bool:
@@ -122,8 +122,10 @@ def _mask(op: Tape, y: ir.Value, bound: float, sign: int) -> ir.Value:
     """1 where sign (y - bound) > 0, else 0; powers of two and one rounding, so that the sign is exact."""
     scale = sign * (_LARGE if bound else _HUGE)
     mask = op.Clip(depthwise(op, y, scale, _channels(y), -scale * bound), 0.0, 1.0)
-    mask.producer().metadata_props[STEP] = "1"
-    return mask  # type: ignore[no-any-return]
+    node = mask.producer()
+    assert node is not None
+    node.metadata_props[STEP] = "1"
+    return mask
 
 
 def depthwise(op: Tape, x: ir.Value, scale: float, channels: int, bias: float = 0.0) -> ir.Value:
@@ -147,11 +149,11 @@ def silu_input(node: ir.Node) -> int | None:
 def silu_slope(op: Tape, g: ir.Value, y: ir.Value, s: ir.Value) -> ir.Value:
     """g (s + y (1 - s)) with s = sigmoid(x) and y = x s, between convolutions without leaving their layout."""
     if g.dtype != ir.DataType.FLOAT or _channels(y) % BLOCK or not blocked(y):
-        return op.Mul(g, op.Add(s, op.Mul(y, op.Sub(1.0, s))))  # type: ignore[no-any-return]
+        return op.Mul(g, op.Add(s, op.Mul(y, op.Sub(1.0, s))))
     rest = depthwise(op, s, -1.0, _channels(y), 1.0)
     slope = op.Add(s, _like(op.Mul(y, rest), y))
     inner = g if blocked(g) else depthwise(op, g, 1.0, _channels(y))
-    return op.Mul(inner, slope)  # type: ignore[no-any-return]
+    return op.Mul(inner, slope)
 
 
 def _like(v: ir.Value, y: ir.Value) -> ir.Value:

@@ -53,7 +53,7 @@ def _right(op: Tape, g: ir.Value, a: ir.Value, b: ir.Value, y: ir.Value) -> ir.V
     if rank(b) == 2 and (rank(a) or 0) > 2 and shape is not None and full is not None:
         k, n = shape
         if isinstance(k, int) and isinstance(n, int):
-            return op.Gemm(op.Reshape(a, [-1, k]), op.Reshape(g, [-1, n]), transA=1)  # type: ignore[no-any-return]
+            return op.Gemm(op.Reshape(a, [-1, k]), op.Reshape(g, [-1, n]), transA=1)
     return _unbroadcast(op, op.MatMul(_swapped(op, a), g), b, y)
 
 
@@ -61,14 +61,14 @@ def _swapped(op: Tape, x: ir.Value) -> ir.Value:
     """Return the transposed matrices; of what is transposed already, the original."""
     n = rank(x)
     if n is None:
-        return op.Einsum(x, equation="...ij->...ji")  # type: ignore[no-any-return]
+        return op.Einsum(x, equation="...ij->...ji")
     x, perm = own(op, x), [*range(n - 2), n - 1, n - 2]
     source = x.producer()
     if source is not None and source.op_type == "Transpose" and source.inputs[0] is not None:
         given = source.attributes.get("perm")
         if given is not None and list(given.as_ints()) == perm:
             return source.inputs[0]
-    return op.Transpose(x, perm=perm)  # type: ignore[no-any-return]
+    return op.Transpose(x, perm=perm)
 
 
 def _unbroadcast(op: Tape, product: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:

@@ -36,7 +36,7 @@ class _Gates:
         """Return c' = f c + i g, from what goes into i and f, and g."""
         i = self.f(inner, self.onto(inner, read[0], 0, memory))
         forget = inner.Sub(1.0, i) if self.coupled else self.f(inner, self.onto(inner, read[1], 2, memory))
-        return inner.Add(inner.Mul(forget, memory), inner.Mul(i, read[2]))  # type: ignore[no-any-return]
+        return inner.Add(inner.Mul(forget, memory), inner.Mul(i, read[2]))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def lstm(given: Given) -> Turns:
     matrix, factors = op.Concat(*(rows[name] for name in by), axis=0), op.Concat(*by.values(), axis=-1)
 
     def total(inner: Tape, g: Values, by_memory: ir.Value) -> ir.Value:
-        return inner.Add(g[1], inner.Mul(g[0], by_memory))  # type: ignore[no-any-return]
+        return inner.Add(g[1], inner.Mul(g[0], by_memory))
 
     def step(inner: Tape, g: Values, read: Values, share: Values) -> Values:
         of_memory = total(inner, g, read[1])

@@ -19,17 +19,17 @@ defvjp("Expand", lambda op, g, y, x, shape: op.sum_to(g, x, y), None)
 
 def _transpose(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, perm: list[int] | None = None) -> ir.Value:
     order = list(perm) if perm is not None else list(range(rank_of(x)))[::-1]
-    return op.Transpose(g, perm=[order.index(i) for i in range(len(order))])  # type: ignore[no-any-return]
+    return op.Transpose(g, perm=[order.index(i) for i in range(len(order))])
 
 
 def _space_to_depth(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR") -> ir.Value:
     """The mode came with opset 28; DepthToSpace has had both from 11 on."""
-    return op.DepthToSpace(g, blocksize=blocksize, mode=mode)  # type: ignore[no-any-return]
+    return op.DepthToSpace(g, blocksize=blocksize, mode=mode)
 
 
 def _depth_to_space(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, blocksize: int, mode: str = "DCR") -> ir.Value:
     if mode == "DCR":
-        return op.SpaceToDepth(g, blocksize=blocksize)  # type: ignore[no-any-return]
+        return op.SpaceToDepth(g, blocksize=blocksize)
     s = blocksize
     blocks = op.SpaceToDepth(g, blocksize=s)  # [B, s s C, H, W]; CRD has them as [C, s s]
     height, width = size_at(op, x, 2), size_at(op, x, 3)
@@ -47,11 +47,12 @@ def _concat(call: Call) -> list[Gradient]:
     op, xs, axis = call.op, [v for v in call.node.inputs if v is not None], call.attributes["axis"]
     if len(xs) == 1:
         return [call.g]
-    sizes = [_known_size(x, axis) for x in xs]
-    if sum(call.needed) == 1 and None not in sizes:
-        return _one_part(call, [s for s in sizes if s is not None], axis)
-    split = op.Concat(*(size_at(op, x, axis) for x in xs), axis=0) if None in sizes else sizes
-    parts = op.Split(call.g, split, axis=axis, outputs=len(xs))
+    sizes = [s for x in xs if (s := _known_size(x, axis)) is not None]
+    known = len(sizes) == len(xs)
+    if sum(call.needed) == 1 and known:
+        return _one_part(call, sizes, axis)
+    split = sizes if known else op.Concat(*(size_at(op, x, axis) for x in xs), axis=0)
+    parts = op.emit("Split", call.g, split, axis=axis, outputs=len(xs))
     return [part if need else None for part, need in zip(parts, call.needed, strict=True)]
 
 
@@ -80,7 +81,7 @@ def _tile(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, repeats: ir.Value) ->
     n = rank_of(x)
     pairs = op.Concat(op.Unsqueeze(repeats, [1]), op.Unsqueeze(op.shape_of(x), [1]), axis=1)
     spread = op.Reshape(g, op.Reshape(pairs, [-1]), allowzero=1)  # there may be no image
-    return op.ReduceSum(spread, list(range(0, 2 * n, 2)), keepdims=0)  # type: ignore[no-any-return]
+    return op.ReduceSum(spread, list(range(0, 2 * n, 2)), keepdims=0)
 
 
 defvjp("Tile", _tile, None)
@@ -90,7 +91,7 @@ defvjp("Trilu", lambda op, g, y, x, k=None, *, upper: op.Trilu(g, k, upper=upper
 def _reverse_sequence(
     op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, lengths: ir.Value, *, batch_axis: int, time_axis: int
 ) -> ir.Value:
-    return op.ReverseSequence(g, lengths, batch_axis=batch_axis, time_axis=time_axis)  # type: ignore[no-any-return]
+    return op.ReverseSequence(g, lengths, batch_axis=batch_axis, time_axis=time_axis)
 
 
 defvjp("ReverseSequence", _reverse_sequence, None)

@@ -23,7 +23,7 @@ def standardised(op: Tape, x: ir.Value, axes: list[int], epsilon: float) -> tupl
     width = _width(x, axes)
     if x.dtype == ir.DataType.FLOAT and axes == list(range(axes[0], n)) and width is not None:
         ones = op.full_like(op.const([1.0] * width, x.dtype), 1.0) if width > 4096 else op.const([1.0] * width, x.dtype)
-        out, _, inverse = op.LayerNormalization(x, ones, axis=axes[0] - n, epsilon=epsilon, outputs=3)
+        out, _, inverse = op.emit("LayerNormalization", x, ones, axis=axes[0] - n, epsilon=epsilon, outputs=3)
         return out, inverse
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
@@ -41,7 +41,7 @@ def _width(x: ir.Value, axes: list[int]) -> int | None:
 def centred_gradient(op: Tape, g: ir.Value, normal: ir.Value, inverse: ir.Value, axes: list[int]) -> ir.Value:
     """Return the gradient of x from that of its standardised form: g less its mean and its share of ``normal``."""
     along = op.Mul(normal, op.ReduceMean(op.Mul(g, normal), axes, keepdims=1))
-    return op.Mul(op.Sub(op.Sub(g, op.ReduceMean(g, axes, keepdims=1)), along), inverse)  # type: ignore[no-any-return]
+    return op.Mul(op.Sub(op.Sub(g, op.ReduceMean(g, axes, keepdims=1)), along), inverse)
 
 
 @vjp("LayerNormalization", slots=(True, True, True))
@@ -191,7 +191,7 @@ def _lrn(
     s = op.Add(op.Mul(squares, alpha / size), bias)
     power = op.Pow(s, -beta)
     window = _window_sum(op, op.Div(op.Mul(g, op.Mul(x, power)), s), n, (behind, ahead))
-    return op.Sub(op.Mul(g, power), op.Mul(op.Mul(x, window), 2 * alpha * beta / size))  # type: ignore[no-any-return]
+    return op.Sub(op.Mul(g, power), op.Mul(op.Mul(x, window), 2 * alpha * beta / size))
 
 
 def _window_sum(op: Tape, x: ir.Value, n: int, reach: tuple[int, int]) -> ir.Value:
@@ -212,7 +212,7 @@ def _lp_normalization(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axis: 
     share = op.ReduceSum(op.Mul(g, y), [axis], keepdims=1)
     direction = y if p == 2 else op.Sign(x)
     slope = op.Div(op.Sub(g, op.Mul(share, direction)), op.Where(zero, 1.0, norm))
-    return op.Where(zero, 0.0, slope)  # type: ignore[no-any-return]
+    return op.Where(zero, 0.0, slope)
 
 
 def _mean_variance(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axes: list[int]) -> ir.Value:
@@ -224,7 +224,7 @@ def _mean_variance(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, axes: lis
     flat = op.Equal(deviation, 0.0)  # the slope of a root is 0 at 0
     share = op.Div(op.ReduceMean(op.Mul(g, centred), along, keepdims=1), op.Where(flat, 1.0, deviation))
     share = op.Where(flat, 0.0, op.Mul(y, share))
-    return op.Mul(op.Sub(op.Sub(g, op.ReduceMean(g, along, keepdims=1)), share), inverse)  # type: ignore[no-any-return]
+    return op.Mul(op.Sub(op.Sub(g, op.ReduceMean(g, along, keepdims=1)), share), inverse)
 
 
 defvjp("LpNormalization", _lp_normalization)

@@ -44,7 +44,7 @@ def _product(op: Tape, call: Call, x: ir.Value, packed: ir.Value, scales: ir.Val
         steps = op.Sub(numbers, _zeros(op, zeros, scales, places, how))
         weight = op.Mul(steps, op.Gather(op.Reshape(scales, [how.rows, how.blocks]), places, axis=1))
     y = op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
-    return y if bias is None else op.Add(y, bias)  # type: ignore[no-any-return]
+    return y if bias is None else op.Add(y, bias)
 
 
 def _packing(call: Call, zeros: ir.Value | None, order: ir.Value | None) -> _Packing:
@@ -69,7 +69,7 @@ def _block_of_columns(op: Tape, order: ir.Value | None, how: _Packing) -> ir.Val
     """Return of each column the block that it belongs to: its own neighbourhood, unless g_idx names another."""
     if order is None:
         return op.const(np.arange(how.columns) // how.block, ir.DataType.INT64)
-    return op.Slice(order, [0], [how.columns], [0])  # type: ignore[no-any-return]
+    return op.Slice(order, [0], [how.columns], [0])
 
 
 def _zeros(op: Tape, zeros: ir.Value | None, scales: ir.Value, places: ir.Value, how: _Packing) -> ir.Value:
@@ -78,8 +78,8 @@ def _zeros(op: Tape, zeros: ir.Value | None, scales: ir.Value, places: ir.Value,
         return op.const(2.0 ** (how.bits - 1), scales.dtype)
     if zeros.dtype == ir.DataType.UINT8:
         zeros = _unpacked(op, op.Reshape(zeros, [how.rows, -1]), how.bits, scales.dtype)
-        return op.Gather(zeros, places, axis=1)  # type: ignore[no-any-return]
-    return op.Gather(op.Reshape(zeros, [how.rows, how.blocks]), places, axis=1)  # type: ignore[no-any-return]
+        return op.Gather(zeros, places, axis=1)
+    return op.Gather(op.Reshape(zeros, [how.rows, how.blocks]), places, axis=1)
 
 
 def _unpacked(op: Tape, packed: ir.Value, bits: int, dtype: ir.DataType | None) -> ir.Value:
@@ -90,7 +90,7 @@ def _unpacked(op: Tape, packed: ir.Value, bits: int, dtype: ir.DataType | None) 
     shifts = op.const(np.arange(0, 8, bits), byte)
     shifted = op.BitShift(op.Unsqueeze(packed, [-1]), shifts, direction="RIGHT")
     numbers = op.cast(op.BitwiseAnd(shifted, op.const(2**bits - 1, byte)), dtype)
-    return op.Reshape(numbers, op.Concat(op.Shape(packed, end=-1), [-1], axis=0))  # type: ignore[no-any-return]
+    return op.Reshape(numbers, op.Concat(op.Shape(packed, end=-1), [-1], axis=0))
 
 
 made_of("MatMulNBits", _product, domain=MICROSOFT, slots=(True, False, True, True, False, True))

@@ -21,7 +21,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.dequantised import steps
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
-from onnxsal.graph.tape import Tape
+from onnxsal.graph.tape import Operator, Tape
 
 Real = Callable[..., ir.Value]
 """``real(op, call, *inputs)``: the operator on the numbers that its operands stand for, before it is rounded."""
@@ -58,7 +58,7 @@ def _before_rounding(call: Call, index: int | None) -> ir.Value:
 
 def _number(op: Tape, q: ir.Value, scale: ir.Value | float, zero: ir.Value | None = None) -> ir.Value:
     """What a value stands for; its gradient flows to the quantised one."""
-    return op.DequantizeLinear(q, op.const(scale, ir.DataType.FLOAT) if isinstance(scale, float) else scale, zero)  # type: ignore[no-any-return]
+    return op.DequantizeLinear(q, op.const(scale, ir.DataType.FLOAT) if isinstance(scale, float) else scale, zero)
 
 
 def _weight(call: Call, op: Tape, index: int, given: Sequence[ir.Value | None], axis: int) -> ir.Value:
@@ -66,11 +66,11 @@ def _weight(call: Call, op: Tape, index: int, given: Sequence[ir.Value | None], 
     w, scale, zero = given
     assert w is not None and scale is not None
     if constant(call.node.inputs[index]) is None:
-        return op.DequantizeLinear(w, scale, zero, axis=axis)  # type: ignore[no-any-return]
+        return op.DequantizeLinear(w, scale, zero, axis=axis)
     value = op.cast(w, ir.DataType.FLOAT)
     if zero is not None:
         value = op.Sub(value, op.cast(steps(op, zero, w, axis), ir.DataType.FLOAT))
-    return op.Mul(value, steps(op, scale, w, axis))  # type: ignore[no-any-return]
+    return op.Mul(value, steps(op, scale, w, axis))
 
 
 def _own(call: Call, *names: str) -> dict[str, Any]:
@@ -90,21 +90,21 @@ def _in_order(call: Call) -> None:
 
 def _conv(op: Tape, call: Call, x: ir.Value, xs: ir.Value, xz: Any, w: Any, ws: Any, wz: Any, *_: Any) -> ir.Value:
     _in_order(call)
-    return op.Conv(_number(op, x, xs, xz), _weight(call, op, 3, (w, ws, wz), 0), **_own(call, *_WINDOW[:6]))  # type: ignore[no-any-return]
+    return op.Conv(_number(op, x, xs, xz), _weight(call, op, 3, (w, ws, wz), 0), **_own(call, *_WINDOW[:6]))
 
 
 def _matmul(op: Tape, call: Call, a: Any, sa: Any, za: Any, b: Any, sb: Any, zb: Any, *_: Any) -> ir.Value:
-    return op.MatMul(_number(op, a, sa, za), _weight(call, op, 3, (b, sb, zb), -1))  # type: ignore[no-any-return]
+    return op.MatMul(_number(op, a, sa, za), _weight(call, op, 3, (b, sb, zb), -1))
 
 
 def _gemm(op: Tape, call: Call, a: Any, sa: Any, za: Any, b: Any, sb: Any, zb: Any, *_: Any) -> ir.Value:
     weight = _weight(call, op, 3, (b, sb, zb), 0 if call.attributes.get("transB") else 1)
-    return op.Gemm(_number(op, a, sa, za), weight, **_own(call, "alpha", "transA", "transB"))  # type: ignore[no-any-return]
+    return op.Gemm(_number(op, a, sa, za), weight, **_own(call, "alpha", "transA", "transB"))
 
 
 def _binary(name: str) -> Real:
     def real(op: Tape, call: Call, a: Any, sa: Any, za: Any, b: Any, sb: Any, zb: Any, *_: Any) -> ir.Value:
-        return op.emit(name, _number(op, a, sa, za), _number(op, b, sb, zb))  # type: ignore[return-value]
+        return op.emit(name, _number(op, a, sa, za), _number(op, b, sb, zb))
 
     return real
 
@@ -112,7 +112,8 @@ def _binary(name: str) -> Real:
 def _unary(name: str, *attributes: str) -> Real:
     def real(op: Tape, call: Call, x: Any, s: Any, z: Any, *_: Any) -> ir.Value:
         _in_order(call)
-        return op.emit(name, _number(op, x, s, z), **_own(call, *attributes))  # type: ignore[return-value]
+        only: Operator = getattr(op, name)
+        return only(_number(op, x, s, z), **_own(call, *attributes))
 
     return real
 
@@ -121,17 +122,17 @@ def _softmax(op: Tape, call: Call, x: Any, s: Any, z: Any, *_: Any) -> ir.Value:
     """Before opset 13 all axes from ``axis`` on were one."""
     value, axis = _number(op, x, s, z), int(call.attributes.get("axis", -1))
     if call.attributes.get("opset", 13) >= 13:
-        return op.Softmax(value, axis=axis)  # type: ignore[no-any-return]
+        return op.Softmax(value, axis=axis)
     return op.reshape_like(op.Softmax(op.Flatten(value, axis=axis), axis=-1), x)
 
 
 def _concat(op: Tape, call: Call, ys: Any, yz: Any, *rest: Any) -> ir.Value:
     parts = [_number(op, *rest[i : i + 3]) for i in range(0, len(rest), 3)]
-    return op.Concat(*parts, axis=call.attributes["axis"])  # type: ignore[no-any-return]
+    return op.Concat(*parts, axis=call.attributes["axis"])
 
 
 def _where(op: Tape, call: Call, c: Any, a: Any, sa: Any, za: Any, b: Any, sb: Any, zb: Any, *_: Any) -> ir.Value:
-    return op.Where(c, _number(op, a, sa, za), _number(op, b, sb, zb))  # type: ignore[no-any-return]
+    return op.Where(c, _number(op, a, sa, za), _number(op, b, sb, zb))
 
 
 def _attention(op: Tape, call: Call, x: Any, w: Any, bias: Any, xs: Any, ws: Any, *rest: Any) -> Any:
@@ -143,21 +144,21 @@ def _attention(op: Tape, call: Call, x: Any, w: Any, bias: Any, xs: Any, ws: Any
 
 def _to_float(op: Tape, call: Call, a: Any, b: Any, sa: Any, sb: Any, *rest: Any) -> ir.Value:
     za, zb, _ = [*rest, None, None, None][:3]
-    return op.MatMul(_number(op, a, sa, za), _weight(call, op, 1, (b, sb, zb), -1))  # type: ignore[no-any-return]
+    return op.MatMul(_number(op, a, sa, za), _weight(call, op, 1, (b, sb, zb), -1))
 
 
 def _dynamic(op: Tape, call: Call, a: Any, b: Any, sb: Any, zb: Any = None, *_: Any) -> ir.Value:
-    return op.MatMul(a, _weight(call, op, 1, (b, sb, zb), -1))  # type: ignore[no-any-return]
+    return op.MatMul(a, _weight(call, op, 1, (b, sb, zb), -1))
 
 
 def _product(op: Tape, call: Call, a: Any, b: Any, za: Any = None, zb: Any = None) -> ir.Value:
     weight = _weight(call, op, 1, (b, op.const(1.0, ir.DataType.FLOAT), zb), -1)
-    return op.MatMul(_number(op, a, 1.0, za), weight)  # type: ignore[no-any-return]
+    return op.MatMul(_number(op, a, 1.0, za), weight)
 
 
 def _convolution(op: Tape, call: Call, x: Any, w: Any, xz: Any = None, wz: Any = None) -> ir.Value:
     weight = _weight(call, op, 1, (w, op.const(1.0, ir.DataType.FLOAT), wz), 0)
-    return op.Conv(_number(op, x, 1.0, xz), weight, **_own(call, *_WINDOW[:6]))  # type: ignore[no-any-return]
+    return op.Conv(_number(op, x, 1.0, xz), weight, **_own(call, *_WINDOW[:6]))
 
 
 straight("QLinearConv", _conv, (0, 3), scale=6, domain="")

@@ -57,7 +57,7 @@ def again(op: Tape, y: ir.Value) -> ir.Value:
     readers = [n.op_type for n in y.consumers()]
     if node is None or source is None or source is node.inputs[0] or readers != ["QuantizeLinear"]:
         return y
-    copy: ir.Value = op.emit(node.op_type, source, **attributes(node))  # type: ignore[assignment]
+    copy: ir.Value = op.emit(node.op_type, source, **attributes(node))
     copy.shape = None if y.shape is None else y.shape.copy()
     return copy
 
@@ -106,7 +106,7 @@ def _of_scale(call: Call, x: ir.Value, scale: ir.Value) -> ir.Value:
         return op.reshape_like(op.ReduceSum(product, keepdims=0), scale)
     axis %= rank_of(x)
     if not block:
-        return op.ReduceSum(product, [a for a in range(rank_of(x)) if a != axis], keepdims=0)  # type: ignore[no-any-return]
+        return op.ReduceSum(product, [a for a in range(rank_of(x)) if a != axis], keepdims=0)
     return _sum_blocks(op, product, scale, axis, block)
 
 
@@ -117,7 +117,7 @@ def _sum_blocks(op: Tape, product: ir.Value, scale: ir.Value, axis: int, block: 
     full = op.Pad(product, op.Concat([0] * (n + axis), lack, *([[0] * (n - axis - 1)] if axis < n - 1 else []), axis=0))
     shape = op.Shape(scale)
     head, tail = op.Slice(shape, [0], [axis + 1]), op.Slice(shape, [axis + 1], [2**31])
-    return op.ReduceSum(op.Reshape(full, op.Concat(head, [block], tail, axis=0)), [axis + 1], keepdims=0)  # type: ignore[no-any-return]
+    return op.ReduceSum(op.Reshape(full, op.Concat(head, [block], tail, axis=0)), [axis + 1], keepdims=0)
 
 
 @vjp("QuantizeLinear", slots=(True, False, False))

@@ -126,7 +126,7 @@ def _numbers(op: Tape, x: ir.Value) -> ir.Value:
     """Return the numbers of the turns, [T, 1]."""
     count = op.Squeeze(op.Shape(x, start=0, end=1), [0])
     turns = op.Range(op.const(0, ir.DataType.INT64), count, op.const(1, ir.DataType.INT64))
-    return op.Unsqueeze(turns, [1])  # type: ignore[no-any-return]
+    return op.Unsqueeze(turns, [1])
 
 
 def _put_out(call: Call) -> ir.Value:
@@ -222,8 +222,8 @@ def _scan(op: Tape, runs: Sequence[_Run]) -> list[tuple[Values, Values]]:
     made = [run.step(inner, old, read) for run, old, read in zip(runs, states, reads, strict=True)]
     body = _given_out(inner, [v for new, _ in made for v in new] + [v for _, written in made for v in written])
     count = sum(len(run.start) for run in runs)
-    results = op.Scan(
-        *(v for run in runs for v in run.start), *(v for run in runs for v in run.reads), body=body,
+    results = op.emit(
+        "Scan", *(v for run in runs for v in run.start), *(v for run in runs for v in run.reads), body=body,
         num_scan_inputs=sum(len(run.reads) for run in runs),
         scan_input_directions=[1 - run.way for run in runs for _ in run.reads],
         scan_output_directions=[1 - run.way for run in runs for _ in run.start], outputs=2 * count,

@@ -47,13 +47,13 @@ def _sum(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Valu
 
 def _mean(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     n = count_of(op, x, y, axes)
-    return op.Mul(g, 1 / n) if isinstance(n, float) and n else op.Div(g, n)  # type: ignore[no-any-return]
+    return op.Mul(g, 1 / n) if isinstance(n, float) and n else op.Div(g, n)
 
 
 def _l2(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     """x / |x|, and 0 at the origin, as torch has it."""
     zero = op.Equal(y, 0.0)
-    return op.Mul(op.gate(op.Div(g, op.Where(zero, 1.0, y)), op.Not(zero)), x)  # type: ignore[no-any-return]
+    return op.Mul(op.gate(op.Div(g, op.Where(zero, 1.0, y)), op.Not(zero)), x)
 
 
 def _product(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
@@ -63,21 +63,21 @@ def _product(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.
     others = op.ReduceProd(one_at_zero, at, keepdims=1, noop_with_empty_axes=int(axes == []))
     zeros = op.ReduceSum(op.cast(zero, x.dtype), at, keepdims=1, noop_with_empty_axes=int(axes == []))
     spared = op.Sub(zeros, op.cast(zero, x.dtype))  # zeros among the other factors
-    return op.Mul(g, op.gate(op.Div(others, one_at_zero), op.Equal(spared, 0.0)))  # type: ignore[no-any-return]
+    return op.Mul(g, op.gate(op.Div(others, one_at_zero), op.Equal(spared, 0.0)))
 
 
 def _extreme(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     """Ties share the gradient equally, as torch.amax has it."""
     hit = op.cast(op.Equal(x, y), x.dtype)
     ties = op.ReduceSum(hit, _operand(op, axes), keepdims=1, noop_with_empty_axes=int(axes == []))
-    return op.Mul(op.Div(g, ties), hit)  # type: ignore[no-any-return]
+    return op.Mul(op.Div(g, ties), hit)
 
 
 def _log_sum(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axes: Axes) -> ir.Value:
     """g / sum; where g is 0 it stays 0 at a sum of 0 too, as behind Log."""
     total = op.Exp(y)
     unasked = op.And(op.Equal(total, 0.0), op.Equal(g, 0.0))
-    return op.Div(g, op.Where(unasked, 1.0, total))  # type: ignore[no-any-return]
+    return op.Div(g, op.Where(unasked, 1.0, total))
 
 
 def _operand(op: Tape, axes: Axes) -> ir.Value:
@@ -99,7 +99,7 @@ reduction("ReduceMin", _extreme)
 def _cumulative_sum(
     op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, axis: ir.Value, *, exclusive: int, reverse: int
 ) -> ir.Value:
-    return op.CumSum(g, axis, exclusive=exclusive, reverse=1 - reverse)  # type: ignore[no-any-return]
+    return op.CumSum(g, axis, exclusive=exclusive, reverse=1 - reverse)
 
 
 defvjp("CumSum", _cumulative_sum, None)

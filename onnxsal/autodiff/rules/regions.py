@@ -30,7 +30,7 @@ def _roi_align(op: Tape, call: Call, x: ir.Value, rois: ir.Value, images: ir.Val
     inside = [op.And(op.GreaterOrEqual(p, -1.0), op.LessOrEqual(p, s)) for p, s in zip(flat, sizes, strict=True)]
     kept = op.Mul(values, op.Unsqueeze(op.cast(op.And(*inside), x.dtype), [1]))
     grid = op.Reshape(kept, [0, 0, out[0], ratio, out[1], ratio])
-    return op.ReduceMean(grid, [3, 5], keepdims=0)  # type: ignore[no-any-return]
+    return op.ReduceMean(grid, [3, 5], keepdims=0)
 
 
 def _samples(op: Tape, call: Call, rois: ir.Value, d: int, count: int) -> ir.Value:
@@ -39,7 +39,7 @@ def _samples(op: Tape, call: Call, rois: ir.Value, d: int, count: int) -> ir.Val
     start, end = (op.Mul(op.Slice(rois, [k], [k + 1], [1]), call.attributes["spatial_scale"]) for k in (1 - d, 3 - d))
     extent = op.Sub(end, start) if half else op.Max(op.Sub(end, start), 1.0)
     steps = op.const((np.arange(count) + 0.5) / count, rois.dtype)
-    return op.Sub(op.Add(start, op.Mul(extent, steps)), 0.5 if half else 0.0)  # type: ignore[no-any-return]
+    return op.Sub(op.Add(start, op.Mul(extent, steps)), 0.5 if half else 0.0)
 
 
 made_of("RoiAlign", _roi_align, slots=(True, True, False))
@@ -54,7 +54,7 @@ def _max_roi_pool(op: Tape, call: Call, x: ir.Value, rois: ir.Value) -> ir.Value
     wide = op.ReduceMax(op.Where(op.Unsqueeze(columns, [1, 2]), picked, lowest), [4], keepdims=0)  # [N, C, H, bins]
     tall = op.Where(op.Unsqueeze(rows, [1, 4]), op.Unsqueeze(wide, [2]), lowest)
     most = op.ReduceMax(tall, [3], keepdims=0)
-    return op.Where(op.Greater(most, lowest), most, 0.0)  # type: ignore[no-any-return]
+    return op.Where(op.Greater(most, lowest), most, 0.0)
 
 
 def _bins(op: Tape, call: Call, rois: ir.Value, x: ir.Value, d: int) -> ir.Value:
@@ -67,7 +67,7 @@ def _bins(op: Tape, call: Call, rois: ir.Value, x: ir.Value, d: int) -> ir.Value
     low = op.Unsqueeze(op.Add(op.Floor(op.Mul(step, numbers)), start), [2])
     high = op.Unsqueeze(op.Add(op.Ceil(op.Mul(step, op.Add(numbers, 1.0))), start), [2])
     cells = op.cast(op.Range(0, op.Squeeze(size_at(op, x, d + 2)), 1), rois.dtype)
-    return op.And(op.GreaterOrEqual(cells, low), op.Less(cells, high))  # type: ignore[no-any-return]
+    return op.And(op.GreaterOrEqual(cells, low), op.Less(cells, high))
 
 
 made_of("MaxRoiPool", _max_roi_pool, slots=(True, False))

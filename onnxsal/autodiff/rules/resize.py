@@ -39,13 +39,14 @@ def _upsample(call: Call) -> list[Gradient]:
 
 def resize_gradient(call: Call) -> ir.Value:
     """Return the gradient of a resized value: axis by axis, by the matrix that the operator itself is on each."""
-    op, g, x = call.op, call.g, operand(call, 0)
+    x = operand(call, 0)
     if call.attributes["mode"] == "nearest":
         return _summed_blocks(call, x) or _moved_back(call, x)
     matrix = _matrix if call.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch" else _matrix_in_place
+    g: ir.Value = call.g
     for axis in _axes(call, x):
-        g = _along(op, g, matrix(call, x, axis), axis, rank_of(x))
-    return g  # type: ignore[no-any-return]
+        g = _along(call.op, g, matrix(call, x, axis), axis, rank_of(x))
+    return g
 
 
 def _summed_blocks(call: Call, x: ir.Value) -> ir.Value | None:
@@ -61,7 +62,7 @@ def _summed_blocks(call: Call, x: ir.Value) -> ir.Value | None:
     if not _scales_are(call, factors):
         return None
     mean = op.AveragePool(call.g, kernel_shape=factors, strides=factors)
-    return op.Mul(mean, float(np.prod(factors)))  # type: ignore[no-any-return]
+    return op.Mul(mean, float(np.prod(factors)))
 
 
 def _scales_are(call: Call, factors: list[int]) -> bool:
@@ -179,10 +180,10 @@ def _region(op: Tape, roi: ir.Value | None, place: int, n: int) -> ir.Value | No
 def _along(op: Tape, g: ir.Value, matrix: ir.Value, axis: int, n: int) -> ir.Value:
     """Return ``g`` with ``axis`` mapped back by the transpose of [before, after]."""
     if axis == n - 1:
-        return op.MatMul(g, op.Transpose(matrix, perm=[1, 0]))  # type: ignore[no-any-return]
+        return op.MatMul(g, op.Transpose(matrix, perm=[1, 0]))
     if axis == n - 2:
-        return op.MatMul(matrix, g)  # type: ignore[no-any-return]
+        return op.MatMul(matrix, g)
     perm = [i for i in range(n) if i != axis] + [axis]
     back = [perm.index(i) for i in range(n)]
     mapped = op.MatMul(op.Transpose(g, perm=perm), op.Transpose(matrix, perm=[1, 0]))
-    return op.Transpose(mapped, perm=back)  # type: ignore[no-any-return]
+    return op.Transpose(mapped, perm=back)

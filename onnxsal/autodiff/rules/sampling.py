@@ -33,14 +33,14 @@ def _grid_sample(op: Tape, call: Call, x: ir.Value, grid: ir.Value) -> ir.Value:
         taps = [[(_kept(op, i, s, padding, align), w) for i, w in t] for t, s in zip(taps, sizes, strict=True)]
     sampled = read_taps(op, x, taps, sizes)
     shape = op.Concat(op.Shape(x, start=0, end=2), op.Shape(grid, start=1, end=n + 1), axis=0)
-    return op.Reshape(sampled, shape)  # type: ignore[no-any-return]
+    return op.Reshape(sampled, shape)
 
 
 def _place(op: Tape, u: ir.Value, size: ir.Value, align: bool) -> ir.Value:
     """From [-1, 1] to pixels: corners at the centres of the outer pixels, or at their edges."""
     if align:
-        return op.Mul(op.Add(u, 1.0), op.Mul(op.Sub(size, 1.0), 0.5))  # type: ignore[no-any-return]
-    return op.Mul(op.Sub(op.Mul(op.Add(u, 1.0), size), 1.0), 0.5)  # type: ignore[no-any-return]
+        return op.Mul(op.Add(u, 1.0), op.Mul(op.Sub(size, 1.0), 0.5))
+    return op.Mul(op.Sub(op.Mul(op.Add(u, 1.0), size), 1.0), 0.5)
 
 
 def _kept(op: Tape, p: ir.Value, size: ir.Value, padding: str, align: bool) -> ir.Value:
@@ -57,7 +57,7 @@ def _reflected(op: Tape, p: ir.Value, last: ir.Value, margin: float) -> ir.Value
     turns = op.Floor(op.Div(far, span))
     rest = op.Sub(far, op.Mul(turns, span))
     even = op.Equal(op.Mul(op.Floor(op.Mul(turns, 0.5)), 2.0), turns)
-    return op.Sub(op.Where(even, rest, op.Sub(span, rest)), margin)  # type: ignore[no-any-return]
+    return op.Sub(op.Where(even, rest, op.Sub(span, rest)), margin)
 
 
 def _taps(op: Tape, p: ir.Value, mode: str) -> list[Tap]:
@@ -81,12 +81,12 @@ def linear_taps(op: Tape, p: ir.Value) -> list[Tap]:
 
 def _near(op: Tape, d: ir.Value) -> ir.Value:
     """1.25 d^3 - 2.25 d^2 + 1: Keys' kernel with a = -0.75, up to a distance of 1."""
-    return op.Add(op.Mul(op.Mul(d, d), op.Sub(op.Mul(d, 1.25), 2.25)), 1.0)  # type: ignore[no-any-return]
+    return op.Add(op.Mul(op.Mul(d, d), op.Sub(op.Mul(d, 1.25), 2.25)), 1.0)
 
 
 def _far(op: Tape, d: ir.Value) -> ir.Value:
     """-0.75 d^3 + 3.75 d^2 - 6 d + 3: the same from 1 to 2."""
-    return op.Add(op.Mul(d, op.Sub(op.Mul(d, op.Sub(3.75, op.Mul(d, 0.75))), 6.0)), 3.0)  # type: ignore[no-any-return]
+    return op.Add(op.Mul(d, op.Sub(op.Mul(d, op.Sub(3.75, op.Mul(d, 0.75))), 6.0)), 3.0)
 
 
 def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Sequence[ir.Value]) -> ir.Value:
@@ -109,7 +109,7 @@ def read_taps(op: Tape, x: ir.Value, taps: Sequence[Sequence[Tap]], sizes: Seque
 def _tap(op: Tape, flat: ir.Value, number: ir.Value, weight: ir.Value) -> ir.Value:
     shape = op.Concat(op.Shape(flat, start=0, end=2), op.Shape(number, start=1, end=2), axis=0)
     values = op.GatherElements(flat, op.Expand(op.Unsqueeze(number, [1]), shape), axis=2)
-    return op.Mul(values, op.Unsqueeze(weight, [1]))  # type: ignore[no-any-return]
+    return op.Mul(values, op.Unsqueeze(weight, [1]))
 
 
 made_of("GridSample", _grid_sample)
@@ -132,7 +132,7 @@ def _deform_conv(op: Tape, call: Call, x: ir.Value, w: ir.Value, offset: ir.Valu
     weights = op.Reshape(w, op.Concat([groups, -1], op.ReduceProd(op.Shape(w, start=1), keepdims=1), axis=0))
     y = op.MatMul(weights, op.Reshape(columns, rows))
     y = op.Reshape(y, op.Concat(batch, op.Shape(w, start=0, end=1), *out, axis=0))
-    return y if bias is None else op.Add(y, op.Reshape(bias, [-1] + [1] * n))  # type: ignore[no-any-return]
+    return y if bias is None else op.Add(y, op.Reshape(bias, [-1] + [1] * n))
 
 
 def _deformed(op: Tape, call: Call, offset: ir.Value, shape: ir.Value, n: int) -> list[ir.Value]:

@@ -21,10 +21,10 @@ def _scatter_elements(call: Call) -> list[Gradient]:
     x, indices, updates = (v for v in call.node.inputs if v is not None)
 
     def write(data: ir.Value, values: ir.Value, how: str = "none") -> ir.Value:
-        return op.ScatterElements(data, indices, values, axis=axis, reduction=how)  # type: ignore[no-any-return]
+        return op.ScatterElements(data, indices, values, axis=axis, reduction=how)
 
     def read(data: ir.Value) -> ir.Value:
-        return op.GatherElements(data, indices, axis=axis)  # type: ignore[no-any-return]
+        return op.GatherElements(data, indices, axis=axis)
 
     return _scattered(call, (x, updates), read, write)
 
@@ -35,10 +35,10 @@ def _scatter_nd(call: Call) -> list[Gradient]:
     x, indices, updates = (v for v in call.node.inputs if v is not None)
 
     def write(data: ir.Value, values: ir.Value, how: str = "none") -> ir.Value:
-        return op.ScatterND(data, indices, values, reduction=how)  # type: ignore[no-any-return]
+        return op.ScatterND(data, indices, values, reduction=how)
 
     def read(data: ir.Value) -> ir.Value:
-        return op.GatherND(data, indices)  # type: ignore[no-any-return]
+        return op.GatherND(data, indices)
 
     return _scattered(call, (x, updates), read, write)
 
@@ -90,7 +90,7 @@ def _tensor_scatter(call: Call) -> list[Gradient]:
     both = op.ConstantOfShape(op.Reshape(op.Add(op.Size(past), op.Size(update)), [1]), value=zero_of(g))
     flat = op.ScatterElements(both, op.Reshape(source, [-1]), op.Reshape(g, [-1]), axis=0)
     split = op.Concat(op.Reshape(op.Size(past), [1]), op.Reshape(op.Size(update), [1]), axis=0)
-    a, b = op.Split(flat, split, axis=0, outputs=2)
+    a, b = op.emit("Split", flat, split, axis=0, outputs=2)
     return [op.reshape_like(a, past), op.reshape_like(b, update), None][: len(call.node.inputs)]
 
 
@@ -130,7 +130,7 @@ def _unique(call: Call) -> list[Gradient]:
     if g is None or x is None:
         return [None]
     axis = call.attributes.get("axis")
-    unique = op.Unique(x, axis=axis, sorted=call.attributes["sorted"], outputs=4)
+    unique = op.emit("Unique", x, axis=axis, sorted=call.attributes["sorted"], outputs=4)
 
     share = op.cast(unique[3], g.dtype)
     if axis is None:
@@ -148,7 +148,9 @@ def _range(call: Call) -> list[Gradient]:
     return [op.ReduceSum(g, keepdims=0), None, op.ReduceSum(op.Mul(g, steps), keepdims=0)]
 
 
-def _max_unpool(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, indices: ir.Value, shape: ir.Value | None = None):  # type: ignore[no-untyped-def]
+def _max_unpool(
+    op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, indices: ir.Value, shape: ir.Value | None = None
+) -> ir.Value:
     return op.reshape_like(op.Gather(op.Reshape(g, [-1]), op.Reshape(indices, [-1])), x)
 
 

@@ -112,7 +112,7 @@ def _unpad(op: Tape, g: ir.Value, x: ir.Value, pads: ir.Value, axes: ir.Value | 
     if known is not None and along is not None:
         n = len(along)
         return fit(op, g, [-p for p in known[:n]], [-p for p in known[n:]], along, rank_of(x))
-    low, high = op.Split(pads, num_outputs=2, outputs=2)
+    low, high = op.emit("Split", pads, num_outputs=2, outputs=2)
     sizes = op.Shape(g) if axes is None else op.Gather(op.Shape(g), axes)
     cut = op.Slice(g, op.Max(low, 0), op.Sub(sizes, op.Max(high, 0)), op.const(along) if axes is None else axes)
-    return op.Pad(cut, op.Max(op.Neg(pads), 0), None, axes)  # type: ignore[no-any-return]
+    return op.Pad(cut, op.Max(op.Neg(pads), 0), None, axes)

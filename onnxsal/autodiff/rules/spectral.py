@@ -33,7 +33,7 @@ def _dft(call: Call) -> list[Gradient]:
 
 
 def _length(op: Tape, x: ir.Value, along: ir.Value) -> ir.Value:
-    return op.Gather(op.Shape(x), along)  # type: ignore[no-any-return]
+    return op.Gather(op.Shape(x), along)
 
 
 def _mirrored(op: Tape, points: ir.Value, along: ir.Value, n: int, dtype: ir.DataType | None) -> ir.Value:
@@ -43,13 +43,13 @@ def _mirrored(op: Tape, points: ir.Value, along: ir.Value, n: int, dtype: ir.Dat
     weights = op.Div(op.Where(once, op.const(1, dtype), op.const(2, dtype)), op.cast(points, dtype))
     axes = op.const(list(range(n)), ir.DataType.INT64)
     place = op.Or(op.Equal(axes, along), op.Equal(axes, op.Add(along, n)))
-    return op.Reshape(weights, op.Where(place, op.const(-1), op.const(1)))  # type: ignore[no-any-return]
+    return op.Reshape(weights, op.Where(place, op.const(-1), op.const(1)))
 
 
 def _fitted(op: Tape, g: ir.Value, size: ir.Value, along: ir.Value) -> ir.Value:
     """What the transform padded is cut away, what it cut away is 0."""
     missing = op.Max(op.Sub(size, _length(op, g, along)), 0)
-    return op.Pad(op.Slice(g, [0], size, along), op.Concat([0], missing, axis=0), None, along)  # type: ignore[no-any-return]
+    return op.Pad(op.Slice(g, [0], size, along), op.Concat([0], missing, axis=0), None, along)
 
 
 def _real_part(op: Tape, z: ir.Value, x: ir.Value) -> ir.Value:
@@ -67,7 +67,10 @@ def _size(x: ir.Value, axis: int, node: ir.Node) -> int:
     return size
 
 
-def _stft(op: Tape, call: Call, signal: ir.Value, step: ir.Value, window=None, length=None):  # type: ignore[no-untyped-def]
+def _stft(
+    op: Tape, call: Call, signal: ir.Value, step: ir.Value, window: ir.Value | None = None,
+    length: ir.Value | None = None,
+) -> ir.Value:  # fmt: skip
     """Frames, gathered and weighted, then transformed."""
     frame = op.Size(window) if length is None else op.Reshape(length, [])
     hop = op.Reshape(step, [])
@@ -89,13 +92,13 @@ def _cumulative_product(
     """sum of g y from here on, over x. Of several zeros only the first has a slope: there x counts as 1."""
 
     def since(v: ir.Value) -> ir.Value:
-        return op.CumSum(v, axis, exclusive=exclusive, reverse=1 - reverse)  # type: ignore[no-any-return]
+        return op.CumSum(v, axis, exclusive=exclusive, reverse=1 - reverse)
 
     zero = op.Equal(x, 0.0)
     passed = op.CumSum(op.cast(zero, x.dtype), axis, reverse=reverse)
     first = op.And(zero, op.Equal(passed, 1.0))
     there = since(op.Mul(g, op.CumProd(op.Where(first, 1.0, x), axis, exclusive=exclusive, reverse=reverse)))
-    return op.Where(first, there, op.Div(since(op.Mul(g, y)), op.Where(zero, 1.0, x)))  # type: ignore[no-any-return]
+    return op.Where(first, there, op.Div(since(op.Mul(g, y)), op.Where(zero, 1.0, x)))
 
 
 defvjp("CumProd", _cumulative_product, None)
@@ -106,12 +109,12 @@ def _det(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value) -> ir.Value:
     n, r = _size(x, -1, y.producer() or ir.Node("", "Det", [])), rank_of(x)
     outer = op.Unsqueeze(g, [-2, -1])
     if n == 1:
-        return outer  # type: ignore[no-any-return]
+        return outer
     rest = np.array([[j for j in range(n) if j != i] for i in range(n)], np.int64)
     rows = op.Gather(x, rest, axis=r - 2)  # [.., i, n - 1, n]
     minors = op.Transpose(op.Gather(rows, rest, axis=r), perm=[*range(r - 1), r, r - 1, r + 1])
     signs = (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
-    return op.Mul(outer, op.Mul(op.Det(minors), op.const(signs, x.dtype)))  # type: ignore[no-any-return]
+    return op.Mul(outer, op.Mul(op.Det(minors), op.const(signs, x.dtype)))
 
 
 defvjp("Det", _det)

@@ -91,7 +91,7 @@ def crop_to(op: Tape, g: ir.Value, x: ir.Value, begin: ir.Value | list[int] | No
     n, sizes = rank_of(x) - 2, spatial_of(op, x)
     start = op.const([0] * n, ir.DataType.INT64) if begin is None else begin
     stop = sizes if begin is None else op.Add(sizes, start)
-    return op.Slice(g, start, stop, list(range(2, n + 2)))  # type: ignore[no-any-return]
+    return op.Slice(g, start, stop, list(range(2, n + 2)))
 
 
 def same_pads(op: Tape, x: ir.Value, y: ir.Value, window: Window) -> tuple[ir.Value, ir.Value]:
@@ -107,4 +107,4 @@ def same_pads(op: Tape, x: ir.Value, y: ir.Value, window: Window) -> tuple[ir.Va
 def padded(op: Tape, x: ir.Value, begin: ir.Value, end: ir.Value) -> ir.Value:
     """Return ``x`` with run-time pads of zeros along its spatial axes."""
     pads = op.Concat([0, 0], begin, [0, 0], end, axis=0)
-    return op.Pad(x, pads)  # type: ignore[no-any-return]
+    return op.Pad(x, pads)
