@@ -4,8 +4,8 @@ from onnxsal.autodiff import rotary as _rotary  # registers what operators are m
 from onnxsal.autodiff import rules as _rules  # registers every rule
 from onnxsal.autodiff.gradient import gradient, gradient_model, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
-from onnxsal.autodiff.registry import Call, Rule, defvariadic, defvjp, defzero, vjp
-from onnxsal.autodiff.rulesets import DECONV, GUIDED, PLAIN, RuleSet, rule_set
+from onnxsal.autodiff.registry import PLAIN, Call, Rule, RuleSet, defvariadic, defvjp, defzero, vjp
+from onnxsal.autodiff.rulesets import DECONV, GUIDED, rule_set
 from onnxsal.autodiff.walk import backward
 
 __all__ = [

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import operands
-from onnxsal.autodiff.rulesets import PLAIN, RuleSet
+from onnxsal.autodiff.registry import PLAIN, RuleSet, operands
 from onnxsal.autodiff.walk import carries, dependent, flows
 from onnxsal.graph.shapes import is_float
 

@@ -11,7 +11,8 @@ import onnx_ir as ir
 from onnxsal.autodiff.contrib import lower_contrib
 from onnxsal.autodiff.endings import crossings, flow, named
 from onnxsal.autodiff.lowering import lower_gradients
-from onnxsal.autodiff.rulesets import PLAIN, RuleSet, rule_set
+from onnxsal.autodiff.registry import PLAIN, RuleSet
+from onnxsal.autodiff.rulesets import rule_set
 from onnxsal.autodiff.sequences import lower_sequences
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError, UsageError, nearest

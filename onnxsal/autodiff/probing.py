@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.autodiff.endings import Flow, flow, named, source_of
 from onnxsal.autodiff.gradient import gradients_of
-from onnxsal.autodiff.registry import operands
-from onnxsal.autodiff.rulesets import PLAIN, RuleSet
+from onnxsal.autodiff.registry import PLAIN, RuleSet, operands
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace
 from onnxsal.graph.scopes import PREFIX

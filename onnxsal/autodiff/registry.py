@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import onnx_ir as ir
 
 from onnxsal import plugins
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.tape import Tape
-
-if TYPE_CHECKING:
-    from onnxsal.autodiff.rulesets import RuleSet
 
 Gradient = ir.Value | None
 Vjp = Callable[..., Any]
@@ -76,6 +73,35 @@ class Rule:
         """Whether a gradient can flow to input ``index``."""
         return self.differentiable and (self.slots is None or (index < len(self.slots) and self.slots[index]))
 
+
+def _nothing(node: ir.Node) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """A named choice of rules: its own where it has one, the plain ones elsewhere.
+
+    It holds in the bodies of If, Loop and Scan as well; what an operator such as LSTM is made of is plain.
+    """
+
+    name: str
+    overrides: Mapping[Key, Callable[[Call, Rule], list[Gradient]]] = field(default_factory=dict)
+    refuses: Callable[[ir.Node], str | None] = _nothing
+    """The reason why a node cannot be served by these rules, or None."""
+
+    def find(self, node: ir.Node) -> Rule | None:
+        """Return the rule for a node, or None where there is none."""
+        plain = find(node)
+        override = self.overrides.get((node.domain, node.op_type))
+        if plain is None or self is PLAIN:
+            return plain
+        if override is None:
+            return replace(plain, apply=lambda call: plain.apply(replace(call, rules=self)))
+        return Rule(plain.op_type, plain.domain, lambda call: override(call, plain), plain.slots)
+
+
+PLAIN = RuleSet("plain")
 
 REGISTRY: dict[Key, Rule] = {}
 

@@ -2,43 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import Call, Gradient, Key, Rule, find
+from onnxsal.autodiff.registry import PLAIN, Call, Gradient, Rule, RuleSet
 from onnxsal.errors import UsageError, nearest
-
-
-def _nothing(node: ir.Node) -> str | None:
-    return None
-
-
-@dataclass(frozen=True)
-class RuleSet:
-    """A named choice of rules: its own where it has one, the plain ones elsewhere.
-
-    It holds in the bodies of If, Loop and Scan as well; what an operator such as LSTM is made of is plain.
-    """
-
-    name: str
-    overrides: Mapping[Key, Callable[[Call, Rule], list[Gradient]]] = field(default_factory=dict)
-    refuses: Callable[[ir.Node], str | None] = _nothing
-    """The reason why a node cannot be served by these rules, or None."""
-
-    def find(self, node: ir.Node) -> Rule | None:
-        """Return the rule for a node, or None where there is none."""
-        plain = find(node)
-        override = self.overrides.get((node.domain, node.op_type))
-        if plain is None or self is PLAIN:
-            return plain
-        if override is None:
-            return replace(plain, apply=lambda call: plain.apply(replace(call, rules=self)))
-        return Rule(plain.op_type, plain.domain, lambda call: override(call, plain), plain.slots)
-
-
-PLAIN = RuleSet("plain")
 
 
 def _guided(call: Call, plain: Rule) -> list[Gradient]:

@@ -9,8 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.familiar import unfamiliar
 from onnxsal.autodiff.precision import apply
-from onnxsal.autodiff.registry import Call, Gradient, UnknownRankError, operands
-from onnxsal.autodiff.rulesets import PLAIN, RuleSet
+from onnxsal.autodiff.registry import PLAIN, Call, Gradient, RuleSet, UnknownRankError, operands
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
 from onnxsal.graph.apart import read_apart
