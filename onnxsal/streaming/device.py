@@ -1,4 +1,4 @@
-"""Where batches are filled and run: on the host, or on the GPU that the session runs on."""
+"""Where batches are filled and run: what a device does, and the host as one (``gpu`` is another)."""
 
 from __future__ import annotations
 
@@ -86,15 +86,3 @@ def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Float
 def _seed(seed: int, image: int) -> int:
     """Return one seed of 32 bits for a seed and an image: the seed itself for image 0, which no draw is around."""
     return seed if image == 0 else int(np.random.SeedSequence([seed, image]).generate_state(1)[0])
-
-
-def device_of(session: Runner, plan: Plan, x: str, key: tuple[int, int]) -> Device:
-    """Return the device that fills batches where a session runs.
-
-    Raises: UnsupportedError: the session is on a GPU that the kernels cannot use.
-    """
-    if not session.on_gpu:
-        return Host(plan, x, key)
-    from onnxsal.streaming.gpu import Gpu  # loads numba's CUDA target
-
-    return Gpu(plan, x, key)

@@ -13,7 +13,7 @@ from onnxsal.records import Moments, Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
-from onnxsal.streaming.device import Batch, Device, Host, Runner, device_of
+from onnxsal.streaming.device import Batch, Device, Host, Runner
 from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
 from onnxsal.streaming.stages import Stages
@@ -61,7 +61,7 @@ def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
     if isinstance(body, Record):
         return Host(work.plan, work.settings.x, work.key), lambda batch: nested(work, batch)
     session = work.settings.session(body)
-    device = device_of(session, work.plan, work.settings.x, work.key)
+    device = _device_of(session, work)
 
     def evaluate(batch: Batch) -> Ran:
         def call(feeds: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
@@ -71,6 +71,18 @@ def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
         return _run(work, batch, call) if _mixed(work, session, batch, ran) else ran
 
     return device, evaluate
+
+
+def _device_of(session: Runner, work: Work) -> Device:
+    """Return the device that fills batches where a session runs.
+
+    Raises: UnsupportedError: the session is on a GPU that the kernels cannot use.
+    """
+    if not session.on_gpu:
+        return Host(work.plan, work.settings.x, work.key)
+    from onnxsal.streaming.gpu import Gpu  # loads numba's CUDA target
+
+    return Gpu(work.plan, work.settings.x, work.key)
 
 
 def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
