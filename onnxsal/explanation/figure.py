@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.explanation.explanation import Explanation
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
@@ -22,8 +21,37 @@ PARTIAL = "part of the draws"
 """What is said of a map that a limit or Ctrl-C ended."""
 
 
+class Drawable(Protocol):
+    """What drawing reads of an explanation; ``Explanation`` says what each is."""
+
+    @property
+    def saliency(self) -> NDArray[np.float32]: ...
+    @property
+    def signed(self) -> bool: ...
+    @property
+    def photo(self) -> NDArray[np.uint8]: ...
+    @property
+    def box(self) -> tuple[float, float, float, float]: ...
+    @property
+    def image(self) -> NDArray[np.uint8]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def target(self) -> int | tuple[int, int] | None: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def logit(self) -> float: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+
+
 def draw(
-    explanation: Explanation,
+    explanation: Drawable,
     *,
     kind: Kind = "overlay",
     colours: str | None = None,
@@ -42,7 +70,7 @@ def draw(
     return Image.fromarray(with_caption(picture, caption_of(explanation)) if caption else picture)
 
 
-def _picture(explanation: Explanation, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
+def _picture(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
     if kind not in KINDS:
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
     saliency = explanation.saliency
@@ -57,7 +85,7 @@ def _picture(explanation: Explanation, kind: str, colours: str | None, opacity: 
     return for_display(shown)[0]
 
 
-def caption_of(explanation: Explanation) -> Caption:
+def caption_of(explanation: Drawable) -> Caption:
     """Return what stands below a picture: class and probability, method, layer and what it cost."""
     layer = explanation.manifest.get("layer")
     names = [layer] if isinstance(layer, str) else list(layer or ())
@@ -70,7 +98,7 @@ def caption_of(explanation: Explanation) -> Caption:
     return Caption(explanation.label, score_of(explanation), " · ".join(parts))
 
 
-def score_of(explanation: Explanation) -> str:
+def score_of(explanation: Drawable) -> str:
     """Return the probability of the class, or of a pair what is explained: the difference of its logits."""
     if isinstance(explanation.target, tuple):
         return f"logits {explanation.logit:+.2f}"
@@ -88,7 +116,7 @@ def percent(score: float) -> str:
 
 
 def compare(
-    explanations: Sequence[Explanation], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
+    explanations: Sequence[Drawable], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
 ) -> Image.Image:
     """Return a grid: the photograph first, then every explanation with its method's name."""
     first = explanations[0]
@@ -100,7 +128,7 @@ def compare(
     return Image.fromarray(grid(tiles, heading=heading))
 
 
-def _detail(explanation: Explanation, with_label: bool) -> str:
+def _detail(explanation: Drawable, with_label: bool) -> str:
     forwards = explanation.manifest["forwards"]
     part = f" ({PARTIAL})" if explanation.manifest.get("partial") else ""
     cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {explanation.manifest['seconds']:.2g} s"
