@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +13,12 @@ from onnxsal.evaluation.report.examples import examples
 from onnxsal.evaluation.report.html import Html, element, joined
 from onnxsal.evaluation.report.page import Section, code, facts, folded, page, paragraphs
 from onnxsal.evaluation.report.tables import Cell, Column, Row, filters, table
+from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
 from onnxsal.evaluation.statistics import PROCEDURE, Difference, Doubles, Mean, drawn, interval
 from onnxsal.evaluation.summary import Summary
 from onnxsal.files import replacing
-
-if TYPE_CHECKING:
-    from onnxsal.evaluation.evaluation import Evaluation
 
 PAIRS = 24
 """Compared pairs of methods that are shown without a click."""
@@ -30,14 +27,14 @@ ROWS = 4000
 """Rows in the page's own table; beyond, the page would be slow, and files have them all."""
 
 
-def write_report(found: Evaluation, path: str | os.PathLike[str]) -> None:
+def write_report(found: Results, path: str | os.PathLike[str]) -> None:
     """Write the page. Raises: OutputError: it cannot be written."""
     content = report(found)
     with replacing(path) as part:
         part.write_text(content, encoding="utf-8")
 
 
-def report(found: Evaluation) -> str:
+def report(found: Results) -> str:
     """Return the page as HTML."""
     summary = found.summary
     model = os.path.basename(str(found.settings.get("model") or "")) or "a model"
@@ -218,7 +215,7 @@ def _number(value: float) -> Cell:
     return Cell("–" if value != value else _short(value), value)
 
 
-def _failures(found: Evaluation) -> Html:
+def _failures(found: Results) -> Html:
     lines = [str(each) for each in found.failures]
     lines += [
         f"{metric}: the object of {n} pictures is not in the model's view, or of another class."
@@ -227,7 +224,7 @@ def _failures(found: Evaluation) -> Html:
     return element("ul", *(element("li", line) for line in lines))
 
 
-def _settings(found: Evaluation) -> Html:
+def _settings(found: Results) -> Html:
     settings = dict(found.settings)
     parameters = {row.metric: row.parameters for row in reversed(found.rows)}
     methods = settings.pop("methods", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,10 @@ from onnxsal.evaluation.report.html import Html, element, joined
 from onnxsal.evaluation.report.page import paragraphs
 from onnxsal.evaluation.report.pictures import Figure, encoded, gallery
 from onnxsal.evaluation.report.tables import filters
+from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Row
 from onnxsal.evaluation.thumbnails import read_map, read_picture
 from onnxsal.viz.overlay import overlay
-
-if TYPE_CHECKING:
-    from onnxsal.evaluation.evaluation import Evaluation
 
 EACH = 3
 """Best, and worst, of a method and metric."""
@@ -27,7 +24,7 @@ MOST = 60
 """Groups of examples on a page, one of a method and a metric each; a group holds some hundred kilobytes."""
 
 
-def examples(found: Evaluation) -> Html:
+def examples(found: Results) -> Html:
     """Return galleries of the best and the worst, method by method, that a reader can filter."""
     methods, metrics = found.summary.methods, found.summary.metrics
     kept = _kept(methods, metrics)
@@ -56,7 +53,7 @@ def _block(method: str, metric: About, figures: Sequence[Figure]) -> Html:
     return element("div", title, gallery(figures), data_group=True)
 
 
-def _group(found: Evaluation, method: str, metric: About) -> list[Figure]:
+def _group(found: Results, method: str, metric: About) -> list[Figure]:
     """The best and the worst of the rows that have a picture and a map; a picture stands on one side only."""
     rows = [r for r in found.rows if r.method == method and r.metric == metric.name and r.value == r.value]
     ordered = sorted(rows, key=lambda row: row.value, reverse=metric.higher_is_better)
@@ -67,7 +64,7 @@ def _group(found: Evaluation, method: str, metric: About) -> list[Figure]:
     return [each for each in figures if each is not None]
 
 
-def _figure(found: Evaluation, row: Row, which: str) -> Figure | None:
+def _figure(found: Results, row: Row, which: str) -> Figure | None:
     entry = found.journal.get("map", row.map_key)
     picture = None if entry is None else found.journal.get("picture", entry["picture"])
     if entry is None or picture is None:
