@@ -9,6 +9,7 @@ channels live on, as those of a normalisation, is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -118,7 +119,8 @@ def weighted_below(nodes: list[ir.Node], logit: ir.Value, known: Layouts, moving
     """
     below = _reached(nodes, logit, lambda node, i: _mixes(node, i, known, moving))
     tail = [node for node in nodes if not any(v in below for v in node.outputs)]
-    laid = {node for node in tail if _is_summed_behind(node, tail, logit, (known, moving))}
+    behind = _Tail(tail, logit, known, moving)
+    laid = {node for node in tail if _is_summed_behind(node, behind)}
     if not laid:
         return below
     return _reached(nodes, logit, lambda node, i: node in laid or _mixes(node, i, known, moving))
@@ -154,24 +156,31 @@ def _has_channels(axes: list[Axis]) -> bool:
     return bool(axes) and not (only and positions(axes) > 1)
 
 
-def _is_summed_behind(
-    node: ir.Node, tail: list[ir.Node], logit: ir.Value, facts: tuple[Layouts, set[ir.Value]]
-) -> bool:
+@dataclass(frozen=True)
+class _Tail:
+    """The nodes behind the last weights, up to the logit, and what is known of their values."""
+
+    nodes: list[ir.Node]
+    logit: ir.Value
+    known: Layouts
+    moving: set[ir.Value]
+
+
+def _is_summed_behind(node: ir.Node, tail: _Tail) -> bool:
     """Whether a node lays a constant on channels that are summed away behind it, on every way to the logit."""
-    known, moving = facts
     if node.op_type not in _LAID or len(node.outputs) != 1:
         return False
-    fixed = [v for v in node.inputs if v is not None and v not in moving]
-    return any(_ends_in_sum(node, value, tail, (logit, known)) for value in fixed)
+    fixed = [v for v in node.inputs if v is not None and v not in tail.moving]
+    return any(_ends_in_sum(node, value, tail) for value in fixed)
 
 
-def _ends_in_sum(node: ir.Node, value: ir.Value, tail: list[ir.Node], ends: tuple[ir.Value, Layouts]) -> bool:
-    logit, known = ends
+def _ends_in_sum(node: ir.Node, value: ir.Value, tail: _Tail) -> bool:
+    known = tail.known
     sizes = known.sizes(value) or ()
     marks = [Index(f"weight {i}", n) if n > 1 and _differs(value, i) else None for i, n in enumerate(sizes)]
-    behind = [node, *(other for other in tail if other is not node)]
+    behind = [node, *(other for other in tail.nodes if other is not node)]
     after = followed(behind, value, tuple(marked(mark, n) for mark, n in zip(marks, sizes, strict=True)), known)
-    living = _indices(after.get(logit))
+    living = _indices(after.get(tail.logit))
     lost = [mark for mark in marks if mark is not None and mark not in living]
     return any(_is_summed(mark, behind, after, known) and not _only_adds(mark, behind, after) for mark in lost)
 

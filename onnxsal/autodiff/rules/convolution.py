@@ -27,15 +27,14 @@ from onnxsal.graph.tape import Tape
 
 @vjp("Conv", slots=(True, True, True))
 def _conv(call: Call) -> list[Gradient]:
-    op, g, y, x, w = call.op, call.g, call.y, operand(call, 0), operand(call, 1)
     window, group = window_of(call.attributes, call.node), int(call.attributes["group"])
     grads: list[Gradient] = [None] * len(call.needed)
     if call.needed[0]:
-        grads[0] = _resolved_input(op, g, (x, w, y), window, group)
+        grads[0] = _resolved_input(call, window, group)
     if call.needed[1]:
-        grads[1] = _resolved_weight(op, g, (x, y), window, group)
+        grads[1] = _resolved_weight(call, window, group)
     if len(call.needed) > 2 and call.needed[2]:
-        grads[2] = _sum_channels(op, g)
+        grads[2] = _sum_channels(call.op, call.g)
     return grads
 
 
@@ -56,24 +55,22 @@ def _conv_transpose(call: Call) -> list[Gradient]:
     return grads
 
 
-def _resolved_input(
-    op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value, ir.Value], window: Window, group: int
-) -> ir.Value:
-    x, w, y = values
-    kernel = float_weight(op, w)
+def _resolved_input(call: Call, window: Window, group: int) -> ir.Value:
+    op, g, x = call.op, call.g, operand(call, 0)
+    kernel = float_weight(op, operand(call, 1))
     if not window.same:
         return input_gradient(op, g, kernel, x, window, group)
-    begin, _ = same_pads(op, x, y, window)
+    begin, _ = same_pads(op, x, call.y, window)
     whole = _back_whole(op, g, kernel, window, group)
     return crop_to(op, whole, x, begin)
 
 
-def _resolved_weight(op: Tape, g: ir.Value, values: tuple[ir.Value, ir.Value], window: Window, group: int) -> ir.Value:
-    x, y = values
+def _resolved_weight(call: Call, window: Window, group: int) -> ir.Value:
+    op, x = call.op, operand(call, 0)
     if window.same:
-        x = padded(op, x, *same_pads(op, x, y, window))
+        x = padded(op, x, *same_pads(op, x, call.y, window))
         window = dataclasses.replace(window, same="")
-    return weight_gradient(op, x, g, window, group)
+    return weight_gradient(op, x, call.g, window, group)
 
 
 def input_gradient(op: Tape, g: ir.Value, w: ir.Value, x: ir.Value, window: Window, group: int) -> ir.Value:

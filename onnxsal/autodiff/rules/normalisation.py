@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -17,18 +18,25 @@ def per_channel(op: Tape, v: ir.Value, x: ir.Value) -> ir.Value:
     return v if rank_of(x) == 2 else op.Reshape(v, [-1] + [1] * (rank_of(x) - 2))
 
 
-def standardised(op: Tape, x: ir.Value, axes: list[int], epsilon: float) -> tuple[ir.Value, ir.Value]:
-    """Return (x - mean) / deviation over ``axes``, and 1 / deviation."""
+class Standard(NamedTuple):
+    """x in its standardised form, (x - mean) / deviation, and 1 / deviation."""
+
+    normal: ir.Value
+    inverse: ir.Value
+
+
+def standardised(op: Tape, x: ir.Value, axes: list[int], epsilon: float) -> Standard:
+    """Return x less its mean over ``axes``, in units of its deviation there."""
     n = rank_of(x)
     width = _width(x, axes)
     if x.dtype == ir.DataType.FLOAT and axes == list(range(axes[0], n)) and width is not None:
         ones = op.full_like(op.const([1.0] * width, x.dtype), 1.0) if width > 4096 else op.const([1.0] * width, x.dtype)
         out, _, inverse = op.emit("LayerNormalization", x, ones, axis=axes[0] - n, epsilon=epsilon, outputs=3)
-        return out, inverse
+        return Standard(out, inverse)
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
     inverse = op.Reciprocal(op.Sqrt(op.Add(variance, epsilon)))
-    return op.Mul(centred, inverse), inverse
+    return Standard(op.Mul(centred, inverse), inverse)
 
 
 def _width(x: ir.Value, axes: list[int]) -> int | None:
@@ -50,12 +58,13 @@ def _layer_normalization(call: Call) -> list[Gradient]:
     assert x is not None and scale is not None
     n = rank_of(x)
     axes = list(range(call.attributes["axis"] % n, n))
-    normal, inverse = standardised(op, x, axes, call.attributes["epsilon"])
+    standard = standardised(op, x, axes, call.attributes["epsilon"])
+    normal, inverse = standard
     g, g_mean, g_inverse = [*call.grads, None, None][:3]
     dx: list[ir.Value] = []
     if g is not None and call.needed[0]:
         dx.append(centred_gradient(op, op.Mul(g, scale), normal, inverse, axes))
-    dx += _from_statistics(op, (g_mean, g_inverse), normal, inverse, axes) if call.needed[0] else []
+    dx += _from_statistics(op, standard, g_mean, g_inverse) if call.needed[0] else []
     want_scale, want_bias = ([*call.needed, False][i] and g is not None for i in (1, 2))
     return [
         op.total(dx) if dx else None,
@@ -64,11 +73,9 @@ def _layer_normalization(call: Call) -> list[Gradient]:
     ]
 
 
-def _from_statistics(
-    op: Tape, grads: tuple[Gradient, Gradient], normal: ir.Value, inverse: ir.Value, axes: list[int]
-) -> list[ir.Value]:
+def _from_statistics(op: Tape, standard: Standard, g_mean: Gradient, g_inverse: Gradient) -> list[ir.Value]:
     """The optional outputs: mean, and r = 1 / deviation with dr/dx = -r^2 normal / n."""
-    g_mean, g_inverse = grads
+    normal, inverse = standard
     n = op.Div(op.cast(op.Size(normal), normal.dtype), op.cast(op.Size(inverse), normal.dtype))
     parts = []
     if g_mean is not None:
@@ -119,7 +126,7 @@ def _batch_normalization(call: Call) -> list[Gradient]:
     return [dx, ds, db, op.Neg(op.Mul(db, factor)), dvar]
 
 
-def _training(call: Call, standard: tuple[ir.Value, ir.Value], axes: list[int]) -> list[Gradient]:
+def _training(call: Call, standard: Standard, axes: list[int]) -> list[Gradient]:
     """The batch's own statistics; running = input * momentum + batch * (1 - momentum)."""
     op, (x, scale), m = call.op, call.node.inputs[:2], call.attributes["momentum"]
     assert x is not None
@@ -139,9 +146,7 @@ def _training(call: Call, standard: tuple[ir.Value, ir.Value], axes: list[int]) 
     return [op.total(dx) if dx else None, *parts[1:], *past]
 
 
-def _channel_gradients(
-    call: Call, standard: tuple[ir.Value, ir.Value], scale: ir.Value, axes: list[int]
-) -> list[Gradient]:
+def _channel_gradients(call: Call, standard: Standard, scale: ir.Value, axes: list[int]) -> list[Gradient]:
     """Gradients of x, scale and bias where the statistics are the batch's own."""
     op, x = call.op, call.node.inputs[0]
     assert x is not None and call.grads[0] is not None

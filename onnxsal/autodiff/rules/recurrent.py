@@ -154,14 +154,13 @@ def _given(layer: _Layer, d: int, states: Values) -> Given:
     before = sized(before, [*(dims(layer.x) or ())[:2], size])
 
     def memory(turn: Turn, reads: Values) -> ir.Value:
-        return sized(_memory(layer, way, states[1], (turn, reads)), dims(before) or ())
+        return sized(_memory(layer, way, states[1], turn, reads), dims(before) or ())
 
     return Given(layer.call, d, layer.x, before, memory)
 
 
-def _memory(layer: _Layer, way: int, start: ir.Value, cell: tuple[Turn, Values]) -> ir.Value:
+def _memory(layer: _Layer, way: int, start: ir.Value, turn: Turn, reads: Values) -> ir.Value:
     """Return an LSTM's memory before every turn: its states are put out behind the last turn alone."""
-    turn, reads = cell
 
     def step(inner: Tape, states: Values, read: Values) -> tuple[Values, Values]:
         new = turn(inner, states[0], read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -12,7 +13,16 @@ from onnxsal.graph.tape import Tape
 
 Read = Callable[[ir.Value], ir.Value]
 Write = Callable[..., ir.Value]
-Pair = tuple[ir.Value, ir.Value]
+
+
+@dataclass(frozen=True)
+class _Scatter:
+    """What ScatterElements and ScatterND have in common: ``read`` gathers where ``write`` scatters."""
+
+    x: ir.Value
+    updates: ir.Value
+    read: Read
+    write: Write
 
 
 @vjp("ScatterElements", slots=(True, False, True))
@@ -26,7 +36,7 @@ def _scatter_elements(call: Call) -> list[Gradient]:
     def read(data: ir.Value) -> ir.Value:
         return op.GatherElements(data, indices, axis=axis)
 
-    return _scattered(call, (x, updates), read, write)
+    return _scattered(call, _Scatter(x, updates, read, write))
 
 
 @vjp("ScatterND", slots=(True, False, True))
@@ -40,25 +50,23 @@ def _scatter_nd(call: Call) -> list[Gradient]:
     def read(data: ir.Value) -> ir.Value:
         return op.GatherND(data, indices)
 
-    return _scattered(call, (x, updates), read, write)
+    return _scattered(call, _Scatter(x, updates, read, write))
 
 
-def _scattered(call: Call, values: Pair, read: Read, write: Write) -> list[Gradient]:
-    """The same for both: ``read`` gathers where ``write`` scatters."""
+def _scattered(call: Call, scatter: _Scatter) -> list[Gradient]:
     op, g, how = call.op, call.g, call.attributes.get("reduction", "none")
-    _, updates = values
     if how == "add":
-        return [g, None, read(g)]
+        return [g, None, scatter.read(g)]
     if how == "none":
-        return [write(g, op.zeros_like(updates, g.dtype)), None, read(g)]
+        return [scatter.write(g, op.zeros_like(scatter.updates, g.dtype)), None, scatter.read(g)]
     if how == "mul":
-        return _multiplied(op, g, values, read, write)
-    return _extreme(call, values, read, write)
+        return _multiplied(op, g, scatter)
+    return _extreme(call, scatter)
 
 
-def _multiplied(op: Tape, g: ir.Value, values: Pair, read: Read, write: Write) -> list[Gradient]:
+def _multiplied(op: Tape, g: ir.Value, scatter: _Scatter) -> list[Gradient]:
     """The product of the other factors; without division where one of them is 0."""
-    x, updates = values
+    x, updates, read, write = scatter.x, scatter.updates, scatter.read, scatter.write
     zero_x, zero_u = op.Equal(x, 0.0), op.Equal(updates, 0.0)
     safe_x, safe_u = op.Where(zero_x, 1.0, x), op.Where(zero_u, 1.0, updates)
     product = write(safe_x, safe_u, "mul")
@@ -68,13 +76,13 @@ def _multiplied(op: Tape, g: ir.Value, values: Pair, read: Read, write: Write) -
     return [op.Mul(g, dx), None, op.Mul(read(g), op.gate(op.Div(read(product), safe_u), others))]
 
 
-def _extreme(call: Call, values: Pair, read: Read, write: Write) -> list[Gradient]:
+def _extreme(call: Call, scatter: _Scatter) -> list[Gradient]:
     """Ties share equally."""
-    op, g, y, (x, updates) = call.op, call.g, call.y, values
+    op, g, y, x = call.op, call.g, call.y, scatter.x
     hit_x = op.cast(op.Equal(x, y), x.dtype)
-    hit_u = op.cast(op.Equal(updates, read(y)), x.dtype)
-    share = op.Div(g, write(hit_x, hit_u, "add"))
-    return [op.Mul(share, hit_x), None, op.Mul(read(share), hit_u)]
+    hit_u = op.cast(op.Equal(scatter.updates, scatter.read(y)), x.dtype)
+    share = op.Div(g, scatter.write(hit_x, hit_u, "add"))
+    return [op.Mul(share, hit_x), None, op.Mul(scatter.read(share), hit_u)]
 
 
 @vjp("TensorScatter", slots=(True, True, False))
