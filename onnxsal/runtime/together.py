@@ -48,18 +48,15 @@ def _verdict(session: Session, feeds: Arrays, together: Arrays, rows: Sequence[i
         return "free" if _differ(together, scales) else None
     if _apart(session.run(_row(feeds, rows[worst]), names), alone[worst], scales) > ROUNDING:
         return "draws"
-    return _by_company(session, feeds, together, rows[worst], (apart[worst], scales))
+    changed = _by_company(session, feeds, together, rows[worst], scales)
+    return "mixes" if changed > ROUNDING or apart[worst] > OTHER_SIZE else "free"
 
 
-def _by_company(
-    session: Session, feeds: Arrays, together: Arrays, row: int, found: tuple[float, Mapping[str, float]]
-) -> Verdict:
-    """Run the row at its place in a batch of the same size, beside copies of itself: rounding is then the same."""
-    apart, scales = found
+def _by_company(session: Session, feeds: Arrays, together: Arrays, row: int, scales: Mapping[str, float]) -> float:
+    """Return how far a row moves at its place beside copies of itself: the size, and so the rounding, is the same."""
     copies = {name: np.repeat(_row(feeds, row)[name], len(array), axis=0) for name, array in feeds.items()}
     beside = session.run(copies, list(together))
-    changed = _apart(_row(beside, row), _row(together, row), scales)
-    return "mixes" if changed > ROUNDING or apart > OTHER_SIZE else "free"
+    return _apart(_row(beside, row), _row(together, row), scales)
 
 
 def _first(feeds: Arrays) -> NDArray[Any]:

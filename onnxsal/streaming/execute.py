@@ -47,7 +47,7 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
     try:
         while True:
             try:
-                return _through(work, device, evaluate, (stopper, total))
+                return _through(work, device, evaluate, stopper, total)
             except (OutOfMemoryError, MemoryError) as error:
                 _halve(work, error)
     except KeyboardInterrupt:
@@ -98,8 +98,9 @@ def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
     return session.single
 
 
-def _through(work: Work, device: Device, evaluate: Callable[[Batch], Ran], ends: tuple[Stopper, int]) -> Reason | None:
-    stopper, total = ends
+def _through(
+    work: Work, device: Device, evaluate: Callable[[Batch], Ran], stopper: Stopper, total: int
+) -> Reason | None:
     size = 1 if isinstance(work.record.body, Record) else work.batch_size
     while work.draws < total:
         _settle(work)

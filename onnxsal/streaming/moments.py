@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,32 @@ Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Stores = tuple[Doubles, dict[str, Doubles], dict[str, Doubles]]
-"""Counts, and sums and sums of squares by name."""
 
 GROUPS = 20
 """Groups of samples for the jackknife: enough for an interval, and so many tails are cheap."""
 
 LIMIT = 256 * 2**20
 """Bytes that the sums may take; larger moments are kept in fewer groups."""
+
+
+class Evaluated(NamedTuple):
+    """What the body put out for some draws, [R, ...] by name, with the sample and the mask of every row."""
+
+    outputs: Arrays
+    samples: Indices
+    masks: Indices
+
+    def cut(self, part: slice) -> Evaluated:
+        """Return some of the rows."""
+        return Evaluated({name: y[part] for name, y in self.outputs.items()}, self.samples[part], self.masks[part])
+
+
+class Stores(NamedTuple):
+    """Counts, and sums and sums of squares by name."""
+
+    counts: Doubles
+    sums: dict[str, Doubles]
+    squares: dict[str, Doubles]
 
 
 class Accumulator:
@@ -41,7 +59,7 @@ class Accumulator:
         self._squares: dict[str, Doubles] = {}
         self.counts = np.zeros((self.groups, masks if self._by_mask else 1))
         self._whole: dict[str, Doubles] = {}
-        self._open: list[tuple[Arrays, Indices, Indices]] = []
+        self._open: list[Evaluated] = []
 
     def add(self, outputs: Arrays, samples: Indices, masks: Indices) -> None:
         """Take in one batch: outputs [R, ...], with the sample and the mask of every row."""
@@ -53,26 +71,30 @@ class Accumulator:
         All memory is found here: where that fails the batch can be run again, and the step itself has no reason to.
         """
         if self._by_mask:
-            return self._adding_whole({n: outputs[n].reshape(-1) for n in self.moments.names}, samples, masks)
+            return self._adding_whole(
+                Evaluated({n: outputs[n].reshape(-1) for n in self.moments.names}, samples, masks)
+            )
         return self._adding_rows(outputs, samples, self._weight(samples))
 
     def _weight(self, samples: Indices) -> Doubles:
         return np.ones(len(samples)) if self._weights is None else self._weights[samples]
 
-    def _adding_whole(self, outputs: Arrays, samples: Indices, masks: Indices) -> Callable[[], None]:
+    def _adding_whole(self, rows: Evaluated) -> Callable[[], None]:
         """Return the step that takes in samples that every mask has; the last one stays open until it has.
 
         Masks share a sample's noise: a sample that only some have would tell them apart by what is noise.
         """
-        rows = [*self._open, (outputs, samples, masks)]
-        closed = np.flatnonzero(masks == self.counts.shape[1] - 1)
+        closed = np.flatnonzero(rows.masks == self.counts.shape[1] - 1)
         if not len(closed):
-            return partial(self._replace, (self.counts, self._sums, self._squares), rows)
+            return partial(self._replace, self._stores(), [*self._open, rows])
         end = closed[-1] + 1
-        stores = self._with(*_joined([*rows[:-1], _cut(rows[-1], slice(end))]))
-        return partial(self._replace, stores, [_cut(rows[-1], slice(end, None))])
+        stores = self._with(_joined([*self._open, rows.cut(slice(end))]))
+        return partial(self._replace, stores, [rows.cut(slice(end, None))])
 
-    def _replace(self, stores: Stores, still_open: list[tuple[Arrays, Indices, Indices]]) -> None:
+    def _stores(self) -> Stores:
+        return Stores(self.counts, self._sums, self._squares)
+
+    def _replace(self, stores: Stores, still_open: list[Evaluated]) -> None:
         self._whole.clear()
         self.counts, self._sums, self._squares = stores
         self._open = still_open
@@ -80,22 +102,21 @@ class Accumulator:
     def settle(self) -> None:
         """Take in the open sample where there is no whole one: some masks are better than none."""
         none_whole = bool(self._open) and not self.counts.any()
-        stores = self._with(*_joined(self._open)) if none_whole else (self.counts, self._sums, self._squares)
-        self._replace(stores, [])
+        self._replace(self._with(_joined(self._open)) if none_whole else self._stores(), [])
 
-    def _with(self, outputs: Arrays, samples: Indices, masks: Indices) -> Stores:
+    def _with(self, rows: Evaluated) -> Stores:
         """Return counts, sums and squares with these rows: copies, which are small where there is one number a mask."""
-        weight, where = self._weight(samples), (samples % self.groups, masks)
+        weight, where = self._weight(rows.samples), (rows.samples % self.groups, rows.masks)
         counts, sums, squares = self.counts.copy(), {}, {}
         np.add.at(counts, where, weight)
         for name in self.moments.names:
-            y = outputs[name].astype(np.float64).reshape(len(samples))
+            y = rows.outputs[name].astype(np.float64).reshape(len(rows.samples))
             sums[name] = self._store(self._sums, name, ()).copy()
             np.add.at(sums[name], where, weight * y)
             if self._squared:
                 squares[name] = self._store(self._squares, name, ()).copy()
                 np.add.at(squares[name], where, weight * y * y)
-        return counts, sums, squares
+        return Stores(counts, sums, squares)
 
     def _adding_rows(self, outputs: Arrays, samples: Indices, weight: Doubles) -> Callable[[], None]:
         for name in self._names():
@@ -167,11 +188,7 @@ class Accumulator:
         return self._whole[name] if leave_out is None else self._whole[name] - groups[leave_out]
 
 
-def _cut(rows: tuple[Arrays, Indices, Indices], part: slice) -> tuple[Arrays, Indices, Indices]:
-    outputs, samples, masks = rows
-    return {name: y[part] for name, y in outputs.items()}, samples[part], masks[part]
-
-
-def _joined(rows: list[tuple[Arrays, Indices, Indices]]) -> tuple[Arrays, Indices, Indices]:
-    outputs = {name: np.concatenate([each[name] for each, _, _ in rows]) for name in rows[0][0]}
-    return outputs, np.concatenate([each for _, each, _ in rows]), np.concatenate([each for _, _, each in rows])
+def _joined(rows: Sequence[Evaluated]) -> Evaluated:
+    outputs = {name: np.concatenate([each.outputs[name] for each in rows]) for name in rows[0].outputs}
+    samples, masks = (np.concatenate(parts) for parts in ([r.samples for r in rows], [r.masks for r in rows]))
+    return Evaluated(outputs, samples, masks)

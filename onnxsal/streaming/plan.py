@@ -101,7 +101,7 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     hidden = _hidden(x, base, draws.masks.placement)
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
-    template = _template((x, hidden), grids, (low, high), draws)
+    template = _template(x, hidden, grids, (low, high), draws)
     return Plan(hidden, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws, key))
 
 
@@ -144,9 +144,9 @@ def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.i
     return kept
 
 
-def _template(pictures: tuple[Floats, Floats], grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
-    """``pictures``: x, and what of it the masks cover."""
-    (x, hidden), (low, high) = pictures, bounds
+def _template(x: Floats, hidden: Floats, grids: Floats, bounds: tuple[Floats, Floats], draws: Draws) -> Rows:
+    """Return a sample's rows. Args: hidden: what of x the masks cover. bounds: the least and the most of every grid."""
+    low, high = bounds
     spans = high - low
     raw = isinstance(draws.masks, Grids) and draws.masks.normalise == "no"
     gain = np.ones_like(spans) if raw else _over(1, spans)
