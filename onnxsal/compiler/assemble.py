@@ -18,6 +18,7 @@ from onnxsal.explanation.target import Target
 from onnxsal.folding import (
     Finish,
     Folded,
+    Shared,
     Style,
     coloured,
     elements_read,
@@ -193,7 +194,7 @@ def _map(
         return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
     head = there if part.head is None else _shared(work, part.head, layer, there)
     folded = _folded(work, part, layer, _varied_shape(work, part))
-    pictures, state = fold_record(op, folded, x, (head, _weights(there)), targets)
+    pictures, state = fold_record(op, folded, x, Shared(head, _weights(there)), targets)
     return fold_tail(op, folded, pictures, state)
 
 

@@ -4,12 +4,26 @@ from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
 from onnxsal.folding.folded import Folded, picture_elements, raw_shape, typed
 from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
-from onnxsal.folding.loop import fold_record
+from onnxsal.folding.loop import Shared, fold_record
 from onnxsal.folding.pictures import Style, coloured, values_of_bytes
 from onnxsal.folding.tail import fold_tail
 
 __all__ = [
-    "Finish", "Folded", "Style", "coloured", "elements_read", "finish_map", "fold_record",
-    "fold_tail", "fuse", "graft", "guarded", "normalised", "picture_elements", "raw_shape", "typed",
+    "Finish",
+    "Folded",
+    "Shared",
+    "Style",
+    "coloured",
+    "elements_read",
+    "finish_map",
+    "fold_record",
+    "fold_tail",
+    "fuse",
+    "graft",
+    "guarded",
+    "normalised",
+    "picture_elements",
+    "raw_shape",
+    "typed",
     "values_of_bytes",
 ]  # fmt: skip

@@ -6,39 +6,50 @@ all the same).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
-from onnxsal.folding.sums import BOOL, INT64, Body, added, drawn, evaluated, kept, no_sums
+from onnxsal.folding.sums import BOOL, INT64, Body, Outside, Varied, added, drawn, evaluated, kept, no_sums
 from onnxsal.graph import Tape
 
 
+class Shared(NamedTuple):
+    """Values of the model that are there already: those that the head shares, and those (the weights) of the draws."""
+
+    head: Values
+    weights: Values
+
+
 def fold_record(
-    op: Tape, folded: Folded, x: ir.Value, there: tuple[Values, Values], targets: Values
-) -> tuple[tuple[ir.Value, ir.Value], dict[str, ir.Value]]:
-    """Return what was varied and its baseline, [B, C, H, W], and the state that the tail takes.
+    op: Tape, folded: Folded, x: ir.Value, shared: Shared, targets: Values
+) -> tuple[Varied, dict[str, ir.Value]]:
+    """Return what was varied and its baseline, and the state that the tail takes.
 
     Args:
         op: a branch that runs only where an explanation is asked for.
         x: the clean pictures [B, C, H, W].
-        there: values of the model for the head, and those (the weights) for the draws.
+        shared: the model's own values.
         targets: the programs' target inputs, int64 [B].
     """
     record, state = folded.record, {}
     if record.head is not None:
         wanted = list(folded.head_outputs())
-        state = graft(op, record.head, {folded.x: x, **_taken(record.head.inputs, targets)}, there[0], outputs=wanted)
+        state = graft(
+            op, record.head, {folded.x: x, **_taken(record.head.inputs, targets)}, shared.head, outputs=wanted
+        )
     varied = x if record.varies == "x" else _shielded(op, state[record.varies])
     if folded.top:
         state["kept"] = kept(op, state["maps"], folded.top)
     base = folded.baseline(op, varied)
     needed = _taken(folded.body.inputs, targets)
     if folded.references:
-        outputs = graft(op, folded.body, {folded.x: base, **needed}, there[1], outputs=folded.references)
+        outputs = graft(op, folded.body, {folded.x: base, **needed}, shared.weights, outputs=folded.references)
         state.update({f"reference/{name}": value for name, value in outputs.items()})
-    sums = _loop(op, folded, (varied, base), there[1], (state, needed))
-    return (varied, base), {**state, **sums}
+    outside = Outside(Varied(varied, base), state, shared.weights, needed)
+    return outside.varied, {**state, **_loop(op, folded, outside)}
 
 
 def _shielded(op: Tape, value: ir.Value) -> ir.Value:
@@ -50,19 +61,16 @@ def _taken(inputs: Values, targets: Values) -> dict[str, ir.Value]:
     return {name: value for name, value in targets.items() if name in inputs}
 
 
-def _loop(
-    op: Tape, folded: Folded, pictures: tuple[ir.Value, ir.Value], there: Values, fixed: tuple[Values, Values]
-) -> dict[str, ir.Value]:
-    head, targets = fixed
-    batch = op.Shape(pictures[0], start=0, end=1)
+def _loop(op: Tape, folded: Folded, outside: Outside) -> dict[str, ir.Value]:
+    batch = op.Shape(outside.varied.x, start=0, end=1)
     initial = no_sums(op, folded, batch)
     body = Body(op, "sal/draws")
     turn = body.input(body.unique("turn"), INT64, [])
     go = body.input(body.unique("go"), BOOL, [])
     sums = {name: body.argument(value) for name, value in initial.items()}
     chunk = folded.schedule.chunk(body, turn)
-    z = drawn(body, folded, chunk, pictures, head)
-    found = added(body, folded, chunk, evaluated(body, folded, (z, chunk), there, targets), sums)
+    z = drawn(body, folded, chunk, outside)
+    found = added(body, folded, chunk, evaluated(body, folded, z, chunk, outside), sums)
     body.give(go, *(found[name] for name in initial))
     turns = op.Mul(op.Squeeze(batch, [0]), folded.schedule.turns)
     made = op.emit("Loop", turns, op.const(True, BOOL), *initial.values(), outputs=len(initial), body=body.graph)

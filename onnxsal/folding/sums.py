@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 import onnx_ir as ir
 
@@ -13,6 +16,30 @@ from onnxsal.graph import Tape
 FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
 BOOL = ir.DataType.BOOL
 Named = dict[str, ir.Value]
+
+
+class Varied(NamedTuple):
+    """What the draws vary, the pictures or a layer's activation, and its baseline, both [B, C, H, W]."""
+
+    x: ir.Value
+    baseline: ir.Value
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What every turn of the loop reads, and none changes.
+
+    Attributes:
+        varied: of all images.
+        head: what the record's head put out, by name.
+        weights: values of the model that the draws share.
+        targets: the programs' target inputs, int64 [B].
+    """
+
+    varied: Varied
+    head: Values
+    weights: Values
+    targets: Values
 
 
 class Body(Tape):
@@ -33,10 +60,10 @@ def no_sums(op: Tape, folded: Folded, batch: ir.Value) -> dict[str, ir.Value]:
     return found
 
 
-def drawn(op: Tape, folded: Folded, chunk: Chunk, pictures: tuple[ir.Value, ir.Value], head: Values) -> ir.Value:
-    """Return a chunk's rows [r, C, H, W] of pictures and baselines [B, C, H, W]."""
-    one = op.Unsqueeze(chunk.image, [0])
-    x, base = (op.Gather(p, one, axis=0) for p in pictures)
+def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> ir.Value:
+    """Return a chunk's rows [r, C, H, W]."""
+    one, head = op.Unsqueeze(chunk.image, [0]), outside.head
+    x, base = (op.Gather(p, one, axis=0) for p in outside.varied)
     maps = None
     if folded.boxes is None and chunk.masks is not None:
         maps = op.Gather(head["maps"], chunk.image, axis=0)
@@ -46,12 +73,11 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, pictures: tuple[ir.Value, ir.V
     return fill(op, folded.record.draws, chunk, source)
 
 
-def evaluated(op: Tape, folded: Folded, rows: tuple[ir.Value, Chunk], there: Values, targets: Values) -> Named:
-    """Return what the body puts out for rows z [r, C, H, W] of one image; targets [B] by their input's name."""
-    z, chunk = rows
+def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outside) -> Named:
+    """Return what the body puts out for a chunk's rows z [r, C, H, W], which are of one image."""
     one, many = op.Unsqueeze(chunk.image, [0]), op.Shape(z, start=0, end=1)
-    feeds = {name: op.Expand(op.Gather(v, one, axis=0), many) for name, v in targets.items()}
-    return graft(op, folded.body, {folded.x: z, **feeds}, there, outputs=list(folded.moments))
+    feeds = {name: op.Expand(op.Gather(v, one, axis=0), many) for name, v in outside.targets.items()}
+    return graft(op, folded.body, {folded.x: z, **feeds}, outside.weights, outputs=list(folded.moments))
 
 
 def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values) -> Named:
