@@ -41,7 +41,7 @@ def pretend_installed(project: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # a worker may go on with tests that expect no plug-in
 def _offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for project in ABSENT:
