@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "tools" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -41,7 +41,7 @@ def known() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
 def test_generated_tables_are_those_of_the_methods(page: str, known: dict[str, dict[str, Any]]) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert generator().filled(text, known) == text, "run: python docs/generate.py"
+    assert generator().filled(text, known) == text, "run: python tools/generate.py"
 
 
 def test_every_built_in_method_has_its_section(known: dict[str, dict[str, Any]]) -> None:

@@ -42,7 +42,7 @@ def sections() -> dict[str, dict[str, tuple[str, str]]]:
 def test_the_page_is_what_the_generator_writes() -> None:
     if f"against onnx {onnx.__version__};" not in (DOCS / "operators.md").read_text(encoding="utf-8"):
         pytest.skip(f"the page was written with another onnx than {onnx.__version__}")
-    done = run("docs/operators.py", "--check")
+    done = run("tools/operators.py", "--check")
     assert done.returncode == 0, done.stderr
 
 

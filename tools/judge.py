@@ -1,7 +1,7 @@
 """Judge methods and presets on the photographs of the reference material, and write the tables of docs/evaluate.md.
 
-    python docs/judge.py mobilenet_v2_int8 squeezenet1.0_fp32    judge, and go on where it was interrupted
-    python docs/judge.py --write                                 write the tables of what has been judged so far
+    python tools/judge.py mobilenet_v2_int8 squeezenet1.0_fp32    judge, and go on where it was interrupted
+    python tools/judge.py --write                                 write the tables of what has been judged so far
 
 All methods and all presets of Score-CAM and SS-CAM are judged on 24 photographs: the first with a mask in the order of
 the hashes of their names. Methods of less than 2000 forwards then go over all photographs in that order, so that a

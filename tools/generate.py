@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/methods.md from the methods themselves: ``python docs/generate.py``."""
+"""Write the tables of README.md and docs/methods.md from the methods themselves: ``python tools/generate.py``."""
 
 from __future__ import annotations
 

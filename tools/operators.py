@@ -1,4 +1,4 @@
-"""Write docs/operators.md from the registry of rules: ``python docs/operators.py``."""
+"""Write docs/operators.md from the registry of rules: ``python tools/operators.py``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from onnxsal.autodiff.contrib import PARTS
 from onnxsal.autodiff.registry import REGISTRY, Rule
 from onnxsal.autodiff.sequences import FOLLOWED
 
-PAGE = Path(__file__).resolve().with_suffix(".md")
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
 HEAD = """# Operators and their derivatives
 
-Written by `python docs/operators.py` from the registry of rules, against onnx {onnx}; a test holds it to the registry.
+Written by `python tools/operators.py` from the registry of rules, against onnx {onnx}; a test holds it to the registry.
 
 - **rule**: the gradient of its inputs is written as standard operators.
 - **decomposed**: the gradient is that of what the operator is made of, the function that the standard defines for it or
@@ -121,7 +121,7 @@ def main() -> None:
     if sys.argv[1:] != ["--check"]:
         PAGE.write_text(page(), encoding="utf-8")
     elif PAGE.read_text(encoding="utf-8") != page():
-        sys.exit("docs/operators.md is not up to date; run: python docs/operators.py")
+        sys.exit("docs/operators.md is not up to date; run: python tools/operators.py")
 
 
 if __name__ == "__main__":
