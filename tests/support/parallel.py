@@ -54,7 +54,7 @@ def pytest_xdist_setupnodes() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Numba's cache is not safe for two writers: both give different kernels the same file name. So each has its own."""
+    """Two processes that write Numba's cache at once may name two kernels alike: each worker has its own."""
     if WORKER:
         folder = os.environ.get("NUMBA_CACHE_DIR") or Path(config.rootpath, ".pytest_cache", "numba")
         os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, WORKER))
