@@ -19,7 +19,7 @@ from onnxsal.explanation.build import plan, split_options
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -59,7 +59,7 @@ def test_a_changed_table_would_be_noticed(known: dict[str, dict[str, Any]]) -> N
 def test_the_two_commands_are_one_line_each(mark: str) -> None:
     (block,) = re.findall(rf"<!-- ci: {mark} -->\n```sh\n(.*?)```", README, re.DOTALL)
     assert len(block.splitlines()) == 1
-    assert "pip install '.[cpu" in block
+    assert "pip install '.[cpu" in block or "pip install -e '.[cpu" in block
 
 
 def commands() -> list[str]:
