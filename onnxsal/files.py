@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from numbers import Real
@@ -31,9 +31,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     """
     target = _checked(path)
     try:
-        handle, name = _part(target)
-        os.close(handle)
-        os.unlink(name)
+        _part(target).unlink()
     except (OSError, ValueError) as error:
         raise _unwritable(target, error) from None
     return target
@@ -54,9 +52,17 @@ def _unwritable(target: Path, error: OSError | ValueError) -> OutputError:
     return OutputError(f"cannot write {str(target)!r}: {getattr(error, 'strerror', None) or error}")
 
 
-def _part(target: Path) -> tuple[int, str]:
-    """Permissions do not tell of read-only or virtual file systems, nor of names that are too long: trying does."""
-    return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+def _part(target: Path) -> Path:
+    """Return a new empty file beside ``target``.
+
+    Permissions do not tell of read-only or virtual file systems, nor of names that are too long: trying does. The
+    kernel takes the umask off the mode; reading the umask means setting it, which every thread of the host would see.
+    """
+    while True:
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        with suppress(FileExistsError):
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return part
 
 
 @contextmanager
@@ -67,26 +73,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = _checked(path)
     try:
-        handle, name = _part(target)
-        os.close(handle)
+        part = _part(target)
     except (OSError, ValueError) as error:
         raise _unwritable(target, error) from error
-    part = Path(name)
     try:
         yield part
-        part.chmod(0o666 & ~_umask())
         part.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_text(path: str | os.PathLike[str], what: str) -> str:
