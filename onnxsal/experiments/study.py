@@ -82,7 +82,7 @@ def _page(asked: Asked, trials: Sequence[dict[str, Any]]) -> str:
     identity = hashlib.blake2b(hidden.encode(), digest_size=6).hexdigest()
     study = {"id": identity, "seed": asked.seed, "question": asked.question, "key": hidden, "trials": trials}
     content = json.dumps(study).replace("<", "\\u003c")  # a tag in a label would end the script that holds it
-    page = resources.files("onnxsal.experiments").joinpath("study.html").read_text(encoding="utf-8")
+    page = resources.files("onnxsal.experiments").joinpath("templates/study.html.j2").read_text(encoding="utf-8")
     return page.replace("/*STUDY*/", content)
 
 
