@@ -27,7 +27,10 @@ import onnxsal
 
 here = files("onnxsal")
 wanted = ("py.typed", "tasks/imagenet.txt", "_bundled/shapes.onnx")
-missing = [name for name in wanted if not here.joinpath(name).is_file()]
+pages = (
+    "evaluation/report/templates/page.html.j2", "evaluation/report/style.css", "experiments/templates/study.html.j2",
+)
+missing = [name for name in (*wanted, *pages) if not here.joinpath(name).is_file()]
 assert not missing, missing
 assert "site-packages" in str(here), here
 found = onnxsal.explain(here / "_bundled/shapes.onnx", here / "_bundled/demo.png", method="layercam")

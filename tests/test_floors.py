@@ -64,6 +64,8 @@ ONLY_IN: dict[str, set[str]] = {
     "PIL": {"modalities", "viz", "explanation", "evaluation", "cli"},
     "cmap": {"viz"},
     "pyarrow": {"evaluation"},
+    "jinja2": {"evaluation"},
+    "markupsafe": {"evaluation"},
     "click": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND | {"fingerprint"},
 }
@@ -184,12 +186,14 @@ LIGHT = {
     "one map": "import onnxsal.viz.maps as m, numpy as n; m.cam_saliency(n.eye(3, dtype='f'), (9, 9))",
     "a gradient graph": "import onnxsal.model.export",
     "a metric": "from onnxsal.metrics.registry import get; get('energy-pointing')",
+    "the command line": "import onnxsal.cli",
+    "an evaluation": "import onnxsal.evaluation",
 }
 
 
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
 def test_numba_and_onnxruntime_stay_unloaded(code: str) -> None:
-    ask = f"import sys; {code}; print(*sorted({{'numba', 'onnxruntime'}} & set(sys.modules)))"
+    ask = f"import sys; {code}; print(*sorted({{'numba', 'onnxruntime', 'jinja2'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""

@@ -10,21 +10,18 @@ from pathlib import Path
 
 from onnxsal._version import __version__
 from onnxsal.evaluation.report import (
+    Axis,
     Cell,
     Column,
     Figure,
-    Html,
+    Interval,
     Row,
     Section,
-    code,
-    element,
-    filters,
-    gallery,
-    joined,
+    Table,
+    intervals,
     page,
-    table,
+    part,
 )
-from onnxsal.evaluation.report.charts import Axis, Interval, intervals
 from onnxsal.experiments.diff import AGREEMENTS, PREDICTED, Drift, Pair, says
 from onnxsal.experiments.drawn import over
 from onnxsal.experiments.statistics import Estimate
@@ -92,14 +89,19 @@ def report(drift: Drift, names: tuple[str, str]) -> str:
     rows = [(name, drift.agreement(name)) for name in AGREEMENTS]
     found = [_interval(*each) for each in (*rows, ("same class", drift.same_class))]
     chart = intervals("Agreement of the two, 1 for the same", found, x=Axis("agreement", None, 1.0))
+    summary = ". ".join(map(_capital, says(drift))) + "."
+    settings = json.dumps(drift.settings, indent=2, default=str)
     sections = [
-        Section("Summary", element("div", chart, class_="charts"), ". ".join(map(_capital, says(drift))) + "."),
-        Section("Where they differ most", _gallery(drift, names), "Lowest cosine first. A click enlarges."),
-        Section("All pictures", _table(drift), "A click on a head sorts."),
-        Section("Settings", code(json.dumps(drift.settings, indent=2, default=str))),
-    ]
+        Section("Summary", part("charts", "charts", [chart]), summary),
+        Section("Where they differ most", part("pictures", "gallery", _figures(drift, names)),
+                "Lowest cosine first. A click enlarges."),
+        Section("All pictures", part("tables", "filtered", _table(drift), "Filter pictures"),
+                "A click on a head sorts."),
+        Section("Settings", part("blocks", "code", settings)),
+    ]  # fmt: skip
     if drift.failures:
-        sections.insert(3, Section("Left out", code("\n".join(f"{image}: {why}" for image, why in drift.failures))))
+        left_out = "\n".join(f"{image}: {why}" for image, why in drift.failures)
+        sections.insert(3, Section("Left out", part("blocks", "code", left_out)))
     return page("Do two models look at the same things?", sections, lead=lead, foot=f"Made by onnxsal {__version__}.")
 
 
@@ -112,13 +114,13 @@ def _interval(name: str, found: Estimate) -> Interval:
     return Interval(name, value.value, value.low, value.high)
 
 
-def _gallery(drift: Drift, names: tuple[str, str]) -> Html:
+def _figures(drift: Drift, names: tuple[str, str]) -> list[Figure]:
     figures = []
     for pair in drift.pairs[:_IN_REPORT]:
         words = ("the picture", *names, "second minus first")
         four = grid([Tile(picture, title) for picture, title in zip(tiles(pair), words, strict=True)], columns=2)
         figures.append(Figure(four, Path(pair.image).name, f"{agreement(pair)}; {_classes(pair)}"))
-    return gallery(figures)
+    return figures
 
 
 def agreement(pair: Pair) -> str:
@@ -135,14 +137,13 @@ def _classes(pair: Pair) -> str:
     )
 
 
-def _table(drift: Drift) -> Html:
+def _table(drift: Drift) -> Table:
     columns = [
         Column("picture"),
         *(Column(name, numeric=True) for name in ("cosine", "SSIM", "rank")),
         Column("first predicts"), Column("second predicts"), Column("same class"),
     ]  # fmt: skip
-    rows = [Row(_cells(pair)) for pair in drift.pairs]
-    return joined([filters("pictures", search="Filter pictures"), table(columns, rows, name="pictures")])
+    return Table(columns, [Row(_cells(pair)) for pair in drift.pairs], "pictures")
 
 
 def _cells(pair: Pair) -> Sequence[Cell | str]:

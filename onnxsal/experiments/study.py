@@ -12,12 +12,12 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.report.pictures import data_uri, encoded
+from onnxsal.evaluation.report.render import render
 from onnxsal.experiments.base import Explain
 from onnxsal.experiments.drawn import on_picture, seen
 from onnxsal.explanation import Explanation
@@ -81,9 +81,7 @@ def _page(asked: Asked, trials: Sequence[dict[str, Any]]) -> str:
     hidden = hide(key)
     identity = hashlib.blake2b(hidden.encode(), digest_size=6).hexdigest()
     study = {"id": identity, "seed": asked.seed, "question": asked.question, "key": hidden, "trials": trials}
-    content = json.dumps(study).replace("<", "\\u003c")  # a tag in a label would end the script that holds it
-    page = resources.files("onnxsal.experiments").joinpath("templates/study.html.j2").read_text(encoding="utf-8")
-    return page.replace("/*STUDY*/", content)
+    return render("study", "onnxsal.experiments", study=study)
 
 
 def hide(key: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 
-from onnxsal.evaluation.report.charts import Axis, Interval, Series, curves, intervals
+from onnxsal.evaluation.report.charts import Axis, Chart, Interval, Series, curves, intervals
 from onnxsal.evaluation.report.examples import examples
-from onnxsal.evaluation.report.html import Html, element, joined
-from onnxsal.evaluation.report.page import Section, code, facts, folded, page, paragraphs
-from onnxsal.evaluation.report.tables import Cell, Column, Row, filters, table
+from onnxsal.evaluation.report.page import Section, page
+from onnxsal.evaluation.report.render import part
+from onnxsal.evaluation.report.tables import Cell, Column, Row, Table
 from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
@@ -71,15 +72,14 @@ def _arrow(metric: About) -> str:
     return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _summary(summary: Summary) -> Html:
+def _summary(summary: Summary) -> Markup:
     columns = [Column("method"), *(_column(metric) for metric in summary.metrics)]
     levels = {metric.name: summary.level(metric) for metric in summary.metrics}
     rows = [Row([_named(method), *(_mean(summary, m, method, levels) for m in summary.metrics)])
             for method in summary.methods]  # fmt: skip
     rewards = {_arrow(metric): f"{metric.when}. {metric.paper}." for metric in summary.metrics}
-    legend = folded("What the metrics reward", facts(rewards))
-    whole = table(columns, rows, name="summary-table", caption="Means by method and metric")
-    return joined([filters("summary-table", search="Filter methods"), whole, legend])
+    table = Table(columns, rows, "summary-table", "Means by method and metric")
+    return part("evaluation", "summary", table, rewards)
 
 
 def _named(method: str) -> Cell:
@@ -108,13 +108,13 @@ def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
 
 
-def _curves(rows: Sequence[Judged], summary: Summary) -> Html:
+def _curves(rows: Sequence[Judged], summary: Summary) -> Markup:
     charts = [_chart(rows, summary, metric) for metric in summary.metrics
               if any(row.curve for row in rows if row.metric == metric.name)]  # fmt: skip
-    return element("div", *charts, class_="charts")
+    return part("charts", "charts", charts)
 
 
-def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Html:
+def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Chart:
     series = [_band(rows, metric, method, at) for at, method in enumerate(summary.methods)]
     known = [each for each in series if each is not None]
     # Scores begin at 0; a curve that falls below it, as correlations may, is shown down to its end.
@@ -145,11 +145,11 @@ def _reach(scores: Doubles, metric: About) -> tuple[float, float]:
     return (low, high) if low <= scores.min() and scores.max() <= high else (-np.inf, np.inf)
 
 
-def _intervals(summary: Summary) -> Html:
-    return element("div", *(_dots(summary, metric) for metric in summary.metrics), class_="charts")
+def _intervals(summary: Summary) -> Markup:
+    return part("charts", "charts", [_dots(summary, metric) for metric in summary.metrics])
 
 
-def _dots(summary: Summary, metric: About) -> Html:
+def _dots(summary: Summary, metric: About) -> Chart:
     known = {method: mean for method, mean in summary.means[metric.name].items() if mean.n}
     ordered = sorted(known, key=lambda name: known[name].value, reverse=metric.higher_is_better)
     places = {method: at for at, method in enumerate(summary.methods)}
@@ -162,16 +162,15 @@ def _ends(mean: Mean) -> tuple[float, float]:
     return (mean.low, mean.high) if mean.low == mean.low else (mean.value, mean.value)
 
 
-def _differences(summary: Summary) -> Html:
+def _differences(summary: Summary) -> Markup:
     columns = [Column("metric"), Column("better"), Column("than"), Column("by", numeric=True, high_first=True),
                Column("p, corrected", "Holm, over all pairs of methods under the metric", numeric=True),
                Column("more than chance"), Column("pictures", numeric=True, high_first=True)]  # fmt: skip
     rows = [_difference(metric, each) for metric in summary.metrics for each in summary.differences[metric.name]]
     names = [metric.name for metric in summary.metrics]
-    controls = filters("differences-table", search="Filter methods",
-                       selects={"metric": names, "verdict": ["more than chance", "may be chance"]})  # fmt: skip
-    whole = table(columns, rows, name="differences-table", caption="Pairs of methods compared")
-    return folded(f"{len(rows)} pairs of methods", controls, whole, is_open=len(rows) <= PAIRS)
+    selects = {"metric": names, "verdict": ["more than chance", "may be chance"]}
+    table = Table(columns, rows, "differences-table", "Pairs of methods compared")
+    return part("evaluation", "differences", table, selects, PAIRS)
 
 
 def _difference(metric: About, each: Difference) -> Row:
@@ -191,7 +190,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _rows(rows: Sequence[Judged]) -> Html:
+def _rows(rows: Sequence[Judged]) -> Markup:
     columns = [Column("picture"), Column("class"), Column("probability", numeric=True, high_first=True),
                Column("method"), Column("metric"), Column("value", numeric=True, high_first=True)]  # fmt: skip
     shown = [_value(row) for row in rows[:ROWS]]
@@ -199,10 +198,7 @@ def _rows(rows: Sequence[Judged]) -> Html:
         "method": list(dict.fromkeys(r.method for r in rows)),
         "metric": list(dict.fromkeys(r.metric for r in rows)),
     }
-    more = paragraphs([f"The first {ROWS} of {len(rows)} values."] if len(rows) > ROWS else [])
-    whole = table(columns, shown, name="values-table", caption="Every value")
-    controls = filters("values-table", search="Filter pictures", selects=selects)
-    return folded(f"{len(rows)} values", more, controls, whole, printed=False)
+    return part("evaluation", "rows", Table(columns, shown, "values-table", "Every value"), selects, len(rows))
 
 
 def _value(row: Judged) -> Row:
@@ -215,26 +211,25 @@ def _number(value: float) -> Cell:
     return Cell("–" if value != value else _short(value), value)
 
 
-def _failures(found: Results) -> Html:
+def _failures(found: Results) -> Markup:
     lines = [str(each) for each in found.failures]
     lines += [
         f"{metric}: the object of {n} pictures is not in the model's view, or of another class."
         for metric, n in found.left_out.items()
     ]
-    return element("ul", *(element("li", line) for line in lines))
+    return part("blocks", "listed", lines)
 
 
-def _settings(found: Results) -> Html:
+def _settings(found: Results) -> Markup:
     settings = dict(found.settings)
     parameters = {row.metric: row.parameters for row in reversed(found.rows)}
     methods = settings.pop("methods", {})
     settings.pop("metrics", None)
     versions = ", ".join(f"{name} {version}" for name, version in settings.pop("versions", {}).items())
     plain = {name.replace("_", " "): value for name, value in settings.items()}
-    return joined(
-        [
-            facts({**plain, "versions": versions, "statistics": PROCEDURE}),
-            folded("Methods and their options", code(json.dumps(methods, indent=1, default=str))),
-            folded("Metrics and their parameters", code(json.dumps(parameters, indent=1, default=str))),
-        ]
-    )
+    known = {**plain, "versions": versions, "statistics": PROCEDURE}
+    return part("evaluation", "settings", known, _json(methods), _json(parameters))
+
+
+def _json(known: Mapping[str, object]) -> str:
+    return json.dumps(known, indent=1, default=str)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsal.evaluation.report.html import Html, element, joined
-from onnxsal.evaluation.report.page import paragraphs
-from onnxsal.evaluation.report.pictures import Figure, encoded, gallery
-from onnxsal.evaluation.report.tables import filters
+from onnxsal.evaluation.report.pictures import Figure, encoded
+from onnxsal.evaluation.report.render import part
 from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Row
 from onnxsal.evaluation.thumbnails import read_map, read_picture
@@ -24,7 +23,7 @@ MOST = 60
 """Groups of examples on a page, one of a method and a metric each; a group holds some hundred kilobytes."""
 
 
-def examples(found: Results) -> Html:
+def examples(found: Results) -> Markup:
     """Return galleries of the best and the worst, method by method, that a reader can filter."""
     methods, metrics = found.summary.methods, found.summary.metrics
     kept = _kept(methods, metrics)
@@ -32,12 +31,15 @@ def examples(found: Results) -> Html:
     shown = [(method, metric, figures) for method, metric, figures in made if figures]
     selects = {"method": list(dict.fromkeys(m for m, _, _ in shown)),
                "metric": list(dict.fromkeys(m.name for _, m, _ in shown)), "example": ["best", "worst"]}  # fmt: skip
-    parts = [_block(method, metric, figures) for method, metric, figures in shown]
-    few = f"Examples of {len(kept)} of the {len(methods) * len(metrics)} pairs of a method and a metric: of every "
-    few += "metric some methods, in turn. All of them would make the page too large."
-    said = paragraphs([few] if len(kept) < len(methods) * len(metrics) else [])
-    return joined([said, filters("examples-list", search="Filter pictures", selects=selects),
-                   element("div", *parts, id="examples-list")])  # fmt: skip
+    groups = [(f"{method}: {metric.name} {'↑' if metric.higher_is_better else '↓'}", figures)
+              for method, metric, figures in shown]  # fmt: skip
+    return part("evaluation", "examples", groups, selects, _few(len(kept), len(methods) * len(metrics)))
+
+
+def _few(kept: int, pairs: int) -> str:
+    """What is said where there are more pairs than are shown."""
+    few = f"Examples of {kept} of the {pairs} pairs of a method and a metric: of every metric some methods, in turn. "
+    return few + "All of them would make the page too large." if kept < pairs else ""
 
 
 def _kept(methods: Sequence[str], metrics: Sequence[About]) -> list[tuple[str, About]]:
@@ -46,11 +48,6 @@ def _kept(methods: Sequence[str], metrics: Sequence[About]) -> list[tuple[str, A
     chosen = [{(at * count + k) % len(methods) for k in range(count)} for at in range(len(metrics))]
     return [(method, metric) for place, method in enumerate(methods)
             for metric, places in zip(metrics, chosen, strict=True) if place in places]  # fmt: skip
-
-
-def _block(method: str, metric: About, figures: Sequence[Figure]) -> Html:
-    title = element("h3", f"{method}: {metric.name} {'↑' if metric.higher_is_better else '↓'}")
-    return element("div", title, gallery(figures), data_group=True)
 
 
 def _group(found: Results, method: str, metric: About) -> list[Figure]:

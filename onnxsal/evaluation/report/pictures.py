@@ -1,18 +1,16 @@
-"""Pictures inside the page, and rows of them that a reader can enlarge."""
+"""Pictures inside the page, which a reader can enlarge."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from onnxsal.evaluation.report.html import Html, element, void
 
 Pixels = NDArray[np.uint8]
 
@@ -22,35 +20,30 @@ _BLOCKS_UP_TO = 64
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its caption; ``data`` is what selects of a filter compare."""
+    """A picture with its caption: an array uint8 [h, w, 3] or [h, w], or the bytes of a JPEG or PNG.
+
+    ``data`` is what selects of a filter compare.
+    """
 
     image: Pixels | bytes
     caption: str
     small: str = ""
     data: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def alt(self) -> str:
+        """What it shows, in words."""
+        return f"{self.caption}: {self.small}" if self.small else self.caption
 
-def gallery(figures: Sequence[Figure], *, name: str | None = None) -> Html:
-    """Return pictures in rows; a click enlarges one, arrow keys go on to the next.
+    @property
+    def source(self) -> str:
+        """An address that holds it."""
+        return data_uri(self.image if isinstance(self.image, bytes) else encoded(self.image))
 
-    Args: name: its ``id``, where ``filters(name)`` is to filter it.
-    """
-    return element("div", *(_figure(each) for each in figures), class_="gallery", id=name)
-
-
-def _figure(figure: Figure) -> Html:
-    alt = f"{figure.caption}: {figure.small}" if figure.small else figure.caption
-    below = element("figcaption", element("b", figure.caption), figure.small)
-    data = {f"data_{name}": value for name, value in figure.data.items()}
-    return element("figure", picture(figure.image, alt=alt), below, data_item=alt, **data)
-
-
-def picture(image: Pixels | bytes, *, alt: str) -> Html:
-    """Return a picture that a click enlarges: an array uint8 [h, w, 3] or [h, w], or the bytes of a JPEG or PNG."""
-    data = image if isinstance(image, bytes) else encoded(image)
-    blocks = "blocks" if not isinstance(image, bytes) and max(image.shape[:2]) <= _BLOCKS_UP_TO else None
-    shown = void("img", src=data_uri(data), alt=alt, loading="lazy", class_=blocks)
-    return element("button", shown, class_="zoom", type="button", aria_label=f"Enlarge {alt}")
+    @property
+    def in_blocks(self) -> bool:
+        """Whether it is so small that its own pixels are to show."""
+        return not isinstance(self.image, bytes) and max(self.image.shape[:2]) <= _BLOCKS_UP_TO
 
 
 def encoded(image: Pixels, *, quality: int = 84) -> bytes:
