@@ -140,6 +140,19 @@ def test_an_interval_is_a_line_from_end_to_end() -> None:
     assert (middle - left) / (right - left) == pytest.approx(1 / 3, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("n" * 42, "n" * 42), ("n" * 43, "n" * 41 + "…"), ("골" * 21, "골" * 21), ("골" * 22, "골" * 20 + "…"),
+        ("n" + "犬" * 21, "n" + "犬" * 20 + "…"),
+    ],
+)  # fmt: skip
+def test_a_name_beside_its_interval_is_cut_where_there_is_no_room(name: str, shown: str) -> None:
+    html = part("charts", "chart", intervals("i", [Interval(name, 0.5, 0.25, 1.0)], x=Axis("v", 0, 1)))
+    assert re.findall(r'class="name">([^<]*)<', html) == [shown]
+    assert f"<title>{name}: 0.5" in html
+
+
 def test_missing_numbers_have_no_value_to_sort_by() -> None:
     shown = Table([Column("a"), Column("n", numeric=True)], [Line(["x", Cell("–", float("nan"))])], "t")
     html = part("tables", "table", shown)

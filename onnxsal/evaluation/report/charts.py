@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 _WIDTH, _HEIGHT = 520.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 10.0, 40.0
 _COLOURS, _DASHES = 10, 4
+_NAME = 42
+"""Letters of a name beside its interval."""
+
 _BANDS = 5
 """Curves whose bands are all shown; of more a band is shown when its name is pointed at."""
 
@@ -176,7 +180,7 @@ def _curve(frame: Frame, series: Series, style: Style) -> Curve:
 def intervals(title: str, rows: Sequence[Interval], *, x: Axis) -> Chart:
     """Return values as dots with their intervals as lines, one below the other in the order given."""
     height = _TOP + _BOTTOM + 22.0 * len(rows)
-    left = min(276.0, 16.0 + 6.4 * max((len(row.name) for row in rows), default=0))
+    left = min(276.0, 16.0 + 6.4 * max((_columns(row.name) for row in rows), default=0))
     ends = _ends(x, [v for row in rows for v in (row.low, row.high, row.value)])
     frame = Frame(ends, (0.0, float(max(1, len(rows)))), height, left)
     marks = tuple(_mark(frame, row, len(rows) - at - 0.5, at) for at, row in enumerate(rows))
@@ -190,7 +194,16 @@ def _mark(frame: Frame, row: Interval, level: float, at: int) -> Mark:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 42 else f"{name[:41]}…"
+    """A name as far as there is room for it."""
+    if _columns(name) <= _NAME:
+        return name
+    kept = next(at for at in range(len(name), -1, -1) if _columns(name[:at]) < _NAME)
+    return f"{name[:kept]}…"
+
+
+def _columns(name: str) -> int:
+    """How wide a name is in letters: what is Korean, Japanese or Chinese counts two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def _across(frame: Frame, axis: Axis) -> Scale:
