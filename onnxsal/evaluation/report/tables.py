@@ -36,6 +36,10 @@ class Cell:
             return "" if numeric else (f"{self.shown} {self.small}" if self.small else None)
         return "" if math.isnan(self.value) else repr(float(self.value))
 
+    def classes(self, numeric: bool) -> str:
+        """Return the classes of its element."""
+        return " ".join(name for name, on in (("number", numeric), ("best", self.best)) if on)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,7 +61,11 @@ class Table:
     name: str
     caption: str = ""
 
-    def cells(self, row: Row) -> Iterator[tuple[Column, Cell]]:
-        """Yield the cells of a row, each with its column."""
-        for column, cell in zip(self.columns, row.cells, strict=True):
-            yield column, cell if isinstance(cell, Cell) else Cell(cell)
+    def cells(self, row: Row) -> Iterator[tuple[Cell, str | None, str | None]]:
+        """Yield the cells of a row with their classes, None for the head of the row, and what they sort by."""
+        for at, (column, each) in enumerate(zip(self.columns, row.cells, strict=True)):
+            cell = each if isinstance(each, Cell) else Cell(each)
+            if at == 0 and not column.numeric:
+                yield cell, None, cell.sortable()
+            else:
+                yield cell, cell.classes(column.numeric), cell.sortable(column.numeric)
