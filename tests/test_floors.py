@@ -63,6 +63,7 @@ ONLY_IN: dict[str, set[str]] = {
     "google": {"graph"},
     "PIL": {"modalities", "viz", "explanation", "evaluation", "cli"},
     "cmap": {"viz"},
+    "matplotlib": {"viz"},
     "pyarrow": {"evaluation"},
     "jinja2": {"evaluation"},
     "markupsafe": {"evaluation"},
@@ -191,9 +192,21 @@ LIGHT = {
 }
 
 
+HEAVY = {"numba", "onnxruntime", "jinja2", "matplotlib", "rich"}
+
+
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
-def test_numba_and_onnxruntime_stay_unloaded(code: str) -> None:
-    ask = f"import sys; {code}; print(*sorted({{'numba', 'onnxruntime', 'jinja2'}} & set(sys.modules)))"
+def test_what_is_slow_to_load_stays_unloaded(code: str) -> None:
+    assert _loaded(code, HEAVY) == ""
+
+
+def test_neither_commands_nor_experiments_load_what_draws_plots_and_bars() -> None:
+    code = "import onnxsal.cli.root; from onnxsal.experiments.catalogue import NAMES, get; list(map(get, NAMES))"
+    assert _loaded(code, {"matplotlib", "rich"}) == ""
+
+
+def _loaded(code: str, names: set[str]) -> str:
+    ask = f"import sys; {code}; print(*sorted({names!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ""
+    return done.stdout.strip()

@@ -26,13 +26,13 @@ from onnxsal.experiments.diff import AGREEMENTS, PREDICTED, Drift, Pair, says
 from onnxsal.experiments.drawn import over
 from onnxsal.experiments.statistics import Estimate
 from onnxsal.files import replacing
-from onnxsal.viz.axes import Axis as PlotAxis
 from onnxsal.viz.caption import Caption
-from onnxsal.viz.chart import Value, values
 from onnxsal.viz.colour import Pixels, colourise
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.layout import Labels, beside, board, figure
 from onnxsal.viz.overlay import for_display
+from onnxsal.viz.plot import Axis as PlotAxis
+from onnxsal.viz.plot import Value, values
 
 _IN_REPORT = 24
 """Pictures shown in a report: those that differ most, and the one that agrees most."""

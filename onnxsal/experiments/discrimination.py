@@ -16,11 +16,10 @@ from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
 from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Samples
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
-from onnxsal.viz.chart import Value, values
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, beside, board, figure
+from onnxsal.viz.plot import Axis, Value, values
 
 _SHOWN = 3
 

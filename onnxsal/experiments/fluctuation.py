@@ -24,7 +24,7 @@ from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, below, beside, board, figure
 from onnxsal.viz.overlay import for_display
-from onnxsal.viz.plot import Curve, curves
+from onnxsal.viz.plot import Axis, Colour, Curve, curves
 
 _BATCH = 8
 _INK: dict[str, Colour] = {"red": (204, 51, 63), "green": (30, 140, 75), "blue": (45, 95, 200)}

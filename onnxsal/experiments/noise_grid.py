@@ -15,11 +15,10 @@ from onnxsal.experiments.measures import correlations, sparseness, total_variati
 from onnxsal.experiments.statistics import Estimate, mean, pair_mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Range
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, below, beside, board, figure
-from onnxsal.viz.plot import Curve, curves
+from onnxsal.viz.plot import Axis, Curve, curves
 
 Found = dict[tuple[float, int], list[Explanation]]
 """The maps of one picture by noise and samples, one for each seed."""

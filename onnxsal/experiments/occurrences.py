@@ -15,12 +15,10 @@ from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
 from onnxsal.experiments.statistics import Estimate, grouped_share, mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Range, Samples
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
-from onnxsal.viz.chart import Value, values
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, beside, board, figure
-from onnxsal.viz.plot import Curve, curves
+from onnxsal.viz.plot import Axis, Curve, Value, curves, values
 
 _THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 _SHOWN = 4

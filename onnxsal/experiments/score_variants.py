@@ -18,11 +18,10 @@ from onnxsal.metrics.judgement import Judgement
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 from onnxsal.options import Level, Samples
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, beside, board, figure
-from onnxsal.viz.plot import Curve, curves
+from onnxsal.viz.plot import Axis, Curve, curves
 
 METRICS = ("deletion", "insertion")
 _BATCH = 16

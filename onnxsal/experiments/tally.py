@@ -14,11 +14,10 @@ from typing import Any
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.statistics import Estimate, grouped_share
 from onnxsal.experiments.study import reveal
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
-from onnxsal.viz.chart import Value, values
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import figure
+from onnxsal.viz.plot import Axis, Value, values
 
 FORMAT = "onnxsal answers 1"
 

@@ -17,11 +17,10 @@ from onnxsal.experiments.scenes import Scene, is_folder, read_scenes
 from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
 from onnxsal.options import Samples
-from onnxsal.viz.axes import Axis
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, beside, board, figure
-from onnxsal.viz.plot import Curve, curves
+from onnxsal.viz.plot import Axis, Curve, curves
 
 _EXAMPLE = "'series/shapes-noise{noise}-seed{seed}.onnx'"
 Shares = dict[tuple[float, float], dict[str, list[float]]]

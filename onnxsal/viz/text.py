@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from PIL import ImageFont
@@ -17,9 +18,24 @@ _SYSTEM_FONTS = (
     "segoeui.ttf",
     "Arial Unicode.ttf",
     "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKkr-Regular.otf",
+    "NotoSansCJKjp-Regular.otf",
+    "NotoSansKR-Regular.ttf",
+    "NotoSansJP-Regular.ttf",
+    "SourceHanSans.ttc",
     "msyh.ttc",
     "PingFang.ttc",
     "malgun.ttf",
+    "AppleSDGothicNeo.ttc",
+    "NanumGothic.ttf",
+    "YuGothM.ttc",
+    "meiryo.ttc",
+    "ヒラギノ角ゴシック W3.ttc",
+    "ipagp.ttf",
+    "ipaexg.ttf",
+    "TakaoPGothic.ttf",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
 )
 _NO_SUCH_LETTER = "\U0010fffe"
 _ELLIPSIS = "…"
@@ -58,25 +74,49 @@ def _shortened(line: Line, width: float) -> str:
 
 
 def _readable(text: str) -> tuple[str, str]:
-    """The text and the first font that has all of its letters; failing that, the text without its accents."""
+    """The text and the first font that has all of its letters, or that and the text without its accents.
+
+    Failing both, the font that has most of them, and the others spelt out: a box says nothing.
+    """
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    fonts = ("", *_SYSTEM_FONTS)
     for candidate in (text, plain):
-        for name in ("", *_SYSTEM_FONTS):
+        for name in fonts:
             if all(_has(name, letter) for letter in candidate):
                 return candidate, name
-    return text, max(("", *_SYSTEM_FONTS), key=lambda name: sum(_has(name, letter) for letter in text))
+    best = max(fonts, key=lambda name: sum(_has(name, letter) for letter in text))
+    runs = groupby(text, key=lambda letter: _has(best, letter))
+    return "".join("".join(run) if shown else "-".join(map(_spelt, run)) for shown, run in runs), best
+
+
+_SPOKEN = ("HANGUL SYLLABLE ", "HIRAGANA LETTER ", "KATAKANA LETTER ")
+
+
+def _spelt(letter: str) -> str:
+    """A letter by its sound, as Unicode names those of Korean and of Japanese kana, or by its number."""
+    name = unicodedata.name(letter, "")
+    sound = next((name.removeprefix(kind) for kind in _SPOKEN if name.startswith(kind)), "")
+    return sound.lower().split()[-1] if sound else f"U+{ord(letter):04X}"
 
 
 @cache
 def _has(name: str, letter: str) -> bool:
     if letter.isspace():
         return True
-    try:
-        font = _font(name, 20)
-    except OSError:
+    if not _is_there(name):
         return False
+    font = _font(name, 20)
     mask, missing = font.getmask(letter), font.getmask(_NO_SUCH_LETTER)
     return mask.size != missing.size or bytes(mask) != bytes(missing)
+
+
+@cache
+def _is_there(name: str) -> bool:
+    """Whether the machine has a font; Pillow looks through all folders of fonts for one that it has not."""
+    try:
+        return bool(_font(name, 20))
+    except OSError:
+        return False
 
 
 @cache

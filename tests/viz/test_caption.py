@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxsal.viz import text as module
 from onnxsal.viz.caption import Caption, caption_bar, with_caption
 from onnxsal.viz.text import fit_line
 
@@ -65,5 +66,27 @@ def test_accents_are_shown_or_left_out_but_never_boxes() -> None:
     assert fit_line("Fußgänger é", 1000, 20).text in ("Fußgänger é", "Fußganger e")
 
 
-def test_letters_that_no_font_has_still_give_a_caption() -> None:
-    assert len(ink(caption_bar(Caption("\U000e1000 汽车"), 300, 18, margin=12)))
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("고양이", "go-yang-i"),
+        ("ねこ", "ne-ko"),
+        ("ネコ 3", "ne-ko 3"),
+        ("시베리안 허스키 (dog)", "si-be-ri-an heo-seu-ki (dog)"),
+        ("猫", "U+732B"),
+        ("\U000e1000", "U+E1000"),
+    ],
+)
+def test_letters_that_no_font_has_are_spelt_out(monkeypatch: pytest.MonkeyPatch, text: str, shown: str) -> None:
+    monkeypatch.setattr(module, "_SYSTEM_FONTS", ())
+    line = fit_line(text, 1000, 20)
+    assert line.text == shown
+    assert all(module._has("", letter) for letter in line.text)
+
+
+@pytest.mark.parametrize("text", ["고양이", "三毛猫 ネコ", "汽车 \U000e1000"])
+def test_no_letter_is_a_box_whatever_fonts_there_are(text: str) -> None:
+    line = fit_line(text, 1000, 20)
+    missing = bytes(line.font.getmask("\U0010fffe"))
+    assert missing not in [bytes(line.font.getmask(letter)) for letter in line.text]
+    assert len(ink(caption_bar(Caption(text), 300, 18, margin=12)))
