@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 Unit = Literal["range of x", "range of masks", "range of masked x", "absolute", "authors"]
 """What a noise level is a share of; ``authors``: (sigma / range)^2, the range that of the raw map or of masked x."""
@@ -65,11 +66,38 @@ class HostMasks:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """Masks of one value inside a box each and another outside: what patches, rows or single positions cover or leave.
+
+    Streaming renders them, folding writes two numbers an axis and mask into the file.
+    """
+
+    count: int
+    places: Callable[[Indices, tuple[int, ...]], Indices]
+    """``places(numbers, S)`` returns where the boxes of masks number [n] lie in a value of positions S, [n, rank, 2]:
+    first and one past the last position along each axis. What lies beyond the value is cut off."""
+    inside: float = 0.0
+    outside: float = 1.0
+    random: ClassVar[bool] = False
+
+    def bounds(self, numbers: Indices, size: tuple[int, ...]) -> Indices:
+        """Return the boxes of masks number [n], [n, rank, 2], cut off at the borders."""
+        return np.clip(self.places(numbers, size), 0, np.array(size)[:, None])
+
+    def make(self, seed: int, start: int, stop: int, size: tuple[int, ...]) -> Floats:
+        """Return masks ``start`` to ``stop``, [stop - start, *S]; no seed changes them."""
+        masks = np.full((stop - start, *size), self.outside, np.float32)
+        for mask, box in zip(masks, self.bounds(np.arange(start, stop), size), strict=True):
+            mask[tuple(slice(first, end) for first, end in box)] = self.inside
+        return masks
+
+
+@dataclass(frozen=True)
 class Draws:
     """What varies between evaluations: K masks (or none) times N samples."""
 
     samples: int = 1
-    masks: Grids | HostMasks | None = None
+    masks: Grids | HostMasks | Boxes | None = None
     noise: Noise | None = None
     scales: tuple[float, ...] | None = None
     """The share c of each sample (steps of a path, intensities of a mask); its length is ``samples``."""

@@ -10,11 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
-from onnxsal.folding.boxes import Boxes, boxes
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
-from onnxsal.records import Grids, HostMasks, Record
+from onnxsal.records import Boxes, Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
 
@@ -49,7 +48,7 @@ class Folded:
     def masks(self) -> int:
         """How many masks there are; 0 without."""
         masks = self.record.draws.masks
-        if isinstance(masks, HostMasks):
+        if isinstance(masks, HostMasks | Boxes):
             return masks.count
         return 0 if masks is None else masks.top_k or self.maps
 
@@ -57,7 +56,9 @@ class Folded:
     def boxes(self) -> Boxes | None:
         """Masks of fixed places. Raises: UnsupportedError: the method makes its masks on the host."""
         masks = self.record.draws.masks
-        return boxes(masks, (self.shape[1], self.shape[2])) if isinstance(masks, HostMasks) else None
+        if isinstance(masks, HostMasks):
+            raise _made_on_the_host(masks)
+        return masks if isinstance(masks, Boxes) else None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -122,6 +123,17 @@ class Folded:
             return dict.fromkeys(self.record.moments.names, (self.masks,))
         outputs = typed(self.body).outputs
         return {name: _inner(outputs[name]) for name in self.record.moments.names}
+
+
+def _made_on_the_host(masks: HostMasks) -> UnsupportedError:
+    if masks.random:
+        return UnsupportedError(
+            "this method draws its masks on the host, in code that no graph can hold; use it with explain"
+        )
+    return UnsupportedError(
+        "this method makes its masks on the host, in code that no graph can hold; use it with explain, or declare "
+        "rectangles as such (onnxsal.records.Boxes)"
+    )
 
 
 def _inner(value: ir.Value) -> tuple[int, ...]:

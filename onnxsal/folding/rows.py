@@ -9,12 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.folding import noise as counter
-from onnxsal.folding.boxes import Boxes
+from onnxsal.folding.boxes import box_masks
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import Taps, inside, taps
-from onnxsal.records import Draws, Grids, Noise
+from onnxsal.records import Boxes, Draws, Grids, Noise
 
 Shape = tuple[int, int, int]
 
@@ -122,7 +122,7 @@ def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
     """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
     if chunk.masks is not None and source.boxes is not None:
-        return source.boxes.masks(op, chunk.masks), None
+        return box_masks(op, source.boxes, source.shape[1:], chunk.masks), None
     if chunk.masks is None or source.maps is None:
         return None, None
     assert isinstance(draws.masks, Grids)

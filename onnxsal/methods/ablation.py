@@ -12,9 +12,9 @@ from onnxsal.graph.program import empty
 from onnxsal.methods.parts import activation, combine, divide
 from onnxsal.methods.registry import Cost, method
 from onnxsal.methods.submodel import submodel
-from onnxsal.records import Draws, HostMasks, Moments, Record
+from onnxsal.records import Boxes, Draws, Moments, Record
 
-Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 _ABOVE_SCORES = 1e30
 
@@ -36,7 +36,7 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
     start = head.Reshape(maps, [-1, 1, k, positions])
     return Record(
         head=head.finish(maps=maps, start=start, score=head["score"]),
-        draws=Draws(masks=HostMasks(k, _without_one_row, random=False)),
+        draws=Draws(masks=Boxes(k, _row)),
         varies="start",
         body=submodel(score, layer, flat=True),
         moments=Moments(("score",), per="mask"),
@@ -44,10 +44,10 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
     )
 
 
-def _without_one_row(seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
-    masks = np.ones((stop - start, *size), np.float32)
-    masks[np.arange(stop - start), np.arange(start, stop)] = 0
-    return masks
+def _row(numbers: Indices, size: tuple[int, ...]) -> Indices:
+    """Return one row of [K, positions] for each number: a whole feature map."""
+    rows = np.stack([numbers, numbers + 1], axis=1)
+    return np.stack([rows, np.broadcast_to((0, size[1]), rows.shape)], axis=1)
 
 
 def _ablation_tail() -> Program:
@@ -76,7 +76,7 @@ def recipro_cam(score: Program, layer: Layer) -> Record:
     head, (height, width) = score.extend(), layer.grid
     return Record(
         head=head.finish(start=activation(head, layer)),
-        draws=Draws(masks=HostMasks(height * width, _one_position, random=False)),
+        draws=Draws(masks=Boxes(height * width, _position, inside=1.0, outside=0.0)),
         varies="start",
         body=submodel(score, layer),
         moments=Moments(("score",), per="mask"),
@@ -84,10 +84,9 @@ def recipro_cam(score: Program, layer: Layer) -> Record:
     )
 
 
-def _one_position(seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
-    masks = np.zeros((stop - start, size[0] * size[1]), np.float32)
-    masks[np.arange(stop - start), np.arange(start, stop)] = 1
-    return masks.reshape(stop - start, *size)
+def _position(numbers: Indices, size: tuple[int, ...]) -> Indices:
+    first = np.stack(np.unravel_index(numbers, size), axis=1)
+    return np.stack([first, first + 1], axis=2)
 
 
 def _grid_tail(height: int, width: int) -> Program:

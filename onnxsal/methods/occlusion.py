@@ -14,9 +14,9 @@ from onnxsal.errors import UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
 from onnxsal.methods.registry import Cost, Samples, method
-from onnxsal.records import Draws, HostMasks, Moments, Record
+from onnxsal.records import Boxes, Draws, Moments, Record
 
-Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 
 @method(
@@ -46,7 +46,7 @@ def occlusion(
     head = score.extend()
     return Record(
         head=head.finish(score=head["score"]),
-        draws=Draws(masks=HostMasks(rows * columns, partial(_covered, side, step), random=False), baseline=baseline),
+        draws=Draws(masks=Boxes(rows * columns, partial(_patches, side, step)), baseline=baseline),
         body=score,
         moments=Moments(("score",), per="mask"),
         tail=_tail(rows, columns),
@@ -62,14 +62,11 @@ def _size(score: Program) -> tuple[int, int]:
     return height, width
 
 
-def _covered(side: int, step: int, seed: int, start: int, stop: int, size: tuple[int, int]) -> Floats:
-    """Return masks [stop - start, H, W] that are 0 in the patches ``start`` to ``stop``, counted row by row."""
-    columns = -(-size[1] // step)
-    masks = np.ones((stop - start, *size), np.float32)
-    for mask, number in zip(masks, range(start, stop), strict=True):
-        top, left = ((place * step + (step - side) // 2) for place in divmod(number, columns))
-        mask[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 0
-    return masks
+def _patches(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> Indices:
+    """Return where patches lie, [n, 2, 2], counted row by row; those at the border reach beyond it."""
+    places = np.stack(np.divmod(numbers, -(-size[1] // step)), axis=1)
+    first = places * step + (step - side) // 2
+    return np.stack([first, first + side], axis=2)
 
 
 def _tail(rows: int, columns: int) -> Program:

@@ -1,4 +1,4 @@
-"""Masks of fixed places as rectangles: what is read back is what the host makes; other masks are refused."""
+"""Masks of fixed places in a graph: the file draws what streaming renders; others are refused."""
 
 from __future__ import annotations
 
@@ -8,49 +8,59 @@ import onnxruntime as ort
 import pytest
 
 from onnxsal.errors import UnsupportedError
-from onnxsal.folding.boxes import boxes
+from onnxsal.folding.boxes import box_masks
+from onnxsal.folding.folded import Folded
 from onnxsal.graph import empty
-from onnxsal.records import HostMasks
+from onnxsal.records import Boxes, Draws, HostMasks, Moments, Record
 
 SIZE = (9, 11)
 
 
-def rectangles(inside: float, outside: float) -> HostMasks:
-    def make(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
-        made = np.full((stop - start, *size), outside, np.float32)
-        for mask, number in zip(made, range(start, stop), strict=True):
-            mask[number % 5 : number % 5 + 4, number % 9 : number % 9 + 3] = inside
-        return made
-
-    return HostMasks(100, make, random=False)
+def places(numbers: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Boxes of 4 x 3 that walk over every border."""
+    first = np.stack([numbers % 14 - 4, numbers % 17 - 4], axis=1)
+    return np.stack([first, first + np.array([4, 3])], axis=2)
 
 
-@pytest.mark.parametrize(("inside", "outside"), [(0.0, 1.0), (1.0, 0.0)])
-def test_rectangles_come_back(inside: float, outside: float) -> None:
-    host, op = rectangles(inside, outside), empty(21)
-    numbers = op.input("numbers", ir.DataType.INT64, ["r"])
-    model = op.finish(masks=boxes(host, SIZE).masks(op, numbers)).to_proto()
-    wanted = np.array([0, 7, 63, 64, 99])
-    (found,) = ort.InferenceSession(model.SerializeToString()).run(None, {"numbers": wanted})
-    np.testing.assert_array_equal(found[:, 0], host.make(0, 0, 100, SIZE)[wanted])
+def in_a_graph(boxes: Boxes, numbers: np.ndarray) -> np.ndarray:
+    op = empty(21)
+    wanted = op.input("numbers", ir.DataType.INT64, ["r"])
+    model = op.finish(masks=box_masks(op, boxes, SIZE, wanted)).to_proto()
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"numbers": numbers})[0]
 
 
-def test_an_empty_rectangle_is_a_mask_of_one_value() -> None:
-    host = HostMasks(1, lambda seed, start, stop, size: np.ones((1, *size), np.float32), random=False)
-    assert boxes(host, SIZE).bounds.tolist() == [[0, 0, 0, 0]]
+@pytest.mark.parametrize(("inside", "outside"), [(0.0, 1.0), (1.0, 0.0), (0.25, 0.75)])
+def test_the_file_draws_what_streaming_renders(inside: float, outside: float) -> None:
+    boxes = Boxes(14 * 17, places, inside, outside)
+    numbers = np.random.default_rng(0).permutation(boxes.count)
+    found = in_a_graph(boxes, numbers)
+    assert found.shape == (boxes.count, 1, *SIZE)
+    np.testing.assert_array_equal(found[:, 0], boxes.make(0, 0, boxes.count, SIZE)[numbers])
 
 
-def test_random_masks_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="on the host"):
-        boxes(HostMasks(1, lambda seed, start, stop, size: np.ones((1, *size), np.float32)), SIZE)
+def folded(masks: HostMasks | Boxes) -> Folded:
+    body = empty(21)
+    x = body.input("x", ir.DataType.FLOAT, ["N", 3, *SIZE])
+    program = body.finish(score=body.ReduceMean(x, [1, 2, 3], keepdims=0))
+    record = Record(draws=Draws(masks=masks), body=program, moments=Moments(("score",), per="mask"))
+    return Folded(record, "x", (3, *SIZE), 0, lambda op, x: x)
 
 
-@pytest.mark.parametrize("kind", ["two parts", "grey"])
-def test_masks_that_are_no_rectangles_are_refused(kind: str) -> None:
-    def make(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
-        made = np.ones((stop - start, *size), np.float32)
-        made[:, 0, 0], made[:, 5, 5] = (0, 0) if kind == "two parts" else (0.5, 1)
-        return made
+def ones(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
+    return np.ones((stop - start, *size), np.float32)
 
-    with pytest.raises(UnsupportedError, match="no rectangles"):
-        boxes(HostMasks(3, make, random=False), SIZE)
+
+@pytest.mark.parametrize(
+    ("random", "words"),
+    [(True, "draws its masks on the host"), (False, r"declare rectangles.*onnxsal\.records\.Boxes")],
+)
+def test_masks_of_the_host_are_refused(random: bool, words: str) -> None:
+    with pytest.raises(UnsupportedError, match=words):
+        folded(HostMasks(3, ones, random=random)).boxes  # noqa: B018
+
+
+def test_a_declaration_is_read() -> None:
+    boxes = Boxes(5, places)
+    assert folded(boxes).boxes is boxes
+    assert folded(boxes).masks == 5
