@@ -19,4 +19,4 @@ def box_masks(op: Tape, boxes: Boxes, size: tuple[int, int], numbers: ir.Value) 
     across = op.And(op.GreaterOrEqual(columns, left), op.Less(columns, right))
     within = op.And(op.And(op.GreaterOrEqual(rows, top), op.Less(rows, bottom)), across)
     pair = [op.const(np.float32(value)) for value in (boxes.inside, boxes.outside)]
-    return op.Where(within, *pair)  # type: ignore[no-any-return]
+    return op.Where(within, *pair)
