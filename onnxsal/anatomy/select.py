@@ -11,6 +11,7 @@ from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Entry, Head
 from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.cut import cut
 from onnxsal.graph.program import Trace
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
@@ -106,17 +107,13 @@ def _open(logit: ir.Value) -> None:
 def _enter(op: Trace, entry: Entry) -> None:
     """Cut the graph at the explained value and feed ``sal/x`` there; the model's own input goes."""
     old, source = op[entry.value], op[entry.input]
-    consumers = [(use.node, use.idx) for use in old.uses()]
-    first = next(iter(op.graph))
-    mark = len(op.graph)
     x = op.input(X, ir.DataType.FLOAT, _shape(old, entry))
-    value = op.Transpose(x, perm=[0, 2, 3, 1]) if entry.value_axes == "NHWC" else x
-    value = _like(op, op.cast(value, old.dtype), old)
-    for node, index in consumers:
-        node.replace_input_with(index, value)
-    made = list(op.graph)[mark:]
-    op.graph.remove(made)
-    op.graph.insert_before(first, made)
+
+    def fed() -> ir.Value:
+        value = op.Transpose(x, perm=[0, 2, 3, 1]) if entry.value_axes == "NHWC" else x
+        return _like(op, op.cast(value, old.dtype), old)
+
+    value = cut(op, old, fed)
     op.graph.inputs.remove(source)
     op.rename(entry.value, old, value)
 

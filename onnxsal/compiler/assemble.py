@@ -37,6 +37,7 @@ from onnxsal.folding import (
 from onnxsal.folding.baselines import BaselineMaker
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.apart import read_apart
+from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
@@ -166,12 +167,11 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
     guard = next(iter(found.values())).producer()
     assert guard is not None
     for value in outputs.values():
-        inner = [use for use in value.uses() if use.node.graph is not trace.graph]
+        inner = [use for use in uses_of(value) if use[0].graph is not trace.graph]
         if inner:
             copy = ir.Value(name=trace.unique("copy"), type=value.type, shape=value.shape)
             trace.graph.insert_before(guard, ir.node("Identity", [value], outputs=[copy], name=copy.name))
-            for use in inner:
-                use.node.replace_input_with(use.idx, copy)
+            feed(inner, copy)
 
 
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
@@ -275,20 +275,16 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     entry, preprocess = work.request.model.anatomy.entry, work.form.bytes_in
     assert preprocess is not None
     old = trace[entry.input]
-    first, mark = next(iter(trace.graph), None), len(trace.graph)
     photo = ir.Value(name=entry.input, type=ir.TensorType(ir.DataType.UINT8),
                      shape=ir.Shape([_batch(old), *work.request.model.size, 3]))  # fmt: skip
-    value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
-    value = trace.Transpose(value, perm=[0, 2, 3, 1]) if entry.input_axes == "NHWC" else value
-    value = trace.Cast(value, to=entry.dtype)
-    for use in list(old.uses()):
-        if use.node not in set(list(trace.graph)[mark:]):
-            use.node.replace_input_with(use.idx, value)
+
+    def fed() -> ir.Value:
+        value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
+        value = trace.Transpose(value, perm=[0, 2, 3, 1]) if entry.input_axes == "NHWC" else value
+        return trace.Cast(value, to=entry.dtype)  # type: ignore[no-any-return]
+
+    value = cut(trace, old, fed)
     value.shape = old.shape
-    made = list(trace.graph)[mark:]
-    if first is not None:
-        trace.graph.remove(made)
-        trace.graph.insert_before(first, made)
     trace.graph.inputs[list(trace.graph.inputs).index(old)] = photo
     trace.rename(entry.input, old, value)
     return photo

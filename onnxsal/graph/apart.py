@@ -12,13 +12,11 @@ from collections.abc import Collection, Iterator
 
 import onnx_ir as ir
 
+from onnxsal.graph.cut import Use, feed, placed
 from onnxsal.graph.dequantised import dequantised
 from onnxsal.graph.moved import is_mover
 from onnxsal.graph.residual import sums_of_norms
 from onnxsal.graph.tape import Tape
-
-Use = tuple[ir.Node, int]
-"""A node and which of its inputs."""
 
 
 def read_apart(op: Tape, model: Collection[ir.Node]) -> None:
@@ -71,19 +69,11 @@ def _ours(
 
 
 def _redirect(op: Tape, value: ir.Value, uses: list[Use], known: Collection[ir.Value]) -> None:
-    first, mark = next(iter(op.graph)), len(op.graph)
-    copy = _anew(op, value, known)
     maker = value.producer()
-    if copy is None or maker is None:
-        return
-    made = list(op.graph)[mark:]
-    op.graph.remove(made)
-    if maker.graph is op.graph:
-        op.graph.insert_after(maker, made)
-    else:
-        op.graph.insert_before(first, made)
-    for reader, index in uses:
-        reader.replace_input_with(index, copy)
+    with placed(op.graph, after=maker if maker is not None and maker.graph is op.graph else None):
+        copy = _anew(op, value, known)
+    if copy is not None:
+        feed(uses, copy)
 
 
 def _anew(op: Tape, value: ir.Value, known: Collection[ir.Value]) -> ir.Value | None:

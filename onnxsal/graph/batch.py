@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError
+from onnxsal.graph.cut import placed
 from onnxsal.graph.infer import BATCH, infer_shapes
 from onnxsal.graph.normal import normalise
 from onnxsal.graph.places import Place, Places, follow_images, given_axes
@@ -80,17 +81,20 @@ def _rewrite(graph: ir.Graph, places: Places) -> None:
         place, out = places.get(node.outputs[0]), static(node.outputs[0])
         if place is None or out is None or node.domain:
             continue
-        before = len(graph)
-        if node.op_type == "Reshape":
-            node.replace_input_with(1, op.const([*out[: place.axis], -1, *out[place.axis + 1 :]], ir.DataType.INT64))
-        elif node.op_type in ("Expand", "Resize"):
-            _free_target(op, node, place, out)
-        elif node.op_type == "Concat":
-            _widen_constants(op, node, place, places)
-        elif node.op_type == "Squeeze" and given_axes(node) is None:
-            _name_axes(op, node, places)
-        if node.graph is graph:
-            _bring_forward(graph, node, before)
+        with placed(graph, before=node):
+            _rewrite_one(op, node, (place, out), places)
+
+
+def _rewrite_one(op: Tape, node: ir.Node, known: tuple[Place, tuple[int, ...]], places: Places) -> None:
+    place, out = known
+    if node.op_type == "Reshape":
+        node.replace_input_with(1, op.const([*out[: place.axis], -1, *out[place.axis + 1 :]], ir.DataType.INT64))
+    elif node.op_type in ("Expand", "Resize"):
+        _free_target(op, node, place, out)
+    elif node.op_type == "Concat":
+        _widen_constants(op, node, place, places)
+    elif node.op_type == "Squeeze" and given_axes(node) is None:
+        _name_axes(op, node, places)
 
 
 def _free_target(op: Tape, node: ir.Node, place: Place, out: tuple[int, ...]) -> None:
@@ -149,10 +153,3 @@ def _pass_on(node: ir.Node, source: ir.Value) -> None:
     assert graph is not None
     graph.insert_before(node, made)
     graph.remove(node, safe=True)
-
-
-def _bring_forward(graph: ir.Graph, node: ir.Node, before: int) -> None:
-    """Put the nodes that the tape appended in front of the one that reads them."""
-    made = list(graph)[before:]
-    graph.remove(made)
-    graph.insert_before(node, made)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.graph.cut import feed, placed
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.tape import Tape
 from onnxsal.graph.unsigned import SHIFT, SIGNED_KERNELS, zero_of
@@ -59,24 +60,17 @@ class _Pairs:
         """Quantise ``value`` as ``like`` does, for these readers; return what they read then."""
         op, scale, zero = self.op, like.inputs[1], zero_of(like)
         assert zero is not None
-        mark = len(op.graph)
         wide = self.signed or len(uses) > 1
         point = op.const(np.int8(zero)) if wide else op.const(np.uint8(zero + SHIFT))
-        quantised = op.QuantizeLinear(value, scale, point)
-        back: ir.Value = op.DequantizeLinear(quantised, scale, point)
+        maker = value.producer()
+        with placed(
+            op.graph, before=uses[0][0], after=maker if maker is not None and maker.graph is op.graph else None
+        ):
+            quantised = op.QuantizeLinear(value, scale, point)
+            back: ir.Value = op.DequantizeLinear(quantised, scale, point)
         quantised.shape, back.shape = value.shape, value.shape
-        self._place(list(op.graph)[mark:], value, uses)
-        for node, index in uses:
-            node.replace_input_with(index, back)
+        feed(uses, back)
         return back
-
-    def _place(self, made: list[ir.Node], value: ir.Value, uses: list[tuple[ir.Node, int]]) -> None:
-        graph, maker = self.op.graph, value.producer()
-        graph.remove(made)
-        if maker is not None and maker.graph is graph:
-            graph.insert_after(maker, made)
-        else:
-            graph.insert_before(uses[0][0], made)
 
 
 def _write(pairs: _Pairs, nodes: list[ir.Node]) -> None:

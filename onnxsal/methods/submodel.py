@@ -8,6 +8,7 @@ from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.steps import steps_of
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.cut import cut
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 
@@ -20,18 +21,15 @@ def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
     """
     op = score.extend()
     picture, old = op[X], op[layer.name]
-    consumers = [(use.node, use.idx) for use in old.uses()]
-    first, mark = next(iter(op.graph)), len(op.graph)
     shape = [1, layer.channels, layer.grid[0] * layer.grid[1]] if flat else [layer.channels, *layer.grid]
     batch = (dims(picture) or ("batch",))[0]
     maps = op.input("sal/maps", ir.DataType.FLOAT, [batch, *shape])
-    value = op.Reshape(maps, [-1, layer.channels, *layer.grid]) if flat else maps
-    value = _as_it_was(op, _in_layout(op, value, layer), old)
-    for node, index in consumers:
-        node.replace_input_with(index, value)
-    made = list(op.graph)[mark:]
-    op.graph.remove(made)
-    op.graph.insert_before(first, made)
+
+    def fed() -> ir.Value:
+        value = op.Reshape(maps, [-1, layer.channels, *layer.grid]) if flat else maps
+        return _as_it_was(op, _in_layout(op, value, layer), old)
+
+    cut(op, old, fed)
     return _without_picture(op, picture, maps, layer)
 
 

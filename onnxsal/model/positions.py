@@ -22,6 +22,7 @@ from onnxsal.anatomy.layout import layouts
 from onnxsal.anatomy.operators import described
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program
+from onnxsal.graph.cut import cut, uses_of
 from onnxsal.graph.program import values_by_name
 from onnxsal.model.model import Model
 
@@ -168,16 +169,14 @@ def _changed(model: Model, probe: _Probe) -> Program:
     """Return the program in which a change is added to an operator's input, for that operator alone."""
     op = body(model.anatomy).extend()
     node = next(n for n in op.graph if described(n) == probe.operator)
-    source, target, mark = node.inputs[probe.source], op[probe.target], len(op.graph)
+    source, target = node.inputs[probe.source], op[probe.target]
     assert source is not None
     delta = op.input(_DELTA, ir.DataType.FLOAT, _sizes(probe.source_layout))
-    changed = op.cast(op.Add(op.cast(source, ir.DataType.FLOAT), delta), source.dtype)
-    made = list(op.graph)[mark:]
-    op.graph.remove(made)
-    op.graph.insert_before(node, made)
-    for index, value in enumerate(node.inputs):
-        if value is source:
-            node.replace_input_with(index, changed)
+
+    def changed() -> ir.Value:
+        return op.cast(op.Add(op.cast(source, ir.DataType.FLOAT), delta), source.dtype)
+
+    cut(op, source, changed, uses=[use for use in uses_of(source) if use[0] is node], before=node)
     return op.finish_with({"sal/target": op.cast(target, ir.DataType.FLOAT)})
 
 
