@@ -56,7 +56,7 @@ def ours(path: Path, samples: int, batch: int) -> dict[str, Job]:
     shape = (model.anatomy.entry.channels, *model.size)
     picture = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     forward = model.session(model.program(("bare", "logit"), lambda: select(model.anatomy, "logit")))
-    gradient = model.session(build(model, plan("gradient", {}), layer=None, score="logit", target=False))  # type: ignore[arg-type]
+    gradient = model.session(build(model, plan("gradient", {}), layer=None, score=model.score("logit")))  # type: ignore[arg-type]
     return {
         "forward": repeated(forward, batch, samples, shape),
         "gradient": repeated(gradient, batch, samples, shape),

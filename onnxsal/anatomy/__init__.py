@@ -2,6 +2,7 @@
 
 from onnxsal.anatomy.layers import Layers
 from onnxsal.anatomy.parts import Entry, Head, Layer
+from onnxsal.anatomy.score import Score
 from onnxsal.anatomy.select import (
     OURS,
     SCORE,
@@ -11,7 +12,6 @@ from onnxsal.anatomy.select import (
     X,
     body,
     dissect,
-    probabilities_in,
     select,
     stem,
 )
@@ -26,10 +26,10 @@ __all__ = [
     "Head",
     "Layer",
     "Layers",
+    "Score",
     "X",
     "body",
     "dissect",
-    "probabilities_in",
     "select",
     "stem",
 ]

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Entry, Head
+from onnxsal.anatomy.score import Score
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.cut import cut
 from onnxsal.graph.program import Trace
@@ -145,18 +146,20 @@ def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
     return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
 
 
-def select(anatomy: Anatomy, score: str = "logit", *, versus: bool = False) -> Program:
-    """Return the program from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
+def select(anatomy: Anatomy, kind: str = "logit", *, versus: bool = False) -> Score:
+    """Return the score from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
 
-    Args: score: ``logit`` or ``probability``. versus: adds ``sal/versus``; the score is that of the target minus it.
+    Args: kind: ``logit`` or ``probability``. versus: adds ``sal/versus``; the score is that of the target minus it.
     """
     op = body(anatomy).extend()
-    scores = op[LOGITS if score == "logit" else PROBABILITIES]
+    source = LOGITS if kind == "logit" else PROBABILITIES
+    scores = op[source]
     target = _index(op, TARGET)
     picked = _pick(op, scores, target)
     if versus:
         picked = op.Sub(picked, _pick(op, scores, _index(op, VERSUS)))
-    return op.finish_with({SCORE: picked})
+    ends = (-1.0 if versus else 0.0, 1.0) if kind == "probability" else None
+    return Score(op.finish_with({SCORE: picked}).model, kind, ends, source)
 
 
 def _index(op: Trace, name: str) -> ir.Value:
@@ -167,23 +170,3 @@ def _index(op: Trace, name: str) -> ir.Value:
 def _pick(op: Trace, scores: ir.Value, target: ir.Value) -> ir.Value:
     picked = op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1)
     return op.Squeeze(picked, [1])
-
-
-def probabilities_in(score: Program) -> int:
-    """Return of how many probabilities a score is made: 1 of a class, 2 of a pair, whose difference it is.
-
-    0 where it is anything else: of a logit, or of a program that somebody wrote, nothing is known.
-    """
-    node = score.outputs[SCORE].producer()
-    while node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    if node is None or node.op_type != "Sub":
-        return int(_picks_probability(node))
-    return 2 if all(_picks_probability(v.producer()) for v in node.inputs if v is not None) else 0
-
-
-def _picks_probability(node: ir.Node | None) -> bool:
-    """Whether a node is the end of what ``_pick`` makes of the probabilities."""
-    picked = node.inputs[0].producer() if node is not None and node.op_type == "Squeeze" and node.inputs[0] else None
-    source = picked.inputs[0] if picked is not None and picked.op_type == "GatherElements" else None
-    return source is not None and source.name == PROBABILITIES

@@ -43,7 +43,7 @@ def batch_size(request: Request, limit: int) -> int:
 
 
 def _footprint(request: Request, layer: Layer | None) -> Footprint:
-    built = build(request.model, request.steps, layer=layer, score=request.score, target=False)
+    built = build(request.model, request.steps, layer=layer, score=request.model.score(request.score))
     parts = footprints(built)
     height, width = request.model.size
     picture = 4 * request.model.anatomy.entry.channels * height * width

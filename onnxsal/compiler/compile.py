@@ -184,9 +184,8 @@ def _goal(model: Model, target: Any) -> FileTarget:
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
-    versus = goal.fixed is not None and goal.fixed.versus
-    layers = request.layers or (None,)
-    return tuple(build(request.model, request.steps, layer=a, score=request.score, target=versus) for a in layers)
+    score = request.model.score(request.score, versus=goal.fixed is not None and goal.fixed.versus)
+    return tuple(build(request.model, request.steps, layer=a, score=score) for a in request.layers or (None,))
 
 
 def _check_sign(work: Work) -> None:

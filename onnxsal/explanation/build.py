@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from onnxsal.anatomy import Layer
+from onnxsal.anatomy import Layer, Score
 from onnxsal.errors import UsageError, nearest
 from onnxsal.fingerprint import code_digest, fingerprint
-from onnxsal.graph import Program
 from onnxsal.methods import Method, get
 from onnxsal.methods.registry import IN_PROGRAM, Range, Result, Samples, parameter
 from onnxsal.model import Model
@@ -155,14 +154,11 @@ def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> MethodPlan:
     return plan(name, options)
 
 
-def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: str, target: Program | bool) -> Result:
-    """Return the program or record; made once for a model, a plan, a layer and a score.
-
-    Args: target: a program that puts out ``score``, or whether the score is of one class minus another.
-    """
+def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score) -> Result:
+    """Return the program or record; made once for a model, a plan, a layer and a score."""
     own = (_Same(steps.method.build), repr(steps.described()), *_unnamed(steps))
-    key: Any = ("built", own, layer and layer.name, score, _Same.of(target))
-    return model.program(key, lambda: _build(model, steps, layer, (score, target)))  # type: ignore[no-any-return]
+    key: Any = ("built", own, layer and layer.name, score)
+    return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
 
 
 def _unnamed(steps: MethodPlan) -> tuple[_Same, ...]:
@@ -177,11 +173,6 @@ class _Same:
 
     thing: Any
 
-    @staticmethod
-    def of(target: Program | bool) -> Any:
-        """Return the key of a target."""
-        return _Same(target) if isinstance(target, Program) else target
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and other.thing is self.thing
 
@@ -189,14 +180,10 @@ class _Same:
         return id(self.thing)
 
 
-def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: tuple[str, Program | bool]) -> Result:
-    kind, target = score
-    given: dict[str, Any] = {"layer": layer}
+def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -> Result:
+    given: dict[str, Any] = {"layer": layer, "score": score}
     if steps.inner is not None:
-        given["inner"] = build(model, steps.inner, layer=layer, score=kind, target=target)
-    if "score" in steps.method.needs:
-        program = target if isinstance(target, Program) else model.score(kind, versus=target)
-        given["score"] = program
+        given["inner"] = build(model, steps.inner, layer=layer, score=score)
     return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy import Layer, Score, X
 from onnxsal.autodiff import rule_set
 from onnxsal.autodiff.endings import blind, flow, named
 from onnxsal.autodiff.probing import Ending, Probe, probe
 from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.build import MethodPlan
-from onnxsal.graph import Program
 from onnxsal.graph.program import values_by_name
 from onnxsal.model import Model
 
@@ -33,15 +32,12 @@ _SQUASHING = frozenset({"Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Erf", "Soft
 class Case:
     """A kind of explanation, as far as it decides whether there is a gradient.
 
-    Attributes:
-        score: the program of the score explained; kind: ``logit`` or ``probability``.
-        layer: None where the map is of pixels.
+    Attributes: layer: None where the map is of pixels.
     """
 
     model: Model
     steps: MethodPlan
-    score: Program
-    kind: str
+    score: Score
     layer: Layer | None
 
     @property
@@ -56,7 +52,7 @@ class Case:
 
     def key(self, what: str) -> Any:
         """What tells cases with different answers apart."""
-        return (what, id(self.score), self.source, self.rules)
+        return (what, self.score, self.source, self.rules)
 
 
 def why_empty(case: Case, x: NDArray[np.float32], feeds: Mapping[str, NDArray[Any]]) -> str | None:
@@ -91,8 +87,7 @@ def _alive(probed: Probe, results: Mapping[str, NDArray[np.float32]]) -> list[st
 
 
 def _kept(case: Case, what: str, make: Any) -> Any:
-    """Made once for a program, which is kept alive beside it: its address is the key."""
-    return case.model.program(case.key(what), lambda: (make(), case.score))[0]
+    return case.model.program(case.key(what), make)
 
 
 def _what(case: Case) -> str:
@@ -115,7 +110,7 @@ def _told(ending: Ending, case: Case) -> str:
 
 def _advice(case: Case, endings: Sequence[Ending], reached: Sequence[str]) -> str:
     """Methods that serve; the logit where only a probability is saturated; a layer at which there is a gradient."""
-    if case.kind == "probability" and any(each.op_type in _SQUASHING for each in endings):
+    if case.score.kind == "probability" and any(each.op_type in _SQUASHING for each in endings):
         return "Explain the logit instead (score=logit)"
     behind = [layer.name for layer in case.model.layers if layer.name in reached]
     layers = f"; and grad-cam with its kin at a layer behind it, such as {behind[-1]!r}" if behind else ""

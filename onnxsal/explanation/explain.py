@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal._version import __version__
-from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy import Layer, Score, X
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation.build import (
     BATCH,
@@ -279,7 +279,11 @@ def _probability(goal: Target, probabilities: Floats) -> float:
 
 
 def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:
-    return build(request.model, request.steps, layer=layer, score=request.score, target=goal.program or goal.versus)
+    return build(request.model, request.steps, layer=layer, score=_score(request, goal))
+
+
+def _score(request: Request, goal: Target) -> Score:
+    return goal.program or request.model.score(request.score, versus=goal.versus)
 
 
 def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target]) -> list[Outcome]:
@@ -302,8 +306,7 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
 
 
 def _case(request: Request, layer: Layer | None, goal: Target) -> Case:
-    score = goal.program or request.model.score(request.score, versus=goal.versus)
-    return Case(request.model, request.steps, score, request.score, layer)
+    return Case(request.model, request.steps, _score(request, goal), layer)
 
 
 def _unused_limits(request: Request) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS, X
+from onnxsal.anatomy import TARGET, VERSUS, Score, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.model import Model
@@ -25,7 +25,8 @@ class Target:
 
     target: int | tuple[int, int] | None
     label: str
-    program: Program | None = None
+    program: Score | None = None
+    """What somebody wrote in place of a class."""
 
     @property
     def versus(self) -> bool:
@@ -82,7 +83,7 @@ def _program(target: Program) -> Target:
         raise UsageError(f"a target program has an output 'score' [B]; this one has {', '.join(target.outputs)}")
     if set(target.inputs) != {X}:
         raise UsageError(f"a target program takes {X!r} alone; this one takes {', '.join(target.inputs)}")
-    return Target(None, "program", target)
+    return Target(None, "program", target if isinstance(target, Score) else Score(target.model))
 
 
 def _index(model: Model, target: Any) -> int:

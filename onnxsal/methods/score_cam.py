@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from onnxsal.anatomy import Layer, probabilities_in
+from onnxsal.anatomy import Layer, Score
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
@@ -218,10 +218,9 @@ def _weight_limit(score: Program, variant: Variant) -> float | None:
     A probability is in [0, 1] and so, less that of the baseline, in [-1, 1]; a difference of two is in [-1, 1], and
     less that of the baseline in [-2, 2].
     """
-    number = probabilities_in(score)
-    if not number or variant.softmax:
+    if not isinstance(score, Score) or variant.softmax:
         return None
-    return float(number) if variant.baseline else 1.0
+    return score.widest(against=variant.baseline)
 
 
 def _tail(variant: Variant, limit: float | None) -> Program:

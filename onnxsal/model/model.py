@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, X, body, select, stem
+from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
@@ -29,8 +28,6 @@ from onnxsal.tasks.labels import Labels
 
 Floats = NDArray[np.float32]
 Made = TypeVar("Made")
-
-_SCORES = {"logit": "sal/logits", "probability": "sal/probabilities"}
 
 CACHED = 24
 """Inference sessions that a model keeps; the one that was not used for longest goes first."""
@@ -144,10 +141,10 @@ class Model:
         """Return what ``make`` makes, made once for equal keys."""
         return _kept(self._programs, key, make)
 
-    def score(self, kind: str, *, versus: bool = False) -> Program:
-        """Return the program of a class's logit or probability, or of its difference to another's; made once."""
-        program: Program = self.program(("score", kind, versus), lambda: select(self.anatomy, kind, versus=versus))
-        return program
+    def score(self, kind: str, *, versus: bool = False) -> Score:
+        """Return the score of a class, its logit or probability, or its difference to another's; made once."""
+        made: Score = self.program(("score", kind, versus), lambda: select(self.anatomy, kind, versus=versus))
+        return made
 
     def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once.
@@ -161,10 +158,9 @@ class Model:
         return Session(program, provider=self.provider, custom_ops=self.custom_ops)
 
     def _scoring(self, program: Program) -> ColumnSession | None:
-        for (kind, source), versus in product(_SCORES.items(), (False, True)):
-            if self._programs.get(("score", kind, versus)) is program:
-                return ColumnSession(self._whole(), source, TARGET, VERSUS if versus else None)
-        return None
+        if not isinstance(program, Score) or program.source is None:
+            return None
+        return ColumnSession(self._whole(), program.source, TARGET, VERSUS if VERSUS in program.inputs else None)
 
     def _whole(self) -> Session:
         """Return the session that predicts."""

@@ -43,7 +43,7 @@ def test_running_sums_are_counted(model: onnxsal.Model, monkeypatch, method: str
 
     monkeypatch.setattr(run, "_accumulator", kept)
     onnxsal.explain(model, picture(), method=method, layer=layer, samples=samples, target=1)
-    built = build(model, request.steps, layer=request.layers[0] if layer else None, score=request.score, target=False)
+    built = build(model, request.steps, layer=request.layers[0] if layer else None, score=model.score(request.score))
     monkeypatch.setattr(memory, "COPIES", 0)
     (sums,) = made
     assert memory._sums(built, 4 * 3 * 12 * 12, several=False) >= held(sums)
