@@ -56,12 +56,8 @@ FOR_PLUGINS = {
     "onnxsal.methods.parts": {"activation", "combine", "divide", "trace_with_gradient"},
     "onnxsal.metrics.given": {"GIVEN"},
     "onnxsal.metrics.judgement": {"Judgement"},
-<<<<<<< HEAD
     "onnxsal.modalities.registry": {"Modality", "Reader", "Sample"},
-    "onnxsal.records": {"Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
-=======
     "onnxsal.records": {"Boxes", "Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
->>>>>>> 2a8120c (Records: masks that are boxes are declared, not read back from what was rendered)
 }
 """What docs/plugins.md promises to plug-ins beside the top level."""
 

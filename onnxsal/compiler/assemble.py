@@ -281,7 +281,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     def fed() -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
         value = trace.Transpose(value, perm=[0, 2, 3, 1]) if entry.input_axes == "NHWC" else value
-        return trace.Cast(value, to=entry.dtype)  # type: ignore[no-any-return]
+        return trace.Cast(value, to=entry.dtype)
 
     value = cut(trace, old, fed)
     value.shape = old.shape
