@@ -47,6 +47,8 @@ class Layouts:
     found: dict[ir.Value, Layout] = field(default_factory=dict)
     lost: dict[ir.Node, str] = field(default_factory=dict)
     """Where positions went out of sight, and why."""
+    spread: frozenset[str] = frozenset({"H", "W"})
+    """The axes that a layer has to have: rows and columns, or the columns alone of what is one row (a sequence)."""
 
     def __contains__(self, value: ir.Value | None) -> bool:
         return value in self.found
@@ -78,6 +80,10 @@ class Layouts:
             return self.found[value].axes
         sizes = self.sizes(value)
         return None if sizes is None else tuple(unknown(s) for s in sizes)
+
+    def is_spread(self, layout: Layout | None) -> bool:
+        """Whether a value has the positions that a layer is made of, or patches."""
+        return layout is not None and ("T" in layout.tags or self.spread <= set(layout.tags))
 
     def is_batch(self, axis: Axis) -> bool:
         """Whether an axis holds the images; a batch of one leaves no trace to follow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,7 +105,7 @@ def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
     values = values_by_name(graph)
     source, logit = values[entry.value], values[head.logit]
     nodes = _between(graph, source, logit)
-    known = layouts(graph, source, entry.value_axes)
+    known = layouts(graph, source, entry.value_axes, entry.spatial)
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs = _without_detours(pairs, nodes, logit, known)
     pairs, aliases = _merge_twins(pairs)
@@ -213,11 +214,11 @@ def _layer(value: ir.Value, known: Layouts) -> Layer | None:
     layout, sizes, node = known.get(value), known.sizes(value), value.producer()
     if layout is None or sizes is None or node is None or not known.is_batch(layout.axes[0]):
         return None
-    places = _places(layout)
+    places = _places(layout, known.spread)
     if places is None:
         return None
     spatial, grid, beside = places
-    if grid == (1, 1) or grid[0] * grid[1] < 1:
+    if math.prod(grid) <= 1:
         return None
     (channel,) = set(range(1, len(sizes))) - set(spatial)
     return Layer(
@@ -228,17 +229,21 @@ def _layer(value: ir.Value, known: Layouts) -> Layer | None:
 
 def _placement(layout: Layout, spatial: Sequence[int]) -> Placement:
     """Return where the positions of a value lie in the picture."""
-    if len(spatial) == 1:
+    if layout.tags[spatial[0]] == "T":
         return place_of(layout.axes[spatial[0]])
+    if len(spatial) == 1:
+        side = side_of(layout.axes[spatial[0]])
+        return Placement(columns=without_copies(side) or side)
     rows, columns = (without_copies(side) or side for side in (side_of(layout.axes[axis]) for axis in spatial))
     return Placement(rows, columns)
 
 
-def _places(layout: Layout) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, int]] | None:
-    """Return the axes of the positions, their grid, and the tokens in front of them and behind; two axes, or one of
-    three.
-    """
+def _places(layout: Layout, spread: frozenset[str]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, int]] | None:
+    """Return the axes of the positions, their grid, and the tokens in front of them and behind."""
     tags = list(layout.tags)
+    if spread == {"W"}:
+        single = len(tags) == 3 and tags.count("W") == 1
+        return ((tags.index("W"),), (size_of(layout.axes[tags.index("W")]),), (0, 0)) if single else None
     if len(tags) == 4 and tags.count("H") == 1 and tags.count("W") == 1:
         h, w = tags.index("H"), tags.index("W")
         return (h, w), (size_of(layout.axes[h]), size_of(layout.axes[w])), (0, 0)

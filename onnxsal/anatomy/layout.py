@@ -37,13 +37,17 @@ from onnxsal.graph.infer import batch_symbols
 from onnxsal.kernels.placement import ZERO, chained
 
 
-def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:
-    """Return the layout of every value whose axes can be followed from the picture (``axes``: NCHW or NHWC)."""
+def layouts(graph: ir.Graph, picture: ir.Value, axes: str, spatial: str = "HW") -> Layouts:
+    """Return the layout of every value whose axes can be followed from the explained one.
+
+    Args: axes, spatial: those of its ``Entry``. The last two positions are rows and columns, a single one columns.
+    """
     known = Layouts(batch_symbols(graph))
     sizes = known.sizes(picture)
     if sizes is None:
         return known
-    names = {"N": "B", "H": "H", "W": "W"}
+    names = {"N": "B", **dict(zip(spatial[-2:], "HW"[-len(spatial) :], strict=True))}
+    known.spread = frozenset(names.values()) - {"B"}
     start = [whole(names[a], s) if a in names else unknown(s) for a, s in zip(axes, sizes, strict=True)]
     known.batch = sizes[0]
     known.found[picture] = Layout(tuple(start))
@@ -55,7 +59,7 @@ def layouts(graph: ir.Graph, picture: ir.Value, axes: str) -> Layouts:
 
 def followed(nodes: Sequence[ir.Node], value: ir.Value, axes: tuple[Axis, ...], like: Layouts) -> Layouts:
     """Return where the axes of one value are behind it, in nodes in order; sizes are those of other layouts."""
-    known = Layouts(like.symbols, like.batch, {value: Layout(axes)})
+    known = Layouts(like.symbols, like.batch, {value: Layout(axes)}, spread=like.spread)
     for node in nodes:
         if any(v in known for v in node.inputs):
             _visit(node, known)
@@ -66,7 +70,7 @@ def _visit(node: ir.Node, known: Layouts) -> None:
     kind = kind_of(node, _NAMES)
     follow = _followed(node, kind)
     given = [known.found[v] for v in node.inputs if v is not None and v in known]
-    assumed = _assumed(node, given)
+    assumed = _assumed(node, given, known)
     if kind in ("assumed", "spectral"):
         assumed = (*assumed, described(node))
     for i, value in enumerate(node.outputs):
@@ -74,13 +78,15 @@ def _visit(node: ir.Node, known: Layouts) -> None:
         axes = follow(node, i, sizes, known) if sizes is not None and (i == 0 or follow is sliced) else None
         if axes is not None and any(a.index for axis in axes for a in axis):
             known.found[value] = Layout(axes, assumed)
-    if any(_is_spread(layout) for layout in given) and not any(_is_spread(known.get(v)) for v in node.outputs):
+    if any(known.is_spread(layout) for layout in given) and not any(
+        known.is_spread(known.get(v)) for v in node.outputs
+    ):
         _note_loss(node, kind, known)
 
 
-def _assumed(node: ir.Node, given: Sequence[Layout]) -> tuple[str, ...]:
+def _assumed(node: ir.Node, given: Sequence[Layout], known: Layouts) -> tuple[str, ...]:
     """Return what is assumed of the operands: nothing where another one, of which all is known, carries them past."""
-    if node.op_type in _JOINING and any(_is_spread(layout) and not layout.assumed for layout in given):
+    if node.op_type in _JOINING and any(known.is_spread(layout) and not layout.assumed for layout in given):
         return ()
     return tuple(dict.fromkeys(name for layout in given for name in layout.assumed))
 
@@ -91,14 +97,9 @@ def _followed(node: ir.Node, kind: Kind) -> Follow:
     return _FOLLOW.get(node.op_type, _elementwise) if kind != "keeping" else _elementwise
 
 
-def _is_spread(layout: Layout | None) -> bool:
-    """Whether a value has rows and columns, or patches: what a layer is made of."""
-    return layout is not None and ("T" in layout.tags or {"H", "W"} <= set(layout.tags))
-
-
 def _note_loss(node: ir.Node, kind: Kind, known: Layouts) -> None:
     """Remember where positions went out of sight other than by a sum over them, and why."""
-    spread = [layout for v in node.inputs if _is_spread(layout := known.get(v)) and layout is not None]
+    spread = [layout for v in node.inputs if known.is_spread(layout := known.get(v)) and layout is not None]
     if kind == "by data" or node.op_type in _BY_CONSTANTS:
         constant = all(v is None or known.get(v) is not None or is_fixed(v) for v in node.inputs)
         if not constant or kind == "by data":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -18,17 +19,29 @@ class Entry:
     value: str
     dtype: ir.DataType
     input_axes: str
-    """``NCHW`` or ``NHWC`` of the model's input."""
+    """The axes of the model's input by letters: N the things, C their channels, the others positions (``NHWC``)."""
     value_axes: str
     """The same of the explained value."""
     channels: int
-    size: tuple[int, int] | None
-    """Height and width, None where the model leaves them open."""
+    size: tuple[int, ...] | None
+    """Of the positions, in the order of ``spatial``; None where the model leaves one open."""
+    spatial: str = "HW"
+    """The letters of the positions, outermost first: the axes of ``sal/x`` behind N and C."""
 
     @property
     def is_raw(self) -> bool:
         """Whether the graph proves that it wants bytes as they are: an integer input."""
         return not self.dtype.is_floating_point()
+
+    @property
+    def to_sal(self) -> list[int]:
+        """The order of the explained value's axes in which they are those of ``sal/x``."""
+        return [self.value_axes.index(letter) for letter in f"NC{self.spatial}"]
+
+    @property
+    def from_sal(self) -> list[int]:
+        """The order of the axes of ``sal/x`` in which they are those of the explained value."""
+        return [f"NC{self.spatial}".index(letter) for letter in self.value_axes]
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,9 @@ class Layer:
     op_type: str
     channel_axis: int
     spatial_axes: tuple[int, ...]
-    """Two axes (h, w), or one axis of tokens."""
-    grid: tuple[int, int]
+    """As many as the grid has, in its order; or one axis of patches in a row."""
+    grid: tuple[int, ...]
+    """How many positions there are along each of the axes of S."""
     channels: int
     dropped_tokens: int = 0
     """Tokens in front of the patches (class token, registers) that have no place in the picture."""
@@ -64,15 +78,25 @@ class Layer:
     assumed: tuple[str, ...] = ()
     """Operators in front of it of which it is only assumed that they keep positions; running tells."""
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The axes of the positions in [B, K, *grid]."""
+        return tuple(range(2, 2 + len(self.grid)))
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether its positions lie in a row though they have several axes: patches."""
+        return len(self.spatial_axes) != len(self.grid)
+
     def maps(self, op: Tape, value: ir.Value) -> ir.Value:
-        """Return a value of this layer's layout as feature maps, float32 [B, K, h, w]."""
+        """Return a value of this layer's layout as feature maps, float32 [B, K, *grid]."""
         value = op.cast(value, ir.DataType.FLOAT)
-        if len(self.spatial_axes) == 2:
+        if not self.is_tokens:
             order = [0, self.channel_axis, *self.spatial_axes]
-            return value if order == [0, 1, 2, 3] else op.Transpose(value, perm=order)
+            return value if order == sorted(order) else op.Transpose(value, perm=order)
         (tokens,) = self.spatial_axes
         if self.dropped_tokens or self.trailing_tokens:
-            end = self.dropped_tokens + self.grid[0] * self.grid[1]
+            end = self.dropped_tokens + math.prod(self.grid)
             value = op.Slice(value, [self.dropped_tokens], [end], [tokens])
         if tokens < self.channel_axis:
             value = op.Transpose(value, perm=[0, 2, 1])

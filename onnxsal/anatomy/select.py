@@ -65,7 +65,7 @@ def stem(anatomy: Anatomy) -> Program:
 def explained(op: Tape, value: ir.Value, entry: Entry) -> ir.Value:
     """Return the model's explained value as ``sal/x`` is: float32 [B, C, H, W]."""
     x = op.cast(value, ir.DataType.FLOAT)
-    return op.Transpose(x, perm=[0, 3, 1, 2]) if entry.value_axes == "NHWC" else x
+    return x if entry.to_sal == sorted(entry.to_sal) else op.Transpose(x, perm=entry.to_sal)
 
 
 def entered(anatomy: Anatomy) -> Program:
@@ -111,7 +111,7 @@ def _enter(op: Trace, entry: Entry) -> None:
     x = op.input(X, ir.DataType.FLOAT, _shape(old, entry))
 
     def fed() -> ir.Value:
-        value = op.Transpose(x, perm=[0, 2, 3, 1]) if entry.value_axes == "NHWC" else x
+        value = x if entry.from_sal == sorted(entry.from_sal) else op.Transpose(x, perm=entry.from_sal)
         return _like(op, op.cast(value, old.dtype), old)
 
     value = cut(op, old, fed)
@@ -120,8 +120,8 @@ def _enter(op: Trace, entry: Entry) -> None:
 
 
 def _shape(old: ir.Value, entry: Entry) -> list[int | str | None]:
-    shape = list(dims(old) or (None,) * 4)
-    return shape if entry.value_axes == "NCHW" else [shape[0], shape[3], shape[1], shape[2]]
+    shape = dims(old) or (None,) * len(entry.value_axes)
+    return [shape[axis] for axis in entry.to_sal]
 
 
 def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:

@@ -45,8 +45,7 @@ def batch_size(request: Request, limit: int) -> int:
 def _footprint(request: Request, layer: Layer | None) -> Footprint:
     built = build(request.model, request.steps, layer=layer, score=request.model.score(request.score))
     parts = footprints(built)
-    height, width = request.model.size
-    picture = 4 * request.model.anatomy.entry.channels * height * width
+    picture = 4 * request.model.anatomy.entry.channels * math.prod(request.model.size)
     per_image = max(part.per_image for part in parts) * ALLOWANCE + BUFFERS * picture
     return Footprint(
         PROCESS + sum(part.fixed for part in parts) + _sums(built, picture, several=len(request.layers) > 1),

@@ -102,7 +102,7 @@ class Work:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one explained picture."""
-        return (self.request.model.anatomy.entry.channels, *self.request.model.size)
+        return (self.request.model.anatomy.entry.channels, *self.request.model.image_size)
 
     def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
@@ -110,8 +110,8 @@ class Work:
         pixels = len(raw_shape(part)) == 3
         sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
         if layer is None:
-            return Finish(self.request.model.size, sign, common.percentile)
-        return Finish(self.request.model.size, sign, common.percentile, layer.placement, layer.grid)
+            return Finish(self.request.model.image_size, sign, common.percentile)
+        return Finish(self.request.model.image_size, sign, common.percentile, layer.placement, layer.grid)
 
 
 def assemble(work: Work) -> ir.Model:
@@ -248,7 +248,7 @@ def _style() -> Style:
 
 def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
     """The outputs' shapes behind the batch axis."""
-    size = work.request.model.size
+    size = work.request.model.image_size
     raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
     return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
 
@@ -276,7 +276,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     assert preprocess is not None
     old = trace[entry.input]
     photo = ir.Value(name=entry.input, type=ir.TensorType(ir.DataType.UINT8),
-                     shape=ir.Shape([_batch(old), *work.request.model.size, 3]))  # fmt: skip
+                     shape=ir.Shape([_batch(old), *work.request.model.image_size, 3]))  # fmt: skip
 
     def fed() -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
@@ -353,7 +353,7 @@ def _described(work: Work) -> dict[str, Any]:
         "layer": [layer.name for layer in request.layers], "score": request.score,
         "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
         "signed": work.finish(work.parts[0]).sign == "signed",
-        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.size),
+        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
         "output": {"name": head.output, "classes": head.classes, "activation": head.activation,
                    "probabilities": head.probability is not None},

@@ -72,7 +72,7 @@ def _scores_alone(model: Model) -> tuple[str | None, Floats]:
 
 def _made_up(model: Model, scale: float) -> Floats:
     """Return a picture of large and small things, [C, H, W], about as far from 0 as the model's black is."""
-    height, width = model.size
+    height, width = model.image_size
     shape, rng = (model.anatomy.entry.channels, height, width), np.random.default_rng(0)
     coarse = rng.normal(0, 1, (shape[0], 7, 7)).repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)
     size = float(np.abs(model.black()).max()) or 1.0

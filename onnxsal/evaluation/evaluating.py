@@ -232,7 +232,7 @@ def _seen(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> lis
 
 
 def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
-    whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.size)
+    whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.image_size)
     names = " + ".join(each.picture.name for each in group)
     return [
         Task(Picture(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)

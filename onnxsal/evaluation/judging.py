@@ -102,7 +102,7 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
     given = {
         "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
-        "cell": None if cell_at is None else cell(cell_at, model.size),
+        "cell": None if cell_at is None else cell(cell_at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(target)), prepared)
     return Opened(subject, model.label(target), float(probabilities[target]), given | place, boxed)
@@ -110,11 +110,11 @@ def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, i
 
 def _object(model: Model, picture: Picture, prepared: Sample) -> tuple[dict[str, Any], bool]:
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
-    at = placement(photo, model.size, model.preprocess)
+    at = placement(photo, model.image_size, model.preprocess)
     boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)
     if mask is not None or boxes is None:
         return {"mask": mask, "boxes": boxes}, False
-    drawn = boxes_mask(boxes, model.size)
+    drawn = boxes_mask(boxes, model.image_size)
     return {"mask": drawn, "boxes": boxes}, bool(drawn.any())
 
 

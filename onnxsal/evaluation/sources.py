@@ -227,7 +227,7 @@ def _stored(folder: Path, model: Model, pictures: Sequence[Picture]) -> Stored:
         raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
     paths = matched(pictures, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
     files = {each.name: path for each, path in zip(pictures, paths, strict=True) if path is not None}
-    return Stored(f"maps in {folder}", folder, model.size, files)
+    return Stored(f"maps in {folder}", folder, model.image_size, files)
 
 
 def _planned(each: Named, making: Making) -> tuple[MethodPlan, Common]:

@@ -105,7 +105,7 @@ def _mosaics(case: Case) -> list[Scene]:
     """Photographs side by side, each with the next one of another class."""
     seen_as = [(image, case.model.prepare(image)) for image in case.images]
     named = [(p.image().image, int(np.argmax(case.model.scores(p.x)[1]))) for _, p in seen_as]
-    height, width = case.model.size
+    height, width = case.model.image_size
     found: list[Scene] = []
     for (first, a), (second, b) in zip(named, named[1:] + named[:1], strict=True):
         if a != b:

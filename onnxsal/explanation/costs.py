@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -79,8 +80,7 @@ def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str |
 
 def _footprint(model: Model, built: Program | Record) -> Footprint:
     parts = footprints(built)
-    height, width = model.size
-    picture = 4 * model.anatomy.entry.channels * height * width
+    picture = 4 * model.anatomy.entry.channels * math.prod(model.size)
     return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * picture)
 
 

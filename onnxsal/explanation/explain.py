@@ -300,7 +300,7 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     case = _case(request, layer, goals[0])
     return [
-        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case))
+        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case), rank=len(model.size))
         for goal, outcome in zip(goals, outcomes, strict=True)
     ]
 
@@ -366,7 +366,7 @@ def _streamed(request: Request, record: Record, result: Streamed, targets: int, 
 
 def _sign(request: Request, raw: Floats) -> Sign | None:
     """Pixel maps have a sign to choose, maps of a layer do not; single-colour pictures show it, others do not."""
-    if raw.ndim == 2:
+    if raw.ndim == len(request.model.size):
         if request.common.sign is not None:
             raise _no_sign(request.steps)
         return None

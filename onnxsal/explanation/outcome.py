@@ -69,15 +69,15 @@ def few_maps(maps: int) -> tuple[str, ...]:
     )
 
 
-def noted(outcome: Outcome, cause: Callable[[], str | None], unseen: Sequence[str] = ()) -> Outcome:
+def noted(outcome: Outcome, cause: Callable[[], str | None], unseen: Sequence[str] = (), *, rank: int = 2) -> Outcome:
     """Return the outcome with a note where it is 0 everywhere, else with what its map cannot show.
 
-    Args: cause: finds out why, by running the model.
+    Args: cause: finds out why, by running the model. rank: of the explained value's positions.
     """
     if outcome.raw.any():
         return replace(outcome, notes=(*outcome.notes, *unseen)) if unseen else outcome
     found = cause()
-    if found is None and outcome.raw.ndim > 2:
+    if found is None and outcome.raw.ndim > rank:
         found = ZERO
     return replace(outcome, notes=(*outcome.notes, found or EMPTY))
 

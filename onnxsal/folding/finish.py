@@ -28,7 +28,7 @@ class Finish:
     percentile: float = 99.0
     placement: Placement = WHOLE_PICTURE
     """Where the map lies in the picture."""
-    grid: tuple[int, int] = (0, 0)
+    grid: tuple[int, ...] = (0, 0)
     """Its own height and width; needed only where it does not lie over the whole picture as it stands."""
 
 

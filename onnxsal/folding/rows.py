@@ -151,7 +151,7 @@ def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
     return stretched(op, maps, source.grid, source.shape[1:], source.placement)
 
 
-def stretched(op: Tape, maps: ir.Value, grid: tuple[int, int], size: tuple[int, int], placement: Placement) -> ir.Value:
+def stretched(op: Tape, maps: ir.Value, grid: tuple[int, ...], size: tuple[int, int], placement: Placement) -> ir.Value:
     """Return maps [r, 1, h, w] at the picture's size: bilinear, rounded as the kernels do, which Resize is not."""
     down, across = taps(grid[0], size[0], placement.rows), taps(grid[1], size[1], placement.columns)
     wide = _between(op, maps, across, axis=3, share=across.share)

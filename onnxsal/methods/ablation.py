@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
 
     Forwards are counted whole, though only the part above the layer runs. A score of 0 gives an empty map.
     """
-    head, k, positions = score.extend(), layer.channels, layer.grid[0] * layer.grid[1]
+    head, k, positions = score.extend(), layer.channels, math.prod(layer.grid)
     maps = activation(head, layer)
     start = head.Reshape(maps, [-1, 1, k, positions])
     return Record(
@@ -40,7 +42,7 @@ def ablation_cam(score: Program, layer: Layer) -> Record:
         varies="start",
         body=submodel(score, layer, flat=True),
         moments=Moments(("score",), per="mask"),
-        tail=_ablation_tail(),
+        tail=_ablation_tail(len(layer.grid)),
     )
 
 
@@ -50,13 +52,13 @@ def _row(numbers: Indices, size: tuple[int, ...]) -> Indices:
     return np.stack([rows, np.broadcast_to((0, size[1]), rows.shape)], axis=1)
 
 
-def _ablation_tail() -> Program:
+def _ablation_tail(rank: int) -> Program:
     op = empty(21)
-    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
+    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", *[None] * rank])
     whole = op.input("score", ir.DataType.FLOAT, [1])
     without, drawn = (op.input(name, ir.DataType.FLOAT, ["K"]) for name in ("mean/score", "drawn"))
     weights = op.Mul(divide(op, op.Sub(whole, without), whole), drawn)
-    return op.finish(saliency=combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps))
+    return op.finish(saliency=combine(op, op.Reshape(weights, [1, -1, *[1] * rank]), maps))
 
 
 @method(
@@ -73,14 +75,14 @@ def recipro_cam(score: Program, layer: Layer) -> Record:
     One kept position per copy; the authors' other variant keeps a small Gaussian window around it.
     Forwards are counted whole, though only the part above the layer runs.
     """
-    head, (height, width) = score.extend(), layer.grid
+    head = score.extend()
     return Record(
         head=head.finish(start=activation(head, layer)),
-        draws=Draws(masks=Boxes(height * width, _position, inside=1.0, outside=0.0)),
+        draws=Draws(masks=Boxes(math.prod(layer.grid), _position, inside=1.0, outside=0.0)),
         varies="start",
         body=submodel(score, layer),
         moments=Moments(("score",), per="mask"),
-        tail=_grid_tail(height, width),
+        tail=_grid_tail(layer.grid),
     )
 
 
@@ -89,10 +91,10 @@ def _position(numbers: Indices, size: tuple[int, ...]) -> Indices:
     return np.stack([first, first + 1], axis=2)
 
 
-def _grid_tail(height: int, width: int) -> Program:
+def _grid_tail(grid: tuple[int, ...]) -> Program:
     """Return the scores as a map; a position that was not drawn is as cold as the coldest that was: 0 may be hot."""
     op = empty(21)
-    scores, count = (op.input(name, ir.DataType.FLOAT, [height * width]) for name in ("mean/score", "drawn"))
+    scores, count = (op.input(name, ir.DataType.FLOAT, [math.prod(grid)]) for name in ("mean/score", "drawn"))
     drawn = op.Greater(count, 0.5)
     lowest = op.ReduceMin(op.Where(drawn, scores, _ABOVE_SCORES), keepdims=0)
-    return op.finish(saliency=op.Reshape(op.Where(drawn, scores, lowest), [1, height, width]))
+    return op.finish(saliency=op.Reshape(op.Where(drawn, scores, lowest), [1, *grid]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import onnx_ir as ir
@@ -12,7 +13,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace
 from onnxsal.methods.linear_head import linear_layer, non_linear
-from onnxsal.methods.parts import POSITIONS, combine, combine_halves, divide, halves, trace_with_gradient
+from onnxsal.methods.parts import combine, combine_halves, divide, halves, trace_with_gradient
 from onnxsal.methods.registry import method
 
 
@@ -44,7 +45,7 @@ def cam(score: Program, layer: Layer) -> Program:
             f"cam needs a linear head, and {node_title(blocking)} stands "
             f"between layer {layer.name!r} and the score; use grad-cam, or a layer behind it"
         )
-    return op.finish(saliency=combine(op, op.ReduceSum(g, POSITIONS, keepdims=1), a, rectify=False))
+    return op.finish(saliency=combine(op, op.ReduceSum(g, layer.positions, keepdims=1), a, rectify=False))
 
 
 @method(
@@ -55,7 +56,7 @@ def cam(score: Program, layer: Layer) -> Program:
 def grad_cam(score: Program, layer: Layer) -> Program:
     """ReLU of the sum over channels of mean gradient times activation; [B, h, w], >= 0."""
     op, a, g = trace_with_gradient(score, layer)
-    return op.finish(saliency=combine(op, op.ReduceMean(g, POSITIONS, keepdims=1), a))
+    return op.finish(saliency=combine(op, op.ReduceMean(g, layer.positions, keepdims=1), a))
 
 
 @method(
@@ -91,7 +92,9 @@ def xgrad_cam(score: Program, layer: Layer) -> Program:
     A channel whose activation sums to 0 has weight 0 (the paper leaves it open).
     """
     op, a, g = trace_with_gradient(score, layer)
-    weights = divide(op, op.ReduceSum(op.Mul(g, a), POSITIONS, keepdims=1), op.ReduceSum(a, POSITIONS, keepdims=1))
+    weights = divide(
+        op, op.ReduceSum(op.Mul(g, a), layer.positions, keepdims=1), op.ReduceSum(a, layer.positions, keepdims=1)
+    )
     return op.finish(saliency=combine(op, weights, a))
 
 
@@ -114,9 +117,11 @@ def grad_cam_pp(score: Program, layer: Layer, *, preset: Literal["onnxsal", "pap
     """
     op, a, g = trace_with_gradient(score, layer)
     sides = [(a, g)] if preset == "paper" else halves(op, a, g)
-    return op.finish(saliency=combine_halves(op, [(_weights(op, part, slope), part) for part, slope in sides]))
+    return op.finish(
+        saliency=combine_halves(op, [(_weights(op, part, slope, layer.positions), part) for part, slope in sides])
+    )
 
 
-def _weights(op: Trace, a: ir.Value, g: ir.Value) -> ir.Value:
-    denominator = op.Add(op.Mul(op.ReduceSum(a, POSITIONS, keepdims=1), g), 2.0)
-    return op.ReduceSum(divide(op, op.Relu(g), denominator), POSITIONS, keepdims=1)
+def _weights(op: Trace, a: ir.Value, g: ir.Value, positions: Sequence[int]) -> ir.Value:
+    denominator = op.Add(op.Mul(op.ReduceSum(a, positions, keepdims=1), g), 2.0)
+    return op.ReduceSum(divide(op, op.Relu(g), denominator), positions, keepdims=1)

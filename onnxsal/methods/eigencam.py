@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
@@ -27,12 +29,12 @@ def eigencam(score: Program, layer: Layer) -> Program:
     iterations on the smaller of A A^T and A^T A; the projection has length sigma_1.
     """
     op = score.extend()
-    height, width = layer.grid
-    maps = op.Reshape(activation(op, layer), [0, layer.channels, height * width])
-    direction = _first_left(op, maps, height * width, layer.channels)
+    positions = math.prod(layer.grid)
+    maps = op.Reshape(activation(op, layer), [0, layer.channels, positions])
+    direction = _first_left(op, maps, positions, layer.channels)
     sign = op.Sign(op.ReduceSum(direction, [1], keepdims=1))
     flipped = op.Mul(direction, op.Where(op.Equal(sign, 0.0), 1.0, sign))
-    return op.finish(saliency=op.Reshape(flipped, [0, height, width]))
+    return op.finish(saliency=op.Reshape(flipped, [0, *layer.grid]))
 
 
 def _first_left(op: Trace, maps: ir.Value, positions: int, channels: int) -> ir.Value:

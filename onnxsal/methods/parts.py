@@ -16,9 +16,6 @@ from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.signs import never_negative
 
-POSITIONS = (2, 3)
-"""The axes of rows and columns in [B, K, h, w]."""
-
 
 def activation(op: Trace, layer: Layer) -> ir.Value:
     """Return the feature maps of a layer, float32 [B, K, h, w].

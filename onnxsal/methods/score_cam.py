@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from onnxsal.anatomy import Layer, Score
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
-from onnxsal.methods.parts import POSITIONS, activation, combine, divide
+from onnxsal.methods.parts import activation, combine, divide
 from onnxsal.methods.registry import Cost, Level, Samples, Scores, method
 from onnxsal.records import Draws, Grids, Moments, Noise, Record
 
@@ -198,7 +198,7 @@ def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes:
         draws=draws,
         body=score,
         moments=Moments(("score",), per="mask"),
-        tail=_tail(variant, limit),
+        tail=_tail(variant, limit, layer.positions),
         notes=notes,
     )
 
@@ -223,13 +223,13 @@ def _weight_limit(score: Program, variant: Variant) -> float | None:
     return score.widest(against=variant.baseline)
 
 
-def _tail(variant: Variant, limit: float | None) -> Program:
+def _tail(variant: Variant, limit: float | None, positions: Sequence[int]) -> Program:
     """From the maps, their mean scores [K] and which of them were drawn [K] to the map.
 
     Args: limit: the largest size of a weight, where what is left out is to be bounded by it.
     """
     op = empty(21)
-    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", None, None])
+    maps = op.input("maps", ir.DataType.FLOAT, [1, "K", *[None] * len(positions)])
     scores = op.input("mean/score", ir.DataType.FLOAT, ["K"])
     drawn = op.Greater(op.input("drawn", ir.DataType.FLOAT, ["K"]), 0.5)
     if variant.baseline:
@@ -237,24 +237,25 @@ def _tail(variant: Variant, limit: float | None) -> Program:
     if variant.softmax:
         scores = op.Softmax(op.Where(drawn, scores, -1e30), axis=0)
     weights = op.Where(drawn, scores, 0.0)
-    saliency = combine(op, op.Reshape(weights, [1, -1, 1, 1]), maps)
+    saliency = combine(op, op.Reshape(weights, [1, -1, *[1] * len(positions)]), maps)
     if limit is None:
         return op.finish(saliency=saliency)
-    skipped = _skipped(op, maps, drawn, skip_flat=variant.skip_flat)
+    skipped = _skipped(op, (maps, positions), drawn, skip_flat=variant.skip_flat)
     added = op.Mul(op.ReduceSum(op.Where(skipped, op.Abs(maps), 0.0), [1], keepdims=0), limit)
     bound = _share(op, op.ReduceMax(added, keepdims=0), op.ReduceMax(saliency, keepdims=0))
     return op.finish(saliency=saliency, left_out_bound=bound)
 
 
-def _skipped(op: Trace, maps: ir.Value, drawn: ir.Value, *, skip_flat: bool) -> ir.Value:
+def _skipped(op: Trace, placed: tuple[ir.Value, Sequence[int]], drawn: ir.Value, *, skip_flat: bool) -> ir.Value:
     """Return which maps the whole map has and this one has not, [1, K, 1, 1]; of flat ones it depends on the variant.
 
     One adds at most its own size times that of its weight, and where the sum is below 0 the ReLU takes of that.
     """
-    skipped = op.Not(op.Reshape(drawn, [1, -1, 1, 1]))
+    maps, positions = placed
+    skipped = op.Not(op.Reshape(drawn, [1, -1, *[1] * len(positions)]))
     if not skip_flat:
         return skipped
-    high, low = (reduce(maps, POSITIONS, keepdims=1) for reduce in (op.ReduceMax, op.ReduceMin))
+    high, low = (reduce(maps, positions, keepdims=1) for reduce in (op.ReduceMax, op.ReduceMin))
     return op.And(skipped, op.Greater(op.Sub(high, low), 0.0))
 
 

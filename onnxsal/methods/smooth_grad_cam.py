@@ -14,7 +14,7 @@ from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
 from onnxsal.graph.signs import never_negative
-from onnxsal.methods.parts import POSITIONS, activation, combine_halves, divide, trace_with_gradient
+from onnxsal.methods.parts import activation, combine_halves, divide, trace_with_gradient
 from onnxsal.methods.registry import Cost, Level, Samples, method
 from onnxsal.records import Draws, Moments, Noise, Record
 
@@ -76,23 +76,26 @@ def _derivatives(score: Program, layer: Layer, chosen: tuple[int, ...] | None) -
 def _tail(preset: Preset, mask: np.ndarray[Any, Any], sides: tuple[int, ...]) -> Program:
     """From the maps [1, K, h, w] and the mean derivatives to the map; by halves where ``sides`` has both signs."""
     op = empty(21)
-    a, *means = (op.input(n, ir.DataType.FLOAT, [1, None, None, None])
+    a, *means = (op.input(n, ir.DataType.FLOAT, [1, None, *[None] * mask.ndim])
                  for n in ("maps", "mean/g1", "mean/g2", "mean/g3"))  # fmt: skip
     shown = op.const(mask.astype(np.float32))
-    weighed = []
+    weighed, positions = [], tuple(range(2, 2 + mask.ndim))
     for sign in sides:
         part = a if len(sides) == 1 else op.Relu(a if sign > 0 else op.Neg(a))
-        alpha = _alpha(op, preset, part, means, sign)
-        weighed.append((op.ReduceSum(op.Mul(alpha, shown), POSITIONS, keepdims=1), part))
+        alpha = _alpha(op, preset, (part, positions), means, sign)
+        weighed.append((op.ReduceSum(op.Mul(alpha, shown), positions, keepdims=1), part))
     return op.finish(saliency=op.Mul(combine_halves(op, weighed), shown))
 
 
-def _alpha(op: Trace, preset: Preset, a: ir.Value, means: Sequence[ir.Value], sign: int) -> ir.Value:
+def _alpha(
+    op: Trace, preset: Preset, maps: tuple[ir.Value, Sequence[int]], means: Sequence[ir.Value], sign: int
+) -> ir.Value:
     """Return alpha times the rectified first derivative; the odd derivatives by -A are those by A turned round."""
+    a, positions = maps
     d1, d2, d3 = (d if sign > 0 or power == 2 else op.Neg(d) for power, d in enumerate(means, 1))
-    third = op.ReduceSum(op.Mul(a, d3), POSITIONS, keepdims=1) if preset == "product" else None
+    third = op.ReduceSum(op.Mul(a, d3), positions, keepdims=1) if preset == "product" else None
     if third is None:
-        third = op.Mul(op.ReduceSum(a, POSITIONS, keepdims=1), d3)
+        third = op.Mul(op.ReduceSum(a, positions, keepdims=1), d3)
     alpha = divide(op, d1 if preset == "printed" else d2, op.Add(op.Mul(d2, 2.0), third))
     return op.Mul(alpha, op.Relu(d1))
 
@@ -108,7 +111,7 @@ def _checked_maps(maps: tuple[int, ...] | None, layer: Layer) -> tuple[int, ...]
     return maps
 
 
-def neuron_mask(neurons: Any, grid: tuple[int, int]) -> np.ndarray[Any, Any]:
+def neuron_mask(neurons: Any, grid: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return which positions of a grid [h, w] are meant: a box ``y0:y1,x0:x1``, a list of (y, x), None for all.
 
     Raises: UsageError: not of that form, empty, or outside the grid.
@@ -116,6 +119,8 @@ def neuron_mask(neurons: Any, grid: tuple[int, int]) -> np.ndarray[Any, Any]:
     mask = np.zeros(grid, bool)
     if neurons is None:
         return ~mask
+    if len(grid) != 2:
+        raise UsageError(f"option neurons={neurons!r} is of rows and columns; this layer has positions {list(grid)}")
     box = re.fullmatch(r"\s*(\d*):(\d*)\s*,\s*(\d*):(\d*)\s*", neurons) if isinstance(neurons, str) else None
     if box:
         y0, y1, x0, x1 = (int(t) if t else None for t in box.groups())
@@ -128,7 +133,7 @@ def neuron_mask(neurons: Any, grid: tuple[int, int]) -> np.ndarray[Any, Any]:
     return mask
 
 
-def _positions(neurons: Any, grid: tuple[int, int]) -> list[tuple[int, int]]:
+def _positions(neurons: Any, grid: tuple[int, ...]) -> list[tuple[int, int]]:
     numbers = re.findall(r"-?\d+", neurons) if isinstance(neurons, str) else None
     try:
         given = np.asarray(neurons if numbers is None else [int(n) for n in numbers]).reshape(-1)

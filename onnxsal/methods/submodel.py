@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer, X
@@ -21,7 +23,7 @@ def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
     """
     op = score.extend()
     picture, old = op[X], op[layer.name]
-    shape = [1, layer.channels, layer.grid[0] * layer.grid[1]] if flat else [layer.channels, *layer.grid]
+    shape = [1, layer.channels, math.prod(layer.grid)] if flat else [layer.channels, *layer.grid]
     batch = (dims(picture) or ("batch",))[0]
     maps = op.input("sal/maps", ir.DataType.FLOAT, [batch, *shape])
 
@@ -47,16 +49,16 @@ def _without_picture(op: Trace, picture: ir.Value, maps: ir.Value, layer: Layer)
 
 def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
     """Return maps [B, K, h, w] in the layout that the layer's value has."""
-    if len(layer.spatial_axes) == 2:
+    if not layer.is_tokens:
         order = [0, layer.channel_axis, *layer.spatial_axes]
-        back = [order.index(axis) for axis in range(4)]
-        return maps if back == [0, 1, 2, 3] else op.Transpose(maps, perm=back)
+        back = [order.index(axis) for axis in range(len(order))]
+        return maps if back == sorted(back) else op.Transpose(maps, perm=back)
     if layer.dropped_tokens or layer.trailing_tokens:
         raise UnsupportedError(
             f"layer {layer.name!r} has tokens that are no place in the picture (class token, registers); maps alone "
             "do not make it whole. Use score-cam or occlusion, which mask the picture"
         )
-    rows = op.Reshape(maps, [0, layer.channels, layer.grid[0] * layer.grid[1]])
+    rows = op.Reshape(maps, [0, layer.channels, math.prod(layer.grid)])
     return rows if layer.channel_axis == 1 else op.Transpose(rows, perm=[0, 2, 1])
 
 

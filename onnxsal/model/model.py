@@ -72,9 +72,16 @@ class Model:
         return self.anatomy.layers.found
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the model's input."""
-        height, width = self.anatomy.entry.size or (224, 224)
+    def size(self) -> tuple[int, ...]:
+        """The size of the explained value's positions: of images height and width."""
+        return self.anatomy.entry.size or tuple(self.modality.default_size.values())
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width. Raises: UnsupportedError: the model takes no images."""
+        if len(self.size) != 2:
+            raise UnsupportedError(f"this is for models of images; this one takes {self.modality.name} {self.size}")
+        height, width = self.size
         return height, width
 
     def label(self, index: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.kernels.masks import fill
+from onnxsal.kernels.plane import unplane
 from onnxsal.records import Boxes, HostMasks
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.plan import Plan
@@ -70,7 +71,7 @@ class Host:
 
     def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs of a session for a batch."""
-        return session.run({self.x: batch.x, **feeds}, names)
+        return session.run({self.x: unplane(batch.x, self.plan.size), **feeds}, names)
 
 
 def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Floats | None:

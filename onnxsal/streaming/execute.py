@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
+from onnxsal.kernels.plane import unplane
 from onnxsal.records import Moments, Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
@@ -17,7 +18,7 @@ from onnxsal.streaming.device import Batch, Device, Host, Runner
 from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
 from onnxsal.streaming.stages import Stages
-from onnxsal.streaming.work import Array, Floats, OverBudgetError, Work
+from onnxsal.streaming.work import Array, OverBudgetError, Work
 
 Outputs = list[dict[str, Array]]
 """Of every target, its outputs by name."""
@@ -92,7 +93,7 @@ def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
     """
     if isinstance(session, ColumnSession) or session.verdict is not None or batch.rows == 1:
         return False
-    x = batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host()
+    x = unplane(batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host(), work.plan.size)
     fixed = {name: np.repeat(value, batch.rows, axis=0) for name, value in work.targets[0].items()}
     hold(session, {work.settings.x: x, **fixed}, ran.outputs[0], [batch.rows - 1])
     return session.single
@@ -177,8 +178,8 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
     """Take in a batch: all of it, for every target, or nothing, so that an end at any moment leaves whole sums."""
     stop = batch.start + batch.rows
     moments, which = work.record.moments, work.plan.which(batch.start, stop)
-    weighted = moments.per == "weighted" and batch.masks is not None
-    found = [_weighted(moments, own, batch.masks) if weighted else own for own in ran.outputs]
+    masks = None if batch.masks is None or moments.per != "weighted" else unplane(batch.masks, work.plan.size)
+    found = [own if masks is None else _weighted(moments, own, masks) for own in ran.outputs]
     steps = [sums.adding(own, *which) for sums, own in zip(work.sums, found, strict=True)]
     with whole():
         for step in steps:
@@ -188,9 +189,8 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
         work.settings.progress(work.draws, work.plan.total)
 
 
-def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Floats | None) -> dict[str, Array]:
-    assert masks is not None
-    products = {name: outputs[name].reshape(-1, 1, 1) * masks for name in moments.names}
+def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Array) -> dict[str, Array]:
+    products = {name: outputs[name].reshape(-1, *[1] * (masks.ndim - 1)) * masks for name in moments.names}
     return {**products, "mask": masks}
 
 

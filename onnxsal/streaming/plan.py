@@ -14,6 +14,7 @@ from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.plane import plane
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
 from onnxsal.records import Boxes, Draws, Grids, HostMasks, Noise, baseline_array
@@ -36,6 +37,8 @@ class Plan:
     """Which of the layer's maps the K masks are."""
     template: Rows
     """One row a mask, without sample and draw."""
+    size: tuple[int, ...]
+    """Of the positions S; x and the baseline, and the grids, hold them as rows and columns (``kernels.plane``)."""
     of: int
     """How many maps there were before flat ones and all but the top k were left out."""
     samples: int
@@ -89,20 +92,24 @@ class Plan:
 
 
 def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: Floats, key: tuple[int, int]) -> Plan:
-    """Return the plan for one picture x [C, H, W]; ``head`` holds what the record's head put out for it.
+    """Return the plan for one thing x [C, *S]; ``head`` holds what the record's head put out for it.
 
     Raises: UnsupportedError: every map is flat.
     """
-    base = baseline_of(x, draws, black, key)
+    size, rank = x.shape[1:], x.ndim - 1
+    base, x = plane(baseline_of(x, draws, black, key), rank), plane(x, rank)
     if not isinstance(draws.masks, Grids):
-        return _without_grids(x, base, draws)
-    maps = np.ascontiguousarray(head["maps"][0], np.float32)
+        return _without_grids(x, base, draws, size)
+    if rank > 2:
+        raise UnsupportedError(f"maps of a layer mask things of one or two axes; this one has {rank}")
+    maps = plane(np.ascontiguousarray(head["maps"][0], np.float32), rank)
     low, high = _range(maps, draws.masks, (x.shape[1], x.shape[2]))
     hidden = _hidden(x, base, draws.masks.placement)
     kept = _keep(maps, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
     template = _template(x, hidden, grids, (low, high), draws)
-    return Plan(hidden, base, draws, grids, kept, template, len(maps), draws.samples, _order(grids, draws, key))
+    order = _order(grids, draws, key)
+    return Plan(hidden, base, draws, grids, kept, template, size, len(maps), draws.samples, order)
 
 
 def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
@@ -111,14 +118,14 @@ def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
     return Order(grids, len(grids) * draws.samples, key)
 
 
-def _without_grids(x: Floats, base: Floats, draws: Draws) -> Plan:
+def _without_grids(x: Floats, base: Floats, draws: Draws, size: tuple[int, ...]) -> Plan:
     masks = draws.masks if isinstance(draws.masks, HostMasks | Boxes) else None
     drawn = masks is not None and masks.random
     count = 1 if masks is None or drawn else masks.count
     template = make_rows(count)
     _add_noise(template, draws.noise, float(np.ptp(x)), None)
     samples = masks.count if masks is not None and drawn else draws.samples
-    return Plan(x, base, draws, None, np.arange(count), template, count, samples)
+    return Plan(x, base, draws, None, np.arange(count), template, size, count, samples)
 
 
 def _range(maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -191,9 +198,9 @@ def baseline_of(x: Floats, draws: Draws, black: Floats, key: tuple[int, int]) ->
     if given == "zero":
         return np.zeros_like(x)
     if given == "black":
-        return np.array(np.broadcast_to(black.reshape(-1, 1, 1), x.shape), np.float32)
+        return np.array(np.broadcast_to(black.reshape(-1, *[1] * (x.ndim - 1)), x.shape), np.float32)
     if given == "blur":
-        return np.ascontiguousarray(gaussian_blur(x), np.float32)
+        return np.ascontiguousarray(gaussian_blur(plane(x, x.ndim - 1)), np.float32).reshape(x.shape)
     if given == "uniform":
         share = uniform(key[0], key[1], 0, x.size).reshape(x.shape)
         return np.asarray(x.min() + share * (x.max() - x.min()), np.float32)

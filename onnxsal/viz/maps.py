@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.plane import plane, plane_size, unplane
 from onnxsal.kernels.resize import bilinear, inside
 
 Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative"]
@@ -31,15 +32,22 @@ def normalise(values: NDArray[Any]) -> Map:
     return np.asarray((exact - low) / (high - low), np.float32)
 
 
-def cam_saliency(raw: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_PICTURE) -> Map:
+def cam_saliency(raw: NDArray[Any], size: tuple[int, ...], placement: Placement = WHOLE_PICTURE) -> Map:
     """Return a layer's map as saliency [H, W] in [0, 1]: bilinear with half-pixel centres, then min to max.
 
     Args:
-        raw: [h, w].
-        size: (H, W) of the model's input.
+        raw: [h, w], or of another rank (linear along a sequence).
+        size: (H, W) of the model's input, or that of its positions of the same rank.
         placement: where the layer lies in the picture; 0 where it sees nothing of it.
     Raises: ModelError: it holds NaN or infinity.
     """
+    if len(size) > 2:
+        raise UsageError(f"maps of a layer are drawn over one or two axes; this one is of {len(size)}")
+    rows = plane_size(size)
+    return unplane(_of_plane(plane(raw, len(size)), rows, placement), size)
+
+
+def _of_plane(raw: NDArray[Any], size: tuple[int, int], placement: Placement) -> Map:
     # Scaled first: float32 neither overflows nor underflows between the taps, and min to max undoes it.
     stretched = bilinear(normalise(raw), size, placement)
     if placement.is_whole:

@@ -55,7 +55,7 @@ def _chosen(model: Model) -> str:
 
 
 def _cells(layer: Layer) -> tuple[str, str, str]:
-    shape = f"{layer.channels} x {layer.grid[0]} x {layer.grid[1]}"
+    shape = " x ".join(map(str, (layer.channels, *layer.grid)))
     return layer.op_type, shape, layer_name(layer.name, max(24, width() - 44))
 
 
@@ -130,7 +130,7 @@ def _optional(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     taken, given = known["input"], known["output"]
-    height, width_ = taken["size"]
+    kind, across = "picture" if len(taken["size"]) == 2 else "input", " x ".join(map(str, taken["size"][::-1]))
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
     probability = "" if given["probability"] is None else f", {given['activation']} inside"
@@ -138,7 +138,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("file", str(known["file"])),
         ("made by", known["producer"] or "unknown"),
         ("size", size),
-        ("picture", f"{taken['name']!r}: {width_} x {height}, {taken['channels']} channels, {taken['type']} "
+        (kind, f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} "
                     f"{taken['axes']}{explained}"),
         ("scores", f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"),
         ("work", _work(known)),
