@@ -1,6 +1,10 @@
-"""Opening files exported for one picture: what is read of them is what they give, and every compiled file runs."""
+"""Opening files: names, sizes, what lies beside them; and those exported for one picture, which give what they gave."""
 
 from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,7 +13,11 @@ import onnxruntime as ort
 import pytest
 
 import onnxsal
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError, UsageError
+
+sys.path.insert(0, str(Path(__file__).parent / "cli"))
+
+import tiny_models
 
 X = np.random.default_rng(0).normal(0, 1, (2, 3, 16, 16)).astype(np.float32)
 
@@ -92,3 +100,125 @@ def test_what_is_compiled_of_it_runs_and_says_what_explain_says(tail, method):
 def test_a_head_that_is_not_served_is_named(tail):
     with pytest.raises(UnsupportedError, match="'y' has shape"):
         onnxsal.load(model(tail))
+
+
+def classifier(*changes, preset="unit"):
+    """The classifier of colours, whose batch is free, with parts of its text replaced."""
+    text = tiny_models.BODY
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return tiny_models.build(text, tiny_models.weights(), preset=preset)
+
+
+def scores_of(proto, x):
+    (name,) = [i.name for i in proto.graph.input]
+    return run(proto, **{name: x[None]})[proto.graph.output[0].name][0]
+
+
+@pytest.mark.parametrize(
+    "name", ["score", "saliency", "logits", "sal/target", "sal/versus", "sal/x", "sal/logits", "x", "a/b"]
+)
+@pytest.mark.parametrize("where", ["r1", "flat", "w2"])
+def test_names_that_onnxsal_uses_itself_may_stand_inside(where, name):
+    """Values, and weights; a file that onnxsal wrote has them too."""
+    old = classifier()
+    proto = classifier()
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if each == where else "own_logits" if each == name else each for each in names]
+    for each in (*proto.graph.initializer, *proto.graph.output):
+        each.name = name if each.name == where else "own_logits" if each.name == name else each.name
+    onnx.checker.check_model(proto, full_check=True)
+    opened = onnxsal.load(proto)
+    np.testing.assert_allclose(opened.scores(X[0])[0], scores_of(old, X[0]), rtol=1e-5)
+    maps = [onnxsal.explain(m, X[0], method="gradient", target=1).raw for m in (opened, old)]
+    np.testing.assert_allclose(*maps, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sal/target", "sal/versus", "sal/x"])
+def test_an_output_with_the_name_of_what_is_fed_is_refused(name):
+    proto = classifier()
+    proto.graph.output[0].name = proto.graph.node[-1].output[0] = name
+    with pytest.raises(UnsupportedError, match=f"an output of the model is called '{name}'.*rename it in the file"):
+        onnxsal.load(proto)
+
+
+@pytest.mark.parametrize(("shape", "size"), [("H, W", (224, 224)), ("16, W", (16, 224)), ("16, 16", (16, 16))])
+def test_height_and_width_that_are_open_are_the_usual_ones(shape, size):
+    proto = classifier(("N, 3, 16, 16", f"N, 3, {shape}"))
+    opened = onnxsal.load(proto)
+    assert opened.size == size
+    x = np.random.default_rng(1).uniform(0, 1, (3, *size)).astype(np.float32)
+    np.testing.assert_allclose(opened.scores(x)[0], scores_of(proto, x), rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_of_two_is_refused():
+    with pytest.raises(ModelError, match="the model's batch is fixed to 2; export it with batch 1 or a free"):
+        onnxsal.load(classifier(("N, 3, 16", "2, 3, 16"), ("N, 4", "2, 4")))
+
+
+CONFIG = {
+    "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.1, 0.2, 0.3],
+    "image_std": [0.5, 0.5, 0.25], "do_resize": True, "size": {"height": 16, "width": 16}, "do_center_crop": False,
+}  # fmt: skip
+
+
+def prepared(path, **said):
+    """What a grey picture of the model's own size becomes."""
+    return onnxsal.load(path, **said).prepare(np.full((16, 16, 3), 51, np.uint8)).x[:, 0, 0]
+
+
+def test_what_was_said_goes_before_the_metadata_and_they_before_what_lies_beside(tmp_path):
+    silent, speaks = tmp_path / "silent.onnx", tmp_path / "speaks.onnx"
+    onnx.save(classifier(preset=None), silent)
+    onnx.save(classifier(preset="unit"), speaks)
+    with pytest.raises(UsageError, match="does not say how it wants its pictures"):
+        prepared(silent)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(CONFIG))
+    beside = (0.2 - np.array(CONFIG["image_mean"])) / CONFIG["image_std"]
+    np.testing.assert_allclose(prepared(silent), beside, rtol=1e-5)
+    np.testing.assert_allclose(prepared(speaks), [0.2] * 3, rtol=1e-6)
+    for path in (silent, speaks):
+        np.testing.assert_allclose(prepared(path, preprocess="raw"), [51] * 3, rtol=1e-6)
+
+
+def test_labels_that_were_given_go_before_those_of_the_file_and_must_be_as_many(tmp_path):
+    proto = classifier()
+    assert onnxsal.load(proto).label(3) == tiny_models.LABELS[3]
+    assert onnxsal.load(proto, labels=[*"abcd"]).label(3) == "d"
+    (tmp_path / "names.txt").write_text("\n".join("wxyz"))
+    assert onnxsal.load(proto, labels=tmp_path / "names.txt").label(0) == "w"
+    with pytest.raises(UsageError, match="3 labels, but the model has 4 classes"):
+        onnxsal.load(proto, labels=[*"abc"])
+
+
+def test_a_file_and_what_it_holds_are_the_same_model(tmp_path):
+    onnx.save(classifier(), tmp_path / "m.onnx")
+    a, b, c = (onnxsal.load(each) for each in (classifier(), tmp_path / "m.onnx", str(tmp_path / "m.onnx")))
+    assert b.digest == c.digest
+    assert (a.name, b.name) == ("", str(tmp_path / "m.onnx"))
+    for opened in (b, c):
+        np.testing.assert_array_equal(opened.scores(X[0]), a.scores(X[0]))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\3\4 no model"])
+def test_what_is_no_model_is_one_message_that_names_the_file(tmp_path, content):
+    path = tmp_path / "m.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OnnxsalError) as caught:
+        onnxsal.load(path)
+    assert "m.onnx" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", [3, None, b"bytes", ["m.onnx"], np.zeros(3)])
+def test_what_is_neither_a_path_nor_a_model_is_refused(thing):
+    with pytest.raises(UsageError, match=type(thing).__name__):
+        onnxsal.load(thing)
+
+
+def test_a_provider_that_there_is_not_is_told_before_the_file_is_read(tmp_path):
+    with pytest.raises(OnnxsalError, match="warp"):
+        onnxsal.load(tmp_path / "there is none.onnx", provider="warp")

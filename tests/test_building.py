@@ -1,0 +1,162 @@
+"""From a name and options to a plan, and from a plan to the program that is made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from tinynet import TinyNet, linear, linear_weights, picture
+
+import onnxsal
+from onnxsal.building import Plan, build, choose_layer, plan, split_options
+from onnxsal.errors import UsageError
+from onnxsal.graph import Program
+from onnxsal.methods.registry import MADE
+from onnxsal.records import Record
+
+
+@pytest.fixture(scope="module")
+def tiny() -> onnxsal.Model:
+    return onnxsal.load(TinyNet().model())
+
+
+@pytest.fixture
+def mine() -> Iterator[onnxsal.Method]:
+    """A method of this program; the registry is left as it was."""
+
+    @onnxsal.method("mine", paper="a test")
+    def mine(score: Program, *, factor: float = 2.0) -> Program:
+        """The picture times a number."""
+        op = score.extend()
+        return op.finish(saliency=op.Mul(op["sal/x"], factor), score=op["score"])
+
+    yield mine
+    del MADE["mine"]
+
+
+def test_common_options_are_told_from_the_methods_own() -> None:
+    common, own = split_options({"batch_size": "3", "seconds": 2, "samples": 7, "keep_partial": "true"})
+    assert (common.batch_size, common.seconds, common.keep_partial, common.fuse) == (3, 2.0, True, "mean")
+    assert own == {"samples": 7}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, "batch_size"), ({"batch_size": "many"}, "batch_size"), ({"percentile": 0}, "percentile"),
+        ({"percentile": 101}, "percentile"), ({"fuse": "median"}, "fuse"), ({"sign": "both"}, "sign"),
+        ({"seconds": -1}, "seconds"), ({"tolerance": 0}, "tolerance"), ({"keep_partial": "perhaps"}, "keep_partial"),
+    ],
+)  # fmt: skip
+def test_a_common_option_out_of_its_range_is_named(options: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        split_options(options)
+
+
+def test_a_wrapper_passes_on_what_only_its_inner_method_has() -> None:
+    found = plan("smoothgrad", {"inner": "integrated-gradients", "steps": 7, "samples": 5})
+    assert found.options["samples"] == 5
+    assert found.inner is not None
+    assert found.inner.options["steps"] == 7
+    assert found.described() == {**found.described(), "inner": "integrated-gradients", "steps": 7, "samples": 5}
+    assert (found.innermost.method.name, found.needs_layer, found.backward) == ("integrated-gradients", False, True)
+
+
+def test_an_option_of_both_is_the_wrappers_and_the_inner_one_is_told_apart() -> None:
+    found = plan("smoothgrad", {"inner": "smooth-grad-cam++", "samples": 5})
+    assert (found.options["samples"], found.inner and found.inner.options["samples"]) == (5, 50)
+    described = found.described()
+    assert (described["samples"], described["inner.samples"]) == (5, 50)
+
+
+def test_wrappers_nest_and_their_costs_multiply() -> None:
+    found = plan("smoothgrad", {"inner": "vargrad", "samples": 4})
+    assert found.innermost.method.name == "gradient"
+    assert (found.forwards(0), found.backwards(0)) == (4 * 50, 4 * 50)
+    by_maps = plan("smoothgrad", {"inner": "score-cam", "samples": 3})
+    assert by_maps.forwards(8) == 3 * 9
+    assert not by_maps.backward
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("grad-cam", {"inner": "gradient"}, "wraps no other method"),
+        ("grad-cam", {"smaples": 3}, "smaples"),
+        ("smoothgrad", {"smaples": 3}, r"smoothgrad.* round .*gradient.* no option 'smaples'.*samples"),
+        ("smoothgrad", {"inner": "integrated-gradients", "stepss": 3}, "'stepss'.*steps"),
+        ("smoothgrad", {"inner": 3}, "inner=3: expected the name of a method"),
+        ("smoothgrad", {"inner": "no-such"}, "no-such"),
+        ("smoothgrad", {"samples": 0}, "samples"),
+    ],
+)
+def test_what_a_plan_cannot_be_is_named(name: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan(name, options)
+
+
+def test_a_method_of_this_program_is_named_by_the_hash_of_its_code(mine: onnxsal.Method) -> None:
+    (origin,) = plan("mine", {}).origins()
+    assert origin.startswith("this program, SHA-256 ")
+    ours, theirs = plan("smoothgrad", {"inner": "mine"}).origins()
+    assert (ours, theirs) == ("built-in", origin) or ours.startswith("onnxsal")
+
+
+def made(model: onnxsal.Model, name: str, layer: str | None = None, **options: object) -> Program | Record:
+    steps = plan(name, options)
+    at = choose_layer(model, steps, layer) if steps.needs_layer else None
+    return build(model, steps, layer=at, score="logit", target=False)
+
+
+def test_what_is_asked_for_again_is_made_once(tiny: onnxsal.Model) -> None:
+    first = made(tiny, "smoothgrad", samples=5)
+    assert made(tiny, "smoothgrad", samples=5) is first
+    assert made(tiny, "smoothgrad", samples=6) is not first
+    assert made(tiny, "smoothgrad", samples=5, inner="input-x-gradient") is not first
+    assert made(tiny, "grad-cam", "a2") is made(tiny, "grad-cam", "a2")
+    assert made(tiny, "grad-cam", "a2") is not made(tiny, "grad-cam", "a3")
+
+
+def test_scores_and_targets_tell_programs_apart(tiny: onnxsal.Model) -> None:
+    steps = plan("gradient", {})
+    own = [tiny.score("logit"), Program(tiny.score("logit").model)]
+    found = [
+        build(tiny, steps, layer=None, score=score, target=target)
+        for score in ("logit", "probability")
+        for target in (False, True, *own)
+    ]
+    assert len({id(program) for program in found}) == len(found)
+    assert build(tiny, steps, layer=None, score="logit", target=own[0]) is found[2]
+
+
+def test_a_method_made_anew_under_its_name_is_not_the_old_one(tiny: onnxsal.Model, mine: onnxsal.Method) -> None:
+    steps = plan("mine", {})
+    again = Plan(onnxsal.method("mine", paper="a test")(lambda score, *, factor=2.0: mine.build(score, factor=5.0)), {})
+    maps = [build(tiny, each, layer=None, score="logit", target=False) for each in (steps, again)]
+    assert maps[0] is not maps[1]
+
+
+def test_arrays_among_options_tell_programs_apart(tiny: onnxsal.Model) -> None:
+    """What a large array prints is the same for these two."""
+    black = np.zeros((3, 12, 12), np.float32)
+    other = black.copy()
+    other[1, 6, 6] = 1
+    maps = [onnxsal.explain(tiny, picture(), method="occlusion", target=1, baseline=b).raw for b in (black, other)]
+    assert not np.array_equal(*maps)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "gradient"}, {"method": "smoothgrad", "samples": 3}, {"method": "smoothgrad", "inner": "smoothgrad"}],
+)
+def test_what_is_built_gives_the_closed_form(options: dict[str, object]) -> None:
+    """Of a linear model the gradient is its weights, however often a mean over noise is taken of it."""
+    found = onnxsal.explain(linear(), picture(), target=3, **options)
+    np.testing.assert_allclose(found.raw, linear_weights()[3], rtol=1e-5)
+
+
+def test_a_layer_is_the_one_named_or_the_methods_own_or_the_last(tiny: onnxsal.Model) -> None:
+    assert choose_layer(tiny, plan("grad-cam", {}), "a1").name == "a1"
+    assert choose_layer(tiny, plan("grad-cam", {}), None).name == tiny.anatomy.layers.find(None).name
+    assert choose_layer(tiny, plan("smoothgrad", {"inner": "cam"}), None).name == "a3"
