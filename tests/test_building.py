@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from tinynet import TinyNet, linear, linear_weights, picture
@@ -12,7 +10,6 @@ import onnxsal
 from onnxsal.building import Plan, build, choose_layer, plan, split_options
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
-from onnxsal.methods.registry import MADE
 from onnxsal.records import Record
 
 
@@ -22,17 +19,16 @@ def tiny() -> onnxsal.Model:
 
 
 @pytest.fixture
-def mine() -> Iterator[onnxsal.Method]:
-    """A method of this program; the registry is left as it was."""
+def mine() -> onnxsal.Method:
+    """A method of this program."""
 
-    @onnxsal.method("mine", paper="a test")
+    @onnxsal.method("times-a-number", paper="a test")
     def mine(score: Program, *, factor: float = 2.0) -> Program:
         """The picture times a number."""
         op = score.extend()
         return op.finish(saliency=op.Mul(op["sal/x"], factor), score=op["score"])
 
-    yield mine
-    del MADE["mine"]
+    return mine
 
 
 def test_common_options_are_told_from_the_methods_own() -> None:
@@ -97,9 +93,9 @@ def test_what_a_plan_cannot_be_is_named(name: str, options: dict[str, object], s
 
 
 def test_a_method_of_this_program_is_named_by_the_hash_of_its_code(mine: onnxsal.Method) -> None:
-    (origin,) = plan("mine", {}).origins()
+    (origin,) = plan("times-a-number", {}).origins()
     assert origin.startswith("this program, SHA-256 ")
-    ours, theirs = plan("smoothgrad", {"inner": "mine"}).origins()
+    ours, theirs = plan("smoothgrad", {"inner": "times-a-number"}).origins()
     assert (ours, theirs) == ("built-in", origin) or ours.startswith("onnxsal")
 
 
@@ -131,8 +127,10 @@ def test_scores_and_targets_tell_programs_apart(tiny: onnxsal.Model) -> None:
 
 
 def test_a_method_made_anew_under_its_name_is_not_the_old_one(tiny: onnxsal.Model, mine: onnxsal.Method) -> None:
-    steps = plan("mine", {})
-    again = Plan(onnxsal.method("mine", paper="a test")(lambda score, *, factor=2.0: mine.build(score, factor=5.0)), {})
+    steps = plan("times-a-number", {})
+    again = Plan(
+        onnxsal.method("times-a-number", paper="a test")(lambda score, *, factor=2.0: mine.build(score, factor=5.0)), {}
+    )
     maps = [build(tiny, each, layer=None, score="logit", target=False) for each in (steps, again)]
     assert maps[0] is not maps[1]
 

@@ -15,6 +15,11 @@ import pytest
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """The worker's name, as ``gw0``; empty where tests run in the process that was called."""
 
+if WORKER:
+    # Two processes that write Numba's cache at once may give two kernels the same file: each worker has its own cache.
+    ROOT = os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).resolve().parents[2] / ".pytest_cache" / "numba"
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(ROOT, WORKER))
+
 FEW = 8
 """Up to so many files no worker is started: each costs two seconds of a processor before its first test."""
 
@@ -51,13 +56,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_xdist_setupnodes() -> None:
     """Workers inherit the environment, and libraries read it when they are loaded."""
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Two processes that write Numba's cache at once may name two kernels alike: each worker has its own."""
-    if WORKER:
-        folder = os.environ.get("NUMBA_CACHE_DIR") or Path(config.rootpath, ".pytest_cache", "numba")
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, WORKER))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import ClassVar
 
 import pytest
 from parallel import WORKER
@@ -33,10 +34,42 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"slow(reason): takes more than {LIMIT:g} s of a processor, for this reason")
 
 
+compiling: list[float] = [0.0]
+"""The seconds that Numba has compiled for: whichever test is first to need a kernel is not to blame."""
+
+
 def spent() -> float:
-    """The seconds of a processor that this process and those that it waited for have used."""
+    """The seconds of a processor that this process and those it waited for have used, but for compiling kernels."""
+    return used() - compiling[0]
+
+
+def used() -> float:
+    """The same with compiling."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    if WORKER:
+        watch_compiling()
+
+
+def watch_compiling() -> None:
+    """Have Numba tell when it compiles; a kernel compiles the functions in it on the way."""
+    from numba.core import event
+
+    class Compiling(event.Listener):
+        started: ClassVar[list[float]] = []
+
+        def on_start(self, event: object) -> None:
+            self.started.append(used())
+
+        def on_end(self, event: object) -> None:
+            since = self.started.pop()
+            compiling[0] += 0 if self.started else used() - since
+
+    event.register("numba:compile", Compiling())
 
 
 def reason(item: pytest.Item) -> str | None:
