@@ -177,6 +177,7 @@ def _lines(path: Path) -> int:
     return path.read_bytes().count(b'"kind": "row"') if path.exists() else 0
 
 
+@pytest.mark.slow("two processes are killed in the midst of thirty pictures, and two more run to the end")
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_killed_process_loses_nothing_and_counts_nothing_twice(run: Any, pictures: Path, folder: Path) -> None:
     """Killed again and again in the midst of work, until a run gets through."""

@@ -53,6 +53,7 @@ def test_integrated_gradients_are_the_twins(model: onnxsal.Model, twin: SqueezeN
     assert cosine(found.raw, integrated_gradients(twin, x, found.target, steps=10)) >= BOUNDS[method]
 
 
+@pytest.mark.slow("seventeen methods on a real network, in half precision and in single")
 def test_the_float16_file_gives_the_same_maps(model: onnxsal.Model, shared: Path) -> None:
     """Half precision all the way back; an unscaled backward pass would underflow."""
     half = onnxsal.load(shared / "models" / "squeezenet1.0_fp16.onnx", preprocess="caffe")

@@ -93,6 +93,7 @@ def test_independent_gives_every_forward_noise_of_its_own(tiny: onnxsal.Model, n
     assert_allclose(found.raw, wanted, rtol=2e-3, atol=2e-4 * wanted.max())
 
 
+@pytest.mark.slow("a mean of 300 runs against one of 6000 samples")
 @pytest.mark.parametrize("variant", [1, 2])
 def test_all_estimators_have_the_same_expectation(tiny: onnxsal.Model, variant: int) -> None:
     """Short runs, averaged, are the long run of the oracle within four of their own standard errors."""
@@ -123,6 +124,7 @@ def test_in_the_limit_they_agree(tiny: onnxsal.Model) -> None:
     assert ours.manifest["relative_error"] < 0.01
 
 
+@pytest.mark.slow("the truth is two runs of 20000 samples, the share covered takes 60 more")
 @pytest.mark.parametrize(("variant", "samples"), [(1, 35), (2, 35), (2, 200)])
 def test_intervals_cover_what_they_promise(tiny: onnxsal.Model, variant: int, samples: int) -> None:
     how = {**HOW, "variant": variant, "estimator": "neyman"}

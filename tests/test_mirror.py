@@ -1,0 +1,51 @@
+"""tests/ mirrors onnxsal/: a folder for every package, a file for every module that lies loose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import onnxsal
+
+PACKAGE = Path(onnxsal.__file__).parent
+TESTS = Path(__file__).resolve().parent
+
+ELSEWHERE = {
+    "api": "tests/test_public.py, and gradients throughout tests/autodiff",
+    "batch_of_one": "tests/test_batching.py",
+    "compiling": "tests/test_compile.py",
+    "demo": "tests/cli/test_others.py runs it",
+    "drawing": "tests/viz",
+    "errors": "what is raised is held where it is raised",
+    "explanation": "tests/test_explain.py",
+    "files": "tests/viz/test_save.py",
+    "measuring": "tests/test_inspection.py",
+    "options": "tests/test_building.py, and every method's and metric's own",
+    "records": "tests/streaming and tests/folding read them",
+}
+"""Loose modules without a file of their own, and where they are held instead."""
+
+WITHOUT_MODULE = {"data", "models", "reference", "runtimes", "support"}
+"""Folders of tests that mirror no package: examples, the bundled model, oracles, other runtimes, how tests are run."""
+
+
+def loose() -> list[str]:
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_"))
+
+
+def packages(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "_."}
+
+
+@pytest.mark.parametrize("module", loose())
+def test_a_loose_module_has_a_file_or_a_reason(module: str) -> None:
+    assert (TESTS / f"test_{module}.py").exists() != (module in ELSEWHERE), "a file of its own, or a line above"
+
+
+def test_nothing_is_excused_that_is_not_there() -> None:
+    assert set(ELSEWHERE) <= set(loose())
+
+
+def test_every_package_has_its_folder_and_every_folder_its_package() -> None:
+    assert packages(TESTS) == packages(PACKAGE) | WITHOUT_MODULE
