@@ -88,21 +88,29 @@ class Opened:
         return self.given["mask"] is not None
 
 
-def opened(model: Model, picture: Picture, target: int | None, how: tuple[int, int, int | None]) -> Opened:
+@dataclass(frozen=True)
+class Conditions:
+    """What a picture is judged under: the seed of metrics that draw, rows a batch, and the cell of a mosaic."""
+
+    seed: int
+    batch_size: int
+    cell: int | None = None
+
+
+def opened(model: Model, picture: Picture, target: int | None, conditions: Conditions) -> Opened:
     """Return a picture ready to be judged.
 
-    Args: target: the class to explain, None for the predicted one. how: seed, batch size, and the cell of a mosaic.
+    Args: target: the class to explain, None for the predicted one.
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
     prepared = model.prepare(picture.source)
     probabilities = model.scores(prepared.x)[1]
     target = int(np.argmax(probabilities)) if target is None else target
-    seed, batch_size, cell_at = how
-    subject = Subject(prepared, picture.name, target)
+    subject, rows, at = Subject(prepared, picture.name, target), conditions.batch_size, conditions.cell
     given = {
-        "score": scorer(model, target, batch_size), "logit": scorer(model, target, batch_size, LOGIT), "x": prepared.x,
-        "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": seed,
-        "cell": None if cell_at is None else cell(cell_at, model.image_size),
+        "score": scorer(model, target, rows), "logit": scorer(model, target, rows, LOGIT), "x": prepared.x,
+        "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": conditions.seed,
+        "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(target)), prepared)
     return Opened(subject, model.label(target), float(probabilities[target]), given | place, boxed)
@@ -130,18 +138,18 @@ _PER_MAP: Mapping[str, Callable[[Source, Found, Subject], Any]] = {
 
 def verdicts(each: Judge, opened: Opened, made: Made) -> list[Any]:
     """Return a metric's Judgement of every map, in order; what one map lacks, the others are still judged by."""
-    known = [_of_map(each, opened, one) for one in made]
-    found: list[Any] = [None] * len(made)
+    known = [_of_map(each, opened, source, found) for source, found in made]
+    judged: list[Any] = [None] * len(made)
     for names in dict.fromkeys(tuple(one) for one in known):
         alike = [at for at, one in enumerate(known) if tuple(one) == names]
         for at, judgement in zip(alike, _asked(each, opened, [known[at] for at in alike]), strict=True):
-            found[at] = judgement
-    return found
+            judged[at] = judgement
+    return judged
 
 
-def _of_map(each: Judge, opened: Opened, made: tuple[Source, Found]) -> dict[str, Any]:
+def _of_map(each: Judge, opened: Opened, source: Source, found: Found) -> dict[str, Any]:
     """What a metric may judge one map by: where it is optional and not there, it is no key."""
-    values = {name: get(*made, opened.subject) for name, get in _PER_MAP.items() if name in each.metric.needs}
+    values = {name: get(source, found, opened.subject) for name, get in _PER_MAP.items() if name in each.metric.needs}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -10,6 +10,8 @@ from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judging import Judge, Made, Opened, opened, verdicts
+from onnxsal.evaluation.judging import Conditions, Judge, Made, Opened, opened, verdicts
+from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain
@@ -155,7 +157,8 @@ class _Work:
     def _open(self) -> Opened:
         if self._opened is None:
             setup, task = self.setup, self.task
-            self._opened = opened(setup.model, task.picture, task.target, (setup.seed, setup.batch_size, task.cell))
+            conditions = Conditions(setup.seed, setup.batch_size, task.cell)
+            self._opened = opened(setup.model, task.picture, task.target, conditions)
             self.journal.add("picture", key(self._base), picture_jpeg(self._opened.subject.prepared.image().image))
         return self._opened
 
@@ -185,7 +188,7 @@ class _Work:
             self._failed(made, f"{judge.label}: {error}")
             return 0
         for (source, found), judgement in zip(made, judgements, strict=True):
-            row = self._row(opened, source, found, (judge, judgement))
+            row = self._row(source, found, judge, judgement)
             self.journal.add("row", self._row_key(source, judge), row.plain())
         return len(made)
 
@@ -193,8 +196,8 @@ class _Work:
         name = self.task.picture.name
         self.gathered.failures += [Failure(name, source.label, message) for source, _ in made]
 
-    def _row(self, opened: Opened, source: Source, found: Found, judged: tuple[Judge, Any]) -> Row:
-        judge, judgement = judged
+    def _row(self, source: Source, found: Found, judge: Judge, judgement: Any) -> Row:
+        opened = self._open()
         curve = None if judgement.curve is None else [[round(float(v), 7) for v in p] for p in judgement.curve]
         return Row(
             image=self.task.picture.name, target=opened.subject.target, label=opened.label, truth=self.task.truth,
