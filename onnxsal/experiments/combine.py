@@ -31,6 +31,15 @@ class _Pair:
     smooth: list[Explanation]
 
 
+@dataclass(frozen=True)
+class _Smoothing:
+    """How SmoothGrad draws, and the steps of integrated gradients inside it."""
+
+    samples: int
+    noise: float
+    steps: int
+
+
 @experiment(
     "combine",
     paper="Smilkov et al. 2017, arXiv:1706.03825, figure 7 (SmoothGrad with integrated gradients and guided backprop)",
@@ -52,10 +61,11 @@ def combine(
     case.check_layer(*methods)
     found: list[_Pair] = []
     refused: list[str] = []
+    smoothing = _Smoothing(samples, noise, steps)
     step = case.count(2 * len(methods) * len(case.images))
     for method in methods:
         try:
-            found.append(_pair(case, method, (samples, noise, steps), step))
+            found.append(_pair(case, method, smoothing, step))
         except UnsupportedError as error:
             refused.append(f"{method} is left out: {error}")
     if not found:
@@ -68,13 +78,12 @@ def combine(
     )  # fmt: skip
 
 
-def _pair(case: Case, method: str, asked: tuple[int, float, int], step: Callable[[], None]) -> _Pair:
-    samples, noise, steps = asked
+def _pair(case: Case, method: str, smoothing: _Smoothing, step: Callable[[], None]) -> _Pair:
     if method.startswith(("smoothgrad", "vargrad")):
         raise UsageError(f"option methods: {method!r} is smoothed already; name what it should be put round")
-    own: dict[str, Any] = {"steps": steps} if method == "integrated-gradients" else {}
+    own: dict[str, Any] = {"steps": smoothing.steps} if method == "integrated-gradients" else {}
     plain = case.explainer(method, **own)
-    smooth = case.explainer("smoothgrad", inner=method, samples=samples, noise=noise, **own)
+    smooth = case.explainer("smoothgrad", inner=method, samples=smoothing.samples, noise=smoothing.noise, **own)
     maps: list[list[Explanation]] = [[], []]
     for image in case.images:
         for kind, make in enumerate((plain, smooth)):

@@ -31,6 +31,18 @@ _CROSS = (255, 230, 0)
 
 
 @dataclass(frozen=True)
+class _Path:
+    """The straight way from a picture to that with all of the noise ``far`` on it, and the pixel that is watched."""
+
+    model: Model
+    goal: Target
+    prepared: Sample
+    far: Floats
+    place: tuple[int, int]
+    """Row and column."""
+
+
+@dataclass(frozen=True)
 class _Walk:
     """Gradients at a pixel, [steps, C], the largest entry of each whole gradient, and the scores on the way."""
 
@@ -62,12 +74,13 @@ def fluctuation(
     goal = resolve_target(case.model, case.target, case.model.scores(prepared.x)[1])
     place = _place(case.model, prepared.x, goal, pixel)
     far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
-    walk = _walk(case, prepared.x, far, goal, (place, steps))
+    path = _Path(case.model, goal, prepared, far, place)
+    walk = _walk(case, path, steps)
     names = channel_names(case.model)
     rows = tuple(_row(name, walk, k) for k, name in enumerate(names))
     columns = ("channel", "mean", "standard deviation", "lowest", "highest", "changes of sign")
     return Outcome(
-        Table(columns, rows), _says(walk, names), _drawn((case.model, goal), (prepared, far), walk, (place, noise)),
+        Table(columns, rows), _says(walk, names), _drawn(path, walk, noise),
         {"pixel": list(place), "label": goal.label, "unit": "share of the largest entry of the gradient"},
     )  # fmt: skip
 
@@ -105,13 +118,13 @@ def _place(model: Model, x: Floats, goal: Target, pixel: tuple[int, ...] | None)
     return pixel[0], pixel[1]
 
 
-def _walk(case: Case, x: Floats, far: Floats, goal: Target, asked: tuple[tuple[int, int], int]) -> _Walk:
-    (row, column), steps = asked
+def _walk(case: Case, path: _Path, steps: int) -> _Walk:
+    (row, column), x = path.place, path.prepared.x
     shares = np.linspace(0, 1, steps, dtype=np.float32)
     parts = [shares[at : at + _BATCH] for at in range(0, steps, _BATCH)]
     step, found = case.count(len(parts)), []
     for part in parts:
-        g, score = _gradients(case.model, (x + part[:, None, None, None] * far).astype(np.float32), goal)
+        g, score = _gradients(path.model, (x + part[:, None, None, None] * path.far).astype(np.float32), path.goal)
         found.append((g[:, :, row, column], np.abs(g).reshape(len(g), -1).max(axis=1), score))
         step()
     at_pixel, largest, scores = (np.concatenate(each).astype(np.float64) for each in zip(*found, strict=True))
@@ -149,28 +162,28 @@ def _says(walk: _Walk, names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _drawn(
-    explained: tuple[Model, Target], path: tuple[Sample, Floats], walk: _Walk, asked: tuple[tuple[int, int], float]
-) -> Pixels:
-    (model, goal), (prepared, far), (place, noise) = explained, path, asked
-    names, shares = channel_names(model), _shares(walk)
+def _drawn(path: _Path, walk: _Walk, noise: float) -> Pixels:
+    names, shares = channel_names(path.model), _shares(walk)
     t = np.linspace(0, 1, len(shares))
     lines = [Curve(n, list(t), list(shares[:, k]), colour=_INK.get(n)) for k, n in enumerate(names)]
     plot = curves(
         lines,
         x=Axis("t, on the way from the picture to the picture with noise"),
         y=Axis("derivative at the pixel, share of the gradient's largest entry"),
-        title=f"Row {place[0]}, column {place[1]}",
+        title=f"Row {path.place[0]}, column {path.place[1]}",
         size=(680, 380),
     )
     score = curves(
         [Curve("logit", list(t), list(walk.scores), colour=(90, 90, 90))],
         x=Axis(), y=_wide(walk.scores), title="The score meanwhile", size=(680, 190),
     )  # fmt: skip
-    ends = [[marked(prepared.image().image, place)], [for_display(_noisy(model, prepared, far))[0]]]
+    ends = [
+        [marked(path.prepared.image().image, path.place)],
+        [for_display(_noisy(path.model, path.prepared, path.far))[0]],
+    ]
     pictures = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
     heading = Caption(
-        f"The gradient of one pixel · {goal.label}",
+        f"The gradient of one pixel · {path.goal.label}",
         detail=f"The path adds noise of {100 * noise:g} % of the picture's range, little by little.",
     )
     return figure([beside([pictures, below([plot, score])])], heading)

@@ -36,6 +36,15 @@ class _Trained:
     path: str
 
 
+@dataclass(frozen=True)
+class _Smoothing:
+    """SmoothGrad in inference: its levels of noise, how many samples it draws, and of what method."""
+
+    levels: Sequence[float]
+    samples: int
+    inner: str
+
+
 @experiment(
     "training-noise",
     paper="Smilkov et al. 2017, arXiv:1706.03825, section 4.2 and figure 8 (noise at training time)",
@@ -66,7 +75,7 @@ def training_noise(
     if not is_folder(case.images):
         raise UsageError("training-noise needs the objects' masks: name a folder of scenes (with a scenes.json)")
     scenes = read_scenes(case.images[0])[:limit]
-    shares, shown = _measured(case, trained, scenes, (noise, samples, inner))
+    shares, shown = _measured(case, trained, scenes, _Smoothing(noise, samples, inner))
     estimates = {key: _estimate(each) for key, each in shares.items()}
     levels = sorted({each.noise for each in trained})
     rows: tuple[tuple[Cell, ...], ...] = tuple((f"{a:g} %", *(estimates[a, b] for b in noise)) for a in levels)
@@ -121,17 +130,16 @@ def _check_seeds(trained: Sequence[_Trained]) -> None:
 
 
 def _measured(
-    case: Case, trained: Sequence[_Trained], scenes: Sequence[Scene], asked: tuple[Sequence[float], int, str]
+    case: Case, trained: Sequence[_Trained], scenes: Sequence[Scene], smoothing: _Smoothing
 ) -> tuple[Shares, dict[tuple[float, float], Explanation]]:
-    levels, samples, inner = asked
     shares: Shares = {}
     shown: dict[tuple[float, float], Explanation] = {}
-    step = case.count(len(trained) * len(levels) * len(scenes))
+    step = case.count(len(trained) * len(smoothing.levels) * len(scenes))
     for each in trained:
         own = replace(case, path=each.path)
-        for level in levels:
-            count = samples if level else 1
-            make = own.explainer("smoothgrad", inner=inner, samples=count, noise=level)
+        for level in smoothing.levels:
+            count = smoothing.samples if level else 1
+            make = own.explainer("smoothgrad", inner=smoothing.inner, samples=count, noise=level)
             found = []
             for scene in scenes:
                 made = make(scene.picture, scene.labels[0])
