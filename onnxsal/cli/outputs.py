@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from string import Formatter
+from typing import NamedTuple
 
 from onnxsal.errors import OutputError, UsageError, nearest
 from onnxsal.files import check_writable
@@ -16,6 +17,14 @@ from onnxsal.files import check_writable
 FIELDS = ("stem", "folder", "method", "target")
 PREDICTED = "predicted"
 """Stands for the class that a model will predict, where names are checked before it has."""
+
+
+class _Result(NamedTuple):
+    """What one file is of."""
+
+    image: str
+    method: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -49,27 +58,28 @@ class Template:
 
         Raises: UsageError: two results would have one name; what would tell them apart is said.
         """
-        found: dict[Path, tuple[str, str, str]] = {}
+        found: dict[Path, _Result] = {}
         paths: list[Path] = []
-        for each in product(images, methods, targets):
+        for each in map(_Result._make, product(images, methods, targets)):
             path = self.fill(*each)
             before = found.setdefault(_resolved(path), each)
             if len(found) == len(paths):
-                hint = self._apart(before, each, twice=list(targets).count(each[2]) > 1)
+                hint = self._apart(before, each, twice=list(targets).count(each.target) > 1)
                 raise UsageError(f"{str(path)!r} would be written more than once; {hint}")
             paths.append(path)
         return paths
 
-    def _apart(self, first: tuple[str, str, str], second: tuple[str, str, str], *, twice: bool) -> str:
+    def _apart(self, first: _Result, second: _Result, *, twice: bool) -> str:
         """What to do about two results of one name; ``twice`` says whether their target is given more than once."""
         values = _values(*first), _values(*second)
         differ = ["{" + name + "}" for name in FIELDS if values[0][name] != values[1][name]]
         if differ:
             return f"tell the results apart with {' or '.join(differ)} in {self.option}"
-        images = first[0], second[0]
-        if os.path.abspath(images[0]) != os.path.abspath(images[1]):
-            return f"{images[0]!r} and {images[1]!r} have one stem and folder: explain each on its own"
-        return f"the target {second[2]!r} is given twice" if twice else f"the picture {images[1]!r} is given twice"
+        if os.path.abspath(first.image) != os.path.abspath(second.image):
+            return f"{first.image!r} and {second.image!r} have one stem and folder: explain each on its own"
+        return (
+            f"the target {second.target!r} is given twice" if twice else f"the picture {second.image!r} is given twice"
+        )
 
 
 def _values(image: str, method: str, target: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -22,6 +23,15 @@ _PAPER = "Rong et al. 2022, arXiv:2202.00449"
 _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
+@dataclass(frozen=True)
+class _Filling:
+    """How pixels are filled in: the shares of them that are, the noise on each, and the seed of the noise."""
+
+    shares: Shares
+    noise: float
+    seed: int
+
+
 @metric(
     "road-morf",
     paper=f"{_PAPER} (most relevant first)",
@@ -40,7 +50,7 @@ def road_morf(
         noise: on filled pixels, its standard deviation as a share of x's range (the authors' code: 0.01 absolute).
     The curve begins with the picture itself, at 0. Equal pixels go in reading order.
     """
-    return [_judged(curve) for curve in _curves(score, x, saliency, ("morf",), (shares, noise, seed))[0]]
+    return [_judged(curve) for curve in _curves(score, x, saliency, ("morf",), _Filling(shares, noise, seed))[0]]
 
 
 @metric(
@@ -54,7 +64,7 @@ def road_lerf(
     score: Score, x: Floats, saliency: Doubles, seed: int = 0, *, shares: Shares = _SHARES, noise: Noise = 0.01
 ) -> list[Judgement]:
     """Return the mean score over ``shares`` of the lowest pixels filled in, [0, 1]; otherwise as road-morf."""
-    return [_judged(curve) for curve in _curves(score, x, saliency, ("lerf",), (shares, noise, seed))[0]]
+    return [_judged(curve) for curve in _curves(score, x, saliency, ("lerf",), _Filling(shares, noise, seed))[0]]
 
 
 @metric(
@@ -71,7 +81,7 @@ def road(
 
     The curve is that difference; it begins with 0.
     """
-    least, most = _curves(score, x, saliency, ("lerf", "morf"), (shares, noise, seed))
+    least, most = _curves(score, x, saliency, ("lerf", "morf"), _Filling(shares, noise, seed))
     return [_judged(np.stack([a[:, 0], a[:, 1] - b[:, 1]], axis=1)) for a, b in zip(least, most, strict=True)]
 
 
@@ -80,14 +90,11 @@ def _judged(curve: Doubles) -> Judgement:
     return Judgement(value, curve=None if np.isnan(value) else curve)
 
 
-def _curves(
-    score: Score, x: Floats, maps: Doubles, orders: tuple[Order, ...], settings: tuple[Shares, float, int]
-) -> Doubles:
+def _curves(score: Score, x: Floats, maps: Doubles, orders: tuple[Order, ...], filling: _Filling) -> Doubles:
     """Return (share changed, score) of each order and map, [orders, M, shares + 1, 2]; NaN scores for a flat map."""
     from onnxsal.kernels.impute import impute  # compiled code: whoever only lists metrics does not load it
 
-    shares, noise, seed = settings
-    counts = _counts(shares, x[0].size)
+    counts = _counts(filling.shares, x[0].size)
     ranked = np.flatnonzero([np.ptp(each) > 0 for each in maps])
     places = {order: [rank(_signed(maps[m], order)) for m in ranked] for order in orders}
     work = [(order, m, k) for order in orders for m in range(len(ranked)) for k in range(len(counts))]
@@ -99,7 +106,7 @@ def _curves(
         order, m, k = work[i - 1]
         gone = places[order][m] < counts[k]
         np.copyto(out, impute(x, gone))
-        np.add(out, _noise(x, noise, (seed, k)), out=out, where=gone)
+        np.add(out, _noise(x, filling.noise, (filling.seed, k)), out=out, where=gone)
 
     found = scores_of(score, x.shape, 1 + len(work), write)
     after = np.full((len(orders), len(maps), len(counts) + 1), np.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -46,7 +47,7 @@ def board(cells: Sequence[Sequence[Pixels | None]], labels: Labels, *, cell: int
         for x, picture in enumerate(row):
             if picture is not None:
                 canvas.paste(fitted(picture, cell), (left + x * (cell + _GAP), top + y * (cell + _GAP)))
-    _name(ImageDraw.Draw(canvas), labels, (left, top, cell), letters)
+    _name(ImageDraw.Draw(canvas), labels, _Cells(left, top, cell), letters)
     return np.asarray(canvas)
 
 
@@ -55,8 +56,16 @@ def _left(labels: Labels, letters: int) -> int:
     return max((fit_line(name, 260, letters).width for name in names), default=0) + (letters if names else 0)
 
 
-def _name(draw: ImageDraw.ImageDraw, labels: Labels, place: tuple[int, int, int], letters: int) -> None:
-    left, top, cell = place
+class _Cells(NamedTuple):
+    """Where a table's cells begin, and the side of one, in pixels."""
+
+    left: int
+    top: int
+    side: int
+
+
+def _name(draw: ImageDraw.ImageDraw, labels: Labels, cells: _Cells, letters: int) -> None:
+    left, top, cell = cells
     for x, name in enumerate(labels.columns):
         line = fit_line(name, cell, letters)
         draw.text((left + x * (cell + _GAP) + cell / 2, top - letters * 0.55), line.text, INK, line.font, "ms")
