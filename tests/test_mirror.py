@@ -12,22 +12,14 @@ PACKAGE = Path(onnxsal.__file__).parent
 TESTS = Path(__file__).resolve().parent
 
 ELSEWHERE = {
-    "api": "tests/test_public.py, and gradients throughout tests/autodiff",
-    "batch_of_one": "tests/test_batching.py",
-    "compiling": "tests/test_compile.py",
-    "demo": "tests/cli/test_others.py runs it",
-    "drawing": "tests/viz",
     "errors": "what is raised is held where it is raised",
-    "explanation": "tests/test_explain.py",
-    "files": "tests/viz/test_save.py",
-    "measuring": "tests/test_inspection.py",
-    "options": "tests/test_building.py, and every method's and metric's own",
-    "records": "tests/streaming and tests/folding read them",
+    "options": "tests/explanation/test_build.py, and every method's and metric's own",
 }
 """Loose modules without a file of their own, and where they are held instead."""
 
-WITHOUT_MODULE = {"data", "models", "reference", "runtimes", "support"}
-"""Folders of tests that mirror no package: examples, the bundled model, oracles, other runtimes, how tests are run."""
+WITHOUT_MODULE = {"data", "models", "reference", "runtimes", "support", "tools"}
+"""Folders of tests that mirror no package: examples, the bundled model, oracles, other runtimes, how
+tests are run, tools."""
 
 
 def loose() -> list[str]:

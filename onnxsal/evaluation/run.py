@@ -9,9 +9,7 @@ from typing import Any
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
 from onnxsal.evaluation.journal import Journal, key
-from onnxsal.evaluation.judging import Judge, Made, Opened, opened, verdicts
 from onnxsal.evaluation.judging import Conditions, Judge, Made, Opened, opened, verdicts
-from onnxsal.evaluation.pace import Pace
 from onnxsal.evaluation.pictures import Picture
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cli"))
-
 import tiny_models
+from PIL import Image
 
 import onnxsal
 from onnxsal.model import Model

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "cli"))
 
 import tiny_models
 from colour_blocks import Blocks, blocks, write_scenes

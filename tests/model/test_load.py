@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx.parser
 import onnxruntime as ort
 import pytest
+import tiny_models
 
 import onnxsal
 from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError, UsageError
-
-sys.path.insert(0, str(Path(__file__).parent / "cli"))
-
-import tiny_models
 
 X = np.random.default_rng(0).normal(0, 1, (2, 3, 16, 16)).astype(np.float32)
 

@@ -85,8 +85,8 @@ def test_pixels_become_numbers_as_the_preprocessing_says(net: TinyNet, tmp_path:
     for given in (PIXELS, Image.fromarray(PIXELS), tmp_path / "p.png", str(tmp_path / "p.png")):
         prepared = model.prepare(given)
         assert_allclose(prepared.x, wanted, rtol=1e-5, atol=1e-6)
-        assert_array_equal(prepared.picture, PIXELS)
-        assert prepared.box == (0, 0, SIDE, SIDE)
+        assert_array_equal(prepared.image().image, PIXELS)
+        assert prepared.image().box == (0, 0, SIDE, SIDE)
     assert_allclose(model.scores(prepared.x)[0], logits_of(net.model(), wanted[None].astype(np.float32))[0], rtol=1e-4)
 
 
@@ -102,8 +102,8 @@ def test_a_float_array_is_taken_as_it_is(net: TinyNet) -> None:
     for given in (x, x[None]):
         prepared = model.prepare(given)
         assert_array_equal(prepared.x, x)
-        assert prepared.picture.shape == (SIDE, SIDE, 3)
-        assert (prepared.picture.min(), prepared.picture.max()) == (0, 255)
+        assert prepared.image().image.shape == (SIDE, SIDE, 3)
+        assert (prepared.image().image.min(), prepared.image().image.max()) == (0, 255)
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 13), (1, 12, 12), (2, 3, 12, 12), (12, 12, 3), (12, 12)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from onnxsal.outcome import EMPTY, ZERO, Outcome, few_maps, fused, noted, warnings_of
+from onnxsal.explanation.outcome import EMPTY, ZERO, Outcome, few_maps, fused, noted, warnings_of
 
 R = np.random.default_rng(2)
 LAYERS = ("early", "late")

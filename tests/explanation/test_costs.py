@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+import tiny_models
 from tinynet import TinyNet, linear, picture
 
 import onnxsal
-from onnxsal.building import BATCH, build, choose_layer, plan
-from onnxsal.costs import BUFFERS, Cost, costs, footprints
-from onnxsal.measuring import Rates
+from onnxsal.explanation.build import BATCH, build, choose_layer, plan
+from onnxsal.explanation.costs import BUFFERS, Cost, costs, footprints
+from onnxsal.explanation.rates import Rates
 from onnxsal.methods.catalogue import names
-
-sys.path.insert(0, str(Path(__file__).parent / "cli"))
-
-import tiny_models
 
 RATES = Rates(forward=0.5, to_pixels=2.0, to_layer=1.0)
 BY_GRID = {"recipro-cam", "occlusion"}
@@ -73,7 +67,7 @@ def test_memory_is_weights_batches_of_masked_pictures_and_what_lives_at_once(
     for name in ("gradient", "cam", "score-cam", "eigencam"):  # of a family the first is measured for all
         steps = plan(name, {})
         layer = choose_layer(tiny, steps, None) if steps.needs_layer else None
-        parts = footprints(build(tiny, steps, layer=layer, score=steps.score, target=False))
+        parts = footprints(build(tiny, steps, layer=layer, score=tiny.score(steps.score)))
         live = max(part.per_image for part in parts)
         fixed = max(part.fixed for part in parts)
         assert on_tiny[name].memory == fixed + BATCH * (live + BUFFERS * a_picture)

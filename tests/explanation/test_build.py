@@ -7,8 +7,9 @@ import pytest
 from tinynet import TinyNet, linear, linear_weights, picture
 
 import onnxsal
-from onnxsal.building import Plan, build, choose_layer, plan, split_options
+from onnxsal.anatomy import Score
 from onnxsal.errors import UsageError
+from onnxsal.explanation.build import MethodPlan, build, choose_layer, plan, split_options
 from onnxsal.graph import Program
 from onnxsal.records import Record
 
@@ -102,7 +103,7 @@ def test_a_method_of_this_program_is_named_by_the_hash_of_its_code(mine: onnxsal
 def made(model: onnxsal.Model, name: str, layer: str | None = None, **options: object) -> Program | Record:
     steps = plan(name, options)
     at = choose_layer(model, steps, layer) if steps.needs_layer else None
-    return build(model, steps, layer=at, score="logit", target=False)
+    return build(model, steps, layer=at, score=model.score("logit"))
 
 
 def test_what_is_asked_for_again_is_made_once(tiny: onnxsal.Model) -> None:
@@ -116,22 +117,19 @@ def test_what_is_asked_for_again_is_made_once(tiny: onnxsal.Model) -> None:
 
 def test_scores_and_targets_tell_programs_apart(tiny: onnxsal.Model) -> None:
     steps = plan("gradient", {})
-    own = [tiny.score("logit"), Program(tiny.score("logit").model)]
-    found = [
-        build(tiny, steps, layer=None, score=score, target=target)
-        for score in ("logit", "probability")
-        for target in (False, True, *own)
-    ]
-    assert len({id(program) for program in found}) == len(found)
-    assert build(tiny, steps, layer=None, score="logit", target=own[0]) is found[2]
+    scores = [tiny.score(kind) for kind in ("logit", "probability")]
+    scores += [Score(tiny.score("logit").model) for _ in range(2)]  # of somebody's own programs
+    found = [build(tiny, steps, layer=None, score=score) for score in scores]
+    assert len({id(program) for program in found[:2]}) == 2
+    assert [build(tiny, steps, layer=None, score=score) for score in scores] == found
 
 
 def test_a_method_made_anew_under_its_name_is_not_the_old_one(tiny: onnxsal.Model, mine: onnxsal.Method) -> None:
     steps = plan("times-a-number", {})
-    again = Plan(
+    again = MethodPlan(
         onnxsal.method("times-a-number", paper="a test")(lambda score, *, factor=2.0: mine.build(score, factor=5.0)), {}
     )
-    maps = [build(tiny, each, layer=None, score="logit", target=False) for each in (steps, again)]
+    maps = [build(tiny, each, layer=None, score=tiny.score("logit")) for each in (steps, again)]
     assert maps[0] is not maps[1]
 
 
