@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,16 +145,19 @@ def _upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _guarded(read: Callable[[], Photo], what: str) -> Photo:
-    """Run a reader with Pillow's warnings kept in and its many exceptions turned into one."""
+    """Run a reader with Pillow's many exceptions turned into one.
+
+    Its warnings go where the host's filters send them: filters belong to the process, and setting them for a moment in
+    one thread changes them for all, for good where two threads do so at once.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return read()
+        return read()
     except (ImageError, UsageError, UnidentifiedImageError):
         raise
     except _BOMBS as error:
         raise ImageError(f"{what} is refused: {_bomb(str(error))}") from None
+    except Warning as warning:
+        raise ImageError(f"{what}: Pillow warns of it, and your filters make warnings errors: {warning}") from None
     except MemoryError:
         raise ImageError(f"{what} does not fit in memory; make it smaller") from None
     except _MALFORMED as error:

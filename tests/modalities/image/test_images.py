@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -247,3 +248,28 @@ def test_flipped_bytes_give_a_picture_or_one_clear_error(tmp_path: Path, kind: s
             outcomes.add(type(error).__name__)
     assert "ImageError" in outcomes
     assert outcomes <= {"ImageError", "RGB"}
+
+
+def broken_exif(path: Path) -> Path:
+    """A JPEG whose EXIF block promises an entry that is not there: Pillow warns, and reads the picture."""
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x05\x00\x1a\x01"
+    Image.new("RGB", (8, 6), (200, 30, 10)).save(path, exif=exif)
+    return path
+
+
+def test_pillow_warns_through_the_filters_of_the_host(tmp_path: Path) -> None:
+    path = broken_exif(tmp_path / "a.jpg")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        assert read_image(path).pixels.size == (8, 6)
+    with pytest.raises(ImageError, match=r"a.jpg'.*Pillow warns of it, and your filters.*Corrupt EXIF"):
+        read_image(path)  # tests make warnings errors
+
+
+def test_the_filters_of_the_process_are_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    for name in ("catch_warnings", "simplefilter", "filterwarnings", "resetwarnings"):
+        monkeypatch.setattr(warnings, name, lambda *_, **__: pytest.fail("other threads would see it"))
+    for source in (tmp_path / "a.png", Image.new("RGB", (8, 6)), np.zeros((8, 6, 3), np.uint8)):
+        read_image(source)
+    assert warnings.filters == before
