@@ -17,6 +17,7 @@ from PIL import Image
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
 from onnxsal.modalities.image import ImageSource, read_image
+from onnxsal.modalities.image import ImageSource, content_of, name_of, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
@@ -30,7 +31,7 @@ class Picture:
     """A picture to judge on.
 
     Args:
-        source: a path, a PIL picture or an array.
+        source: a path, a PIL picture, an array or a picture file's bytes.
         name: how results call it.
         truth: the class that it shows, an index or a label, where it is known.
         boxes: of the object, in pixels of the photograph. mask: a picture of its size, above 0 on the object.
@@ -85,17 +86,26 @@ def _pixels(source: Any) -> tuple[NDArray[Any], tuple[Any, ...]]:
 def gather(images: Any) -> list[Picture]:
     """Return the pictures that are meant: a folder stands for the pictures in it and below, a pattern for its matches.
 
-    Args: images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array, a Picture.
+    Args: images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array,
+        bytes, a file open in binary mode, a Picture.
     Raises: UsageError: nothing is meant, a folder holds no picture, a pattern matches nothing.
     """
-    several = images if isinstance(images, Iterable) and not isinstance(images, _ONE) else [images]
+    several = images if isinstance(images, Iterable) and not _is_one(images) else [images]
     found = [each for image in several for each in _meant(image)]
     if not found:
         raise UsageError("there are no pictures to judge on; name files, folders or patterns")
     return _distinct(found)
 
 
-_ONE = (str, os.PathLike, Image.Image, np.ndarray, Picture)
+_ONE = (str, os.PathLike, Image.Image, np.ndarray, Picture, bytes, bytearray, memoryview)
+
+
+def _is_one(images: Any) -> bool:
+    return isinstance(images, _ONE) or _is_file(images)
+
+
+def _is_file(image: Any) -> bool:
+    return callable(getattr(image, "read", None))
 
 
 def _meant(image: Any) -> list[Picture]:
@@ -103,6 +113,8 @@ def _meant(image: Any) -> list[Picture]:
         return [image]
     if isinstance(image, str | os.PathLike):
         return [Picture(path, path.name) for path in _paths(os.fspath(image))]
+    if _is_file(image):  # it can be read once, and a picture is read for each method
+        return [Picture(content_of(image), name_of(image, "name"))]
     name = os.path.basename(getattr(image, "filename", "")) or "picture"
     return [Picture(image, name)]
 

@@ -81,8 +81,8 @@ def explain(
 
     Args:
         model: a Model, or the path of one.
-        image: a path, a PIL image or a uint8 array [H, W, C], preprocessed as the model says; or a float array shaped
-            like the model's input, taken as it is.
+        image: a path, a PIL image, a uint8 array [H, W, C], a picture file's bytes or the file open in binary mode,
+            preprocessed as the model says; or a float array shaped like the model's input, taken as it is.
         method: see ``onnxsal.methods()``.
         target: class index or label, None for the predicted class, (a, b) for a minus b, or a Program from ``sal/x`` to
             ``score`` [B], whose Explanation has neither target nor, being NaN, score and logit.

@@ -708,3 +708,15 @@ def test_every_metric_judges_maps_of_pixels_and_of_layers(model: Model, photos: 
     got = {(row.method, row.metric) for row in found.rows}
     assert {metric for _, metric in got} == set(wanted)
     assert {metric for method, metric in got if method == "gradient"} == set(wanted)
+
+
+def test_pictures_come_as_bytes_and_open_files_as_well(model: Model, photos: Path) -> None:
+    path = photos / "0_red0.png"
+    named = judge(model, path, methods="gradient,eigencam", metrics="sparseness")
+    with open(path, "rb") as file:
+        given = judge(model, [path.read_bytes(), file], methods="gradient,eigencam", metrics="sparseness")
+    assert [row.image for row in given.rows] == ["picture", "picture", "0_red0.png", "0_red0.png"]
+    assert [row.value for row in given.rows] == 2 * [row.value for row in named.rows]
+    with open(path, "rb") as file:
+        alone = judge(model, file, methods="gradient,eigencam", metrics="sparseness")
+    assert [row.value for row in alone.rows] == [row.value for row in named.rows]

@@ -62,6 +62,17 @@ def test_path_picture_and_bytes_are_one(model: onnxsal.Model, tmp_path: Path) ->
     assert top + height / 2 == pytest.approx(10, abs=1)
 
 
+def test_a_picture_files_content_is_explained_as_the_file(model: onnxsal.Model, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(path)
+    wanted = onnxsal.explain(model, path)
+    with open(path, "rb") as file:
+        found = onnxsal.explain(model, [path.read_bytes(), file])
+    assert [each.name for each in found] == ["bytes", "a.png"]
+    assert all(np.array_equal(each.raw, wanted.raw) for each in found)
+    assert model.predict(path.read_bytes()) == model.predict(path)
+
+
 @pytest.mark.parametrize("shape", [(3, 5, 5), (2, 3, 12, 12), (12, 12), (12, 12, 3), (1, 1, 3, 12, 12)])
 def test_a_float_array_of_another_shape_is_refused(model: onnxsal.Model, shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="shaped like the model's input"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +22,12 @@ from onnxsal.files import is_address, nearest_file
 from onnxsal.modalities.image.colours import to_rgb
 from onnxsal.modalities.image.sniff import what_is
 
-ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+Bytes: TypeAlias = bytes | bytearray | memoryview
+ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Bytes | IO[bytes]
 
 _SMALLEST = 2
 _ORIENTATION = 0x0112
+_HEAD = 4096
 # Pillow's decoders raise all of these on malformed bytes, not only OSError.
 _MALFORMED = (
     OSError,
@@ -58,7 +62,9 @@ class Photo:
 
 
 def read_image(source: ImageSource) -> Photo:
-    """Return the photograph in a file, a PIL picture (its current frame) or a uint8 array.
+    """Return the photograph in a file, a PIL picture (its current frame), a uint8 array, or a file's content.
+
+    Content is bytes, or a file open in binary mode, read from where it stands to its end and left open.
 
     Transparent parts are shown on white, 16-bit and float grey is scaled to 8 bits rather than clipped, of an animated
     file the first frame is taken; the notes say so. Colour profiles are not applied: models are trained without them.
@@ -69,20 +75,55 @@ def read_image(source: ImageSource) -> Photo:
     if isinstance(source, np.ndarray):
         return _guarded(lambda: _finish(_from_array(source), "array"), "the array")
     if isinstance(source, Image.Image):
-        return _guarded(lambda: _finish(source, _name_of(source)), f"the picture {_name_of(source)!r}")
+        return _guarded(lambda: _finish(source, name_of(source)), f"the picture {name_of(source)!r}")
     if isinstance(source, str | os.PathLike):
         if is_address(source):
             raise ImageError(f"{source!r} is an address, not a file: download the picture and name its file")
         return _from_file(Path(source))
-    raise UsageError(f"an image is a path, a PIL picture or a uint8 array; got {type(source).__name__}")
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_content(bytes(source), "bytes")
+    if callable(getattr(source, "read", None)):
+        return _from_content(content_of(source), name_of(source, "name"))
+    raise UsageError(
+        "an image is a path, a PIL picture, a uint8 array, bytes or a file open in binary mode; "
+        f"got {type(source).__name__}"
+    )
 
 
 def _from_file(path: Path) -> Photo:
     head = _head(path)
+    with _identified(str(path), head):
+        return _guarded(lambda: _open(path, path.name), f"the picture {str(path)!r}")
+
+
+def _from_content(content: bytes, name: str) -> Photo:
+    if not content:
+        raise ImageError(f"cannot read {name!r}: there are no bytes in it; a file that was read before is at its end")
+    with _identified(name, content[:_HEAD]):
+        return _guarded(lambda: _open(io.BytesIO(content), name), f"the picture {name!r}")
+
+
+@contextmanager
+def _identified(name: str, head: bytes) -> Iterator[None]:
     try:
-        return _guarded(lambda: _open(path), f"the picture {str(path)!r}")
+        yield
     except UnidentifiedImageError:
-        raise ImageError(f"{str(path)!r} is not a picture that can be read: {what_is(head, path.suffix)}") from None
+        said = what_is(head, Path(name).suffix)
+        raise ImageError(f"{name!r} is not a picture that can be read: {said}") from None
+
+
+def content_of(file: IO[bytes]) -> bytes:
+    """Return what a file open in binary mode holds from where it stands.
+
+    Raises: ImageError: it cannot be read. UsageError: it is open for text.
+    """
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise ImageError(f"cannot read {name_of(file, 'name')!r}: {error}") from None
+    if not isinstance(content, bytes):
+        raise UsageError(f"an image is read from a file open in binary mode ('rb'); got {type(content).__name__} of it")
+    return content
 
 
 def _head(path: Path) -> bytes:
@@ -91,7 +132,7 @@ def _head(path: Path) -> bytes:
         raise ImageError(f"cannot read {str(path)!r}: it is a folder; name its pictures ({path / '*.jpg'} in a shell)")
     try:
         with open(path, "rb") as file:
-            head = file.read(4096)
+            head = file.read(_HEAD)
     except FileNotFoundError:
         raise ImageError(f"no such picture: {str(path)!r}{nearest_file(path)}") from None
     except (OSError, ValueError) as error:
@@ -101,12 +142,13 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _open(path: Path) -> Photo:
-    with Image.open(path) as image:
+def _open(file: Path | IO[bytes], name: str) -> Photo:
+    with Image.open(file) as image:
         if image.format == "EPS":
-            raise ImageError(f"{str(path)!r} is a PostScript drawing, which is not read; convert it to PNG")
+            whole = str(file) if isinstance(file, Path) else name
+            raise ImageError(f"{whole!r} is a PostScript drawing, which is not read; convert it to PNG")
         notes = _frames(image)
-        photo = _finish(image, path.name)
+        photo = _finish(image, name)
     return Photo(photo.pixels, notes + photo.notes, photo.name)
 
 
@@ -173,9 +215,11 @@ def _bomb(message: str) -> str:
     )
 
 
-def _name_of(image: Image.Image) -> str:
-    filename = getattr(image, "filename", "")
-    return os.path.basename(os.fsdecode(filename)) if filename else "picture"
+def name_of(source: Any, attribute: str = "filename") -> str:
+    """Return the file's name that a PIL picture or an open file knows; a descriptor's number is none."""
+    filename = getattr(source, attribute, "")
+    known = isinstance(filename, str | bytes | os.PathLike) and filename
+    return os.path.basename(os.fsdecode(filename)) if known else "picture"
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import random
 import struct
+import tempfile
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,3 +276,49 @@ def test_the_filters_of_the_process_are_never_set(tmp_path: Path, monkeypatch: p
     for source in (tmp_path / "a.png", Image.new("RGB", (8, 6)), np.zeros((8, 6, 3), np.uint8)):
         read_image(source)
     assert warnings.filters == before
+
+
+def encoded(kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview, io.BytesIO], ids=lambda wrap: wrap.__name__)
+def test_a_picture_files_content_is_that_picture(wrap: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded())
+    found, expected = read_image(wrap(encoded())), read_image(tmp_path / "a.png")
+    assert found.pixels.tobytes() == expected.pixels.tobytes()
+    assert found.name == ("picture" if wrap is io.BytesIO else "bytes")
+
+
+def test_an_open_file_is_read_from_where_it_stands_and_left_open(tmp_path: Path) -> None:
+    (tmp_path / "two.bin").write_bytes(b"head" + encoded("GIF"))
+    with open(tmp_path / "two.bin", "rb") as file:
+        file.seek(4)
+        assert read_image(file).name == "two.bin" and not file.closed
+        with pytest.raises(ImageError, match=r"'two.bin'.*a file that was read before is at its end"):
+            read_image(file)
+    with pytest.raises(ImageError, match=r"cannot read 'two.bin': read of closed file"):
+        read_image(file)
+
+
+def test_a_member_of_an_archive_and_a_nameless_file_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("deep/dog.png", encoded())
+        with archive.open("deep/dog.png") as member:
+            assert read_image(member).name == "dog.png"
+    with tempfile.TemporaryFile() as file:  # its name is a number
+        file.write(encoded())
+        file.seek(0)
+        assert read_image(file).name == "picture"
+
+
+def test_content_that_is_no_picture_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"'bytes' is not a picture that can be read: it is a text file"):
+        read_image(b"hello, this is text")
+    with pytest.raises(ImageError, match=r"the picture 'bytes' is damaged or truncated"):
+        read_image(encoded("JPEG")[:200])
+    (tmp_path / "a.png").write_bytes(encoded())
+    with open(tmp_path / "a.png", encoding="latin-1") as file, pytest.raises(UsageError, match=r"'rb'\); got str"):
+        read_image(file)  # type: ignore[arg-type]
