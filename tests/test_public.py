@@ -39,6 +39,8 @@ MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",
     "Model.inspect": "(self)",
     "Explanation.save": "(self, path, **style)",
+    "Explanation.png": "(self, **style)",
+    "Explanation.to_dict": "(self, *, maps=True)",
     "Explanation.to_npz": "(self, path)",
 }
 FIELDS = {

@@ -16,7 +16,6 @@ from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
-from onnxsal.modalities.image import ImageSource, read_image
 from onnxsal.modalities.image import ImageSource, content_of, name_of, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")

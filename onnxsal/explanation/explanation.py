@@ -26,9 +26,12 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """One map of one picture for one target.
+
+    Each is equal to itself alone, so that it can stand in sets and as a key; compare maps by their arrays, and with
+    the error that they have: no two runs share all of a manifest.
 
     Attributes:
         saliency: float32 [H, W] at the model's input resolution; [0, 1], or [-1, 1] where signed.
@@ -78,6 +81,26 @@ class Explanation:
         picture_format(path)
         save_picture(np.asarray(draw(self, **style)), path)
 
+    def png(self, **style: Any) -> bytes:
+        """Return what ``save`` writes as the content of a PNG file. Args: style: as for ``save``."""
+        from onnxsal.explanation.figure import draw
+
+        buffer = io.BytesIO()
+        draw(self, **style).save(buffer, format="PNG")
+        return buffer.getvalue()
+
+    def to_dict(self, *, maps: bool = True) -> dict[str, Any]:
+        """Return it as JSON can hold it, without pixels; what is not finite is None.
+
+        Keys: ``image`` (the picture's name), ``target`` (a list of two for a pair), ``label``, ``score``, ``logit``,
+        ``method``, ``signed``, ``box``, ``manifest``; with ``maps`` the arrays ``saliency``, ``raw`` and ``stderr`` as
+        nested lists, the last None where nothing was sampled.
+        """
+        facts = {name: getattr(self, name) for name in ("target", "label", "score", "logit", "method", "signed", "box")}
+        arrays = {name: _listed(getattr(self, name)) for name in ("saliency", "raw", "stderr")} if maps else {}
+        plain = json.loads(json.dumps(finite({**facts, "manifest": self.manifest}), default=_in_json))
+        return {"image": self.name, **plain, **arrays}
+
     def to_npz(self, path: str | os.PathLike[str]) -> None:
         """Write ``saliency``, ``raw``, ``stderr`` (if any) and ``manifest`` (JSON text; what is not finite is null).
 
@@ -92,8 +115,14 @@ class Explanation:
 
     def _repr_png_(self) -> bytes:
         """Draw it in a notebook."""
-        from onnxsal.explanation.figure import draw
+        return self.png()
 
-        buffer = io.BytesIO()
-        draw(self).save(buffer, format="PNG")
-        return buffer.getvalue()
+
+def _listed(array: Floats | None) -> Any:
+    if array is None:
+        return None
+    return array.tolist() if np.isfinite(array).all() else finite(array.tolist())
+
+
+def _in_json(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

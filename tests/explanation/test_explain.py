@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -283,6 +285,43 @@ def test_npz_holds_the_arrays_and_the_manifest(model: onnxsal.Model, tmp_path: P
             assert_array_equal(stored["raw"], found.raw)
             assert_array_equal(stored["saliency"], found.saliency)
             assert json.loads(str(stored["manifest"]))["method"] == found.method
+
+
+def test_a_dict_of_it_goes_through_json_whole(model: onnxsal.Model) -> None:
+    sampled = onnxsal.explain(model, PHOTO, method="smoothgrad", samples=3, target=(1, 0))
+    found = sampled.to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for name in ("saliency", "raw", "stderr"):
+        assert_array_equal(np.array(found[name], np.float32), getattr(sampled, name))
+    assert found["image"] == "array" and found["target"] == [1, 0] and found["logit"] == sampled.logit
+    assert found["manifest"]["samples"] == 3 and found["box"] == list(sampled.box)
+    assert found.keys() - sampled.to_dict(maps=False).keys() == {"saliency", "raw", "stderr"}
+
+
+def test_a_dict_has_none_where_a_number_is_none(model: onnxsal.Model) -> None:
+    found = onnxsal.explain(model, X, method="grad-cam", target=select_one(model))
+    of_arrays = {"share": np.float32("inf"), "kept": np.arange(2), "part": np.float32(0.5), "path": Path("a")}
+    odd = replace(found, stderr=np.array([[np.inf, 1.0]], np.float32), manifest={**found.manifest, **of_arrays})
+    read = json.loads(json.dumps(odd.to_dict(), allow_nan=False))
+    assert (read["score"], read["target"], read["stderr"]) == (None, None, [[None, 1.0]])
+    assert [read["manifest"][name] for name in of_arrays] == [None, [0, 1], 0.5, "a"]
+
+
+def test_the_content_of_a_png_is_what_save_writes(model: onnxsal.Model, tmp_path: Path) -> None:
+    found = onnxsal.explain(model, PHOTO, method="gradient")
+    for style in ({}, {"kind": "heat", "caption": False}):
+        found.save(tmp_path / "map.png", **style)
+        with Image.open(io.BytesIO(found.png(**style))) as ours, Image.open(tmp_path / "map.png") as theirs:
+            assert ours.format == "PNG" and ours.mode == theirs.mode and ours.tobytes() == theirs.tobytes()
+
+
+def test_an_explanation_is_itself_alone_and_stands_in_sets(model: onnxsal.Model) -> None:
+    first, second = (onnxsal.explain(model, PHOTO, method="gradient", target=1) for _ in range(2))
+    assert first == first and first != second and len({first, second, first}) == 2
+    assert second in [first, second] and {first: "a"}[first] == "a"
+    back = pickle.loads(pickle.dumps(first))
+    assert_array_equal(back.raw, first.raw)
+    assert (back.manifest, back.target, back.score) == (first.manifest, first.target, first.score)
 
 
 def test_the_picture_is_the_photograph_with_a_caption(model: onnxsal.Model, tmp_path: Path) -> None:

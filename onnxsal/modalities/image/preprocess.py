@@ -21,7 +21,7 @@ _ORDERS: tuple[str, ...] = get_args(ColourOrder)
 _CROP_FRACTION = 0.875
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """What became of a photograph.
 
