@@ -17,6 +17,8 @@ from typing import Any
 from onnxsal.errors import OutputError, UsageError, nearest
 
 _LARGEST = 64 * 1024 * 1024
+_LONGEST = 200
+"""Characters of a value that a message quotes."""
 
 
 def is_address(source: object) -> bool:
@@ -154,9 +156,24 @@ def csv_cells(line: str, where: str) -> list[str]:
 def number(value: Any, key: str, where: str) -> float:
     """Return a number of JSON or NumPy as a float. Raises: UsageError: it is something else, or not finite."""
     known = isinstance(value, Real) and not isinstance(value, bool)
-    if not known or not math.isfinite(value):
-        raise UsageError(f"{where}: {key} is a number; got {value!r}")
+    if not known or not _is_finite(value):
+        raise UsageError(f"{where}: {key} is a number; got {_shortened(value)}")
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON has integers of any length, and beyond 308 digits no float holds them
+        return False
+
+
+def _shortened(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "an integer of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}... ({len(text):,} characters)"
 
 
 def numbers(value: Any, key: str, where: str) -> tuple[float, ...]:

@@ -110,7 +110,7 @@ def _convert(name: str, hint: Any, value: Any) -> Any:
     for candidate in options:
         try:
             return _as(candidate, value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # the last of integers that no float holds
             continue
     finite = ", and finite" if _endless(value) and {int, float} & set(options) else ""
     raise UsageError(f"option {name}={value!r}: expected {_shown(options)}{finite}{_suggestion(options, value)}")

@@ -169,7 +169,7 @@ def baseline_array(given: Any, shape: tuple[int, ...]) -> Floats:
     """
     try:
         array = np.asarray(given, np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.full(1, np.nan, np.float32)
     if not np.isfinite(array).all():
         raise UsageError(

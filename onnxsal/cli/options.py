@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", str(value).strip(), re.IGNORECASE)
-        if found is None or float(found[1]) <= 0:
+        if found is None or not 0 < float(found[1]) < math.inf:
             self.fail(f"{value!r} is no amount of memory; write for example 500M or 2G", param, ctx)
         return int(float(found[1]) * _UNITS[found[2].upper()])
 

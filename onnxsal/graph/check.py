@@ -154,6 +154,9 @@ def _check_signature(node: onnx.NodeProto, name: str, opsets: Mapping[str, int])
     given = {attribute.name: attribute for attribute in node.attribute}
     if lost := sorted(signature.required - set(given)):
         raise ModelError(f"{name!r} is damaged: {_label(node)} has no attribute {lost[0]!r}")
+    if node.op_type == "Constant" and not domain and len(node.attribute) != 1:  # no schema says "one of these"
+        found = ", ".join(attribute.name for attribute in node.attribute) or "none"
+        raise ModelError(f"{name!r} is damaged: {_label(node)} needs one value; got {found}")
     for key, attribute in given.items():
         if attribute.type != signature.attributes.get(key, attribute.type):
             raise ModelError(f"{name!r} is damaged: attribute {key!r} of {_label(node)} is of the wrong type")

@@ -185,6 +185,7 @@ MISUSES = {
     "score": (["--score", "logits"], "did you mean 'logit'"),
     "seed": (["--seed", "-1"], "'--seed'"),
     "seed's type": (["--seed", "one"], "'--seed'.*'one'"),
+    "memory beyond floats": (["--memory", 400 * "9" + "G"], "is no amount of memory; write for example 500M"),
     "memory": (["--memory", "lots"], "'lots' is no amount of memory; write for example 500M"),
     "too little memory": (["--memory", "10M"], "--memory 10M is not enough: grad-cam.. on this model takes about"),
     "preset": (["--preprocess", "imagent"], "no preprocessing 'imagent'; did you mean 'imagenet'"),

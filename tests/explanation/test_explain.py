@@ -224,6 +224,9 @@ def test_options_come_from_text_as_from_python(model: onnxsal.Model) -> None:
         ({"method": "ss-cam", "variant": 3}, "variant"),
         ({"method": "ss-cam", "tolerance": float("nan")}, "expected a number or none, and finite"),
         ({"method": "ss-cam", "samples": "inf"}, "expected a whole number, and finite"),
+        ({"method": "smoothgrad", "noise": 10**400}, "option noise=10+: expected a number"),
+        ({"method": "smoothgrad", "samples": -(10**400)}, "expected a whole number"),
+        ({"method": "occlusion", "baseline": 10**400}, "option baseline=10+: expected zero, black"),
         ({"method": "ss-cam", "target": []}, r"target=\[\]: expected at least one"),
     ],
 )

@@ -94,6 +94,9 @@ DAMAGED = {
     "too few inputs": (make([node("MatMul", ["x"], ["y"], name="m")]), "MatMul 'm' has too few inputs"),
     "wrong attribute": (make([node("Flatten", ["x"], ["y"], axis="1")]), "attribute 'axis' of Flatten"),
     "no attribute": (make([node("Concat", ["x", "x"], ["y"])]), "no attribute 'axis'"),
+    "two values": (make([node("Constant", [], ["y"], value_int=1, value_float=1.0)]), "needs one value; got value_"),
+    "no value": (make([node("Constant", [], ["y"], name="c")]), "Constant 'c' needs one value; got none"),
+    "value and more": (make([node("Constant", [], ["y"], value_int=1, note="n")]), "one value; got note, value_int"),
     "no opset": (onnx.ModelProto(ir_version=8, graph=make().graph), "names no operator set"),
 }  # fmt: skip
 
@@ -102,6 +105,16 @@ DAMAGED = {
 def test_damaged_models(model, why):
     with pytest.raises(ModelError, match=why):
         load_ir(model)
+
+
+def test_constants_in_branches_and_functions_are_checked_as_well():
+    bad = node("Constant", [], ["c"], name="c")
+    branch = helper.make_graph([bad], "b", [], [helper.make_tensor_value_info("c", 1, None)])
+    choice = node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+    function = helper.make_function("own", "F", ["a"], ["c"], [bad], [helper.make_opsetid("", 21)])
+    for model in (make([choice]), make(functions=[function])):
+        with pytest.raises(ModelError, match="Constant 'c' needs one value"):
+            load_ir(model)
 
 
 def test_cyclic():

@@ -113,7 +113,7 @@ def _side(size: Any, name: str) -> float:
         side = size[0] if isinstance(size, list) and size else size
     if isinstance(side, bool) or not isinstance(side, int | float) or side <= 0:
         raise UsageError(f"{name}: size is a number, {{shortest_edge}} or {{height, width}}; got {size!r}")
-    return float(side)
+    return number(side, "size", name)
 
 
 def _resample(config: Mapping[str, Any], name: str) -> Any:

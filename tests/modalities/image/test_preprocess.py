@@ -255,6 +255,25 @@ def test_wrong_hugging_face_files_are_named(config: dict[str, Any], said: str) -
         as_preprocess(config)
 
 
+HUGE = 10**400
+"""As JSON may hold it, and no float does."""
+
+
+@pytest.mark.parametrize("key", ["mean", "std", "scale", "pad_colour"])
+@pytest.mark.parametrize("value", [HUGE, -HUGE, 10**5000], ids=["huge", "negative", "longer than Python writes"])
+def test_numbers_that_no_float_holds_are_one_message(key: str, value: int) -> None:
+    with pytest.raises(UsageError, match=rf"{key} is a number; got (-?1000.*\.\.\. \(40. characters\)|an integer)"):
+        as_preprocess({key: value})
+
+
+@pytest.mark.parametrize("key", ["size", "image_mean", "image_std", "rescale_factor"])
+def test_a_hugging_face_file_with_numbers_that_no_float_holds_is_one_message(key: str, tmp_path: Path) -> None:
+    config = HALF | {"size": 224, key: HUGE, "do_resize": True, "do_normalize": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=rf"{key} is a number; got 1000"):
+        as_preprocess(tmp_path / "preprocessor_config.json")
+
+
 def test_preprocessing_is_found_beside_the_model_metadata_first(tmp_path: Path) -> None:
     model = tmp_path / "onnx" / "net.onnx"
     model.parent.mkdir()
