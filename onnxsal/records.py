@@ -22,6 +22,7 @@ from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 Unit = Literal["range of x", "range of masks", "range of masked x", "absolute", "authors"]
@@ -93,11 +94,45 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class CoarseMasks:
+    """Masks drawn on a grid of few cells, enlarged, and cut out of it at random: each is one sample of many.
+
+    Streaming renders them, folding writes their cells and shifts into the file.
+    """
+
+    count: int
+    draw: Callable[[int, int, int, tuple[int, ...]], tuple[NDArray[np.bool_], Indices]]
+    """``draw(seed, start, stop, S)`` returns the cells [n, g, ...] of masks ``start`` to ``stop``, one axis for each of
+    S, and where each mask begins on the enlarged grid, [n, rank]; the same for the same arguments."""
+    enlarging: Callable[[tuple[int, ...]], tuple[Doubles, ...]]
+    """``enlarging(S)`` returns, for each axis, what each cell weighs at every place of the enlarged grid, [L, g]."""
+    random: ClassVar[bool] = True
+
+    def make(self, seed: int, start: int, stop: int, size: tuple[int, ...]) -> Floats:
+        """Return masks ``start`` to ``stop`` of a seed, [stop - start, *S]; mask k is the same in any batch."""
+        weights = self.enlarging(size)
+        drawn = zip(*self.draw(seed, start, stop, size), strict=True)
+        return np.stack([_enlarged(cells, shift, weights, size) for cells, shift in drawn])
+
+
+def _enlarged(cells: NDArray[np.bool_], shift: Indices, weights: tuple[Doubles, ...], size: tuple[int, ...]) -> Floats:
+    mask = cells.astype(np.float64)
+    for axis, (first, table, n) in enumerate(zip(shift, weights, size, strict=True)):
+        wide = np.moveaxis(mask, axis, -1) @ table[first : first + n].T
+        mask = np.ascontiguousarray(np.moveaxis(wide, -1, axis))
+    return mask.astype(np.float32)
+
+
+Made = HostMasks | Boxes | CoarseMasks
+"""Masks that do not depend on the picture; streaming renders them on the host by ``make``."""
+
+
+@dataclass(frozen=True)
 class Draws:
     """What varies between evaluations: K masks (or none) times N samples."""
 
     samples: int = 1
-    masks: Grids | HostMasks | Boxes | None = None
+    masks: Grids | Made | None = None
     noise: Noise | None = None
     scales: tuple[float, ...] | None = None
     """The share c of each sample (steps of a path, intensities of a mask); its length is ``samples``."""
@@ -123,7 +158,7 @@ class Draws:
     def sampled(self) -> bool:
         """Whether the samples are independent and alike, so that their spread tells the error of the map."""
         noisy = self.noise is not None and self.noise.sigma > 0
-        drawn = isinstance(self.masks, HostMasks) and self.masks.random
+        drawn = isinstance(self.masks, Made) and self.masks.random
         return (noisy or drawn) and self.weights is None and not self.path
 
 

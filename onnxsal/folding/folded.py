@@ -13,9 +13,10 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
-from onnxsal.records import Boxes, Grids, HostMasks, Record
+from onnxsal.records import Boxes, CoarseMasks, Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
+Declared = Boxes | CoarseMasks
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,19 @@ class Folded:
 
     @property
     def masks(self) -> int:
-        """How many masks there are; 0 without."""
+        """How many masks a sample has; 0 without, or where each is a sample of its own."""
         masks = self.record.draws.masks
-        if isinstance(masks, HostMasks | Boxes):
-            return masks.count
-        return 0 if masks is None else masks.top_k or self.maps
+        if isinstance(masks, Grids):
+            return masks.top_k or self.maps
+        return 0 if masks is None or masks.random else masks.count
 
     @property
-    def boxes(self) -> Boxes | None:
-        """Masks of fixed places. Raises: UnsupportedError: the method makes its masks on the host."""
+    def declared(self) -> Declared | None:
+        """Masks that do not depend on the picture. Raises: UnsupportedError: the method makes them on the host."""
         masks = self.record.draws.masks
         if isinstance(masks, HostMasks):
             raise _made_on_the_host(masks)
-        return masks if isinstance(masks, Boxes) else None
+        return None if isinstance(masks, Grids) else masks
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -81,7 +82,7 @@ class Folded:
                 "draws that depend on scores found before cannot be folded into a file: compile with estimator=plain "
                 "or estimator=independent"
             )
-        return Schedule(self.record.draws.samples, self.masks, self.rows)
+        return Schedule(samples_of(self.record), self.masks, self.rows)
 
     @property
     def top(self) -> int | None:
@@ -104,7 +105,7 @@ class Folded:
         kinds = [name.partition("/") for name in tail.inputs]
         return {
             name: any(kind in ("square", "variance") and of == name for kind, _, of in kinds)
-            for name in kept.names
+            for name in (*kept.names, *(("mask",) if kept.per == "weighted" else ()))
             if any(of == name and kind in ("mean", "square", "variance") for kind, _, of in kinds)
         }
 
@@ -121,6 +122,8 @@ class Folded:
         """Return the shape of each summed output behind the batch axis; one number per mask for scores."""
         if self.record.moments.per == "mask":
             return dict.fromkeys(self.record.moments.names, (self.masks,))
+        if self.record.moments.per == "weighted":
+            return dict.fromkeys((*self.record.moments.names, "mask"), self.shape[1:])
         outputs = typed(self.body).outputs
         return {name: _inner(outputs[name]) for name in self.record.moments.names}
 
@@ -152,6 +155,8 @@ def typed(program: Program) -> Program:
 def raw_shape(result: Program | Record) -> tuple[int | None, ...]:
     """Return the shape of a program's or record's map behind the batch axis; None where a side is not known."""
     if isinstance(result, Record) and result.tail is None:
+        if result.moments.per == "weighted":
+            return None, None
         name = result.moments.names[0]
         if isinstance(result.body, Record):
             return raw_shape(result.body)
@@ -166,7 +171,13 @@ def raw_shape(result: Program | Record) -> tuple[int | None, ...]:
 def total_weight(record: Record) -> float:
     """Return what sums over the draws are divided by."""
     weights = record.draws.weights
-    return float(record.draws.samples) if weights is None else float(np.sum(weights))
+    return float(samples_of(record)) if weights is None else float(np.sum(weights))
+
+
+def samples_of(record: Record) -> int:
+    """Return how many samples are drawn: each of masks that are drawn themselves is one."""
+    masks = record.draws.masks
+    return masks.count if isinstance(masks, CoarseMasks) else record.draws.samples
 
 
 def picture_elements(shape: Shape) -> int:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
-from onnxsal.folding.sums import BOOL, INT64, Body, Outside, Varied, added, drawn, evaluated, kept, no_sums
+from onnxsal.folding.sums import BOOL, INT64, Body, Outside, Varied, added, drawn, evaluated, kept, no_sums, weighed
 from onnxsal.graph import Tape
 
 
@@ -69,8 +69,11 @@ def _loop(op: Tape, folded: Folded, outside: Outside) -> dict[str, ir.Value]:
     go = body.input(body.unique("go"), BOOL, [])
     sums = {name: body.argument(value) for name, value in initial.items()}
     chunk = folded.schedule.chunk(body, turn)
-    z = drawn(body, folded, chunk, outside)
-    found = added(body, folded, chunk, evaluated(body, folded, z, chunk, outside), sums)
+    z, mask = drawn(body, folded, chunk, outside)
+    outputs = evaluated(body, folded, z, chunk, outside)
+    if folded.record.moments.per == "weighted" and mask is not None:
+        outputs = weighed(body, outputs, mask)
+    found = added(body, folded, chunk, outputs, sums)
     body.give(go, *(found[name] for name in initial))
     turns = op.Mul(op.Squeeze(batch, [0]), folded.schedule.turns)
     made = op.emit("Loop", turns, op.const(True, BOOL), *initial.values(), outputs=len(initial), body=body.graph)

@@ -9,12 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.folding import noise as counter
-from onnxsal.folding.boxes import box_masks
+from onnxsal.folding.declared import box_masks, coarse_masks
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.resize import Taps, inside, taps
-from onnxsal.records import Boxes, Draws, Grids, Noise
+from onnxsal.records import Boxes, CoarseMasks, Draws, Grids, Noise
 
 Shape = tuple[int, int, int]
 
@@ -64,12 +64,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Source:
-    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] or boxes as masks."""
+    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] or declared masks."""
 
     x: ir.Value
     baseline: ir.Value
     maps: ir.Value | None
-    boxes: Boxes | None
+    declared: Boxes | CoarseMasks | None
     shape: Shape
     grid: tuple[int, int]
     """Height and width of the maps."""
@@ -78,8 +78,8 @@ class Source:
     """Where the maps lie in the picture."""
 
 
-def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
-    """Return the rows [r, C, H, W] of a chunk."""
+def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value, ir.Value | None]:
+    """Return the rows [r, C, H, W] of a chunk, and their masks [r, 1, H, W] before noise where there are some."""
     mask, spans = _masks(op, draws, chunk, source)
     scale = _scales(op, draws, chunk)
     share = mask if scale is None else scale if mask is None else op.Mul(mask, scale)
@@ -88,9 +88,9 @@ def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
         share = op.Add(share, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=True)))
     z = _rows(op, _blend(op, share, source), chunk)
     if draws.noise is None or draws.noise.on != "input":
-        return z
+        return z, mask
     level = _input_level(op, draws.noise, source, z)
-    return op.Add(z, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=False)))
+    return op.Add(z, op.Mul(level, _field(op, _numbers(op, draws, chunk, source), source, on_mask=False))), mask
 
 
 def _rows(op: Tape, z: ir.Value, chunk: Chunk) -> ir.Value:
@@ -121,8 +121,10 @@ def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
 
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
     """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
-    if chunk.masks is not None and source.boxes is not None:
-        return box_masks(op, source.boxes, source.shape[1:], chunk.masks), None
+    if isinstance(source.declared, CoarseMasks):
+        return coarse_masks(op, source.declared, source.shape[1:], chunk.samples, source.key[0]), None
+    if chunk.masks is not None and source.declared is not None:
+        return box_masks(op, source.declared, source.shape[1:], chunk.masks), None
     if chunk.masks is None or source.maps is None:
         return None, None
     assert isinstance(draws.masks, Grids)

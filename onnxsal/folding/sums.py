@@ -60,16 +60,16 @@ def no_sums(op: Tape, folded: Folded, batch: ir.Value) -> dict[str, ir.Value]:
     return found
 
 
-def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> ir.Value:
-    """Return a chunk's rows [r, C, H, W]."""
+def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.Value, ir.Value | None]:
+    """Return a chunk's rows [r, C, H, W], and their masks [r, 1, H, W]."""
     one, head = op.Unsqueeze(chunk.image, [0]), outside.head
     x, base = (op.Gather(p, one, axis=0) for p in outside.varied)
     maps = None
-    if folded.boxes is None and chunk.masks is not None:
+    if folded.declared is None and chunk.masks is not None:
         maps = op.Gather(head["maps"], chunk.image, axis=0)
         if "kept" in head:
             maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
-    source = Source(x, base, maps, folded.boxes, folded.shape, folded.grid, folded.key, folded.placement)
+    source = Source(x, base, maps, folded.declared, folded.shape, folded.grid, folded.key, folded.placement)
     return fill(op, folded.record.draws, chunk, source)
 
 
@@ -77,7 +77,14 @@ def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outs
     """Return what the body puts out for a chunk's rows z [r, C, H, W], which are of one image."""
     one, many = op.Unsqueeze(chunk.image, [0]), op.Shape(z, start=0, end=1)
     feeds = {name: op.Expand(op.Gather(v, one, axis=0), many) for name, v in outside.targets.items()}
-    return graft(op, folded.body, {folded.x: z, **feeds}, outside.weights, outputs=list(folded.moments))
+    names = [name for name in folded.record.moments.names if name in folded.moments]
+    return graft(op, folded.body, {folded.x: z, **feeds}, outside.weights, outputs=names)
+
+
+def weighed(op: Tape, outputs: Named, mask: ir.Value) -> Named:
+    """Return outputs [r] times their masks [r, 1, H, W], and the masks, [r, H, W]."""
+    flat = op.Squeeze(mask, [1])
+    return {**{name: op.Mul(op.Reshape(y, [-1, 1, 1]), flat) for name, y in outputs.items()}, "mask": flat}
 
 
 def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values) -> Named:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.kernels.masks import fill
 from onnxsal.kernels.plane import unplane
-from onnxsal.records import Boxes, HostMasks
+from onnxsal.records import Made
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.plan import Plan
 
@@ -81,7 +81,7 @@ def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Float
     """
     masks = plan.draws.masks
     size = (plan.x.shape[1], plan.x.shape[2])
-    return masks.make(_seed(*key), start, stop, size) if isinstance(masks, HostMasks | Boxes) else None
+    return masks.make(_seed(*key), start, stop, size) if isinstance(masks, Made) else None
 
 
 def _seed(seed: int, image: int) -> int:

@@ -17,7 +17,7 @@ from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 from onnxsal.kernels.plane import plane
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
-from onnxsal.records import Boxes, Draws, Grids, HostMasks, Noise, baseline_array
+from onnxsal.records import Draws, Grids, Made, Noise, baseline_array
 from onnxsal.streaming.allocation import Order
 
 Floats = NDArray[np.float32]
@@ -68,7 +68,7 @@ class Plan:
         rows["draw"] = own.astype(np.uint32)
         if self.draws.scales is not None:
             rows["scale"] = np.asarray(self.draws.scales, np.float32)[samples]
-        if isinstance(self.draws.masks, HostMasks | Boxes):
+        if isinstance(self.draws.masks, Made):
             rows["mask"] = np.arange(stop - start)
         return rows
 
@@ -119,7 +119,7 @@ def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
 
 
 def _without_grids(x: Floats, base: Floats, draws: Draws, size: tuple[int, ...]) -> Plan:
-    masks = draws.masks if isinstance(draws.masks, HostMasks | Boxes) else None
+    masks = draws.masks if isinstance(draws.masks, Made) else None
     drawn = masks is not None and masks.random
     count = 1 if masks is None or drawn else masks.count
     template = make_rows(count)
