@@ -97,7 +97,7 @@ def plugins(session: nox.Session) -> None:
     python(session, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), *PLUGINS)
     installed = {"PYTHONPATH": str(site)}
     listed = session.run(sys.executable, "-m", "onnxsal", "methods", env=installed, silent=True)
-    if "onnxsal-rise" not in str(listed):
+    if "onnxsal-sobol" not in str(listed):
         session.error(f"an installed plug-in is not offered:\n{listed}")
     python(session, "-m", "pytest", "plugins", "tests/test_plugins.py", "tests/test_readme.py", env=installed)
 
