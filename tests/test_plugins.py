@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         plugins._installed.cache_clear()
 
     yield put
-    for name in [n for n in sys.modules if n.startswith("plug_")]:
+    for name in [n for n in sys.modules if n.startswith(("plug_", "onnxsal_rise"))]:
         del sys.modules[name]
     plugins._installed.cache_clear()
 
@@ -128,6 +129,30 @@ def test_a_built_in_keeps_its_name(install: Install) -> None:
     install("plug-thief", plugins.METHODS, {"grad-cam": ":mine"}, METHOD)
     assert plugins.offers(plugins.METHODS)["grad-cam"].package == "onnxsal"
     assert get("grad-cam").paper.startswith("Selvaraju")
+
+
+RISE = """
+import onnxsal
+from onnxsal.records import Draws, HostMasks, Moments, Record
+
+def masks(seed, start, stop, size):
+    raise AssertionError("the package's own masks were asked for")
+
+@onnxsal.method("rise", paper="none", score="probability", rules=None)
+def rise(score, *, samples: int = 4000) -> Record:
+    return Record(draws=Draws(masks=HostMasks(samples, masks)), body=score, moments=Moments(("score",), per="weighted"))
+"""
+
+
+def test_rise_as_a_package_gives_way_to_the_built_in_one(install: Install) -> None:
+    """It was a plug-in once, and may still be installed."""
+    install("onnxsal-rise", plugins.METHODS, {"rise": ":rise"}, RISE)
+    assert plugins.offers(plugins.METHODS)["rise"].package == "onnxsal"
+    found = onnxsal.explain(classifier(), PIXELS, method="rise", target=0, samples=5)
+    assert found.raw.shape == (2, 2)
+    assert "onnxsal_rise" not in sys.modules
+    with pytest.raises(UsageError, match="'rise' is a built-in method, which keeps its name"):
+        importlib.import_module("onnxsal_rise")
 
 
 def test_of_two_packages_the_first_by_name_has_it(install: Install) -> None:

@@ -33,6 +33,7 @@ plugins.offer(
         "ablation-cam": "onnxsal.methods.ablation:ablation_cam",
         "recipro-cam": "onnxsal.methods.ablation:recipro_cam",
         "occlusion": "onnxsal.methods.occlusion:occlusion",
+        "rise": "onnxsal.methods.rise:rise",
     },
 )
 

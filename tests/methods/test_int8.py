@@ -20,7 +20,7 @@ from onnxsal.runtime import Session
 PHOTOS = ("0015_robin", "0281_tabby", "0404_airliner", "0950_orange")
 FEW = {
     "integrated-gradients": {"steps": 2}, "smooth-grad-cam++": {"samples": 2}, "score-cam": {"top_k": 3},
-    "ss-cam": {"top_k": 2, "samples": 2}, "is-cam": {"top_k": 2, "samples": 2},
+    "ss-cam": {"top_k": 2, "samples": 2}, "is-cam": {"top_k": 2, "samples": 2}, "rise": {"samples": 40},
 }  # fmt: skip
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from onnxsal_rise import masks
 
 import onnxsal
 from onnxsal.errors import UsageError
+from onnxsal.methods.rise import coarse_masks
 
 SIZE = (8, 10)
 R = np.random.default_rng(3)
@@ -38,6 +38,12 @@ def classifier(weights: np.ndarray = WEIGHTS, bias: np.ndarray = BIAS) -> onnxsa
 
 
 MODEL = classifier()
+
+
+def masks(
+    seed: int, start: int, stop: int, size: tuple[int, int] = SIZE, *, grid: int = 7, p: float = 0.5
+) -> np.ndarray:
+    return coarse_masks(10000, grid, p).make(seed, start, stop, size)
 
 
 def slow_mask(seed: int, k: int, size: tuple[int, int], grid: int, p: float) -> np.ndarray:
@@ -78,13 +84,13 @@ def slow_rise(target: int, samples: int, seed: int, grid: int = 7, p: float = 0.
 @pytest.mark.parametrize(("grid", "p"), [(7, 0.5), (3, 0.2), (12, 0.8)])
 def test_masks_are_those_of_the_slow_twin(grid: int, p: float) -> None:
     slow = np.stack([slow_mask(11, k, SIZE, grid, p) for k in range(4, 9)])
-    np.testing.assert_allclose(masks(11, 4, 9, SIZE, grid=grid, p=p), slow, atol=1e-6)
+    np.testing.assert_allclose(masks(11, 4, 9, grid=grid, p=p), slow, atol=1e-6)
 
 
 def test_a_mask_is_the_same_in_any_batch_and_another_under_another_seed() -> None:
-    whole = masks(1, 0, 6, SIZE)
-    np.testing.assert_array_equal(np.concatenate([masks(1, 0, 1, SIZE), masks(1, 1, 6, SIZE)]), whole)
-    assert not np.array_equal(masks(2, 0, 6, SIZE), whole)
+    whole = masks(1, 0, 6)
+    np.testing.assert_array_equal(np.concatenate([masks(1, 0, 1), masks(1, 1, 6)]), whole)
+    assert not np.array_equal(masks(2, 0, 6), whole)
 
 
 def test_the_mean_mask_is_p_everywhere() -> None:

@@ -26,6 +26,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "ss-cam": {"samples": 2, "top_k": 12},
     "is-cam": {"samples": 3, "top_k": 12},
     "occlusion": {"patch": 24, "stride": 16},
+    "rise": {"samples": 20},
 }
 """Options that keep a method short; the rest run with their defaults."""
 
@@ -63,6 +64,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("ablation-cam", {"layer": "block2/relu"}),
     ("recipro-cam", {"target": (1, 2)}),
     ("occlusion", {"patch": 40, "stride": 30, "baseline": "black"}),
+    ("rise", {"samples": 11, "grid": 5, "p": 0.3, "seed": 2**32 - 1, "score": "logit", "target": (1, 2)}),
 ]
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-import onnxsal
-from onnxsal.graph import Program, empty
-from onnxsal.methods import Cost, Range, Samples
-from onnxsal.records import Draws, HostMasks, Moments, Record
-
-__all__ = ["masks", "rise"]
-
-Floats = NDArray[np.float32]
+from onnxsal.graph import Program
+from onnxsal.graph.program import empty
+from onnxsal.methods.registry import Cost, Range, Samples, method
+from onnxsal.records import CoarseMasks, Draws, Moments, Record
 
 
-@onnxsal.method(
+@method(
     "rise",
     paper="Petsiuk et al. 2018, arXiv:1806.07421, eq. 6",
     when="the model as a black box: thousands of forward passes, no layer, no gradient",
@@ -46,7 +42,7 @@ def rise(
     random. Deviation: the sum is divided by the sum of the masks at each pixel instead of by N p, its expectation.
     """
     return Record(
-        draws=Draws(masks=HostMasks(samples, functools.partial(masks, grid=grid, p=p))),
+        draws=Draws(masks=coarse_masks(samples, grid, p)),
         body=score,
         moments=Moments(("score",), per="weighted"),
         tail=_ratio(),
@@ -54,23 +50,32 @@ def rise(
     )
 
 
-def masks(seed: int, start: int, stop: int, size: tuple[int, int], *, grid: int = 7, p: float = 0.5) -> Floats:
-    """Return masks ``start`` to ``stop`` of a seed, [stop - start, H, W] in [0, 1]; mask k is the same in any batch."""
-    return np.stack([_mask(seed, k, size, grid, p) for k in range(start, stop)])
+def coarse_masks(samples: int, grid: int, p: float) -> CoarseMasks:
+    """Return so many masks of ``grid`` cells a side, of which each stays with the chance p."""
+    return CoarseMasks(samples, partial(_drawn, grid, p), partial(_enlarging, grid))
 
 
-def _mask(seed: int, k: int, size: tuple[int, int], grid: int, p: float) -> Floats:
-    rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, k]))
-    cells = (rng.random((grid, grid)) < p).astype(np.float64)
-    rows, columns = (_enlarging(n, grid, int(rng.integers(math.ceil(n / grid)))) for n in size)
-    return (rows @ cells @ columns.T).astype(np.float32)
+def _drawn(
+    grid: int, p: float, seed: int, start: int, stop: int, size: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    drawn = [_mask(grid, p, np.random.Philox(key=seed, counter=[0, 0, 0, k]), size) for k in range(start, stop)]
+    return np.stack([cells for cells, _ in drawn]), np.array([shift for _, shift in drawn])
 
 
-def _enlarging(size: int, grid: int, shift: int) -> NDArray[np.float64]:
-    """Return the bilinear weights [size, grid] of a window, ``shift`` pixels in, of the enlarged grid."""
-    full = (grid + 1) * math.ceil(size / grid)
-    centre = (np.arange(shift, shift + size) + 0.5) * grid / full - 0.5
-    distance = np.abs(np.clip(centre, 0, grid - 1)[:, None] - np.arange(grid))
+def _mask(grid: int, p: float, source: np.random.Philox, size: tuple[int, ...]) -> tuple[NDArray[np.bool_], list[int]]:
+    rng = np.random.Generator(source)
+    cells = rng.random((grid,) * len(size)) < p
+    return cells, [int(rng.integers(math.ceil(n / grid))) for n in size]
+
+
+def _enlarging(grid: int, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+    """Return the bilinear weights of the grid enlarged to one cell more than the picture, [(grid + 1) c, grid] each."""
+    return tuple(_bilinear(grid, (grid + 1) * math.ceil(n / grid)) for n in size)
+
+
+def _bilinear(cells: int, places: int) -> NDArray[np.float64]:
+    centre = (np.arange(places) + 0.5) * cells / places - 0.5
+    distance = np.abs(np.clip(centre, 0, cells - 1)[:, None] - np.arange(cells))
     return np.asarray(np.maximum(1 - distance, 0))
 
 
