@@ -21,7 +21,7 @@ def box_masks(op: Tape, boxes: Boxes, size: Size, numbers: ir.Value) -> ir.Value
     across = op.And(op.GreaterOrEqual(columns, left), op.Less(columns, right))
     within = op.And(op.And(op.GreaterOrEqual(rows, top), op.Less(rows, bottom)), across)
     pair = [op.const(np.float32(value)) for value in (boxes.inside, boxes.outside)]
-    return op.Where(within, *pair)  # type: ignore[no-any-return]
+    return op.Where(within, *pair)
 
 
 def coarse_masks(op: Tape, masks: CoarseMasks, size: Size, numbers: ir.Value, seed: int) -> ir.Value:
@@ -32,10 +32,10 @@ def coarse_masks(op: Tape, masks: CoarseMasks, size: Size, numbers: ir.Value, se
     down, across = (_window(op, table, op.Slice(first, [axis], [axis + 1], [1]), size[axis])
                     for axis, table in enumerate(masks.enlarging(size)))  # fmt: skip
     wide = op.MatMul(op.MatMul(down, own), op.Transpose(across, perm=[0, 2, 1]))
-    return op.Unsqueeze(op.Cast(wide, to=ir.DataType.FLOAT), [1])  # type: ignore[no-any-return]
+    return op.Unsqueeze(op.Cast(wide, to=ir.DataType.FLOAT), [1])
 
 
 def _window(op: Tape, table: np.ndarray, first: ir.Value, length: int) -> ir.Value:
     """Return the rows of a table from ``first`` [r, 1] on, [r, length, cells]."""
     places = op.Add(first, op.const(np.arange(length)[None]))
-    return op.Gather(op.const(table), places, axis=0)  # type: ignore[no-any-return]
+    return op.Gather(op.const(table), places, axis=0)
