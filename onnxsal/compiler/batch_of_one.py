@@ -53,7 +53,7 @@ def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
     fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
     anatomy = dissect(fixed, model.modality.find_entry(fixed.graph))
-    return replace(model, anatomy=anatomy, notes=(*model.notes, why), _sessions={}, _programs={})
+    return replace(model, anatomy=anatomy, notes=(*model.notes, why))
 
 
 def _scores_alone(model: Model) -> tuple[str | None, Floats]:

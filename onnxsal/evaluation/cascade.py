@@ -42,4 +42,4 @@ class Cascade:
         drawn = redrawn(graph, list(dict.fromkeys(names)), self.seed)
         anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph))
         digest = f"{self.model.digest}, {count} operators drawn anew by seed {self.seed}"
-        return replace(self.model, anatomy=anatomy, digest=digest, _sessions={}, _programs={})
+        return replace(self.model, anatomy=anatomy, digest=digest)

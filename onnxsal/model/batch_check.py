@@ -62,7 +62,7 @@ def _ask(session: Session, feeds: Mapping[str, Floats]) -> None:
     except OutOfMemoryError:
         raise
     except ModelError:  # it takes no batch at all, whatever its axis promises
-        session.verdict, session.single = "mixes", True
+        session.rows.settle("mixes")
         return
     hold(session, feeds, together, range(PROBES))
 

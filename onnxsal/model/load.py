@@ -71,11 +71,14 @@ def load(
     found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
     classes = anatomy.head.classes
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
-    return Model(
+    model = Model(
         name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named, provider=provider,
         custom_ops=tuple(custom_ops), digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes,
-        metadata=metadata, source=source, inspector=_inspected, **_opened(session),
+        metadata=metadata, source=source, inspector=_inspected,
     )  # fmt: skip
+    if session.last is not None:
+        model.take("body", *session.last)
+    return model
 
 
 def _free_names(model: ir.Model) -> ir.Model:
@@ -94,14 +97,6 @@ def _free_names(model: ir.Model) -> ir.Model:
         if value.name in OURS and id(value) not in fixed:
             value.name = f"own/{value.name}"
     return model
-
-
-def _opened(session: _Sessions) -> dict[str, Any]:
-    """What the probe has opened already, as the model's own caches."""
-    if session.last is None:
-        return {}
-    program, opened = session.last
-    return {"_programs": {"body": program}, "_sessions": {id(program): (program, opened)}}
 
 
 def _inspected(model: Model) -> dict[str, Any]:

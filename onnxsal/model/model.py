@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,16 +21,14 @@ from onnxsal.graph import Program, dims
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
 from onnxsal.modalities.registry import Modality, Reader, Sample
+from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
 from onnxsal.tasks.labels import Labels
 
 Floats = NDArray[np.float32]
-Made = TypeVar("Made")
 
-CACHED = 24
-"""Inference sessions that a model keeps; the one that was not used for longest goes first."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,13 @@ class Prediction:
     logit: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded classifier. Made by ``onnxsal.load``."""
+    """A loaded classifier. Made by ``onnxsal.load``.
+
+    Threads may share one. It is equal to itself alone; ``digest`` tells whether two are of one file. It can be pickled:
+    its sessions are opened again where it is used.
+    """
 
     name: str
     anatomy: Anatomy
@@ -61,10 +63,27 @@ class Model:
     source: ir.Model = field(repr=False)
     inspector: Callable[[Model], dict[str, Any]] = field(repr=False, compare=False)
     """What makes the report; it knows the methods, which are above this floor."""
-    _sessions: dict[int, tuple[Program, Session | ColumnSession]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    threads: int | None = None
+    """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
+    memory: int | None = None
+    """Bytes that its inference sessions may take together; None: see ``onnxsal.load``."""
+    _kept: Kept | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """``replace`` hands on what is kept: it is taken only where all that it depends on is the same."""
+        basis = Basis(self.anatomy, self.source, self.provider, self.custom_ops, self.threads, self.memory)
+        if self._kept is None or not self._kept.basis.serves(basis):
+            object.__setattr__(self, "_kept", Kept(basis))
+
+    @property
+    def _programs(self) -> Programs:
+        assert self._kept is not None
+        return self._kept.programs
+
+    @property
+    def _sessions(self) -> Sessions:
+        assert self._kept is not None
+        return self._kept.sessions
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -146,7 +165,11 @@ class Model:
 
     def program(self, key: Any, make: Any) -> Any:
         """Return what ``make`` makes, made once for equal keys."""
-        return _kept(self._programs, key, make)
+        return self._programs(key, make)
+
+    def take(self, key: str, program: Program, session: Session) -> None:
+        """Keep a program that was opened before the model was made."""
+        self._sessions.take(self.program(key, lambda: program), session)
 
     def score(self, kind: str, *, versus: bool = False) -> Score:
         """Return the score of a class, its logit or probability, or its difference to another's; made once."""
@@ -154,15 +177,11 @@ class Model:
         return made
 
     def session(self, program: Program) -> Session | ColumnSession:
-        """Return the inference session of a program, opened once.
+        """Return the inference session of a program, opened once as long as there is room for it (``memory``).
 
         Scores come from the session that predicts: it puts out all classes, so one run serves any target.
         """
-        made = _kept(self._sessions, id(program), lambda: (program, self._scoring(program) or self._opened(program)))
-        return made[1]
-
-    def _opened(self, program: Program) -> Session:
-        return Session(program, provider=self.provider, custom_ops=self.custom_ops)
+        return self._scoring(program) or self._sessions(program)
 
     def _scoring(self, program: Program) -> ColumnSession | None:
         if not isinstance(program, Score) or program.source is None:
@@ -182,8 +201,8 @@ class Model:
     @property
     def batch_verdict(self) -> Verdict | None:
         """What a batch of pictures was found to give (``batching``); None as long as nothing had to be asked."""
-        opened = self._sessions.get(id(self._programs.get("body")))
-        return opened[1].verdict if opened is not None and isinstance(opened[1], Session) else None
+        program = self._programs.get("body")
+        return None if program is None else self._sessions.rows(program).verdict
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -210,13 +229,6 @@ class Model:
         return self.inspector(self)
 
 
-def _kept(cache: dict[Any, Made], key: Any, make: Callable[[], Made]) -> Made:
-    """Return what a cache has, moved to its end, or what ``make`` makes; the first goes where the cache is full."""
-    found = cache.pop(key) if key in cache else make()
-    while len(cache) >= CACHED:
-        cache.pop(next(iter(cache)))
-    cache[key] = found
-    return found
 
 
 def digest(path: str | os.PathLike[str] | onnx.ModelProto, external: Sequence[Path] = ()) -> str:

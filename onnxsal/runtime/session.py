@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.external import bring_in, external_values
+from onnxsal.graph.memory import footprint
 from onnxsal.graph.moved import is_moved_int8, write_moved
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
@@ -32,6 +35,10 @@ _INLINE = 16 * 2**20
 """Weights above this many bytes are handed over by reference instead of through a serialised model."""
 
 
+COPIES = 3
+"""How often a session holds its weights: as stored, as its kernels want them, and what making those left over."""
+
+
 class DeviceBuffer(NamedTuple):
     """A float32 array in C order where it is used, without a copy: on which kind of device, its address and shape."""
 
@@ -46,8 +53,31 @@ class DeviceBuffer(NamedTuple):
         return DeviceBuffer(self.device, self.address + number * size, (1, *self.shape[1:]))
 
 
+@dataclass(eq=False)
+class Rows:
+    """What is known of the rows of a program's batch: of every session of it, and after the last one is gone."""
+
+    single: bool
+    """Whether it is run row by row."""
+    verdict: Verdict | None
+    """What a comparison of rows alone and together found (``runtime.together``); None before the first."""
+    lock: Any = field(default_factory=RLock, repr=False)
+    """Held by who compares: what is run meanwhile may be alone or together."""
+
+    @staticmethod
+    def of(program: Program) -> Rows:
+        """Return what the shapes of a program say: a batch axis fixed to 1 needs no comparison."""
+        single = _is_single(program)
+        return Rows(single, "free" if single else None)
+
+    def settle(self, verdict: Verdict | None) -> None:
+        """Take a verdict: who sees it sees rows run accordingly."""
+        self.single = self.single or verdict in ("mixes", "draws")
+        self.verdict = verdict
+
+
 class Session:
-    """A program that ONNX Runtime has loaded.
+    """A program that ONNX Runtime has loaded; threads may run it at the same time.
 
     A program whose batch axis is fixed to 1 is run image by image, so callers may always pass batches.
     """
@@ -59,18 +89,44 @@ class Session:
         provider: str | None = None,
         threads: int | None = None,
         custom_ops: Sequence[str] = (),
+        rows: Rows | None = None,
     ) -> None:
         self.inputs = tuple(program.inputs)
         self.outputs = tuple(program.outputs)
-        self.single = _is_single(program)
-        self.verdict: Verdict | None = "free" if self.single else None
-        """What a comparison of rows alone and together found (``runtime.together``); None before the first."""
+        self.rows = Rows.of(program) if rows is None else rows
         self._dtypes = {name: v.dtype.numpy() for name, v in program.inputs.items() if v.dtype is not None}
         self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])
         self.on_gpu = self.provider in ON_GPU
         self.placed = _placed(self._session)
         """How many operators run on which provider; empty where only the CPU was asked for, or ONNX Runtime is old."""
+        self._footprint, self._most = footprint(program.model), 1
+
+    @property
+    def single(self) -> bool:
+        """Whether it is run row by row."""
+        return self.rows.single
+
+    @single.setter
+    def single(self, single: bool) -> None:
+        self.rows.single = single
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What a comparison of rows alone and together found (``runtime.together``); None before the first."""
+        return self.rows.verdict
+
+    @verdict.setter
+    def verdict(self, verdict: Verdict | None) -> None:
+        self.rows.verdict = verdict
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes, by the graph: weights as stored and reordered, and the arena of its largest batch.
+
+        ONNX Runtime does not say. Measured beside it: see ``COPIES``.
+        """
+        return COPIES * self._footprint.fixed + self._most * self._footprint.per_image
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return the outputs by name for arrays by name; feeds that the program does not take are left out.
@@ -85,6 +141,7 @@ class Session:
         return _joined(self._run(names, {n: a[i : i + 1] for n, a in given.items()}) for i in range(rows))
 
     def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
+        self._most = max(self._most, len(next(iter(given.values()), ())))
         try:
             return dict(zip(names, self._session.run(names, given), strict=True))
         except failures() as error:
@@ -109,6 +166,7 @@ class Session:
     def _run_placed(
         self, names: list[str], places: Mapping[str, DeviceBuffer], given: dict[str, Array]
     ) -> dict[str, Array]:
+        self._most = max(self._most, next(iter(places.values())).shape[0])
         try:
             binding = self._session.io_binding()
             for name, place in places.items():

@@ -27,13 +27,13 @@ OTHER_SIZE = 2e-2
 def hold(session: Session, feeds: Arrays, together: Arrays, rows: Sequence[int]) -> None:
     """Compare rows of a batch with the same rows alone, once a session; what differs runs row by row from then on.
 
+    Of several threads the first compares; what another one ran together meanwhile is as wrong as its own.
     Args: feeds: [n, ...] each. together: what the session put out for them. rows: those that are run alone.
     Rows that all give the same prove nothing: the verdict then stays open.
     """
-    if session.verdict is not None:
-        return
-    session.verdict = _verdict(session, feeds, together, rows)
-    session.single = session.single or session.verdict in ("mixes", "draws")
+    with session.rows.lock:
+        if session.verdict is None:
+            session.rows.settle(_verdict(session, feeds, together, rows))
 
 
 def _verdict(session: Session, feeds: Arrays, together: Arrays, rows: Sequence[int]) -> Verdict | None:
