@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import operator
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,15 @@ class Range:
             low = "" if self.low is None else f"{self.low:g} <= "
             high = "" if self.high is None else f" <= {self.high:g}"
             raise UsageError(f"option {name}={value!r} is out of range: {low}{name}{high}")
+
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def byte_count(text: str) -> int | None:
+    """Return the bytes of an amount of memory such as ``500M`` or ``2G``, or None where it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", text.strip(), re.IGNORECASE)
+    return int(float(found[1]) * _UNITS[found[2].upper()]) if found and 0 < float(found[1]) < math.inf else None
 
 
 Samples = Annotated[int, Range(1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from onnxsal.options import byte_count
 
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
@@ -24,10 +23,10 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5
         """Return bytes."""
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", str(value).strip(), re.IGNORECASE)
-        if found is None or not 0 < float(found[1]) < math.inf:
+        found = byte_count(str(value))
+        if found is None:
             self.fail(f"{value!r} is no amount of memory; write for example 500M or 2G", param, ctx)
-        return int(float(found[1]) * _UNITS[found[2].upper()])
+        return found
 
 
 class Setting(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, Entry, X, body, disse
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
-from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims, load_ir
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.graph.files import EXTERNAL_FILES
@@ -25,6 +27,7 @@ from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.modalities.registry import Modality, recognise
 from onnxsal.model.model import Model, digest
+from onnxsal.options import byte_count
 from onnxsal.runtime import Session
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
@@ -37,6 +40,8 @@ def load(
     labels: LabelSource | None = None,
     provider: str | None = None,
     custom_ops: Sequence[str] = (),
+    threads: int | None = None,
+    memory: int | str | None = None,
 ) -> Model:
     """Return a model ready to predict and to be explained.
 
@@ -46,11 +51,16 @@ def load(
             ``preprocessor_config.json`` beside it say, and raw bytes where the graph proves them. A model without any
             loads all the same; only a picture needs it.
         labels: a file or a list; by default those beside the model, and ImageNet's for 1000 or 1001 classes.
-        provider: ``cpu`` (default), ``cuda`` or another execution provider's name.
+        provider: ``cpu`` (default), ``cuda`` or another execution provider's name; ``cuda:1`` is the second GPU.
         custom_ops: libraries of custom operators, loaded because they are named here.
+        threads: that share the operators of one run; by default as many as ONNX Runtime takes, one a core.
+        memory: bytes, or text such as ``2G``, that inference sessions kept for the next explanation may take together;
+            those not used for longest go, and are opened again when they are asked for. By default 1 GiB, or 16 times
+            the weights where that is more. What one run takes is not bound by it (``batch_size`` is what that needs).
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
-    UsageError: ``path`` is neither, or preprocessing or labels do not fit.
+    UsageError: ``path`` is neither, or preprocessing, labels, threads or memory do not fit.
     """
+    running = _Running(provider, tuple(custom_ops), _threads(threads), _memory(memory))
     if provider is not None:
         providers(provider)
     source = load_ir(path)
@@ -62,7 +72,7 @@ def load(
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
-    session = _Sessions(provider, tuple(custom_ops))
+    session = _Sessions(running)
     anatomy, notes = _free(normal, modality, session)
     drawn = drawn_by(anatomy)
     notes = (*notes, drawn_note(drawn)) if drawn else notes
@@ -72,13 +82,39 @@ def load(
     classes = anatomy.head.classes
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
     model = Model(
-        name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named, provider=provider,
-        custom_ops=tuple(custom_ops), digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes,
-        metadata=metadata, source=source, inspector=_inspected,
+        name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named,
+        digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes, metadata=metadata, source=source,
+        inspector=_inspected, **vars(running),
     )  # fmt: skip
     if session.last is not None:
         model.take("body", *session.last)
     return model
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What a model's sessions are opened with, under the names of its fields."""
+
+    provider: str | None
+    custom_ops: tuple[str, ...]
+    threads: int | None
+    memory: int | None
+
+
+def _threads(given: Any) -> int | None:
+    if given is None or (isinstance(given, numbers.Integral) and not isinstance(given, bool) and given > 0):
+        return None if given is None else int(given)
+    raise UsageError(f"threads={given!r}: expected a whole number from 1 on, or None for ONNX Runtime's own choice")
+
+
+def _memory(given: Any) -> int | None:
+    if given is None:
+        return None
+    whole = isinstance(given, numbers.Integral) and not isinstance(given, bool) and given > 0
+    found = int(given) if whole else byte_count(given) if isinstance(given, str) else None
+    if found is None:
+        raise UsageError(f"memory={given!r}: expected a number of bytes, or text such as '500M' or '2G'")
+    return found
 
 
 def _free_names(model: ir.Model) -> ir.Model:
@@ -118,13 +154,21 @@ def _with_size(model: ir.Model, modality: Modality, entry: Entry) -> ir.Model:
 class _Sessions:
     """How the probe runs a program: as the model itself will be run; the last one is kept for it."""
 
-    def __init__(self, provider: str | None, custom_ops: tuple[str, ...]) -> None:
-        self.provider, self.custom_ops = provider, custom_ops
+    def __init__(self, running: _Running) -> None:
+        self.running = running
         self.last: tuple[Program, Session] | None = None
 
     def __call__(self, anatomy: Anatomy) -> Session:
         program = body(anatomy)
-        self.last = program, Session(program, provider=self.provider, custom_ops=self.custom_ops)
+        self.last = (
+            program,
+            Session(
+                program,
+                provider=self.running.provider,
+                threads=self.running.threads,
+                custom_ops=self.running.custom_ops,
+            ),
+        )
         return self.last[1]
 
 
