@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-import onnx.parser
 import onnx_ir
 import pytest
 from tinynet import TinyNet, picture
 
 import onnxsal
-from onnxsal.anatomy import dissect
+from onnxsal.anatomy import body, dissect
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.graph.redraw import redrawn, weights
@@ -229,46 +228,40 @@ def test_the_oldest_program_goes(bound):
     assert programs(3, list) is made[3]
 
 
-def mixing():
-    """A classifier that divides by the largest value of the whole batch."""
-    rng = np.random.default_rng(5)
-    proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 17]> net (float[n,3,16,16] x) => (float[n,3] z) { c = Conv<pads=[1,1,1,1]>'
-        "(x, k) r = Relu(c) m = ReduceMax<keepdims=0>(r) y = Div(r, m) t = Relu(y) p = GlobalAveragePool(t) "
-        "f = Flatten(p) z = Gemm<transB=1>(f, w) }"
-    )
-    for name, shape in {"k": (4, 3, 3, 3), "w": (3, 4)}.items():
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(0, 0.6, shape).astype("f"), name))
-    return proto
+def mixing(model):
+    """Return a score of the user's own that multiplies a logit by the largest of the whole batch."""
+    op = body(model.anatomy).extend()
+    score = op.Gather(op["sal/logits"], op.const(1), axis=1)
+    return op.finish_with({"score": op.Mul(score, op.ReduceMax(op.Abs(score), keepdims=0))})
 
 
 def test_a_batch_that_ran_before_another_threads_verdict_is_judged_too(monkeypatch):
     """The slow thread runs rows together; before it looks, the fast one has found that they change each other."""
     from onnxsal.streaming import execute
 
-    image = np.random.default_rng(0).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)
+    def work(model, program):
+        return onnxsal.explain(model, X, method="integrated-gradients", target=program, steps=6)
 
-    def work(model):
-        options = {"inner": "integrated-gradients", "samples": 3, "steps": 3}
-        return onnxsal.explain(model, image, method="smoothgrad", target=0, **options)
-
-    alone = work(onnxsal.load(mixing()))
+    model = loaded()
+    program = mixing(model)
+    alone = work(model, program)
     real, ran_together, judged = execute._run, threading.Event(), threading.Event()
 
     def ordered(work, batch, call):
-        if threading.current_thread().name != "slow" or ran_together.is_set():
-            return real(work, batch, call)
         found = real(work, batch, call)
+        if threading.current_thread().name != "slow" or ran_together.is_set():
+            return found
         ran_together.set()
         assert judged.wait(20)
         return found
 
     monkeypatch.setattr(execute, "_run", ordered)
-    model, found = onnxsal.load(mixing()), []
-    slow = threading.Thread(target=lambda: found.append(work(model)), name="slow")
+    model, found = loaded(), []
+    program = mixing(model)
+    slow = threading.Thread(target=lambda: found.append(work(model, program)), name="slow")
     slow.start()
     assert ran_together.wait(20)
-    found.append(work(model))
+    found.append(work(model, program))
     judged.set()
     slow.join()
     for each in found:
