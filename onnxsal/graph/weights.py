@@ -14,6 +14,11 @@ _PLAIN = {
 """Types whose arrays are their bytes."""
 
 
+def is_plain(dtype: ir.DataType) -> bool:
+    """Whether arrays of a type are its bytes."""
+    return dtype in _PLAIN
+
+
 def hold(model: ir.Model) -> None:
     """Replace every tensor that reads out of a parsed message by an array.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, Score, X, body, sele
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
+from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
 from onnxsal.modalities.registry import Modality, Reader, Sample
@@ -74,6 +75,12 @@ class Model:
         basis = Basis(self.anatomy, self.source, self.provider, self.custom_ops, self.threads, self.memory)
         if self._kept is None or not self._kept.basis.serves(basis):
             object.__setattr__(self, "_kept", Kept(basis))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle everything but what is kept for the next explanation; graphs nest deeper than pickle may go."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("anatomy", "source", "_kept")}
+        found = {f.name: getattr(self.anatomy, f.name) for f in fields(self.anatomy) if f.name != "model"}
+        return _restored, (plain, found, pack([self.anatomy.model, self.source]))
 
     @property
     def _programs(self) -> Programs:
@@ -227,6 +234,12 @@ class Model:
         It runs the model for a moment, to measure its speed. The keys are those of ``onnxsal inspect --json``.
         """
         return self.inspector(self)
+
+
+def _restored(plain: dict[str, Any], found: dict[str, Any], packed: Packed) -> Model:
+    """Return a pickled model. Raises: ModelError: its weights lay in a file that is not there any more."""
+    graph, source = unpack(packed)
+    return Model(anatomy=Anatomy(model=graph, **found), source=source, **plain)
 
 
 
