@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from onnxsal.errors import EnvironmentSetupError
+from onnxsal.viz.axes import Axis, Colour, ticks_of
 from onnxsal.viz.caption import PALE, PAPER
 from onnxsal.viz.colour import Pixels
-from onnxsal.viz.plot import Axis, Colour, ticks_of
 from onnxsal.viz.text import Line, fit_line
 
 

@@ -25,8 +25,8 @@ from onnxsal.viz.agg import (
     rule,
     say,
 )
+from onnxsal.viz.axes import Axis, Colour, Curve, Value, colour_at, ends_of, spread, ticks_of
 from onnxsal.viz.caption import INK, PALE
-from onnxsal.viz.plot import Axis, Colour, Curve, Value, colour_at, ends_of, spread, ticks_of
 from onnxsal.viz.text import fit_line
 
 _BAND = 46 / 255

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
-from onnxsal.viz.plot import Axis, Curve, Value, curves, spread, ticks_of, values
+from onnxsal.viz.plot import Axis, Curve, Value, curves, values
 
 RED, BLUE = (220, 0, 0), (0, 0, 220)
 TOP, BOTTOM = 2 * 14 + 20, 300 - round(3.4 * 14)
@@ -104,26 +104,3 @@ def test_values_lie_on_their_axis_with_their_intervals() -> None:
     whole = b.max() - (b.min() + 4)  # from the middle of the dot at 0 to the end at 1
     assert (a.max() - a.min()) / whole == pytest.approx(0.5, abs=0.02)
     assert (a.min() + a.max()) / 2 == pytest.approx((b.min() + 4 + b.max()) / 2, abs=3)
-
-
-@pytest.mark.parametrize(
-    ("ends", "expected"),
-    [
-        ((0, 1), [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        ((0.58, 0.64), [0.58, 0.6, 0.62, 0.64]),
-        ((-1, 1), [-1, -0.5, 0, 0.5, 1]),
-        ((0, 38.4), [0, 10, 20, 30]),
-    ],
-)
-def test_ticks_are_round_and_few(ends: tuple[float, float], expected: list[float]) -> None:
-    assert ticks_of(Axis(), ends) == pytest.approx(expected)
-
-
-def test_named_ticks_are_taken() -> None:
-    assert ticks_of(Axis(ticks=(1, 5, 50)), (1, 50)) == [1, 5, 50]
-
-
-def test_names_are_pushed_apart_and_stay_inside() -> None:
-    assert spread([10, 12, 40], 18, (0, 100)) == [10, 28, 46]
-    assert spread([80, 95, 96], 18, (0, 100)) == [64, 82, 100]
-    assert spread([10, 50], 18, (0, 100)) == [10, 50]
