@@ -95,7 +95,8 @@ def _tensor(weight: Weight, name: str) -> ir.TensorProtocol:
     if isinstance(weight, bytes):
         proto = onnx.TensorProto.FromString(weight)
         proto.name = name
-        return ir.from_proto(proto)
+        tensor: ir.TensorProtocol = ir.from_proto(proto)
+        return tensor
     return ir.Tensor(weight, name=name)
 
 
@@ -110,7 +111,7 @@ def _outside(weight: _Outside, name: str) -> ir.ExternalTensor:
 
 
 def _model(message: bytes, meta: dict[str, Any], weights: Sequence[Weight]) -> ir.Model:
-    model = ir.from_proto(onnx.ModelProto.FromString(message))
+    model: ir.Model = ir.from_proto(onnx.ModelProto.FromString(message))
     for graph in model.graphs():
         for value in graph.initializers.values():
             held = value.const_value

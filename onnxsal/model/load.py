@@ -102,16 +102,22 @@ class _Running:
 
 
 def _threads(given: Any) -> int | None:
-    if given is None or (isinstance(given, numbers.Integral) and not isinstance(given, bool) and given > 0):
-        return None if given is None else int(given)
+    if given is None:
+        return None
+    if _is_count(given):
+        return int(given)
     raise UsageError(f"threads={given!r}: expected a whole number from 1 on, or None for ONNX Runtime's own choice")
+
+
+def _is_count(given: Any) -> bool:
+    whole = isinstance(given, numbers.Integral) and type(given) is not bool
+    return whole and int(given) > 0
 
 
 def _memory(given: Any) -> int | None:
     if given is None:
         return None
-    whole = isinstance(given, numbers.Integral) and not isinstance(given, bool) and given > 0
-    found = int(given) if whole else byte_count(given) if isinstance(given, str) else None
+    found = int(given) if _is_count(given) else byte_count(given) if isinstance(given, str) else None
     if found is None:
         raise UsageError(f"memory={given!r}: expected a number of bytes, or text such as '500M' or '2G'")
     return found

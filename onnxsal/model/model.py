@@ -31,7 +31,6 @@ from onnxsal.tasks.labels import Labels
 Floats = NDArray[np.float32]
 
 
-
 @dataclass(frozen=True)
 class Prediction:
     """One class and how sure the model is of it."""
@@ -240,8 +239,6 @@ def _restored(plain: dict[str, Any], found: dict[str, Any], packed: Packed) -> M
     """Return a pickled model. Raises: ModelError: its weights lay in a file that is not there any more."""
     graph, source = unpack(packed)
     return Model(anatomy=Anatomy(model=graph, **found), source=source, **plain)
-
-
 
 
 def digest(path: str | os.PathLike[str] | onnx.ModelProto, external: Sequence[Path] = ()) -> str:
