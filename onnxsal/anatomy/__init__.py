@@ -4,10 +4,10 @@ from onnxsal.anatomy.layers import Layers
 from onnxsal.anatomy.parts import Entry, Head, Layer
 from onnxsal.anatomy.score import Score
 from onnxsal.anatomy.select import (
+    COEFFICIENTS,
     OURS,
     SCORE,
     TARGET,
-    VERSUS,
     Anatomy,
     X,
     body,
@@ -17,10 +17,10 @@ from onnxsal.anatomy.select import (
 )
 
 __all__ = [
+    "COEFFICIENTS",
     "OURS",
     "SCORE",
     "TARGET",
-    "VERSUS",
     "Anatomy",
     "Entry",
     "Head",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxsal.graph import Program
 
@@ -21,6 +24,13 @@ class Score(Program):
     source: str | None = None
     """The output, [B, N], of the program that predicts, whose columns it picks: one run of that serves any target. None
     where it has to be run itself."""
+
+    def of(self, coefficients: NDArray[np.float32]) -> Score:
+        """Return the same program with the ends of a sum of terms that have this one's, times their coefficients."""
+        if self.ends is None:
+            return self
+        terms = np.multiply.outer(np.array(self.ends), coefficients.astype(np.float64))
+        return replace(self, ends=(float(terms.min(axis=0).sum()), float(terms.max(axis=0).sum())))
 
     def widest(self, *, against: bool = False) -> float | None:
         """Return the largest size of the score, or of what tells it from another one of its kind; None: unbounded."""

@@ -20,11 +20,10 @@ X = "sal/x"
 """The explained picture: float32 [B, C, H, W], whatever the model's own layout and type."""
 
 TARGET = "sal/target"
-"""The explained class: int64 [B]."""
+"""The explained class, int64 [B]; or the columns of a sum's terms, int64 [B, M]."""
 
-VERSUS = "sal/versus"
-"""The class it is explained against: int64 [B]."""
-
+COEFFICIENTS = "sal/coefficients"
+"""What each term is multiplied with: float32 [B, M]."""
 
 SCORE = "score"
 """What is explained: float32 [B]."""
@@ -32,7 +31,7 @@ SCORE = "score"
 LOGITS, PROBABILITIES = "sal/logits", "sal/probabilities"
 """The model's scores: float32 [B, classes]."""
 
-OURS = frozenset({X, TARGET, VERSUS, SCORE, LOGITS, PROBABILITIES})
+OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES})
 """Names that programs give to what goes in and out."""
 
 
@@ -146,27 +145,30 @@ def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
     return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
 
 
-def select(anatomy: Anatomy, kind: str = "logit", *, versus: bool = False) -> Score:
+def select(anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False) -> Score:
     """Return the score from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
 
-    Args: kind: ``logit`` or ``probability``. versus: adds ``sal/versus``; the score is that of the target minus it.
+    Args: kind: ``logit`` or ``probability``. weighted: the score is a sum of M terms: ``sal/target`` is [B, M], and
+    ``sal/coefficients`` (float32 [B, M]) says what each is multiplied with. Nothing else is: a class at minus infinity
+    beside them is not touched.
     """
     op = body(anatomy).extend()
     source = LOGITS if kind == "logit" else PROBABILITIES
-    scores = op[source]
-    target = _index(op, TARGET)
-    picked = _pick(op, scores, target)
-    if versus:
-        picked = op.Sub(picked, _pick(op, scores, _index(op, VERSUS)))
-    ends = (-1.0 if versus else 0.0, 1.0) if kind == "probability" else None
-    return Score(op.finish_with({SCORE: picked}).model, kind, ends, source)
+    made = op.finish_with({SCORE: (_sum if weighted else _one)(op, op[source])})
+    return Score(made.model, kind, (0.0, 1.0) if kind == "probability" else None, source)
 
 
-def _index(op: Trace, name: str) -> ir.Value:
-    batch = (dims(op[X]) or ("batch",))[0]
-    return op.input(name, ir.DataType.INT64, [batch])
+def _one(op: Trace, scores: ir.Value) -> ir.Value:
+    target = op.input(TARGET, ir.DataType.INT64, _rows_of(op))
+    return op.Squeeze(op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1), [1])  # type: ignore[no-any-return]
 
 
-def _pick(op: Trace, scores: ir.Value, target: ir.Value) -> ir.Value:
-    picked = op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1)
-    return op.Squeeze(picked, [1])
+def _sum(op: Trace, scores: ir.Value) -> ir.Value:
+    target = op.input(TARGET, ir.DataType.INT64, [*_rows_of(op), "terms"])
+    coefficients = op.input(COEFFICIENTS, ir.DataType.FLOAT, [*_rows_of(op), "terms"])
+    terms = op.Mul(op.GatherElements(scores, target, axis=1), coefficients)
+    return op.ReduceSum(terms, [1], keepdims=0)
+
+
+def _rows_of(op: Trace) -> list[int | str | None]:
+    return [(dims(op[X]) or ("batch",))[0]]

@@ -14,7 +14,6 @@ from onnxsal._version import __version__
 from onnxsal.anatomy import TARGET, Layer, X
 from onnxsal.anatomy.select import explained, scores
 from onnxsal.explanation.explain import Request
-from onnxsal.explanation.target import Target
 from onnxsal.folding import (
     Finish,
     Folded,
@@ -31,6 +30,7 @@ from onnxsal.folding import (
     normalised,
     picture_elements,
     raw_shape,
+    repeated,
     typed,
     values_of_bytes,
 )
@@ -41,6 +41,7 @@ from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
+from onnxsal.tasks.target import Target
 from onnxsal.viz import overlay as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
 
@@ -67,9 +68,9 @@ class FileTarget:
     as_input: bool = False
 
     def feeds(self, op: Tape, given: ir.Value | None, probabilities: ir.Value, batch: ir.Value) -> Values:
-        """Return the programs' target inputs as values, int64 [B]; ``batch`` is [1]."""
+        """Return the programs' target inputs as values, [B] or [B, M]; ``batch`` is [1]."""
         if self.fixed is not None:
-            return {name: op.Expand(op.const(value), batch) for name, value in self.fixed.feeds.items()}
+            return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in self.fixed.feeds.items()}
         # One class may be fed for all pictures; of another number than these, the runtime says so here.
         return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Expand(given, batch)}
 

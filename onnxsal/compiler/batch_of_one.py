@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS, X, dissect
+from onnxsal.anatomy import COEFFICIENTS, TARGET, X, dissect
 from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
@@ -106,8 +106,7 @@ def _holds(model: Model, program: Program, x: Floats) -> bool:
     if not isinstance(session, Session):  # it picks from the scores
         return True
     several = probes(x, model.black())
-    first = np.zeros(len(several), np.int64)
-    given: Feeds = {X: several, TARGET: first, VERSUS: first + min(1, model.anatomy.head.classes - 1)}
+    given: Feeds = {X: several, **_any_target(model, len(several), weighted=COEFFICIENTS in session.inputs)}
     feeds = {name: given[name] for name in session.inputs if name in given}
     try:
         together = session.run(feeds)
@@ -117,3 +116,11 @@ def _holds(model: Model, program: Program, x: Floats) -> bool:
     except ModelError:
         return False
     return session.verdict in ("free", None)
+
+
+def _any_target(model: Model, rows: int, *, weighted: bool) -> Feeds:
+    """Return what a score program is fed: the first class, or what tells it from the second."""
+    if not weighted:
+        return {TARGET: np.zeros(rows, np.int64)}
+    pair = np.array([[0, min(1, model.anatomy.head.classes - 1)]], np.int64)
+    return {TARGET: pair.repeat(rows, axis=0), COEFFICIENTS: np.array([[1, -1]], np.float32).repeat(rows, axis=0)}

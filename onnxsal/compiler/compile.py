@@ -184,7 +184,7 @@ def _goal(model: Model, target: Any) -> FileTarget:
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
-    score = request.model.score(request.score, versus=goal.fixed is not None and goal.fixed.versus)
+    score = request.model.score(request.score, goal.fixed)
     return tuple(build(request.model, request.steps, layer=a, score=score) for a in request.layers or (None,))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import Layer, X, select
+from onnxsal.anatomy import Layer, X
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
 from onnxsal.experiments.drawn import on_picture, seen
@@ -110,7 +110,7 @@ def _activity(case: Case, layer: Layer, image: str) -> _Activity:
     model = case.model
     x = model.prepare(image).x
     goal = resolve_target(model, case.target, model.scores(x)[1])
-    op, a, g = trace_with_gradient(select(model.anatomy, "logit", versus=goal.versus), layer)
+    op, a, g = trace_with_gradient(model.score("logit", goal), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})
     return _Activity(found["maps"][0], found["parts"][0].astype(np.float64))

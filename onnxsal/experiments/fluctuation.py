@@ -9,16 +9,18 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import X, select
+from onnxsal.anatomy import X
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Floats, Outcome, Table, experiment, single
-from onnxsal.explanation.target import Target, resolve_target
+from onnxsal.explanation.target import resolve_target
 from onnxsal.kernels.noise import normal
 from onnxsal.methods.gradients import input_gradient
 from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import one_by_one
 from onnxsal.options import Range
 from onnxsal.runtime import Session
+from onnxsal.tasks.target import Target
+from onnxsal.viz.axes import Axis, Colour
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, below, beside, board, figure
@@ -95,10 +97,9 @@ def channel_names(model: Model) -> list[str]:
 
 
 def _gradients(model: Model, batch: Floats, goal: Target) -> tuple[Floats, Floats]:
-    program = model.program(
-        ("fluctuation", goal.versus), lambda: input_gradient(select(model.anatomy, "logit", versus=goal.versus))
-    )
-    feeds = {name: np.repeat(value, len(batch)) for name, value in goal.feeds.items()}
+    score = model.score("logit", goal)
+    program = model.program(("fluctuation", score), lambda: input_gradient(score))
+    feeds = {name: np.repeat(value, len(batch), axis=0) for name, value in goal.feeds.items()}
     session = model.session(program)
     if len(batch) > 1 and one_by_one(model, batch[0]) is not None:
         assert isinstance(session, Session)

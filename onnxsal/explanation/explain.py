@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal._version import __version__
-from onnxsal.anatomy import Layer, Score, X
+from onnxsal.anatomy import Layer, X
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.explanation.build import (
     BATCH,
@@ -29,7 +29,7 @@ from onnxsal.explanation.build import (
 from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
-from onnxsal.explanation.target import Target, TargetSource, resolve_target
+from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_PICTURE
 from onnxsal.modalities.image import PreprocessSource
@@ -40,6 +40,7 @@ from onnxsal.model.positions import check_positions, said
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
+from onnxsal.tasks.target import Target
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
 
 if TYPE_CHECKING:
@@ -190,7 +191,11 @@ def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource
 
 def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     """Return the targets in groups that the same runs serve; most methods need runs of their own for each."""
-    alike = len(goals) > 1 and len({goal.versus for goal in goals}) == 1 and not any(g.program for g in goals)
+    alike = (
+        len(goals) > 1
+        and len({(goal.weighted, len(goal.indices)) for goal in goals}) == 1
+        and not any(g.program for g in goals)
+    )
     if not alike or request.steps.backward or request.steps.inner is not None:
         return [[goal] for goal in goals]
     built = _built(request, request.layers[0] if request.layers else None, goals[0])
@@ -279,11 +284,7 @@ def _probability(goal: Target, probabilities: Floats) -> float:
 
 
 def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:
-    return build(request.model, request.steps, layer=layer, score=_score(request, goal))
-
-
-def _score(request: Request, goal: Target) -> Score:
-    return goal.program or request.model.score(request.score, versus=goal.versus)
+    return build(request.model, request.steps, layer=layer, score=request.model.score(request.score, goal))
 
 
 def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target]) -> list[Outcome]:
@@ -306,7 +307,7 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
 
 
 def _case(request: Request, layer: Layer | None, goal: Target) -> Case:
-    return Case(request.model, request.steps, _score(request, goal), layer)
+    return Case(request.model, request.steps, request.model.score(request.score, goal), layer)
 
 
 def _unused_limits(request: Request) -> tuple[str, ...]:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS, Score, X
+from onnxsal.anatomy import Score, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.model import Model
+from onnxsal.tasks.target import Target, difference, one
 
 Floats = NDArray[np.float32]
 One = int | str
 TargetSource = One | tuple[One, One] | Program | None
-
-
-@dataclass(frozen=True)
-class Target:
-    """A resolved target: indices, name, and what the programs are fed."""
-
-    target: int | tuple[int, int] | None
-    label: str
-    program: Score | None = None
-    """What somebody wrote in place of a class."""
-
-    @property
-    def versus(self) -> bool:
-        """Whether it is a difference of two classes."""
-        return isinstance(self.target, tuple)
-
-    @property
-    def feeds(self) -> Mapping[str, NDArray[Any]]:
-        """The inputs of a score program, one image."""
-        if self.target is None:
-            return {}
-        if isinstance(self.target, tuple):
-            first, second = self.target
-            return {TARGET: np.array([first], np.int64), VERSUS: np.array([second], np.int64)}
-        return {TARGET: np.array([self.target], np.int64)}
-
-    def value(self, scores: Floats) -> float:
-        """Return the target's value among scores [classes]; the difference of a pair, NaN for a program."""
-        if isinstance(self.target, tuple):
-            return float(scores[self.target[0]] - scores[self.target[1]])
-        return float(scores[self.target]) if self.target is not None else float("nan")
 
 
 def resolve_target(model: Model, target: TargetSource, probabilities: Floats) -> Target:
@@ -59,17 +27,17 @@ def resolve_target(model: Model, target: TargetSource, probabilities: Floats) ->
         return _program(target)
     if target is None:
         best = int(np.argmax(probabilities))
-        return Target(best, model.label(best))
+        return one(best, model.label(best))
     if isinstance(target, tuple):
         if len(target) != 2:
             raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
         a, b = (_index(model, each) for each in target)
-        return Target((a, b), f"{model.label(a)} minus {model.label(b)}")
+        return difference((a, b), (model.label(a), model.label(b)))
     try:
         index = _index(model, target)
     except UsageError as error:
         raise UsageError(f"{error}{_as_pair(target)}") from None
-    return Target(index, model.label(index))
+    return one(index, model.label(index))
 
 
 def _as_pair(target: Any) -> str:

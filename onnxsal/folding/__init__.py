@@ -6,6 +6,7 @@ from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
 from onnxsal.folding.loop import Shared, fold_record
 from onnxsal.folding.pictures import Style, coloured, values_of_bytes
+from onnxsal.folding.sums import repeated
 from onnxsal.folding.tail import fold_tail
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "normalised",
     "picture_elements",
     "raw_shape",
+    "repeated",
     "typed",
     "values_of_bytes",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def fold_record(
         op: a branch that runs only where an explanation is asked for.
         x: the clean pictures [B, C, H, W].
         shared: the model's own values.
-        targets: the programs' target inputs, int64 [B].
+        targets: the programs' target inputs, [B] or [B, M].
     """
     record, state = folded.record, {}
     if record.head is not None:

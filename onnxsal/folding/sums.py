@@ -12,6 +12,7 @@ from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
 from onnxsal.folding.rows import Chunk, Source, fill
 from onnxsal.graph import Tape
+from onnxsal.graph.shapes import rank
 
 FLOAT, INT64, DOUBLE = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE
 BOOL = ir.DataType.BOOL
@@ -76,7 +77,8 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.
 def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outside) -> Named:
     """Return what the body puts out for a chunk's rows z [r, C, H, W], which are of one image."""
     one, many = op.Unsqueeze(chunk.image, [0]), op.Shape(z, start=0, end=1)
-    feeds = {name: op.Expand(op.Gather(v, one, axis=0), many) for name, v in outside.targets.items()}
+    ranks = {name: rank(value) or 1 for name, value in folded.body.inputs.items()}
+    feeds = {n: repeated(op, op.Gather(v, one, axis=0), many, ranks[n]) for n, v in outside.targets.items()}
     names = [name for name in folded.record.moments.names if name in folded.moments]
     return graft(op, folded.body, {folded.x: z, **feeds}, outside.weights, outputs=names)
 
@@ -85,6 +87,12 @@ def weighed(op: Tape, outputs: Named, mask: ir.Value) -> Named:
     """Return outputs [r] times their masks [r, 1, H, W], and the masks, [r, H, W]."""
     flat = op.Squeeze(mask, [1])
     return {**{name: op.Mul(op.Reshape(y, [-1, 1, 1]), flat) for name, y in outputs.items()}, "mask": flat}
+
+
+def repeated(op: Tape, value: ir.Value, many: ir.Value, axes: int) -> ir.Value:
+    """Return a value of one row, of so many axes, in ``many`` ([1]) rows."""
+    shape = many if axes == 1 else op.Concat(many, [1] * (axes - 1), axis=0)
+    return op.Expand(value, shape)  # type: ignore[no-any-return]
 
 
 def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values) -> Named:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import OURS, TARGET, VERSUS, Anatomy, Entry, X, body, dissect
+from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, Entry, X, body, dissect
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
@@ -128,7 +128,7 @@ def _free_names(model: ir.Model) -> ir.Model:
 
     Files that onnxsal wrote, or a layer called ``score``, have them.
     """
-    for name in ({str(v.name) for v in model.graph.outputs} & {X, TARGET, VERSUS}) - {
+    for name in ({str(v.name) for v in model.graph.outputs} & {X, TARGET, COEFFICIENTS}) - {
         str(v.name) for v in model.graph.inputs
     }:
         raise UnsupportedError(

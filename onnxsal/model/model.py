@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, VERSUS, Anatomy, Layer, Score, X, body, select, stem
+from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
@@ -27,6 +27,7 @@ from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
 from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.target import Target
 
 Floats = NDArray[np.float32]
 
@@ -177,10 +178,16 @@ class Model:
         """Keep a program that was opened before the model was made."""
         self._sessions.take(self.program(key, lambda: program), session)
 
-    def score(self, kind: str, *, versus: bool = False) -> Score:
-        """Return the score of a class, its logit or probability, or its difference to another's; made once."""
-        made: Score = self.program(("score", kind, versus), lambda: select(self.anatomy, kind, versus=versus))
-        return made
+    def score(self, kind: str, target: Target | None = None) -> Score:
+        """Return the score of a target, of the kind ``logit`` or ``probability``; made once for all of one form.
+
+        Args: target: by default one class.
+        """
+        if target is not None and target.program is not None:
+            return target.program
+        weighted = target is not None and target.weighted
+        made: Score = self.program(("score", kind, weighted), lambda: select(self.anatomy, kind, weighted=weighted))
+        return made.of(target.coefficients) if target is not None and weighted else made
 
     def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once as long as there is room for it (``memory``).
@@ -192,7 +199,9 @@ class Model:
     def _scoring(self, program: Program) -> ColumnSession | None:
         if not isinstance(program, Score) or program.source is None:
             return None
-        return ColumnSession(self._whole(), program.source, TARGET, VERSUS if VERSUS in program.inputs else None)
+        return ColumnSession(
+            self._whole(), program.source, TARGET, COEFFICIENTS if COEFFICIENTS in program.inputs else None
+        )
 
     def _whole(self) -> Session:
         """Return the session that predicts."""

@@ -14,17 +14,18 @@ Array = NDArray[Any]
 
 
 class ColumnSession:
-    """A session in place of a program that ends in picking columns of ``source`` [B, classes].
+    """A session in place of a program that ends in picking columns of ``source`` [B, N], one or a sum of several.
 
-    Indices are [B] for one target, which gives ``score`` [B], or [B, T] for several, which gives [B, T].
+    Indices are [B] for one target, which gives ``score`` [B], or [B, T] for several, which gives [B, T]. With
+    coefficients a target is a sum of M terms: both are [B, M], or [B, T, M].
     """
 
-    def __init__(self, session: Session, source: str, index: str, minus: str | None = None) -> None:
+    def __init__(self, session: Session, source: str, index: str, coefficients: str | None = None) -> None:
         self.session = session
-        self.inputs = (*session.inputs, index, *(() if minus is None else (minus,)))
+        self.inputs = (*session.inputs, index, *(() if coefficients is None else (coefficients,)))
         self.outputs = ("score",)
         self.provider, self.on_gpu = session.provider, session.on_gpu
-        self._source, self._index, self._minus = source, index, minus
+        self._source, self._index, self._coefficients = source, index, coefficients
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return ``score`` for arrays by name. Raises: ModelError: the run failed."""
@@ -37,9 +38,10 @@ class ColumnSession:
         return self._picked(self.session.run_placed(places, feeds, [self._source]), feeds)
 
     def _picked(self, found: Mapping[str, Array], feeds: Mapping[str, Array]) -> dict[str, Array]:
-        values = found[self._source]
-        score = _columns(values, feeds[self._index])
-        return {"score": score if self._minus is None else score - _columns(values, feeds[self._minus])}
+        values = _columns(found[self._source], feeds[self._index])
+        if self._coefficients is None:
+            return {"score": values}
+        return {"score": (values * feeds[self._coefficients]).sum(axis=-1)}
 
 
 def _columns(values: Array, index: Array) -> Array:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from tinynet import CLASSES, TinyNet, picture
 
 import onnxsal
 from onnxsal.anatomy import Score, X, body
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
+from onnxsal.explanation.build import build, choose_layer, plan
 from onnxsal.explanation.target import resolve_target
+from onnxsal.graph import Program
 from onnxsal.runtime import Session
+from onnxsal.tasks.target import Target
 
 UNREAD = np.zeros(CLASSES, np.float32)
 
@@ -26,7 +31,7 @@ def test_a_column_is_what_the_program_itself_gives(
     model: onnxsal.Model, kind: str, source: str, target: int | tuple[int, int]
 ) -> None:
     goal = resolve_target(model, target, UNREAD)
-    score = model.score(kind, versus=goal.versus)
+    score = model.score(kind, goal)
     assert (score.kind, score.source) == (kind, source)
     feeds = {X: np.stack([picture(0), picture(1)]), **{name: np.repeat(v, 2, axis=0) for name, v in goal.feeds.items()}}
     np.testing.assert_array_equal(model.session(score).run(feeds)["score"], Session(score).run(feeds)["score"])
@@ -39,7 +44,7 @@ def test_the_ends_are_those_of_the_numbers(model: onnxsal.Model) -> None:
     sure, x = onnxsal.load(steep.model()), picture()[None]
     for target in [*range(CLASSES), *((a, b) for a in range(CLASSES) for b in range(CLASSES))]:
         goal = resolve_target(sure, target, UNREAD)
-        score = sure.score("probability", versus=goal.versus)
+        score = sure.score("probability", goal)
         low, high = score.ends or (0.0, 0.0)
         (found,) = sure.session(score).run({X: x, **goal.feeds})["score"]
         assert low <= found <= high
@@ -66,3 +71,76 @@ def test_programs_are_told_apart_and_one_is_built_once(model: onnxsal.Model) -> 
     assert first == again
     assert hash(first) == hash(again)
     assert first != model.score("logit")
+
+
+@pytest.mark.parametrize("kind", ["logit", "probability"])
+def test_a_sum_of_weighted_columns_is_that_of_numpy(model: onnxsal.Model, kind: str) -> None:
+    """Any number of terms, a column twice among them, as the program gives it and as its columns do."""
+    indices, weights = np.array([4, 0, 0, 2]), np.array([0.25, -3, 1, 0.5], np.float32)
+    goal = Target(None, "a sum", None, indices, weights)
+    score, feeds = model.score(kind, goal), {X: picture()[None], **goal.feeds}
+    values = model.scores(picture())[kind == "probability"]
+    for session in (model.session(score), Session(score)):
+        np.testing.assert_allclose(session.run(feeds)["score"], [float(values[indices] @ weights)], rtol=1e-6)
+    assert goal.value(values) == pytest.approx(float(values[indices] @ weights), rel=1e-6)
+    assert score.ends == (None if kind == "logit" else (-3.0, 1.75))
+    assert model.score(kind, goal) == score
+
+
+def test_one_column_with_a_coefficient_is_no_single_class(model: onnxsal.Model) -> None:
+    goal = Target(None, "half", None, np.array([1]), np.array([0.5], np.float32))
+    assert goal.weighted
+    found = model.session(model.score("logit", goal)).run({X: picture()[None], **goal.feeds})["score"]
+    np.testing.assert_array_equal(found, 0.5 * model.scores(picture())[0][1:2])
+
+
+def masked(gate: str) -> onnx.ModelProto:
+    """Classes 1 and 3 are always at minus infinity, as a mask of classes leaves them."""
+    rng = np.random.default_rng(3)
+    text = f"""<ir_version: 10, opset_import: ["" : 21]>
+    g (float[n, 3, 8, 8] x) => (float[n, 4] y) {{
+      c = Conv <pads = [1, 1, 1, 1]> (x, w)
+      r = Relu (c)
+      p = ReduceMean <keepdims = 0> (r, axes)
+      l = MatMul (p, v)
+      y = {gate}
+    }}"""
+    model = onnx.parser.parse_model(text)
+    arrays = {"w": rng.normal(size=(5, 3, 3, 3)).astype(np.float32), "v": rng.normal(size=(5, 4)).astype(np.float32),
+              "axes": np.array([2, 3]), "kept": np.array([True, False, True, False]),
+              "low": np.array(-np.inf, np.float32), "mask": np.array([0, -np.inf, 0, -np.inf], np.float32)}  # fmt: skip
+    model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in arrays.items() if f"{k}" in text)
+    return model
+
+
+@pytest.mark.parametrize("gate", ["Where (kept, l, low)", "Add (l, mask)"])
+@pytest.mark.parametrize("target", [0, (0, 2)])
+@pytest.mark.parametrize("method", ["gradient", "grad-cam", "hirescam"])
+def test_a_class_at_minus_infinity_beside_the_explained_ones_changes_nothing(
+    gate: str, target: int | tuple[int, int], method: str
+) -> None:
+    """The oracle is the same network without the mask: its logits are given as they are."""
+    x = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+    finite = onnxsal.load(masked("Identity (l)"))
+    sure = resolve_target(finite, target, np.zeros(4, np.float32))
+    closed = onnxsal.load(masked(gate))
+    feeds = {X: x[None], **sure.feeds}
+    assert np.isneginf(
+        closed.session(closed.program("body", lambda: body(closed.anatomy))).run({X: x[None]})[LOGITS]
+    ).any()
+    for make in (score_of, lambda model, goal: map_of(model, goal, method)):
+        wanted, found = (next(iter(Session(make(model, sure)).run(feeds).values())) for model in (finite, closed))
+        assert wanted.any()
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+def score_of(model: onnxsal.Model, goal: Target) -> Program:
+    return model.score("logit", goal)
+
+
+def map_of(model: onnxsal.Model, goal: Target, method: str) -> Program:
+    steps = plan(method, {})
+    layer = choose_layer(model, steps, "r") if steps.needs_layer else None
+    made = build(model, steps, layer=layer, score=model.score("logit", goal))
+    assert isinstance(made, Program)
+    return made

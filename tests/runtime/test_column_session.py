@@ -1,4 +1,4 @@
-"""Scores of chosen classes against NumPy's own indexing, for one target, several, and differences."""
+"""Scores of chosen classes against NumPy's own indexing, for one target, several, and sums of several columns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnxsal.runtime import ColumnSession, DeviceBuffer, Session
 X = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
 
-def picked(minus: str | None = None) -> ColumnSession:
+def picked(coefficients: str | None = None) -> ColumnSession:
     """The classes are the picture's own five numbers, doubled."""
     op = empty(21)
     x = op.input("x", ir.DataType.FLOAT, ["batch", 5])
-    return ColumnSession(Session(op.finish(other=op.Neg(x), scores=op.Add(x, x))), "scores", "target", minus)
+    return ColumnSession(Session(op.finish(other=op.Neg(x), scores=op.Add(x, x))), "scores", "target", coefficients)
 
 
 @pytest.mark.parametrize("place", [False, True])
@@ -33,8 +33,17 @@ def test_several_classes_an_image() -> None:
     np.testing.assert_array_equal(found, 2 * np.take_along_axis(X, target, axis=1))
 
 
-def test_a_difference_of_classes() -> None:
-    session = picked("versus")
-    assert session.inputs == ("x", "target", "versus")
-    found = session.run({"x": X, "target": np.array([4, 0, 2]), "versus": np.array([1, 1, 1])})["score"]
-    np.testing.assert_allclose(found, 2 * (X[[0, 1, 2], [4, 0, 2]] - X[:, 1]), rtol=1e-6)
+def test_a_difference_of_classes_is_exact() -> None:
+    session = picked("coefficients")
+    assert session.inputs == ("x", "target", "coefficients")
+    target, signs = np.array([[4, 1], [0, 1], [2, 1]]), np.tile(np.float32([1, -1]), (3, 1))
+    found = session.run({"x": X, "target": target, "coefficients": signs})["score"]
+    np.testing.assert_array_equal(found, 2 * X[[0, 1, 2], [4, 0, 2]] - 2 * X[:, 1])
+
+
+def test_several_sums_an_image() -> None:
+    rng = np.random.default_rng(1)
+    target, weights = rng.integers(0, 5, (3, 2, 4)), rng.normal(size=(3, 2, 4)).astype(np.float32)
+    found = picked("coefficients").run({"x": X, "target": target, "coefficients": weights})["score"]
+    wanted = np.einsum("btm,btm->bt", 2 * X[np.arange(3)[:, None, None], target], weights)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)

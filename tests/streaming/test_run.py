@@ -257,7 +257,7 @@ def test_masks_from_the_host_are_those_of_seed_and_image() -> None:
 
 def test_every_draw_round_random_masks_has_masks_of_its_own(tiny: onnxsal.Model) -> None:
     """Hardly any noise on the picture: maps differ by their masks, and the stated error has to be their spread."""
-    score = tiny.score("probability", versus=False)
+    score = tiny.score("probability")
     inner = Record(Draws(masks=HostMasks(10, random_masks)), score, Moments(("score",), per="weighted"))
     smooth = get("smoothgrad").build(inner, samples=8, noise=1e-6)
     assert isinstance(smooth, Record)
