@@ -12,9 +12,8 @@ _LISTED = 3
 def drawn_by(anatomy: Anatomy) -> tuple[str, ...]:
     """Return the nodes that draw random numbers on which the scores depend, as ``Operator 'name'``."""
     values, head = values_by_name(anatomy.model.graph), anatomy.head
-    names = [head.logit, *([] if head.probability is None else [head.probability])]
     return tuple(
-        f"{n.op_type} {str(n.name or n.outputs[0].name)!r}" for n in drawing_nodes(values[name] for name in names)
+        f"{n.op_type} {str(n.name or n.outputs[0].name)!r}" for n in drawing_nodes(values[name] for name in head.reads)
     )
 
 

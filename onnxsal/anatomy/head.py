@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from onnxsal.anatomy.parts import Head
+from onnxsal.anatomy.select import LOGITS, PROBABILITIES, Anatomy
 from onnxsal.errors import UnsupportedError
-from onnxsal.graph import attributes, dims
+from onnxsal.graph import Tape, attributes, dims
 from onnxsal.graph.names import node_title
+from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.graph.tape import STRAIGHT_THROUGH
 
 _DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
                     "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
@@ -23,7 +27,58 @@ _ASIDE = 0.1
 """An output that lacks more than this share of the nodes behind the deepest one is an auxiliary one."""
 
 
-def find_head(graph: ir.Graph) -> Head:
+@dataclass(frozen=True)
+class Classification(Head):
+    """Where a classifier's scores are: the logit behind its output, and what makes probabilities of it."""
+
+    probability: str | None
+    """The value that holds probabilities, in front of any quantisation; None where the model ends in logits."""
+    activation: str
+    """``softmax`` or ``sigmoid``."""
+    classes: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values that scores are read from."""
+        return (self.logit,) if self.probability is None else (self.logit, self.probability)
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Logits, and the probabilities that are made of them."""
+        return {"logit": LOGITS, "probability": PROBABILITIES}
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
+        """Return logits and probabilities, float32 [B, classes], of a model's values by name."""
+        _open(values[self.logit])
+        logits = _rows(op, values[self.logit], self.classes)
+        if self.probability is not None:
+            probabilities = _rows(op, values[self.probability], self.classes)
+        else:
+            probabilities = op.Sigmoid(logits) if self.activation == "sigmoid" else op.Softmax(logits, axis=-1)
+        return {LOGITS: logits, PROBABILITIES: probabilities}
+
+
+def task_of(anatomy: Anatomy) -> Classification:
+    """Return the task that a model's head is."""
+    assert isinstance(anatomy.head, Classification)
+    return anatomy.head
+
+
+def _open(logit: ir.Value) -> None:
+    """A logit at the end of its quantised range is still explained: no gate at the score's own quantiser."""
+    for value in behind(logit):
+        node = value.producer()
+        if node is not None and node.op_type == "QuantizeLinear":
+            node.metadata_props[STRAIGHT_THROUGH] = "1"
+
+
+def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
+    value = op.cast(value, ir.DataType.FLOAT)
+    shape = dims(value)
+    return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
+
+
+def find_head(graph: ir.Graph) -> Classification:
     """Return where the scores of a classifier are: behind its first output that is neither auxiliary nor features.
 
     Raises: UnsupportedError: no output holds one score per class; each is named with what it is instead.
@@ -39,7 +94,7 @@ def find_head(graph: ir.Graph) -> Head:
     )
 
 
-def _main(heads: Sequence[tuple[ir.Value, Head]]) -> Head:
+def _main(heads: Sequence[tuple[ir.Value, Classification]]) -> Classification:
     """Features are what another output is worked out from; auxiliary heads hang on fewer nodes."""
     origins = [list(behind(output))[-1] for output, _ in heads]
     upstream = [_ancestors(origin) for origin in origins]
@@ -63,7 +118,7 @@ def _ancestors(value: ir.Value) -> set[ir.Node]:
     return seen
 
 
-def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None, str]:
+def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Classification | None, str]:
     """Return the head behind an output, or None and what the output is instead."""
     if any(node.op_type == "NonMaxSuppression" for node in _ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
@@ -81,11 +136,11 @@ def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Head | None
     return _head(output, logit, found, classes), ""
 
 
-def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: int) -> Head:
+def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: int) -> Classification:
     made_by = "" if found is None else _made_by(found)
     probability = str(found.name) if found is not None and made_by != "LogSoftmax" else None
     activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made_by, "softmax")
-    return Head(str(output.name), str(logit.name), probability, activation, classes)
+    return Classification(str(output.name), str(logit.name), probability, activation, classes)
 
 
 def behind(value: ir.Value | None) -> Iterator[ir.Value]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from onnxsal.graph import Tape
+from onnxsal.graph.program import Trace
 from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
 
 
@@ -46,15 +48,30 @@ class Entry:
 
 @dataclass(frozen=True)
 class Head:
-    """Where a classifier's scores are: the logit behind its output, and what makes probabilities of it."""
+    """Where the numbers are that a model is asked for, and how they are written as a graph."""
 
     output: str
     logit: str
-    probability: str | None
-    """The value that holds probabilities, in front of any quantisation; None where the model ends in logits."""
-    activation: str
-    """``softmax`` or ``sigmoid``."""
-    classes: int
+    """The value behind the output of which layers are sought in front."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values that scores are read from."""
+        return (self.logit,)
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kinds of scores, the usual one first, and the name under which each is put out: ``sal/logits``,
+        ``sal/probabilities`` or ``sal/values``, float32 [B, N] all of them."""
+        raise NotImplementedError
+
+    def ends(self, kind: str) -> tuple[float, float] | None:
+        """Return the least and the greatest number of a kind, None where there are none."""
+        return (0.0, 1.0) if kind == "probability" else None
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
+        """Return the numbers of every kind by the name that they are put out under, of a model's values by name."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.head import behind, find_head
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Entry, Head
 from onnxsal.anatomy.score import Score
@@ -28,16 +27,16 @@ COEFFICIENTS = "sal/coefficients"
 SCORE = "score"
 """What is explained: float32 [B]."""
 
-LOGITS, PROBABILITIES = "sal/logits", "sal/probabilities"
-"""The model's scores: float32 [B, classes]."""
+LOGITS, PROBABILITIES, VALUES = "sal/logits", "sal/probabilities", "sal/values"
+"""What a head's numbers are called, float32 [B, N]: of a classifier the scores of its classes."""
 
-OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES})
+OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES})
 """Names that programs give to what goes in and out."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What the graph proves about a classifier; ``graph`` is in normal form."""
+    """What the graph proves about a model; ``graph`` is in normal form."""
 
     model: ir.Model
     entry: Entry
@@ -45,13 +44,15 @@ class Anatomy:
     layers: Layers
 
 
-def dissect(model: ir.Model, entry: Entry) -> Anatomy:
-    """Return the anatomy of a classifier in normal form.
+def dissect(model: ir.Model, entry: Entry, find: Callable[[ir.Graph], Head]) -> Anatomy:
+    """Return the anatomy of a model in normal form.
 
-    Args: entry: where it takes what it explains (``modalities.registry.recognise``).
-    Raises: UnsupportedError: its output is not one score per class.
+    Args:
+        entry: where it takes what it explains (``modalities.registry.recognise``).
+        find: finds its head.
+    Raises: what ``find`` raises.
     """
-    head = find_head(model.graph)
+    head = find(model.graph)
     return Anatomy(model, entry, head, find_layers(model.graph, entry, head))
 
 
@@ -68,8 +69,7 @@ def explained(op: Tape, value: ir.Value, entry: Entry) -> ir.Value:
 
 
 def entered(anatomy: Anatomy) -> Program:
-    """Return the whole model behind its picture: from ``sal/x`` to its own outputs, ``sal/logits`` and
-    ``sal/probabilities`` (both float32 [B, classes]).
+    """Return the whole model behind its picture: from ``sal/x`` to its own outputs and its head's numbers.
 
     The model's own values keep their names inside. A value that came out of a DequantizeLinear is quantised again, so
     that the first layer stays integer.
@@ -77,31 +77,13 @@ def entered(anatomy: Anatomy) -> Program:
     op = Program(anatomy.model).extend()
     own = {str(v.name): v for v in op.graph.outputs}
     _enter(op, anatomy.entry)
-    logits, probabilities = scores(op, op, anatomy.head)
-    return op.finish_with({**own, LOGITS: logits, PROBABILITIES: probabilities})
+    return op.finish_with({**own, **anatomy.head.write(op, op)})
 
 
 def body(anatomy: Anatomy) -> Program:
-    """Return the program from ``sal/x`` to ``sal/logits`` and ``sal/probabilities`` alone."""
+    """Return the program from ``sal/x`` to its head's numbers alone, float32 [B, N] of every kind."""
     op = entered(anatomy).extend()
-    return op.finish_with({name: op[name] for name in (LOGITS, PROBABILITIES)})
-
-
-def scores(op: Tape, values: Mapping[str, ir.Value] | Trace, head: Head) -> tuple[ir.Value, ir.Value]:
-    """Return logits and probabilities, float32 [B, classes], of the model whose values are given by name."""
-    _open(values[head.logit])
-    logits = _rows(op, values[head.logit], head.classes)
-    if head.probability is not None:
-        return logits, _rows(op, values[head.probability], head.classes)
-    return logits, op.Sigmoid(logits) if head.activation == "sigmoid" else op.Softmax(logits, axis=-1)
-
-
-def _open(logit: ir.Value) -> None:
-    """A logit at the end of its quantised range is still explained: no gate at the score's own quantiser."""
-    for value in behind(logit):
-        node = value.producer()
-        if node is not None and node.op_type == "QuantizeLinear":
-            node.metadata_props[STRAIGHT_THROUGH] = "1"
+    return op.finish_with({name: op[name] for name in anatomy.head.kinds.values()})
 
 
 def _enter(op: Trace, entry: Entry) -> None:
@@ -139,23 +121,17 @@ def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:
     return op.DequantizeLinear(quantised, scale, zero, axis=axis)
 
 
-def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
-    value = op.cast(value, ir.DataType.FLOAT)
-    shape = dims(value)
-    return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
-
-
 def select(anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False) -> Score:
     """Return the score from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
 
-    Args: kind: ``logit`` or ``probability``. weighted: the score is a sum of M terms: ``sal/target`` is [B, M], and
+    Args: kind: one that the head has. weighted: the score is a sum of M terms: ``sal/target`` is [B, M], and
     ``sal/coefficients`` (float32 [B, M]) says what each is multiplied with. Nothing else is: a class at minus infinity
     beside them is not touched.
     """
     op = body(anatomy).extend()
-    source = LOGITS if kind == "logit" else PROBABILITIES
+    source = anatomy.head.kinds[kind]
     made = op.finish_with({SCORE: (_sum if weighted else _one)(op, op[source])})
-    return Score(made.model, kind, (0.0, 1.0) if kind == "probability" else None, source)
+    return Score(made.model, kind, anatomy.head.ends(kind), source)
 
 
 def _one(op: Trace, scores: ir.Value) -> ir.Value:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxsal._version import __version__
 from onnxsal.anatomy import TARGET, Layer, X
-from onnxsal.anatomy.select import explained, scores
+from onnxsal.anatomy.select import PROBABILITIES, explained
 from onnxsal.explanation.explain import Request
 from onnxsal.folding import (
     Finish,
@@ -178,7 +178,7 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
     x = explained(op, there[anatomy.entry.value], anatomy.entry)
-    _, probabilities = scores(op, there, anatomy.head)
+    probabilities = anatomy.head.write(op, there)[PROBABILITIES]
     targets = work.goal.feeds(op, inputs.target, probabilities, op.Shape(inputs.source, start=0, end=1))
     pairs = zip(work.parts, work.layers, strict=True)
     raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
@@ -335,7 +335,7 @@ def _metadata(work: Work) -> Mapping[str, str]:
     model, form = work.request.model, work.form
     found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
     if model.labels is not None:
-        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.anatomy.head.classes)])
+        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.classes)])
     if form.bytes_in is not None:
         bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
         found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
@@ -346,7 +346,7 @@ def _metadata(work: Work) -> Mapping[str, str]:
 
 def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
-    request, entry, head = work.request, work.request.model.anatomy.entry, work.request.model.anatomy.head
+    request, entry, head = work.request, work.request.model.anatomy.entry, work.request.model.task
     fixed = None if work.goal.fixed is None else work.goal.fixed.target
     axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (entry.input_axes, entry.dtype.name.lower())
     return {

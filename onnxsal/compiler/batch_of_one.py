@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, X, dissect
+from onnxsal.anatomy.head import find_head
 from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
@@ -52,7 +53,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
 def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
     fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
-    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph))
+    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), find_head)
     return replace(model, anatomy=anatomy, notes=(*model.notes, why))
 
 
@@ -122,5 +123,5 @@ def _any_target(model: Model, rows: int, *, weighted: bool) -> Feeds:
     """Return what a score program is fed: the first class, or what tells it from the second."""
     if not weighted:
         return {TARGET: np.zeros(rows, np.int64)}
-    pair = np.array([[0, min(1, model.anatomy.head.classes - 1)]], np.int64)
+    pair = np.array([[0, min(1, model.task.classes - 1)]], np.int64)
     return {TARGET: pair.repeat(rows, axis=0), COEFFICIENTS: np.array([[1, -1]], np.float32).repeat(rows, axis=0)}

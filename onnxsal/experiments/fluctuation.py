@@ -20,7 +20,6 @@ from onnxsal.model.batch_check import one_by_one
 from onnxsal.options import Range
 from onnxsal.runtime import Session
 from onnxsal.tasks.target import Target
-from onnxsal.viz.axes import Axis, Colour
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, below, beside, board, figure

@@ -55,7 +55,7 @@ def _program(target: Program) -> Target:
 
 
 def _index(model: Model, target: Any) -> int:
-    classes = model.anatomy.head.classes
+    classes = model.task.classes
     if isinstance(target, SupportsIndex) and not isinstance(target, bool):
         index = int(target.__index__())
     elif (

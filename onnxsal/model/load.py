@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, Entry, X, body, dissect
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
+from onnxsal.anatomy.head import find_head, task_of
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
@@ -79,7 +80,7 @@ def load(
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
     found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
-    classes = anatomy.head.classes
+    classes = task_of(anatomy).classes
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
     model = Model(
         name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named,
@@ -182,7 +183,7 @@ def _free(model: ir.Model, modality: Modality, session: _Sessions) -> tuple[Anat
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
     entry = modality.find_entry(model.graph)
     batch = fixed_batch(model, entry.input)
-    anatomy = dissect(model, entry)
+    anatomy = dissect(model, entry, find_head)
     if batch is None:
         return anatomy, ()
     if batch != 1:
@@ -191,7 +192,7 @@ def _free(model: ir.Model, modality: Modality, session: _Sessions) -> tuple[Anat
     if candidate is not model:
         alone = session(anatomy)
         try:
-            freed = dissect(candidate, modality.find_entry(candidate.graph))
+            freed = dissect(candidate, modality.find_entry(candidate.graph), find_head)
             if _agree(alone, session(freed), anatomy):
                 return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
+from onnxsal.anatomy.head import Classification, task_of
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
@@ -96,6 +97,11 @@ class Model:
     def layers(self) -> tuple[Layer, ...]:
         """The layers that maps can be made of, in graph order."""
         return self.anatomy.layers.found
+
+    @property
+    def task(self) -> Classification:
+        """What its outputs mean, and where they are."""
+        return task_of(self.anatomy)
 
     @property
     def size(self) -> tuple[int, ...]:

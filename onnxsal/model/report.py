@@ -59,7 +59,7 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _parts(model: Model) -> dict[str, Any]:
-    entry, head, automatic = model.anatomy.entry, model.anatomy.head, model.anatomy.layers.automatic
+    entry, head, automatic = model.anatomy.entry, model.task, model.anatomy.layers.automatic
     return {
         "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
                   "size": list(model.size), "channels": entry.channels, "explained": entry.value},
@@ -93,7 +93,7 @@ def _operations(scores: Program) -> dict[str, Any]:
 def _grid(model: Model) -> dict[str, Any] | None:
     """Return the steps in which a quantised output says its scores; None where they are floats."""
     graph = model.anatomy.model.graph
-    output = values_by_name(graph)[model.anatomy.head.output]
+    output = values_by_name(graph)[model.task.output]
     maker = output.producer()
     while maker is not None and maker.op_type in ("DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Identity"):
         source = maker.inputs[0]

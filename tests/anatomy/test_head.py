@@ -5,8 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from onnxsal.anatomy.head import find_head
-from onnxsal.anatomy.parts import Head
+from onnxsal.anatomy.head import Classification, find_head
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
 
@@ -26,36 +25,36 @@ def head(body, outputs="float y"):
 
 INT2 = "<value=int64[2] {%s}>"
 HEADS = {
-    "logits": ("y = Identity(z)", Head("y", "y", None, "softmax", 5)),
-    "softmax": ("y = Softmax<axis=1>(z)", Head("y", "z", "y", "softmax", 5)),
-    "log softmax": ("y = LogSoftmax(z)", Head("y", "z", None, "softmax", 5)),
-    "sigmoid": ("y = Sigmoid(z)", Head("y", "z", "y", "sigmoid", 5)),
-    "one logit": ("y = Gemm<transB=1>(f, s)", Head("y", "y", None, "sigmoid", 1)),
-    "one probability": ("o = Gemm<transB=1>(f, s) y = Sigmoid(o)", Head("y", "o", "y", "sigmoid", 1)),
+    "logits": ("y = Identity(z)", Classification("y", "y", None, "softmax", 5)),
+    "softmax": ("y = Softmax<axis=1>(z)", Classification("y", "z", "y", "softmax", 5)),
+    "log softmax": ("y = LogSoftmax(z)", Classification("y", "z", None, "softmax", 5)),
+    "sigmoid": ("y = Sigmoid(z)", Classification("y", "z", "y", "sigmoid", 5)),
+    "one logit": ("y = Gemm<transB=1>(f, s)", Classification("y", "y", None, "sigmoid", 1)),
+    "one probability": ("o = Gemm<transB=1>(f, s) y = Sigmoid(o)", Classification("y", "o", "y", "sigmoid", 1)),
     "one, squeezed": (
         "o = Gemm<transB=1>(f, s) q = Sigmoid(o) a = Constant<value=int64[1] {1}>() y = Squeeze(q, a)",
-        Head("y", "o", "q", "sigmoid", 1),
+        Classification("y", "o", "q", "sigmoid", 1),
     ),
     "squeezed, one": (
         "o = Gemm<transB=1>(f, s) a = Constant<value=int64[1] {1}>() q = Squeeze(o, a) y = Sigmoid(q)",
-        Head("y", "o", "y", "sigmoid", 1),
+        Classification("y", "o", "y", "sigmoid", 1),
     ),
-    "maps of one": ("y = Softmax<axis=1>(p)", Head("y", "p", "y", "softmax", 8)),
+    "maps of one": ("y = Softmax<axis=1>(p)", Classification("y", "p", "y", "softmax", 8)),
     "maps of one, reshaped": (
         "a = Softmax<axis=1>(p) t = Constant<value=int64[2] {-1,8}>() y = Reshape(a, t)",
-        Head("y", "p", "a", "softmax", 8),
+        Classification("y", "p", "a", "softmax", 8),
     ),
-    "best class": ("y = ArgMax<axis=1>(z)", Head("y", "z", None, "softmax", 5)),
-    "best probability": ("q = Softmax(z) y = ArgMax<axis=1>(q)", Head("y", "z", "q", "softmax", 5)),
-    "double": ("y = Cast<to=11>(z)", Head("y", "y", None, "softmax", 5)),
+    "best class": ("y = ArgMax<axis=1>(z)", Classification("y", "z", None, "softmax", 5)),
+    "best probability": ("q = Softmax(z) y = ArgMax<axis=1>(q)", Classification("y", "z", "q", "softmax", 5)),
+    "double": ("y = Cast<to=11>(z)", Classification("y", "y", None, "softmax", 5)),
     "quantised": (
         "q = Softmax(z) a = Constant<value=float {0.00390625}>() b = Constant<value=uint8 {0}>() "
         "y = QuantizeLinear(q, a, b)",
-        Head("y", "z", "q", "softmax", 5),
+        Classification("y", "z", "q", "softmax", 5),
     ),
     "map of labels": (
         "q = Softmax(z) y = ai.onnx.ml.ZipMap<classlabels_int64s=[1,2,3,4,5]>(q)",
-        Head("y", "z", "q", "softmax", 5),
+        Classification("y", "z", "q", "softmax", 5),
     ),
 }
 
@@ -72,7 +71,7 @@ def test_features_are_not_the_scores():
 
 def test_copies_of_the_scores_are_one_head():
     assert head("y = Identity(z)", "float z, float y").output == "z"
-    assert head("y = Softmax(z)", "float z, float y") == Head("y", "z", "y", "softmax", 5)
+    assert head("y = Softmax(z)", "float z, float y") == Classification("y", "z", "y", "softmax", 5)
 
 
 def test_auxiliary_heads_are_not_the_scores():

@@ -51,7 +51,7 @@ def test_the_logit_is_in_front_of_an_integer_activation(end, activation):
     (own,) = file.run(None, {"x": x})
     exact = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     exact = exact if activation == "softmax" else 1 / (1 + np.exp(-logits))
-    assert found.anatomy.head.activation == activation
+    assert found.task.activation == activation
     assert np.ptp(logits) > 1
     assert np.array_equal(logits / SCALE, np.round(logits / SCALE))
     assert np.abs(probabilities - exact).max() < 1e-6

@@ -5,9 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy, dissect
+from onnxsal.anatomy.head import find_head
 from onnxsal.modalities.registry import recognise
 
 
 def dissected(model: ir.Model) -> Anatomy:
     """Return the anatomy of a model in normal form."""
-    return dissect(model, recognise(model.graph)[1])
+    return dissect(model, recognise(model.graph)[1], find_head)
