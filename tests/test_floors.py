@@ -149,7 +149,7 @@ PLANTED = [
     ("errors.py", "import numpy", "may"),
     ("explanation/explain.py", "import onnxruntime", "only runtime may"),
     ("autodiff/walk.py", "from onnx_ir.passes.common import InlinePass", "only graph may"),
-    ("anatomy/head.py", "from onnx_ir import passes", "only graph may"),
+    ("tasks/classification.py", "from onnx_ir import passes", "only graph may"),
     ("modalities/image/fit.py", "import importlib\nimportlib.import_module('numba.cuda')", "only kernels may"),
     ("metrics/pointing.py", "import scipy.stats", "does not know it"),
     ("somewhere/new.py", "import onnxsal.graph", "has no floor yet"),

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, X, dissect
-from onnxsal.anatomy.head import find_head
 from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
@@ -20,6 +19,7 @@ from onnxsal.model.batch_check import DRAWN, MIXES, OPEN, one_by_one, probes
 from onnxsal.records import Record
 from onnxsal.runtime import Session
 from onnxsal.runtime.together import hold
+from onnxsal.tasks.classification import find_head
 
 Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]

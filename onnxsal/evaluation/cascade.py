@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onnxsal.anatomy import dissect
-from onnxsal.anatomy.head import find_head
 from onnxsal.graph.redraw import redrawn, weights
 from onnxsal.model import Model
+from onnxsal.tasks.classification import find_head
 
 
 @dataclass(frozen=True)

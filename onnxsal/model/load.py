@@ -31,6 +31,8 @@ from onnxsal.model.model import Model, digest
 from onnxsal.options import byte_count
 from onnxsal.runtime import Session
 from onnxsal.runtime.providers import CPU, full_name, providers
+from onnxsal.tasks.classification import find_head, task_of
+from onnxsal.tasks.integer import open_heads
 from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
 
 

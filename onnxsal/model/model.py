@@ -27,6 +27,7 @@ from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
+from onnxsal.tasks.classification import Classification, task_of
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import onnx_ir as ir
+from onnxsal.tasks.head import find_head
 
 from onnxsal.anatomy import Anatomy, dissect
-from onnxsal.anatomy.head import find_head
 from onnxsal.modalities.registry import recognise
 
 

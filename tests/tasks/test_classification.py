@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from onnxsal.anatomy.head import Classification, find_head
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
+from onnxsal.tasks.classification import Classification, find_head
 
 FRONT = """c = Conv(x, w) r = Relu(c) p = GlobalAveragePool(r) f = Flatten(p) z = Gemm<transB=1>(f, v) """
 WEIGHTS = """<float[8,3,1,1] w = {WW}, float[5,8] v = {VV}, float[1,8] s = {SS}>"""

@@ -8,9 +8,9 @@ import onnxruntime as ort
 import pytest
 
 import onnxsal
-from onnxsal.anatomy.head import find_head
-from onnxsal.anatomy.integer import open_heads
 from onnxsal.graph import load_ir, normalise
+from onnxsal.tasks.classification import find_head
+from onnxsal.tasks.integer import open_heads
 
 WEIGHT = np.random.default_rng(3).normal(0, 40, (6, 4)).astype(np.float32)
 SCALE = 0.5
