@@ -16,10 +16,10 @@ from typing import Any
 from onnxsal._version import __version__
 from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
 
-METHODS, RULES, METRICS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics"
+METHODS, RULES, METRICS, TASKS = "onnxsal.methods", "onnxsal.rules", "onnxsal.metrics", "onnxsal.tasks"
 MODALITIES = "onnxsal.modalities"
-"""Entry-point groups: methods, metrics and modalities (``module:object`` by name), and for rules the module to import
-by operator.
+"""Entry-point groups: methods, metrics, tasks and modalities (``module:object`` by name), and for rules the module to
+import by operator.
 
 An operator is called ``OpType``, or ``domain:OpType`` outside the standard's own domain.
 """

@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal._version import __version__
-from onnxsal.anatomy import TARGET, Layer, X
-from onnxsal.anatomy.select import PROBABILITIES, explained
+from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy.select import explained
 from onnxsal.explanation.explain import Request
 from onnxsal.folding import (
     Finish,
@@ -67,12 +67,10 @@ class FileTarget:
     fixed: Target | None
     as_input: bool = False
 
-    def feeds(self, op: Tape, given: ir.Value | None, probabilities: ir.Value, batch: ir.Value) -> Values:
-        """Return the programs' target inputs as values, [B] or [B, M]; ``batch`` is [1]."""
-        if self.fixed is not None:
-            return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in self.fixed.feeds.items()}
-        # One class may be fed for all pictures; of another number than these, the runtime says so here.
-        return {TARGET: op.ArgMax(probabilities, axis=1, keepdims=0) if given is None else op.Expand(given, batch)}
+    def fixed_at(self, op: Tape, batch: ir.Value) -> Values:
+        """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
+        feeds = {} if self.fixed is None else self.fixed.feeds
+        return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
 
 
 @dataclass(frozen=True)
@@ -178,8 +176,10 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
     x = explained(op, there[anatomy.entry.value], anatomy.entry)
-    probabilities = anatomy.head.write(op, there)[PROBABILITIES]
-    targets = work.goal.feeds(op, inputs.target, probabilities, op.Shape(inputs.source, start=0, end=1))
+    task, batch = work.request.model.task, op.Shape(inputs.source, start=0, end=1)
+    written = task.write(op, there)
+    numbers = {kind: written[name] for kind, name in task.kinds.items()}
+    targets = work.goal.fixed_at(op, batch) or task.targets(op, numbers, inputs.target, batch)
     pairs = zip(work.parts, work.layers, strict=True)
     raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
     return _outputs(op, work, raws, inputs.photo)
@@ -335,7 +335,7 @@ def _metadata(work: Work) -> Mapping[str, str]:
     model, form = work.request.model, work.form
     found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
     if model.labels is not None:
-        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.classes)])
+        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.labelled)])
     if form.bytes_in is not None:
         bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
         found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
@@ -346,7 +346,7 @@ def _metadata(work: Work) -> Mapping[str, str]:
 
 def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
-    request, entry, head = work.request, work.request.model.anatomy.entry, work.request.model.task
+    request, entry = work.request, work.request.model.anatomy.entry
     fixed = None if work.goal.fixed is None else work.goal.fixed.target
     axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (entry.input_axes, entry.dtype.name.lower())
     return {
@@ -356,8 +356,7 @@ def _described(work: Work) -> dict[str, Any]:
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
-        "output": {"name": head.output, "classes": head.classes, "activation": head.activation,
-                   "probabilities": head.probability is not None},
+        "output": request.model.task.written(),
         "outputs": list(work.form.outputs), "notes": list(request.model.notes),
         **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import COEFFICIENTS, TARGET, X, dissect
+from onnxsal.anatomy import COEFFICIENTS, TARGET, X
 from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
@@ -19,7 +19,7 @@ from onnxsal.model.batch_check import DRAWN, MIXES, OPEN, one_by_one, probes
 from onnxsal.records import Record
 from onnxsal.runtime import Session
 from onnxsal.runtime.together import hold
-from onnxsal.tasks.classification import find_head
+from onnxsal.tasks import dissect
 
 Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]
@@ -53,7 +53,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
 def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
     fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
-    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), find_head)
+    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), model.task.name)
     return replace(model, anatomy=anatomy, notes=(*model.notes, why))
 
 
@@ -123,5 +123,5 @@ def _any_target(model: Model, rows: int, *, weighted: bool) -> Feeds:
     """Return what a score program is fed: the first class, or what tells it from the second."""
     if not weighted:
         return {TARGET: np.zeros(rows, np.int64)}
-    pair = np.array([[0, min(1, model.task.classes - 1)]], np.int64)
+    pair = np.array([[0, min(1, model.task.size - 1)]], np.int64)
     return {TARGET: pair.repeat(rows, axis=0), COEFFICIENTS: np.array([[1, -1]], np.float32).repeat(rows, axis=0)}

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -177,7 +176,7 @@ def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
 def _goal(model: Model, target: Any) -> FileTarget:
     if isinstance(target, str) and target == "input":
         return FileTarget(None, as_input=True)
-    found = None if target is None else resolve_target(model, target, np.zeros(1, np.float32))
+    found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
     return FileTarget(found)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from onnxsal.anatomy import dissect
 from onnxsal.graph.redraw import redrawn, weights
 from onnxsal.model import Model
-from onnxsal.tasks.classification import find_head
+from onnxsal.tasks import dissect
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,6 @@ class Cascade:
         graph = self.model.anatomy.model
         names = [name for each in reversed(weights(graph)[-count:]) for name in each]
         drawn = redrawn(graph, list(dict.fromkeys(names)), self.seed)
-        anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph), find_head)
+        anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph), self.model.task.name)
         digest = f"{self.model.digest}, {count} operators drawn anew by seed {self.seed}"
         return replace(self.model, anatomy=anatomy, digest=digest)

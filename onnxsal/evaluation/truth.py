@@ -134,9 +134,7 @@ def _index(model: Model, truth: Any, shift: int) -> int | None:
         truth = int(truth)
     if not isinstance(truth, int | str) or isinstance(truth, bool):
         raise UsageError(f"a label is the index of a class or its name; got {truth!r}")
-    target = resolve_target(
-        model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), _UNREAD
-    ).target
+    target = resolve_target(model, truth + shift if isinstance(truth, int) else _named(model, truth, shift), {}).target
     assert isinstance(target, int)
     return target
 
@@ -152,10 +150,6 @@ def _named(model: Model, text: str, shift: int) -> int | str:
     if found is None:
         raise UsageError(f"no class is called {text!r}{model.labels.nearest(text)}")
     return found
-
-
-_UNREAD = np.zeros(0, np.float32)
-"""Probabilities are asked for the predicted class alone."""
 
 
 def background(model: Model) -> int:

@@ -132,7 +132,7 @@ def _check_classes(models: tuple[Model, Model], target: TargetSource) -> None:
     """What is wrong with every picture is said before the first."""
     if target is not None:
         translated(models, target)
-    elif models[0].task.classes != models[1].task.classes:
+    elif models[0].task.labelled != models[1].task.labelled:
         _labels(models)
 
 
@@ -178,8 +178,8 @@ def translated(models: tuple[Model, Model], target: TargetSource, *, strict: boo
     first, second = models
     if isinstance(target, tuple):
         return translated(models, target[0]), translated(models, target[1])  # type: ignore[return-value]
-    index = resolve_target(first, target, np.zeros(first.task.classes, np.float32)).target
-    if first.task.classes == second.task.classes or not isinstance(index, int):
+    index = resolve_target(first, target, {"probability": np.zeros(first.task.labelled, np.float32)}).target
+    if first.task.labelled == second.task.labelled or not isinstance(index, int):
         return index if isinstance(index, int) else target
     labels = _labels(models)
     try:
@@ -197,7 +197,7 @@ def _labels(models: tuple[Model, Model]) -> tuple[Labels, Labels]:
     first, second = models
     if first.labels is None or second.labels is None:
         raise UsageError(
-            f"{first.name} has {first.task.classes} classes and {second.name} {second.task.classes}: "
+            f"{first.name} has {first.task.labelled} classes and {second.name} {second.task.labelled}: "
             "to know which are the same, both need labels"
         )
     return first.labels, second.labels

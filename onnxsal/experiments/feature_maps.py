@@ -109,7 +109,7 @@ def _table(activity: _Activity, chosen: Sequence[int]) -> Table:
 def _activity(case: Case, layer: Layer, image: str) -> _Activity:
     model = case.model
     x = model.prepare(image).x
-    goal = resolve_target(model, case.target, model.scores(x)[1])
+    goal = resolve_target(model, case.target, model.outputs(x))
     op, a, g = trace_with_gradient(model.score("logit", goal), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})

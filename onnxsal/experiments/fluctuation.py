@@ -72,7 +72,7 @@ def fluctuation(
     """
     case.check_layer("gradient")
     prepared = case.model.prepare(single(case))
-    goal = resolve_target(case.model, case.target, case.model.scores(prepared.x)[1])
+    goal = resolve_target(case.model, case.target, case.model.outputs(prepared.x))
     place = _place(case.model, prepared.x, goal, pixel)
     far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
     path = _Path(case.model, goal, prepared, far, place)

@@ -14,7 +14,6 @@ from onnxsal.methods import Method, get
 from onnxsal.methods.registry import IN_PROGRAM, Range, Result, Samples, parameter
 from onnxsal.model import Model
 
-SCORES = ("logit", "probability")
 DEFAULT_INNER = "gradient"
 
 Sign = Literal["absolute", "signed", "positive", "negative"]

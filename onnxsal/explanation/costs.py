@@ -72,7 +72,7 @@ def _family(steps: MethodPlan) -> str:
 def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str | None, Footprint | None]:
     """Build the program of a method without running it."""
     try:
-        built = build(model, steps, layer=layer, score=model.score(steps.score))
+        built = build(model, steps, layer=layer, score=model.score(model.task.kind(steps.score)))
     except OnnxsalError as error:
         return str(error), None
     return None, _footprint(model, built)

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
-from onnxsal.errors import ModelError, UsageError, nearest
+from onnxsal.errors import ModelError, UsageError
 from onnxsal.explanation.build import (
     BATCH,
     GPU_BATCH,
-    SCORES,
     Common,
     MethodPlan,
     build,
@@ -40,7 +39,7 @@ from onnxsal.model.positions import check_positions, said
 from onnxsal.records import Record
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
-from onnxsal.tasks.target import Target
+from onnxsal.tasks import Numbers, Target
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
 
 if TYPE_CHECKING:
@@ -134,8 +133,7 @@ def prepare_request(
     common: Common,
 ) -> Request:
     """Return the request after every check that needs no picture."""
-    if score is not None and score not in SCORES:
-        raise UsageError(f"score={score!r}: expected logit or probability{nearest(str(score), SCORES)}")
+    kind = model.task.kind(steps.score) if score is None else model.task.checked_kind(score)
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")
     if common.sign is not None and steps.needs_layer:
@@ -148,7 +146,7 @@ def prepare_request(
         check_positions(model, chosen)
     if not steps.needs_layer and layer is not None:
         raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
-    return Request(model, steps, layers, score or steps.score, int(seed), common)
+    return Request(model, steps, layers, kind, int(seed), common)
 
 
 def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
@@ -167,14 +165,14 @@ def explain_image(request: Request, image: Any, targets: Sequence[TargetSource])
 
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of a picture that was read and prepared before."""
-    scores = request.model.scores(prepared.x)
-    groups = _together(request, [resolve_target(request.model, target, scores[1]) for target in targets])
+    numbers = request.model.outputs(prepared.x)
+    groups = _together(request, [resolve_target(request.model, target, numbers) for target in targets])
     started, found = time.perf_counter(), list[Explanation]()
     for at, goals in enumerate(groups):
         seconds = _seconds_left(request.common, len(groups) - at, since=started)
         within = replace(request, common=replace(request.common, seconds=seconds))
         try:
-            found += _explain_goals(within, prepared, goals, scores)
+            found += _explain_goals(within, prepared, goals, numbers)
         except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
             if not (found and request.common.keep_partial):
                 raise
@@ -207,14 +205,12 @@ def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     return [list(goals)] if several else [[goal] for goal in goals]
 
 
-def _explain_goals(
-    request: Request, prepared: Sample, goals: Sequence[Target], scores: tuple[Floats, Floats]
-) -> list[Explanation]:
+def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], numbers: Numbers) -> list[Explanation]:
     started = time.perf_counter()
     by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
     seconds = round(time.perf_counter() - started, 4)
     return [
-        _explained(request, (prepared, scores, seconds), goal, outcomes)
+        _explained(request, (prepared, numbers, seconds), goal, outcomes)
         for goal, *outcomes in zip(goals, *by_layer, strict=True)
     ]
 
@@ -257,10 +253,11 @@ def _seconds_left(common: Common, runs: int, *, since: float) -> float | None:
 
 
 def _explained(
-    request: Request, given: tuple[Sample, tuple[Floats, Floats], float], goal: Target, outcomes: list[Outcome]
+    request: Request, given: tuple[Sample, Numbers, float], goal: Target, outcomes: list[Outcome]
 ) -> Explanation:
-    prepared, scores, seconds = given
+    prepared, numbers, seconds = given
     seen = prepared.image()
+    score, logit = request.model.task.shown(goal, numbers)
     sign = _sign(request, outcomes[0].raw)
     maps = [
         _saliency(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
@@ -273,14 +270,9 @@ def _explained(
     notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
-        score=_probability(goal, scores[1]), logit=goal.value(scores[0]), image=seen.image, box=seen.box,
+        score=score, logit=logit, image=seen.image, box=seen.box,
         manifest={**manifest, "notes": notes}, photo=seen.photo, name=prepared.name,
     )  # fmt: skip
-
-
-def _probability(goal: Target, probabilities: Floats) -> float:
-    first = goal.target[0] if isinstance(goal.target, tuple) else goal.target
-    return float("nan") if first is None else float(probabilities[first])
 
 
 def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:

@@ -44,7 +44,7 @@ def _more(model: Model, method: str, x: Floats, forward: float) -> float | None:
     steps = plan(method, {})
     try:
         layer = choose_layer(model, steps, None) if steps.needs_layer else None
-        built = build(model, steps, layer=layer, score=model.score("logit"))
+        built = build(model, steps, layer=layer, score=model.score(model.task.kind("logit")))
     except UnsupportedError:
         return None
     assert not isinstance(built, Record)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
-from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.model.model import Model
 from onnxsal.runtime import Session
@@ -45,7 +44,7 @@ def one_by_one(model: Model, x: Floats) -> str | None:
         session.single = True
         return DRAWN
     if session.verdict is None:
-        _ask(session, {X: probes(x, model.black())})
+        _ask(session, {X: probes(x, model.black())}, list(model.task.kinds.values()))
     return _NOTES[session.verdict]
 
 
@@ -56,9 +55,9 @@ def found_of(model: Model) -> tuple[str, ...]:
     return () if note is None else (note,)
 
 
-def _ask(session: Session, feeds: Mapping[str, Floats]) -> None:
+def _ask(session: Session, feeds: Mapping[str, Floats], names: list[str]) -> None:
     try:
-        together = session.run(feeds, [LOGITS, PROBABILITIES])
+        together = session.run(feeds, names)
     except OutOfMemoryError:
         raise
     except ModelError:  # it takes no batch at all, whatever its axis promises

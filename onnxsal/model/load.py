@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, Entry, X, body, dissect
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
-from onnxsal.anatomy.head import find_head, task_of
+from onnxsal.anatomy.head import task_of
 from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
@@ -31,7 +31,7 @@ from onnxsal.model.model import Model, digest
 from onnxsal.options import byte_count
 from onnxsal.runtime import Session
 from onnxsal.runtime.providers import CPU, full_name, providers
-from onnxsal.tasks.classification import find_head, task_of
+from onnxsal.tasks import dissect, task_of
 from onnxsal.tasks.integer import open_heads
 from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
 
@@ -45,6 +45,7 @@ def load(
     custom_ops: Sequence[str] = (),
     threads: int | None = None,
     memory: int | str | None = None,
+    task: str | None = None,
 ) -> Model:
     """Return a model ready to predict and to be explained.
 
@@ -60,8 +61,9 @@ def load(
         memory: bytes, or text such as ``2G``, that inference sessions kept for the next explanation may take together;
             those not used for longest go, and are opened again when they are asked for. By default 1 GiB, or 16 times
             the weights where that is more. What one run takes is not bound by it (``batch_size`` is what that needs).
+        task: what the outputs mean, such as ``classification``; by default the first task that the graph proves.
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
-    UsageError: ``path`` is neither, or preprocessing, labels, threads or memory do not fit.
+    UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.
     """
     running = _Running(provider, tuple(custom_ops), _threads(threads), _memory(memory))
     if provider is not None:
@@ -76,13 +78,13 @@ def load(
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = _Sessions(running)
-    anatomy, notes = _free(normal, modality, session)
+    anatomy, notes = _free(normal, modality, session, task)
     drawn = drawn_by(anatomy)
     notes = (*notes, drawn_note(drawn)) if drawn else notes
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
     found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
-    classes = task_of(anatomy).classes
+    classes = task_of(anatomy).labelled
     named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
     model = Model(
         name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named,
@@ -181,11 +183,13 @@ class _Sessions:
         return self.last[1]
 
 
-def _free(model: ir.Model, modality: Modality, session: _Sessions) -> tuple[Anatomy, tuple[str, ...]]:
+def _free(
+    model: ir.Model, modality: Modality, session: _Sessions, task: str | None
+) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
     entry = modality.find_entry(model.graph)
     batch = fixed_batch(model, entry.input)
-    anatomy = dissect(model, entry, find_head)
+    anatomy = dissect(model, entry, task)
     if batch is None:
         return anatomy, ()
     if batch != 1:
@@ -194,7 +198,7 @@ def _free(model: ir.Model, modality: Modality, session: _Sessions) -> tuple[Anat
     if candidate is not model:
         alone = session(anatomy)
         try:
-            freed = dissect(candidate, modality.find_entry(candidate.graph), find_head)
+            freed = dissect(candidate, modality.find_entry(candidate.graph), task)
             if _agree(alone, session(freed), anatomy):
                 return freed, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):
@@ -210,7 +214,8 @@ def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
     """
     entry = anatomy.entry
     x = np.random.default_rng(0).normal(0, 1, (2, entry.channels, *(entry.size or ()))).astype(np.float32)
-    alone, together, one = (each.run({X: x[:n]})["sal/logits"] for each, n in ((single, 2), (free, 2), (free, 1)))
+    name = next(iter(anatomy.head.kinds.values()))
+    alone, together, one = (each.run({X: x[:n]})[name] for each, n in ((single, 2), (free, 2), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:
         return False
     close = 0.02 if entry.dtype == ir.DataType.FLOAT16 else 1e-3

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
-from onnxsal.anatomy.head import Classification, task_of
+from onnxsal.anatomy.head import task_of
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
@@ -27,21 +27,11 @@ from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
-from onnxsal.tasks.classification import Classification, task_of
+from onnxsal.tasks import Numbers, Prediction, Target, Task, task_of
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import label_of
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class and how sure the model is of it."""
-
-    index: int
-    label: str
-    probability: float
-    logit: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +90,7 @@ class Model:
         return self.anatomy.layers.found
 
     @property
-    def task(self) -> Classification:
+    def task(self) -> Task:
         """What its outputs mean, and where they are."""
         return task_of(self.anatomy)
 
@@ -119,29 +109,35 @@ class Model:
 
     def label(self, index: int) -> str:
         """Return the name of a class, or its number where the model has no labels."""
-        return self.labels.short(index) if self.labels is not None else f"class {index}"
+        return label_of(self.labels, index)
 
     def predict(self, image: ImageSource | NDArray[Any], *, top: int = 5) -> list[Prediction]:
-        """Return the most probable classes, best first.
+        """Return what the task shows of a picture, such as the most probable classes, best first.
 
         Raises: ImageError: the picture cannot be read. UsageError: the preprocessing is unknown.
         """
-        logits, probabilities = self.scores(self.prepare(image).x)
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [Prediction(int(i), self.label(int(i)), float(probabilities[i]), float(logits[i])) for i in order]
+        return self.task.predict(self.outputs(self.prepare(image).x), self.labels, top)
+
+    def outputs(self, x: Floats) -> Numbers:
+        """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
+
+        Raises: ModelError: they are not finite. UnsupportedError: the provider runs no operator of the model.
+        """
+        found = self._whole().run({X: x[None]})
+        numbers = {kind: found[name][0] for kind, name in self.task.kinds.items()}
+        if not all(np.isfinite(values).all() for values in numbers.values()):
+            raise ModelError(
+                "the model's output is not finite (NaN or infinity): its weights, or the input, are broken"
+            )
+        return numbers
 
     def scores(self, x: Floats) -> tuple[Floats, Floats]:
         """Return logits and probabilities, [classes] each, of an explained value x [C, H, W].
 
-        Raises: ModelError: they are not finite. UnsupportedError: the provider runs no operator of the model.
+        Raises: as ``outputs``.
         """
-        outputs = self._whole().run({X: x[None]})
-        logits, probabilities = outputs["sal/logits"][0], outputs["sal/probabilities"][0]
-        if not (np.isfinite(logits).all() and np.isfinite(probabilities).all()):
-            raise ModelError(
-                "the model's output is not finite (NaN or infinity): its weights, or the input, are broken"
-            )
-        return logits, probabilities
+        numbers = self.outputs(x)
+        return numbers["logit"], numbers["probability"]
 
     def prepare(self, image: ImageSource | NDArray[Any]) -> Sample:
         """Return a picture as the model sees it.
@@ -186,9 +182,9 @@ class Model:
         self._sessions.take(self.program(key, lambda: program), session)
 
     def score(self, kind: str, target: Target | None = None) -> Score:
-        """Return the score of a target, of the kind ``logit`` or ``probability``; made once for all of one form.
+        """Return the score of a target, of a kind that the task has; made once for all of one form.
 
-        Args: target: by default one class.
+        Args: target: by default one column, such as a class.
         """
         if target is not None and target.program is not None:
             return target.program

@@ -59,12 +59,11 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _parts(model: Model) -> dict[str, Any]:
-    entry, head, automatic = model.anatomy.entry, model.task, model.anatomy.layers.automatic
+    entry, automatic = model.anatomy.entry, model.anatomy.layers.automatic
     return {
         "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
                   "size": list(model.size), "channels": entry.channels, "explained": entry.value},
-        "output": {"name": head.output, "logit": head.logit, "probability": head.probability,
-                   "activation": head.activation, "classes": head.classes},
+        "output": model.task.facts(),
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
     }  # fmt: skip
 

@@ -1,34 +1,33 @@
-"""Finding the logit: from an output back through what only dresses it up."""
+"""Classification: one score per class. Its logit is found behind an output, through what only dresses it up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
-from onnxsal.anatomy.parts import Head
-from onnxsal.anatomy.select import LOGITS, PROBABILITIES, Anatomy
+from onnxsal.anatomy import TARGET
+from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes, dims
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
-from onnxsal.graph.tape import STRAIGHT_THROUGH
-
-_DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
-                    "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
-                    "LabelEncoder"})  # fmt: skip
-"""What makes an output of scores: reshaped, quantised, the best of them, a map from labels to them."""
+from onnxsal.tasks.classes import class_target
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.outputs import ancestors, behind, main_output, open_quantiser, source
+from onnxsal.tasks.registry import task
+from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Numbers, Prediction, Task, label_of, most
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 
-_ASIDE = 0.1
-"""An output that lacks more than this share of the nodes behind the deepest one is an auxiliary one."""
 
-
+@task("classification", when="one score per class")
 @dataclass(frozen=True)
-class Classification(Head):
+class Classification(Task):
     """Where a classifier's scores are: the logit behind its output, and what makes probabilities of it."""
 
     probability: str | None
@@ -49,7 +48,7 @@ class Classification(Head):
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return logits and probabilities, float32 [B, classes], of a model's values by name."""
-        _open(values[self.logit])
+        open_quantiser(values[self.logit])
         logits = _rows(op, values[self.logit], self.classes)
         if self.probability is not None:
             probabilities = _rows(op, values[self.probability], self.classes)
@@ -57,19 +56,59 @@ class Classification(Head):
             probabilities = op.Sigmoid(logits) if self.activation == "sigmoid" else op.Softmax(logits, axis=-1)
         return {LOGITS: logits, PROBABILITIES: probabilities}
 
+    @classmethod
+    def find(cls, graph: ir.Graph) -> Classification:
+        """Return where the scores are. Raises: UnsupportedError: no output holds one score per class."""
+        return find_head(graph)
 
-def task_of(anatomy: Anatomy) -> Classification:
-    """Return the task that a model's head is."""
-    assert isinstance(anatomy.head, Classification)
-    return anatomy.head
+    @property
+    def size(self) -> int:
+        """The number of classes."""
+        return self.classes
 
+    @property
+    def labelled(self) -> int:
+        """Every class has a name."""
+        return self.classes
 
-def _open(logit: ir.Value) -> None:
-    """A logit at the end of its quantised range is still explained: no gate at the score's own quantiser."""
-    for value in behind(logit):
-        node = value.producer()
-        if node is not None and node.op_type == "QuantizeLinear":
-            node.metadata_props[STRAIGHT_THROUGH] = "1"
+    def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
+        """Return the class, or the pair (a, b) of which it is a minus b; None is the one of highest probability.
+
+        Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
+        """
+        return class_target(self.classes, labels, target, numbers)
+
+    def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return the most probable classes, best first."""
+        logits, probabilities = numbers["logit"], numbers["probability"]
+        return [
+            Prediction(i, label_of(labels, i), float(probabilities[i]), float(logits[i]))
+            for i in most(probabilities, top)
+        ]
+
+    def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
+        """Return the probability of the class, of a pair that of the first, and the target's value among logits."""
+        first = target.target[0] if isinstance(target.target, tuple) else target.target
+        probability = float("nan") if first is None else float(numbers["probability"][first])
+        return probability, target.value(numbers["logit"])
+
+    def targets(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value
+    ) -> dict[str, ir.Value]:
+        """Return the class that is fed, or the predicted one."""
+        # One class may be fed for all pictures; of another number than these, the runtime says so here.
+        best = op.ArgMax(numbers["probability"], axis=1, keepdims=0) if given is None else op.Expand(given, batch)
+        return {TARGET: best}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``onnxsal inspect`` tells of the output."""
+        return {"name": self.output, "logit": self.logit, "probability": self.probability,
+                "activation": self.activation, "classes": self.classes}  # fmt: skip
+
+    def written(self) -> dict[str, Any]:
+        """Return what a compiled file says of its output."""
+        return {"name": self.output, "classes": self.classes, "activation": self.activation,
+                "probabilities": self.probability is not None}  # fmt: skip
 
 
 def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
@@ -87,44 +126,20 @@ def find_head(graph: ir.Graph) -> Classification:
     found = [(output, *_head_behind(output, batch)) for output in graph.outputs]
     heads = [(output, head) for output, head, _ in found if head is not None]
     if heads:
-        return _main(heads)
+        return heads[main_output([output for output, _ in heads])][1]
     reasons = "; ".join(f"{output.name!r} {reason}" for output, _, reason in found)
     raise UnsupportedError(
         f"onnxsal explains classifiers, and no output of this model holds one score per class: {reasons}"
     )
 
 
-def _main(heads: Sequence[tuple[ir.Value, Classification]]) -> Classification:
-    """Features are what another output is worked out from; auxiliary heads hang on fewer nodes."""
-    origins = [list(behind(output))[-1] for output, _ in heads]
-    upstream = [_ancestors(origin) for origin in origins]
-    makers = [origin.producer() for origin in origins]
-    ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in upstream)]
-    most = max(len(upstream[i]) for i in ends)
-    return next(heads[i][1] for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most))
-
-
-def _ancestors(value: ir.Value) -> set[ir.Node]:
-    """Return the nodes in front of the one that computes ``value``."""
-    seen: set[ir.Node] = set()
-    waiting = [value.producer()]
-    while waiting:
-        node = waiting.pop()
-        for source in () if node is None else node.inputs:
-            maker = None if source is None else source.producer()
-            if maker is not None and maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-    return seen
-
-
 def _head_behind(output: ir.Value, batch: int | str | None) -> tuple[Classification | None, str]:
     """Return the head behind an output, or None and what the output is instead."""
-    if any(node.op_type == "NonMaxSuppression" for node in _ancestors(output)):
+    if any(node.op_type == "NonMaxSuppression" for node in ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
     chain = list(behind(output))
     found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
-    scores = chain if found is None else list(behind(_source(found)))
+    scores = chain if found is None else list(behind(source(found)))
     logit = next((v for v in scores if is_float(v) and _classes(v) is not None), None)
     if logit is None:
         return None, _instead(scores, output)
@@ -141,24 +156,6 @@ def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: in
     probability = str(found.name) if found is not None and made_by != "LogSoftmax" else None
     activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made_by, "softmax")
     return Classification(str(output.name), str(logit.name), probability, activation, classes)
-
-
-def behind(value: ir.Value | None) -> Iterator[ir.Value]:
-    """Yield a score and the values it is only dressed from, up to and including the result of an activation."""
-    while value is not None:
-        yield value
-        node = value.producer()
-        if node is None or node.op_type not in _DRESS or node.domain not in ("", "ai.onnx.ml"):
-            return
-        value = _source(value)
-
-
-def _source(value: ir.Value) -> ir.Value | None:
-    """The operand that a value is made from; labels are picked by their second."""
-    node = value.producer()
-    if node is None or not node.inputs:
-        return None
-    return node.inputs[1 if node.op_type == "ArrayFeatureExtractor" else 0]
 
 
 def _made_by(value: ir.Value) -> str:
@@ -208,13 +205,13 @@ def _instead(scores: Sequence[ir.Value], output: ir.Value) -> str:
 def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:
     """Return the operators behind scores of unknown shape at which shapes are lost: what they read is known."""
     unknown = [v for v in scores if dims(v) is None]
-    nodes = {node for v in unknown for node in (v.producer(), *_ancestors(v)) if node is not None}
+    nodes = {node for v in unknown for node in (v.producer(), *ancestors(v)) if node is not None}
     return sorted(node_title(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
 
 
 def _as_far(value: ir.Value) -> str:
     """Say which operators nobody sees through, where there are some on the way to a value."""
-    lost = sorted(node_title(n) for n in _ancestors(value) if any(dims(v) is None for v in n.outputs) and _all_known(n))
+    lost = sorted(node_title(n) for n in ancestors(value) if any(dims(v) is None for v in n.outputs) and _all_known(n))
     return (
         f", as far as they can be followed: onnx knows none of what comes out of {', '.join(lost[:3])}" if lost else ""
     )

@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.graph import Tape, dims, infer_shapes
-from onnxsal.tasks.classification import behind
+from onnxsal.tasks.outputs import behind
 
 _OPENED = {"QLinearSoftmax": "Softmax", "QLinearSigmoid": "Sigmoid"}
 """ONNX Runtime's integer activations: all have the inputs x, its scale and zero point, those of the result."""

@@ -17,7 +17,7 @@ from onnxsal.graph import Program
 from onnxsal.runtime import Session
 from onnxsal.tasks.target import Target
 
-UNREAD = np.zeros(CLASSES, np.float32)
+UNREAD = {"probability": np.zeros(CLASSES, np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_class_at_minus_infinity_beside_the_explained_ones_changes_nothing(
     """The oracle is the same network without the mask: its logits are given as they are."""
     x = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
     finite = onnxsal.load(masked("Identity (l)"))
-    sure = resolve_target(finite, target, np.zeros(4, np.float32))
+    sure = resolve_target(finite, target, {})
     closed = onnxsal.load(masked(gate))
     feeds = {X: x[None], **sure.feeds}
     assert np.isneginf(

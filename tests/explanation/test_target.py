@@ -90,4 +90,4 @@ def test_a_program_of_another_form_is_refused(model: onnxsal.Model) -> None:
     without_score = op.finish(sum=op.ReduceSum(op["sal/logits"], [1], keepdims=0))
     for program, message in ((without_score, "'score'"), (select(model.anatomy), "sal/target")):
         with pytest.raises(UsageError, match=message):
-            resolve_target(model, program, np.zeros(CLASSES, np.float32))
+            resolve_target(model, program, {})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnxsal.tasks.head import find_head
 
-from onnxsal.anatomy import Anatomy, dissect
-from onnxsal.modalities.registry import recognise
+from onnxsal.anatomy import Anatomy
+from onnxsal.modalities import registry as modalities
+from onnxsal.tasks.registry import dissect
 
 
 def dissected(model: ir.Model) -> Anatomy:
     """Return the anatomy of a model in normal form."""
-    return dissect(model, recognise(model.graph)[1], find_head)
+    return dissect(model, modalities.recognise(model.graph)[1])

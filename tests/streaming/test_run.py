@@ -261,7 +261,7 @@ def test_every_draw_round_random_masks_has_masks_of_its_own(tiny: onnxsal.Model)
     inner = Record(Draws(masks=HostMasks(10, random_masks)), score, Moments(("score",), per="weighted"))
     smooth = get("smoothgrad").build(inner, samples=8, noise=1e-6)
     assert isinstance(smooth, Record)
-    subject = Subject(X, resolve_target(tiny, 1, tiny.scores(X)[1]).feeds, tiny.black())
+    subject = Subject(X, resolve_target(tiny, 1, tiny.outputs(X)).feeds, tiny.black())
     runs = [stream(smooth, subject, Settings(tiny.session, "sal/x", seed)) for seed in range(30)]
     actual = np.std([each.saliency for each in runs], axis=0, ddof=1)
     stated = np.sqrt(np.mean([np.square(each.stderr) for each in runs], axis=0))

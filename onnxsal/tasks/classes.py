@@ -1,0 +1,66 @@
+"""Classes as targets: by index, by label, two of them as a difference, or the one that a model predicts."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from onnxsal.errors import UsageError
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.target import Target, difference, one
+from onnxsal.tasks.task import Numbers, label_of
+
+
+def class_target(classes: int, labels: Labels | None, target: Any, numbers: Numbers) -> Target:
+    """Return what a target means to a model of so many classes; None is the class of highest probability.
+
+    Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
+    """
+    if target is None:
+        best = int(np.argmax(numbers["probability"]))
+        return one(best, label_of(labels, best))
+    if isinstance(target, tuple):
+        if len(target) != 2:
+            raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
+        a, b = (class_index(classes, labels, each) for each in target)
+        return difference((a, b), (label_of(labels, a), label_of(labels, b)))
+    try:
+        index = class_index(classes, labels, target)
+    except UsageError as error:
+        raise UsageError(f"{error}{_as_pair(target)}") from None
+    return one(index, label_of(labels, index))
+
+
+def _as_pair(target: Any) -> str:
+    """What to write for "A minus B", which is how the command line and manifests write a pair."""
+    first, minus, second = target.partition(" minus ") if isinstance(target, str) else ("", "", "")
+    return f"; for one class minus another give the pair {(first.strip(), second.strip())!r}" if minus else ""
+
+
+def class_index(classes: int, labels: Labels | None, target: Any) -> int:
+    """Return the class that an index or a label means.
+
+    Raises: UsageError: out of range, unknown or ambiguous.
+    """
+    if isinstance(target, SupportsIndex) and not isinstance(target, bool):
+        index = int(target.__index__())
+    elif (
+        isinstance(target, str)
+        and target.strip().lstrip("-").isdigit()
+        and (labels is None or target.strip() not in labels.names)
+    ):
+        index = int(target)
+    elif isinstance(target, str):
+        return _by_label(labels, target)
+    else:
+        raise UsageError(f"a target is an index, a label, a pair, None or a Program; got {type(target).__name__}")
+    if not 0 <= index < classes:
+        raise UsageError(f"target {index} is out of range: the model has the classes 0 to {classes - 1}")
+    return index
+
+
+def _by_label(labels: Labels | None, text: str) -> int:
+    if labels is None:
+        raise UsageError(f"target {text!r} is a label, and the model has none: give an index, or labels with --labels")
+    return labels.find(text)

@@ -1,0 +1,70 @@
+"""What outputs have in common, whatever a task makes of them: what only dresses them up, and which is the main one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import onnx_ir as ir
+
+from onnxsal.graph.tape import STRAIGHT_THROUGH
+
+_DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
+                    "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
+                    "LabelEncoder"})  # fmt: skip
+"""What makes an output of scores: reshaped, quantised, the best of them, a map from labels to them."""
+
+_ASIDE = 0.1
+"""An output that lacks more than this share of the nodes behind the deepest one is an auxiliary one."""
+
+
+def main_output(outputs: Sequence[ir.Value]) -> int:
+    """Return which output is the first that is neither auxiliary nor features.
+
+    Features are what another output is worked out from; auxiliary heads hang on fewer nodes.
+    """
+    origins = [list(behind(output))[-1] for output in outputs]
+    upstream = [ancestors(origin) for origin in origins]
+    makers = [origin.producer() for origin in origins]
+    ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in upstream)]
+    most = max(len(upstream[i]) for i in ends)
+    return next(i for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most))
+
+
+def ancestors(value: ir.Value) -> set[ir.Node]:
+    """Return the nodes in front of the one that computes ``value``."""
+    seen: set[ir.Node] = set()
+    waiting = [value.producer()]
+    while waiting:
+        node = waiting.pop()
+        for source in () if node is None else node.inputs:
+            maker = None if source is None else source.producer()
+            if maker is not None and maker not in seen:
+                seen.add(maker)
+                waiting.append(maker)
+    return seen
+
+
+def behind(value: ir.Value | None) -> Iterator[ir.Value]:
+    """Yield a score and the values it is only dressed from, up to and including the result of an activation."""
+    while value is not None:
+        yield value
+        node = value.producer()
+        if node is None or node.op_type not in _DRESS or node.domain not in ("", "ai.onnx.ml"):
+            return
+        value = source(value)
+
+
+def source(value: ir.Value) -> ir.Value | None:
+    """The operand that a value is made from; labels are picked by their second."""
+    node = value.producer()
+    if node is None or not node.inputs:
+        return None
+    return node.inputs[1 if node.op_type == "ArrayFeatureExtractor" else 0]
+
+
+def open_quantiser(logit: ir.Value) -> None:
+    """A logit at the end of its quantised range is still explained: no gate at the score's own quantiser."""
+    for value in behind(logit):
+        node = value.producer()
+        if node is not None and node.op_type == "QuantizeLinear":
+            node.metadata_props[STRAIGHT_THROUGH] = "1"

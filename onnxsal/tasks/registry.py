@@ -1,0 +1,94 @@
+"""The tasks: built-ins by the same registration as plug-ins, and which of them a graph proves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import onnx_ir as ir
+
+from onnxsal import anatomy, plugins
+from onnxsal.anatomy import Anatomy, Entry
+from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError
+from onnxsal.tasks.task import Task
+
+plugins.offer(
+    plugins.TASKS,
+    {
+        "classification": "onnxsal.tasks.classification:Classification",
+    },
+)
+
+Kind = TypeVar("Kind", bound=type[Task])
+
+_MADE: dict[str, type[Task]] = {}
+"""The tasks that this program has made; what is on offer keeps its name."""
+
+
+def task(name: str, *, when: str = "") -> Callable[[Kind], Kind]:
+    """Return a decorator that registers a class of Task under a name.
+
+    In the program that made it a task is recognised and can be named at once; packages offer theirs to all programs
+    through the entry-point group ``onnxsal.tasks``. Of several that a graph proves the first has it, built-ins before
+    others; ``load(task=...)`` names one.
+
+    Args: when: which models it is for, in one line.
+    Raises: UsageError: the decorator: it is no class of Task, or a built-in has the name.
+    """
+
+    def register(kind: Kind) -> Kind:
+        if not (isinstance(kind, type) and issubclass(kind, Task)):
+            raise UsageError(f"task {name!r}: expected a class of onnxsal.tasks.Task, got {kind!r}")
+        plugins.check_free(plugins.TASKS, name, kind.__module__, kind="task")
+        kind.name, kind.when = name, when
+        _MADE[name] = kind
+        return kind
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all tasks, built-in, plugged-in and made here, without importing any."""
+    return tuple(dict.fromkeys((*plugins.offers(plugins.TASKS), *_MADE)))
+
+
+def get(name: str) -> type[Task]:
+    """Return a task by name.
+
+    Raises: UsageError: there is none of that name. EnvironmentSetupError: the package that brings it is broken.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"task={name!r}: expected the name of a task: {', '.join(names())}")
+    if name in _MADE and name not in plugins.offers(plugins.TASKS):
+        return _MADE[name]
+    offer = plugins.find(plugins.TASKS, name, kind="task", lister=f"tasks are {', '.join(names())}")
+    found = offer.load()
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise EnvironmentSetupError(f"{name!r} from {offer.origin} is not a task: {offer.target}")
+    return found
+
+
+def recognise(graph: ir.Graph, name: str | None = None) -> Task:
+    """Return the task that a graph in normal form proves: the one of that name, or the first of all.
+
+    Raises: UnsupportedError: none; every task says what the outputs are instead. UsageError: there is no such task.
+    """
+    if name is not None:
+        return get(name).find(graph)
+    refusals = []
+    for each in names():
+        try:
+            return get(each).find(graph)
+        except (UnsupportedError, EnvironmentSetupError) as error:  # a broken package hurts only who needs it
+            refusals.append(str(error))
+    raise UnsupportedError("; ".join(refusals))
+
+
+def dissect(model: ir.Model, entry: Entry, task: str | None = None) -> Anatomy:
+    """Return the anatomy of a model in normal form, for the task of that name or the first that the graph proves.
+
+    Args: entry: where it takes what it explains (``modalities.registry.recognise``).
+    Raises: UnsupportedError: it proves no task.
+    """
+    return anatomy.dissect(model, entry, partial(recognise, name=task))

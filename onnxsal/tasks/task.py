@@ -1,0 +1,125 @@
+"""What a task is: what a model's outputs mean, what may be asked of them, and what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import TARGET, Anatomy
+from onnxsal.anatomy.parts import Head
+from onnxsal.errors import UsageError, nearest
+from onnxsal.graph import Tape
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.target import Target
+
+Floats = NDArray[np.float32]
+Numbers = Mapping[str, Floats]
+"""What a model puts out for one picture: [N] of every kind."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and how sure the model is of it."""
+
+    index: int
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True)
+class Task(Head):
+    """What a model's outputs mean. An instance is what was recognised in one graph: where its numbers are.
+
+    A score is a sum over columns of these numbers, [B, N] of every kind; ``write`` and ``kinds`` say what they are
+    (see ``anatomy.parts.Head``), and a target says which of them, with which coefficients.
+    """
+
+    name: ClassVar[str] = ""
+    """As ``onnxsal.task`` registered it."""
+    when: ClassVar[str] = ""
+
+    @classmethod
+    def find(cls, graph: ir.Graph) -> Self:
+        """Return the task that a graph in normal form proves.
+
+        Raises: UnsupportedError: it proves none; the message says what its outputs are instead.
+        """
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        """How many columns its numbers have, N."""
+        raise NotImplementedError
+
+    @property
+    def labelled(self) -> int:
+        """How many names its labels are; 0 where nothing has a name."""
+        return 0
+
+    def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
+        """Return what a user's target means; None is what the model predicts.
+
+        Args: numbers: of the picture that is explained; empty where there is none yet. Raises: UsageError.
+        """
+        raise NotImplementedError
+
+    def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return what is shown of a picture, at most ``top`` of it, first what counts most."""
+        raise NotImplementedError
+
+    def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
+        """Return what an Explanation calls score and logit; NaN where there is no such number."""
+        found = [target.value(numbers[kind]) if kind in numbers else float("nan") for kind in ("probability", "logit")]
+        return found[0], found[1]
+
+    def targets(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value
+    ) -> dict[str, ir.Value]:
+        """Return, inside a compiled file, the programs' target inputs by name.
+
+        Args: numbers: [B, N] by kind. given: the file's input ``target``, None for what is predicted. batch: [1].
+        """
+        if given is None:
+            raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")
+        return {TARGET: op.Expand(given, batch)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``onnxsal inspect`` tells of the output."""
+        return {"name": self.output, "logit": self.logit, "task": self.name}
+
+    def written(self) -> dict[str, Any]:
+        """Return what a compiled file says of its output."""
+        return {"name": self.output, "task": self.name}
+
+    def kind(self, wanted: str) -> str:
+        """Return the kind that a method would like where the task has it, else its usual one."""
+        return wanted if wanted in self.kinds else next(iter(self.kinds))
+
+    def checked_kind(self, given: str) -> str:
+        """Return a kind that was asked for. Raises: UsageError: the task has no such."""
+        known = tuple(self.kinds)
+        if given not in known:
+            raise UsageError(f"score={given!r}: expected {' or '.join(known)}{nearest(str(given), known)}")
+        return given
+
+
+def task_of(anatomy: Anatomy) -> Task:
+    """Return the task that a model's head is."""
+    assert isinstance(anatomy.head, Task)
+    return anatomy.head
+
+
+def label_of(labels: Labels | None, index: int, what: str = "class") -> str:
+    """Return the name of a class, or its number where there are no labels."""
+    return labels.short(index) if labels is not None else f"{what} {index}"
+
+
+def most(values: Floats, top: int) -> Sequence[int]:
+    """Return the columns of the highest values, highest first."""
+    return [int(i) for i in np.argsort(-values, kind="stable")[:top]]
