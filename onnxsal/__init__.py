@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxsal.model import Model
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
+    from onnxsal.tasks.registry import task
 
 _PUBLIC = {
     "Evaluation": "onnxsal.evaluation",
@@ -38,6 +39,7 @@ _PUBLIC = {
     "metric": "onnxsal.metrics.registry",
     "modality": "onnxsal.modalities.registry",
     "save": "onnxsal.model.export",
+    "task": "onnxsal.tasks.registry",
     "vjp": "onnxsal.autodiff",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "metric",
     "modality",
     "save",
+    "task",
     "vjp",
 ]
 

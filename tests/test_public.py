@@ -32,6 +32,7 @@ SIGNATURES = {
     "defvjp": "(op_type, *rules, domain='', broadcasts=False)",
     "modality": "(name)",
     "metric": "(name, *, paper, when='', higher_is_better=True, batched=False, ends=(-inf, inf))",
+    "task": "(name, *, when='')",
 }
 TYPES = {"Evaluation", "Explanation", "Method", "Model"}
 
@@ -59,6 +60,7 @@ FOR_PLUGINS = {
     "onnxsal.metrics.given": {"GIVEN"},
     "onnxsal.metrics.judgement": {"Judgement"},
     "onnxsal.modalities.registry": {"Modality", "Reader", "Sample"},
+    "onnxsal.tasks": {"Numbers", "Prediction", "Target", "Task", "difference", "one"},
     "onnxsal.records": {"Boxes", "Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
 }
 """What docs/plugins.md promises to plug-ins beside the top level."""

@@ -23,6 +23,7 @@ class Opening:
     labels: str | None = None
     provider: str | None = None
     custom_ops: Sequence[str] = ()
+    task: str | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -39,8 +40,9 @@ class Opening:
 
         preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
         return load(
-            self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops
-        )
+            self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
+            task=self.task,
+        )  # fmt: skip
 
 
 def tell(notes: Iterable[str], about: str = "") -> None:

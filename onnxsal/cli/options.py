@@ -140,6 +140,7 @@ def loading_options(command: Command) -> Command:
             click.option("--labels", metavar="FILE", help="Class names: a line each, or JSON."),
             provider_option,
             custom_ops_option,
+            task_option,
         ]
     ):
         command = option(command)
@@ -155,4 +156,7 @@ custom_ops_option = click.option(
     metavar="LIBRARY",
     multiple=True,
     help="Load a library of custom operators. Only one that you trust: it is code. May be repeated.",
+)
+task_option = click.option(
+    "--task", metavar="NAME", help="What the outputs mean: classification. By default what the graph proves."
 )

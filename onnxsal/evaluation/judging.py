@@ -16,7 +16,7 @@ from onnxsal.evaluation.naming import Named
 from onnxsal.evaluation.pictures import Picture
 from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.rows import About
-from onnxsal.evaluation.scoring import LOGIT, scorer
+from onnxsal.evaluation.scoring import scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
@@ -104,16 +104,18 @@ def opened(model: Model, picture: Picture, target: int | None, conditions: Condi
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
     prepared = model.prepare(picture.source)
-    probabilities = model.scores(prepared.x)[1]
-    target = int(np.argmax(probabilities)) if target is None else target
-    subject, rows, at = Subject(prepared, picture.name, target), conditions.batch_size, conditions.cell
+    numbers = model.outputs(prepared.x)
+    goal = model.task.resolve(target, numbers, model.labels)
+    assert isinstance(goal.target, int)  # of one class, predicted or labelled
+    subject, rows, at = Subject(prepared, picture.name, goal.target), conditions.batch_size, conditions.cell
+    probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
     given = {
-        "score": scorer(model, target, rows), "logit": scorer(model, target, rows, LOGIT), "x": prepared.x,
+        "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": conditions.seed,
         "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
-    place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(target)), prepared)
-    return Opened(subject, model.label(target), float(probabilities[target]), given | place, boxed)
+    place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(goal.target)), prepared)
+    return Opened(subject, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
 
 
 def _object(model: Model, picture: Picture, prepared: Sample) -> tuple[dict[str, Any], bool]:

@@ -8,30 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
+from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import ModelError
 from onnxsal.model import Model
 from onnxsal.model.batch_check import one_by_one
+from onnxsal.tasks import Target, one
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Score = Callable[[Floats], Doubles]
 
-PROBABILITY, LOGIT = "sal/probabilities", "sal/logits"
+PROBABILITY, LOGIT = PROBABILITIES, LOGITS
 
 
-def scorer(model: Model, target: int, batch_size: int, output: str = PROBABILITY) -> Score:
-    """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class, [N].
+def scorer(model: Model, target: int | Target, batch_size: int, output: str = PROBABILITY) -> Score:
+    """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class or a target, [N].
 
     It raises ModelError where the model's score is NaN or infinite: a fault of this model on these pictures, which
     ends nothing but what asked for it.
     """
+    goal = one(target, "") if isinstance(target, int) else target
     session = model.session(model.program("body", lambda: body(model.anatomy)))
 
     def score(pictures: Floats) -> Doubles:
         several = min(batch_size, len(pictures)) > 1
         size = 1 if several and one_by_one(model, pictures[0]) is not None else batch_size
         spans = range(0, len(pictures), size)
-        parts = [session.run({X: pictures[at : at + size]}, [output])[output][:, target] for at in spans]
+        parts = [goal.values(session.run({X: pictures[at : at + size]}, [output])[output]) for at in spans]
         found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
         wrong = len(found) - int(np.isfinite(found).sum())
         if wrong:

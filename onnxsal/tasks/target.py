@@ -44,9 +44,14 @@ class Target:
 
     def value(self, scores: Floats) -> float:
         """Return the target's value among numbers [N], such as the classes' scores; NaN for a program."""
-        if self.program is not None:
-            return float("nan")
-        return float((scores[self.indices] * self.coefficients).sum(dtype=np.float32))
+        return float("nan") if self.program is not None else float(self.values(scores[None])[0])
+
+    def values(self, scores: Floats) -> Floats:
+        """Return the target's values among numbers [B, N]."""
+        if not self.weighted:
+            return scores[:, self.indices[0]]
+        total: Floats = (scores[:, self.indices] * self.coefficients).sum(axis=1, dtype=np.float32)
+        return total
 
 
 def one(index: int, label: str) -> Target:

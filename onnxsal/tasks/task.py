@@ -85,9 +85,9 @@ class Task(Head):
 
         Args: numbers: [B, N] by kind. given: the file's input ``target``, None for what is predicted. batch: [1].
         """
-        if given is None:
+        if given is None and self.size > 1:
             raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")
-        return {TARGET: op.Expand(given, batch)}
+        return {TARGET: op.Expand(op.const([0]) if given is None else given, batch)}
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""

@@ -47,6 +47,7 @@ class Asked:
     labels_b: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    task: str | None
     as_json: bool
 
     @property
@@ -54,8 +55,8 @@ class Asked:
         """What the two models are opened with."""
         second = self.preprocess_b or self.preprocess, self.labels_b or self.labels
         return (
-            Opening(self.first, self.preprocess, self.labels, self.provider, self.custom_ops),
-            Opening(self.second, *second, self.provider, self.custom_ops),
+            Opening(self.first, self.preprocess, self.labels, self.provider, self.custom_ops, self.task),
+            Opening(self.second, *second, self.provider, self.custom_ops, self.task),
         )
 
     @property

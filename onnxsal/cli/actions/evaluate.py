@@ -59,6 +59,7 @@ class Asked:
     labels: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    task: str | None
     told: frozenset[str]
     """The options that were given, whatever their values; the others have their defaults."""
 
@@ -76,7 +77,7 @@ class Asked:
     @property
     def opening(self) -> Opening:
         """How the model is opened."""
-        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops)
+        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task)
 
 
 def evaluate_all(asked: Asked) -> int:

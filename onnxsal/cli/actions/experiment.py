@@ -43,6 +43,7 @@ class Asked:
     labels: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    task: str | None
     as_json: bool
 
     @property
@@ -72,7 +73,7 @@ def run_experiment(asked: Asked) -> int:
 
 def _read(asked: Asked, found: Experiment) -> list[str]:
     """The files that are read: those of the models, pictures, and what a folder of scenes names."""
-    opening = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops)
+    opening = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)
     scenes = "scenes" in found.takes and is_folder(asked.images)
     images = scene_files(asked.images[0]) if scenes else asked.images
     return [*opening.files, *series(asked.model), *images]
@@ -80,7 +81,7 @@ def _read(asked: Asked, found: Experiment) -> list[str]:
 
 def _case(asked: Asked, progress: Progress) -> Case:
     def opened(path: str) -> Model:
-        model = Opening(path, asked.preprocess, asked.labels, asked.provider, asked.custom_ops)()
+        model = Opening(path, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)()
         tell(model.notes)
         return model
 

@@ -45,6 +45,7 @@ class Asked:
     labels: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    task: str | None
     as_json: bool
 
     @property
@@ -65,7 +66,7 @@ class Asked:
     @property
     def opening(self) -> Opening:
         """What the model is opened with."""
-        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops)
+        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task)
 
 
 def explain_all(asked: Asked) -> int:

@@ -42,6 +42,7 @@ class Asked:
     labels: str | None
     provider: str | None
     custom_ops: tuple[str, ...]
+    task: str | None
     as_json: bool
 
 
@@ -71,7 +72,7 @@ def _write(asked: Asked) -> int:
 
 
 def _opening(asked: Asked) -> Opening:
-    return Opening(asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops)
+    return Opening(asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)
 
 
 def _makers(asked: Asked) -> dict[str, Explain]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option
+from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option, task_option
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
@@ -76,6 +76,7 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.option("--labels", metavar="FILE", help="The names of the model's classes: a line each, or JSON.")
 @provider_option
 @custom_ops_option
+@task_option
 def command(**given: Any) -> int:
     from onnxsal.cli.actions.evaluate import Asked, evaluate_all
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxsal.cli.options import custom_ops_option, json_option, model_argument, provider_option
+from onnxsal.cli.options import custom_ops_option, json_option, model_argument, provider_option, task_option
 
 HELP = """List the layers of the MODEL that maps can be made of.
 
@@ -18,9 +18,10 @@ further weighted operator.
 @model_argument
 @provider_option
 @custom_ops_option
+@task_option
 @json_option
-def command(model: str, provider: str | None, custom_ops: tuple[str, ...], as_json: bool) -> None:
+def command(model: str, provider: str | None, custom_ops: tuple[str, ...], task: str | None, as_json: bool) -> None:
     from onnxsal.cli.actions.inspect import print_layers
     from onnxsal.cli.opening import Opening
 
-    print_layers(Opening(model, provider=provider, custom_ops=custom_ops)(), as_json=as_json)
+    print_layers(Opening(model, provider=provider, custom_ops=custom_ops, task=task)(), as_json=as_json)
