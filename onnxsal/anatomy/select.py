@@ -136,7 +136,7 @@ def select(anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False) -> 
 
 def _one(op: Trace, scores: ir.Value) -> ir.Value:
     target = op.input(TARGET, ir.DataType.INT64, _rows_of(op))
-    return op.Squeeze(op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1), [1])  # type: ignore[no-any-return]
+    return op.Squeeze(op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1), [1])
 
 
 def _sum(op: Trace, scores: ir.Value) -> ir.Value:

@@ -92,7 +92,7 @@ def weighed(op: Tape, outputs: Named, mask: ir.Value) -> Named:
 def repeated(op: Tape, value: ir.Value, many: ir.Value, axes: int) -> ir.Value:
     """Return a value of one row, of so many axes, in ``many`` ([1]) rows."""
     shape = many if axes == 1 else op.Concat(many, [1] * (axes - 1), axis=0)
-    return op.Expand(value, shape)  # type: ignore[no-any-return]
+    return op.Expand(value, shape)
 
 
 def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values) -> Named:

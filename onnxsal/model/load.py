@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, Entry, X, body, dissect
+from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, Entry, X, body
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
-from onnxsal.anatomy.head import task_of
-from onnxsal.anatomy.integer import open_heads
 from onnxsal.autodiff import standardised
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims, load_ir
@@ -115,8 +112,7 @@ def _threads(given: Any) -> int | None:
 
 
 def _is_count(given: Any) -> bool:
-    whole = isinstance(given, numbers.Integral) and type(given) is not bool
-    return whole and int(given) > 0
+    return isinstance(given, (int, np.integer)) and not isinstance(given, bool) and bool(given > 0)
 
 
 def _memory(given: Any) -> int | None:
@@ -183,9 +179,7 @@ class _Sessions:
         return self.last[1]
 
 
-def _free(
-    model: ir.Model, modality: Modality, session: _Sessions, task: str | None
-) -> tuple[Anatomy, tuple[str, ...]]:
+def _free(model: ir.Model, modality: Modality, session: _Sessions, task: str | None) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
     entry = modality.find_entry(model.graph)
     batch = fixed_batch(model, entry.input)

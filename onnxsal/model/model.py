@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
-from onnxsal.anatomy.head import task_of
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
