@@ -66,6 +66,8 @@ _NO_SIDES: dict[str, Any] = dict.fromkeys(
     ("bottom", "top", "left", "right", "labelbottom", "labeltop", "labelleft", "labelright"), False
 )
 _THIN: dict[str, Any] = {"color": tuple(v / 255 for v in _RULE), "linewidth": 1, "linestyle": "solid", "alpha": 1}
+_SHARED = 128
+"""Points below which matplotlib simplifies no line; short paths, like that of a tick, all figures share."""
 _SIMPLIFIED = 2_000
 """Points above which a line is drawn without those that no pixel would show."""
 
@@ -97,7 +99,7 @@ class _Renderer(RendererAgg):
         self.draw_image(gc, round(x) + left - 1, lower, letters[::-1])
 
     def draw_path(self, gc: Any, path: Any, transform: Any, rgbFace: Any = None) -> None:
-        if path.codes is None:  # a line of ours; those with codes, like a dot's outline, all figures share
+        if path.codes is None and len(path.vertices) >= _SHARED:
             path.should_simplify, path.simplify_threshold = len(path.vertices) > _SIMPLIFIED, 1 / 9
         gc.set_snap(None)
         super().draw_path(gc, path, transform, rgbFace)
