@@ -68,6 +68,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jinja2": {"evaluation"},
     "markupsafe": {"evaluation"},
     "click": {"cli"},
+    "rich": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND | {"fingerprint"},
 }
 """Foreign packages, and who may import them; those that are not here may be imported by nobody."""

@@ -20,7 +20,6 @@ import onnxsal
 from onnxsal.cli import explaining
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.outputs import slug
-from onnxsal.cli.progress import Progress, progress_line
 from onnxsal.errors import ModelError
 
 
@@ -165,22 +164,6 @@ def test_targets_as_they_are_written(text: str | None, target: object) -> None:
 )
 def test_targets_as_parts_of_names(target: str, name: str) -> None:
     assert slug(target) == name
-
-
-def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("red.png")
-    for done in range(10):
-        progress(done, 10)
-    progress.close()
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    line = progress_line("a-photograph-with-a-very-long-name.jpg · score-cam", (30, 120), "12 s left")
-    assert len(line) < columns
-    assert "30/120  25 %  12 s left" in line
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.pictures import gathered
-from onnxsal.cli.progress import StatusLine, progress_line
+from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
@@ -189,19 +189,19 @@ class _Progress:
     """A bar with the time that is left; where stderr is no terminal, a line a minute."""
 
     def __init__(self) -> None:
-        self._line, self._shown = StatusLine(), time.monotonic()
+        self._bar, self._shown = StatusBar(), time.monotonic()
 
     def __call__(self, pace: Pace) -> None:
         left = "" if pace.left is None or pace.done == pace.total else f"{seconds(max(pace.left, 0.1))} left"
         if sys.stderr.isatty():
-            self._line.write(progress_line(pace.name, (pace.done, pace.total), left))
+            self._bar(pace.name, pace.done, pace.total, left)
         elif time.monotonic() - self._shown > 60:
             self._shown = time.monotonic()
             print(f"{pace.done} of {pace.total} pictures{', ' if left else ''}{left}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""
-        self._line.close()
+        self._bar.close()
 
 
 def print_metrics() -> None:
