@@ -17,7 +17,8 @@ import onnxsal
 ROOT = Path(__file__).resolve().parent.parent
 
 SIGNATURES = {
-    "load": "(path, *, preprocess=None, labels=None, provider=None, custom_ops=(), threads=None, memory=None, task=None)",
+    "load": "(path, *, preprocess=None, labels=None, provider=None, custom_ops=(), threads=None, memory=None, "
+    "task=None)",
     "explain": "(model, image, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
