@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Protocol
 
 import numpy as np
@@ -165,7 +166,7 @@ def _read(path: Path) -> NDArray[Any]:
         raise ImageError(f"there is no map {str(path)!r}{nearest_file(path)}")
     try:
         return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TokenError, MemoryError) as error:  # the last two of a damaged header
         raise ImageError(f"the map {str(path)!r} cannot be read as .npy: {error}") from None
 
 

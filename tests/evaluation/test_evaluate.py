@@ -720,3 +720,20 @@ def test_pictures_come_as_bytes_and_open_files_as_well(model: Model, photos: Pat
     with open(path, "rb") as file:
         alone = judge(model, file, methods="gradient,eigencam", metrics="sparseness")
     assert [row.value for row in alone.rows] == [row.value for row in named.rows]
+
+
+CUT = "{'shape': (16,"
+CLAIMS = "{'descr': '<f4', 'fortran_order': False, 'shape': (2000000000, 16000), }"
+
+
+@pytest.mark.parametrize("header", [CUT, CLAIMS], ids=["cut off", "more than memory holds"])
+def test_a_map_with_a_damaged_header_leaves_the_others_judged(model: Model, photos: Path, header: str) -> None:
+    folder, (bad, *rest) = photos / "mine", sorted(photos.glob("*.png"))
+    folder.mkdir()
+    for path in rest:
+        np.save(folder / f"{path.stem}.npy", np.ones((16, 16)))
+    text = header.ljust(117).encode() + b"\n"
+    (folder / f"{bad.stem}.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
+    found = judge(model, [bad, *rest], methods=[], maps=folder, metrics="sparseness")
+    assert ["cannot be read as .npy" in failure.message for failure in found.failures] == [True]
+    assert [row.image for row in found.rows] == [path.name for path in rest]
