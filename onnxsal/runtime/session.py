@@ -21,6 +21,7 @@ from onnxsal.graph.moved import is_moved_int8, write_moved
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.heap import give_back
+from onnxsal.runtime.leaving import GATE
 from onnxsal.runtime.nvidia import ON_GPU, missing
 from onnxsal.runtime.providers import providers, unusable
 
@@ -143,7 +144,8 @@ class Session:
     def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
         self._most = max(self._most, len(next(iter(given.values()), ())))
         try:
-            return dict(zip(names, self._session.run(names, given), strict=True))
+            with GATE.passed():
+                return dict(zip(names, self._session.run(names, given), strict=True))
         except failures() as error:
             raise translated(error, "the model cannot be run") from error
 
@@ -175,8 +177,9 @@ class Session:
                 binding.bind_cpu_input(name, array)
             for name in names:
                 binding.bind_output(name, "cpu")
-            self._session.run_with_iobinding(binding)
-            return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+            with GATE.passed():
+                self._session.run_with_iobinding(binding)
+                return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
         except failures() as error:
             raise translated(error, "the model cannot be run") from error
 
