@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,6 +49,9 @@ def difference(a: Any, b: Any) -> str:
             return ""
         off = np.abs(a.astype(float) - b.astype(float)).max()
         return f"largest {off:.3g} of {np.abs(a.astype(float)).max():.3g}"
+    a, b = (
+        re.sub(" +time +memory", " time memory", v) if isinstance(v, str) else v for v in (a, b)
+    )  # as wide as times
     return "" if type(a) is type(b) and a == b else f"{a!r:.400}\n      -> {b!r:.400}"
 
 
