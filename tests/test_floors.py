@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT |= {"__init__": set(MAY_IMPORT), "cli": set(MAY_IMPORT), "__main__": {"cli"}}
 
 UPWARD = {
+    ("model/warm.py", "explanation"): "a method is made ready by explaining once; it is imported when somebody asks",
     ("model/report.py", "explanation"): "the report tells what every method costs; it is imported when somebody asks",
 }
 """Imports that go up all the same, and why."""

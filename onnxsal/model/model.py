@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -29,6 +29,9 @@ from onnxsal.runtime.session import Verdict
 from onnxsal.tasks import Numbers, Prediction, Target, Task, task_of
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.task import label_of
+
+if TYPE_CHECKING:
+    from onnxsal.model.warm import Warmed
 
 Floats = NDArray[np.float32]
 
@@ -237,6 +240,24 @@ class Model:
         if 2 * behind <= every:
             return ()
         return (f"{behind} of the model's {every} operators have no kernel on {whole.provider} and run on the CPU",)
+
+    @property
+    def opened(self) -> int:
+        """How many inference sessions were opened so far, those that had to go again among them."""
+        return self._sessions.opens
+
+    def warm(self, methods: str | Sequence[str] = "grad-cam++", **options: Any) -> tuple[Warmed, ...]:
+        """Return the methods that are ready now: method, sessions opened, seconds.
+
+        Explains noise with each, up to its first batch (paths whole), so that the first request is as fast as the next.
+        Threads may explain meanwhile.
+
+        Args: options: as of ``onnxsal.explain``, so that what is opened is what will be asked for.
+        Raises: as ``onnxsal.explain``: a method that does not apply to the model among them.
+        """
+        from onnxsal.model.warm import warm
+
+        return warm(self, methods, options)
 
     def inspect(self) -> dict[str, Any]:
         """Return the report on the model as plain data: what the graph proves, what it costs, which methods apply.

@@ -83,6 +83,8 @@ class Sessions:
 
     def __init__(self, open_session: Callable[[Program, Rows], Session], memory: int) -> None:
         self.memory = memory
+        self.opens = 0
+        """How many were opened so far."""
         self._open, self._lock = open_session, Lock()
         self._opened: OrderedDict[int, _Opened] = OrderedDict()
 
@@ -93,6 +95,8 @@ class Sessions:
             session = opened.session
             if session is None:
                 session = opened.session = self._open(program, opened.rows)
+                with self._lock:
+                    self.opens += 1
         self._bound(opened)
         return session
 

@@ -24,7 +24,7 @@ class ColumnSession:
         self.session = session
         self.inputs = (*session.inputs, index, *(() if coefficients is None else (coefficients,)))
         self.outputs = ("score",)
-        self.provider, self.on_gpu = session.provider, session.on_gpu
+        self.provider, self.on_gpu, self.device_id = session.provider, session.on_gpu, session.device_id
         self._source, self._index, self._coefficients = source, index, coefficients
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:

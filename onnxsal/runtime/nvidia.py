@@ -16,7 +16,7 @@ ON_GPU = (CUDA, TENSORRT)
 """Providers that take their inputs from CUDA device memory."""
 
 _FILES = {CUDA: "onnxruntime_providers_cuda", TENSORRT: "onnxruntime_providers_tensorrt"}
-_DRIVERS = {"win32": "nvcuda.dll"}
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def preload() -> None:
@@ -42,15 +42,27 @@ def _library(provider: str) -> str | None:
     return None
 
 
-def _driver() -> str | None:
-    name = _DRIVERS.get(sys.platform, "libcuda.so.1")
+def devices() -> int:
+    """Return how many GPUs the NVIDIA driver finds; 0 without one."""
     try:
-        driver = _load(name)
+        return _count(_load(_DRIVER))[1]
     except OSError:
-        return f"no NVIDIA driver is installed ({name} is not there)"
+        return 0
+
+
+def _driver() -> str | None:
+    try:
+        status, count = _count(_load(_DRIVER))
+    except OSError:
+        return f"no NVIDIA driver is installed ({_DRIVER} is not there)"
+    return None if status == 0 and count else f"the NVIDIA driver finds no GPU (its status is {status})"
+
+
+def _count(driver: Any) -> tuple[int, int]:
+    """Return the driver's status, 0 where all is well, and how many GPUs it finds."""
     count = ctypes.c_int(0)
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
-    return None if status == 0 and count.value else f"the NVIDIA driver finds no GPU (its status is {status})"
+    return int(status), count.value
 
 
 def _load(name: str) -> Any:

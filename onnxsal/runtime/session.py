@@ -23,7 +23,7 @@ from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.heap import give_back
 from onnxsal.runtime.leaving import GATE
 from onnxsal.runtime.nvidia import ON_GPU, missing
-from onnxsal.runtime.providers import providers, unusable
+from onnxsal.runtime.providers import device_id, no_such_device, providers, unusable
 
 Array = NDArray[Any]
 Kept = list[Any]
@@ -99,6 +99,7 @@ class Session:
         self._session, self._weights = _create(program, provider, threads, custom_ops)
         self.provider = str(self._session.get_providers()[0])
         self.on_gpu = self.provider in ON_GPU
+        self.device_id = device_id(provider) or 0
         self.placed = _placed(self._session)
         """How many operators run on which provider; empty where only the CPU was asked for, or ONNX Runtime is old."""
         self._footprint, self._most = footprint(program.model), 1
@@ -172,7 +173,7 @@ class Session:
         try:
             binding = self._session.io_binding()
             for name, place in places.items():
-                binding.bind_input(name, place.device, 0, np.float32, place.shape, place.address)
+                binding.bind_input(name, place.device, self.device_id, np.float32, place.shape, place.address)
             for name, array in given.items():
                 binding.bind_cpu_input(name, array)
             for name in names:
@@ -217,6 +218,8 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     except failures() as error:
         if name in ON_GPU and missing(name):
             raise unusable(name) from error
+        if absent := no_such_device(provider):
+            raise absent from error
         raise translated(error, "ONNX Runtime cannot load the model", program) from error
     if name not in session.get_providers():
         raise unusable(name)

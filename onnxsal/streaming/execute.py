@@ -76,11 +76,11 @@ def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
 
 
 def _device_of(session: Runner, work: Work) -> Device:
-    """Return the device that fills batches where a session runs.
+    """Return the device that fills batches where a session runs; for another GPU than the first, the host.
 
     Raises: UnsupportedError: the session is on a GPU that the kernels cannot use.
     """
-    if not session.on_gpu:
+    if not session.on_gpu or session.device_id:  # Numba's kernels run on the first GPU
         return Host(work.plan, work.settings.x, work.key)
     from onnxsal.streaming.gpu import Gpu  # loads numba's CUDA target
 

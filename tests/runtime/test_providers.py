@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from onnxsal.explanation.explain import prepare_request
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
 from onnxsal.runtime import Session, nvidia
-from onnxsal.runtime.providers import described, full_name, providers, unusable
+from onnxsal.runtime.providers import described, device_id, full_name, no_such_device, providers, unusable
 
 EVERYTHING = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
@@ -71,6 +72,45 @@ def test_what_a_provider_cannot_run_goes_to_those_behind_it(offered) -> None:
     assert providers("tensorrt") == ["TensorrtExecutionProvider", cuda, "CPUExecutionProvider"]
     offered("OpenVINOExecutionProvider", "CPUExecutionProvider")
     assert providers("openvino") == ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_a_number_behind_a_colon_chooses_the_device(offered) -> None:
+    offered(*EVERYTHING)
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0", "device_id": "1"})
+    assert providers("cuda:1") == [cuda, "CPUExecutionProvider"]
+    assert providers("tensorrt:1") == [("TensorrtExecutionProvider", {"device_id": "1"}), cuda, "CPUExecutionProvider"]
+    assert full_name("CUDA:1") == full_name("CUDAExecutionProvider:1") == "CUDAExecutionProvider"
+    assert [device_id(name) for name in (None, "cpu", "cuda", "cuda:0", "cuda:12")] == [None, None, None, 0, 12]
+    assert described("cuda:1") == {"provider": "cuda:1", "tf32": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cpu:1", "provider 'cpu:1': cpu has no devices to choose from; write 'cpu'"),
+        ("cpu:", "provider 'cpu:': cpu has no devices to choose from"),
+        ("openvino:0", "openvino has no devices to choose from"),
+        ("cuda:", "provider 'cuda:': expected the number of a device behind the colon, as in 'cuda:0', got ''"),
+        ("cuda:x", "as in 'cuda:0', got 'x'"),
+        ("cuda:-1", "got '-1'"),
+        ("cuda:1:2", "got '1:2'"),
+        ("cuda:²", "got '²'"),
+        ("cdua:1", "there is no provider 'cdua'; did you mean 'cuda'"),
+        ("gpu:0", "there is no provider 'gpu'; did you mean 'cuda'"),
+        (":1", "there is no provider ''"),
+    ],
+)
+def test_a_device_that_cannot_be_meant_is_refused(name: str, message: str, offered) -> None:
+    offered(*EVERYTHING)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        onnxsal.load(TinyNet().model(), provider=name)
+
+
+def test_a_gpu_that_is_not_there_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, text in ((1, "this machine has 1 GPU, counted"), (2, "this machine has 2 GPUs, counted from 0")):
+        monkeypatch.setattr("onnxsal.runtime.providers.devices", lambda count=count: count)
+        assert text in str(no_such_device("cuda:2"))
+        assert [no_such_device(name) for name in ("cuda", "cuda:0", "cpu", "directml:2")] == [None] * 4
 
 
 def test_a_build_without_the_provider_says_which_it_has(offered) -> None:
