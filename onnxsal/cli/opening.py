@@ -24,6 +24,7 @@ class Opening:
     provider: str | None = None
     custom_ops: Sequence[str] = ()
     task: str | None = None
+    threads: int | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ class Opening:
         preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
         return load(
             self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
-            task=self.task,
+            task=self.task, threads=self.threads,
         )  # fmt: skip
 
 

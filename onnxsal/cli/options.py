@@ -141,6 +141,7 @@ def loading_options(command: Command) -> Command:
             provider_option,
             custom_ops_option,
             task_option,
+            threads_option,
         ]
     ):
         command = option(command)
@@ -148,7 +149,10 @@ def loading_options(command: Command) -> Command:
 
 
 provider_option = click.option(
-    "--provider", metavar="NAME", help="Where to run: cpu (default), cuda, or another that ONNX Runtime has."
+    "--provider", metavar="NAME", help="Where to run: cpu (default), cuda (cuda:1), or another that ONNX Runtime has."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Processor threads of one run. By default one a core."
 )
 custom_ops_option = click.option(
     "--custom-ops",

@@ -406,6 +406,8 @@ def _asked(request: Request) -> dict[str, Any]:
     limits = {"forwards": common.forwards, "tolerance": common.tolerance}
     given = {name: value for name, value in limits.items() if value is not None}
     asked: dict[str, Any] = {"limits": given} if given else {}
+    if request.model.threads is not None:
+        asked["threads"] = request.model.threads
     return asked | ({"fuse": common.fuse} if len(request.layers) > 1 else {})
 
 

@@ -192,6 +192,8 @@ MISUSES = {
     "labels": (["--labels", "gone.txt"], "no such labels file: 'gone.txt'"),
     "provider": (["--provider", "cdua"], "no provider 'cdua'; did you mean 'cuda'"),
     "library": (["--custom-ops", "gone.so"], "no library of custom operators 'gone.so'"),
+    "device": (["--provider", "cpu:1"], "provider 'cpu:1': cpu has no devices to choose from; write 'cpu'"),
+    "no threads": (["--threads", "0"], "'--threads'"),
     "suffix": (["-o", "map.pgn"], "did you mean '.png'"),
     "template": (["-o", "{stm}.png"], "no {stm}; did you mean 'stem'"),
     "brace": (["-o", "{stem.png"], "'{stem.png'.*a brace itself is written twice"),

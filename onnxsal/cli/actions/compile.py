@@ -29,13 +29,14 @@ def write_compiled(
     provider: str | None,
     custom_ops: Sequence[str],
     task: str | None,
+    threads: int | None,
     **asked: Any,
 ) -> None:
     """Write the compiled model and print its name. Raises: UsageError: several methods are named."""
     names = [name for name in asked["method"].split(",") if name.strip()]
     if len(names) > 1:
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
-    opening = Opening(model, preprocess, labels, provider, custom_ops, task)
+    opening = Opening(model, preprocess, labels, provider, custom_ops, task, threads)
     check_outputs([Path(output)], opening.files)
     check_model(output)
     opened = opening()

@@ -48,6 +48,7 @@ class Asked:
     provider: str | None
     custom_ops: tuple[str, ...]
     task: str | None
+    threads: int | None
     as_json: bool
 
     @property
@@ -55,8 +56,8 @@ class Asked:
         """What the two models are opened with."""
         second = self.preprocess_b or self.preprocess, self.labels_b or self.labels
         return (
-            Opening(self.first, self.preprocess, self.labels, self.provider, self.custom_ops, self.task),
-            Opening(self.second, *second, self.provider, self.custom_ops, self.task),
+            Opening(self.first, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads),
+            Opening(self.second, *second, self.provider, self.custom_ops, self.task, self.threads),
         )
 
     @property

@@ -60,6 +60,7 @@ class Asked:
     provider: str | None
     custom_ops: tuple[str, ...]
     task: str | None
+    threads: int | None
     told: frozenset[str]
     """The options that were given, whatever their values; the others have their defaults."""
 
@@ -77,7 +78,9 @@ class Asked:
     @property
     def opening(self) -> Opening:
         """How the model is opened."""
-        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task)
+        return Opening(
+            self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads
+        )
 
 
 def evaluate_all(asked: Asked) -> int:

@@ -44,6 +44,7 @@ class Asked:
     provider: str | None
     custom_ops: tuple[str, ...]
     task: str | None
+    threads: int | None
     as_json: bool
 
     @property
@@ -73,7 +74,9 @@ def run_experiment(asked: Asked) -> int:
 
 def _read(asked: Asked, found: Experiment) -> list[str]:
     """The files that are read: those of the models, pictures, and what a folder of scenes names."""
-    opening = Opening(asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)
+    opening = Opening(
+        asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
+    )
     scenes = "scenes" in found.takes and is_folder(asked.images)
     images = scene_files(asked.images[0]) if scenes else asked.images
     return [*opening.files, *series(asked.model), *images]
@@ -81,7 +84,9 @@ def _read(asked: Asked, found: Experiment) -> list[str]:
 
 def _case(asked: Asked, progress: Progress) -> Case:
     def opened(path: str) -> Model:
-        model = Opening(path, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)()
+        model = Opening(
+            path, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
+        )()
         tell(model.notes)
         return model
 

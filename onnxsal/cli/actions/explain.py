@@ -46,6 +46,7 @@ class Asked:
     provider: str | None
     custom_ops: tuple[str, ...]
     task: str | None
+    threads: int | None
     as_json: bool
 
     @property
@@ -66,7 +67,9 @@ class Asked:
     @property
     def opening(self) -> Opening:
         """What the model is opened with."""
-        return Opening(self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task)
+        return Opening(
+            self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads
+        )
 
 
 def explain_all(asked: Asked) -> int:

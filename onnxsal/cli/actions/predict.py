@@ -119,8 +119,8 @@ def _cut(label: str, room: int) -> str:
 
 
 def _copy(opening: Opening, images: Sequence[str], preset: str) -> str:
-    more = [part for option in ("labels", "provider", "task") if (value := getattr(opening, option))
-            for part in (f"--{option}", value)]  # fmt: skip
+    more = [part for option in ("labels", "provider", "task", "threads") if (value := getattr(opening, option))
+            for part in (f"--{option}", str(value))]  # fmt: skip
     libraries = [part for library in opening.custom_ops for part in ("--custom-ops", library)]
     return command_line(["onnxsal", "explain", opening.model, *images, "--preprocess", preset, *more, *libraries])
 

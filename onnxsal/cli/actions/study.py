@@ -43,6 +43,7 @@ class Asked:
     provider: str | None
     custom_ops: tuple[str, ...]
     task: str | None
+    threads: int | None
     as_json: bool
 
 
@@ -72,7 +73,9 @@ def _write(asked: Asked) -> int:
 
 
 def _opening(asked: Asked) -> Opening:
-    return Opening(asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task)
+    return Opening(
+        asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
+    )
 
 
 def _makers(asked: Asked) -> dict[str, Explain]:

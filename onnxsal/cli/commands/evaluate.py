@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option, task_option
+from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option, task_option, threads_option
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
@@ -77,6 +77,7 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @provider_option
 @custom_ops_option
 @task_option
+@threads_option
 def command(**given: Any) -> int:
     from onnxsal.cli.actions.evaluate import Asked, evaluate_all
 
