@@ -93,3 +93,9 @@ def test_time_on_a_processor_counts_work_and_not_waiting() -> None:
     time.sleep(0.1)
     assert 0.05 <= worked - before <= time.monotonic() - wall + 0.05
     assert slow_tests.spent() - worked < 0.05
+
+
+def test_fixtures_that_are_excused_are_there() -> None:
+    for name in slow_tests.SLOW_FIXTURES:
+        path, _, function = name.partition("::")
+        assert f"\ndef {function}(" in (ROOT / path).read_text(encoding="utf-8"), name

@@ -57,6 +57,7 @@ def unchanged(model: onnx.ModelProto, x: np.ndarray, folder: Path) -> np.ndarray
     return g
 
 
+@pytest.mark.slow("quantises a network, then looks at what ONNX Runtime makes of it and of its gradient")
 @pytest.mark.parametrize("name", ["vit_timm_dynamo", "vit_dynamo", "efficientnet", "resnet_basic"])
 @pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
 def test_scores_are_those_of_the_file(name: str, kind: str, tmp_path: Path) -> None:

@@ -417,6 +417,7 @@ def test_several_pictures_in_the_reference_evaluator(method: str) -> None:
 # Real models
 
 
+@pytest.mark.slow("compiles real networks, explains with them and runs what was compiled")
 @pytest.mark.parametrize("name", ["squeezenet1.0_fp32", "mobilenet_v2_int8", "mobilenet_v1_025_int8"])
 @pytest.mark.parametrize("method", ["grad-cam++", "gradient", "smooth-grad-cam++", "score-cam", "recipro-cam"])
 def test_real_models(shared: Path, name: str, method: str) -> None:

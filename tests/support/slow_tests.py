@@ -20,8 +20,11 @@ LIMIT = 5.0
 NOISE = 1.6
 """The same test takes up to so many times as long where both cores are busy, or are slower ones."""
 
-SLOW_FIXTURES: dict[str, str] = {}
-"""Fixtures over the limit, by name, and why: they are shared, so no one test is to blame."""
+SLOW_FIXTURES = {
+    "tests/models/test_shapes.py::found": "draws 300 scenes and runs the bundled model on them, once for all tests",
+    "tests/runtimes/test_runtimes.py::jobs": "compiles every method and explains with each, once for all runtimes",
+}
+"""Fixtures over the limit and why: they are shared, so no one test is to blame."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,8 +107,9 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[Non
     before = spent()
     result = yield
     said = too_slow(spent() - before)
-    if said and WORKER and fixturedef.argname not in SLOW_FIXTURES:
-        pytest.fail(f"fixture {fixturedef.argname!r} {said}, or give its reason in {__file__}", pytrace=False)
+    name = f"{fixturedef.baseid}::{fixturedef.argname}"
+    if said and WORKER and name not in SLOW_FIXTURES:
+        pytest.fail(f"fixture {name} {said}, or give its reason in {__file__}", pytrace=False)
     return result
 
 
