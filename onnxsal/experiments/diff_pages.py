@@ -40,11 +40,11 @@ _IN_REPORT = 24
 
 def tiles(pair: Pair) -> tuple[Pixels, Pixels, Pixels, Pixels]:
     """Return the picture, the first map on it, the second map on it, and the second minus the first."""
-    shown = for_display(pair.first.image)[0]
+    shown = for_display(pair.first.canvas().image)[0]
     return (
         shown,
-        over(pair.first.image, pair.first),
-        over(pair.first.image, pair.second),
+        over(pair.first.canvas().image, pair.first),
+        over(pair.first.canvas().image, pair.second),
         for_display(colourise(pair.difference, signed=True))[0],
     )
 

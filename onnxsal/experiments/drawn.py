@@ -9,7 +9,7 @@ from onnxsal.viz.overlay import for_display, overlay
 
 def on_picture(explanation: Explanation) -> Pixels:
     """Return the map on the picture that the model saw."""
-    return over(explanation.image, explanation)
+    return over(explanation.canvas().image, explanation)
 
 
 def over(picture: Pixels, explanation: Explanation) -> Pixels:
@@ -24,4 +24,4 @@ def alone(explanation: Explanation) -> Pixels:
 
 def seen(explanation: Explanation) -> Pixels:
     """Return the picture that the model saw, at a size for looking at."""
-    return for_display(explanation.image)[0]
+    return for_display(explanation.canvas().image)[0]

@@ -40,7 +40,7 @@ class Scene:
 
     def masks(self, explanation: Explanation) -> NDArray[np.bool_]:
         """Return the objects' masks as the model saw the picture, [n, H, W]; what the fit cuts away is not there."""
-        left, top, across, down = explanation.box
+        left, top, across, down = explanation.canvas().box
         height, width = explanation.saliency.shape
         rows = np.floor(top + (np.arange(height) + 0.5) * down / height).astype(np.intp)
         columns = np.floor(left + (np.arange(width) + 0.5) * across / width).astype(np.intp)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.files import replacing
+from onnxsal.modalities.registry import Sample, Seen
 
 Floats = NDArray[np.float32]
 
@@ -34,13 +36,15 @@ class Explanation:
     the error that they have: no two runs share all of a manifest.
 
     Attributes:
-        saliency: float32 [H, W] at the model's input resolution; [0, 1], or [-1, 1] where signed.
+        saliency: float32 [H, W] at the model's input resolution; [0, 1], or [-1, 1] where signed. Its rank is that of
+            the positions that the model takes: [T] of a sequence.
         raw: what the method computed: [C, H, W] for pixel gradients, [h, w] for maps of a layer.
         stderr: standard error of ``raw`` in its shape where the method samples, else None.
         target: class index, or (a, b) for a minus b, or None where it was a Program; label: its name.
         score: probability of the target; logit: the value in front of softmax or sigmoid, of a pair the difference.
             Both are NaN where the target was a Program.
         image: uint8 [H, W, 3] that the model saw; box: its rectangle (left, top, width, height) in the photograph.
+            Both, and photo, are None where the model takes no images.
         manifest: everything needed to make the map again.
     """
 
@@ -51,13 +55,19 @@ class Explanation:
     label: str
     score: float
     logit: float
-    image: NDArray[np.uint8]
-    box: tuple[float, float, float, float]
+    image: NDArray[np.uint8] | None
+    box: tuple[float, float, float, float] | None
     manifest: Mapping[str, Any]
-    photo: NDArray[np.uint8] = field(repr=False)
+    photo: NDArray[np.uint8] | None = field(repr=False)
     """The photograph itself, uint8 [h, w, 3], upright."""
     name: str = ""
     """The picture's name."""
+    sample: Sample | None = field(default=None, repr=False)
+    """What was explained, as the model took it."""
+    modality: str = "image"
+    """What kind of thing it is."""
+    task: str = "classification"
+    """What the model's outputs mean."""
 
     @property
     def method(self) -> str:
@@ -68,6 +78,17 @@ class Explanation:
     def signed(self) -> bool:
         """Whether the map has a sign."""
         return self.manifest.get("sign") == "signed"
+
+    def canvas(self) -> Seen:
+        """Return the picture that the map is drawn over: what the model saw, its box, and the photograph.
+
+        Raises: UnsupportedError: there is none.
+        """
+        if self.image is not None and self.box is not None and self.photo is not None:
+            return Seen(self.image, self.box, self.photo)
+        if self.sample is None:
+            raise UnsupportedError("there is nothing to draw the map over")
+        return self.sample.canvas()
 
     def save(self, path: str | os.PathLike[str], **style: Any) -> None:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
+from onnxsal.kernels.plane import plane
+from onnxsal.modalities.registry import Seen
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
@@ -28,12 +30,7 @@ class Drawable(Protocol):
     def saliency(self) -> NDArray[np.float32]: ...
     @property
     def signed(self) -> bool: ...
-    @property
-    def photo(self) -> NDArray[np.uint8]: ...
-    @property
-    def box(self) -> tuple[float, float, float, float]: ...
-    @property
-    def image(self) -> NDArray[np.uint8]: ...
+    def canvas(self) -> Seen: ...
     @property
     def name(self) -> str: ...
     @property
@@ -73,14 +70,14 @@ def draw(
 def _picture(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
     if kind not in KINDS:
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
-    saliency = explanation.saliency
+    saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
     if kind == "overlay":
-        photo, box = for_display(explanation.photo, explanation.box)
+        photo, box = for_display(seen.photo, seen.box)
         return overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
     shown = (
         heat_map(saliency, colours=colours, signed=explanation.signed)
         if kind == "heat"
-        else product(explanation.image, saliency)
+        else product(seen.image, saliency)
     )
     return for_display(shown)[0]
 
@@ -120,7 +117,8 @@ def compare(
 ) -> Image.Image:
     """Return a grid: the photograph first, then every explanation with its method's name."""
     first = explanations[0]
-    photo, _ = for_display(first.photo if kind == "overlay" else first.image)
+    seen = first.canvas()
+    photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
     several = len({e.label for e in explanations}) > 1
     tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
     tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]

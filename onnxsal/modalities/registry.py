@@ -37,12 +37,20 @@ class Sample:
     seen: Seen | None = None
     """None where there is no image."""
     notes: tuple[str, ...] = ()
+    backdrop: Callable[[], Seen] | None = None
+    """What makes the picture that a map is drawn over where there is no image, a plot; its box holds the positions."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""
         if self.seen is None:
             raise UnsupportedError(f"{self.name!r} is no image, and this is for models of images alone")
         return self.seen
+
+    def canvas(self) -> Seen:
+        """Return the picture that a map is drawn over. Raises: UnsupportedError: this modality has none."""
+        if self.backdrop is None:
+            return self.image()
+        return self.backdrop()
 
 
 @dataclass(frozen=True)

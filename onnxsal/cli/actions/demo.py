@@ -66,7 +66,7 @@ def as_text(picture: str, shown: Demonstration) -> list[str]:
 
 def _mask(explanation: Explanation) -> NDArray[np.bool_]:
     """Return the object's mask as the model saw the scene, [H, W]."""
-    left, top, across, down = explanation.box
+    left, top, across, down = explanation.canvas().box
     height, width = explanation.saliency.shape
     with Image.open(bundled("demo_mask.png")) as image:
         seen = image.convert("L").resize((width, height), Image.Resampling.BOX, (left, top, left + across, top + down))
