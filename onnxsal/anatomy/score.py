@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from onnxsal.graph import Program
 
+_DIGITS = 6
+"""Of the ends of a sum."""
+
 
 @dataclass(frozen=True)
 class Score(Program):
@@ -25,12 +28,16 @@ class Score(Program):
     """The output, [B, N], of the program that predicts, whose columns it picks: one run of that serves any target. None
     where it has to be run itself."""
 
-    def of(self, coefficients: NDArray[np.float32]) -> Score:
-        """Return the same program with the ends of a sum of terms that have this one's, times their coefficients."""
-        if self.ends is None:
-            return self
+    def of(self, coefficients: NDArray[np.float32] | None) -> Score:
+        """Return the same program with the ends of a sum of terms that have this one's, times their coefficients.
+
+        Rounded, so that all means have the same ends. Without ends where the coefficients are not known.
+        """
+        if self.ends is None or coefficients is None or not len(coefficients):
+            return replace(self, ends=None)
         terms = np.multiply.outer(np.array(self.ends), coefficients.astype(np.float64))
-        return replace(self, ends=(float(terms.min(axis=0).sum()), float(terms.max(axis=0).sum())))
+        low, high = terms.min(axis=0).sum(), terms.max(axis=0).sum()
+        return replace(self, ends=(round(float(low), _DIGITS), round(float(high), _DIGITS)))
 
     def widest(self, *, against: bool = False) -> float | None:
         """Return the largest size of the score, or of what tells it from another one of its kind; None: unbounded."""

@@ -69,8 +69,14 @@ class FileTarget:
 
     def fixed_at(self, op: Tape, batch: ir.Value) -> Values:
         """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
-        feeds = {} if self.fixed is None else self.fixed.feeds
+        feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds
         return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
+
+    def opened(self, op: Tape) -> ir.Value | None:
+        """Return a fixed target whose columns each picture decides, int64 [1]; None of others."""
+        if self.fixed is None or not self.fixed.is_open:
+            return None
+        return op.const([self.fixed.target], ir.DataType.INT64)
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,8 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     task, batch = work.request.model.task, op.Shape(inputs.source, start=0, end=1)
     written = task.write(op, there)
     numbers = {kind: written[name] for kind, name in task.kinds.items()}
-    targets = work.goal.fixed_at(op, batch) or task.targets(op, numbers, inputs.target, batch)
+    given = work.goal.opened(op) if inputs.target is None else inputs.target
+    targets = work.goal.fixed_at(op, batch) or task.targets(op, numbers, given, batch, work.request.model.labels)
     pairs = zip(work.parts, work.layers, strict=True)
     raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
     return _outputs(op, work, raws, inputs.photo)

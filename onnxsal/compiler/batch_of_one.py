@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import COEFFICIENTS, TARGET, X
+from onnxsal.anatomy import COEFFICIENTS, X
 from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
@@ -107,7 +107,7 @@ def _holds(model: Model, program: Program, x: Floats) -> bool:
     if not isinstance(session, Session):  # it picks from the scores
         return True
     several = probes(x, model.black())
-    given: Feeds = {X: several, **_any_target(model, len(several), weighted=COEFFICIENTS in session.inputs)}
+    given: Feeds = {X: several, **model.task.any_target(len(several), weighted=COEFFICIENTS in session.inputs)}
     feeds = {name: given[name] for name in session.inputs if name in given}
     try:
         together = session.run(feeds)
@@ -117,11 +117,3 @@ def _holds(model: Model, program: Program, x: Floats) -> bool:
     except ModelError:
         return False
     return session.verdict in ("free", None)
-
-
-def _any_target(model: Model, rows: int, *, weighted: bool) -> Feeds:
-    """Return what a score program is fed: the first class, or what tells it from the second."""
-    if not weighted:
-        return {TARGET: np.zeros(rows, np.int64)}
-    pair = np.array([[0, min(1, model.task.size - 1)]], np.int64)
-    return {TARGET: pair.repeat(rows, axis=0), COEFFICIENTS: np.array([[1, -1]], np.float32).repeat(rows, axis=0)}

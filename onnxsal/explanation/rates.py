@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, X, body
+from onnxsal.anatomy import X, body
 from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.build import build, choose_layer, plan
 from onnxsal.model import Model
@@ -48,8 +48,9 @@ def _more(model: Model, method: str, x: Floats, forward: float) -> float | None:
     except UnsupportedError:
         return None
     assert not isinstance(built, Record)
-    session = model.session(built)
-    whole = _fastest(lambda: session.run({X: x, TARGET: np.zeros(len(x), np.int64)})) / _BATCH
+    session, task = model.session(built), model.task
+    feeds = {X: x, **task.any_target(len(x), weighted=task.weighted)}
+    whole = _fastest(lambda: session.run(feeds)) / _BATCH
     return max(whole - forward, 0.0)
 
 

@@ -186,13 +186,13 @@ class Model:
     def score(self, kind: str, target: Target | None = None) -> Score:
         """Return the score of a target, of a kind that the task has; made once for all of one form.
 
-        Args: target: by default one column, such as a class.
+        Args: target: by default one of the form that the task's targets have, such as one class.
         """
         if target is not None and target.program is not None:
             return target.program
-        weighted = target is not None and target.weighted
+        weighted = self.task.weighted if target is None else target.weighted
         made: Score = self.program(("score", kind, weighted), lambda: select(self.anatomy, kind, weighted=weighted))
-        return made.of(target.coefficients) if target is not None and weighted else made
+        return made.of(None if target is None else target.coefficients) if weighted else made
 
     def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once as long as there is room for it (``memory``).

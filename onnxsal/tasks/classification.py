@@ -93,7 +93,7 @@ class Classification(Task):
         return probability, target.value(numbers["logit"])
 
     def targets(
-        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
     ) -> dict[str, ir.Value]:
         """Return the class that is fed, or the predicted one."""
         # One class may be fed for all pictures; of another number than these, the runtime says so here.

@@ -75,7 +75,7 @@ def recognise(graph: ir.Graph, name: str | None = None) -> Task:
     Raises: UnsupportedError: none; every task says what the outputs are instead. UsageError: there is no such task.
     """
     if name is not None:
-        return get(name).find(graph)
+        return get(name).assume(graph)
     refusals = []
     for each in names():
         try:

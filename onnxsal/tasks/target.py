@@ -29,6 +29,11 @@ class Target:
     """What each is multiplied with, float32 [M]."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether its columns depend on the picture and none has been seen yet."""
+        return self.program is None and not len(self.indices)
+
+    @property
     def weighted(self) -> bool:
         """Whether its coefficients count: one column alone is taken as it is."""
         return len(self.indices) != 1 or float(self.coefficients[0]) != 1.0

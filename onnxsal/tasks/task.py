@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import TARGET, Anatomy
+from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy
 from onnxsal.anatomy.parts import Head
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Tape
@@ -52,6 +52,19 @@ class Task(Head):
         """
         raise NotImplementedError
 
+    @classmethod
+    def assume(cls, graph: ir.Graph) -> Self:
+        """Return the task of a graph of which a user says that it is this one: what shapes allow is enough.
+
+        Raises: UnsupportedError: it cannot be.
+        """
+        return cls.find(graph)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether its targets have coefficients, such as the means over regions have; one column alone has none."""
+        return False
+
     @property
     def size(self) -> int:
         """How many columns its numbers have, N."""
@@ -79,15 +92,26 @@ class Task(Head):
         return found[0], found[1]
 
     def targets(
-        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
     ) -> dict[str, ir.Value]:
         """Return, inside a compiled file, the programs' target inputs by name.
 
-        Args: numbers: [B, N] by kind. given: the file's input ``target``, None for what is predicted. batch: [1].
+        Args: numbers: [B, N] by kind. given: the file's input ``target``, int64 [B] or [1], or a target whose columns
+        depend on the picture; None for what is predicted. batch: how many pictures, int64 [1].
         """
         if given is None and self.size > 1:
             raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")
         return {TARGET: op.Expand(op.const([0]) if given is None else given, batch)}
+
+    def any_target(self, rows: int, *, weighted: bool) -> dict[str, NDArray[Any]]:
+        """Return what a score program may be fed to see how it runs: the first column, or what tells it from another.
+
+        Args: rows: how many pictures. weighted: whether it takes coefficients.
+        """
+        if not weighted:
+            return {TARGET: np.zeros(rows, np.int64)}
+        pair, signs = np.array([[0, min(1, self.size - 1)]], np.int64), np.array([[1, -1]], np.float32)
+        return {TARGET: pair.repeat(rows, axis=0), COEFFICIENTS: signs.repeat(rows, axis=0)}
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
