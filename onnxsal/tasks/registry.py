@@ -17,6 +17,7 @@ plugins.offer(
     plugins.TASKS,
     {
         "classification": "onnxsal.tasks.classification:Classification",
+        "dense": "onnxsal.tasks.dense:Dense",
     },
 )
 
