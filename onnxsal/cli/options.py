@@ -162,5 +162,5 @@ custom_ops_option = click.option(
     help="Load a library of custom operators. Only one that you trust: it is code. May be repeated.",
 )
 task_option = click.option(
-    "--task", metavar="NAME", help="What the outputs mean: classification. By default what the graph proves."
+    "--task", metavar="NAME", help="What the outputs mean, such as dense. By default what the graph proves."
 )
