@@ -15,12 +15,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET
-from onnxsal.anatomy.entry import find_entry
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Tape, attributes, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import behind, main_output, open_quantiser
@@ -238,9 +238,9 @@ class Dense(Task):
     def _members_in(self, op: Tape, values: ir.Value) -> ir.Value:
         """Return which positions belong to which class, float32 [B, classes, positions] of 0 and 1."""
         if self.activation == "sigmoid":
-            return op.Cast(op.Greater(values, _SURE), to=ir.DataType.FLOAT)  # type: ignore[no-any-return]
+            return op.Cast(op.Greater(values, _SURE), to=ir.DataType.FLOAT)
         numbers = op.const(np.arange(self.classes)[None, :, None])
-        return op.Cast(op.Equal(op.ArgMax(values, axis=1), numbers), to=ir.DataType.FLOAT)  # type: ignore[no-any-return]
+        return op.Cast(op.Equal(op.ArgMax(values, axis=1), numbers), to=ir.DataType.FLOAT)
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
@@ -254,7 +254,7 @@ class Dense(Task):
 
 
 def _main(kind: type[Dense], graph: ir.Graph, *, proven: bool) -> Dense:
-    size = find_entry(graph).size
+    size = recognise(graph)[1].size
     found = [(output, _behind(kind, output, size, proven=proven)) for output in graph.outputs]
     heads = [(output, head) for output, head in found if isinstance(head, Dense)]
     if heads:
@@ -263,7 +263,7 @@ def _main(kind: type[Dense], graph: ir.Graph, *, proven: bool) -> Dense:
     raise UnsupportedError(f"none is proven to hold one score per class of every position: {reasons}")
 
 
-def _behind(kind: type[Dense], output: ir.Value, size: tuple[int, int] | None, *, proven: bool) -> Dense | str:
+def _behind(kind: type[Dense], output: ir.Value, size: tuple[int, ...] | None, *, proven: bool) -> Dense | str:
     """Return the head behind an output, or why there is none."""
     chain = list(behind(output))
     made = {v: _made_by(v) for v in chain}
@@ -308,9 +308,11 @@ def _axis_of(value: ir.Value) -> int | None:
     return axis if axis in (1, 3) else None
 
 
-def _axis_by(shape: tuple[int, ...], size: tuple[int, int] | None) -> int | None:
+def _axis_by(shape: tuple[int, ...], size: tuple[int, ...] | None) -> int | None:
     """Return the axis of the classes where the other two are the picture's height and width, made smaller alike."""
-    height, width = size or (0, 0)
+    if size is None or len(size) != 2:
+        return None
+    height, width = size
     pairs = {1: shape[1:], 3: shape[:2]}
-    fits = [axis for axis, (h, w) in pairs.items() if size is not None and min(h, w) > 1 and h * width == w * height]
+    fits = [axis for axis, (h, w) in pairs.items() if min(h, w) > 1 and h * width == w * height]
     return fits[0] if len(fits) == 1 else None
