@@ -56,8 +56,9 @@ def load(
         custom_ops: libraries of custom operators, loaded because they are named here.
         threads: that share the operators of one run; by default as many as ONNX Runtime takes, one a core.
         memory: bytes, or text such as ``2G``, that inference sessions kept for the next explanation may take together;
-            those not used for longest go, and are opened again when they are asked for. By default 1 GiB, or 16 times
-            the weights where that is more. What one run takes is not bound by it (``batch_size`` is what that needs).
+            those not used for longest go, and are opened again when they are asked for. By default 512 MiB, or 16 times
+            the weights where that is more, and never fewer than five sessions. What one run takes is not bound by it
+            (``batch_size`` is what that needs).
         task: what the outputs mean, such as ``classification``; by default the first task that the graph proves.
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.

@@ -20,9 +20,9 @@ from onnxsal.runtime.session import Rows
 PROGRAMS = 256
 """Graphs that a model keeps, and what running once told of it; they share their weights, so that each is small."""
 
-LEAST, TIMES = 2**30, 16
-"""Bytes that sessions may take where nothing is asked for: 1 GiB, or 16 times the weights where that is more, which is
-room for four sessions or five. One explanation needs two to four of them, and one that had to go is opened again."""
+LEAST, TIMES, SPARED = 2**29, 16, 5
+"""What sessions may take where nothing is asked for: 512 MiB, or 16 times the weights where that is more; the five used
+last stay whatever they take, for that is what one explanation needs at most."""
 
 
 @dataclass(eq=False)
@@ -81,8 +81,8 @@ class Sessions:
     and a thread that runs one keeps it until it is done. The one that is asked for stays whatever it weighs.
     """
 
-    def __init__(self, open_session: Callable[[Program, Rows], Session], memory: int) -> None:
-        self.memory = memory
+    def __init__(self, open_session: Callable[[Program, Rows], Session], memory: int, spared: int = 1) -> None:
+        self.memory, self._spared = memory, spared
         self.opens = 0
         """How many were opened so far."""
         self._open, self._lock = open_session, Lock()
@@ -140,7 +140,7 @@ class Sessions:
         open_now = [each for each in self._opened.values() if each.session is not None]
         weights = [0 if each.session is None else each.session.weight for each in open_now]
         over, gone = sum(weights) - self.memory, 0
-        for each, weight in zip(open_now, weights, strict=True):
+        for each, weight in list(zip(open_now, weights, strict=True))[: -self._spared]:
             if over > 0 and each is not latest:
                 each.session, over, gone = None, over - weight, gone + 1
         return gone
@@ -180,4 +180,4 @@ class Kept:
     def __init__(self, basis: Basis) -> None:
         self.basis = basis
         self.programs = Programs()
-        self.sessions = Sessions(basis.open, basis.bound())
+        self.sessions = Sessions(basis.open, basis.bound(), SPARED if basis.memory is None else 1)

@@ -281,7 +281,7 @@ def test_memory_is_checked(memory):
         loaded(memory=memory)
 
 
-@pytest.mark.parametrize(("memory", "expected"), [(None, 2**30), ("2G", 2**31), ("1.5 MiB", 3 * 2**19), (7, 7)])
+@pytest.mark.parametrize(("memory", "expected"), [(None, 2**29), ("2G", 2**31), ("1.5 MiB", 3 * 2**19), (7, 7)])
 def test_memory_is_the_bound_in_bytes(memory, expected):
     assert loaded(memory=memory)._sessions.memory == expected
 
