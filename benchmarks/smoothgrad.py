@@ -23,7 +23,8 @@ import numpy as np
 
 import onnxsal
 from onnxsal.anatomy import TARGET, X, select
-from onnxsal.explanation.build import build, plan
+from onnxsal.explanation.build import build
+from onnxsal.explanation.method_plan import plan
 
 Job = Callable[[], Any]
 

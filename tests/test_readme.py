@@ -15,7 +15,7 @@ import pytest
 
 import onnxsal
 from onnxsal.cli.root import root
-from onnxsal.explanation.build import plan, split_options
+from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,9 +10,9 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
-from onnxsal.explanation.explain import Request
 from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL
+from onnxsal.explanation.request import Request
 
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""

@@ -9,7 +9,7 @@ from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError
 from onnxsal.explanation.build import build
 from onnxsal.explanation.costs import BUFFERS, footprints
-from onnxsal.explanation.explain import Request
+from onnxsal.explanation.request import Request
 from onnxsal.graph import Program, dims, infer_shapes
 from onnxsal.graph.memory import Footprint
 from onnxsal.records import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.explanation.build import COMMON, DEFAULT_INNER, MethodPlan, plan
+from onnxsal.explanation.method_plan import COMMON, DEFAULT_INNER, MethodPlan, plan
 from onnxsal.methods import get
 
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
-from onnxsal.explanation.explain import Request
+from onnxsal.explanation.request import Request
 from onnxsal.folding import (
     Finish,
     Folded,

@@ -16,8 +16,9 @@ from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import EXPLAIN, METADATA, FileTarget, Form, Kind, Work, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
-from onnxsal.explanation.build import build, plan
-from onnxsal.explanation.explain import Request, prepare_request, split_options
+from onnxsal.explanation.build import build
+from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import resolve_target
 from onnxsal.folding import raw_shape
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files

@@ -23,7 +23,7 @@ from onnxsal.evaluation.rows import Failure
 from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
-from onnxsal.explanation.build import Common
+from onnxsal.explanation.method_plan import Common
 from onnxsal.fingerprint import fingerprint
 from onnxsal.metrics.registry import get
 from onnxsal.modalities.image import PreprocessSource

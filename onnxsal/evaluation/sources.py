@@ -17,8 +17,9 @@ from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.naming import Named
 from onnxsal.evaluation.pictures import Picture
-from onnxsal.explanation.build import Common, MethodPlan, plan, split_options
-from onnxsal.explanation.explain import Request, explain_prepared, prepare_request
+from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
+from onnxsal.explanation.request import Request, prepare_request
+from onnxsal.explanation.run import explain_prepared
 from onnxsal.files import nearest_file
 from onnxsal.model import Model, Sample
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from onnxsal.errors import UsageError
 from onnxsal.experiments.statistics import Estimate
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.build import plan, split_options
-from onnxsal.explanation.explain import Request, explain_image, prepare_request
+from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.request import Request, prepare_request
+from onnxsal.explanation.run import explain_image
 from onnxsal.explanation.target import TargetSource
 from onnxsal.model import Model
 from onnxsal.options import Parameter, check_options, options_of

@@ -14,8 +14,9 @@ from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.classes import same_class
 from onnxsal.experiments.statistics import Estimate, mean, share
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.build import plan, split_options
-from onnxsal.explanation.explain import Request, explain_image, prepare_request
+from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.request import Request, prepare_request
+from onnxsal.explanation.run import explain_image
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim

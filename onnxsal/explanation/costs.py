@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
-from onnxsal.explanation.build import BATCH, MethodPlan, build, choose_layer, plan
+from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.method_plan import BATCH, MethodPlan, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.graph import Program, dims, infer_shapes
 from onnxsal.graph.memory import Footprint, footprint

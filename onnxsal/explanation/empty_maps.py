@@ -14,7 +14,7 @@ from onnxsal.autodiff import rule_set
 from onnxsal.autodiff.endings import blind, flow, named
 from onnxsal.autodiff.probing import Ending, Probe, probe
 from onnxsal.errors import UnsupportedError
-from onnxsal.explanation.build import MethodPlan
+from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph.program import values_by_name
 from onnxsal.model import Model
 

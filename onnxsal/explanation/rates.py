@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
 from onnxsal.errors import UnsupportedError
-from onnxsal.explanation.build import build, choose_layer, plan
+from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.method_plan import plan
 from onnxsal.model import Model
 from onnxsal.records import Record
 

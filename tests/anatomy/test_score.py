@@ -11,7 +11,8 @@ from tinynet import CLASSES, TinyNet, picture
 import onnxsal
 from onnxsal.anatomy import Score, X, body
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
-from onnxsal.explanation.build import build, choose_layer, plan
+from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.method_plan import plan
 from onnxsal.explanation.target import resolve_target
 from onnxsal.graph import Program
 from onnxsal.runtime import Session

@@ -168,7 +168,7 @@ def test_targets_as_parts_of_names(target: str, name: str) -> None:
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> list[str]:
     """Let Ctrl-C come in a method's fifth batch, or before it has begun; the list says which methods were run."""
-    module = sys.modules["onnxsal.explanation.explain"]  # the name in the package is the function's
+    module = sys.modules["onnxsal.explanation.run"]
     ran, prepared = [], module._run
 
     def runs(request, *given):
@@ -215,7 +215,7 @@ def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Pat
 
 
 def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
-    module, ran = sys.modules["onnxsal.explanation.explain"], []
+    module, ran = sys.modules["onnxsal.explanation.run"], []
     prepared = module._run
 
     def runs(*given):

@@ -9,8 +9,9 @@ from tinynet import TinyNet, picture
 
 import onnxsal
 from onnxsal.cli import memory
-from onnxsal.explanation.build import build, plan, split_options
-from onnxsal.explanation.explain import Request, prepare_request
+from onnxsal.explanation.build import build
+from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.graph.memory import Footprint
 from onnxsal.streaming import run
 from onnxsal.streaming.moments import Accumulator

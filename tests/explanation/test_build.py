@@ -9,7 +9,8 @@ from tinynet import TinyNet, linear, linear_weights, picture
 import onnxsal
 from onnxsal.anatomy import Score
 from onnxsal.errors import UsageError
-from onnxsal.explanation.build import MethodPlan, build, choose_layer, plan, split_options
+from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.method_plan import MethodPlan, plan, split_options
 from onnxsal.graph import Program
 from onnxsal.records import Record
 

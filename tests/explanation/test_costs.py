@@ -7,8 +7,9 @@ import tiny_models
 from tinynet import TinyNet, linear, picture
 
 import onnxsal
-from onnxsal.explanation.build import BATCH, build, choose_layer, plan
+from onnxsal.explanation.build import build, choose_layer
 from onnxsal.explanation.costs import BUFFERS, Cost, costs, footprints
+from onnxsal.explanation.method_plan import BATCH, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.methods.catalogue import names
 

@@ -18,8 +18,8 @@ from tinynet import TinyNet
 import onnxsal
 from onnxsal.cli import main
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.explanation.build import plan, split_options
-from onnxsal.explanation.explain import prepare_request
+from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.request import prepare_request
 from onnxsal.graph import Program
 from onnxsal.graph.program import empty
 from onnxsal.runtime import Session, nvidia

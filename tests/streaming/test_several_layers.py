@@ -14,8 +14,8 @@ from tinynet import picture
 
 import onnxsal
 from onnxsal.errors import UsageError
-from onnxsal.explanation.build import Common
-from onnxsal.explanation.explain import _shared
+from onnxsal.explanation.limits import share_of_limits
+from onnxsal.explanation.method_plan import Common
 from onnxsal.streaming import run
 from onnxsal.viz.maps import cam_saliency
 
@@ -89,11 +89,11 @@ def test_too_small_a_share_of_forwards_is_refused(tiny: onnxsal.Model) -> None:
 
 def test_seconds_and_forwards_that_are_left_are_shared_by_the_runs_to_go() -> None:
     common = Common(forwards=41, seconds=60.0)
-    left = _shared(common, 3, spent=10, since=time.perf_counter() - 30)
+    left = share_of_limits(common, 3, spent=10, since=time.perf_counter() - 30)
     assert left.forwards == 10
     assert left.seconds == pytest.approx(10, abs=0.5)
-    assert _shared(common, 2, spent=0, since=time.perf_counter() - 61).seconds == 0
-    assert _shared(Common(), 2, spent=5, since=0.0) == Common()
+    assert share_of_limits(common, 2, spent=0, since=time.perf_counter() - 61).seconds == 0
+    assert share_of_limits(Common(), 2, spent=5, since=0.0) == Common()
 
 
 @pytest.mark.parametrize(("call", "reached"), [(5, 1), (103, 2)])
@@ -112,7 +112,7 @@ def test_an_interruption_ends_all_layers(tiny: onnxsal.Model, call: int, reached
 
 def test_targets_with_runs_of_their_own_share_the_seconds(tiny: onnxsal.Model, monkeypatch) -> None:
     """The clock stands still while targets are run, but for the 3 seconds that each takes."""
-    module, given, now = sys.modules["onnxsal.explanation.explain"], [], [100.0]
+    module, given, now = sys.modules["onnxsal.explanation.run"], [], [100.0]
     explained = module._explain_goals
 
     def timed(request, prepared, goals, scores):

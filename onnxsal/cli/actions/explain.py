@@ -16,9 +16,10 @@ from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
 from onnxsal.errors import ImageError
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.build import MethodPlan, split_options
-from onnxsal.explanation.explain import Request, explain_image, prepare_request, was_interrupted
 from onnxsal.explanation.figure import Kind, compare
+from onnxsal.explanation.method_plan import MethodPlan, split_options
+from onnxsal.explanation.request import Request, prepare_request
+from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import picture_format, save_picture

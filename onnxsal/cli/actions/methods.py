@@ -11,7 +11,7 @@ from typing import Any
 from onnxsal import plugins
 from onnxsal.cli.text import many, seconds, table, wrapped
 from onnxsal.errors import EnvironmentSetupError
-from onnxsal.explanation.build import DEFAULT_INNER, plan
+from onnxsal.explanation.method_plan import DEFAULT_INNER, plan
 from onnxsal.methods import get
 from onnxsal.methods.registry import Method, Parameter, shown_type
 from onnxsal.model import Model

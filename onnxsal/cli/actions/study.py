@@ -20,8 +20,8 @@ from onnxsal.experiments import tally as counting
 from onnxsal.experiments.base import Explain
 from onnxsal.experiments.study import QUESTION, make
 from onnxsal.experiments.study import Asked as Study
-from onnxsal.explanation.build import split_options
-from onnxsal.explanation.explain import prepare_request
+from onnxsal.explanation.method_plan import split_options
+from onnxsal.explanation.request import prepare_request
 from onnxsal.files import replacing
 from onnxsal.viz.save import picture_format, save_picture
 

@@ -1,0 +1,75 @@
+"""A request: everything about an explanation that does not depend on the picture, checked before there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxsal.anatomy import Layer
+from onnxsal.errors import UsageError
+from onnxsal.explanation.build import choose_layer
+from onnxsal.explanation.method_plan import BATCH, GPU_BATCH, Common, MethodPlan
+from onnxsal.modalities.image import PreprocessSource
+from onnxsal.model import Model
+from onnxsal.model.positions import check_positions
+from onnxsal.runtime.nvidia import ON_GPU
+from onnxsal.runtime.providers import full_name
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything about one kind of explanation that does not depend on the picture."""
+
+    model: Model
+    steps: MethodPlan
+    layers: tuple[Layer, ...]
+    score: str
+    seed: int
+    common: Common
+
+    @property
+    def batch_size(self) -> int:
+        """Images a run: what was asked for, else what fits the provider."""
+        return self.common.batch_size or (GPU_BATCH if full_name(self.model.provider) in ON_GPU else BATCH)
+
+
+def prepare_request(
+    model: Model,
+    steps: MethodPlan,
+    *,
+    layer: str | Sequence[str] | None,
+    score: str | None,
+    seed: int,
+    preprocess: PreprocessSource | None,
+    common: Common,
+) -> Request:
+    """Return the request after every check that needs no picture."""
+    kind = model.task.kind(steps.score) if score is None else model.task.checked_kind(score)
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")
+    if common.sign is not None and steps.needs_layer:
+        raise no_sign(steps)
+    if preprocess is not None:
+        model = model.preprocessed(preprocess)
+    names = _layer_names(layer)
+    layers = tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ()
+    for chosen in layers:
+        check_positions(model, chosen)
+    if not steps.needs_layer and layer is not None:
+        raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
+    return Request(model, steps, layers, kind, int(seed), common)
+
+
+def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
+    if layer is None or isinstance(layer, str):
+        return [layer]
+    if isinstance(layer, Sequence) and layer and all(isinstance(name, str) for name in layer):
+        return list(layer)
+    number = f", for its number '#{layer}'" if isinstance(layer, int) else ""
+    raise UsageError(f"layer={layer!r}: expected a name{number}, or several names")
+
+
+def no_sign(steps: MethodPlan) -> UsageError:
+    return UsageError(f"option sign is for maps of pixels; {steps.method.name!r} gives one of a layer")

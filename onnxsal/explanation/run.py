@@ -1,0 +1,230 @@
+"""Running a request on a picture: its targets in groups, each over its layers, and what comes out as Explanations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Layer, X
+from onnxsal.errors import ModelError, UsageError
+from onnxsal.explanation.build import build
+from onnxsal.explanation.empty_maps import Case, unseen, why_empty
+from onnxsal.explanation.explanation import Explanation
+from onnxsal.explanation.limits import seconds_left, share_of_limits, unused_limits
+from onnxsal.explanation.manifest import manifest_of, variant_of
+from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
+from onnxsal.explanation.request import Request, no_sign
+from onnxsal.explanation.target import TargetSource, resolve_target
+from onnxsal.graph import Program
+from onnxsal.kernels.placement import WHOLE_PICTURE
+from onnxsal.model import Model, Sample
+from onnxsal.model.batch_check import MIXES, one_by_one
+from onnxsal.model.positions import said
+from onnxsal.records import Record
+from onnxsal.tasks import Numbers, Target
+from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
+
+if TYPE_CHECKING:
+    from onnxsal.streaming import Settings, Streamed
+
+Floats = NDArray[np.float32]
+
+
+def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
+    """Return one Explanation per target of one picture."""
+    return explain_prepared(request, request.model.prepare(image), targets)
+
+
+def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
+    """Return one Explanation per target of a picture that was read and prepared before."""
+    numbers = request.model.outputs(prepared.x)
+    groups = _together(request, [resolve_target(request.model, target, numbers) for target in targets])
+    started, found = time.perf_counter(), list[Explanation]()
+    for at, goals in enumerate(groups):
+        seconds = seconds_left(request.common, len(groups) - at, since=started)
+        within = replace(request, common=replace(request.common, seconds=seconds))
+        try:
+            found += _explain_goals(within, prepared, goals, numbers)
+        except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
+            if not (found and request.common.keep_partial):
+                raise
+            break
+        if found[-1].manifest.get("stopped") == "interrupted":
+            break
+    return found
+
+
+def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource]) -> bool:
+    """Return whether Ctrl-C ended the explanations of a picture: the last one is partial, or some are not there."""
+    return len(found) < len(targets) or found[-1].manifest.get("stopped") == "interrupted"
+
+
+def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
+    """Return the targets in groups that the same runs serve; most methods need runs of their own for each."""
+    alike = (
+        len(goals) > 1
+        and len({(goal.weighted, len(goal.indices)) for goal in goals}) == 1
+        and not any(g.program for g in goals)
+    )
+    if not alike or request.steps.backward or request.steps.inner is not None:
+        return [[goal] for goal in goals]
+    built = _built(request, request.layers[0] if request.layers else None, goals[0])
+    if not isinstance(built, Record):
+        return [[goal] for goal in goals]
+    from onnxsal.streaming import serves_several
+
+    several = serves_several(built, _settings(request))
+    return [list(goals)] if several else [[goal] for goal in goals]
+
+
+def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], numbers: Numbers) -> list[Explanation]:
+    started = time.perf_counter()
+    by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
+    seconds = round(time.perf_counter() - started, 4)
+    return [
+        _explained(request, (prepared, numbers, seconds), goal, outcomes)
+        for goal, *outcomes in zip(goals, *by_layer, strict=True)
+    ]
+
+
+def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
+    """Return the outcomes of every layer, of every target; an interruption that leaves a map leaves out the rest."""
+    started, layers = time.perf_counter(), request.layers
+    found: list[list[Outcome]] = []
+    for at, layer in enumerate(layers):
+        spent = sum(outcomes[0].forwards for outcomes in found)
+        left = share_of_limits(request.common, len(layers) - at, spent=spent, since=started)
+        try:
+            found.append(_run(replace(request, common=left), layer, prepared, goals))
+        except UsageError as error:
+            if len(layers) == 1 or left.forwards is None:
+                raise
+            share = f"its share of forwards={request.common.forwards} is {left.forwards}"
+            raise UsageError(f"layer {layer.name!r} ({share}): {error}") from error
+        except KeyboardInterrupt:  # before the first draw of this layer
+            if not (found and "stopped" in found[-1][0].about and left.keep_partial):
+                raise
+            break
+        if found[-1][0].about.get("stopped") == "interrupted":
+            break
+    return found
+
+
+def _explained(
+    request: Request, given: tuple[Sample, Numbers, float], goal: Target, outcomes: list[Outcome]
+) -> Explanation:
+    prepared, numbers, seconds = given
+    seen = prepared.image()
+    score, logit = request.model.task.shown(goal, numbers)
+    sign = sign_of(request, outcomes[0].raw)
+    maps = [
+        saliency_of(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
+    ]
+    several, names = len(request.layers) > 1, [layer.name for layer in request.layers]
+    one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
+    saliency = normalise(one.raw) if several else maps[0]
+    manifest = manifest_of(request, one, goal, sign) | {"seconds": seconds}
+    tests = [note for layer in request.layers for note in said(request.model, layer)]
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
+    return Explanation(
+        saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
+        score=score, logit=logit, image=seen.image, box=seen.box,
+        manifest={**manifest, "notes": notes}, photo=seen.photo, name=prepared.name,
+    )  # fmt: skip
+
+
+def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:
+    return build(request.model, request.steps, layer=layer, score=request.model.score(request.score, goal))
+
+
+def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target]) -> list[Outcome]:
+    """Return the outcome of every target."""
+    model, built = request.model, _built(request, layer, goals[0])
+    if isinstance(built, Record):
+        outcomes = _stream(request, (built, layer), prepared, goals)
+    else:
+        (goal,) = goals
+        raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
+        backwards, notes = int(request.steps.backward), unused_limits(request)
+        outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, notes=notes)]
+    if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
+        raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
+    case = _case(request, layer, goals[0])
+    return [
+        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case), rank=len(model.size))
+        for goal, outcome in zip(goals, outcomes, strict=True)
+    ]
+
+
+def _case(request: Request, layer: Layer | None, goal: Target) -> Case:
+    return Case(request.model, request.steps, request.model.score(request.score, goal), layer)
+
+
+def _settings(request: Request, layer: Layer | None = None) -> Settings:
+    from onnxsal.streaming import Limits, Settings  # numba: only methods that draw need it
+
+    model, common = request.model, request.common
+    limits = Limits(common.forwards, common.seconds, common.tolerance, common.keep_partial)
+    several = len(request.layers) > 1  # they are fused by their saliency
+    shown = (lambda raw: saliency_of(request, raw, sign_of(request, raw), layer)) if several else None
+    return Settings(model.session, X, request.seed, request.batch_size, limits, common.progress, shown)
+
+
+def _stream(
+    request: Request, built: tuple[Record, Layer | None], prepared: Sample, goals: Sequence[Target]
+) -> list[Outcome]:
+    from onnxsal.streaming import Subject, stream_all
+
+    record, layer = built
+    why = one_by_one(request.model, prepared.x) if request.batch_size > 1 else None
+    settings = _settings(request, layer)
+    settings = settings if why is None else replace(settings, batch_size=1)
+    subject = Subject(prepared.x, goals[0].feeds, request.model.black())
+    results = stream_all(record, subject, [goal.feeds for goal in goals], settings)
+    notes = () if (why or _mixed(request.model, record)) is None else (why or MIXES,)
+    return [_streamed(request, record, result, len(goals), notes) for result in results]
+
+
+def _mixed(model: Model, record: Record) -> str | None:
+    """Return what is to be said where a program's own batch was found wrong, when it was first run."""
+    if isinstance(record.body, Record):
+        return _mixed(model, record.body)
+    return MIXES if getattr(model.session(record.body), "verdict", None) in ("mixes", "draws") else None
+
+
+def _streamed(request: Request, record: Record, result: Streamed, targets: int, notes: tuple[str, ...] = ()) -> Outcome:
+    about: dict[str, Any] = {"variant": variant_of(record), "stopped": result.stopped, "partial": result.partial}
+    if targets > 1:
+        about["targets_together"] = targets
+    if result.batch_size != request.batch_size:
+        about |= {"batch_size": result.batch_size, "batch_size_asked": request.batch_size}
+    few = few_maps(result.masks) if record.draws.allocation == "neyman" else ()
+    if result.partial and result.samples == 0 and record.draws.sampled:
+        few = (*few, BEGUN)
+    return Outcome(
+        np.ascontiguousarray(result.saliency, np.float32), result.stderr, result.numbers, result.rows + result.heads,
+        result.rows if request.steps.backward else 0, result.samples, about,
+        (*notes, *warnings_of(result.numbers), *few),
+        result.shown_stderr,
+    )  # fmt: skip
+
+
+def sign_of(request: Request, raw: Floats) -> Sign | None:
+    """Pixel maps have a sign to choose, maps of a layer do not; single-colour pictures show it, others do not."""
+    if raw.ndim == len(request.model.size):
+        if request.common.sign is not None:
+            raise no_sign(request.steps)
+        return None
+    return request.common.sign or ("signed" if raw.shape[0] == 1 else "absolute")
+
+
+def saliency_of(request: Request, raw: Floats, sign: Sign | None, layer: Layer | None) -> Floats:
+    if sign is None:
+        return cam_saliency(raw, request.model.size, WHOLE_PICTURE if layer is None else layer.placement)
+    return pixel_saliency(raw, sign, request.common.percentile)
