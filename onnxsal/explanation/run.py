@@ -120,7 +120,8 @@ def _explained(
     request: Request, given: tuple[Sample, Numbers, float], goal: Target, outcomes: list[Outcome]
 ) -> Explanation:
     prepared, numbers, seconds = given
-    seen = prepared.image()
+    seen = prepared.seen
+    image, box, photo = (None, None, None) if seen is None else (seen.image, seen.box, seen.photo)
     score, logit = request.model.task.shown(goal, numbers)
     sign = sign_of(request, outcomes[0].raw)
     maps = [
@@ -134,8 +135,9 @@ def _explained(
     notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
-        score=score, logit=logit, image=seen.image, box=seen.box,
-        manifest={**manifest, "notes": notes}, photo=seen.photo, name=prepared.name,
+        score=score, logit=logit, image=image, box=box,
+        manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
+        modality=request.model.modality.name, task=request.model.task.name,
     )  # fmt: skip
 
 
