@@ -46,7 +46,7 @@ def _class(explanation: Explanation) -> str:
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
         return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"
-    return f"{explanation.label} ({explanation.target}), {percent(explanation.score)}"
+    return f"{explanation.label} ({explanation.target}), {percent(explanation.score) or f'{explanation.logit:.4g}'}"
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def as_labels(source: LabelSource, classes: int) -> Labels:
 
 
 def find_labels(model_path: str | os.PathLike[str], classes: int, metadata: Mapping[str, str]) -> Labels | None:
-    """Return the labels that come with a model of so many classes, or None.
+    """Return the labels that come with a model of so many classes, or None; a task without classes has none.
 
     Looked for in its metadata (key ``onnxsal.labels``), in ``<stem>.labels.txt`` or ``<stem>.labels.json`` beside it,
     in ``config.json`` or ``labels.txt`` beside it where these have as many labels as the model classes; otherwise
@@ -143,6 +143,8 @@ def find_labels(model_path: str | os.PathLike[str], classes: int, metadata: Mapp
 
     Raises: UsageError: the model's own are wrong.
     """
+    if not classes:
+        return None
     if METADATA_KEY in metadata:
         where = f"the model's metadata {METADATA_KEY!r}"
         return Labels(parse_labels(metadata[METADATA_KEY], where), where).checked(classes)

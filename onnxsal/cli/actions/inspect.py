@@ -128,19 +128,25 @@ def _optional(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def _scores(given: Mapping[str, Any]) -> str:
+    if "classes" not in given:  # of a task without classes
+        return f"{given['task']}: {_name(given['logit'])}"
+    probability = "" if given["probability"] is None else f", {given['activation']} inside"
+    return f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"
+
+
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     taken, given = known["input"], known["output"]
     kind, across = "picture" if len(taken["size"]) == 2 else "input", " x ".join(map(str, taken["size"][::-1]))
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
-    probability = "" if given["probability"] is None else f", {given['activation']} inside"
     return [
         ("file", str(known["file"])),
         ("made by", known["producer"] or "unknown"),
         ("size", size),
         (kind, f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} "
                     f"{taken['axes']}{explained}"),
-        ("scores", f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"),
+        ("scores", _scores(given)),
         ("work", _work(known)),
         *_optional(known),
         ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from onnxsal.cli.opening import Opening
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
 from onnxsal.errors import ImageError
+from onnxsal.explanation.explanation import finite
 from onnxsal.modalities.image import try_presets
 from onnxsal.model import Model, Prediction
 
@@ -51,8 +53,17 @@ def _each(images: Sequence[str], serve: Callable[[str], Found]) -> tuple[list[tu
 
 def _bars(predictions: Sequence[Prediction]) -> list[str]:
     size = max(10, min(30, width() - 50))
-    rows = [(f"  {percent(p.probability)}", bar(p.probability, size), f"{p.label} ({p.index})") for p in predictions]
+    rows = [(f"  {_share(p)}", _bar(p, size), f"{p.label} ({p.index})") for p in predictions]
     return table(rows, right=frozenset({0}))
+
+
+def _share(prediction: Prediction) -> str:
+    """Return the probability, or the value where the task has none."""
+    return percent(prediction.probability) or f"{prediction.logit:.4g}"
+
+
+def _bar(prediction: Prediction, size: int) -> str:
+    return "" if math.isnan(prediction.probability) else bar(prediction.probability, size)
 
 
 def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: bool) -> int:
@@ -101,12 +112,12 @@ def _page(opening: Opening, images: Sequence[str], found: Sequence[tuple[str, Tr
 def _side_by_side(tried: Tried, order: Sequence[str]) -> list[str]:
     shown = _SIDE_BY_SIDE if width() >= _ROOMY else _SIDE_BY_SIDE - 1
     room = (width() - 24) // shown - 11
-    rows = [[f"  {name}", bar(tried[name][0].probability, 10), *_cells(tried[name][:shown], room)] for name in order]
+    rows = [[f"  {name}", _bar(tried[name][0], 10), *_cells(tried[name][:shown], room)] for name in order]
     return table(_even(rows), right=frozenset(range(2, 2 + 2 * shown, 2)))
 
 
 def _cells(predictions: Sequence[Prediction], room: int) -> list[str]:
-    return [cell for p in predictions for cell in (percent(p.probability), _cut(p.label, room))]
+    return [cell for p in predictions for cell in (_share(p), _cut(p.label, room))]
 
 
 def _even(rows: list[list[str]]) -> list[list[str]]:
@@ -131,4 +142,4 @@ def _plain(image: str, tried: Tried, order: Sequence[str]) -> dict[str, Any]:
 
 def _document(model: Model, results: list[dict[str, Any]]) -> str:
     preprocess = None if model.preprocess is None else model.preprocess.name
-    return json.dumps({"model": model.name, "preprocess": preprocess, "results": results}, indent=2)
+    return json.dumps({"model": model.name, "preprocess": preprocess, "results": finite(results)}, indent=2)
