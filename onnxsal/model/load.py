@@ -24,7 +24,7 @@ from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.modalities.registry import Modality, recognise
-from onnxsal.model.model import Model, digest
+from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.options import byte_count
 from onnxsal.runtime import Session
 from onnxsal.runtime.providers import CPU, full_name, providers
@@ -87,7 +87,7 @@ def load(
     model = Model(
         name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named,
         digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes, metadata=metadata, source=source,
-        inspector=_inspected, **vars(running),
+        inspector=_inspected, warmer=_warmed, **vars(running),
     )  # fmt: skip
     if session.last is not None:
         model.take("body", *session.last)
@@ -141,6 +141,12 @@ def _free_names(model: ir.Model) -> ir.Model:
         if value.name in OURS and id(value) not in fixed:
             value.name = f"own/{value.name}"
     return model
+
+
+def _warmed(model: Model, methods: str | Sequence[str], options: dict[str, Any]) -> tuple[Warmed, ...]:
+    from onnxsal.model.warm import warm  # explaining is loaded only for who asks
+
+    return warm(model, methods, options)
 
 
 def _inspected(model: Model) -> dict[str, Any]:

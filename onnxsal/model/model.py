@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,10 +30,16 @@ from onnxsal.tasks import Numbers, Prediction, Target, Task, task_of
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.task import label_of
 
-if TYPE_CHECKING:
-    from onnxsal.model.warm import Warmed
-
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """A method that is ready, how many sessions were opened for it (those that others had opened not), and seconds."""
+
+    method: str
+    sessions: int
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,10 @@ class Model:
     source: ir.Model = field(repr=False)
     inspector: Callable[[Model], dict[str, Any]] = field(repr=False, compare=False)
     """What makes the report; it knows the methods, which are above this floor."""
+    warmer: Callable[[Model, str | Sequence[str], dict[str, Any]], tuple[Warmed, ...]] = field(
+        repr=False, compare=False
+    )
+    """What opens sessions ahead of the first explanation; it explains, which is above this floor."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None
@@ -255,9 +265,7 @@ class Model:
         Args: options: as of ``onnxsal.explain``, so that what is opened is what will be asked for.
         Raises: as ``onnxsal.explain``: a method that does not apply to the model among them.
         """
-        from onnxsal.model.warm import warm
-
-        return warm(self, methods, options)
+        return self.warmer(self, methods, options)
 
     def inspect(self) -> dict[str, Any]:
         """Return the report on the model as plain data: what the graph proves, what it costs, which methods apply.
@@ -289,4 +297,4 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-__all__ = ["Model", "Prediction", "Sample", "digest"]
+__all__ = ["Model", "Prediction", "Sample", "Warmed", "digest"]

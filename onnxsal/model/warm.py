@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,10 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import stem
 from onnxsal.errors import UsageError
 from onnxsal.graph import dims
-from onnxsal.model.model import Model
+from onnxsal.model.model import Model, Warmed
 
-
-@dataclass(frozen=True)
-class Warmed:
-    """A method that is ready, how many sessions were opened for it (those that others had opened not), and seconds."""
-
-    method: str
-    sessions: int
-    seconds: float
+_ASKED: dict[str, Any] = {"layer": None, "score": None, "seed": 0, "preprocess": None}
+"""What ``explain`` takes beside a method's options, with its defaults."""
 
 
 def warm(model: Model, methods: str | Sequence[str], options: dict[str, Any]) -> tuple[Warmed, ...]:
@@ -36,14 +29,20 @@ def _warmed(model: Model, method: str, options: dict[str, Any]) -> Warmed:
     try:
         _explained(model, method, {"seconds": 0} | options)
     except UsageError:  # a path is run whole or not at all; what else is wrong is raised again
-        _explained(model, method, options)
+        _explained(model, method, dict(options))
     return Warmed(method, model.opened - before, round(time.perf_counter() - started, 4))
 
 
 def _explained(model: Model, method: str, options: dict[str, Any]) -> None:
-    from onnxsal.explanation.explain import explain  # the methods are loaded only for who asks
+    from onnxsal.explanation.method_plan import plan, split_options  # the methods are loaded only for who asks
+    from onnxsal.explanation.request import prepare_request
+    from onnxsal.explanation.run import explain_image
 
-    explain(model, _noise(model), method=method, **({"target": 0} | options))
+    asked = {name: options.pop(name, default) for name, default in _ASKED.items()}
+    target = options.pop("target", 0)
+    common, own = split_options(options)
+    request = prepare_request(model, plan(method, own), common=common, **asked)
+    explain_image(request, _noise(model), target if isinstance(target, list) else [target])
 
 
 def _noise(model: Model) -> NDArray[np.float32]:
