@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET
+from onnxsal.anatomy.parts import Entry
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Tape, attributes, dims
@@ -91,12 +92,12 @@ class Dense(Task):
 
         Raises: UnsupportedError: no output is of that kind.
         """
-        return _main(cls, graph, proven=True)
+        return _main(graph, proven=True)
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Dense:
         """Return where they are where shapes allow it: logits without an activation have one class a channel."""
-        return _main(cls, graph, proven=False)
+        return _main(graph, proven=False)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -253,9 +254,9 @@ class Dense(Task):
                 "grid": list(self.grid), "probabilities": self.probability is not None}  # fmt: skip
 
 
-def _main(kind: type[Dense], graph: ir.Graph, *, proven: bool) -> Dense:
-    size = recognise(graph)[1].size
-    found = [(output, _behind(kind, output, size, proven=proven)) for output in graph.outputs]
+def _main(graph: ir.Graph, *, proven: bool) -> Dense:
+    entry = recognise(graph)[1]
+    found = [(output, _behind(output, entry, proven=proven)) for output in graph.outputs]
     heads = [(output, head) for output, head in found if isinstance(head, Dense)]
     if heads:
         return heads[main_output([output for output, _ in heads])][1]
@@ -263,27 +264,35 @@ def _main(kind: type[Dense], graph: ir.Graph, *, proven: bool) -> Dense:
     raise UnsupportedError(f"none is proven to hold one score per class of every position: {reasons}")
 
 
-def _behind(kind: type[Dense], output: ir.Value, size: tuple[int, ...] | None, *, proven: bool) -> Dense | str:
+def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> Dense | str:
     """Return the head behind an output, or why there is none."""
     chain = list(behind(output))
-    made = {v: _made_by(v) for v in chain}
-    activated = next((v for v in chain if made[v] in _ACTIVATIONS), None)
+    activated = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
     rest = chain if activated is None else list(behind(_operand(activated)))
     logit = next((v for v in rest if is_float(v) and _is_dense(v)), None)
     if logit is None:
         return "has not the shape [batch, classes, height, width]"
-    over = next((v for v in (activated, *chain) if v is not None and _made_by(v) in _OVER), None)
-    if activated is None and over is None and proven:
-        return "has no Softmax, Sigmoid or ArgMax; if its channels are classes, say so: task='dense' (--task dense)"
+    over = next((v for v in chain if _made_by(v) in _OVER), None)
     shape = tuple(int(d) for d in (dims(logit) or ())[1:] if isinstance(d, int))
-    axis = _axis_of(over) if over is not None else _axis_by(shape, size)
+    axis = _axis_of(over) if over is not None else _axis_by(shape, entry.size)
     if axis is None:
         return f"has shape {list(shape)} behind the batch, and nothing says which of its axes holds the classes"
-    classes = shape[axis - 1]
-    activation = "sigmoid" if classes == 1 else _ACTIVATIONS[made[activated]] if activated is not None else "softmax"
-    held = str(activated.name) if activated is not None and made[activated] != "LogSoftmax" else None
-    grid = (shape[1], shape[2]) if axis == 1 else (shape[0], shape[1])
-    return kind(str(output.name), str(logit.name), held, activation, axis, classes, grid)
+    classes, grid = shape[axis - 1], (shape[1], shape[2]) if axis == 1 else (shape[0], shape[1])
+    if proven and over is None and (why := _unproven(activated, classes, grid, entry)):
+        return f"{why}; if its channels are classes, say so: task='dense' (--task dense)"
+    made = "" if activated is None else _made_by(activated)
+    held = None if activated is None or made == "LogSoftmax" else str(activated.name)
+    activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made, "softmax")
+    return Dense(str(output.name), str(logit.name), held, activation, axis, classes, grid)
+
+
+def _unproven(activated: ir.Value | None, classes: int, grid: tuple[int, int], entry: Entry) -> str:
+    """Return why nothing proves classes where neither Softmax nor ArgMax goes over them, or an empty text."""
+    if activated is None:
+        return "has no Softmax, Sigmoid or ArgMax"
+    if classes > 1 and (classes, grid) == (entry.channels, entry.size):
+        return "has the shape of the picture itself, which a Sigmoid may well put out"
+    return ""
 
 
 def _made_by(value: ir.Value) -> str:

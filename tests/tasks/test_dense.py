@@ -168,7 +168,7 @@ def test_one_logit_a_position_is_a_sigmoid() -> None:
 
 
 def test_classes_with_a_sigmoid_overlap() -> None:
-    proto = file("y = Sigmoid (l)", 3)
+    proto = file("y = Sigmoid (l)", 4)
     logits, model = logits_of(X, proto), onnxsal.load(proto)
     assert [(p.index, p.share) for p in model.predict(X) if isinstance(p, RegionPrediction)] == [
         (int(i), pytest.approx((logits[i] > 0).mean()))
@@ -187,6 +187,15 @@ def test_what_is_not_proven_is_asked_and_may_be_said() -> None:
     assert isinstance(model.task, Dense)
     found = onnxsal.explain(model, X, method="gradient", target=1)
     np.testing.assert_array_equal(found.raw, onnxsal.explain(onnxsal.load(SOFTMAX), X, method="gradient", target=1).raw)
+
+
+def test_a_sigmoid_in_the_shape_of_the_picture_proves_no_classes() -> None:
+    picture = file("y = Sigmoid (l)", 3)
+    with pytest.raises(UnsupportedError, match=r"the shape of the picture itself.*--task dense"):
+        onnxsal.load(picture)
+    named = onnxsal.load(picture, task="dense").task
+    assert isinstance(named, Dense)
+    assert (named.classes, named.activation) == (3, "sigmoid")
 
 
 def test_what_is_nowhere_is_refused_with_a_way_out() -> None:
