@@ -47,7 +47,7 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Count]:
                 found.images += len(given[INPUT])
             return super()._run(names, given)
 
-    monkeypatch.setattr("onnxsal.model.model.Session", Counting)
+    monkeypatch.setattr("onnxsal.model.sessions.Session", Counting)
     monkeypatch.setattr("onnxsal.model.load.Session", Counting)
     return found
 
