@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import onnxsal
-from onnxsal.cli import explaining
+from onnxsal.cli.actions import explain as explaining
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.outputs import slug
 from onnxsal.errors import ModelError

@@ -21,7 +21,7 @@ def _normalizer(op: Tape, g: ir.Value, y: ir.Value, x: ir.Value, *, norm: str = 
     size, slope = _norm(op, x, norm)
     zero = op.Equal(size, 0.0)
     along = op.Mul(slope, op.ReduceSum(op.Mul(g, y), [-1], keepdims=1))
-    return op.Where(zero, 0.0, op.Div(op.Sub(g, along), op.Where(zero, 1.0, size)))  # type: ignore[no-any-return]
+    return op.Where(zero, 0.0, op.Div(op.Sub(g, along), op.Where(zero, 1.0, size)))
 
 
 def _norm(op: Tape, x: ir.Value, norm: str) -> tuple[ir.Value, ir.Value]:
@@ -56,9 +56,9 @@ def _through(op: Tape, g: ir.Value, y: ir.Value, transform: str) -> ir.Value:
     if transform == "NONE":
         return g
     if transform == "LOGISTIC":
-        return op.Mul(g, op.Mul(y, op.Sub(1.0, y)))  # type: ignore[no-any-return]
+        return op.Mul(g, op.Mul(y, op.Sub(1.0, y)))
     if transform == "SOFTMAX":
-        return op.Mul(y, op.Sub(g, op.ReduceSum(op.Mul(g, y), [-1], keepdims=1)))  # type: ignore[no-any-return]
+        return op.Mul(y, op.Sub(g, op.ReduceSum(op.Mul(g, y), [-1], keepdims=1)))
     raise UnsupportedError(
         f"LinearRegressor with post_transform={transform!r} has no gradient rule in onnxsal-ml-rules"
     )
