@@ -32,6 +32,7 @@ def run_twin(tolerance: float, **environment: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow("Numba's simulator of a GPU runs kernels as Python, a thread of theirs at a time")
 def test_on_the_simulator_maps_are_those_of_the_host() -> None:
     run_twin(1e-6, NUMBA_ENABLE_CUDASIM="1")
 

@@ -146,6 +146,7 @@ print(status, next(int(line.split()[1]) for line in open("/proc/self/status") if
 # Not resource.getrusage: a process inherits the peak of the one that started it.
 
 
+@pytest.mark.slow("a real network's masks in a process of their own, whose memory is what is held")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_bounds_the_whole_process(shared: Path, tmp_path: Path) -> None:
     """With the batch that was asked for the process takes 760 MiB; the bound is kept by a smaller one."""
