@@ -45,7 +45,8 @@ def write(root: Path, path: str, where: str, below: str, code: str) -> None:
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     at = [number for number, line in enumerate(lines, 1) if below in line] if below else [len(lines)]
     assert len(at) == 1, f"{path} has {len(at)} lines with {below}"
-    file.write_text("".join([*lines[: at[0]], code, *lines[at[0] :]]), encoding="utf-8")
+    apart = "" if below else "\n\n"  # a block at the end is a definition, which a formatter wants two lines away
+    file.write_text("".join([*lines[: at[0]], apart, code, *lines[at[0] :]]), encoding="utf-8")
 
 
 def run(root: Path, line: str) -> subprocess.CompletedProcess[str]:
