@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": GROUND | {"graph", "autodiff", "anatomy", "records"},
     "streaming": GROUND | {"runtime", "kernels", "graph", "records"},
     "folding": GROUND | {"runtime", "kernels", "graph", "records"},
-    "modalities": GROUND | {"graph", "anatomy"},
+    "modalities": GROUND | {"graph", "anatomy", "viz"},
     "tasks": GROUND | {"graph", "anatomy", "modalities"},
     "model": BELOW_MODELS,
     "explanation": BELOW_MODELS | {"model"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -37,40 +38,40 @@ def occlusion(
         stride: from centre to centre, by default half a patch. Patches at the border are cut off there.
         baseline: what covers: ``zero`` of the preprocessed input, ``black``, ``blur``, ``uniform`` or an array.
     """
-    height, width = _size(score)
-    side = patch or max(round(min(height, width) / 7), 1)
+    size = _size(score)
+    side = patch or max(round(min(size) / 7), 1)
     step = stride or max(side // 2, 1)
-    if max(side, step) > min(height, width):
-        raise UsageError(f"options patch={side}, stride={step}: the picture is {height} x {width}")
-    rows, columns = -(-height // step), -(-width // step)
+    if max(side, step) > min(size):
+        raise UsageError(f"options patch={side}, stride={step}: the picture is {' x '.join(map(str, size))}")
+    counts = tuple(-(-n // step) for n in size)
     head = score.extend()
     return Record(
         head=head.finish(score=head["score"]),
-        draws=Draws(masks=Boxes(rows * columns, partial(_patches, side, step)), baseline=baseline),
+        draws=Draws(masks=Boxes(math.prod(counts), partial(_patches, side, step)), baseline=baseline),
         body=score,
         moments=Moments(("score",), per="mask"),
-        tail=_tail(rows, columns),
+        tail=_tail(counts),
         notes=(("patch", side), ("stride", step)),
     )
 
 
-def _size(score: Program) -> tuple[int, int]:
-    shape = dims(score.inputs[X]) or ()
-    height, width = shape[2:4] if len(shape) == 4 else (None, None)
-    if not isinstance(height, int) or not isinstance(width, int):
+def _size(score: Program) -> tuple[int, ...]:
+    shape = (dims(score.inputs[X]) or ())[2:]
+    known = tuple(n for n in shape if isinstance(n, int))
+    if not known or len(known) < len(shape):
         raise UsageError("occlusion needs to know the size of the model's picture, which this one leaves open")
-    return height, width
+    return known
 
 
 def _patches(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> Indices:
-    """Return where patches lie, [n, 2, 2], counted row by row; those at the border reach beyond it."""
-    places = np.stack(np.divmod(numbers, -(-size[1] // step)), axis=1)
+    """Return where patches lie, [n, rank, 2], counted row by row; those at the border reach beyond it."""
+    places = np.stack(np.unravel_index(numbers, [-(-n // step) for n in size]), axis=1)
     first = places * step + (step - side) // 2
     return np.stack([first, first + side], axis=2)
 
 
-def _tail(rows: int, columns: int) -> Program:
+def _tail(counts: tuple[int, ...]) -> Program:
     op = empty(21)
     whole = op.input("score", ir.DataType.FLOAT, [1])
-    covered, drawn = (op.input(name, ir.DataType.FLOAT, [rows * columns]) for name in ("mean/score", "drawn"))
-    return op.finish(saliency=op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, rows, columns]))
+    covered, drawn = (op.input(name, ir.DataType.FLOAT, [math.prod(counts)]) for name in ("mean/score", "drawn"))
+    return op.finish(saliency=op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, *counts]))

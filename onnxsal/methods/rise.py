@@ -10,7 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.graph import Program
+from onnxsal.anatomy import X
+from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
 from onnxsal.methods.registry import Cost, Range, Samples, method
 from onnxsal.records import CoarseMasks, Draws, Moments, Record
@@ -45,7 +46,7 @@ def rise(
         draws=Draws(masks=coarse_masks(samples, grid, p)),
         body=score,
         moments=Moments(("score",), per="weighted"),
-        tail=_ratio(),
+        tail=_ratio(len(dims(score.inputs[X]) or (None,) * 4)),
         notes=(("samples", samples), ("grid", grid), ("p", p)),
     )
 
@@ -79,8 +80,9 @@ def _bilinear(cells: int, places: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(1 - distance, 0))
 
 
-def _ratio() -> Program:
+def _ratio(axes: int) -> Program:
     op = empty(21)
-    weighed, mean = (op.input(n, ir.DataType.FLOAT, [1, None, None]) for n in ("mean/score", "mean/mask"))
+    shape = [1, *[None] * (axes - 2)]
+    weighed, mean = (op.input(n, ir.DataType.FLOAT, shape) for n in ("mean/score", "mean/mask"))
     unseen = op.Equal(mean, 0.0)
     return op.finish(saliency=op.Where(unseen, 0.0, op.Div(weighed, op.Where(unseen, 1.0, mean))))

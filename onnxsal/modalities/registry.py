@@ -16,7 +16,13 @@ from onnxsal.errors import EnvironmentSetupError, UnsupportedError
 
 Floats = NDArray[np.float32]
 
-plugins.offer(plugins.MODALITIES, {"image": "onnxsal.modalities.image.modality:ImageModality"})
+plugins.offer(
+    plugins.MODALITIES,
+    {
+        "image": "onnxsal.modalities.image.modality:ImageModality",
+        "sequence": "onnxsal.modalities.sequence:SequenceModality",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Modality(Protocol):
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]]
     """Sizes by the letter of an axis in ``Entry.input_axes``, for models that leave theirs open."""
+    says_size: ClassVar[bool]
+    """Whether a note says so where they are taken."""
 
     def find_entry(self, graph: ir.Graph) -> Entry:
         """Return where a model takes such a thing. Raises: UnsupportedError: it does not."""

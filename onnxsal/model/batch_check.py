@@ -67,13 +67,13 @@ def _ask(session: Session, feeds: Mapping[str, Floats], names: list[str]) -> Non
 
 
 def probes(x: Floats, black: Floats) -> Floats:
-    """Return a picture and two altered copies, [3, C, H, W]: faint and half of it gone, and upside down under noise.
+    """Return a picture and two altered copies, [3, C, *S]: faint and half of it gone, and upside down under noise.
 
     Masks, steps of a path and noise alter pictures so; their ranges differ by more than ten times, for what takes its
     scale from the whole batch.
     """
-    base = black.reshape(-1, 1, 1)
+    base = black.reshape(-1, *[1] * (x.ndim - 1))
     faint = base + 0.1 * (x - base)
-    faint[:, :, : faint.shape[2] // 2] = base
+    faint[..., : faint.shape[-1] // 2] = base
     noise = np.random.default_rng(0).normal(0, 0.2 * (float(np.ptp(x)) or 1.0), x.shape)
     return np.stack([x, faint, x[:, ::-1] + noise]).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ def load(
     threads: int | None = None,
     memory: int | str | None = None,
     task: str | None = None,
+    size: int | Sequence[int] | None = None,
 ) -> Model:
     """Return a model ready to predict and to be explained.
 
@@ -60,6 +61,8 @@ def load(
             the weights where that is more, and never fewer than five sessions. What one run takes is not bound by it
             (``batch_size`` is what that needs).
         task: what the outputs mean, such as ``classification``; by default the first task that the graph proves.
+        size: of what the model takes where its file leaves that open: height and width of images (by default 224 each),
+            the steps of a sequence (256).
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.
     """
@@ -71,14 +74,14 @@ def load(
         check_operators(source)
     normal = _free_names(open_heads(standardised(source)))
     modality, entry = recognise(normal.graph)
-    normal = _with_size(normal, modality, entry)
+    normal, sized = _with_size(normal, modality, _sizes(size, modality, entry))
     if full_name(provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = _Sessions(running)
     anatomy, notes = _free(normal, modality, session, task)
     drawn = drawn_by(anatomy)
-    notes = (*notes, drawn_note(drawn)) if drawn else notes
+    notes = (*sized, *notes, drawn_note(drawn)) if drawn else (*sized, *notes)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
     found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
@@ -155,14 +158,40 @@ def _inspected(model: Model) -> dict[str, Any]:
     return inspect(model)
 
 
-def _with_size(model: ir.Model, modality: Modality, entry: Entry) -> ir.Model:
-    """Fix the sizes that the model leaves open: rules and layers want to know them."""
-    if entry.size is not None:
-        return model
-    value = next(v for v in model.graph.inputs if v.name == entry.input)
-    shape = dims(value) or ()
-    wanted = {entry.input_axes.index(letter): size for letter, size in modality.default_size.items()}
-    return set_size(model, entry.input, {a: size for a, size in wanted.items() if not isinstance(shape[a], int)})
+def _sizes(given: Any, modality: Modality, entry: Entry) -> Mapping[str, int] | None:
+    """Return the sizes that were asked for by the letters of their axes. Raises: UsageError: they are no such sizes."""
+    if given is None:
+        return None
+    several = [given] if _is_count(given) else list(given) if isinstance(given, (tuple, list)) else []
+    if len(several) != len(entry.spatial) or not all(map(_is_count, several)):
+        expected = " and ".join(f"{letter}" for letter in entry.spatial)
+        raise UsageError(
+            f"size={given!r}: expected whole numbers from 1 on for {expected} of the model's {modality.name}"
+        )
+    return dict(zip(entry.spatial, map(int, several), strict=True))
+
+
+def _with_size(
+    model: ir.Model, modality: Modality, given: Mapping[str, int] | None
+) -> tuple[ir.Model, tuple[str, ...]]:
+    """Fix the sizes that the model leaves open, since rules and layers want to know them; say where one was assumed.
+
+    Raises: UsageError: another size was asked for than the file has.
+    """
+    entry = modality.find_entry(model.graph)
+    shape = dict(zip(entry.input_axes, dims(next(v for v in model.graph.inputs if v.name == entry.input)) or (),
+                     strict=True))  # fmt: skip
+    wanted = given or modality.default_size
+    fixed = {letter: shape[letter] for letter in wanted if isinstance(shape[letter], int)}
+    if given is not None and any(given[letter] != size for letter, size in fixed.items()):
+        raise UsageError(f"size={tuple(given.values())}: the file fixes {fixed} of {entry.input!r}")
+    opened = {letter: size for letter, size in wanted.items() if letter not in fixed}
+    if not opened:
+        return model, ()
+    made = set_size(model, entry.input, {entry.input_axes.index(letter): size for letter, size in opened.items()})
+    said = given is None and modality.says_size
+    note = f"the file leaves the size of {entry.input!r} open: it was opened for {opened}; size= opens it for another"
+    return made, (note,) if said else ()
 
 
 class _Sessions:

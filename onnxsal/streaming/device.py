@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.kernels.masks import fill
-from onnxsal.kernels.plane import unplane
-from onnxsal.records import Made
+from onnxsal.kernels.plane import plane, unplane
+from onnxsal.records import HostMasks, Made
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.plan import Plan
 
@@ -79,9 +80,16 @@ def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Float
 
     Args: key: seed and image; both decide what is drawn, so that a record inside a record has masks of its own.
     """
-    masks = plan.draws.masks
-    size = (plan.x.shape[1], plan.x.shape[2])
-    return masks.make(_seed(*key), start, stop, size) if isinstance(masks, Made) else None
+    masks, size = plan.draws.masks, plan.size
+    if isinstance(masks, HostMasks):
+        if len(size) != 2:
+            raise UnsupportedError(
+                f"this method masks images, of rows and columns; the model has positions {list(size)}"
+            )
+        return masks.make(_seed(*key), start, stop, (size[0], size[1]))
+    if not isinstance(masks, Made):
+        return None
+    return plane(masks.make(_seed(*key), start, stop, size), len(size))
 
 
 def _seed(seed: int, image: int) -> int:

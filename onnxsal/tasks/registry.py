@@ -18,6 +18,7 @@ plugins.offer(
     {
         "classification": "onnxsal.tasks.classification:Classification",
         "dense": "onnxsal.tasks.dense:Dense",
+        "regression": "onnxsal.tasks.regression:Regression",
     },
 )
 

@@ -35,6 +35,7 @@ def thermogram() -> Iterator[type]:
     class Thermogram:
         name: ClassVar[str]
         default_size: ClassVar[Mapping[str, int]] = {"H": 5, "W": 7}
+        says_size: ClassVar[bool] = False
 
         def find_entry(self, graph: Any) -> Entry:
             (source,) = graph.inputs
@@ -93,7 +94,7 @@ def test_a_built_in_keeps_its_name() -> None:
 def test_a_broken_package_hurts_only_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = plugins.Offer("broken", plugins.MODALITIES, "no_such_module:Thing", "pack", "1")
     monkeypatch.setattr("onnxsal.plugins._installed", lambda group: (broken,) if group == plugins.MODALITIES else ())
-    assert registry.names() == ["image", "broken"]
+    assert registry.names() == ["image", "sequence", "broken"]
     assert onnxsal.load(model("3, 8, 8")).modality.name == "image"
     with pytest.raises(ImportError, match="package pack 1, which is broken"):
         registry.get("broken")

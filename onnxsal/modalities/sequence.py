@@ -1,0 +1,122 @@
+"""Sequences: channels over time, [B, C, T], as sensors, counters and electrodes give them, in NumPy's files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Entry
+from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
+from onnxsal.errors import ImageError, UnsupportedError, UsageError
+from onnxsal.files import nearest_file
+from onnxsal.graph import dims
+from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.registry import Reader, Sample, Seen, modality
+from onnxsal.viz.series import series
+
+Floats = NDArray[np.float32]
+
+_PROVING = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AveragePool", "BatchNormalization",
+                      "InstanceNormalization"})  # fmt: skip
+"""Operators that have channels as their second axis, so that the third is time."""
+
+_ORDERS = ("NCT", "NTC")
+
+
+@modality("sequence")
+class SequenceModality:
+    """Models of one sequence of floats, [B, C, T] or [B, T, C], whose first operator tells the two apart."""
+
+    name: ClassVar[str]
+    default_size: ClassVar[Mapping[str, int]] = {"T": 256}
+    says_size: ClassVar[bool] = True
+
+    def find_entry(self, graph: ir.Graph) -> Entry:
+        """Return where a model takes its sequence. Raises: UnsupportedError: it takes something else."""
+        if len(graph.inputs) != 1 or (axes := _axes(graph.inputs[0])) is None:
+            taken = ", ".join(f"{v.name!r} {shown(v)}" for v in graph.inputs)
+            raise UnsupportedError(
+                "onnxsal explains models of one sequence, [B, C, T] of floats that go into a convolution or pooling; "
+                f"this one takes {taken or 'nothing'}"
+            )
+        source = graph.inputs[0]
+        explained, sizes = explained_at(source, axes, _ORDERS), dict(zip(axes, dims(source) or (), strict=True))
+        channels, steps = sizes["C"], sizes["T"]
+        if not isinstance(channels, int):
+            raise UnsupportedError(f"the model leaves open how many channels {source.name!r} has")
+        return Entry(
+            str(source.name), str(explained.value.name), source.dtype or ir.DataType.FLOAT, axes, explained.axes(axes),
+            channels, (steps,) if isinstance(steps, int) else None, spatial="T",
+        )  # fmt: skip
+
+    def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> None:
+        """Return None: a sequence is taken as it is. Raises: UsageError: preprocessing was asked for."""
+        if source is not None:
+            raise UsageError("preprocessing is for images; a sequence is taken as it is, so prepare it beforehand")
+
+    def read(self, thing: Any, reader: Reader) -> Sample:
+        """Return a sequence, float32 or float64 [C, T] (or with an axis of one in front), or the ``.npy`` file of one.
+
+        Raises: ImageError: the file cannot be read. UsageError: it is of another shape or type, or not finite.
+        """
+        name, array = _array(thing)
+        batch = array[None] if array.ndim == 2 else array
+        entry = reader.entry
+        if batch.ndim != 3 or len(batch) != 1 or batch.dtype.kind != "f":
+            raise UsageError(f"a sequence is an array of floats [C, T]; {name!r} is {array.dtype} {list(array.shape)}")
+        wanted = {"N": 1, "C": entry.channels, "T": reader.size[0]}
+        if batch.shape != (expected := tuple(wanted[letter] for letter in entry.input_axes)):
+            raise UsageError(
+                f"{name!r} has the shape {list(array.shape)}, and the model takes {list(expected[1:])}"
+                "; where its file leaves the length open, load(size=...) opens it for another"
+            )
+        x = reader.enter(batch.astype(entry.dtype.numpy()))
+        if not np.isfinite(x).all():
+            raise UsageError(f"{name!r} holds numbers that are not finite")
+        return Sample(x, name, backdrop=partial(_drawn, x))
+
+    def blank(self, reader: Reader) -> Floats:
+        """Return silence: what 0 is in the explained domain, [C]."""
+        sizes = {"N": 1, "C": reader.entry.channels, "T": reader.size[0]}
+        zeros = np.zeros([sizes[letter] for letter in reader.entry.input_axes], reader.entry.dtype.numpy())
+        return reader.enter(zeros)[:, 0]
+
+
+def _axes(value: ir.Value) -> str | None:
+    """Return ``NCT`` or ``NTC`` where the operator that the sequence goes into proves it."""
+    if len(dims(value) or ()) != 3 or not is_float(value) or value.dtype not in FED:
+        return None
+    last = steps_from(value, 3)[-1]
+    if not any(node.op_type in _PROVING and not node.domain for node in last.value.consumers()):
+        return None
+    found = "".join("NCT"[last.order.index(axis)] for axis in range(3))
+    return found if found in _ORDERS else None
+
+
+def _array(thing: Any) -> tuple[str, NDArray[Any]]:
+    if isinstance(thing, np.ndarray):
+        return "array", thing
+    if not isinstance(thing, str | os.PathLike):
+        raise UsageError(f"a sequence is an array of floats [C, T] or an .npy file; got {type(thing).__name__}")
+    path = Path(thing)
+    if not path.is_file():
+        raise ImageError(f"no such file: {str(path)!r}{nearest_file(path)}")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise ImageError(f"{str(path)!r} is no array that NumPy can read: {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise ImageError(f"{str(path)!r} holds several arrays; name an .npy file of one")
+    return path.name, found
+
+
+def _drawn(x: Floats) -> Seen:
+    picture = series(x)
+    return Seen(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])), picture)

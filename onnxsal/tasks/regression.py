@@ -1,0 +1,111 @@
+"""Regression: numbers that are no scores of classes, such as an age, a dose, a similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import onnx_ir as ir
+
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import Tape, dims
+from onnxsal.graph.program import Trace
+from onnxsal.graph.shapes import is_float
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.outputs import open_quantiser
+from onnxsal.tasks.registry import task
+from onnxsal.tasks.target import Target, difference, one
+from onnxsal.tasks.task import Numbers, Prediction, Task
+
+VALUES = "sal/values"
+"""The numbers: float32 [B, N]."""
+
+
+@task("regression", when="one number, or several that are no scores of classes")
+@dataclass(frozen=True)
+class Regression(Task):
+    """Where the numbers are: an output [B], or [B, N] where somebody says that it holds no classes."""
+
+    count: int
+
+    @classmethod
+    def find(cls, graph: ir.Graph) -> Regression:
+        """Return the first output [B], which is one number: [B, N] may as well hold classes.
+
+        Raises: UnsupportedError: there is none.
+        """
+        return _first(graph, (1,))
+
+    @classmethod
+    def assume(cls, graph: ir.Graph) -> Regression:
+        """Return the first output [B] or else [B, N], of which a user says that it holds numbers."""
+        return _first(graph, (1, 2))
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The numbers as they are."""
+        return {"value": VALUES}
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return self.count
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
+        """Return the numbers, float32 [B, N]."""
+        open_quantiser(values[self.logit])
+        return {VALUES: op.Reshape(op.cast(values[self.logit], ir.DataType.FLOAT), [-1, self.count])}
+
+    def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
+        """Return a number by its index, or a pair (a, b) of which it is a minus b; None is the first.
+
+        Raises: UsageError: it is something else, or out of range.
+        """
+        if isinstance(target, tuple):
+            if len(target) != 2:
+                raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
+            a, b = (self._index(each) for each in target)
+            return difference((a, b), (self._name(a), self._name(b)))
+        index = 0 if target is None else self._index(target)
+        return one(index, self._name(index))
+
+    def _index(self, target: Any) -> int:
+        text = target.strip() if isinstance(target, str) else ""
+        if text.lstrip("-").isdigit():
+            target = int(text)
+        if isinstance(target, str) and target == self._name(0):
+            return 0
+        if not isinstance(target, SupportsIndex) or isinstance(target, bool):
+            raise UsageError(f"a target of regression is the index of a number; got {target!r}")
+        index = int(target.__index__())
+        if not 0 <= index < self.count:
+            raise UsageError(f"target {index} is out of range: the model puts out the numbers 0 to {self.count - 1}")
+        return index
+
+    def _name(self, index: int) -> str:
+        return self.output if self.count == 1 else f"{self.output} {index}"
+
+    def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return the numbers in their order."""
+        values = numbers["value"][:top]
+        return [Prediction(i, self._name(i), float("nan"), float(value)) for i, value in enumerate(values)]
+
+    def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
+        """Return NaN, for there is no probability, and the number."""
+        return float("nan"), target.value(numbers["value"])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``onnxsal inspect`` tells of the output."""
+        return {"name": self.output, "logit": self.logit, "task": self.name, "numbers": self.count}
+
+
+def _first(graph: ir.Graph, ranks: tuple[int, ...]) -> Regression:
+    for rank in ranks:
+        for output in graph.outputs:
+            shape = dims(output) or ()
+            if is_float(output) and len(shape) == rank and all(isinstance(d, int) for d in shape[1:]):
+                name, (count, *_) = str(output.name), (*(d for d in shape[1:] if isinstance(d, int)), 1)
+                return Regression(name, name, count)
+    found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
+    raise UnsupportedError(f"no output holds one number: {found}")
