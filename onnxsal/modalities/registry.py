@@ -80,6 +80,8 @@ class Modality(Protocol):
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]]
     """Sizes by the letter of an axis in ``Entry.input_axes``, for models that leave theirs open."""
+    preprocessed: ClassVar[bool]
+    """Whether its things need preprocessing that a model may not tell."""
     says_size: ClassVar[bool]
     """Whether a note says so where they are taken."""
 

@@ -36,6 +36,7 @@ class SequenceModality:
 
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]] = {"T": 256}
+    preprocessed: ClassVar[bool] = False
     says_size: ClassVar[bool] = True
 
     def find_entry(self, graph: ir.Graph) -> Entry:

@@ -35,6 +35,7 @@ def thermogram() -> Iterator[type]:
     class Thermogram:
         name: ClassVar[str]
         default_size: ClassVar[Mapping[str, int]] = {"H": 5, "W": 7}
+        preprocessed: ClassVar[bool] = False
         says_size: ClassVar[bool] = False
 
         def find_entry(self, graph: Any) -> Entry:

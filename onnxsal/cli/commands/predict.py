@@ -33,7 +33,7 @@ def command(images: tuple[str, ...], top: int, as_json: bool, **opening: Any) ->
     wanted = Opening(**opening)
     model = wanted()
     tell(model.notes)
-    if model.preprocess is None:
+    if model.preprocess is None and model.modality.preprocessed:
         return try_all(model, wanted, images, as_json=as_json)
     tell(model.placement)
     return predict_all(model, images, top, as_json=as_json)

@@ -26,6 +26,7 @@ class ImageModality:
 
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]] = {"H": 224, "W": 224}
+    preprocessed: ClassVar[bool] = True
     says_size: ClassVar[bool] = False
 
     def find_entry(self, graph: ir.Graph) -> Entry:
