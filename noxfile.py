@@ -66,7 +66,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy, strict: the package, then the plug-ins."""
+    """mypy, strict: the package and the test of what it says of types, then the plug-ins."""
     python(session, "-m", "mypy")
     python(session, "-m", "mypy", *(f"{project}/src" for project in PLUGINS))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, overload
+
+from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.explanation.explanation import Explanation
@@ -12,23 +14,50 @@ from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource
-from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.image import ImageSource, PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.load import load
+
+Thing: TypeAlias = ImageSource | NDArray[Any]
+"""What is explained, one of them. What another modality takes beside these belongs here too: ``object`` would leave no
+type checker able to tell one from a list."""
+
+OneTarget = TypeVar("OneTarget", bound=TargetSource)
+"""Lists are invariant: a list[int] is no list of everything that a target can be."""
+
+
+@overload
+def explain(
+    model: Model | str | os.PathLike[str], image: list[Any], *, method: str = ...,
+    target: TargetSource | list[OneTarget] = ..., layer: str | Sequence[str] | None = ..., score: str | None = ...,
+    seed: int = ..., preprocess: PreprocessSource | None = ..., **options: Any,
+) -> list[Explanation]: ...  # fmt: skip
+@overload
+def explain(
+    model: Model | str | os.PathLike[str], image: Thing, *, method: str = ..., target: list[OneTarget],
+    layer: str | Sequence[str] | None = ..., score: str | None = ..., seed: int = ...,
+    preprocess: PreprocessSource | None = ..., **options: Any,
+) -> list[Explanation]: ...  # fmt: skip
+@overload
+def explain(
+    model: Model | str | os.PathLike[str], image: Thing, *, method: str = ...,
+    target: TargetSource = ..., layer: str | Sequence[str] | None = ..., score: str | None = ..., seed: int = ...,
+    preprocess: PreprocessSource | None = ..., **options: Any,
+) -> Explanation: ...  # fmt: skip
 
 
 def explain(
     model: Model | str | os.PathLike[str],
-    image: Any,
+    image: Thing | list[Any],
     *,
     method: str = "grad-cam++",
-    target: TargetSource | list[TargetSource] = None,
+    target: TargetSource | list[OneTarget] = None,
     layer: str | Sequence[str] | None = None,
     score: str | None = None,
     seed: int = 0,
     preprocess: PreprocessSource | None = None,
     **options: Any,
-) -> Any:
+) -> Explanation | list[Explanation]:
     """Return the Explanation of a picture; a list of them for a list of images or of targets (image by image).
 
     Args:
