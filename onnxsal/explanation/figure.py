@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.kernels.plane import plane
@@ -15,6 +14,7 @@ from onnxsal.modalities.registry import Seen
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
+from onnxsal.viz.save import PillowImage, as_image
 
 Kind = Literal["overlay", "heat", "product"]
 KINDS = ("overlay", "heat", "product")
@@ -54,7 +54,7 @@ def draw(
     colours: str | None = None,
     opacity: float = 0.65,
     caption: bool = True,
-) -> Image.Image:
+) -> PillowImage:
     """Return the picture of one explanation.
 
     Args:
@@ -64,7 +64,7 @@ def draw(
         caption: whether label, score, method and layer stand below.
     """
     picture = _picture(explanation, kind, colours, opacity)
-    return Image.fromarray(with_caption(picture, caption_of(explanation)) if caption else picture)
+    return as_image(with_caption(picture, caption_of(explanation)) if caption else picture)
 
 
 def _picture(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
@@ -114,7 +114,7 @@ def percent(score: float) -> str:
 
 def compare(
     explanations: Sequence[Drawable], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
-) -> Image.Image:
+) -> PillowImage:
     """Return a grid: the photograph first, then every explanation with its method's name."""
     first = explanations[0]
     seen = first.canvas()
@@ -123,7 +123,7 @@ def compare(
     tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
     tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
     heading = Caption(first.label, score_of(first)) if not several else None
-    return Image.fromarray(grid(tiles, heading=heading))
+    return as_image(grid(tiles, heading=heading))
 
 
 def _detail(explanation: Drawable, with_label: bool) -> str:

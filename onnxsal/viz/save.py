@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image
 
 from onnxsal.errors import OutputError, UsageError, nearest
 from onnxsal.files import replacing
 from onnxsal.viz.colour import Pixels
+
+PillowImage: TypeAlias = Image.Image
 
 _FORMATS = {
     ".png": "PNG",
@@ -27,6 +29,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 93},
     "TIFF": {"compression": "tiff_lzw"},
 }
+
+
+def as_image(picture: Pixels) -> PillowImage:
+    """Return the picture, uint8 [h, w, 3], as Pillow has it: what notebooks show and programs write on."""
+    return Image.fromarray(picture)
 
 
 def picture_format(path: str | os.PathLike[str]) -> str:
@@ -51,6 +58,6 @@ def save_picture(picture: Pixels, path: str | os.PathLike[str]) -> None:
     kind = picture_format(path)
     with replacing(path) as part:
         try:
-            Image.fromarray(picture).save(part, format=kind, **_OPTIONS.get(kind, {}))
+            as_image(picture).save(part, format=kind, **_OPTIONS.get(kind, {}))
         except ValueError as error:
             raise OutputError(f"cannot write {str(path)!r} as {kind}: {error}; choose another format") from error

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onnxsal.cli.text import bar, percent, table, wrapped
 from onnxsal.errors import EnvironmentSetupError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.explain import explain
 from onnxsal.metrics.pointing import energy_pointing
+from onnxsal.modalities.image import read_image
+from onnxsal.modalities.image.fit import seen_through
 from onnxsal.model.load import load
 
 METHODS = ("gradient", "smoothgrad", "integrated-gradients", "grad-cam++", "smooth-grad-cam++", "score-cam")
@@ -66,8 +67,6 @@ def as_text(picture: str, shown: Demonstration) -> list[str]:
 
 def _mask(explanation: Explanation) -> NDArray[np.bool_]:
     """Return the object's mask as the model saw the scene, [H, W]."""
-    left, top, across, down = explanation.canvas().box
     height, width = explanation.saliency.shape
-    with Image.open(bundled("demo_mask.png")) as image:
-        seen = image.convert("L").resize((width, height), Image.Resampling.BOX, (left, top, left + across, top + down))
-    return np.asarray(seen) > 127
+    mask = read_image(bundled("demo_mask.png")).pixels.convert("L")
+    return np.asarray(seen_through(mask, explanation.canvas().box, (width, height))) > 127

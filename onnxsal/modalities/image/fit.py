@@ -77,6 +77,12 @@ def draw(image: Image.Image, placement: Placement, resample: Resample, padding: 
     return scaled.crop((left, top, left + width, top + height))
 
 
+def seen_through(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
+    """Return what lies in a box of a picture at another size (width, height): pixels are means of what they cover."""
+    left, top, width, height = box
+    return image.resize(size, Image.Resampling.BOX, (left, top, left + width, top + height))
+
+
 def _strip(image: Image.Image, placement: Placement, how: Image.Resampling) -> Image.Image:
     """A long strip would take gigabytes when scaled whole: resize its box alone, the same to one level in 255."""
     left, top, width, height = placement.box

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxsal.modalities.image.fit import draw, place
+from onnxsal.modalities.image.fit import draw, place, seen_through
 
 
 def test_crop_shows_the_stated_share_of_the_short_side() -> None:
@@ -70,3 +70,10 @@ def test_a_long_strip_is_cropped_without_scaling_it_whole() -> None:
 
 def test_no_side_vanishes_when_padding_a_strip() -> None:
     assert place((5000, 2), (100, 100), "pad", 1.0).scaled == (100, 1)
+
+
+def test_what_is_seen_through_a_box_is_the_mean_of_what_each_pixel_covers() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (12, 20)).astype(np.uint8)
+    seen = np.asarray(seen_through(Image.fromarray(values), (4.0, 3.0, 12.0, 9.0), (4, 3))).astype(float)
+    means = values[3:12, 4:16].reshape(3, 3, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(seen, means, atol=1)  # rounded once along each side
