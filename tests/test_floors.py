@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,13 @@ ONLY_IN: dict[str, set[str]] = {
 """Foreign packages, and who may import them; those that are not here may be imported by nobody."""
 
 
+ONLY_BELOW: dict[str, tuple[str, ...]] = {
+    r"\bN(CHW|HWC)\b": ("modalities/image/", "anatomy/"),
+    r"^\s*(from|import) PIL\b": ("modalities/image/", "viz/", "evaluation/"),
+}
+"""What only these folders may say, in code and in words: others ask an ``Entry`` where its channels are."""
+
+
 def imports(path: Path, package: str) -> Iterator[tuple[int, str]]:
     """Yield (line, dotted name) of every import in a module, wherever it stands; ``from a import b`` gives ``a.b``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -137,6 +145,36 @@ def test_the_table_has_no_way_round() -> None:
     for start, allowed in MAY_IMPORT.items():
         for name in allowed:
             assert start not in MAY_IMPORT.get(name, set()), f"{start} and {name} may import each other"
+
+
+def strays(root: Path) -> list[str]:
+    """Return the modules under ``root`` that say what only other folders may."""
+    return [
+        f"{name}: {found[0].strip()}"
+        for path in sorted(root.rglob("*.py"))
+        for pattern, homes in ONLY_BELOW.items()
+        if not (name := path.relative_to(root).as_posix()).startswith(homes)
+        and (found := re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE))
+    ]
+
+
+def test_what_an_image_is_stands_where_images_are() -> None:
+    assert strays(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "found"),
+    [
+        ("compiler/assemble.py", 'if entry.input_axes == "NHWC":\n    pass\n', "NHWC"),
+        ("tasks/dense.py", 'def f():\n    """Return [B, N] of an NCHW value."""\n', "NCHW"),
+        ("modalities/volume.py", "def f():\n    from PIL import Image\n", "from PIL"),
+    ],
+)
+def test_a_planted_stray_is_found(tmp_path: Path, module: str, text: str, found: str) -> None:
+    for name in (module, "modalities/image/fit.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert strays(tmp_path) == [f"{module}: {found}"]
 
 
 PLANTED = [

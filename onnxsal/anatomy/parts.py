@@ -36,6 +36,16 @@ class Entry:
         return not self.dtype.is_floating_point()
 
     @property
+    def channels_last(self) -> str:
+        """The letters of an input whose channels are its last axis, as in the bytes of an image."""
+        return f"N{self.spatial}C"
+
+    @property
+    def fed_from_sal(self) -> list[int]:
+        """The order of the axes of ``sal/x`` in which they are those of the model's input."""
+        return [f"NC{self.spatial}".index(letter) for letter in self.input_axes]
+
+    @property
     def to_sal(self) -> list[int]:
         """The order of the explained value's axes in which they are those of ``sal/x``."""
         return [self.value_axes.index(letter) for letter in f"NC{self.spatial}"]

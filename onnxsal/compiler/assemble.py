@@ -288,7 +288,8 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
 
     def fed() -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
-        value = trace.Transpose(value, perm=[0, 2, 3, 1]) if entry.input_axes == "NHWC" else value
+        order = entry.fed_from_sal
+        value = value if order == sorted(order) else trace.Transpose(value, perm=order)
         return trace.Cast(value, to=entry.dtype)
 
     value = cut(trace, old, fed)
@@ -301,7 +302,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
 def _photo(work: Work, trace: Trace) -> ir.Value | None:
     """Return the model's own input where it is bytes [B, H, W, 3], red first."""
     entry = work.request.model.anatomy.entry
-    if entry.dtype != ir.DataType.UINT8 or entry.input_axes != "NHWC" or entry.channels != 3:
+    if entry.dtype != ir.DataType.UINT8 or entry.input_axes != entry.channels_last or entry.channels != 3:
         return None
     return trace[entry.input]
 
@@ -355,7 +356,9 @@ def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
     request, entry = work.request, work.request.model.anatomy.entry
     fixed = None if work.goal.fixed is None else work.goal.fixed.target
-    axes, dtype = ("NHWC", "uint8") if work.form.bytes_in else (entry.input_axes, entry.dtype.name.lower())
+    axes, dtype = entry.input_axes, entry.dtype.name.lower()
+    if work.form.bytes_in:
+        axes, dtype = entry.channels_last, "uint8"
     return {
         "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,

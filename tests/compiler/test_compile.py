@@ -15,6 +15,7 @@ import pytest
 from compiled_cases import BUNDLED, Photos, cases, expected, photos
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+from tiny_models import BODY, build, weights
 from tinynet import TinyNet
 from tinynet import picture as scene
 
@@ -174,6 +175,19 @@ def test_bytes_in_and_a_drawing_out(model: onnxsal.Model, pictures: Photos, sign
         away = np.abs(picture.astype(int) - overlay(pixels, saliency).astype(int))
         assert away.max() <= 3  # a level of the colour table, where rounding tips it
         assert away.mean() < 0.01
+
+
+def test_bytes_into_a_model_whose_channels_come_last() -> None:
+    """The bytes' own order is the model's then, once they are numbers; what the file says of them is their own."""
+    turned = BODY.replace("[N, 3, 16, 16]", "[N, 16, 16, 3]").replace("(picture, w1)", "(first, w1)")
+    turned = turned.replace("        c1 =", "        first = Transpose <perm = [0, 3, 1, 2]> (picture)\n        c1 =")
+    loaded = onnxsal.load(build(turned, weights()))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    proto = onnxsal.compile(loaded, method="gradient", bytes_in=True)
+    found = session_of(proto)(picture=pixels)["saliency"]
+    np.testing.assert_allclose(found, expected(loaded, pixels, "gradient", {}), rtol=0, atol=CLOSE)
+    said = json.loads({entry.key: entry.value for entry in proto.metadata_props}["onnxsal.explainer"])
+    assert said["input"] == {"name": "picture", "axes": "NHWC", "type": "uint8", "size": [16, 16], "channels": 3}
 
 
 def test_a_drawing_without_bytes_is_the_map_alone(model: onnxsal.Model, pictures: Photos) -> None:
