@@ -188,21 +188,32 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     given = work.goal.opened(op) if inputs.target is None else inputs.target
     targets = work.goal.fixed_at(op, batch) or task.targets(op, numbers, given, batch, work.request.model.labels)
     pairs = zip(work.parts, work.layers, strict=True)
-    raws = [_map(op, work, (part, layer), (x, targets), there) for part, layer in pairs]
+    read = _Read(x, targets, there)
+    raws = [_map(op, work, part, layer, read) for part, layer in pairs]
     return _outputs(op, work, raws, inputs.photo)
 
 
-def _map(
-    op: Tape, work: Work, one: tuple[Result, Layer | None], given: tuple[ir.Value, Values], there: Values
-) -> ir.Value:
+@dataclass(frozen=True)
+class _Read:
+    """What the explanation reads of the graph around it."""
+
+    x: ir.Value
+    """The explained value, as ``sal/x``."""
+    targets: Values
+    """The programs' target inputs."""
+    there: Values
+    """The model's own values by name."""
+
+
+def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -> ir.Value:
     """Return the raw maps [B, ...] of a program or a record."""
-    (part, layer), (x, targets) = one, given
+    there = read.there
     if not isinstance(part, Record):
-        bound = {X: x, **{name: value for name, value in targets.items() if name in part.inputs}}
+        bound = {X: read.x, **{name: value for name, value in read.targets.items() if name in part.inputs}}
         return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
     head = there if part.head is None else _shared(work, part.head, layer, there)
     folded = _folded(work, part, layer, _varied_shape(work, part))
-    pictures, state = fold_record(op, folded, x, Shared(head, _weights(there)), targets)
+    pictures, state = fold_record(op, folded, read.x, Shared(head, _weights(there)), read.targets)
     return fold_tail(op, folded, pictures, state)
 
 

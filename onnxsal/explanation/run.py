@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -83,14 +83,22 @@ def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     return [list(goals)] if several else [[goal] for goal in goals]
 
 
+@dataclass(frozen=True)
+class _Explained:
+    """What the explanations of a group of targets have in common."""
+
+    sample: Sample
+    numbers: Numbers
+    """What the model puts out for the sample."""
+    seconds: float
+    """That the group took."""
+
+
 def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], numbers: Numbers) -> list[Explanation]:
     started = time.perf_counter()
     by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
-    seconds = round(time.perf_counter() - started, 4)
-    return [
-        _explained(request, (prepared, numbers, seconds), goal, outcomes)
-        for goal, *outcomes in zip(goals, *by_layer, strict=True)
-    ]
+    group = _Explained(prepared, numbers, round(time.perf_counter() - started, 4))
+    return [_explained(request, group, goal, outcomes) for goal, *outcomes in zip(goals, *by_layer, strict=True)]
 
 
 def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
@@ -116,13 +124,11 @@ def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> 
     return found
 
 
-def _explained(
-    request: Request, given: tuple[Sample, Numbers, float], goal: Target, outcomes: list[Outcome]
-) -> Explanation:
-    prepared, numbers, seconds = given
-    seen = prepared.seen
+def _explained(request: Request, group: _Explained, goal: Target, outcomes: list[Outcome]) -> Explanation:
+    """Return the explanation of one target. Args: outcomes: of its layers, or of the pixels alone."""
+    prepared, seen = group.sample, group.sample.seen
     image, box, photo = (None, None, None) if seen is None else (seen.image, seen.box, seen.photo)
-    score, logit = request.model.task.shown(goal, numbers)
+    score, logit = request.model.task.shown(goal, group.numbers)
     sign = sign_of(request, outcomes[0].raw)
     maps = [
         saliency_of(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
@@ -130,7 +136,7 @@ def _explained(
     several, names = len(request.layers) > 1, [layer.name for layer in request.layers]
     one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
     saliency = normalise(one.raw) if several else maps[0]
-    manifest = manifest_of(request, one, goal, sign) | {"seconds": seconds}
+    manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
     notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
     return Explanation(
@@ -149,7 +155,7 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
     """Return the outcome of every target."""
     model, built = request.model, _built(request, layer, goals[0])
     if isinstance(built, Record):
-        outcomes = _stream(request, (built, layer), prepared, goals)
+        outcomes = _stream(request, built, layer, prepared, goals)
     else:
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
@@ -179,11 +185,11 @@ def _settings(request: Request, layer: Layer | None = None) -> Settings:
 
 
 def _stream(
-    request: Request, built: tuple[Record, Layer | None], prepared: Sample, goals: Sequence[Target]
+    request: Request, record: Record, layer: Layer | None, prepared: Sample, goals: Sequence[Target]
 ) -> list[Outcome]:
+    """Return the outcome of a record's draws for every target."""
     from onnxsal.streaming import Subject, stream_all
 
-    record, layer = built
     why = one_by_one(request.model, prepared.x) if request.batch_size > 1 else None
     settings = _settings(request, layer)
     settings = settings if why is None else replace(settings, batch_size=1)
