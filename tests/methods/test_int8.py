@@ -38,7 +38,7 @@ def model(path: Path) -> onnxsal.Model:
 def pictures(model: onnxsal.Model, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """The explained values [4, 3, 224, 224], and the bytes that the file takes."""
     photos = [model.prepare(shared / "images" / "imagenet" / f"{name}.jpg") for name in PHOTOS]
-    return np.stack([p.x for p in photos]), np.stack([p.picture for p in photos])
+    return np.stack([p.x for p in photos]), np.stack([p.image().image for p in photos])
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,14 @@ import pytest
 from tinynet import TinyNet, picture
 
 import onnxsal
-from onnxsal.anatomy import body, dissect
+from onnxsal.anatomy import body
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.graph.redraw import redrawn, weights
 from onnxsal.model import sessions
 from onnxsal.model.batch_check import MIXES
 from onnxsal.model.sessions import Programs
+from onnxsal.tasks import dissect
 
 X = picture()
 METHODS = {
@@ -184,7 +185,8 @@ def test_a_changed_copy_sees_nothing_of_what_was_kept():
     model = loaded()
     before = explained(model, "gradient")
     names = [name for each in weights(model.anatomy.model) for name in each]
-    other = dissect(redrawn(model.anatomy.model, names, 7))
+    drawn = redrawn(model.anatomy.model, names, 7)
+    other = dissect(drawn, model.modality.find_entry(drawn.graph))
     changed = replace(model, anatomy=other)
     fresh = onnxsal.load(onnx_ir.to_proto(redrawn(model.anatomy.model, names, 7)))
     assert not np.array_equal(explained(changed, "gradient"), before)
