@@ -112,7 +112,8 @@ def scores_of(proto, x):
 
 
 @pytest.mark.parametrize(
-    "name", ["score", "saliency", "logits", "sal/target", "sal/versus", "sal/x", "sal/logits", "x", "a/b"]
+    "name",
+    ["score", "saliency", "logits", "sal/target", "sal/coefficients", "sal/x", "sal/logits", "sal/values", "x", "a/b"],
 )
 @pytest.mark.parametrize("where", ["r1", "flat", "w2"])
 def test_names_that_onnxsal_uses_itself_may_stand_inside(where, name):
@@ -131,7 +132,7 @@ def test_names_that_onnxsal_uses_itself_may_stand_inside(where, name):
     np.testing.assert_allclose(*maps, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sal/target", "sal/versus", "sal/x"])
+@pytest.mark.parametrize("name", ["sal/target", "sal/coefficients", "sal/x"])
 def test_an_output_with_the_name_of_what_is_fed_is_refused(name):
     proto = classifier()
     proto.graph.output[0].name = proto.graph.node[-1].output[0] = name
