@@ -135,6 +135,11 @@ def _scores(given: Mapping[str, Any]) -> str:
     return f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"
 
 
+def _no_preprocess(known: Mapping[str, Any]) -> str:
+    image = len(known["input"]["size"]) == 2
+    return "unknown: find it with onnxsal predict MODEL IMAGE" if image else "none: it is taken as it is"
+
+
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     taken, given = known["input"], known["output"]
     kind, across = "picture" if len(taken["size"]) == 2 else "input", " x ".join(map(str, taken["size"][::-1]))
@@ -150,7 +155,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("work", _work(known)),
         *_optional(known),
         ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),
-        ("preprocess", known["preprocess"] or "unknown: find it with onnxsal predict MODEL IMAGE"),
+        ("preprocess", known["preprocess"] or _no_preprocess(known)),
         ("labels", known["labels"] or "none: name a file with --labels"),
         ("sha256", known["sha256"]),
         *(("note", note) for note in known["notes"]),
