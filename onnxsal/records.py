@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -50,7 +50,7 @@ class Grids:
     """Leave out maps that are constant: they would be 0 throughout (or NaN elsewhere)."""
     top_k: int | None = None
     """Only the maps of highest standard deviation."""
-    placement: Placement = WHOLE_PICTURE
+    placement: Placement = WHOLE_IMAGE
     """Where the maps lie in the picture; what they do not cover is masked out."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, ZERO, Placement, Side, alike, mirrored, part, without_copies
+from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, ZERO, Placement, Side, alike, mirrored, part, without_copies
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Index:
     """Rows and columns of the patches of a ``T``."""
     dropped: int = 0
     """Tokens in front of them (class token, registers)."""
-    place: Placement = WHOLE_PICTURE
+    place: Placement = WHOLE_IMAGE
     """Where they lie in the picture; of ``H`` its rows alone are meant, of ``W`` its columns."""
     slack: Fraction = field(default=ZERO, compare=False)
     """How far they may lie from there: windows without padding take off margins that are not followed."""
@@ -78,7 +78,7 @@ def size_of(axis: Axis) -> int:
     return math.prod(atom.extent for atom in axis)
 
 
-def patches(grid: tuple[int, int], dropped: int, size: int, place: Placement = WHOLE_PICTURE) -> Axis:
+def patches(grid: tuple[int, int], dropped: int, size: int, place: Placement = WHOLE_IMAGE) -> Axis:
     """Return an axis of tokens: ``dropped`` of them, the patches of a grid row by row, and what follows."""
     if dropped == 0 and size == grid[0] * grid[1]:
         return whole("H", grid[0], place.rows) + whole("W", grid[1], place.columns)

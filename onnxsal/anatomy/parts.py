@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Layer:
     """Tokens in front of the patches (class token, registers) that have no place in the picture."""
     trailing_tokens: int = 0
     """The same behind the patches."""
-    placement: Placement = WHOLE_PICTURE
+    placement: Placement = WHOLE_IMAGE
     """Where rows and columns lie in the picture, which crops, flips, padding in front may have moved."""
     assumed: tuple[str, ...] = ()
     """Operators in front of it of which it is only assumed that they keep positions; running tells."""

@@ -27,8 +27,8 @@ from onnxsal.folding import (
     fuse,
     graft,
     guarded,
+    image_elements,
     normalised,
-    picture_elements,
     raw_shape,
     repeated,
     typed,
@@ -234,7 +234,7 @@ def _shared(work: Work, program: Program, layer: Layer | None, there: Values) ->
     if _is_half(there):
         entry = work.request.model.anatomy.entry
         return {**_weights(there), **{name: there[name] for name in (entry.input, entry.value)}}
-    if elements_read(program, there) <= CHEAP * picture_elements(work.shape):
+    if elements_read(program, there) <= CHEAP * image_elements(work.shape):
         return there
     entry = work.request.model.anatomy.entry
     kept = {entry.input, entry.value, *(() if layer is None else (layer.name,))}

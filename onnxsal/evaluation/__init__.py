@@ -2,7 +2,7 @@
 
 from onnxsal.evaluation.evaluating import Options, evaluate
 from onnxsal.evaluation.evaluation import Evaluation
-from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.pictures import Item, gather
 from onnxsal.evaluation.rows import About, Failure, Row
 from onnxsal.evaluation.statistics import Difference, Mean, differences, means
 from onnxsal.evaluation.summary import Summary, summarise
@@ -12,9 +12,9 @@ __all__ = [
     "Difference",
     "Evaluation",
     "Failure",
+    "Item",
     "Mean",
     "Options",
-    "Picture",
     "Row",
     "Summary",
     "differences",

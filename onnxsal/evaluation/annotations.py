@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
-from onnxsal.evaluation.pictures import Box, Picture
+from onnxsal.evaluation.pictures import Box, Item
 from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
@@ -20,7 +20,7 @@ Marked = dict[str, list[tuple[Box, str | None]]]
 """Boxes with what is in them, where the file says it."""
 
 
-def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Picture]:
+def with_boxes(pictures: Sequence[Item], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Item]:
     """Return the pictures with their boxes; one that is in no file keeps none.
 
     Args: source: COCO (.json), Pascal VOC (.xml, or a folder of them), CSV (image,left,top,right,bottom or
@@ -43,7 +43,7 @@ def with_boxes(pictures: Sequence[Picture], source: str | os.PathLike[str] | Map
     return found
 
 
-def of_classes(pictures: Sequence[Picture], model: Model) -> list[Picture]:
+def of_classes(pictures: Sequence[Item], model: Model) -> list[Item]:
     """Return the pictures with the class of every box, where at least one is called as a class of the model is.
 
     Otherwise, as with WordNet numbers, nothing is known of them, and every box stands for the object.

@@ -16,7 +16,7 @@ from onnxsal.evaluation.judging import Judge, judge
 from onnxsal.evaluation.mosaics import Seen, grouped, mosaic
 from onnxsal.evaluation.naming import Source as NameSource
 from onnxsal.evaluation.naming import named
-from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.pictures import Item, gather
 from onnxsal.evaluation.placing import with_masks
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure
@@ -84,7 +84,7 @@ def evaluate(
 
     Args:
         model: a Model, or the path of one.
-        images: one or several of: a path, a folder, a pattern, a PIL picture, an array, a ``Picture``.
+        images: one or several of: a path, a folder, a pattern, a PIL picture, an array, an ``Item``.
         methods: names, with options in brackets: ``["grad-cam++", "score-cam[preset=paper]"]``, or pairs of a name and
             a dict of options.
         metrics: the same for metrics.
@@ -235,7 +235,7 @@ def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
     whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.image_size)
     names = " + ".join(each.picture.name for each in group)
     return [
-        Task(Picture(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
+        Task(Item(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
     ]
 
 

@@ -13,7 +13,7 @@ from onnxsal import plugins
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.naming import Named
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.scoring import scorer
@@ -97,7 +97,7 @@ class Conditions:
     cell: int | None = None
 
 
-def opened(model: Model, picture: Picture, target: int | None, conditions: Conditions) -> Opened:
+def opened(model: Model, picture: Item, target: int | None, conditions: Conditions) -> Opened:
     """Return a picture ready to be judged.
 
     Args: target: the class to explain, None for the predicted one.
@@ -118,7 +118,7 @@ def opened(model: Model, picture: Picture, target: int | None, conditions: Condi
     return Opened(subject, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
 
 
-def _object(model: Model, picture: Picture, prepared: Sample) -> tuple[dict[str, Any], bool]:
+def _object(model: Model, picture: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.image_size, model.preprocess)
     boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)

@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from onnxsal.errors import UsageError
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 
 T = TypeVar("T")
 Parts = tuple[str, ...]
 
 
-def matched(pictures: Sequence[Picture], known: Mapping[str, T], where: str) -> list[T | None]:
+def matched(pictures: Sequence[Item], known: Mapping[str, T], where: str) -> list[T | None]:
     """Return each picture's entry, None where it has none.
 
     An entry's name may be the end of a picture's path (``dog/001.jpg``, ``001.jpg``), with or without the ending
@@ -40,7 +40,7 @@ class _Names:
                 if each:
                     self._by_end[each[-1]].append((each, key))
 
-    def of(self, picture: Picture, where: str) -> str | None:
+    def of(self, picture: Item, where: str) -> str | None:
         """Return the name that is meant for a picture."""
         if picture.path is None and picture.name in self._known:
             return picture.name
@@ -69,8 +69,8 @@ def _bare(parts: Parts) -> Parts:
     return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
 
 
-def _refuse_shared(pictures: Sequence[Picture], keys: Sequence[str | None], where: str) -> None:
-    first: dict[str, Picture] = {}
+def _refuse_shared(pictures: Sequence[Item], keys: Sequence[str | None], where: str) -> None:
+    first: dict[str, Item] = {}
     for picture, key in zip(pictures, keys, strict=True):
         if key is None:
             continue
@@ -82,11 +82,11 @@ def _refuse_shared(pictures: Sequence[Picture], keys: Sequence[str | None], wher
             )
 
 
-def _folder(picture: Picture) -> Path | None:
+def _folder(picture: Item) -> Path | None:
     return None if picture.path is None else picture.path.absolute().parent
 
 
-def _shown(picture: Picture) -> str:
+def _shown(picture: Item) -> str:
     return repr(picture.name if picture.path is None else picture.path.as_posix())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 
 SIDE = 2
 
@@ -18,7 +18,7 @@ SIDE = 2
 class Seen:
     """A picture as the model sees it, uint8 [H, W, 3], with the class that it predicts and how surely."""
 
-    picture: Picture
+    picture: Item
     target: int
     probability: float
 

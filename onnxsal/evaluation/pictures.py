@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Item:
     """A picture to judge on.
 
     Args:
@@ -82,11 +82,11 @@ def _pixels(source: Any) -> tuple[NDArray[Any], tuple[Any, ...]]:
     return np.asarray(source), ()
 
 
-def gather(images: Any) -> list[Picture]:
+def gather(images: Any) -> list[Item]:
     """Return the pictures that are meant: a folder stands for the pictures in it and below, a pattern for its matches.
 
     Args: images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array,
-        bytes, a file open in binary mode, a Picture.
+        bytes, a file open in binary mode, an Item.
     Raises: UsageError: nothing is meant, a folder holds no picture, a pattern matches nothing.
     """
     several = images if isinstance(images, Iterable) and not _is_one(images) else [images]
@@ -96,7 +96,7 @@ def gather(images: Any) -> list[Picture]:
     return _distinct(found)
 
 
-_ONE = (str, os.PathLike, Image.Image, np.ndarray, Picture, bytes, bytearray, memoryview)
+_ONE = (str, os.PathLike, Image.Image, np.ndarray, Item, bytes, bytearray, memoryview)
 
 
 def _is_one(images: Any) -> bool:
@@ -107,15 +107,15 @@ def _is_file(image: Any) -> bool:
     return callable(getattr(image, "read", None))
 
 
-def _meant(image: Any) -> list[Picture]:
-    if isinstance(image, Picture):
+def _meant(image: Any) -> list[Item]:
+    if isinstance(image, Item):
         return [image]
     if isinstance(image, str | os.PathLike):
-        return [Picture(path, path.name) for path in _paths(os.fspath(image))]
+        return [Item(path, path.name) for path in _paths(os.fspath(image))]
     if _is_file(image):  # it can be read once, and a picture is read for each method
-        return [Picture(content_of(image), name_of(image, "name"))]
+        return [Item(content_of(image), name_of(image, "name"))]
     name = os.path.basename(getattr(image, "filename", "")) or "picture"
-    return [Picture(image, name)]
+    return [Item(image, name)]
 
 
 def _paths(text: str) -> list[Path]:
@@ -139,10 +139,10 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _distinct(pictures: Sequence[Picture]) -> list[Picture]:
+def _distinct(pictures: Sequence[Item]) -> list[Item]:
     """Names tell pictures apart in results: those that share one get their folder, then a number, before it."""
     once = list({_identity(each): each for each in pictures}.values())
-    found: list[Picture] = []
+    found: list[Item] = []
     taken: set[str] = set()
     for each in once:
         name = next(name for name in _names(each) if name not in taken)
@@ -151,19 +151,19 @@ def _distinct(pictures: Sequence[Picture]) -> list[Picture]:
     return found
 
 
-def _identity(picture: Picture) -> Any:
+def _identity(picture: Item) -> Any:
     return str(picture.path.absolute()) if picture.path is not None else id(picture.source)
 
 
-def _names(picture: Picture) -> Iterable[str]:
+def _names(picture: Item) -> Iterable[str]:
     yield picture.name
     if picture.path is not None:
         yield picture.path.as_posix()
     yield from (f"{picture.name} ({number})" for number in range(2, 1 << 30))
 
 
-def _renamed(picture: Picture, name: str) -> Picture:
+def _renamed(picture: Item, name: str) -> Item:
     return replace(picture, name=name)
 
 
-__all__ = ["SUFFIXES", "Box", "ImageSource", "Picture", "gather"]
+__all__ = ["SUFFIXES", "Box", "ImageSource", "Item", "gather"]

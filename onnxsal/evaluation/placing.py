@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.matching import files_below, matched
-from onnxsal.evaluation.pictures import Box, Picture
+from onnxsal.evaluation.pictures import Box, Item
 from onnxsal.modalities.image.fit import Placement, place
 from onnxsal.modalities.image.preprocess import Preprocess
 
@@ -24,7 +24,7 @@ _EDGE = 1.0
 """Pixels by which a box may stand over the photograph's edge: rounding, or counting from 1."""
 
 
-def with_masks(pictures: Sequence[Picture], folder: str | os.PathLike[str] | None) -> list[Picture]:
+def with_masks(pictures: Sequence[Item], folder: str | os.PathLike[str] | None) -> list[Item]:
     """Return the pictures with the masks of their names in a folder; one without a mask keeps none.
 
     Raises: UsageError: there is no such folder, or no mask for any picture.
@@ -52,7 +52,7 @@ def placement(photo: tuple[int, int], size: tuple[int, int], preprocess: Preproc
     return place(photo, wanted, preprocess.fit, preprocess.fraction)
 
 
-def moved_boxes(picture: Picture, at: Placement) -> NDArray[np.float64] | None:
+def moved_boxes(picture: Item, at: Placement) -> NDArray[np.float64] | None:
     """Return a picture's boxes in pixels of the model's input, clipped to it, [K, 4]; None where none is in view.
 
     Raises: ImageError: a box lies outside of the photograph.
@@ -69,7 +69,7 @@ def moved_boxes(picture: Picture, at: Placement) -> NDArray[np.float64] | None:
     return seen if len(seen) else None
 
 
-def _check(picture: Picture, box: Box, photo: tuple[int, int]) -> None:
+def _check(picture: Item, box: Box, photo: tuple[int, int]) -> None:
     left, top, right, bottom = box
     if left < -_EDGE or top < -_EDGE or right > photo[0] + _EDGE or bottom > photo[1] + _EDGE:
         shown = ", ".join(f"{value:g}" for value in box)
@@ -88,7 +88,7 @@ def boxes_mask(boxes: NDArray[np.float64], size: tuple[int, int]) -> Bools:
     return inside
 
 
-def moved_mask(picture: Picture, at: Placement) -> Bools | None:
+def moved_mask(picture: Item, at: Placement) -> Bools | None:
     """Return a picture's mask at the model's input, [H, W]; None where it has none, or nothing of it is in view.
 
     Raises: ImageError: the mask cannot be read, or its size is not the photograph's.
@@ -107,7 +107,7 @@ def moved_mask(picture: Picture, at: Placement) -> Bools | None:
     return inside if inside.any() else None
 
 
-def _read(picture: Picture) -> Image.Image:
+def _read(picture: Item) -> Image.Image:
     """Above 0 is the object, whether a mask counts to 1 or to 255."""
     try:
         with Image.open(str(picture.mask)) as image:

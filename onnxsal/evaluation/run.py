@@ -10,11 +10,11 @@ from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judging import Conditions, Judge, Made, Opened, opened, verdicts
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity
-from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
+from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 from onnxsal.fingerprint import fingerprint
 from onnxsal.model import Model
 
@@ -58,7 +58,7 @@ class Setup:
 class Task:
     """A picture, and the class of it to explain (None for the predicted one); of a mosaic also which cell shows it."""
 
-    picture: Picture
+    picture: Item
     target: int | None
     truth: int | None = None
     cell: int | None = None
@@ -157,7 +157,7 @@ class _Work:
             setup, task = self.setup, self.task
             conditions = Conditions(setup.seed, setup.batch_size, task.cell)
             self._opened = opened(setup.model, task.picture, task.target, conditions)
-            self.journal.add("picture", key(self._base), picture_jpeg(self._opened.subject.prepared.image().image))
+            self.journal.add("picture", key(self._base), image_jpeg(self._opened.subject.prepared.image().image))
         return self._opened
 
     def _made(self, source: Source) -> Iterator[Found]:
@@ -225,8 +225,8 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
     return [*([cheap] if cheap else []), *([source] for source in sources if source.cost > APART)]
 
 
-def _object_identity(picture: Picture) -> Any:
+def _object_identity(picture: Item) -> Any:
     boxes = picture.boxes if picture.classes is None else [picture.boxes, picture.classes]
     if picture.mask is None:
         return boxes
-    return [boxes, Picture(picture.mask, picture.name).digest()]
+    return [boxes, Item(picture.mask, picture.name).digest()]

@@ -16,7 +16,7 @@ from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.matching import files_below, matched
 from onnxsal.evaluation.naming import Named
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_prepared
@@ -203,7 +203,7 @@ class Making:
 
 
 def sources(
-    model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making, pictures: Sequence[Picture] = ()
+    model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making, pictures: Sequence[Item] = ()
 ) -> tuple[Source, ...]:
     """Return where the maps of a run come from.
 
@@ -224,7 +224,7 @@ def sources(
     return tuple(found)
 
 
-def _stored(folder: Path, model: Model, pictures: Sequence[Picture]) -> Stored:
+def _stored(folder: Path, model: Model, pictures: Sequence[Item]) -> Stored:
     if not folder.is_dir():
         raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
     paths = matched(pictures, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
@@ -250,4 +250,4 @@ def file_identity(source: Source, name: str) -> Any:
     if not isinstance(source, Stored):
         return None
     path = source.path(name)
-    return Picture(path, path.name).digest() if path.is_file() else None
+    return Item(path, path.name).digest() if path.is_file() else None

@@ -13,14 +13,14 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-PICTURE_SIDE, MAP_SIDE = 224, 112
+IMAGE_SIDE, MAP_SIDE = 224, 112
 _LEVELS = 127
 """Steps on either side of 0, so that signed maps keep their sign."""
 
 
-def picture_jpeg(picture: Pixels) -> dict[str, str]:
-    """Return a picture, at most ``PICTURE_SIDE`` a side, as a journal's entry."""
-    image = _smaller(Image.fromarray(picture), PICTURE_SIDE)
+def image_jpeg(picture: Pixels) -> dict[str, str]:
+    """Return a picture, at most ``IMAGE_SIDE`` a side, as a journal's entry."""
+    image = _smaller(Image.fromarray(picture), IMAGE_SIDE)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=82)
     return {"jpeg": base64.b64encode(buffer.getvalue()).decode("ascii")}
@@ -44,7 +44,7 @@ def _smaller(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BOX if image.mode == "F" else Image.Resampling.LANCZOS)
 
 
-def read_picture(entry: Mapping[str, Any]) -> Pixels:
+def read_image_entry(entry: Mapping[str, Any]) -> Pixels:
     """Return the picture of an entry, uint8 [h, w, 3]."""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(entry["jpeg"]))).convert("RGB"))
 

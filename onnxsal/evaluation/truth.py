@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.matching import matched
-from onnxsal.evaluation.pictures import Picture
+from onnxsal.evaluation.pictures import Item
 from onnxsal.explanation.target import resolve_target
 from onnxsal.files import csv_cells, read_text
 from onnxsal.model import Model
@@ -25,7 +25,7 @@ _PREFIX = re.compile(r"(\d+)[_-]")
 _SHOWN = 5
 
 
-def with_truth(pictures: Sequence[Picture], truth: Truth | None) -> list[Picture]:
+def with_truth(pictures: Sequence[Item], truth: Truth | None) -> list[Item]:
     """Return the pictures with the classes that they show.
 
     Args: truth: ``names`` where file names begin with the class index (``0207_dog.jpg``), ``folders`` where each lies
@@ -45,14 +45,14 @@ def with_truth(pictures: Sequence[Picture], truth: Truth | None) -> list[Picture
     return _looked_up(pictures, known, where)
 
 
-def _prefix(picture: Picture) -> int:
+def _prefix(picture: Item) -> int:
     found = _PREFIX.match(Path(picture.name).name)
     if found is None:
         raise UsageError(f"the name {picture.name!r} does not begin with a class index, as 0207_dog.jpg does")
     return int(found[1])
 
 
-def _folder(picture: Picture) -> str:
+def _folder(picture: Item) -> str:
     if picture.path is None:
         raise UsageError(f"{picture.name!r} is no file, so it lies in no folder of its class's name")
     return picture.path.absolute().parent.name
@@ -96,7 +96,7 @@ def _columns(rows: Rows) -> tuple[int, int, Rows]:
     return (0, 1, rows) if name_at is None or label_at is None else (name_at, label_at, rows[1:])
 
 
-def _looked_up(pictures: Sequence[Picture], known: Mapping[str, int | str], where: str) -> list[Picture]:
+def _looked_up(pictures: Sequence[Item], known: Mapping[str, int | str], where: str) -> list[Item]:
     labels = matched(pictures, known, where)
     found = [replace(each, truth=label) for each, label in zip(pictures, labels, strict=True)]
     missing = [each.name for each in found if each.truth is None]
@@ -106,7 +106,7 @@ def _looked_up(pictures: Sequence[Picture], known: Mapping[str, int | str], wher
     return found
 
 
-def resolved(pictures: Sequence[Picture], model: Model, offset: int | None) -> list[int | None]:
+def resolved(pictures: Sequence[Item], model: Model, offset: int | None) -> list[int | None]:
     """Return the class index of every picture's truth, None where it has none.
 
     Args: offset: added to labels that are numbers. None: 1 where the model's first class is the background and it has

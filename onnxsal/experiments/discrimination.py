@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
-from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.measures import share_inside
 from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
 from onnxsal.experiments.statistics import Estimate, mean
@@ -153,7 +153,7 @@ def _drawn(scenes: Sequence[Scene], found: dict[str, list[_Judged]], order: Sequ
     cells: list[list[Pixels]] = []
     for at in range(min(_SHOWN, len(scenes))):
         row = [seen(found[best][at].maps[0])]
-        row += [on_picture(each) for name in names for each in found[name][at].maps]
+        row += [on_image(each) for name in names for each in found[name][at].maps]
         cells.append(row)
     columns = ["the scene", *(f"{name}, {which}" for name in names for which in ("first", "second"))]
     labels = [" / ".join(e.label for e in found[best][at].maps) for at in range(len(cells))]

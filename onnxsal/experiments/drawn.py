@@ -7,7 +7,7 @@ from onnxsal.viz.colour import Pixels, colourise
 from onnxsal.viz.overlay import for_display, overlay
 
 
-def on_picture(explanation: Explanation) -> Pixels:
+def on_image(explanation: Explanation) -> Pixels:
     """Return the map on the picture that the model saw."""
     return over(explanation.canvas().image, explanation)
 

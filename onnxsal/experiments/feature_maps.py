@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import Layer, X
 from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
-from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.target import resolve_target
 from onnxsal.methods.parts import trace_with_gradient
@@ -63,7 +63,7 @@ def feature_maps(
     spots = {k: neurons or _strongest(activity.maps[k]) for k in chosen}
     step = case.count(1 + len(chosen) + len(chosen[:_WITH_NEURONS]))
     tiles = [Tile(seen(whole), "the picture", whole.label)]
-    tiles.append(Tile(on_picture(whole), "the whole layer", f"{layer.channels} feature maps"))
+    tiles.append(Tile(on_image(whole), "the whole layer", f"{layer.channels} feature maps"))
     step()
     for k in chosen:
         tiles.append(sheet.tile(k, _part(activity, k)))
@@ -96,7 +96,7 @@ class _Sheet:
 
     def tile(self, k: int, detail: str, **more: Any) -> Tile:
         """Return one feature map's map on the picture."""
-        return Tile(on_picture(self.explained(maps=(k,), **more)), f"map {k}", detail)
+        return Tile(on_image(self.explained(maps=(k,), **more)), f"map {k}", detail)
 
 
 def _table(activity: _Activity, chosen: Sequence[int]) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxsal.errors import ImageError
 from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
-from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.measures import hit
 from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
 from onnxsal.experiments.statistics import Estimate, grouped_share, mean
@@ -143,7 +143,7 @@ def _gaps(
 
 def _drawn(scenes: Sequence[Scene], found: Found, threshold: float) -> Pixels:
     names, picked = list(found), _picked(scenes, found, threshold)
-    cells = [[seen(found[names[0]][at]), *(on_picture(found[name][at]) for name in names)] for at in picked]
+    cells = [[seen(found[names[0]][at]), *(on_image(found[name][at]) for name in names)] for at in picked]
     labels = Labels(["the scene", *names], [f"{len(scenes[at].labels)} x {found[names[0]][at].label}" for at in picked])
     maps = board(cells, labels, cell=185)
     lines = [_curve(name, scenes, found[name]) for name in names]

@@ -11,7 +11,7 @@ import numpy as np
 from onnxsal.evaluation.scoring import Score
 from onnxsal.evaluation.scoring import scorer as probability
 from onnxsal.experiments.base import Case, Cell, Explain, Outcome, Table, experiment
-from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
 from onnxsal.metrics.judgement import Judgement
@@ -125,7 +125,7 @@ def _doubts(found: dict[str, _Found]) -> list[str]:
 def _drawn(found: dict[str, _Found]) -> Pixels:
     names = list(found)
     count = min(_SHOWN, len(found[names[0]].maps))
-    cells = [[seen(found[names[0]].maps[at]), *(on_picture(found[n].maps[at]) for n in names)] for at in range(count)]
+    cells = [[seen(found[names[0]].maps[at]), *(on_image(found[n].maps[at]) for n in names)] for at in range(count)]
     labels = [found[names[0]].maps[at].label for at in range(count)]
     maps = board(cells, Labels(["the picture", *names], labels), cell=205)
     plots = [_plot(found, metric) for metric in METRICS]

@@ -19,7 +19,7 @@ from onnxsal.errors import UsageError
 from onnxsal.evaluation.report.pictures import data_uri, encoded
 from onnxsal.evaluation.report.render import render
 from onnxsal.experiments.base import Explain
-from onnxsal.experiments.drawn import on_picture, seen
+from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.target import TargetSource
 
@@ -58,8 +58,7 @@ def make(asked: Asked, *, progress: Callable[[int, int], None] | None = None) ->
 def _trial(asked: Asked, at: int, maps: dict[str, Explanation]) -> dict[str, Any]:
     first = next(iter(maps.values()))
     shown = [
-        {"id": _name(asked.seed, at, name), "picture": data_uri(encoded(on_picture(each)))}
-        for name, each in maps.items()
+        {"id": _name(asked.seed, at, name), "picture": data_uri(encoded(on_image(each)))} for name, each in maps.items()
     ]
     # By their opaque names: the order of the methods is not to be read from the file either.
     return {

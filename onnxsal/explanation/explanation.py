@@ -97,10 +97,10 @@ class Explanation:
         Raises: OutputError: it cannot be written. UsageError: unknown format or style.
         """
         from onnxsal.explanation.figure import draw
-        from onnxsal.viz.save import picture_format, save_picture
+        from onnxsal.viz.save import image_format, save_image
 
-        picture_format(path)
-        save_picture(np.asarray(draw(self, **style)), path)
+        image_format(path)
+        save_image(np.asarray(draw(self, **style)), path)
 
     def png(self, **style: Any) -> bytes:
         """Return what ``save`` writes as the content of a PNG file. Args: style: as for ``save``."""

@@ -22,7 +22,7 @@ from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, 
 from onnxsal.explanation.request import Request, no_sign
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.graph import Program
-from onnxsal.kernels.placement import WHOLE_PICTURE
+from onnxsal.kernels.placement import WHOLE_IMAGE
 from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import MIXES, one_by_one
 from onnxsal.model.positions import said
@@ -234,5 +234,5 @@ def sign_of(request: Request, raw: Floats) -> Sign | None:
 
 def saliency_of(request: Request, raw: Floats, sign: Sign | None, layer: Layer | None) -> Floats:
     if sign is None:
-        return cam_saliency(raw, request.model.size, WHOLE_PICTURE if layer is None else layer.placement)
+        return cam_saliency(raw, request.model.size, WHOLE_IMAGE if layer is None else layer.placement)
     return pixel_saliency(raw, sign, request.common.percentile)

@@ -1,7 +1,7 @@
 """The folding reader: programs and records written into the model's own graph, so that one file explains itself."""
 
 from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
-from onnxsal.folding.folded import Folded, picture_elements, raw_shape, typed
+from onnxsal.folding.folded import Folded, image_elements, raw_shape, typed
 from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
 from onnxsal.folding.loop import Shared, fold_record
@@ -22,8 +22,8 @@ __all__ = [
     "fuse",
     "graft",
     "guarded",
+    "image_elements",
     "normalised",
-    "picture_elements",
     "raw_shape",
     "repeated",
     "typed",

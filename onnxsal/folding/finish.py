@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.folding.rows import stretched
 from onnxsal.graph import Tape
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import inside
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -26,7 +26,7 @@ class Finish:
     size: tuple[int, int]
     sign: str | None
     percentile: float = 99.0
-    placement: Placement = WHOLE_PICTURE
+    placement: Placement = WHOLE_IMAGE
     """Where the map lies in the picture."""
     grid: tuple[int, ...] = (0, 0)
     """Its own height and width; needed only where it does not lie over the whole picture as it stands."""

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnxsal.errors import UnsupportedError
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.records import Boxes, CoarseMasks, Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
@@ -72,7 +72,7 @@ class Folded:
     def placement(self) -> Placement:
         """Where these maps lie in the picture."""
         masks = self.record.draws.masks
-        return masks.placement if isinstance(masks, Grids) else WHOLE_PICTURE
+        return masks.placement if isinstance(masks, Grids) else WHOLE_IMAGE
 
     @property
     def schedule(self) -> Schedule:
@@ -180,6 +180,6 @@ def samples_of(record: Record) -> int:
     return masks.count if isinstance(masks, CoarseMasks) else record.draws.samples
 
 
-def picture_elements(shape: Shape) -> int:
+def image_elements(shape: Shape) -> int:
     """Return how many numbers one picture has."""
     return math.prod(shape)

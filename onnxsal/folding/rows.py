@@ -12,7 +12,7 @@ from onnxsal.folding import noise as counter
 from onnxsal.folding.declared import box_masks, coarse_masks
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import Taps, inside, taps
 from onnxsal.records import Boxes, CoarseMasks, Draws, Grids, Noise
 
@@ -74,7 +74,7 @@ class Source:
     grid: tuple[int, int]
     """Height and width of the maps."""
     key: tuple[int, int]
-    placement: Placement = WHOLE_PICTURE
+    placement: Placement = WHOLE_IMAGE
     """Where the maps lie in the picture."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from onnxsal.errors import UnsupportedError
 from onnxsal.kernels import formulas
 from onnxsal.kernels.masks import INPUT, MASK, Rows, check_fill, checked_key
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import taps
 
 try:
@@ -188,7 +188,7 @@ def address(array: Any) -> int:
     return int(array._ary.ctypes.data if SIMULATED else array.__cuda_array_interface__["data"][0])
 
 
-def _masks(grids: Any, size: tuple[int, int], placement: Placement = WHOLE_PICTURE) -> tuple[Any, ...]:
+def _masks(grids: Any, size: tuple[int, int], placement: Placement = WHOLE_IMAGE) -> tuple[Any, ...]:
     placed = ((2, size[1], placement.columns), (1, size[0], placement.rows))
     sides = [taps(grids.shape[i], n, side) for i, n, side in placed]
     return (grids, *(tuple(_sent(column) for column in side) for side in sides))
@@ -205,7 +205,7 @@ class Filler:
         key: tuple[int, int],
         *,
         renormalise: bool = False,
-        placement: Placement = WHOLE_PICTURE,
+        placement: Placement = WHOLE_IMAGE,
     ) -> None:
         check_available()
         self._picture = upload(x), upload(baseline)
@@ -249,7 +249,7 @@ def fill(
     grids: Any = None,
     key: tuple[int, int] = (0, 0),
     renormalise: bool = False,
-    placement: Placement = WHOLE_PICTURE,
+    placement: Placement = WHOLE_IMAGE,
 ) -> None:
     """Return nothing; write the batch as ``masks.fill`` does, into an array on the GPU.
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsal.errors import UsageError, nearest
 from onnxsal.kernels.native import blend, kernel, lerp, level, normals, part
 from onnxsal.kernels.noise import STREAM_BITS, Stream, word
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import taps
 
 Floats = NDArray[np.float32]
@@ -229,7 +229,7 @@ def fill(
     grids: Floats | None = None,
     key: tuple[int, int] = (0, 0),
     renormalise: bool = False,
-    placement: Placement = WHOLE_PICTURE,
+    placement: Placement = WHOLE_IMAGE,
 ) -> None:
     """Return nothing; write row r of the batch, ``b + (x - b) (c m + s_m n_m) + s_x n_x``, into ``out[r]``.
 

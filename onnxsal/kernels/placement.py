@@ -75,7 +75,7 @@ class Placement:
         return ", ".join(f"{name} {_described(side)}" for name, side in sides if side != WHOLE)
 
 
-WHOLE_PICTURE = Placement()
+WHOLE_IMAGE = Placement()
 
 
 def _described(side: Side) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsal.errors import UsageError
 from onnxsal.kernels.masks import Floats, floats, widen
 from onnxsal.kernels.native import kernel, lerp, level, part
-from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import Taps, taps
 
 
@@ -67,7 +67,7 @@ def _grids(grids: NDArray[Any]) -> Floats:
 
 
 def upsampled_range(
-    grids: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_PICTURE
+    grids: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_IMAGE
 ) -> tuple[Floats, Floats]:
     """Return the smallest and largest value of each upsampled grid, both float32 ``[K]``; equal for a flat one.
 
@@ -93,7 +93,7 @@ def masked_range(
     *,
     gain: ArrayLike = 1.0,
     offset: ArrayLike = 0.0,
-    placement: Placement = WHOLE_PICTURE,
+    placement: Placement = WHOLE_IMAGE,
 ) -> tuple[Floats, Floats]:
     """Return the smallest and largest value of x o (gain_k U(A_k) + offset_k) for each k, both float32 ``[K]``.
 

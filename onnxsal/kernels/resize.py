@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.kernels.formulas import lerp
-from onnxsal.kernels.placement import WHOLE, WHOLE_PICTURE, Placement, Side, Stretch
+from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement, Side, Stretch
 
 HALF = Fraction(1, 2)
 
@@ -81,7 +81,7 @@ def inside(size: tuple[int, int], placement: Placement) -> NDArray[np.bool_]:
     return found
 
 
-def bilinear(maps: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_PICTURE) -> NDArray[np.float32]:
+def bilinear(maps: NDArray[Any], size: tuple[int, int], placement: Placement = WHOLE_IMAGE) -> NDArray[np.float32]:
     """Return ``maps`` resized to ``size``, float32 ``[..., H, W]``.
 
     Half-pixel centres, clamped edges, no antialiasing: PyTorch's ``align_corners=False``, ONNX Resize's default.

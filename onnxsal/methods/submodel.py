@@ -32,10 +32,10 @@ def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
         return _as_it_was(op, _in_layout(op, value, layer), old)
 
     cut(op, old, fed)
-    return _without_picture(op, picture, maps, layer)
+    return _without_image(op, picture, maps, layer)
 
 
-def _without_picture(op: Trace, picture: ir.Value, maps: ir.Value, layer: Layer) -> Program:
+def _without_image(op: Trace, picture: ir.Value, maps: ir.Value, layer: Layer) -> Program:
     program = op.finish(score=op["score"])
     if picture.uses():
         raise UnsupportedError(

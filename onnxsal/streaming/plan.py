@@ -13,7 +13,7 @@ from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.plane import plane
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
@@ -83,7 +83,7 @@ class Plan:
     def placement(self) -> Placement:
         """Where the grids lie in the picture."""
         masks = self.draws.masks
-        return masks.placement if isinstance(masks, Grids) else WHOLE_PICTURE
+        return masks.placement if isinstance(masks, Grids) else WHOLE_IMAGE
 
     @property
     def known(self) -> int:
@@ -160,7 +160,7 @@ def _template(x: Floats, hidden: Floats, grids: Floats, bounds: tuple[Floats, Fl
     rows = make_rows(len(grids), mask=np.arange(len(grids)), gain=gain, offset=0 if raw else -low * gain)
     noise = draws.noise
     if noise is not None and (noise.unit == "range of masked x" or (noise.unit == "authors" and noise.on == "input")):
-        placed = draws.masks.placement if isinstance(draws.masks, Grids) else WHOLE_PICTURE
+        placed = draws.masks.placement if isinstance(draws.masks, Grids) else WHOLE_IMAGE
         bottom, top = masked_range(hidden, grids, gain=rows["gain"], offset=rows["offset"], placement=placed)
         spans = top - bottom
     _add_noise(rows, noise, float(np.ptp(x)), spans)

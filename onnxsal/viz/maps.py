@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError, UsageError, nearest
-from onnxsal.kernels.placement import WHOLE_PICTURE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.plane import plane, plane_size, unplane
 from onnxsal.kernels.resize import bilinear, inside
 
@@ -32,7 +32,7 @@ def normalise(values: NDArray[Any]) -> Map:
     return np.asarray((exact - low) / (high - low), np.float32)
 
 
-def cam_saliency(raw: NDArray[Any], size: tuple[int, ...], placement: Placement = WHOLE_PICTURE) -> Map:
+def cam_saliency(raw: NDArray[Any], size: tuple[int, ...], placement: Placement = WHOLE_IMAGE) -> Map:
     """Return a layer's map as saliency [H, W] in [0, 1]: bilinear with half-pixel centres, then min to max.
 
     Args:

@@ -36,7 +36,7 @@ def as_image(picture: Pixels) -> PillowImage:
     return Image.fromarray(picture)
 
 
-def picture_format(path: str | os.PathLike[str]) -> str:
+def image_format(path: str | os.PathLike[str]) -> str:
     """Return the format that a file name asks for by its suffix, as Pillow calls it.
 
     Raises: UsageError: the suffix is missing or stands for no picture.
@@ -50,12 +50,12 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
-def save_picture(picture: Pixels, path: str | os.PathLike[str]) -> None:
+def save_image(picture: Pixels, path: str | os.PathLike[str]) -> None:
     """Write the picture, uint8 [h, w, 3]; the file appears whole or not at all.
 
     Raises: UsageError: the suffix is not known. OutputError: it cannot be written.
     """
-    kind = picture_format(path)
+    kind = image_format(path)
     with replacing(path) as part:
         try:
             as_image(picture).save(part, format=kind, **_OPTIONS.get(kind, {}))

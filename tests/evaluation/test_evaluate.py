@@ -20,7 +20,7 @@ from PIL import Image
 
 import onnxsal
 from onnxsal.errors import EnvironmentSetupError, UsageError
-from onnxsal.evaluation import Evaluation, Picture
+from onnxsal.evaluation import Evaluation, Item
 from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.run import Setup
 from onnxsal.metrics.judgement import Judgement
@@ -138,16 +138,14 @@ def test_a_mosaic_shows_four_pictures_and_asks_for_each(model: Model, photos: Pa
     from onnxsal.evaluation import evaluating
     from onnxsal.evaluation.mosaics import Seen, cell, grouped, mosaic
 
-    seen = [Seen(Picture(np.full((4, 4, 3), i, np.uint8), str(i)), i % 5, 1 - i / 20) for i in range(12)]
+    seen = [Seen(Item(np.full((4, 4, 3), i, np.uint8), str(i)), i % 5, 1 - i / 20) for i in range(12)]
     groups = grouped(seen, 0.5)
     assert [[s.target for s in group] for group in groups] == [[0, 1, 2, 3], [4, 0, 1, 2]]
     whole = np.asarray(mosaic([np.full((8, 8, 3), 50 * i, np.uint8) for i in range(4)], (6, 8)))
     for at in range(4):
         assert (whole[cell(at, (6, 8))] == 50 * at).all()
     assert sum(cell(at, (6, 8)).astype(int) for at in range(4)).tolist() == np.ones((6, 8), int).tolist()
-    assert (
-        evaluating._cells(model, [Seen(Picture(p, p.name), 0, 1.0) for p in sorted(photos.glob("*"))[:4]])[2].cell == 2
-    )
+    assert evaluating._cells(model, [Seen(Item(p, p.name), 0, 1.0) for p in sorted(photos.glob("*"))[:4]])[2].cell == 2
 
 
 def test_randomisation_follows_the_stages(model: Model, photos: Path) -> None:
@@ -661,7 +659,7 @@ def test_values_that_are_not_defined_survive_the_journal(model: Model, tmp_path:
     folder.mkdir()
     np.save(folder / "picture.npy", np.zeros((16, 16)))
     for _ in range(2):
-        found = judge(model, Picture(flat, "picture"), methods=(), maps=folder, metrics=["energy-pointing"],
+        found = judge(model, Item(flat, "picture"), methods=(), maps=folder, metrics=["energy-pointing"],
                       boxes={"picture": [(2, 2, 8, 8)]}, journal=tmp_path / "j.jsonl")  # fmt: skip
         assert [math.isnan(row.value) for row in found.rows] == [True]
     assert found.reused == 1

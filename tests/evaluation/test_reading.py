@@ -13,7 +13,7 @@ import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.annotations import read_boxes
 from onnxsal.evaluation.naming import Named, named
-from onnxsal.evaluation.pictures import Picture, gather
+from onnxsal.evaluation.pictures import Item, gather
 from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.truth import background, read_truth, with_truth
@@ -86,11 +86,11 @@ def test_labels_that_are_wrong(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_truth_from_names_and_folders() -> None:
-    pictures = [Picture(Path("/p/tabby/0207_x.jpg"), "0207_x.jpg")]
+    pictures = [Item(Path("/p/tabby/0207_x.jpg"), "0207_x.jpg")]
     assert with_truth(pictures, "names")[0].truth == 207
     assert with_truth(pictures, "folders")[0].truth == "tabby"
     with pytest.raises(UsageError, match="does not begin with a class index"):
-        with_truth([Picture(Path("x.jpg"), "x.jpg")], "names")
+        with_truth([Item(Path("x.jpg"), "x.jpg")], "names")
 
 
 def test_the_background_is_class_0_of_1001(model: object) -> None:
@@ -182,17 +182,17 @@ def test_a_mask_moves_as_the_picture_does(tmp_path: Path, fit: str, photo: tuple
     preprocess = Preprocess(fit=fit)  # type: ignore[arg-type]
     seen = preprocess.apply(Photo(Image.fromarray(mask).convert("RGB")), (32, 48)).picture[..., 0] > 127
     at = placement(photo, (32, 48), preprocess)
-    moved = moved_mask(Picture(None, "m", mask=tmp_path / "m.png"), at)
+    moved = moved_mask(Item(None, "m", mask=tmp_path / "m.png"), at)
     assert moved is not None and np.array_equal(moved, seen)
     box = (width // 3, height // 5, 2 * width // 3, height // 2)
-    (found,) = moved_boxes(Picture(None, "m", boxes=(tuple(map(float, box)),)), at)  # type: ignore[misc,arg-type]
+    (found,) = moved_boxes(Item(None, "m", boxes=(tuple(map(float, box)),)), at)  # type: ignore[misc,arg-type]
     rows, columns = np.nonzero(seen)
     assert np.abs(found - [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).max() <= 1.0
 
 
 def test_a_box_out_of_view_is_none() -> None:
     at = placement((200, 100), (32, 32), Preprocess(fit="crop", crop_fraction=1.0))
-    assert moved_boxes(Picture(None, "x", boxes=((0.0, 0.0, 20.0, 20.0),)), at) is None
+    assert moved_boxes(Item(None, "x", boxes=((0.0, 0.0, 20.0, 20.0),)), at) is None
 
 
 def test_masks_count_to_1_or_to_255(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_masks_count_to_1_or_to_255(tmp_path: Path) -> None:
         if mode == "P":
             image.putpalette([0, 0, 0, 128, 0, 0])
         (image.convert("1") if mode == "1" else image).save(tmp_path / "m.png")
-        moved = moved_mask(Picture(None, "m", mask=tmp_path / "m.png"), at)
+        moved = moved_mask(Item(None, "m", mask=tmp_path / "m.png"), at)
         assert moved is not None and np.array_equal(moved, values > 0)
 
 
@@ -225,7 +225,7 @@ def test_pil_pictures_have_the_digest_of_what_is_seen() -> None:
     turned = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     upright = turned.copy()
     turned.getexif()[0x112] = 6
-    digests = [Picture(each, "p").digest() for each in (palette, palette.copy(), other, turned, upright)]
+    digests = [Item(each, "p").digest() for each in (palette, palette.copy(), other, turned, upright)]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
 

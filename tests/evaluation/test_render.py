@@ -11,7 +11,7 @@ from onnxsal.evaluation import About, Evaluation, Failure, Row
 from onnxsal.evaluation.journal import Journal
 from onnxsal.evaluation.report import Section, page
 from onnxsal.evaluation.report.evaluation import report
-from onnxsal.evaluation.thumbnails import map_png, picture_jpeg
+from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 
 HOSTILE = (
     "<script>alert(1)</script>", "</script><b>", "a & b &amp; c", "\"double\" 'single' `tick`", "$5 and $x^2$",
@@ -52,7 +52,7 @@ def test_every_name_comes_out_as_it_went_in(name: str) -> None:
 def report_of(name: str) -> str:
     """The page of an evaluation in which everything that can be is called ``name``."""
     journal = Journal()
-    journal.add("picture", "0", picture_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    journal.add("picture", "0", image_jpeg(np.zeros((8, 8, 3), np.uint8)))
     journal.add("map", "k", {**map_png(np.eye(8)), "picture": "0"})
     curve = [[0.0, 1.0], [1.0, 0.0]]
     row = Row(name, 0, name, 0.9, name, name, 0.25, curve=curve, map_key="k", parameters={name: name})

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from onnxsal.errors import OutputError, UsageError
-from onnxsal.viz.save import picture_format, save_picture
+from onnxsal.viz.save import image_format, save_image
 
 PICTURE = np.full((20, 30, 3), (200, 60, 40), np.uint8)
 
@@ -19,9 +19,9 @@ PICTURE = np.full((20, 30, 3), (200, 60, 40), np.uint8)
 @pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
 def test_the_suffix_names_the_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"map.{suffix}"
-    save_picture(PICTURE, path)
+    save_image(PICTURE, path)
     with Image.open(path) as image:
-        assert image.format == picture_format(path)
+        assert image.format == image_format(path)
         np.testing.assert_allclose(np.asarray(image.convert("RGB")), PICTURE, atol=6)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -31,19 +31,19 @@ def test_the_suffix_names_the_format(tmp_path: Path, suffix: str) -> None:
 )
 def test_unknown_suffixes_list_the_known(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        save_picture(PICTURE, tmp_path / name)
+        save_image(PICTURE, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_a_format_cannot_hold_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="WEBP"):
-        save_picture(np.zeros((2, 20_000, 3), np.uint8), tmp_path / "wide.webp")
+        save_image(np.zeros((2, 20_000, 3), np.uint8), tmp_path / "wide.webp")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
-        save_picture(PICTURE, tmp_path / "nowhere" / "map.png")
+        save_image(PICTURE, tmp_path / "nowhere" / "map.png")
 
 
 def test_drawing_loads_neither_cmap_nor_numba_at_import() -> None:

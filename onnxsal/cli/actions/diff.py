@@ -20,7 +20,7 @@ from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
 from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, says
 from onnxsal.experiments.diff_pages import drawn, write_report
-from onnxsal.viz.save import picture_format, save_picture
+from onnxsal.viz.save import image_format, save_image
 
 _LISTED = 8
 
@@ -84,7 +84,7 @@ def diff_models(asked: Asked) -> int:
     for _, why in drift.failures:
         print(f"onnxsal: {why}", file=sys.stderr)
     if asked.output is not None:
-        save_picture(drawn(drift, asked.names, most=asked.worst), asked.output)
+        save_image(drawn(drift, asked.names, most=asked.worst), asked.output)
     if asked.report is not None:
         write_report(drift, asked.names, asked.report)
     print(as_document(asked, drift) if asked.as_json else "\n".join(as_text(asked, drift)))
@@ -96,7 +96,7 @@ def _check_files(asked: Asked, images: Sequence[str]) -> None:
     if asked.report is not None:
         check_page(asked.report, "--report")
     if asked.output is not None:
-        picture_format(asked.output)
+        image_format(asked.output)
     read = [path for opening in asked.openings for path in opening.files]
     check_outputs([Path(path) for path in (asked.report, asked.output) if path is not None], [*read, *images])
 

@@ -24,7 +24,7 @@ from onnxsal.experiments.statistics import Estimate
 from onnxsal.experiments.training_noise import series
 from onnxsal.model import Model
 from onnxsal.options import shown_type
-from onnxsal.viz.save import picture_format, save_picture
+from onnxsal.viz.save import image_format, save_image
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def run_experiment(asked: Asked) -> int:
     """Print and write one experiment; return the exit status."""
     found = get(asked.name)
     options = found.check(once(asked.settings))
-    picture_format(asked.picture)
+    image_format(asked.picture)
     check_outputs([Path(asked.picture)], _read(asked, found))
     if asked.target is not None and not found.targeted:
         tell([f"{asked.name} explains the classes of the objects, and does not read -t"])
@@ -66,7 +66,7 @@ def run_experiment(asked: Asked) -> int:
         outcome = found.run(_case(asked, progress), **options)
     finally:
         progress.close()
-    save_picture(outcome.picture, asked.picture)
+    save_image(outcome.picture, asked.picture)
     spent = time.perf_counter() - start
     print(as_document(asked, options, outcome, spent) if asked.as_json else "\n".join(as_text(asked, outcome, spent)))
     return 0

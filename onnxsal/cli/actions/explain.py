@@ -22,7 +22,7 @@ from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource
 from onnxsal.viz.colour import colour_table
-from onnxsal.viz.save import picture_format, save_picture
+from onnxsal.viz.save import image_format, save_image
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _check_files(asked: Asked) -> None:
     numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
     check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
     for path in paths:
-        picture_format(path)
+        image_format(path)
     if asked.colours is not None:
         colour_table(asked.colours)
 
@@ -165,7 +165,7 @@ def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result
     Ctrl-C leaves fewer methods, and of the last one fewer targets.
     """
     maps, interrupted = _explained(requests, image, [parsed(goal) for goal in asked.goals])
-    tell(_picture_notes(requests[0], maps), Path(image).name)
+    tell(_image_notes(requests[0], maps), Path(image).name)
     rows = [
         [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
         for at in range(len(maps[0]))
@@ -194,7 +194,7 @@ def _explained(
     return maps, False
 
 
-def _picture_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
+def _image_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
     notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
     return [note for note in dict.fromkeys(notes) if note not in request.model.notes]
 
@@ -233,4 +233,4 @@ def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None
     if len(explanations) == 1:
         explanations[0].save(path, kind=asked.kind, colours=asked.colours)
         return
-    save_picture(np.asarray(compare(explanations, kind=asked.kind, colours=asked.colours)), path)
+    save_image(np.asarray(compare(explanations, kind=asked.kind, colours=asked.colours)), path)

@@ -23,7 +23,7 @@ from onnxsal.experiments.study import Asked as Study
 from onnxsal.explanation.method_plan import split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.files import replacing
-from onnxsal.viz.save import picture_format, save_picture
+from onnxsal.viz.save import image_format, save_image
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def _written(page: str, study: Study, size: int) -> list[str]:
 
 def _count(asked: Asked) -> int:
     if asked.output is not None:
-        picture_format(asked.output)
+        image_format(asked.output)
         check_outputs([Path(asked.output)], asked.files)
     found = counting.count([counting.read(path) for path in asked.files])
     if asked.output is not None:
-        save_picture(counting.drawn(found), asked.output)
+        save_image(counting.drawn(found), asked.output)
     print(_document(found) if asked.as_json else "\n".join(_counted(asked, found)))
     return 0
 

@@ -22,8 +22,8 @@ def command() -> None:
 
     from onnxsal.cli.actions.demo import as_text, demonstrate
     from onnxsal.explanation.figure import compare
-    from onnxsal.viz.save import save_picture
+    from onnxsal.viz.save import save_image
 
     shown = demonstrate()
-    save_picture(np.asarray(compare(shown.explanations)), PICTURE)
+    save_image(np.asarray(compare(shown.explanations)), PICTURE)
     print("\n".join(as_text(PICTURE, shown)))

@@ -13,7 +13,7 @@ from onnxsal.evaluation.report.pictures import Figure, encoded
 from onnxsal.evaluation.report.render import part
 from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Row
-from onnxsal.evaluation.thumbnails import read_map, read_picture
+from onnxsal.evaluation.thumbnails import read_image_entry, read_map
 from onnxsal.viz.overlay import overlay
 
 EACH = 3
@@ -66,7 +66,7 @@ def _figure(found: Results, row: Row, which: str) -> Figure | None:
     picture = None if entry is None else found.journal.get("picture", entry["picture"])
     if entry is None or picture is None:
         return None
-    drawn = _drawn(read_picture(picture), read_map(entry))
+    drawn = _drawn(read_image_entry(picture), read_map(entry))
     small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
     data = {"method": row.method, "metric": row.metric, "example": which}
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
