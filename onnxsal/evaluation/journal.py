@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ class Journal:
         self.path = None if path is None else Path(path)
         self._entries: dict[tuple[str, str], Entry | _Place] = {}
         self.unreadable = 0
-        """How many lines were cut off."""
+        """How many lines were cut off or damaged."""
         self._file = None if self.path is None else self._open(self.path)
 
     def _open(self, path: Path) -> int:
@@ -56,6 +57,8 @@ class Journal:
     def _take(self, line: bytes, at: int) -> None:
         try:
             entry = json.loads(line)
+            if not _is_whole(entry):
+                raise ValueError("an entry of which a part is missing or of another type")
             self._entries.setdefault((entry["kind"], entry["key"]), self._kept(entry, at, len(line)))
         except (ValueError, KeyError, TypeError):
             self.unreadable += 1
@@ -101,6 +104,19 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _is_whole(entry: Any) -> bool:
+    """Whether an entry has what those of its kind are read by; whatever edited a journal, it is made again then."""
+    if entry["kind"] == "row":
+        numbers = all(_is_number(entry[name]) for name in ("probability", "value", "target"))
+        return numbers and all(isinstance(entry[name], str) for name in ("image", "label", "method", "metric"))
+    coded = {"picture": "jpeg", "map": "png"}.get(entry["kind"])
+    return coded is None or bool(binascii.a2b_base64(entry[coded], strict_mode=True))
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 _BEGINNING = b'{"kind": '

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -645,6 +646,36 @@ def test_a_journal_cut_off_in_its_first_line_goes_on(model: Model, photos: Path,
     found = judge(model, path, journal=journal)
     assert (found.reused, len(found.rows), found.journal.unreadable) == (0, 4, 1)
     assert judge(model, path, journal=journal).reused == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("row", {"probability": "gone"}), ("row", {"value": "x"}), ("row", {"metric": 3}),
+        ("picture", {"jpeg": "AAAAA"}), ("map", {"png": "????"}),
+    ],
+)  # fmt: skip
+def test_a_damaged_entry_of_a_journal_is_made_again(
+    model: Model, photos: Path, tmp_path: Path, kind: str, change: dict[str, object]
+) -> None:
+    path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
+    first = judge(model, path, journal=journal)
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    damaged = next(line for line in lines if line["kind"] == kind)
+    damaged.update(change)
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = judge(model, path, journal=journal)
+    assert found.journal.unreadable == 1
+    assert [row.value for row in found.rows] == [row.value for row in first.rows]
+    found.report(tmp_path / "report.html")
+
+
+def test_a_picture_that_is_no_picture_is_left_out_of_the_report(model: Model, photos: Path, tmp_path: Path) -> None:
+    path, journal = sorted(photos.glob("*"))[0], tmp_path / "j.jsonl"
+    judge(model, path, journal=journal)
+    journal.write_text(re.sub(r'"jpeg": "[^"]*"', '"jpeg": "AAAAAAAA"', journal.read_text()))
+    judge(model, path, journal=journal).report(tmp_path / "report.html")
+    assert "data:image/jpeg" not in (tmp_path / "report.html").read_text()
 
 
 def test_only_what_is_known(model: Model, photos: Path, tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def _figure(found: Results, row: Row, which: str) -> Figure | None:
     picture = None if entry is None else found.journal.get("picture", entry["picture"])
     if entry is None or picture is None:
         return None
-    drawn = _drawn(read_image_entry(picture), read_map(entry))
+    try:
+        drawn = _drawn(read_image_entry(picture), read_map(entry))
+    except (OSError, ValueError, SyntaxError):  # Pillow's, of an image that was damaged in the journal
+        return None
     small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
     data = {"method": row.method, "metric": row.metric, "example": which}
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
