@@ -1,11 +1,8 @@
-"""Assembling the explainer as one file: the model, its explanation behind a guard, what the file says of itself."""
+"""Assembling the explainer as one file: the model, and its explanation behind a guard."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -13,9 +10,10 @@ import onnx_ir as ir
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
+from onnxsal.compiler.metadata import metadata_of
+from onnxsal.compiler.work import Result, Values, Work
 from onnxsal.explanation.request import Request
 from onnxsal.folding import (
-    Finish,
     Folded,
     Shared,
     Style,
@@ -30,7 +28,6 @@ from onnxsal.folding import (
     image_elements,
     normalised,
     raw_shape,
-    repeated,
     typed,
     values_of_bytes,
 )
@@ -39,84 +36,16 @@ from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
-from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
-from onnxsal.tasks.target import Target
 from onnxsal.viz import overlay as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
-
-Kind = Literal["saliency", "raw", "drawing"]
-Values = dict[str, ir.Value]
-Result = Program | Record
 
 EXPLAIN = "explain"
 """The optional input (bool, default true) without which only the prediction is computed."""
 
-METADATA = "onnxsal.explainer"
-"""Where the file says what it is, as JSON."""
-
 CHEAP = 4
 """Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
 out whole by layers that otherwise pass it on in a faster layout: prediction would pay for more."""
-
-
-@dataclass(frozen=True)
-class FileTarget:
-    """Where the compiled model takes its target from: an input, the prediction, or what is fixed."""
-
-    fixed: Target | None
-    as_input: bool = False
-
-    def fixed_at(self, op: Tape, batch: ir.Value) -> Values:
-        """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
-        feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds
-        return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
-
-    def opened(self, op: Tape) -> ir.Value | None:
-        """Return a fixed target whose columns each picture decides, int64 [1]; None of others."""
-        if self.fixed is None or not self.fixed.is_open:
-            return None
-        return op.const([self.fixed.target], ir.DataType.INT64)
-
-
-@dataclass(frozen=True)
-class Form:
-    """What the file takes and gives."""
-
-    outputs: tuple[Kind, ...] = ("saliency",)
-    bytes_in: Preprocess | None = None
-    """Preprocessing that becomes part of the model."""
-    explain_required: bool = False
-    """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Everything that is assembled: what was asked for, and a program or record for each layer."""
-
-    request: Request
-    goal: FileTarget
-    form: Form
-    parts: tuple[Result, ...]
-
-    @property
-    def layers(self) -> tuple[Layer | None, ...]:
-        """The layer of each part."""
-        return self.request.layers or (None,)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one explained picture."""
-        return (self.request.model.anatomy.entry.channels, *self.request.model.image_size)
-
-    def finish(self, part: Result, layer: Layer | None = None) -> Finish:
-        """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
-        common = self.request.common
-        pixels = len(raw_shape(part)) == 3
-        sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
-        if layer is None:
-            return Finish(self.request.model.image_size, sign, common.percentile)
-        return Finish(self.request.model.image_size, sign, common.percentile, layer.placement, layer.grid)
 
 
 def assemble(work: Work) -> ir.Model:
@@ -346,43 +275,5 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
         for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
             graph.initializers.pop(unused)
     program.model.producer_name, program.model.producer_version = "onnxsal", __version__
-    program.model.metadata_props.update(_metadata(work))
+    program.model.metadata_props.update(metadata_of(work))
     return program.model
-
-
-def _metadata(work: Work) -> Mapping[str, str]:
-    model, form = work.request.model, work.form
-    found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
-    if model.labels is not None:
-        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.labelled)])
-    if form.bytes_in is not None:
-        bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
-        found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
-    elif model.preprocess is not None:
-        found["onnxsal.preprocess"] = model.preprocess.to_json()
-    return found
-
-
-def _described(work: Work) -> dict[str, Any]:
-    """What the file says of itself."""
-    request, entry = work.request, work.request.model.anatomy.entry
-    fixed = None if work.goal.fixed is None else work.goal.fixed.target
-    axes, dtype = entry.input_axes, entry.dtype.name.lower()
-    if work.form.bytes_in:
-        axes, dtype = entry.channels_last, "uint8"
-    return {
-        "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
-        "layer": [layer.name for layer in request.layers], "score": request.score,
-        "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
-        "signed": work.finish(work.parts[0]).sign == "signed",
-        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
-                  "channels": 3 if work.form.bytes_in else entry.channels},
-        "output": request.model.task.written(),
-        "outputs": list(work.form.outputs), "notes": list(request.model.notes),
-        **({"repeatable": False} if request.model.drawn else {}),
-        "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
-        "source_sha256": request.model.digest, "onnxsal": __version__,
-    }  # fmt: skip
-
-
-__all__ = ["EXPLAIN", "METADATA", "FileTarget", "Form", "Kind", "Work", "assemble"]

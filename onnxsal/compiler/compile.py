@@ -13,8 +13,10 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy.drawn import drawn_note
-from onnxsal.compiler.assemble import EXPLAIN, METADATA, FileTarget, Form, Kind, Work, assemble
+from onnxsal.compiler.assemble import EXPLAIN, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.work import FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options

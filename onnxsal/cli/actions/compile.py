@@ -11,8 +11,8 @@ from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
-from onnxsal.compiler.assemble import METADATA
 from onnxsal.compiler.compile import Asked, compiled
+from onnxsal.compiler.metadata import METADATA
 from onnxsal.errors import UsageError
 from onnxsal.graph import save_ir, told_of_files
 

@@ -1,0 +1,50 @@
+"""What a compiled file says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from onnxsal._version import __version__
+from onnxsal.compiler.work import Work
+
+METADATA = "onnxsal.explainer"
+"""Where the file says what it is, as JSON."""
+
+
+def metadata_of(work: Work) -> Mapping[str, str]:
+    """Return the metadata of a compiled file: the model's own, what explains it, how its pictures are prepared."""
+    model, form = work.request.model, work.form
+    found = {**model.metadata, METADATA: json.dumps(_described(work), default=str)}
+    if model.labels is not None:
+        found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.labelled)])
+    if form.bytes_in is not None:
+        bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
+        found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
+    elif model.preprocess is not None:
+        found["onnxsal.preprocess"] = model.preprocess.to_json()
+    return found
+
+
+def _described(work: Work) -> dict[str, Any]:
+    """What the file says of itself."""
+    request, entry = work.request, work.request.model.anatomy.entry
+    fixed = None if work.goal.fixed is None else work.goal.fixed.target
+    axes, dtype = entry.input_axes, entry.dtype.name.lower()
+    if work.form.bytes_in:
+        axes, dtype = entry.channels_last, "uint8"
+    return {
+        "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
+        "layer": [layer.name for layer in request.layers], "score": request.score,
+        "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
+        "signed": work.finish(work.parts[0]).sign == "signed",
+        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
+                  "channels": 3 if work.form.bytes_in else entry.channels},
+        "output": request.model.task.written(),
+        "outputs": list(work.form.outputs), "notes": list(request.model.notes),
+        **({"repeatable": False} if request.model.drawn else {}),
+        "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
+        "source_sha256": request.model.digest, "onnxsal": __version__,
+    }  # fmt: skip

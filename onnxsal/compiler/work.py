@@ -1,0 +1,79 @@
+"""What there is to assemble: what was asked for, where its target comes from, what the file takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Layer
+from onnxsal.explanation.request import Request
+from onnxsal.folding import Finish, raw_shape, repeated
+from onnxsal.graph import Program, Tape
+from onnxsal.modalities.image import Preprocess
+from onnxsal.records import Record
+from onnxsal.tasks.target import Target
+
+Kind = Literal["saliency", "raw", "drawing"]
+Values = dict[str, ir.Value]
+Result = Program | Record
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """Where the compiled model takes its target from: an input, the prediction, or what is fixed."""
+
+    fixed: Target | None
+    as_input: bool = False
+
+    def fixed_at(self, op: Tape, batch: ir.Value) -> Values:
+        """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
+        feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds
+        return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
+
+    def opened(self, op: Tape) -> ir.Value | None:
+        """Return a fixed target whose columns each picture decides, int64 [1]; None of others."""
+        if self.fixed is None or not self.fixed.is_open:
+            return None
+        return op.const([self.fixed.target], ir.DataType.INT64)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the file takes and gives."""
+
+    outputs: tuple[Kind, ...] = ("saliency",)
+    bytes_in: Preprocess | None = None
+    """Preprocessing that becomes part of the model."""
+    explain_required: bool = False
+    """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that is assembled: what was asked for, and a program or record for each layer."""
+
+    request: Request
+    goal: FileTarget
+    form: Form
+    parts: tuple[Result, ...]
+
+    @property
+    def layers(self) -> tuple[Layer | None, ...]:
+        """The layer of each part."""
+        return self.request.layers or (None,)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one explained picture."""
+        return (self.request.model.anatomy.entry.channels, *self.request.model.image_size)
+
+    def finish(self, part: Result, layer: Layer | None = None) -> Finish:
+        """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
+        common = self.request.common
+        pixels = len(raw_shape(part)) == 3
+        sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
+        if layer is None:
+            return Finish(self.request.model.image_size, sign, common.percentile)
+        return Finish(self.request.model.image_size, sign, common.percentile, layer.placement, layer.grid)
