@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,3 +102,40 @@ def test_a_broken_package_hurts_only_who_asks_for_it(monkeypatch: pytest.MonkeyP
     assert onnxsal.load(model("3, 8, 8")).modality.name == "image"
     with pytest.raises(ImportError, match="package pack 1, which is broken"):
         registry.get("broken")
+
+
+@pytest.fixture
+def track() -> Iterator[None]:
+    """The modality of the page on plug-ins, as it stands there."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "@modality(" in b]
+    exec(block, {"__name__": "my_package"})
+    yield
+    del registry.MADE["track"]
+
+
+TABLE = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, %s, 3] x) => (float[B, 2] y)
+    <float[3, 2] w = {1, 0, 0, -1, 0.5, 2}, int64[1] axis = {1}>
+    { h = MatMul (x, w) r = Relu (h) y = ReduceMean <keepdims = 0> (r, axis) }"""
+
+
+def test_the_modality_of_the_page_on_plug_ins_reads_its_files(track: None, tmp_path: Path) -> None:
+    """y = mean over rows of relu(x w): of class 1 the gradient is w's column, where its product is above 0."""
+    rows, w = np.random.default_rng(0).normal(size=(7, 3)).round(3), np.array([[1, 0], [0, -1], [0.5, 2]])
+    np.savetxt(tmp_path / "walk.csv", rows, delimiter=",")
+    loaded = onnxsal.load(onnx.parser.parse_model(TABLE % 7))
+    assert (loaded.modality.name, loaded.size) == ("track", (7,))
+    found = onnxsal.explain(loaded, tmp_path / "walk.csv", method="gradient", target=1)
+    assert found.logit == pytest.approx(np.maximum(rows @ w, 0).mean(axis=0)[1], rel=1e-5)
+    np.testing.assert_allclose(found.raw, w[:, 1:] * (rows @ w[:, 1] > 0) / 7, rtol=1e-5)
+    np.savetxt(tmp_path / "short.csv", rows[:4], delimiter=",")
+    with pytest.raises(UsageError, match=r"short\.csv has \(4, 3\) rows and columns, and the model takes \(7, 3\)"):
+        loaded.prepare(tmp_path / "short.csv")
+
+
+def test_a_size_that_the_page_s_modality_takes_is_said(track: None) -> None:
+    opened = onnxsal.load(onnx.parser.parse_model(TABLE % "T"))
+    assert opened.size == (100,)
+    assert any("{'T': 100}" in note for note in opened.notes)
+    with pytest.raises(UnsupportedError, match="one picture"):
+        onnxsal.load(onnx.parser.parse_model((TABLE % 7).replace("MatMul (x, w)", "Add (x, x)")))
