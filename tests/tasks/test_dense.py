@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -251,3 +253,23 @@ def test_a_real_detector_of_text() -> None:
     session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(["raw"], {"x": x[None]})[0][0], found.raw, rtol=1e-3, atol=1e-6)
     assert np.abs(found.raw[:, 90:134]).mean() > 3 * np.abs(found.raw[:, :60]).mean()
+
+
+def test_the_page_on_tasks_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    onnx.save(SOFTMAX, "segmenter.onnx")
+    image = np.random.default_rng(2).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    Image.fromarray(image).save("street.png")
+    scope: dict[str, Any] = {}
+    exec(block, scope)
+    logits = logits_of(image.transpose(2, 0, 1).astype(np.float32) / 255)
+    powers = np.exp(logits - logits.max(axis=0))
+    shares, seen = (powers / powers.sum(axis=0))[1], logits.argmax(axis=0) == 1
+    assert 0 < seen.sum() < seen.size
+    assert scope["found"].score == pytest.approx(shares[seen].mean(), rel=1e-4)
+    assert scope["left"].score == pytest.approx(shares[:, : SIDE // 2].mean(), rel=1e-4)
+    assert f"cat, {100 * seen.mean():.3g} % of the picture" in capsys.readouterr().out
