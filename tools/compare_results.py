@@ -52,7 +52,12 @@ def difference(a: Any, b: Any) -> str:
     a, b = (
         re.sub(" +time +memory", " time memory", v) if isinstance(v, str) else v for v in (a, b)
     )  # as wide as times
-    return "" if type(a) is type(b) and a == b else f"{a!r:.400}\n      -> {b!r:.400}"
+    return "" if _text(a) == _text(b) else f"{a!r:.400}\n      -> {b!r:.400}"
+
+
+def _text(value: Any) -> str:
+    """Return a value as text: 1 is not 1.0 there, and NaN is NaN."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def read(folder: Path) -> dict[str, Any]:
