@@ -235,6 +235,8 @@ def test_the_map_is_drawn_over_the_channels(loaded: onnxsal.Model, tmp_path: Pat
 def test_what_is_for_images_alone_says_so(loaded: onnxsal.Model) -> None:
     with pytest.raises(UnsupportedError, match="models of images"):
         onnxsal.compile(loaded, method="gradient", target=0)
+    with pytest.raises(UnsupportedError, match=r"evaluate judges maps of images; this model takes sequence \(24,\)"):
+        onnxsal.evaluate(loaded, [X], methods=["gradient"], metrics=["deletion"])
 
 
 def test_fifteen_series_and_their_score(shared: Path) -> None:
