@@ -41,7 +41,7 @@ class Case:
     @cached_property
     def model(self) -> Model:
         """The model, opened when it is first asked for."""
-        return self.opened(self.path)
+        return self.opened(self.path).for_images("an experiment")
 
     def count(self, total: int) -> Callable[[], None]:
         """Return what to call after each of ``total`` steps."""

@@ -107,6 +107,7 @@ def compare(
     Raises: UsageError: the target is no class of both models, or classes differ and have no labels. ImageError or
     UsageError: no picture is left.
     """
+    models = models[0].for_images("diff"), models[1].for_images("diff")
     _check_classes(models, how.target)
     requests = tuple(_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
     found: list[Pair] = []

@@ -114,10 +114,14 @@ class Model:
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width. Raises: UnsupportedError: the model takes no images."""
-        if len(self.size) != 2:
-            raise UnsupportedError(f"this is for models of images; this one takes {self.modality.name} {self.size}")
-        height, width = self.size
+        height, width = self.for_images("this").size
         return height, width
+
+    def for_images(self, what: str) -> Model:
+        """Return the model where it takes images. Raises: UnsupportedError: ``what`` is for these alone."""
+        if len(self.size) != 2:
+            raise UnsupportedError(f"{what} is for models of images; this model takes {self.modality.name} {self.size}")
+        return self
 
     def label(self, index: int) -> str:
         """Return the name of a class, or its number where the model has no labels."""

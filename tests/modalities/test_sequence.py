@@ -11,6 +11,8 @@ import pytest
 
 import onnxsal
 from onnxsal.errors import ImageError, UnsupportedError, UsageError
+from onnxsal.experiments.base import Case
+from onnxsal.experiments.diff import How, compare
 from onnxsal.explanation.figure import draw
 from onnxsal.methods.rise import coarse_masks
 from onnxsal.viz.colour import colourise
@@ -232,11 +234,19 @@ def test_the_map_is_drawn_over_the_channels(loaded: onnxsal.Model, tmp_path: Pat
     assert found.canvas().photo.shape[2] == 3
 
 
-def test_what_is_for_images_alone_says_so(loaded: onnxsal.Model) -> None:
+def test_what_is_for_images_alone_says_so(loaded: onnxsal.Model, net: onnx.ModelProto, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="models of images"):
         onnxsal.compile(loaded, method="gradient", target=0)
-    with pytest.raises(UnsupportedError, match=r"evaluate judges maps of images; this model takes sequence \(24,\)"):
-        onnxsal.evaluate(loaded, [X], methods=["gradient"], metrics=["deletion"])
+    for what in ("an experiment", "diff", "a study"):
+        with pytest.raises(UnsupportedError, match=f"{what} is for models of images; this model takes sequence"):
+            loaded.for_images(what)
+    onnx.save(net, tmp_path / "net.onnx")
+    np.save(tmp_path / "x.npy", X)
+    case = Case(str(tmp_path / "net.onnx"), (str(tmp_path / "x.npy"),), onnxsal.load)
+    with pytest.raises(UnsupportedError, match="an experiment is for models of images"):
+        case.explainer("gradient")
+    with pytest.raises(UnsupportedError, match="diff is for models of images"):
+        compare((loaded, loaded), [str(tmp_path / "x.npy")], How("gradient"))
 
 
 def test_fifteen_series_and_their_score(shared: Path) -> None:

@@ -81,7 +81,7 @@ def _opening(asked: Asked) -> Opening:
 def _makers(asked: Asked) -> dict[str, Explain]:
     """What makes the maps, every option checked before the model is opened."""
     plans = planned(asked.methods, asked.settings)
-    model = _opening(asked)()
+    model = _opening(asked)().for_images("a study")
     tell(model.notes)
     return {
         name: Explain(
