@@ -104,8 +104,15 @@ def _first(graph: ir.Graph, ranks: tuple[int, ...]) -> Regression:
     for rank in ranks:
         for output in graph.outputs:
             shape = dims(output) or ()
-            if is_float(output) and len(shape) == rank and all(isinstance(d, int) for d in shape[1:]):
+            if is_float(output) and len(shape) == rank and _of_a_batch(graph, shape):
                 name, (count, *_) = str(output.name), (*(d for d in shape[1:] if isinstance(d, int)), 1)
                 return Regression(name, name, count)
     found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
     raise UnsupportedError(f"no output holds one number: {found}")
+
+
+def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...]) -> bool:
+    """Whether the first axis may be the batch: of a size that is fixed only where an input has it too."""
+    first, *others = shape
+    batches = {(dims(each) or (None,))[0] for each in graph.inputs}
+    return all(isinstance(d, int) for d in others) and (not isinstance(first, int) or first in batches)

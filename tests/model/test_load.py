@@ -89,12 +89,20 @@ def test_what_is_compiled_of_it_runs_and_says_what_explain_says(tail, method):
         np.testing.assert_allclose(together.reshape(2, -1), rows(proto), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "tail", ["y = Gather(z, zero0)", "y = ReduceMean<keepdims=0>(z)", "y = Gather<axis=1>(z, zero0)"]
-)
-def test_a_head_that_is_not_served_is_named(tail):
-    with pytest.raises(UnsupportedError, match="'y' has shape"):
-        onnxsal.load(model(tail))
+def test_an_output_of_one_number_an_image_is_regression():
+    proto = model("y = Gather<axis=1>(z, zero0)")
+    opened = onnxsal.load(proto)
+    assert (opened.task.name, opened.task.size) == ("regression", 1)
+    found = [opened.outputs(x)["value"] for x in X]
+    np.testing.assert_allclose(np.stack(found), rows(proto), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tail", ["y = Gather(z, zero0)", "y = ReduceMean<keepdims=0>(z)"])
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_a_head_that_is_not_served_is_named(tail, task):
+    """The first row alone is no batch of one: its axis is that of the classes."""
+    with pytest.raises(UnsupportedError, match=r"'y' (has shape|is) \["):
+        onnxsal.load(model(tail), task=task)
 
 
 def classifier(*changes, preset="unit"):
