@@ -127,6 +127,11 @@ finally:
 """
 
 
+def _hears_ctrl_c() -> None:
+    """A process in the background of a shell ignores SIGINT, and so do those that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
     import pty
@@ -136,7 +141,8 @@ def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
     before = termios.tcgetattr(theirs)
     environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent), "TERM": "xterm"}
     command = [sys.executable, "-W", "error", "-c", ENDLESS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+    streams = {"stdout": subprocess.PIPE, "stderr": theirs}
+    with subprocess.Popen(command, env=environment, preexec_fn=_hears_ctrl_c, **streams) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
