@@ -31,16 +31,16 @@ class Regression(Task):
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Regression:
-        """Return the first output [B], which is one number: [B, N] may as well hold classes.
+        """Return the first output [B], of the input's own batch: [B, N] may hold classes, [n] what is found in it.
 
         Raises: UnsupportedError: there is none.
         """
-        return _first(graph, (1,))
+        return _first(graph, (1,), proven=True)
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Regression:
         """Return the first output [B] or else [B, N], of which a user says that it holds numbers."""
-        return _first(graph, (1, 2))
+        return _first(graph, (1, 2), proven=False)
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -100,19 +100,21 @@ class Regression(Task):
         return {"name": self.output, "logit": self.logit, "task": self.name, "numbers": self.count}
 
 
-def _first(graph: ir.Graph, ranks: tuple[int, ...]) -> Regression:
+def _first(graph: ir.Graph, ranks: tuple[int, ...], *, proven: bool) -> Regression:
     for rank in ranks:
         for output in graph.outputs:
             shape = dims(output) or ()
-            if is_float(output) and len(shape) == rank and _of_a_batch(graph, shape):
+            if is_float(output) and len(shape) == rank and _of_a_batch(graph, shape, proven=proven):
                 name, (count, *_) = str(output.name), (*(d for d in shape[1:] if isinstance(d, int)), 1)
                 return Regression(name, name, count)
     found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
-    raise UnsupportedError(f"no output holds one number: {found}")
+    hint = "; if one is a number for each input, say so: task='regression' (--task regression)" if proven else ""
+    raise UnsupportedError(f"no output holds one number: {found}{hint}")
 
 
-def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...]) -> bool:
-    """Whether the first axis may be the batch: of a size that is fixed only where an input has it too."""
+def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...], *, proven: bool) -> bool:
+    """Whether the first axis may be the batch: proven where an input has the same; open ones may be, if one says so."""
     first, *others = shape
-    batches = {(dims(each) or (None,))[0] for each in graph.inputs}
-    return all(isinstance(d, int) for d in others) and (not isinstance(first, int) or first in batches)
+    batches = {(dims(each) or (None,))[0] for each in graph.inputs} - {None}
+    same = first in batches or not (proven or isinstance(first, int))
+    return all(isinstance(d, int) for d in others) and same
