@@ -73,7 +73,7 @@ class Work:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
         common = self.request.common
         pixels = len(raw_shape(part)) == 3
-        sign = (common.sign or ("signed" if self.shape[0] == 1 else "absolute")) if pixels else None
+        sign = self.request.pixel_sign(self.shape[0]) if pixels else None
         if layer is None:
             return Finish(self.request.model.image_size, sign, common.percentile)
         return Finish(self.request.model.image_size, sign, common.percentile, layer.placement, layer.grid)

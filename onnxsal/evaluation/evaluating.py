@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal._version import __version__
-from onnxsal.errors import ImageError, ModelError, UnsupportedError, UsageError, nearest
+from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
 from onnxsal.evaluation.evaluation import Evaluation
 from onnxsal.evaluation.journal import Journal, key
@@ -93,7 +93,7 @@ def evaluate(
     UnsupportedError: a method cannot serve this model, or it takes no images.
     """
     given = checked(options)
-    loaded = _of_images(_loaded(model, given.preprocess))
+    loaded = _loaded(model, given.preprocess).for_images("evaluate")
     judges = _judges(metrics)
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
@@ -133,12 +133,6 @@ def _loaded(model: Model | str | os.PathLike[str], preprocess: PreprocessSource 
     if preprocess is None:
         return model
     return model.preprocessed(preprocess)
-
-
-def _of_images(model: Model) -> Model:
-    if len(model.size) != 2:
-        raise UnsupportedError(f"evaluate judges maps of images; this model takes {model.modality.name} {model.size}")
-    return model
 
 
 def _judges(metrics: Names) -> tuple[Judge, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError
 from onnxsal.explanation.build import choose_layer
-from onnxsal.explanation.method_plan import BATCH, GPU_BATCH, Common, MethodPlan
+from onnxsal.explanation.method_plan import BATCH, GPU_BATCH, Common, MethodPlan, Sign
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.positions import check_positions
@@ -33,6 +33,10 @@ class Request:
     def batch_size(self) -> int:
         """Images a run: what was asked for, else what fits the provider."""
         return self.common.batch_size or (GPU_BATCH if full_name(self.model.provider) in ON_GPU else BATCH)
+
+    def pixel_sign(self, channels: int) -> Sign:
+        """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""
+        return self.common.sign or ("signed" if channels == 1 else "absolute")
 
 
 def prepare_request(

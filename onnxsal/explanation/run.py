@@ -229,7 +229,7 @@ def sign_of(request: Request, raw: Floats) -> Sign | None:
         if request.common.sign is not None:
             raise no_sign(request.steps)
         return None
-    return request.common.sign or ("signed" if raw.shape[0] == 1 else "absolute")
+    return request.pixel_sign(raw.shape[0])
 
 
 def saliency_of(request: Request, raw: Floats, sign: Sign | None, layer: Layer | None) -> Floats:

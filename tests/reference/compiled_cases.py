@@ -1,6 +1,6 @@
 """Every built-in method with the options that change what a compiled file computes, on the bundled model.
 
-The tests hold each of these to ``explain``; ``benchmarks/runtimes.py`` runs the first of each method elsewhere.
+The tests hold each of these to ``explain``; ``compiled_runtimes`` runs the first of each method elsewhere.
 """
 
 from __future__ import annotations
