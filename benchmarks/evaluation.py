@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import onnxsal
-from onnxsal.evaluation.scoring import scorer
+from onnxsal.evaluation.score import scorer
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 

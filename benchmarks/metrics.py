@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 import onnxsal
-from onnxsal.evaluation.scoring import LOGIT, scorer
+from onnxsal.evaluation.score import LOGIT, scorer
 from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.impute import impute
 from onnxsal.metrics.agreement import spearman, ssim

@@ -12,7 +12,8 @@ from onnxsal._version import __version__
 if TYPE_CHECKING:
     from onnxsal.autodiff import defvjp, vjp
     from onnxsal.compiler.compile import compile
-    from onnxsal.evaluation import Evaluation, evaluate
+    from onnxsal.evaluation import Evaluation
+    from onnxsal.evaluation.evaluate import evaluate
     from onnxsal.explanation import Explanation
     from onnxsal.explanation.explain import explain
     from onnxsal.methods.registry import Method, method
@@ -30,7 +31,7 @@ _PUBLIC = {
     "Model": "onnxsal.model",
     "compile": "onnxsal.compiler.compile",
     "defvjp": "onnxsal.autodiff",
-    "evaluate": "onnxsal.evaluation",
+    "evaluate": "onnxsal.evaluation.evaluate",
     "explain": "onnxsal.explanation.explain",
     "gradient": "onnxsal.model.export",
     "load": "onnxsal.model.load",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onnxsal.evaluation.pictures import gather
+from onnxsal.evaluation.items import gather
 
 
 def gathered(images: Iterable[str]) -> tuple[str, ...]:

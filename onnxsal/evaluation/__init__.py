@@ -1,8 +1,8 @@
 """Judging maps over many pictures: pictures with labels, boxes and masks in, rows, tables and reports out."""
 
-from onnxsal.evaluation.evaluating import Options, evaluate
+from onnxsal.evaluation.evaluate import Options
 from onnxsal.evaluation.evaluation import Evaluation
-from onnxsal.evaluation.pictures import Item, gather
+from onnxsal.evaluation.items import Item, gather
 from onnxsal.evaluation.rows import About, Failure, Row
 from onnxsal.evaluation.statistics import Difference, Mean, differences, means
 from onnxsal.evaluation.summary import Summary, summarise
@@ -18,7 +18,6 @@ __all__ = [
     "Row",
     "Summary",
     "differences",
-    "evaluate",
     "gather",
     "means",
     "summarise",

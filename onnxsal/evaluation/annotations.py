@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.evaluation.matching import matched
-from onnxsal.evaluation.pictures import Box, Item
+from onnxsal.evaluation.items import Box, Item
+from onnxsal.evaluation.match import matched
 from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsal.evaluation.pictures import Item
+from onnxsal.evaluation.items import Item
 
 SIDE = 2
 

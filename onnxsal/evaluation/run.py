@@ -8,9 +8,9 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError
+from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.journal import Journal, key
-from onnxsal.evaluation.judging import Conditions, Judge, Made, Opened, opened, verdicts
-from onnxsal.evaluation.pictures import Item
+from onnxsal.evaluation.judge import Conditions, Judge, Made, Opened, opened, verdicts
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.cascade import Cascade
-from onnxsal.evaluation.matching import files_below, matched
-from onnxsal.evaluation.naming import Named
-from onnxsal.evaluation.pictures import Item
+from onnxsal.evaluation.items import Item
+from onnxsal.evaluation.match import files_below, matched
+from onnxsal.evaluation.named import Named
 from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_prepared

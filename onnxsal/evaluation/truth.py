@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.evaluation.matching import matched
-from onnxsal.evaluation.pictures import Item
+from onnxsal.evaluation.items import Item
+from onnxsal.evaluation.match import matched
 from onnxsal.explanation.target import resolve_target
 from onnxsal.files import csv_cells, read_text
 from onnxsal.model import Model

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from onnxsal.evaluation.scoring import Score
-from onnxsal.evaluation.scoring import scorer as probability
+from onnxsal.evaluation.score import Score
+from onnxsal.evaluation.score import scorer as probability
 from onnxsal.experiments.base import Case, Cell, Explain, Outcome, Table, experiment
 from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.statistics import Estimate, mean

@@ -137,7 +137,7 @@ def test_methods_come_in_the_order_given(model: Model, photos: Path) -> None:
 
 
 def test_a_mosaic_shows_four_pictures_and_asks_for_each(model: Model, photos: Path, monkeypatch: object) -> None:
-    from onnxsal.evaluation import evaluating
+    from onnxsal.evaluation.evaluate import _cells
     from onnxsal.evaluation.mosaics import Seen, cell, grouped, mosaic
 
     seen = [Seen(Item(np.full((4, 4, 3), i, np.uint8), str(i)), i % 5, 1 - i / 20) for i in range(12)]
@@ -147,7 +147,7 @@ def test_a_mosaic_shows_four_pictures_and_asks_for_each(model: Model, photos: Pa
     for at in range(4):
         assert (whole[cell(at, (6, 8))] == 50 * at).all()
     assert sum(cell(at, (6, 8)).astype(int) for at in range(4)).tolist() == np.ones((6, 8), int).tolist()
-    assert evaluating._cells(model, [Seen(Item(p, p.name), 0, 1.0) for p in sorted(photos.glob("*"))[:4]])[2].cell == 2
+    assert _cells(model, [Seen(Item(p, p.name), 0, 1.0) for p in sorted(photos.glob("*"))[:4]])[2].cell == 2
 
 
 def test_randomisation_follows_the_stages(model: Model, photos: Path) -> None:
@@ -324,9 +324,9 @@ def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model,
     """Masked, the second picture's score is NaN: sparseness asks no score, and the other pictures have all."""
     from unittest import mock
 
-    from onnxsal.evaluation import judging
+    from onnxsal.evaluation import judge as judge_module
 
-    real, paths = judging.scorer, sorted(photos.glob("*.png"))[:3]
+    real, paths = judge_module.scorer, sorted(photos.glob("*.png"))[:3]
     calls = []
 
     def scorer(*args: object) -> object:
@@ -337,7 +337,7 @@ def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model,
     broken.session.return_value.run.side_effect = lambda feeds, names: {
         names[0]: np.full((len(next(iter(feeds.values()))), 4), np.nan)
     }
-    with mock.patch.object(judging, "scorer", scorer):
+    with mock.patch.object(judge_module, "scorer", scorer):
         found = judge(model, paths)
     assert {(f.image, f.method) for f in found.failures} == {(paths[1].name, m) for m in METHODS}
     assert all("deletion[steps=4]: the model's score is NaN or infinite on" in f.message for f in found.failures)

@@ -12,9 +12,9 @@ from PIL import Image
 import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.annotations import read_boxes
-from onnxsal.evaluation.naming import Named, named
-from onnxsal.evaluation.pictures import Item, gather
-from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.items import Item, gather
+from onnxsal.evaluation.named import Named, named
+from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.truth import background, read_truth, with_truth
 from onnxsal.modalities.image import Photo, Preprocess

@@ -9,7 +9,7 @@ import pytest
 
 import onnxsal
 from onnxsal.cli.actions.demo import bundled
-from onnxsal.evaluation.scoring import LOGIT, scorer
+from onnxsal.evaluation.score import LOGIT, scorer
 from onnxsal.metrics.registry import get
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
-from onnxsal.evaluation.scoring import scorer
+from onnxsal.evaluation.score import scorer
 from onnxsal.model.batch_check import DRAWN, DRAWS, MIXES, OPEN, found_of, one_by_one, probes
 
 X = np.random.default_rng(0).normal(0, 1, (3, 16, 16)).astype(np.float32)

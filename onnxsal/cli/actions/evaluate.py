@@ -16,10 +16,10 @@ from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
-from onnxsal.evaluation.evaluating import Options, evaluate
+from onnxsal.evaluation.evaluate import Options, evaluate
 from onnxsal.evaluation.export import check_parquet
-from onnxsal.evaluation.judging import OBJECT
-from onnxsal.evaluation.naming import named
+from onnxsal.evaluation.judge import OBJECT
+from onnxsal.evaluation.named import named
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.explanation.explanation import finite
 from onnxsal.metrics import registry

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from onnxsal.errors import UsageError
-from onnxsal.evaluation.pictures import Item
+from onnxsal.evaluation.items import Item
 
 T = TypeVar("T")
 Parts = tuple[str, ...]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from onnxsal import plugins
 from onnxsal.errors import UsageError
+from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.mosaics import cell
-from onnxsal.evaluation.naming import Named
-from onnxsal.evaluation.pictures import Item
-from onnxsal.evaluation.placing import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.named import Named
+from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.rows import About
-from onnxsal.evaluation.scoring import scorer
+from onnxsal.evaluation.score import scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric

@@ -11,13 +11,13 @@ from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
 from onnxsal.evaluation.evaluation import Evaluation
+from onnxsal.evaluation.items import Item, gather
 from onnxsal.evaluation.journal import Journal, key
-from onnxsal.evaluation.judging import Judge, judge
+from onnxsal.evaluation.judge import Judge, judge
 from onnxsal.evaluation.mosaics import Seen, grouped, mosaic
-from onnxsal.evaluation.naming import Source as NameSource
-from onnxsal.evaluation.naming import named
-from onnxsal.evaluation.pictures import Item, gather
-from onnxsal.evaluation.placing import with_masks
+from onnxsal.evaluation.named import Source as NameSource
+from onnxsal.evaluation.named import named
+from onnxsal.evaluation.placement import with_masks
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure
 from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
@@ -160,7 +160,7 @@ def _check_asked(setup: Setup, tasks: Sequence[Task]) -> None:
 
 
 def _folders(maps: Any) -> list[Any]:
-    from onnxsal.evaluation.naming import Named
+    from onnxsal.evaluation.named import Named
 
     several = [maps] if isinstance(maps, str | os.PathLike) else list(maps or ())
     return [Named(os.fspath(each)) for each in several]

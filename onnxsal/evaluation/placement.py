@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onnxsal.errors import ImageError, UsageError
-from onnxsal.evaluation.matching import files_below, matched
-from onnxsal.evaluation.pictures import Box, Item
+from onnxsal.evaluation.items import Box, Item
+from onnxsal.evaluation.match import files_below, matched
 from onnxsal.modalities.image.fit import Placement, place
 from onnxsal.modalities.image.preprocess import Preprocess
 
