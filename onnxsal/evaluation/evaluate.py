@@ -20,7 +20,7 @@ from onnxsal.evaluation.named import named
 from onnxsal.evaluation.placement import with_masks
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure
-from onnxsal.evaluation.run import Gathered, Report, Setup, Task, judge_all
+from onnxsal.evaluation.run import Gathered, Report, Setup, Job, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.method_plan import Common
@@ -98,14 +98,14 @@ def evaluate(
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
-    tasks = _tasks(loaded, images, given)
-    pictures = [task.picture for task in tasks]
+    jobs = _jobs(loaded, images, given)
+    pictures = [job.picture for job in jobs]
     made = sources(loaded, named(methods, "method"), _folders(given.maps), making, pictures)
     setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only)
-    _check_asked(setup, tasks)
+    _check_asked(setup, jobs)
     journal = Journal(given.journal)
     try:
-        return _evaluated(setup, tasks, journal, given)
+        return _evaluated(setup, jobs, journal, given)
     finally:
         journal.close()
 
@@ -142,9 +142,9 @@ def _judges(metrics: Names) -> tuple[Judge, ...]:
     return found
 
 
-def _check_asked(setup: Setup, tasks: Sequence[Task]) -> None:
+def _check_asked(setup: Setup, jobs: Sequence[Job]) -> None:
     """Refuse metrics that could judge nothing here: a run without a row of theirs would not say why."""
-    placed = any(task.picture.boxes is not None or task.picture.mask is not None for task in tasks)
+    placed = any(job.picture.boxes is not None or job.picture.mask is not None for job in jobs)
     computed = any(source.computed for source in setup.sources)
     for each in setup.judges:
         if each.needs_object and not placed:
@@ -166,7 +166,7 @@ def _folders(maps: Any) -> list[Any]:
     return [Named(os.fspath(each)) for each in several]
 
 
-def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
+def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
     pictures = with_truth(gather(images), given.truth)
     pictures = with_masks(of_classes(with_boxes(pictures, given.boxes), model), given.masks)
     truth = resolved(pictures, model, given.label_offset)
@@ -175,17 +175,17 @@ def _tasks(model: Model, images: Any, given: Options) -> list[Task]:
             "target=label explains the class that a picture shows, and nothing says it: give truth (--truth)"
         )
     targets = truth if given.target == "label" else [None] * len(truth)
-    return [Task(*each) for each in zip(pictures, targets, truth, strict=True)]
+    return [Job(*each) for each in zip(pictures, targets, truth, strict=True)]
 
 
-def _evaluated(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options) -> Evaluation:
+def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Options) -> Evaluation:
     on_images = [each for each in setup.judges if not each.on_mosaics]
-    gathered = judge_all(setup, tasks, journal, given.progress) if on_images else Gathered()
+    gathered = judge_all(setup, jobs, journal, given.progress) if on_images else Gathered()
     if len(on_images) < len(setup.judges):
-        _add(gathered, _on_mosaics(setup, tasks, journal, given, bool(on_images)))
+        _add(gathered, _on_mosaics(setup, jobs, journal, given, bool(on_images)))
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
-        metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, tasks, given),
+        metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, jobs, given),
         left_out={name: len(pictures) for name, pictures in gathered.without.items()}, journal=journal,
     )  # fmt: skip
 
@@ -196,13 +196,13 @@ def _add(gathered: Gathered, more: Gathered) -> None:
     gathered.reused += more.reused
 
 
-def _on_mosaics(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Options, more: bool) -> Gathered:
+def _on_mosaics(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Options, more: bool) -> Gathered:
     """Judge mosaics of the pictures that the model is sure of, each once for every class on it.
 
     Too few pictures for a mosaic end the run, unless there are ``more`` results that would be lost by it.
     """
     found = Gathered()
-    seen = [each for task in tasks for each in _seen(setup, task, journal, found)]
+    seen = [each for job in jobs for each in _seen(setup, job, journal, found)]
     groups = grouped(seen, given.confidence)[: given.mosaics]
     if not groups:
         message = (
@@ -212,39 +212,39 @@ def _on_mosaics(setup: Setup, tasks: Sequence[Task], journal: Journal, given: Op
         if not more:
             raise UsageError(message)
         found.failures.append(Failure("mosaics", None, message))
-    cells = [task for group in groups for task in _cells(setup.model, group)]
+    cells = [job for group in groups for job in _cells(setup.model, group)]
     _add(found, judge_all(setup, cells, journal, given.progress))
     return found
 
 
-def _seen(setup: Setup, task: Task, journal: Journal, gathered: Gathered) -> list[Seen]:
+def _seen(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> list[Seen]:
     try:
-        name = key(setup.identity(), task.picture.digest())
+        name = key(setup.identity(), job.picture.digest())
         entry = journal.get("seen", name)
         if entry is None:
-            best = setup.model.predict(task.picture.source, top=1)[0]
+            best = setup.model.predict(job.picture.source, top=1)[0]
             journal.add("seen", name, {"target": best.index, "probability": best.probability})
             entry = {"target": best.index, "probability": best.probability}
     except (ImageError, ModelError) as error:
-        gathered.failures.append(Failure(task.picture.name, None, str(error)))
+        gathered.failures.append(Failure(job.picture.name, None, str(error)))
         return []
-    return [Seen(task.picture, int(entry["target"]), float(entry["probability"]))]
+    return [Seen(job.picture, int(entry["target"]), float(entry["probability"]))]
 
 
-def _cells(model: Model, group: Sequence[Seen]) -> list[Task]:
+def _cells(model: Model, group: Sequence[Seen]) -> list[Job]:
     whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.image_size)
     names = " + ".join(each.picture.name for each in group)
     return [
-        Task(Item(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
+        Job(Item(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
     ]
 
 
-def _settings(setup: Setup, tasks: Sequence[Task], given: Options) -> dict[str, Any]:
+def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, Any]:
     from onnxsal.runtime.environment import onnxruntime
 
     model = setup.model
     return {
-        "model": model.name, "model_sha256": model.digest, "pictures": len(tasks), "target": given.target,
+        "model": model.name, "model_sha256": model.digest, "pictures": len(jobs), "target": given.target,
         "preprocess": None if model.preprocess is None else model.preprocess.described(),
         "methods": {source.label: source.identity() for source in setup.sources},
         "metrics": {each.label: fingerprint(each.options) for each in setup.judges}, "seed": given.seed,
