@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.evaluation.report.pictures import data_uri, encoded
+from onnxsal.evaluation.report.images import data_uri, encoded
 from onnxsal.evaluation.report.render import render
 from onnxsal.experiments.base import Explain
 from onnxsal.experiments.drawn import on_image, seen

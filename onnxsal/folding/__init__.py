@@ -5,7 +5,7 @@ from onnxsal.folding.folded import Folded, image_elements, raw_shape, typed
 from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
 from onnxsal.folding.loop import Shared, fold_record
-from onnxsal.folding.pictures import Style, coloured, values_of_bytes
+from onnxsal.folding.images import Style, coloured, values_of_bytes
 from onnxsal.folding.sums import repeated
 from onnxsal.folding.tail import fold_tail
 

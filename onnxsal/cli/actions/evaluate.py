@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
-from onnxsal.cli.pictures import gathered
+from onnxsal.cli.images import gathered
 from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError

@@ -11,7 +11,7 @@ from onnxsal.cli.actions.experiment import plain
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
-from onnxsal.cli.pictures import gathered
+from onnxsal.cli.images import gathered
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import bar, many, table

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsal.evaluation.report.pictures import Figure, encoded
+from onnxsal.evaluation.report.images import Figure, encoded
 from onnxsal.evaluation.report.render import part
 from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Row
