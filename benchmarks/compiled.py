@@ -89,8 +89,8 @@ def caller(made: onnxruntime.InferenceSession, **more: Any) -> Call:
     given, rng = made.get_inputs()[0], np.random.default_rng(0)
     shape = [side if isinstance(side, int) else 1 for side in given.shape]
     noise = rng.integers(0, 256, shape)
-    picture = noise.astype(np.uint8) if "uint8" in given.type else (noise / 64 - 2).astype(np.float32)
-    feeds = {given.name: picture, **more}
+    image = noise.astype(np.uint8) if "uint8" in given.type else (noise / 64 - 2).astype(np.float32)
+    feeds = {given.name: image, **more}
     return lambda: made.run(None, feeds)
 
 

@@ -64,10 +64,10 @@ def bare(model: onnxsal.Model, batch: int) -> Callable[[], Any]:
     from onnxsal.kernels import cuda
 
     shape = (batch, model.anatomy.entry.channels, *model.size)
-    pictures = cuda.upload(np.random.default_rng(0).normal(0, 1, shape).astype(np.float32))
-    session, place = model.session(model.score("probability")), DeviceBuffer(cuda.KIND, cuda.address(pictures), shape)
+    images = cuda.upload(np.random.default_rng(0).normal(0, 1, shape).astype(np.float32))
+    session, place = model.session(model.score("probability")), DeviceBuffer(cuda.KIND, cuda.address(images), shape)
     # The closure keeps the batch alive: a session knows its address alone.
-    return lambda: (session.run_placed({X: place}, {TARGET: np.zeros(batch, np.int64)}), pictures)
+    return lambda: (session.run_placed({X: place}, {TARGET: np.zeros(batch, np.int64)}), images)
 
 
 def lines(args: argparse.Namespace) -> Iterator[str]:

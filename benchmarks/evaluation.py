@@ -50,9 +50,9 @@ def over_bare(model: Model, runs: int) -> tuple[float, float]:
         "baseline": np.broadcast_to(model.black()[:, None, None], x.shape),
     }  # fmt: skip
 
-    def counted(pictures: np.ndarray) -> np.ndarray:
-        asked.append(len(pictures))
-        return score(pictures)
+    def counted(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return score(images)
 
     for name in ("deletion", "insertion"):
         get(name)(score=counted, **given)

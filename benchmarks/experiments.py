@@ -22,7 +22,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PAGE, PICTURES = ROOT / "docs" / "experiments.md", ROOT / "docs" / "images"
+PAGE, IMAGES = ROOT / "docs" / "experiments.md", ROOT / "docs" / "images"
 LARGEST = 145_000
 
 SHARED = Path(os.environ.get("ONNXSAL_SHARED") or ROOT.parent / "shared")
@@ -123,7 +123,7 @@ def main() -> None:
             if chosen.write:
                 PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), name, printed), encoding="utf-8")
                 if f"(images/{name}.png)" in PAGE.read_text(encoding="utf-8"):
-                    shrunk(Path(f"{name}.png"), PICTURES / f"{name}.png")
+                    shrunk(Path(f"{name}.png"), IMAGES / f"{name}.png")
 
 
 def prepare(folder: Path, series: Path | None) -> None:

@@ -83,9 +83,9 @@ class Judged:
     by_form: dict[str, float]
 
 
-def judge(model: onnxsal.Model, layer: Layer, picture: Path, fill: str) -> Judged:
+def judge(model: onnxsal.Model, layer: Layer, image: Path, fill: str) -> Judged:
     """Return how the forms do on one picture; ``fill`` is what stands for an absent place: ``mean`` or ``zero``."""
-    prepared = model.prepare(picture)
+    prepared = model.prepare(image)
     target = int(model.scores(prepared.x)[0].argmax())
     score = model.score("logit")
     op, a, g = trace_with_gradient(score, layer)
@@ -146,11 +146,11 @@ def layers_of(model: onnxsal.Model, number: int) -> list[Layer]:
     return list(dict.fromkeys([model.anatomy.layers.find(None), *chosen]))
 
 
-def judged(model: onnxsal.Model, pictures: list[Path], number: int, fill: str) -> Iterator[Judged]:
+def judged(model: onnxsal.Model, images: list[Path], number: int, fill: str) -> Iterator[Judged]:
     """Yield what can be judged of the layers of a model."""
     for layer in layers_of(model, number):
         try:
-            yield from [judge(model, layer, picture, fill) for picture in pictures]
+            yield from [judge(model, layer, image, fill) for image in images]
         except OnnxsalError as error:
             print(f"  {layer.name}: left out, {str(error)[:100]}")
 
@@ -185,13 +185,13 @@ def main() -> None:
     parser.add_argument("--preprocess")
     parser.add_argument("--fill", choices=("mean", "zero"), default="mean")
     args = parser.parse_args()
-    pictures = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    pictures = [pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, args.pictures).astype(int))]
+    images = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    images = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, args.images).astype(int))]
     every: list[Judged] = []
     for path in args.models:
         model = onnxsal.load(path, preprocess=args.preprocess)
         print(f"\n== {path.name}")
-        every += (found := list(judged(model, pictures, args.layers, args.fill)))
+        every += (found := list(judged(model, images, args.layers, args.fill)))
         table(found)
     if len(args.models) > 1:
         print("\n== all")

@@ -60,9 +60,9 @@ class Case:
     def logit(self) -> Callable[[np.ndarray], np.ndarray]:
         return scorer(self.model, self.found.target, 16, LOGIT)
 
-    def explain(self, pictures: np.ndarray) -> np.ndarray:
+    def explain(self, images: np.ndarray) -> np.ndarray:
         again = {"method": self.found.method, "target": self.found.target}
-        return np.stack([onnxsal.explain(self.model, picture[None], **again).saliency for picture in pictures])
+        return np.stack([onnxsal.explain(self.model, image[None], **again).saliency for image in images])
 
 
 class Recorder:
@@ -71,9 +71,9 @@ class Recorder:
     def __init__(self, inner: Callable[[np.ndarray], np.ndarray]) -> None:
         self.inner, self.seen = inner, []
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        self.seen.extend(pictures.copy())
-        return self.inner(pictures)
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        self.seen.extend(images.copy())
+        return self.inner(images)
 
 
 def cases(photos: int) -> Iterator[Case]:
@@ -104,7 +104,7 @@ def xplique_curve(case: Case, name: str, base: np.ndarray, steps: int) -> float:
     def operator(_model: Any, inputs: Any, _targets: Any) -> Any:
         return tf.constant(case.score(np.ascontiguousarray(inputs.numpy().transpose(0, 3, 1, 2))), tf.float32)
 
-    last = lambda pictures: pictures.transpose(0, 2, 3, 1)
+    last = lambda images: images.transpose(0, 2, 3, 1)
     judge = getattr(theirs, name)(
         lambda inputs: inputs, last(case.x[None]), np.ones((1, 1), np.float32), steps=steps,
         baseline_mode=lambda _: last(base[None]), operator=operator,
@@ -194,9 +194,9 @@ def overhead(name: str, chosen: list[Case]) -> str:
     """Return what a metric of several maps costs over the forwards it asks for, in processor time."""
     case, maps, spent = chosen[0], np.stack([each.saliency for each in chosen]), [0.0]
 
-    def timed(pictures: np.ndarray) -> np.ndarray:
+    def timed(images: np.ndarray) -> np.ndarray:
         started = time.process_time()
-        found = case.score(pictures)
+        found = case.score(images)
         spent[0] += time.process_time() - started
         return found
 

@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 ZOO = HERE.parent / "tests" / "data" / "zoo"
 NETWORKS = {"mobilenet_v3": str(ZOO / "mobilenet_v3.onnx"), "vit": str(ZOO / "vit_timm_dynamo.onnx")}
 QUANTISERS = ("onnxruntime", "nncf", "quark", "brevitas", "modelopt", "onnx_neural_compressor")
-PICTURES = np.random.default_rng(5).normal(size=(3, 3, 32, 32)).astype(np.float32)
+IMAGES = np.random.default_rng(5).normal(size=(3, 3, 32, 32)).astype(np.float32)
 MINUTES, ROUNDING = 10, 1e-6
 REFUSALS = (states.Fail, states.InvalidArgument, states.InvalidGraph, states.NotImplemented, states.RuntimeException)
 """What ONNX Runtime raises of a file that it does not load or run."""
@@ -100,12 +100,12 @@ def scores(path: Path) -> tuple[str, str, int]:
     """Return the columns ``file`` and ``compiled``, and the class of the first picture."""
     model = onnx.load(path)
     out, entry = model.graph.output[0].name, model.graph.input[0].name
-    deployed = [run_file(model, {entry: x[None]}, [out])[0] for x in PICTURES]
+    deployed = [run_file(model, {entry: x[None]}, [out])[0] for x in IMAGES]
     target, columns = int(deployed[0].argmax()), []
     for make in (_gradient_file, _compiled_file):
         try:
             made, extra = make(model, out, entry, deployed[0])
-            found = [run_file(made, {entry: x[None], **extra}, [out])[0] for x in PICTURES]
+            found = [run_file(made, {entry: x[None], **extra}, [out])[0] for x in IMAGES]
             columns.append(difference(found, deployed))
         except (OnnxsalError, *REFUSALS) as error:
             columns.append(said(error))
@@ -127,7 +127,7 @@ def _compiled_file(
 def maps(path: Path, target: int) -> tuple[np.ndarray, np.ndarray, onnxsal.Model]:
     """Return gradient and Grad-CAM of the first picture, and the model."""
     model = onnxsal.load(path)
-    found = [onnxsal.explain(model, PICTURES[0], method=m, target=target).raw for m in ("gradient", "grad-cam")]
+    found = [onnxsal.explain(model, IMAGES[0], method=m, target=target).raw for m in ("gradient", "grad-cam")]
     return found[0], found[1], model
 
 
@@ -176,7 +176,7 @@ def judge(name: str, path: Path) -> Judged:
         return Judged(Row(name, opset, file, compiled, said(error)))
     layer = found[2].anatomy.layers.find(None).name
     job = path.with_suffix(".job.npz"), path.with_suffix(".reference.npz")
-    np.savez(job[0], x=PICTURES[:1], target=target, layer=layer)
+    np.savez(job[0], x=IMAGES[:1], target=target, layer=layer)
     return Judged(Row(name, opset, file, compiled, layer=layer), found, (path, *job))
 
 

@@ -55,14 +55,14 @@ def ours(path: Path, samples: int, batch: int) -> dict[str, Job]:
     """Return the jobs on ONNX Runtime."""
     model = onnxsal.load(path, preprocess="imagenet")
     shape = (model.anatomy.entry.channels, *model.size)
-    picture = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+    image = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     forward = model.session(model.program(("bare", "logit"), lambda: select(model.anatomy, "logit")))
     gradient = model.session(build(model, plan("gradient", {}), layer=None, score=model.score("logit")))  # type: ignore[arg-type]
     return {
         "forward": repeated(forward, batch, samples, shape),
         "gradient": repeated(gradient, batch, samples, shape),
         "smoothgrad": lambda: onnxsal.explain(
-            model, picture, method="smoothgrad", target=0, samples=samples, batch_size=batch
+            model, image, method="smoothgrad", target=0, samples=samples, batch_size=batch
         ),
     }
 

@@ -63,7 +63,7 @@ class Cell:
         return onnxsal.load(self.shared / "models" / self.model, preprocess=MODELS[self.model])
 
     @property
-    def picture(self) -> Path:
+    def image(self) -> Path:
         """The photograph's file."""
         return self.shared / "images" / "imagenet" / f"{self.photo}.jpg"
 
@@ -86,7 +86,7 @@ class Cell:
         estimator, samples, seed = key
         start = time.process_time()
         found = onnxsal.explain(
-            self.loaded, self.picture, method="ss-cam", variant=self.variant, estimator=estimator, seed=seed,
+            self.loaded, self.image, method="ss-cam", variant=self.variant, estimator=estimator, seed=seed,
             samples=samples * (SAVED if estimator == "neyman" else 1),
         )  # fmt: skip
         np.savez(
@@ -249,7 +249,7 @@ def times(cells: Sequence[Cell]) -> Iterator[str]:
 def spent(cell: Cell, **options: Any) -> tuple[float, float]:
     """Return the seconds of one explanation, by the clock and of the processor."""
     clock, processor = time.perf_counter(), time.process_time()
-    onnxsal.explain(cell.loaded, cell.picture, **options)
+    onnxsal.explain(cell.loaded, cell.image, **options)
     return time.perf_counter() - clock, time.process_time() - processor
 
 
@@ -258,12 +258,12 @@ def plot(cells: Sequence[Cell]) -> Image.Image:
     panels = [
         [c for c in cells if (c.model, c.variant) == key] for key in dict.fromkeys((c.model, c.variant) for c in cells)
     ]
-    pictures = [panel(each) for each in panels]
-    height, width = pictures[0].shape[:2]
-    rows = -(-len(pictures) // 2)
+    images = [panel(each) for each in panels]
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // 2)
     sheet = Image.new("RGB", (2 * width + 24, rows * (height + 16)), "white")
-    for i, picture in enumerate(pictures):
-        sheet.paste(Image.fromarray(picture), ((i % 2) * (width + 24), (i // 2) * (height + 16)))
+    for i, image in enumerate(images):
+        sheet.paste(Image.fromarray(image), ((i % 2) * (width + 24), (i // 2) * (height + 16)))
     return sheet.quantize(64)
 
 

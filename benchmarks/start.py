@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL, PICTURE = (str(ROOT / "models" / name) for name in ("shapes.onnx", "demo.png"))
-FIRST_MAP = f"import onnxsal; onnxsal.explain(onnxsal.load({MODEL!r}), {PICTURE!r})"
+MODEL, IMAGE = (str(ROOT / "models" / name) for name in ("shapes.onnx", "demo.png"))
+FIRST_MAP = f"import onnxsal; onnxsal.explain(onnxsal.load({MODEL!r}), {IMAGE!r})"
 MODULE = ["-m", "onnxsal"]
 
 CASES: dict[str, list[str]] = {
@@ -29,9 +29,9 @@ CASES: dict[str, list[str]] = {
     "onnxsal explain --help": [*MODULE, "explain", "--help"],
     "onnxsal methods": [*MODULE, "methods"],
     "first map in Python": ["-c", FIRST_MAP],
-    "cold onnxsal explain": [*MODULE, "explain", MODEL, PICTURE, "-o", "map.png"],
+    "cold onnxsal explain": [*MODULE, "explain", MODEL, IMAGE, "-o", "map.png"],
     "cold onnxsal explain, five methods": [
-        *MODULE, "explain", MODEL, PICTURE, "-o", "map.png", "-m", "grad-cam++,gradient,smoothgrad,score-cam,ss-cam",
+        *MODULE, "explain", MODEL, IMAGE, "-o", "map.png", "-m", "grad-cam++,gradient,smoothgrad,score-cam,ss-cam",
         "-O", "forwards=100",
     ],
 }  # fmt: skip

@@ -40,7 +40,7 @@ class Classifier:
         """Yield every scene with its probabilities [classes] and feature maps [K, h, w]."""
         for start in range(0, len(scenes), 50):
             part = scenes[start : start + 50]
-            x = to_input(np.stack([scene.picture for scene in part]))
+            x = to_input(np.stack([scene.image for scene in part]))
             logits, maps = self.session.run(["logits", MAPS], {"picture": x})
             odds = np.exp(logits - logits.max(1, keepdims=True))
             yield from zip(part, odds / odds.sum(1, keepdims=True), maps, strict=True)

@@ -38,7 +38,7 @@ def settings(noise: int, seed: int, epochs: int) -> recipe.Settings:
 
 
 @lru_cache(maxsize=1)
-def drawn(seed: int) -> recipe.Pictures:
+def drawn(seed: int) -> recipe.Images:
     """Return the scenes of a seed, which all levels of noise share."""
     return recipe.material(settings(0, seed, 0))
 

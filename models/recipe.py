@@ -30,7 +30,7 @@ import onnxsal
 DEMO = {"seed": 276, "size": 384, "label": LABELS.index("star"), "objects": 2}
 VALIDATION, FRESH, EMPTY = 10_000_000, 20_000_000, 30_000_000  # first seeds; training starts at 0
 PREPROCESS = {"colour": "RGB", "scale": 1 / 127.5, "mean": [1.0], "std": [1.0], "fit": "squash"}
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
@@ -60,35 +60,35 @@ class Settings:
     first: int = 0
 
 
-def draw(first: int, count: int, objects: int | None = None) -> Pictures:
+def draw(first: int, count: int, objects: int | None = None) -> Images:
     """Return scenes of consecutive seeds, classes in turn, [count, H, W, 3]."""
     with get_context("spawn").Pool() as pool:
-        return np.stack(pool.starmap(_picture, ((first + k, objects) for k in range(count)), chunksize=100))
+        return np.stack(pool.starmap(_image, ((first + k, objects) for k in range(count)), chunksize=100))
 
 
-def _picture(seed: int, objects: int | None) -> Pictures:
-    return draw_scene(seed, size=SIZE, label=seed % len(LABELS), objects=objects).picture
+def _image(seed: int, objects: int | None) -> Images:
+    return draw_scene(seed, size=SIZE, label=seed % len(LABELS), objects=objects).image
 
 
-def to_input(pictures: Pictures) -> Floats:
+def to_input(images: Images) -> Floats:
     """Return pictures as the model wants them, float32 [N, 3, H, W] in -1 to 1."""
-    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32) / np.float32(127.5) - 1
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(127.5) - 1
 
 
-def material(settings: Settings) -> Pictures:
+def material(settings: Settings) -> Images:
     """Return the scenes to train on, those without an object last."""
     return np.concatenate([draw(settings.first, settings.scenes), draw(EMPTY, settings.empty, objects=0)])
 
 
-def train(settings: Settings, pictures: Pictures, threads: int) -> Arrays:
+def train(settings: Settings, images: Images, threads: int) -> Arrays:
     """Return the weights of a network trained as the settings say on the scenes of :func:`material`."""
     rng = np.random.default_rng([settings.seed, 1])
     optimizer = AdamW(initial(settings.seed), decay=settings.decay)
     trainer = Trainer(for_training(), optimizer, state=statistics(), threads=threads)
-    answers, steps = _answers(settings), settings.epochs * (len(pictures) // settings.batch)
-    for step, rows in enumerate(_batches(settings, len(pictures), rng)):
+    answers, steps = _answers(settings), settings.epochs * (len(images) // settings.batch)
+    for step, rows in enumerate(_batches(settings, len(images), rng)):
         grown = min(1.0, step / (0.4 * steps))
-        x = _turned(to_input(pictures[rows]), rng)
+        x = _turned(to_input(images[rows]), rng)
         level = settings.noise * (grown if settings.steady else rng.random(len(x), np.float32))
         strength = np.array(settings.sparsity * grown, np.float32)
         feeds = {"picture": _noisy(x, level, rng), "answers": answers[rows], "sparsity": strength}
@@ -128,8 +128,8 @@ def _noisy(x: Floats, levels: float | Floats, rng: np.random.Generator) -> Float
 def accuracy(path: Path, first: int, count: int = 2_000) -> float:
     """Return the share of scenes, from seed ``first`` on, that the written model names rightly."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    pictures = to_input(draw(first, count))
-    found = [session.run(None, {"picture": part})[0].argmax(1) for part in np.array_split(pictures, count // 100)]
+    images = to_input(draw(first, count))
+    found = [session.run(None, {"picture": part})[0].argmax(1) for part in np.array_split(images, count // 100)]
     return float(np.mean(np.concatenate(found) == (first + np.arange(count)) % len(LABELS)))
 
 
@@ -149,7 +149,7 @@ def write_demo(folder: Path) -> None:
     scene = draw_scene(DEMO["seed"], size=DEMO["size"], label=DEMO["label"], objects=DEMO["objects"])
     origin = PngInfo()
     origin.add_text("scene", json.dumps(DEMO))
-    Image.fromarray(scene.picture).save(folder / "demo.png", optimize=True, pnginfo=origin)
+    Image.fromarray(scene.image).save(folder / "demo.png", optimize=True, pnginfo=origin)
     Image.fromarray(scene.mask).save(folder / "demo_mask.png", optimize=True)
 
 

@@ -27,7 +27,7 @@ class Scene:
     Shape: picture uint8 [H, W, 3]; masks bool [n, H, W], disjoint, one per object; labels n class indices.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     labels: tuple[int, ...]
     masks: NDArray[np.bool_]
 

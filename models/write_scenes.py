@@ -28,11 +28,11 @@ def drawn(kind: str, number: int, size: int) -> Scene:
 
 def write(scene: Scene, folder: Path, name: str) -> dict[str, Any]:
     """Write a scene's two pictures and return its entry."""
-    numbers = np.zeros(scene.picture.shape[:2], np.uint8)
+    numbers = np.zeros(scene.image.shape[:2], np.uint8)
     for k, mask in enumerate(scene.masks):
         numbers[mask] = k + 1
     entry = {"picture": f"{name}.png", "masks": f"{name}.masks.png"}
-    Image.fromarray(scene.picture).save(folder / entry["picture"])
+    Image.fromarray(scene.image).save(folder / entry["picture"])
     Image.fromarray(numbers).save(folder / entry["masks"])
     return {**entry, "labels": [LABELS[k] for k in scene.labels]}
 

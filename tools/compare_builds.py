@@ -29,7 +29,7 @@ from unittest.mock import patch
 
 import numpy as np
 from compare_calls import FILES, LINES, PYTHON, QUICK, SHEETS, VARIANTS, WHOLE, options
-from compare_models import canonical, fed, make_models, picture, random_feed, score_name
+from compare_models import canonical, fed, image, make_models, random_feed, score_name
 from compare_results import Results, table
 from PIL import Image
 
@@ -51,7 +51,7 @@ def maps(results: Results, models: list[Path], full: bool) -> None:
                 how = {"target": (1, 0), "score": "probability"} if seed else {"target": 0}
                 name = f"maps|{path.stem}|{method}|{seed}"
                 given = {"method": method, "seed": seed, **how, **options(method)}
-                results.keep(name, explained, model, picture(path, seed), **given)
+                results.keep(name, explained, model, image(path, seed), **given)
 
 
 def explained(model: Any, image: Any, **given: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def workplace(models: Path, out: Path) -> Iterator[None]:
         yield
 
 
-def pictures(results: Results) -> None:
+def images(results: Results) -> None:
     """Store the pixels of saved pictures and of the command line's sheets."""
     for method in ("grad-cam++", "gradient", "score-cam"):
         found = onnxsal.explain("shapes.onnx", "demo.png", method=method, **options(method))
@@ -160,7 +160,7 @@ def record(folder: Path, out: Path, only: list[str], full: bool) -> None:
             files(results, small if full else chosen[:2], full)
         else:
             with workplace(folder, out):
-                {"pictures": pictures, "texts": texts}[part](results)
+                {"pictures": images, "texts": texts}[part](results)
         print(f"{part}: {time.perf_counter() - started:.0f} s since the start", flush=True)
         results.write(out)
 

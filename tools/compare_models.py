@@ -63,7 +63,7 @@ def score_name(path: Path) -> str:
     return str(onnx.load(path).graph.output[0].name)
 
 
-def picture(path: Path, seed: int) -> Any:
+def image(path: Path, seed: int) -> Any:
     """Return one random picture that the model takes: bytes [H, W, 3] or floats."""
     _, shape, kind = fed(path)
     draw = np.random.default_rng(seed)

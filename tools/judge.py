@@ -108,9 +108,9 @@ def tables(name: str, journal: Path) -> dict[str, str]:
     """Return a model's tables in Markdown by what they are of, as far as its journal has anything for them."""
     known, few = Journal(journal), {path.name for path in chosen()}
 
-    def part(methods: Sequence[str], pictures: set[str] | None, metrics: Sequence[str]) -> Summary:
+    def part(methods: Sequence[str], images: set[str] | None, metrics: Sequence[str]) -> Summary:
         def wanted(row: Row) -> bool:
-            return row.metric in metrics and (pictures is None or shown(row) <= pictures)
+            return row.metric in metrics and (images is None or shown(row) <= images)
 
         return known_rows(known, methods, wanted).summary
 

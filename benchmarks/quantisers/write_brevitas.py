@@ -10,7 +10,7 @@ import torch
 from brevitas.export import export_onnx_qcdq
 from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import nn
-from writing import pictures, write
+from writing import images, write
 
 
 class Block(nn.Module):
@@ -41,8 +41,8 @@ def network(bits: int, weights: Any) -> nn.Module:
 def quantised(bits: int, weights: Any = Int8WeightPerTensorFloat) -> Any:
     def make(path: Path) -> None:
         model = network(bits, weights).train()
-        for picture in pictures():
-            model(torch.from_numpy(picture["x"]))
+        for image in images():
+            model(torch.from_numpy(image["x"]))
         how = {"input_names": ["x"], "opset_version": 13, "dynamo": False}
         export_onnx_qcdq(model.eval(), torch.zeros(1, 3, 32, 32), export_path=str(path), **how)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from modelopt.onnx.quantization import quantize
-from writing import pictures, write
+from writing import images, write
 
 
 def quantised(mode: str, **how: Any) -> Any:
     def make(path: Path) -> None:
-        data = {"x": np.concatenate([p["x"] for p in pictures()])}
+        data = {"x": np.concatenate([p["x"] for p in images()])}
         quantize(sys.argv[1], quantize_mode=mode, calibration_data=data, output_path=str(path),
                  calibration_eps=["cpu"], **how)  # fmt: skip
 

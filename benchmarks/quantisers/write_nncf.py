@@ -8,12 +8,12 @@ from typing import Any
 
 import nncf
 import onnx
-from writing import pictures, write
+from writing import images, write
 
 
 def quantised(**how: Any) -> Any:
     def make(path: Path) -> None:
-        onnx.save(nncf.quantize(onnx.load(sys.argv[1]), nncf.Dataset(list(pictures())), **how), path)
+        onnx.save(nncf.quantize(onnx.load(sys.argv[1]), nncf.Dataset(list(images())), **how), path)
 
     return make
 

@@ -11,14 +11,14 @@ from onnx_neural_compressor.quantization import QuantFormat, QuantType, config, 
 from writing import Reader, write
 
 
-class Pictures(Reader, data_reader.CalibrationDataReader):
+class Images(Reader, data_reader.CalibrationDataReader):
     pass
 
 
 def static(form: str, activations: str, **how: Any) -> Any:
     def make(path: Path) -> None:
         chosen = config.StaticQuantConfig(
-            Pictures(), quant_format=QuantFormat[form], activation_type=QuantType[activations], **how
+            Images(), quant_format=QuantFormat[form], activation_type=QuantType[activations], **how
         )
         quantize(sys.argv[1], str(path), chosen)
 

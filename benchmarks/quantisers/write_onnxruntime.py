@@ -15,13 +15,13 @@ from writing import Reader, write
 FLOAT = sys.argv[1]
 
 
-class Pictures(Reader, q.CalibrationDataReader):
+class Images(Reader, q.CalibrationDataReader):
     pass
 
 
 def static(path: Path, activations: str, weights: str, form: str = "QDQ", **how: Any) -> None:
     types = {"activation_type": q.QuantType[activations], "weight_type": q.QuantType[weights]}
-    q.quantize_static(FLOAT, path, Pictures(), quant_format=q.QuantFormat[form], **types, **how)
+    q.quantize_static(FLOAT, path, Images(), quant_format=q.QuantFormat[form], **types, **how)
 
 
 def dynamic(path: Path, weights: str, **how: Any) -> None:

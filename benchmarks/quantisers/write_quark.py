@@ -12,14 +12,14 @@ from quark.onnx.quantization.config import get_default_config
 from writing import Reader, write
 
 
-class Pictures(Reader, CalibrationDataReader):
+class Images(Reader, CalibrationDataReader):
     pass
 
 
 def quantised(name: str) -> Any:
     def make(path: Path) -> None:
         how = quark.Config(global_quant_config=get_default_config(name))
-        quark.ModelQuantizer(how).quantize_model(sys.argv[1], str(path), Pictures())
+        quark.ModelQuantizer(how).quantize_model(sys.argv[1], str(path), Images())
 
     return make
 

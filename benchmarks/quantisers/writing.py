@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 
-def pictures(count: int = 8) -> Iterator[dict[str, np.ndarray]]:
+def images(count: int = 8) -> Iterator[dict[str, np.ndarray]]:
     """Random pictures as the float models take them, one a batch."""
     rng = np.random.default_rng(3)
     for _ in range(count):
@@ -24,7 +24,7 @@ class Reader:
         self.rewind()
 
     def rewind(self) -> None:
-        self._left = pictures()
+        self._left = images()
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._left, None)

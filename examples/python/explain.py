@@ -22,8 +22,8 @@ about = json.loads(known["onnxsal.explainer"])
 height, width = about["input"]["size"]
 labels = json.loads(known.get("onnxsal.labels", "null")) or range(about["output"]["classes"])
 
-with Image.open(photo) as picture:
-    pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+with Image.open(photo) as image:
+    pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 scores, drawn = session.run([about["output"]["name"], "drawing"], {about["input"]["name"]: pixels[None]})
 Image.fromarray(drawn[0]).save(drawing)
 print(labels[scores.argmax()])

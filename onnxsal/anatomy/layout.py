@@ -37,20 +37,20 @@ from onnxsal.graph.infer import batch_symbols
 from onnxsal.kernels.placement import ZERO, chained
 
 
-def layouts(graph: ir.Graph, picture: ir.Value, axes: str, spatial: str = "HW") -> Layouts:
+def layouts(graph: ir.Graph, image: ir.Value, axes: str, spatial: str = "HW") -> Layouts:
     """Return the layout of every value whose axes can be followed from the explained one.
 
     Args: axes, spatial: those of its ``Entry``. The last two positions are rows and columns, a single one columns.
     """
     known = Layouts(batch_symbols(graph))
-    sizes = known.sizes(picture)
+    sizes = known.sizes(image)
     if sizes is None:
         return known
     names = {"N": "B", **dict(zip(spatial[-2:], "HW"[-len(spatial) :], strict=True))}
     known.spread = frozenset(names.values()) - {"B"}
     start = [whole(names[a], s) if a in names else unknown(s) for a, s in zip(axes, sizes, strict=True)]
     known.batch = sizes[0]
-    known.found[picture] = Layout(tuple(start))
+    known.found[image] = Layout(tuple(start))
     for node in graph:
         if any(v in known.found for v in node.inputs if v is not None):
             _visit(node, known)

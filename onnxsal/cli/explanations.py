@@ -23,7 +23,7 @@ class Result:
     """One picture that was written, and what is on it."""
 
     image: str
-    picture: str
+    drawing: str
     numbers: tuple[str, ...]
     made: tuple[tuple[Request, Explanation], ...]
     automatic: bool
@@ -35,7 +35,7 @@ class Result:
 def as_text(result: Result) -> list[str]:
     """Return the lines about one picture: its path, then class and methods, indented."""
     first = result.made[0][1]
-    lines = [result.picture, f"  class   {_class(first)}"]
+    lines = [result.drawing, f"  class   {_class(first)}"]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
@@ -79,7 +79,7 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
     manifest = finite(explanation.manifest)
     return {
         "image": result.image,
-        "picture": result.picture,
+        "picture": result.drawing,
         "npz": result.numbers[at] if result.numbers else None,
         "target": explanation.target,
         "label": explanation.label,

@@ -45,15 +45,15 @@ def batch_size(request: Request, limit: int) -> int:
 def _footprint(request: Request, layer: Layer | None) -> Footprint:
     built = build(request.model, request.steps, layer=layer, score=request.model.score(request.score))
     parts = footprints(built)
-    picture = 4 * request.model.anatomy.entry.channels * math.prod(request.model.size)
-    per_image = max(part.per_image for part in parts) * ALLOWANCE + BUFFERS * picture
+    image = 4 * request.model.anatomy.entry.channels * math.prod(request.model.size)
+    per_image = max(part.per_image for part in parts) * ALLOWANCE + BUFFERS * image
     return Footprint(
-        PROCESS + sum(part.fixed for part in parts) + _sums(built, picture, several=len(request.layers) > 1),
+        PROCESS + sum(part.fixed for part in parts) + _sums(built, image, several=len(request.layers) > 1),
         int(per_image),
     )
 
 
-def _sums(built: Program | Record, picture: int, *, several: bool) -> int:
+def _sums(built: Program | Record, image: int, *, several: bool) -> int:
     """Return the bytes of the running sums, by group of samples, and of what the jackknife makes of them at a time.
 
     Args: picture: bytes of one, in float32; a method inside another gives a map of that size at most.
@@ -65,7 +65,7 @@ def _sums(built: Program | Record, picture: int, *, several: bool) -> int:
     from onnxsal.streaming.run import has_groups, needs_squares
 
     if isinstance(built.body, Record):
-        inner, one = _sums(built.body, picture, several=False), 2 * picture
+        inner, one = _sums(built.body, image, several=False), 2 * image
     else:
         inner, one = 0, 0 if built.moments.per == "mask" else 8 * _elements(built.body, built.moments.names)
     one *= 1 + needs_squares(built)

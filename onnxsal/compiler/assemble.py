@@ -142,8 +142,8 @@ def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -
         return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
     head = there if part.head is None else _shared(work, part.head, layer, there)
     folded = _folded(work, part, layer, _varied_shape(work, part))
-    pictures, state = fold_record(op, folded, read.x, Shared(head, _weights(there)), read.targets)
-    return fold_tail(op, folded, pictures, state)
+    images, state = fold_record(op, folded, read.x, Shared(head, _weights(there)), read.targets)
+    return fold_tail(op, folded, images, state)
 
 
 def _varied_shape(work: Work, record: Record) -> tuple[int, int, int]:

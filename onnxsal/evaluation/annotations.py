@@ -20,7 +20,7 @@ Marked = dict[str, list[tuple[Box, str | None]]]
 """Boxes with what is in them, where the file says it."""
 
 
-def with_boxes(pictures: Sequence[Item], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Item]:
+def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Item]:
     """Return the pictures with their boxes; one that is in no file keeps none.
 
     Args: source: COCO (.json), Pascal VOC (.xml, or a folder of them), CSV (image,left,top,right,bottom or
@@ -28,32 +28,31 @@ def with_boxes(pictures: Sequence[Item], source: str | os.PathLike[str] | Mappin
     Raises: UsageError: it cannot be read, or holds none of these pictures.
     """
     if source is None:
-        return list(pictures)
+        return list(items)
     known = _given(source) if isinstance(source, Mapping) else read_marked(source)
     where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
-    marks = matched(pictures, known, where)
+    marks = matched(items, known, where)
     found = [each if own is None else replace(each, boxes=tuple(box for box, _ in own), kinds=tuple(k for _, k in own))
-             for each, own in zip(pictures, marks, strict=True)]  # fmt: skip
+             for each, own in zip(items, marks, strict=True)]  # fmt: skip
     if not any(own is not None for own in marks):
-        names = f": it names {next(iter(known))!r}, and there is {pictures[0].name!r}" if known else ""
+        names = f": it names {next(iter(known))!r}, and there is {items[0].name!r}" if known else ""
         raise UsageError(
-            f"{where} has boxes for {len(known)} pictures, but for none of these{names}"
-            f"{nearest(pictures[0].name, known)}"
+            f"{where} has boxes for {len(known)} pictures, but for none of these{names}{nearest(items[0].name, known)}"
         )
     return found
 
 
-def of_classes(pictures: Sequence[Item], model: Model) -> list[Item]:
+def of_classes(items: Sequence[Item], model: Model) -> list[Item]:
     """Return the pictures with the class of every box, where at least one is called as a class of the model is.
 
     Otherwise, as with WordNet numbers, nothing is known of them, and every box stands for the object.
     """
-    names = {kind for each in pictures for kind in each.kinds or () if kind is not None}
+    names = {kind for each in items for kind in each.kinds or () if kind is not None}
     classes = {kind: _class(model, kind) for kind in names}
     if all(index is None for index in classes.values()):
-        return list(pictures)
+        return list(items)
     return [each if each.kinds is None else replace(each, classes=tuple(classes.get(k or "") for k in each.kinds))
-            for each in pictures]  # fmt: skip
+            for each in items]  # fmt: skip
 
 
 def _class(model: Model, kind: str) -> int | None:

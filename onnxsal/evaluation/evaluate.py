@@ -20,7 +20,7 @@ from onnxsal.evaluation.named import named
 from onnxsal.evaluation.placement import with_masks
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure
-from onnxsal.evaluation.run import Gathered, Report, Setup, Job, judge_all
+from onnxsal.evaluation.run import Gathered, Job, Report, Setup, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.method_plan import Common
@@ -99,8 +99,8 @@ def evaluate(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
     jobs = _jobs(loaded, images, given)
-    pictures = [job.picture for job in jobs]
-    made = sources(loaded, named(methods, "method"), _folders(given.maps), making, pictures)
+    items = [job.item for job in jobs]
+    made = sources(loaded, named(methods, "method"), _folders(given.maps), making, items)
     setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only)
     _check_asked(setup, jobs)
     journal = Journal(given.journal)
@@ -144,7 +144,7 @@ def _judges(metrics: Names) -> tuple[Judge, ...]:
 
 def _check_asked(setup: Setup, jobs: Sequence[Job]) -> None:
     """Refuse metrics that could judge nothing here: a run without a row of theirs would not say why."""
-    placed = any(job.picture.boxes is not None or job.picture.mask is not None for job in jobs)
+    placed = any(job.item.boxes is not None or job.item.mask is not None for job in jobs)
     computed = any(source.computed for source in setup.sources)
     for each in setup.judges:
         if each.needs_object and not placed:
@@ -167,15 +167,15 @@ def _folders(maps: Any) -> list[Any]:
 
 
 def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
-    pictures = with_truth(gather(images), given.truth)
-    pictures = with_masks(of_classes(with_boxes(pictures, given.boxes), model), given.masks)
-    truth = resolved(pictures, model, given.label_offset)
+    items = with_truth(gather(images), given.truth)
+    items = with_masks(of_classes(with_boxes(items, given.boxes), model), given.masks)
+    truth = resolved(items, model, given.label_offset)
     if given.target == "label" and None in truth:
         raise UsageError(
             "target=label explains the class that a picture shows, and nothing says it: give truth (--truth)"
         )
     targets = truth if given.target == "label" else [None] * len(truth)
-    return [Job(*each) for each in zip(pictures, targets, truth, strict=True)]
+    return [Job(*each) for each in zip(items, targets, truth, strict=True)]
 
 
 def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Options) -> Evaluation:
@@ -186,7 +186,7 @@ def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Optio
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
         metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, jobs, given),
-        left_out={name: len(pictures) for name, pictures in gathered.without.items()}, journal=journal,
+        left_out={name: len(items) for name, items in gathered.without.items()}, journal=journal,
     )  # fmt: skip
 
 
@@ -219,24 +219,22 @@ def _on_mosaics(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Opti
 
 def _seen(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> list[Seen]:
     try:
-        name = key(setup.identity(), job.picture.digest())
+        name = key(setup.identity(), job.item.digest())
         entry = journal.get("seen", name)
         if entry is None:
-            best = setup.model.predict(job.picture.source, top=1)[0]
+            best = setup.model.predict(job.item.source, top=1)[0]
             journal.add("seen", name, {"target": best.index, "probability": best.probability})
             entry = {"target": best.index, "probability": best.probability}
     except (ImageError, ModelError) as error:
-        gathered.failures.append(Failure(job.picture.name, None, str(error)))
+        gathered.failures.append(Failure(job.item.name, None, str(error)))
         return []
-    return [Seen(job.picture, int(entry["target"]), float(entry["probability"]))]
+    return [Seen(job.item, int(entry["target"]), float(entry["probability"]))]
 
 
 def _cells(model: Model, group: Sequence[Seen]) -> list[Job]:
-    whole = mosaic([model.prepare(each.picture.source).image().image for each in group], model.image_size)
-    names = " + ".join(each.picture.name for each in group)
-    return [
-        Job(Item(whole, f"{each.picture.name} in {names}"), each.target, None, at) for at, each in enumerate(group)
-    ]
+    whole = mosaic([model.prepare(each.item.source).image().image for each in group], model.image_size)
+    names = " + ".join(each.item.name for each in group)
+    return [Job(Item(whole, f"{each.item.name} in {names}"), each.target, None, at) for at, each in enumerate(group)]
 
 
 def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, Any]:

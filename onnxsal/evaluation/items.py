@@ -139,9 +139,9 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _distinct(pictures: Sequence[Item]) -> list[Item]:
+def _distinct(items: Sequence[Item]) -> list[Item]:
     """Names tell pictures apart in results: those that share one get their folder, then a number, before it."""
-    once = list({_identity(each): each for each in pictures}.values())
+    once = list({_identity(each): each for each in items}.values())
     found: list[Item] = []
     taken: set[str] = set()
     for each in once:
@@ -151,19 +151,19 @@ def _distinct(pictures: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _identity(picture: Item) -> Any:
-    return str(picture.path.absolute()) if picture.path is not None else id(picture.source)
+def _identity(item: Item) -> Any:
+    return str(item.path.absolute()) if item.path is not None else id(item.source)
 
 
-def _names(picture: Item) -> Iterable[str]:
-    yield picture.name
-    if picture.path is not None:
-        yield picture.path.as_posix()
-    yield from (f"{picture.name} ({number})" for number in range(2, 1 << 30))
+def _names(item: Item) -> Iterable[str]:
+    yield item.name
+    if item.path is not None:
+        yield item.path.as_posix()
+    yield from (f"{item.name} ({number})" for number in range(2, 1 << 30))
 
 
-def _renamed(picture: Item, name: str) -> Item:
-    return replace(picture, name=name)
+def _renamed(item: Item, name: str) -> Item:
+    return replace(item, name=name)
 
 
 __all__ = ["SUFFIXES", "Box", "ImageSource", "Item", "gather"]

@@ -97,31 +97,31 @@ class Conditions:
     cell: int | None = None
 
 
-def opened(model: Model, picture: Item, target: int | None, conditions: Conditions) -> Opened:
+def opened(model: Model, item: Item, target: int | None, conditions: Conditions) -> Opened:
     """Return a picture ready to be judged.
 
     Args: target: the class to explain, None for the predicted one.
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
-    prepared = model.prepare(picture.source)
+    prepared = model.prepare(item.source)
     numbers = model.outputs(prepared.x)
     goal = model.task.resolve(target, numbers, model.labels)
     assert isinstance(goal.target, int)  # of one class, predicted or labelled
-    subject, rows, at = Subject(prepared, picture.name, goal.target), conditions.batch_size, conditions.cell
+    subject, rows, at = Subject(prepared, item.name, goal.target), conditions.batch_size, conditions.cell
     probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
     given = {
         "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
         "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": conditions.seed,
         "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
-    place, boxed = _object(model, replace(picture, boxes=picture.boxes_of(goal.target)), prepared)
+    place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)
     return Opened(subject, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
 
 
-def _object(model: Model, picture: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:
+def _object(model: Model, item: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.image_size, model.preprocess)
-    boxes, mask = moved_boxes(picture, at), moved_mask(picture, at)
+    boxes, mask = moved_boxes(item, at), moved_mask(item, at)
     if mask is not None or boxes is None:
         return {"mask": mask, "boxes": boxes}, False
     drawn = boxes_mask(boxes, model.image_size)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 Parts = tuple[str, ...]
 
 
-def matched(pictures: Sequence[Item], known: Mapping[str, T], where: str) -> list[T | None]:
+def matched(items: Sequence[Item], known: Mapping[str, T], where: str) -> list[T | None]:
     """Return each picture's entry, None where it has none.
 
     An entry's name may be the end of a picture's path (``dog/001.jpg``, ``001.jpg``), with or without the ending
@@ -23,8 +23,8 @@ def matched(pictures: Sequence[Item], known: Mapping[str, T], where: str) -> lis
     Raises: UsageError: an entry would serve pictures of several folders, or several entries one picture.
     """
     names = _Names(known)
-    keys = [names.of(each, where) for each in pictures]
-    _refuse_shared(pictures, keys, where)
+    keys = [names.of(each, where) for each in items]
+    _refuse_shared(items, keys, where)
     return [None if key is None else known[key] for key in keys]
 
 
@@ -40,11 +40,11 @@ class _Names:
                 if each:
                     self._by_end[each[-1]].append((each, key))
 
-    def of(self, picture: Item, where: str) -> str | None:
+    def of(self, item: Item, where: str) -> str | None:
         """Return the name that is meant for a picture."""
-        if picture.path is None and picture.name in self._known:
-            return picture.name
-        whole = _parts(picture.name if picture.path is None else picture.path.absolute().as_posix())
+        if item.path is None and item.name in self._known:
+            return item.name
+        whole = _parts(item.name if item.path is None else item.path.absolute().as_posix())
         for parts in dict.fromkeys((whole, _bare(whole))):
             here = self._by_end.get(parts[-1], []) if parts else []
             fitting = [(len(each), key) for each, key in here if parts[-len(each) :] == each]
@@ -53,7 +53,7 @@ class _Names:
             others = list(dict.fromkeys(key for _, key in here))
             if len(others) > 1:
                 raise UsageError(
-                    f"{where} has several entries for {picture.name!r}: {', '.join(map(repr, others[:4]))}; lay the "
+                    f"{where} has several entries for {item.name!r}: {', '.join(map(repr, others[:4]))}; lay the "
                     "pictures in folders of these names"
                 )
             if others:
@@ -69,25 +69,25 @@ def _bare(parts: Parts) -> Parts:
     return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
 
 
-def _refuse_shared(pictures: Sequence[Item], keys: Sequence[str | None], where: str) -> None:
+def _refuse_shared(items: Sequence[Item], keys: Sequence[str | None], where: str) -> None:
     first: dict[str, Item] = {}
-    for picture, key in zip(pictures, keys, strict=True):
+    for item, key in zip(items, keys, strict=True):
         if key is None:
             continue
-        other = first.setdefault(key, picture)
-        if _folder(other) != _folder(picture):
+        other = first.setdefault(key, item)
+        if _folder(other) != _folder(item):
             raise UsageError(
                 f"{where} has one entry {key!r}, and two pictures are called so: {_shown(other)} and "
-                f"{_shown(picture)}; name them there with their folders"
+                f"{_shown(item)}; name them there with their folders"
             )
 
 
-def _folder(picture: Item) -> Path | None:
-    return None if picture.path is None else picture.path.absolute().parent
+def _folder(item: Item) -> Path | None:
+    return None if item.path is None else item.path.absolute().parent
 
 
-def _shown(picture: Item) -> str:
-    return repr(picture.name if picture.path is None else picture.path.as_posix())
+def _shown(item: Item) -> str:
+    return repr(item.name if item.path is None else item.path.as_posix())
 
 
 def files_below(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:

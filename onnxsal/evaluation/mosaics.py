@@ -18,7 +18,7 @@ SIDE = 2
 class Seen:
     """A picture as the model sees it, uint8 [H, W, 3], with the class that it predicts and how surely."""
 
-    picture: Item
+    item: Item
     target: int
     probability: float
 
@@ -32,8 +32,8 @@ def grouped(seen: Sequence[Seen], confidence: float) -> list[list[Seen]]:
         if len(group) < SIDE * SIDE:
             break
         groups.append(group)
-        taken = {each.picture.name for each in group}
-        waiting = [each for each in waiting if each.picture.name not in taken]
+        taken = {each.item.name for each in group}
+        waiting = [each for each in waiting if each.item.name not in taken]
     return groups
 
 
@@ -44,12 +44,12 @@ def _distinct(waiting: Sequence[Seen]) -> list[Seen]:
     return list(first.values())[: SIDE * SIDE]
 
 
-def mosaic(pictures: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> Image.Image:
+def mosaic(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> Image.Image:
     """Return four pictures as one of ``size`` (height, width), scaled down, in rows of two."""
     whole = Image.new("RGB", (size[1], size[0]))
-    for at, picture in enumerate(pictures):
+    for at, image in enumerate(images):
         left, top, right, bottom = bounds(at, size)
-        scaled = Image.fromarray(picture).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+        scaled = Image.fromarray(image).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         whole.paste(scaled, (left, top))
     return whole
 

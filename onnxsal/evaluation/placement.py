@@ -24,22 +24,22 @@ _EDGE = 1.0
 """Pixels by which a box may stand over the photograph's edge: rounding, or counting from 1."""
 
 
-def with_masks(pictures: Sequence[Item], folder: str | os.PathLike[str] | None) -> list[Item]:
+def with_masks(items: Sequence[Item], folder: str | os.PathLike[str] | None) -> list[Item]:
     """Return the pictures with the masks of their names in a folder; one without a mask keeps none.
 
     Raises: UsageError: there is no such folder, or no mask for any picture.
     """
     if folder is None:
-        return list(pictures)
+        return list(items)
     if not Path(folder).is_dir():
         raise UsageError(f"--masks is a folder of pictures named like those to judge on; there is no {str(folder)!r}")
     known = files_below(Path(folder), _SUFFIXES)
-    masks = matched(pictures, known, f"the folder {str(folder)!r}")
-    found = [replace(each, mask=own or each.mask) for each, own in zip(pictures, masks, strict=True)]
+    masks = matched(items, known, f"the folder {str(folder)!r}")
+    found = [replace(each, mask=own or each.mask) for each, own in zip(items, masks, strict=True)]
     if all(each.mask is None for each in found):
         raise UsageError(
             f"the folder {str(folder)!r} holds {len(known)} masks ({', '.join(_SUFFIXES)}), but none for these "
-            f"pictures; expected for example {pictures[0].stem + '.png'!r}"
+            f"pictures; expected for example {items[0].stem + '.png'!r}"
         )
     return found
 
@@ -52,29 +52,29 @@ def placement(photo: tuple[int, int], size: tuple[int, int], preprocess: Preproc
     return place(photo, wanted, preprocess.fit, preprocess.fraction)
 
 
-def moved_boxes(picture: Item, at: Placement) -> NDArray[np.float64] | None:
+def moved_boxes(item: Item, at: Placement) -> NDArray[np.float64] | None:
     """Return a picture's boxes in pixels of the model's input, clipped to it, [K, 4]; None where none is in view.
 
     Raises: ImageError: a box lies outside of the photograph.
     """
-    if picture.boxes is None:
+    if item.boxes is None:
         return None
-    for box in picture.boxes:
-        _check(picture, box, at.photo)
+    for box in item.boxes:
+        _check(item, box, at.photo)
     across, down = at.scaled[0] / at.photo[0], at.scaled[1] / at.photo[1]
-    scaled = np.array(picture.boxes, np.float64).reshape(-1, 4) * (across, down, across, down)
+    scaled = np.array(item.boxes, np.float64).reshape(-1, 4) * (across, down, across, down)
     shifted = scaled - (*at.offset, *at.offset)
     clipped = np.clip(shifted, 0, (*at.size, *at.size))
     seen = clipped[(clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])]
     return seen if len(seen) else None
 
 
-def _check(picture: Item, box: Box, photo: tuple[int, int]) -> None:
+def _check(item: Item, box: Box, photo: tuple[int, int]) -> None:
     left, top, right, bottom = box
     if left < -_EDGE or top < -_EDGE or right > photo[0] + _EDGE or bottom > photo[1] + _EDGE:
         shown = ", ".join(f"{value:g}" for value in box)
         raise ImageError(
-            f"{picture.name}: the box ({shown}) lies outside of the picture, which is {photo[0]} x {photo[1]}; "
+            f"{item.name}: the box ({shown}) lies outside of the picture, which is {photo[0]} x {photo[1]}; "
             "a box is left, top, right, bottom in pixels of the upright photograph"
         )
 
@@ -88,17 +88,17 @@ def boxes_mask(boxes: NDArray[np.float64], size: tuple[int, int]) -> Bools:
     return inside
 
 
-def moved_mask(picture: Item, at: Placement) -> Bools | None:
+def moved_mask(item: Item, at: Placement) -> Bools | None:
     """Return a picture's mask at the model's input, [H, W]; None where it has none, or nothing of it is in view.
 
     Raises: ImageError: the mask cannot be read, or its size is not the photograph's.
     """
-    if picture.mask is None:
+    if item.mask is None:
         return None
-    mask = _read(picture)
+    mask = _read(item)
     if mask.size != at.photo:
         raise ImageError(
-            f"{picture.name}: its mask {str(picture.mask)!r} is {mask.width} x {mask.height}, and the picture "
+            f"{item.name}: its mask {str(item.mask)!r} is {mask.width} x {mask.height}, and the picture "
             f"{at.photo[0]} x {at.photo[1]} (width x height, upright); make them one size"
         )
     moved = Image.new("L", at.size, 0)
@@ -107,11 +107,11 @@ def moved_mask(picture: Item, at: Placement) -> Bools | None:
     return inside if inside.any() else None
 
 
-def _read(picture: Item) -> Image.Image:
+def _read(item: Item) -> Image.Image:
     """Above 0 is the object, whether a mask counts to 1 or to 255."""
     try:
-        with Image.open(str(picture.mask)) as image:
+        with Image.open(str(item.mask)) as image:
             values: NDArray[Any] = np.asarray(image.convert("L") if image.mode not in ("1", "P", "I;16") else image)
     except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise ImageError(f"{picture.name}: its mask {str(picture.mask)!r} cannot be read: {error}") from None
+        raise ImageError(f"{item.name}: its mask {str(item.mask)!r} cannot be read: {error}") from None
     return Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8))

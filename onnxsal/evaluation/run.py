@@ -58,7 +58,7 @@ class Setup:
 class Job:
     """A picture, and the class of it to explain (None for the predicted one); of a mosaic also which cell shows it."""
 
-    picture: Item
+    item: Item
     target: int | None
     truth: int | None = None
     cell: int | None = None
@@ -83,7 +83,7 @@ def judge_all(setup: Setup, jobs: Sequence[Job], journal: Journal, report: Repor
     gathered, pace = Gathered(), Pace(len(jobs))
     for job in jobs:
         if report is not None:
-            report(pace.now(job.picture.name))
+            report(pace.now(job.item.name))
         before = len(gathered.rows)
         fresh = _judge_one(setup, job, journal, gathered)
         gathered.reused += len(gathered.rows) - before - fresh
@@ -97,10 +97,10 @@ def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> 
     """Add a picture's rows; return how many of them are new."""
     work, fresh = None, 0
     try:
-        work = _Work(setup, job, journal, gathered, job.picture.digest())
+        work = _Work(setup, job, journal, gathered, job.item.digest())
         fresh = work.run()
     except (ImageError, ModelError) as error:
-        gathered.failures.append(Failure(job.picture.name, None, str(error)))
+        gathered.failures.append(Failure(job.item.name, None, str(error)))
     if work is not None:
         work.collect()
     return fresh
@@ -111,8 +111,8 @@ class _Work:
 
     def __init__(self, setup: Setup, job: Job, journal: Journal, gathered: Gathered, digest: str) -> None:
         self.setup, self.job, self.journal, self.gathered = setup, job, journal, gathered
-        self._base = [*setup.identity(), job.picture.name, digest, job.target, job.truth, job.cell]
-        self._object = _object_identity(job.picture)
+        self._base = [*setup.identity(), job.item.name, digest, job.target, job.truth, job.cell]
+        self._object = _object_identity(job.item)
         self._opened: Opened | None = None
 
     def run(self) -> int:
@@ -131,12 +131,12 @@ class _Work:
         return [judge for judge in self.setup.judges if judge.label in keys.keys() - known]
 
     def _fits(self, judge: Judge, source: Source) -> bool:
-        picture, is_mosaic = self.job.picture, self.job.cell is not None
-        claims = picture.boxes is not None or picture.mask is not None
+        item, is_mosaic = self.job.item, self.job.cell is not None
+        claims = item.boxes is not None or item.mask is not None
         return judge.on_mosaics == is_mosaic and judge.fits(claims, source) and (source.computed or not is_mosaic)
 
     def _map_key(self, source: Source) -> str:
-        return key(self._base, source.identity(), file_identity(source, self.job.picture.name))
+        return key(self._base, source.identity(), file_identity(source, self.job.item.name))
 
     def _row_key(self, source: Source, judge: Judge) -> str:
         place = self._object if judge.needs_object else None
@@ -156,7 +156,7 @@ class _Work:
         if self._opened is None:
             setup, job = self.setup, self.job
             conditions = Conditions(setup.seed, setup.batch_size, job.cell)
-            self._opened = opened(setup.model, job.picture, job.target, conditions)
+            self._opened = opened(setup.model, job.item, job.target, conditions)
             self.journal.add("picture", key(self._base), image_jpeg(self._opened.subject.prepared.image().image))
         return self._opened
 
@@ -166,7 +166,7 @@ class _Work:
         try:
             found = source.map(opened.subject)
         except (ImageError, ModelError) as error:
-            self.gathered.failures.append(Failure(self.job.picture.name, source.label, str(error)))
+            self.gathered.failures.append(Failure(self.job.item.name, source.label, str(error)))
             return
         self.journal.add("map", self._map_key(source), map_png(found.saliency) | {"picture": key(self._base)})
         yield found
@@ -177,7 +177,7 @@ class _Work:
             return 0
         if judge.needs_object and not opened.has_object:
             for source, _ in made:
-                about = {"image": self.job.picture.name, "method": source.label, "metric": judge.label}
+                about = {"image": self.job.item.name, "method": source.label, "metric": judge.label}
                 self.journal.add(WITHOUT, self._row_key(source, judge), about)
             return 0
         try:
@@ -191,14 +191,14 @@ class _Work:
         return len(made)
 
     def _failed(self, made: Made, message: str) -> None:
-        name = self.job.picture.name
+        name = self.job.item.name
         self.gathered.failures += [Failure(name, source.label, message) for source, _ in made]
 
     def _row(self, source: Source, found: Found, judge: Judge, judgement: Any) -> Row:
         opened = self._open()
         curve = None if judgement.curve is None else [[round(float(v), 7) for v in p] for p in judgement.curve]
         return Row(
-            image=self.job.picture.name, target=opened.subject.target, label=opened.label, truth=self.job.truth,
+            image=self.job.item.name, target=opened.subject.target, label=opened.label, truth=self.job.truth,
             probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
             parameters=fingerprint(judgement.parameters), details=fingerprint(judgement.details, listed=LISTED_DETAILS),
             curve=curve, seconds=found.seconds, forwards=found.forwards, backwards=found.backwards,
@@ -213,7 +213,7 @@ class _Work:
                     continue
                 name = self._row_key(source, judge)
                 if (WITHOUT, name) in self.journal:
-                    self.gathered.without.setdefault(judge.label, set()).add(self.job.picture.name)
+                    self.gathered.without.setdefault(judge.label, set()).add(self.job.item.name)
                 entry = self.journal.get("row", name)
                 if entry is not None:
                     row = from_plain(entry)
@@ -225,8 +225,8 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
     return [*([cheap] if cheap else []), *([source] for source in sources if source.cost > APART)]
 
 
-def _object_identity(picture: Item) -> Any:
-    boxes = picture.boxes if picture.classes is None else [picture.boxes, picture.classes]
-    if picture.mask is None:
+def _object_identity(item: Item) -> Any:
+    boxes = item.boxes if item.classes is None else [item.boxes, item.classes]
+    if item.mask is None:
         return boxes
-    return [boxes, Item(picture.mask, picture.name).digest()]
+    return [boxes, Item(item.mask, item.name).digest()]

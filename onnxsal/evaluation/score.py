@@ -30,11 +30,11 @@ def scorer(model: Model, target: int | Target, batch_size: int, output: str = PR
     goal = one(target, "") if isinstance(target, int) else target
     session = model.session(model.program("body", lambda: body(model.anatomy)))
 
-    def score(pictures: Floats) -> Doubles:
-        several = min(batch_size, len(pictures)) > 1
-        size = 1 if several and one_by_one(model, pictures[0]) is not None else batch_size
-        spans = range(0, len(pictures), size)
-        parts = [goal.values(session.run({X: pictures[at : at + size]}, [output])[output]) for at in spans]
+    def score(images: Floats) -> Doubles:
+        several = min(batch_size, len(images)) > 1
+        size = 1 if several and one_by_one(model, images[0]) is not None else batch_size
+        spans = range(0, len(images), size)
+        parts = [goal.values(session.run({X: images[at : at + size]}, [output])[output]) for at in spans]
         found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
         wrong = len(found) - int(np.isfinite(found).sum())
         if wrong:

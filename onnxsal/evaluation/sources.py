@@ -113,8 +113,8 @@ class Explained:
     def maps(self, subject: Subject) -> Maps:
         """Return the function from pictures to maps of the same class."""
 
-        def explained(pictures: Floats) -> Floats:
-            each = (replace(subject, prepared=replace(subject.prepared, x=x)) for x in pictures)
+        def explained(images: Floats) -> Floats:
+            each = (replace(subject, prepared=replace(subject.prepared, x=x)) for x in images)
             return np.stack([self.map(one).saliency for one in each])
 
         return explained
@@ -203,7 +203,7 @@ class Making:
 
 
 def sources(
-    model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making, pictures: Sequence[Item] = ()
+    model: Model, methods: Sequence[Named], maps: Sequence[Named], making: Making, images: Sequence[Item] = ()
 ) -> tuple[Source, ...]:
     """Return where the maps of a run come from.
 
@@ -220,15 +220,15 @@ def sources(
     found: list[Source] = [
         _explained(cascade, each.label, *of, making) for each, of in zip(methods, planned, strict=True)
     ]
-    found += [_stored(Path(each.name), model, pictures) for each in maps]
+    found += [_stored(Path(each.name), model, images) for each in maps]
     return tuple(found)
 
 
-def _stored(folder: Path, model: Model, pictures: Sequence[Item]) -> Stored:
+def _stored(folder: Path, model: Model, images: Sequence[Item]) -> Stored:
     if not folder.is_dir():
         raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
-    paths = matched(pictures, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
-    files = {each.name: path for each, path in zip(pictures, paths, strict=True) if path is not None}
+    paths = matched(images, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
+    files = {each.name: path for each, path in zip(images, paths, strict=True) if path is not None}
     return Stored(f"maps in {folder}", folder, model.image_size, files)
 
 

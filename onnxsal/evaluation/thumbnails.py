@@ -18,9 +18,9 @@ _LEVELS = 127
 """Steps on either side of 0, so that signed maps keep their sign."""
 
 
-def image_jpeg(picture: Pixels) -> dict[str, str]:
+def image_jpeg(pixels: Pixels) -> dict[str, str]:
     """Return a picture, at most ``IMAGE_SIDE`` a side, as a journal's entry."""
-    image = _smaller(Image.fromarray(picture), IMAGE_SIDE)
+    image = _smaller(Image.fromarray(pixels), IMAGE_SIDE)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=82)
     return {"jpeg": base64.b64encode(buffer.getvalue()).decode("ascii")}

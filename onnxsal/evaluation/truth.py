@@ -25,7 +25,7 @@ _PREFIX = re.compile(r"(\d+)[_-]")
 _SHOWN = 5
 
 
-def with_truth(pictures: Sequence[Item], truth: Truth | None) -> list[Item]:
+def with_truth(items: Sequence[Item], truth: Truth | None) -> list[Item]:
     """Return the pictures with the classes that they show.
 
     Args: truth: ``names`` where file names begin with the class index (``0207_dog.jpg``), ``folders`` where each lies
@@ -33,29 +33,29 @@ def with_truth(pictures: Sequence[Item], truth: Truth | None) -> list[Item]:
     Raises: UsageError: a picture has no label, or none of the labels is for one of these pictures.
     """
     if truth is None:
-        return list(pictures)
+        return list(items)
     if truth == FROM_NAMES:
-        return [replace(each, truth=_prefix(each)) for each in pictures]
+        return [replace(each, truth=_prefix(each)) for each in items]
     if truth == FROM_FOLDERS:
-        return [replace(each, truth=_folder(each)) for each in pictures]
+        return [replace(each, truth=_folder(each)) for each in items]
     if not isinstance(truth, str | os.PathLike | Mapping):
         raise UsageError(f"truth is names, folders, a file, or a dict from names to labels; got {truth!r}")
     where = "the labels given" if isinstance(truth, Mapping) else str(os.fspath(truth))
     known = dict(truth) if isinstance(truth, Mapping) else read_truth(truth)
-    return _looked_up(pictures, known, where)
+    return _looked_up(items, known, where)
 
 
-def _prefix(picture: Item) -> int:
-    found = _PREFIX.match(Path(picture.name).name)
+def _prefix(item: Item) -> int:
+    found = _PREFIX.match(Path(item.name).name)
     if found is None:
-        raise UsageError(f"the name {picture.name!r} does not begin with a class index, as 0207_dog.jpg does")
+        raise UsageError(f"the name {item.name!r} does not begin with a class index, as 0207_dog.jpg does")
     return int(found[1])
 
 
-def _folder(picture: Item) -> str:
-    if picture.path is None:
-        raise UsageError(f"{picture.name!r} is no file, so it lies in no folder of its class's name")
-    return picture.path.absolute().parent.name
+def _folder(item: Item) -> str:
+    if item.path is None:
+        raise UsageError(f"{item.name!r} is no file, so it lies in no folder of its class's name")
+    return item.path.absolute().parent.name
 
 
 def read_truth(path: str | os.PathLike[str]) -> dict[str, int | str]:
@@ -96,9 +96,9 @@ def _columns(rows: Rows) -> tuple[int, int, Rows]:
     return (0, 1, rows) if name_at is None or label_at is None else (name_at, label_at, rows[1:])
 
 
-def _looked_up(pictures: Sequence[Item], known: Mapping[str, int | str], where: str) -> list[Item]:
-    labels = matched(pictures, known, where)
-    found = [replace(each, truth=label) for each, label in zip(pictures, labels, strict=True)]
+def _looked_up(items: Sequence[Item], known: Mapping[str, int | str], where: str) -> list[Item]:
+    labels = matched(items, known, where)
+    found = [replace(each, truth=label) for each, label in zip(items, labels, strict=True)]
     missing = [each.name for each in found if each.truth is None]
     if missing:
         listed = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
@@ -106,7 +106,7 @@ def _looked_up(pictures: Sequence[Item], known: Mapping[str, int | str], where: 
     return found
 
 
-def resolved(pictures: Sequence[Item], model: Model, offset: int | None) -> list[int | None]:
+def resolved(items: Sequence[Item], model: Model, offset: int | None) -> list[int | None]:
     """Return the class index of every picture's truth, None where it has none.
 
     Args: offset: added to labels that are numbers. None: 1 where the model's first class is the background and it has
@@ -116,7 +116,7 @@ def resolved(pictures: Sequence[Item], model: Model, offset: int | None) -> list
     shift = background(model) if offset is None else offset
     found: list[int | None] = []
     wrong: dict[str, str] = {}
-    for each in pictures:
+    for each in items:
         try:
             found.append(_index(model, each.truth, shift))
         except UsageError as error:

@@ -102,7 +102,7 @@ class Outcome:
 
     table: Table
     says: tuple[str, ...]
-    picture: Pixels
+    image: Pixels
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the numbers depend on beside the options: pictures, method, thresholds."""
 

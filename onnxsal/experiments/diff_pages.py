@@ -118,7 +118,7 @@ def _figures(drift: Drift, names: tuple[str, str]) -> list[Figure]:
     figures = []
     for pair in drift.pairs[:_IN_REPORT]:
         words = ("the picture", *names, "second minus first")
-        four = grid([Tile(picture, title) for picture, title in zip(tiles(pair), words, strict=True)], columns=2)
+        four = grid([Tile(image, title) for image, title in zip(tiles(pair), words, strict=True)], columns=2)
         figures.append(Figure(four, Path(pair.image).name, f"{agreement(pair)}; {_classes(pair)}"))
     return figures
 

@@ -109,8 +109,8 @@ def _mosaics(case: Case) -> list[Scene]:
     found: list[Scene] = []
     for (first, a), (second, b) in zip(named, named[1:] + named[:1], strict=True):
         if a != b:
-            picture, numbers = mosaic([first, second], 2, (height, width))
-            found.append(Scene(picture, numbers, (a, b), f"mosaic {len(found)}"))
+            image, numbers = mosaic([first, second], 2, (height, width))
+            found.append(Scene(image, numbers, (a, b), f"mosaic {len(found)}"))
     if not found:
         raise UsageError(
             f"discrimination needs two pictures of different classes, or a folder of scenes; got {len(case.images)} "
@@ -122,7 +122,7 @@ def _mosaics(case: Case) -> list[Scene]:
 def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:
     maps = []
     for label in scene.labels:
-        maps.append(make(scene.picture, label))
+        maps.append(make(scene.image, label))
         step()
     masks = scene.masks(maps[0])
     table = np.array([[share_inside(each.saliency, mask) for mask in masks] for each in maps])

@@ -12,9 +12,9 @@ def on_image(explanation: Explanation) -> Pixels:
     return over(explanation.canvas().image, explanation)
 
 
-def over(picture: Pixels, explanation: Explanation) -> Pixels:
+def over(image: Pixels, explanation: Explanation) -> Pixels:
     """Return a map on a picture at a size for looking at."""
-    return overlay(for_display(picture)[0], explanation.saliency, signed=explanation.signed)
+    return overlay(for_display(image)[0], explanation.saliency, signed=explanation.signed)
 
 
 def alone(explanation: Explanation) -> Pixels:

@@ -181,12 +181,12 @@ def _drawn(path: _Path, walk: _Walk, noise: float) -> Pixels:
         [marked(path.prepared.image().image, path.place)],
         [for_display(_noisy(path.model, path.prepared, path.far))[0]],
     ]
-    pictures = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
+    images = board(ends, Labels(["the picture and the pixel"], ["t = 0", "t = 1"]), cell=270)
     heading = Caption(
         f"The gradient of one pixel · {path.goal.label}",
         detail=f"The path adds noise of {100 * noise:g} % of the picture's range, little by little.",
     )
-    return figure([beside([pictures, below([plot, score])])], heading)
+    return figure([beside([images, below([plot, score])])], heading)
 
 
 def _noisy(model: Model, prepared: Sample, far: Floats) -> Pixels:
@@ -213,10 +213,10 @@ def _wide(scores: NDArray[np.float64]) -> Axis:
     return Axis("logit", min(0.0, float(scores.min())), max(0.0, float(scores.max())) * 1.15 or 1.0)
 
 
-def marked(picture: Pixels, place: tuple[int, int]) -> Pixels:
+def marked(image: Pixels, place: tuple[int, int]) -> Pixels:
     """Return a picture for looking at with a cross round a pixel."""
-    shown = for_display(picture)[0].copy()
-    y, x = (int((p + 0.5) * s / o) for p, s, o in zip(place, shown.shape[:2], picture.shape[:2], strict=True))
+    shown = for_display(image)[0].copy()
+    y, x = (int((p + 0.5) * s / o) for p, s, o in zip(place, shown.shape[:2], image.shape[:2], strict=True))
     arm = max(6, len(shown) // 24)
     for inner, outer in ((arm // 2, arm * 2),):
         for reach in range(inner, outer):

@@ -77,9 +77,9 @@ def _maps(
     return found
 
 
-def _measured(pictures: Sequence[Sequence[Explanation]]) -> tuple[Estimate, Estimate, Estimate]:
+def _measured(images: Sequence[Sequence[Explanation]]) -> tuple[Estimate, Estimate, Estimate]:
     """Stability, sparseness and variation: means over pictures of means over seeds; of one picture over its seeds."""
-    stacks = [np.stack([each.saliency for each in maps]) for maps in pictures]
+    stacks = [np.stack([each.saliency for each in maps]) for maps in images]
     stability = [_stability(maps) for maps in stacks]
     measures = [[[measure(m) for m in maps] for maps in stacks] for measure in (sparseness, total_variation)]
     single = len(stacks) == 1
@@ -119,10 +119,10 @@ def _drawn(
     levels = [f"{100 * level:g} %" for level in noise]
     cells = [[alone(found[level, count][0]) for count in samples] for level in noise]
     maps = board(cells, Labels([str(n) for n in samples], levels, "samples N", "noise"))
-    picture = board([[seen(first)]], Labels(["the picture"], [""]), cell=190)
+    image = board([[seen(first)]], Labels(["the picture"], [""]), cell=190)
     plots = [_plot(at, numbers, noise, samples) for at in range(3)]
     heading = Caption(f"SmoothGrad: noise and samples · {first.label}", detail=_detail(first))
-    return figure([beside([maps, below([picture, *plots], gap=14)])], heading)
+    return figure([beside([maps, below([image, *plots], gap=14)])], heading)
 
 
 def _detail(first: Explanation) -> str:

@@ -80,13 +80,13 @@ def _mosaic(case: Case, image: str, count: int) -> Scene:
     tile = prepared.image().image
     grey = np.full_like(tile, 127)
     tiles = [tile if k % 2 == 0 else tile[:, ::-1] for k in range(count)] + [grey] * (4 - count)
-    picture, numbers = mosaic(tiles, 2, case.model.image_size)
+    tiled, numbers = mosaic(tiles, 2, case.model.image_size)
     numbers[numbers > count] = 0
-    return Scene(picture, numbers, (target,) * count, prepared.name)
+    return Scene(tiled, numbers, (target,) * count, prepared.name)
 
 
 def _map(make: Explain, scene: Scene, step: Callable[[], None]) -> Explanation:
-    found = make(scene.picture, scene.labels[0])
+    found = make(scene.image, scene.labels[0])
     step()
     return found
 

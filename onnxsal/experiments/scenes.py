@@ -33,7 +33,7 @@ Bytes = NDArray[np.uint8]
 class Scene:
     """A picture, uint8 [h, w, 3], its objects' masks as one array of numbers [h, w], and their classes."""
 
-    picture: Bytes
+    image: Bytes
     objects: Bytes
     labels: tuple[int | str, ...]
     name: str
@@ -101,15 +101,15 @@ def _scene(path: Path, at: int, entry: Any) -> Scene:
     labels = _checked(path, at, entry)["labels"]
     if not isinstance(labels, list) or not labels or not all(isinstance(each, int | str) for each in labels):
         raise ImageError(f"{where}: labels is a list of class names or indices, one for each object")
-    picture = np.asarray(read_image(path.parent / str(entry["picture"])).pixels)
+    image = np.asarray(read_image(path.parent / str(entry["picture"])).pixels)
     numbers = np.asarray(read_image(path.parent / str(entry["masks"])).pixels)
-    _check_masks(where, picture, numbers, len(labels))
-    return Scene(picture, numbers[..., 0], tuple(labels), str(entry["picture"]))
+    _check_masks(where, image, numbers, len(labels))
+    return Scene(image, numbers[..., 0], tuple(labels), str(entry["picture"]))
 
 
-def _check_masks(where: str, picture: Bytes, numbers: Bytes, count: int) -> None:
-    if picture.shape != numbers.shape:
-        shapes = [f"{each.shape[1]} x {each.shape[0]}" for each in (picture, numbers)]
+def _check_masks(where: str, image: Bytes, numbers: Bytes, count: int) -> None:
+    if image.shape != numbers.shape:
+        shapes = [f"{each.shape[1]} x {each.shape[0]}" for each in (image, numbers)]
         raise ImageError(f"{where}: the picture is {shapes[0]} and its masks {shapes[1]}; they must be of one size")
     if (numbers != numbers[..., :1]).any():
         raise ImageError(f"{where}: the masks are in colour; expected grey, 0 for no object and k for object k")
@@ -134,23 +134,23 @@ def mosaic(tiles: Sequence[Bytes], columns: int, size: tuple[int, int]) -> tuple
     down, across = (
         [round(side * k / parts) for k in range(parts + 1)] for side, parts in zip(size, (rows, columns), strict=True)
     )
-    picture, numbers = np.full((*size, 3), 127, np.uint8), np.zeros(size, np.uint8)
+    image, numbers = np.full((*size, 3), 127, np.uint8), np.zeros(size, np.uint8)
     for at, tile in enumerate(tiles):
         row, column = divmod(at, columns)
         place = np.s_[down[row] : down[row + 1], across[column] : across[column + 1]]
-        picture[place] = covering(tile, numbers[place].shape)
+        image[place] = covering(tile, numbers[place].shape)
         numbers[place] = at + 1
-    return picture, numbers
+    return image, numbers
 
 
-def covering(picture: Bytes, size: tuple[int, int]) -> Bytes:
+def covering(image: Bytes, size: tuple[int, int]) -> Bytes:
     """Return the middle of a picture at that size [h, w], scaled so that it covers it; mean of the pixels that meet."""
-    factor = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    factor = max(size[0] / image.shape[0], size[1] / image.shape[1])
     spans = [each / factor for each in size]
-    starts = [(have - span) / 2 for have, span in zip(picture.shape[:2], spans, strict=True)]
-    exact = picture.astype(np.float64)
+    starts = [(have - span) / 2 for have, span in zip(image.shape[:2], spans, strict=True)]
+    exact = image.astype(np.float64)
     for axis in (0, 1):
-        weights = _overlaps(picture.shape[axis], starts[axis], spans[axis], size[axis])
+        weights = _overlaps(image.shape[axis], starts[axis], spans[axis], size[axis])
         exact = np.moveaxis(np.tensordot(weights, exact, (1, axis)), 0, axis)
     return np.rint(exact).clip(0, 255).astype(np.uint8)
 

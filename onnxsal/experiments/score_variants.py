@@ -129,8 +129,8 @@ def _drawn(found: dict[str, _Found]) -> Pixels:
     labels = [found[names[0]].maps[at].label for at in range(count)]
     maps = board(cells, Labels(["the picture", *names], labels), cell=205)
     plots = [_plot(found, metric) for metric in METRICS]
-    pictures = len(found[names[0]].maps)
-    detail = f"Curves: means over {pictures} pictures with 95 % intervals" if pictures > 1 else ""
+    images = len(found[names[0]].maps)
+    detail = f"Curves: means over {images} pictures with 95 % intervals" if images > 1 else ""
     return figure([maps, beside(plots)], Caption("Score-CAM and its two smoothed forms", detail=detail))
 
 

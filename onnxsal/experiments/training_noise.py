@@ -142,7 +142,7 @@ def _measured(
             make = own.explainer("smoothgrad", inner=smoothing.inner, samples=count, noise=level)
             found = []
             for scene in scenes:
-                made = make(scene.picture, scene.labels[0])
+                made = make(scene.image, scene.labels[0])
                 shown.setdefault((each.noise, level), made)
                 found.append(share_inside(made.saliency, np.logical_or.reduce(scene.masks(made))))
                 step()
@@ -199,12 +199,12 @@ def _drawn(
         [f"{100 * b:g} %" for b in noise], [f"{a:g} %" for a in levels], "noise in inference", "in training"
     )
     first = shown[levels[0], noise[0]]
-    picture = board([[seen(first)]], Labels([f"a scene: {first.label}"], [""]), cell=200)
+    image = board([[seen(first)]], Labels([f"a scene: {first.label}"], [""]), cell=200)
     lines = [_curve(f"trained with {a:g} %", [estimates[a, b] for b in noise], noise) for a in levels]
     x = Axis("noise in inference, %", ticks=[100 * b for b in noise])
     plot = curves(lines, x=x, y=Axis("share of the map on the objects"), title="Map on the objects", size=(760, 360))
     heading = Caption("Noise in training and in inference", detail="Bands: 95 % intervals")
-    return figure([beside([board(cells, labels, cell=170), picture]), plot], heading)
+    return figure([beside([board(cells, labels, cell=170), image]), plot], heading)
 
 
 def _curve(name: str, estimates: Sequence[Estimate], noise: Sequence[float]) -> Curve:

@@ -81,8 +81,8 @@ def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str |
 
 def _footprint(model: Model, built: Program | Record) -> Footprint:
     parts = footprints(built)
-    picture = 4 * model.anatomy.entry.channels * math.prod(model.size)
-    return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * picture)
+    image = 4 * model.anatomy.entry.channels * math.prod(model.size)
+    return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * image)
 
 
 def footprints(built: Program | Record) -> list[Footprint]:

@@ -63,11 +63,11 @@ def draw(
         opacity: of the map at its strongest.
         caption: whether label, score, method and layer stand below.
     """
-    picture = _picture(explanation, kind, colours, opacity)
-    return as_image(with_caption(picture, caption_of(explanation)) if caption else picture)
+    image = _image(explanation, kind, colours, opacity)
+    return as_image(with_caption(image, caption_of(explanation)) if caption else image)
 
 
-def _picture(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
+def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
     if kind not in KINDS:
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
     saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
@@ -121,7 +121,7 @@ def compare(
     photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
     several = len({e.label for e in explanations}) > 1
     tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
-    tiles += [Tile(_picture(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
+    tiles += [Tile(_image(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
     heading = Caption(first.label, score_of(first)) if not several else None
     return as_image(grid(tiles, heading=heading))
 

@@ -4,8 +4,8 @@ from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
 from onnxsal.folding.folded import Folded, image_elements, raw_shape, typed
 from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
-from onnxsal.folding.loop import Shared, fold_record
 from onnxsal.folding.images import Style, coloured, values_of_bytes
+from onnxsal.folding.loop import Shared, fold_record
 from onnxsal.folding.sums import repeated
 from onnxsal.folding.tail import fold_tail
 

@@ -30,34 +30,34 @@ class Style:
     opacity: float
 
 
-def values_of_bytes(op: Tape, picture: ir.Value, table: NDArray[np.float32], *, reverse: bool) -> ir.Value:
+def values_of_bytes(op: Tape, image: ir.Value, table: NDArray[np.float32], *, reverse: bool) -> ir.Value:
     """Return the values [B, C, H, W] of bytes [B, H, W, 3] by a table of the 256 levels of each channel, [C, 256].
 
     Args: reverse: blue comes first. One channel is the grey that Pillow makes.
     """
     if len(table) == 1:
-        levels = _grey(op, picture)
+        levels = _grey(op, image)
     else:
-        levels = op.Cast(op.Slice(picture, [-1], [-4], [3], [-1]) if reverse else picture, to=INT32)
+        levels = op.Cast(op.Slice(image, [-1], [-4], [3], [-1]) if reverse else image, to=INT32)
     places = op.Add(levels, op.const(np.arange(len(table), dtype=np.int32) * 256))
     return op.Transpose(op.Gather(op.const(table.reshape(-1)), places), perm=[0, 3, 1, 2])
 
 
-def _grey(op: Tape, picture: ir.Value) -> ir.Value:
-    parts = op.Mul(op.Cast(picture, to=INT32), op.const(np.array(_GREY, np.int32)))
+def _grey(op: Tape, image: ir.Value) -> ir.Value:
+    parts = op.Mul(op.Cast(image, to=INT32), op.const(np.array(_GREY, np.int32)))
     total = op.Add(op.ReduceSum(parts, [3], keepdims=1), op.const(np.array(1 << 15, np.int32)))
     return op.Div(total, op.const(np.array(1 << 16, np.int32)))
 
 
-def coloured(op: Tape, saliency: ir.Value, picture: ir.Value | None, style: Style, *, signed: bool) -> ir.Value:
+def coloured(op: Tape, saliency: ir.Value, image: ir.Value | None, style: Style, *, signed: bool) -> ir.Value:
     """Return maps [B, H, W] in colour, uint8 [B, H, W, 3]; over the bytes [B, H, W, 3] where they are given.
 
     It is what ``viz.overlay.overlay`` draws on a picture that the model saw whole.
     """
     colours = _colours(op, saliency, style, signed=signed)
-    if picture is None:
+    if image is None:
         return _bytes(op, colours)
-    photo, strength = op.Cast(picture, to=FLOAT), op.Unsqueeze(op.Abs(saliency), [3])
+    photo, strength = op.Cast(image, to=FLOAT), op.Unsqueeze(op.Abs(saliency), [3])
     faint = _greyed(op, photo, style)
     shown = op.Add(faint, op.Mul(op.Sub(photo, faint), strength))
     opacity = op.Mul(op.Pow(strength, style.lifted), style.opacity)
@@ -87,5 +87,5 @@ def _greyed(op: Tape, photo: ir.Value, style: Style) -> ir.Value:
     return op.Mul(op.Add(photo, op.Mul(op.Sub(grey, photo), style.faded)), style.darker)
 
 
-def _bytes(op: Tape, picture: ir.Value) -> ir.Value:
-    return op.Cast(op.Clip(op.Round(picture), 0.0, 255.0), to=UINT8)
+def _bytes(op: Tape, image: ir.Value) -> ir.Value:
+    return op.Cast(op.Clip(op.Round(image), 0.0, 255.0), to=UINT8)

@@ -12,16 +12,16 @@ from onnxsal.graph import Tape
 from onnxsal.records import Grids
 
 
-def fold_tail(op: Tape, folded: Folded, pictures: Varied, state: Values) -> ir.Value:
+def fold_tail(op: Tape, folded: Folded, images: Varied, state: Values) -> ir.Value:
     """Return the raw maps [B, ...] of what the loop carried out: a moment itself, or image by image by the tail."""
     if folded.record.tail is None:
         return _moments(op, folded, state)[f"{folded.record.moments.shown}/{folded.record.moments.names[0]}"]
     inner = Body(op, "sal/image")
     number = inner.input(inner.unique("image"), INT64, [])
     go = inner.input(inner.unique("go"), BOOL, [])
-    raw = _raw(inner, folded, pictures, state, number)
+    raw = _raw(inner, folded, images, state, number)
     inner.give(go, raw)  # with its axis of one image: put end to end or stacked, they are the same numbers in a row
-    batch = op.Squeeze(op.Shape(pictures.x, start=0, end=1), [0])
+    batch = op.Squeeze(op.Shape(images.x, start=0, end=1), [0])
     found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)
     found.type = ir.TensorType(FLOAT)
     return _stacked(op, found, len(raw_shape(folded.record)))
@@ -33,13 +33,13 @@ def _stacked(op: Tape, maps: ir.Value, rank: int) -> ir.Value:
     return op.Reshape(maps, op.Concat([-1], inner, axis=0))
 
 
-def _raw(op: Tape, folded: Folded, pictures: Varied, state: Values, number: ir.Value) -> ir.Value:
+def _raw(op: Tape, folded: Folded, images: Varied, state: Values, number: ir.Value) -> ir.Value:
     """Return the raw map of one image."""
     tail = folded.record.tail
     assert tail is not None
     one = op.Unsqueeze(number, [0])
     mine = {name: op.Gather(value, one, axis=0) for name, value in state.items()}
-    x, base = (op.Gather(p, one, axis=0) for p in pictures)
+    x, base = (op.Gather(p, one, axis=0) for p in images)
     given = {**mine, **_moments(op, folded, mine), "x": x, "baseline": base}
     if "drawn" in tail.inputs:
         given["drawn"] = _drawn(op, folded, mine)

@@ -113,9 +113,9 @@ def _planes(planes: Any, masks: Any, rows: Any, options: Any) -> None:
 
 
 @_kernel
-def _compose(out: Any, picture: Any, planes: Any, rows: Any, key: Any) -> None:
+def _compose(out: Any, image: Any, planes: Any, rows: Any, key: Any) -> None:
     """Some blocks a row: the masked picture, and noise on it."""
-    x, base = picture
+    x, base = image
     r = cuda.blockIdx.x
     row, (channels, height, width) = rows[r], x.shape
     first = cuda.threadIdx.x + BLOCK * cuda.blockIdx.y
@@ -208,7 +208,7 @@ class Filler:
         placement: Placement = WHOLE_IMAGE,
     ) -> None:
         check_available()
-        self._picture = upload(x), upload(baseline)
+        self._image = upload(x), upload(baseline)
         self._options = checked_key(key), renormalise
         self._masks = None if grids is None else _masks(upload(grids), x.shape[1:], placement)
         self._stream = cuda.stream()
@@ -219,7 +219,7 @@ class Filler:
 
         Raises: MemoryError: the GPU has no room for them. UnsupportedError: its driver fails. UsageError: see ``fill``.
         """
-        x, base = self._picture
+        x, base = self._image
         masks = self._masks if grids is None else _masks(upload(grids), x.shape[1:])
         check_fill(out, x, rows, base, _NONE if masks is None else masks[0])
         if self._planes.shape[0] < rows.size:
@@ -230,14 +230,14 @@ class Filler:
             self._stream.synchronize()
 
 
-def _launch(out: Any, picture: Any, masks: Any, work: Any, options: Any) -> None:
-    (x, _), (rows, planes), (key, renormalise, stream) = picture, work, options
+def _launch(out: Any, image: Any, masks: Any, work: Any, options: Any) -> None:
+    (x, _), (rows, planes), (key, renormalise, stream) = image, work, options
     if rows.size:
         table = _sent(rows, stream)
         parts = math.ceil(ENOUGH / rows.size)
         _planes[(rows.size, parts), BLOCK, stream](planes, masks, table, (key, renormalise))
         blocks = min(max(math.ceil(math.prod(x.shape) / BLOCK), parts), MOST)
-        _compose[(rows.size, blocks), BLOCK, stream](out, picture, planes, table, key)
+        _compose[(rows.size, blocks), BLOCK, stream](out, image, planes, table, key)
 
 
 def fill(

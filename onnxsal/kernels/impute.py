@@ -93,19 +93,19 @@ def impute(x: NDArray[Any], gone: NDArray[np.bool_], *, tolerance: float = 3e-6)
             the range of what is left.
     Raises: UsageError: every pixel is gone.
     """
-    pictures = np.asarray(x, np.float32)
-    if gone.shape != pictures.shape[1:] or pictures.ndim != 3:
-        raise UsageError(f"impute: a picture of {list(pictures.shape)} and gone pixels of {list(gone.shape)}")
+    images = np.asarray(x, np.float32)
+    if gone.shape != images.shape[1:] or images.ndim != 3:
+        raise UsageError(f"impute: a picture of {list(images.shape)} and gone pixels of {list(gone.shape)}")
     if gone.all():
         raise UsageError("impute: every pixel is gone, nothing is left to fill them from")
     if not gone.any():
-        return pictures.copy()
-    left = pictures[:, ~gone]
+        return images.copy()
+    left = images[:, ~gone]
     low, span = left.min(), np.ptp(left)
     if not span > 0:
-        return np.where(gone, low, pictures)
-    filled = _multilevel((pictures - low) / span, gone, tolerance)
-    return np.where(gone, filled * span + low, pictures)
+        return np.where(gone, low, images)
+    filled = _multilevel((images - low) / span, gone, tolerance)
+    return np.where(gone, filled * span + low, images)
 
 
 def _multilevel(x: Floats, gone: NDArray[np.bool_], tolerance: float) -> Floats:

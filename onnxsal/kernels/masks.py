@@ -113,16 +113,16 @@ def _scale(flat: Any, factor: Any) -> None:
 def _apply(z: Any, x: Any, base: Any, plane: Any) -> None:
     for c in range(z.shape[0]):
         for y in range(z.shape[1]):
-            out, picture, ground, line = z[c, y], x[c, y], base[c, y], plane[y]
+            out, image, ground, line = z[c, y], x[c, y], base[c, y], plane[y]
             for i in range(out.size):
-                out[i] = blend(picture[i], ground[i], line[i])
+                out[i] = blend(image[i], ground[i], line[i])
 
 
 @part
 def _fade(z: Any, x: Any, base: Any, scale: Any) -> None:
-    out, picture, ground = z.reshape(-1), x.reshape(-1), base.reshape(-1)
+    out, image, ground = z.reshape(-1), x.reshape(-1), base.reshape(-1)
     for i in range(out.size):
-        out[i] = picture[i] if scale == 1 else blend(picture[i], ground[i], scale)
+        out[i] = image[i] if scale == 1 else blend(image[i], ground[i], scale)
 
 
 @part
@@ -138,8 +138,8 @@ def _finish(flat: Any, row: Any, key: Any, renormalise: Any) -> None:
 
 
 @kernel
-def _fill(out: Any, picture: Any, masks: Any, rows: Any, options: Any) -> None:
-    x, base = picture
+def _fill(out: Any, image: Any, masks: Any, rows: Any, options: Any) -> None:
+    x, base = image
     grids, across, down = masks
     key, renormalise = options
     plane = np.empty(x.shape[1:], np.float32)

@@ -15,9 +15,9 @@ from onnxsal.kernels.resize import Taps, taps
 
 
 @part
-def _shrink(bounds: Any, line: Any, pictures: Any, y: Any) -> None:
+def _shrink(bounds: Any, line: Any, images: Any, y: Any) -> None:
     # One bound a column: such loops become vector code, a single running minimum does not.
-    low, high, first, second = bounds[0], bounds[1], pictures[0, y], pictures[1, y]
+    low, high, first, second = bounds[0], bounds[1], images[0, y], images[1, y]
     for i in range(line.size):
         a, b = line[i] * first[i], line[i] * second[i]
         least, most = (a, b) if a < b else (b, a)
@@ -34,20 +34,20 @@ def _extremes(bounds: Any) -> Any:
 
 
 @kernel
-def _ranges(grids: Any, across: Any, down: Any, pictures: Any, levels: Any) -> Any:
-    wide = np.empty((grids.shape[1], pictures.shape[2]), np.float32)
-    line = np.empty(pictures.shape[2], np.float32)
-    bounds = np.empty((2, pictures.shape[2]), np.float32)
+def _ranges(grids: Any, across: Any, down: Any, images: Any, levels: Any) -> Any:
+    wide = np.empty((grids.shape[1], images.shape[2]), np.float32)
+    line = np.empty(images.shape[2], np.float32)
+    bounds = np.empty((2, images.shape[2]), np.float32)
     found = np.empty((2, grids.shape[0]), np.float32)
     for k in range(grids.shape[0]):
         widen(grids[k], across, wide)
         for x in range(line.size):
             bounds[0, x], bounds[1, x] = np.inf, -np.inf
-        for y in range(pictures.shape[1]):
+        for y in range(images.shape[1]):
             top, bottom, share = wide[down[0][y]], wide[down[1][y]], down[2][y]
             for x in range(line.size):
                 line[x] = level(lerp(top[x], bottom[x], share), levels[0, k], levels[1, k])
-            _shrink(bounds, line, pictures, y)
+            _shrink(bounds, line, images, y)
         found[0, k], found[1, k] = _extremes(bounds)
     return found
 
@@ -107,7 +107,7 @@ def masked_range(
     if x.ndim != 3:
         raise UsageError(f"the picture must be [C, H, W], got shape {x.shape}")
     levels = np.stack([np.broadcast_to(np.asarray(v, np.float32), len(grids)) for v in (gain, offset)])
-    pictures = np.stack([x.min(axis=0), x.max(axis=0)])
+    images = np.stack([x.min(axis=0), x.max(axis=0)])
     across, down = taps(grids.shape[2], x.shape[2], placement.columns), taps(grids.shape[1], x.shape[1], placement.rows)
-    low, high = _ranges(grids, across, down, pictures, levels)
+    low, high = _ranges(grids, across, down, images, levels)
     return low, high

@@ -22,9 +22,9 @@ def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
     Raises: UnsupportedError: the score depends on the picture by other ways too, so the maps are not all it needs.
     """
     op = score.extend()
-    picture, old = op[X], op[layer.name]
+    image, old = op[X], op[layer.name]
     shape = [1, layer.channels, math.prod(layer.grid)] if flat else [layer.channels, *layer.grid]
-    batch = (dims(picture) or ("batch",))[0]
+    batch = (dims(image) or ("batch",))[0]
     maps = op.input("sal/maps", ir.DataType.FLOAT, [batch, *shape])
 
     def fed() -> ir.Value:
@@ -32,18 +32,18 @@ def submodel(score: Program, layer: Layer, *, flat: bool = False) -> Program:
         return _as_it_was(op, _in_layout(op, value, layer), old)
 
     cut(op, old, fed)
-    return _without_image(op, picture, maps, layer)
+    return _without_image(op, image, maps, layer)
 
 
-def _without_image(op: Trace, picture: ir.Value, maps: ir.Value, layer: Layer) -> Program:
+def _without_image(op: Trace, image: ir.Value, maps: ir.Value, layer: Layer) -> Program:
     program = op.finish(score=op["score"])
-    if picture.uses():
+    if image.uses():
         raise UnsupportedError(
             f"layer {layer.name!r} is bypassed: the score depends on the picture by other ways too, so the part above "
             "it cannot run alone; choose a later layer (see `onnxsal layers MODEL`)"
         )
-    program.model.graph.inputs.remove(picture)
-    picture.name, maps.name = "sal/gone", X
+    program.model.graph.inputs.remove(image)
+    image.name, maps.name = "sal/gone", X
     return program
 
 

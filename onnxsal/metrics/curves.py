@@ -124,8 +124,8 @@ def walk(score: Score, ends: tuple[Floats, Floats], maps: Doubles, steps: int, t
     return [_judged(counts, found[:2], None if no else next(between)) for no in undefined]
 
 
-def _flat(picture: Floats) -> Floats:
-    return picture.reshape(len(picture), -1)
+def _flat(image: Floats) -> Floats:
+    return image.reshape(len(image), -1)
 
 
 def _judged(counts: NDArray[np.int64], ends: Doubles, between: Doubles | None) -> Judgement:

@@ -109,8 +109,8 @@ def kept(score: Score, x: Floats, maps: Doubles, base: Floats, keep: float) -> t
     return _compared(score, x, maps, [np.where(rank(m) < count, x, base) for m in maps if np.ptp(m) > 0])
 
 
-def _compared(score: Score, x: Floats, maps: Doubles, pictures: list[Floats]) -> tuple[float, Doubles]:
-    found = scores(score, np.stack([x, *pictures]))
+def _compared(score: Score, x: Floats, maps: Doubles, images: list[Floats]) -> tuple[float, Doubles]:
+    found = scores(score, np.stack([x, *images]))
     after = np.full(len(maps), np.nan)
     after[[np.ptp(m) > 0 for m in maps]] = found[1:]
     return float(found[0]), after

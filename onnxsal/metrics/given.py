@@ -86,7 +86,7 @@ def _raw(value: Any) -> Any:
     return [_finite("the raw map", each) for each in value]
 
 
-def _picture(value: Any) -> NDArray[np.float32]:
+def _image(value: Any) -> NDArray[np.float32]:
     found = np.asarray(_finite("the picture", value), np.float32)
     if found.ndim != 3:
         raise UsageError(f"the picture must be [C, H, W], got {list(found.shape)}")
@@ -122,7 +122,7 @@ def _finite(what: str, value: Any) -> NDArray[np.float64]:
 
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "saliency": _map, "raw": _raw, "x": _picture, "baseline": _black, "mask": _mask, "cell": _mask, "boxes": _boxes,
+    "saliency": _map, "raw": _raw, "x": _image, "baseline": _black, "mask": _mask, "cell": _mask, "boxes": _boxes,
     "randomised": _raw,
 }  # fmt: skip
 

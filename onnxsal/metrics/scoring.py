@@ -23,15 +23,15 @@ def scores_of(score: Score, shape: tuple[int, ...], count: int, write: Callable[
     found = np.empty(count)
     for start in range(0, count, len(buffer) or 1):
         part = buffer[: count - start]
-        for i, picture in enumerate(part):
-            write(picture, start + i)
+        for i, image in enumerate(part):
+            write(image, start + i)
         found[start : start + len(part)] = checked(score(part), len(part))
     return found
 
 
-def scores(score: Score, pictures: Floats) -> Doubles:
+def scores(score: Score, images: Floats) -> Doubles:
     """Return the scores of a few pictures [N, C, H, W], float64 [N]."""
-    return checked(score(np.ascontiguousarray(pictures, np.float32)), len(pictures))
+    return checked(score(np.ascontiguousarray(images, np.float32)), len(images))
 
 
 def checked(values: Any, count: int) -> Doubles:

@@ -42,8 +42,8 @@ def max_sensitivity(
     moved = 0.0
     for start in range(0, samples, _BATCH):
         count = min(_BATCH, samples - start)
-        pictures = x + rng.uniform(-reach, reach, (count, *x.shape)).astype(np.float32)
-        away = explained(explain, pictures) - saliency
+        images = x + rng.uniform(-reach, reach, (count, *x.shape)).astype(np.float32)
+        away = explained(explain, images) - saliency
         moved = max(moved, float(np.linalg.norm(away.reshape(count, -1), axis=1).max()))
     return moved / float(size)
 
@@ -115,10 +115,10 @@ def randomisation(
     return Judgement(float(np.mean(agreements)), curve=curve, details={"stages": len(agreements)})
 
 
-def explained(explain: Explain, pictures: Floats) -> Doubles:
+def explained(explain: Explain, images: Floats) -> Doubles:
     """Return a callable's maps of pictures, float64 [N, H, W]. Raises: UsageError: another shape, or not finite."""
-    found = np.asarray(explain(pictures), np.float64)
-    expected = (len(pictures), *pictures.shape[2:])
+    found = np.asarray(explain(images), np.float64)
+    expected = (len(images), *images.shape[2:])
     if found.shape != expected or not np.isfinite(found).all():
         what = f"shape {list(found.shape)}" if found.shape != expected else "values that are NaN or infinite"
         raise UsageError(f"explain must give a finite map a picture: expected {list(expected)}, got {what}")

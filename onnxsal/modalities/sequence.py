@@ -119,5 +119,5 @@ def _array(thing: Any) -> tuple[str, NDArray[Any]]:
 
 
 def _drawn(x: Floats) -> Seen:
-    picture = series(x)
-    return Seen(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])), picture)
+    image = series(x)
+    return Seen(image, (0.0, 0.0, float(image.shape[1]), float(image.shape[0])), image)

@@ -144,8 +144,8 @@ def needs_squares(record: Record) -> bool:
 def _references(record: Record, plan: Plan, targets: tuple[Feeds, ...], settings: Settings) -> list[dict[str, Array]]:
     if not record.draws.reference or isinstance(record.body, Record):
         return [{} for _ in targets]
-    session, picture = settings.session(record.body), {settings.x: unplane(plan.baseline, plan.size)[None]}
-    outputs = by_target(targets, 1, lambda feeds: session.run({**picture, **feeds}))
+    session, entry = settings.session(record.body), {settings.x: unplane(plan.baseline, plan.size)[None]}
+    outputs = by_target(targets, 1, lambda feeds: session.run({**entry, **feeds}))
     return [{f"reference/{name}": value for name, value in own.items()} for own in outputs]
 
 

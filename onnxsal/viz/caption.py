@@ -28,15 +28,15 @@ def type_size(width: int) -> int:
     return max(_LEAST, min(_MOST, round(width * 0.042)))
 
 
-def with_caption(picture: Pixels, caption: Caption, *, size: int | None = None) -> Pixels:
+def with_caption(image: Pixels, caption: Caption, *, size: int | None = None) -> Pixels:
     """Return the picture with a caption bar below it, uint8 [h + bar, w, 3].
 
     Text that is too long is set smaller, then shortened with an ellipsis; the value is always whole.
     """
-    width = picture.shape[1]
+    width = image.shape[1]
     letters = size or type_size(width)
     bar = caption_bar(caption, width, letters, margin=round(letters * 0.7))
-    return np.vstack([picture, bar])
+    return np.vstack([image, bar])
 
 
 def caption_bar(caption: Caption, width: int, letters: int, *, margin: int) -> Pixels:

@@ -49,8 +49,8 @@ def colourise(saliency: NDArray[Any], colours: str | None = None, *, signed: boo
     spreads = signed or is_signed(saliency)
     table = colour_table(colours or (DIVERGING if spreads else SEQUENTIAL))
     share = (np.asarray(saliency, np.float64) + 1) / 2 if spreads else np.asarray(saliency, np.float64)
-    picture: Pixels = table[np.rint(share.clip(0, 1) * (_LEVELS - 1)).astype(np.intp)]
-    return picture
+    image: Pixels = table[np.rint(share.clip(0, 1) * (_LEVELS - 1)).astype(np.intp)]
+    return image
 
 
 def is_signed(saliency: NDArray[Any]) -> bool:

@@ -23,7 +23,7 @@ _TALLEST = 1.5  # a tile's height over its width
 class Tile:
     """A picture, uint8 [h, w, 3], and what stands below it."""
 
-    picture: Pixels
+    image: Pixels
     title: str
     detail: str = ""
 
@@ -49,18 +49,18 @@ def _columns(count: int) -> int:
     return -(-count // rows)
 
 
-def _fitted_size(picture: Pixels, width: int) -> tuple[int, int]:
-    factor = min(width / picture.shape[1], _TALLEST * width / picture.shape[0])
-    return max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
+def _fitted_size(image: Pixels, width: int) -> tuple[int, int]:
+    factor = min(width / image.shape[1], _TALLEST * width / image.shape[0])
+    return max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
 
 
 def _cell(tile: Tile, width: int, height: int) -> Pixels:
     """A tile's picture, centred, with its title below."""
-    size = _fitted_size(tile.picture, width)
-    enlarged_blocks = size[0] >= 4 * tile.picture.shape[1]
+    size = _fitted_size(tile.image, width)
+    enlarged_blocks = size[0] >= 4 * tile.image.shape[1]
     how = Image.Resampling.NEAREST if enlarged_blocks else Image.Resampling.LANCZOS
     cell = Image.new("RGB", (width, height), PAPER)
-    image = Image.fromarray(tile.picture).resize(size, how)
+    image = Image.fromarray(tile.image).resize(size, how)
     cell.paste(image, ((width - size[0]) // 2, height - size[1]))
     letters = max(16, round(width * 0.05))
     bar = caption_bar(Caption(tile.title, detail=tile.detail or " "), width, letters, margin=0)
@@ -69,7 +69,7 @@ def _cell(tile: Tile, width: int, height: int) -> Pixels:
 
 def _row(tiles: Sequence[Tile], across: int, width: int) -> Pixels:
     """Cells side by side, their titles on one line; a last row that is not full is filled with white."""
-    height = max(_fitted_size(tile.picture, width)[1] for tile in tiles)
+    height = max(_fitted_size(tile.image, width)[1] for tile in tiles)
     cells = [_cell(tile, width, height) for tile in tiles]
     blank, gap = np.full_like(cells[0], 255), np.full((len(cells[0]), _GAP, 3), 255, np.uint8)
     filled = [*cells, *[blank] * (across - len(cells))]

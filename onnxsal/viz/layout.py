@@ -44,9 +44,9 @@ def board(cells: Sequence[Sequence[Pixels | None]], labels: Labels, *, cell: int
     height = top + len(cells) * (cell + _GAP)
     canvas = Image.new("RGB", (left + len(labels.columns) * (cell + _GAP), height), PAPER)
     for y, row in enumerate(cells):
-        for x, picture in enumerate(row):
-            if picture is not None:
-                canvas.paste(fitted(picture, cell), (left + x * (cell + _GAP), top + y * (cell + _GAP)))
+        for x, image in enumerate(row):
+            if image is not None:
+                canvas.paste(fitted(image, cell), (left + x * (cell + _GAP), top + y * (cell + _GAP)))
     _name(ImageDraw.Draw(canvas), labels, _Cells(left, top, cell), letters)
     return np.asarray(canvas)
 
@@ -81,13 +81,13 @@ def _name(draw: ImageDraw.ImageDraw, labels: Labels, cells: _Cells, letters: int
         draw.text((left - letters * 0.6, top - letters * 0.55), line.text, PALE, line.font, "rs")
 
 
-def fitted(picture: Pixels, side: int) -> Image.Image:
+def fitted(image: Pixels, side: int) -> Image.Image:
     """Return a picture on a white square of that side, as large as it fits."""
-    factor = side / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
+    factor = side / max(image.shape[:2])
+    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
     how = Image.Resampling.NEAREST if factor >= _BLOCKS else Image.Resampling.LANCZOS
     canvas = Image.new("RGB", (side, side), PAPER)
-    canvas.paste(Image.fromarray(picture).resize(size, how), ((side - size[0]) // 2, (side - size[1]) // 2))
+    canvas.paste(Image.fromarray(image).resize(size, how), ((side - size[0]) // 2, (side - size[1]) // 2))
     return canvas
 
 

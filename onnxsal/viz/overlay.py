@@ -62,12 +62,12 @@ def heat_map(saliency: NDArray[Any], *, colours: str | None = None, signed: bool
     return colourise(saliency, colours, signed=signed)
 
 
-def product(picture: Pixels, saliency: NDArray[Any]) -> Pixels:
+def product(image: Pixels, saliency: NDArray[Any]) -> Pixels:
     """Return the picture that the model saw times the strength of the map, uint8 [H, W, 3]: black where it is 0."""
     strength = np.abs(np.asarray(saliency, np.float32))[..., None].clip(0, 1)
-    if picture.shape[:2] != strength.shape[:2]:
-        raise UsageError(f"picture {list(picture.shape)} and map {list(strength.shape[:2])} differ in size")
-    shown: Pixels = np.rint(picture * strength).astype(np.uint8)
+    if image.shape[:2] != strength.shape[:2]:
+        raise UsageError(f"picture {list(image.shape)} and map {list(strength.shape[:2])} differ in size")
+    shown: Pixels = np.rint(image * strength).astype(np.uint8)
     return shown
 
 

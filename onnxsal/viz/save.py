@@ -31,9 +31,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def as_image(picture: Pixels) -> PillowImage:
+def as_image(image: Pixels) -> PillowImage:
     """Return the picture, uint8 [h, w, 3], as Pillow has it: what notebooks show and programs write on."""
-    return Image.fromarray(picture)
+    return Image.fromarray(image)
 
 
 def image_format(path: str | os.PathLike[str]) -> str:
@@ -50,7 +50,7 @@ def image_format(path: str | os.PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
-def save_image(picture: Pixels, path: str | os.PathLike[str]) -> None:
+def save_image(image: Pixels, path: str | os.PathLike[str]) -> None:
     """Write the picture, uint8 [h, w, 3]; the file appears whole or not at all.
 
     Raises: UsageError: the suffix is not known. OutputError: it cannot be written.
@@ -58,6 +58,6 @@ def save_image(picture: Pixels, path: str | os.PathLike[str]) -> None:
     kind = image_format(path)
     with replacing(path) as part:
         try:
-            as_image(picture).save(part, format=kind, **_OPTIONS.get(kind, {}))
+            as_image(image).save(part, format=kind, **_OPTIONS.get(kind, {}))
         except ValueError as error:
             raise OutputError(f"cannot write {str(path)!r} as {kind}: {error}; choose another format") from error

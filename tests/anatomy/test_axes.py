@@ -38,7 +38,7 @@ def labels(axes, tag):
     return total.reshape(shape)
 
 
-def picture(tag):
+def image(tag):
     axis = "BCHW".index(tag)
     return np.broadcast_to(np.arange(SHAPE[axis]).reshape([-1 if i == axis else 1 for i in range(4)]), SHAPE)
 
@@ -54,7 +54,7 @@ HEADS = [("reshape", (5, 1, 3, 24)), ("transpose", (3, 0, 2, 1)), ("reshape", (2
 
 @pytest.mark.parametrize("steps", [WINDOWS, TOKENS, HEADS], ids=["windows", "tokens", "positions first"])
 def test_moves_keep_every_position(steps):
-    axes, arrays = START, {tag: picture(tag) for tag in "BHW"}
+    axes, arrays = START, {tag: image(tag) for tag in "BHW"}
     for kind, given in steps:
         if kind == "reshape":
             axes, arrays = regrouped(axes, given), {t: a.reshape(given) for t, a in arrays.items()}

@@ -284,7 +284,7 @@ def test_layouts_of_a_class_token_vit():
     assert known.get(values_by_name(graph)[anatomy.head.logit]).tags == ("B", None)
 
 
-class Pictures(quantization.CalibrationDataReader):
+class Images(quantization.CalibrationDataReader):
     """Random pictures, one a batch."""
 
     def __init__(self):
@@ -298,7 +298,7 @@ class Pictures(quantization.CalibrationDataReader):
 def test_integer_operators_behind_a_layer_count_as_weights(tmp_path):
     """The bundled classifier as the static quantiser writes it, with integer operators: its last maps."""
     quantization.quantize_static(
-        str(Path(__file__).parents[2] / "models" / "shapes.onnx"), str(tmp_path / "q.onnx"), Pictures(),
+        str(Path(__file__).parents[2] / "models" / "shapes.onnx"), str(tmp_path / "q.onnx"), Images(),
         quant_format=quantization.QuantFormat.QOperator, activation_type=quantization.QuantType.QUInt8,
     )  # fmt: skip
     anatomy = anatomy_of(tmp_path / "q.onnx")

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from tinynet import CLASSES, TinyNet, picture
+from tinynet import CLASSES, TinyNet, image
 
 import onnxsal
 from onnxsal.anatomy import Score, X, body
@@ -34,7 +34,7 @@ def test_a_column_is_what_the_program_itself_gives(
     goal = resolve_target(model, target, UNREAD)
     score = model.score(kind, goal)
     assert (score.kind, score.source) == (kind, source)
-    feeds = {X: np.stack([picture(0), picture(1)]), **{name: np.repeat(v, 2, axis=0) for name, v in goal.feeds.items()}}
+    feeds = {X: np.stack([image(0), image(1)]), **{name: np.repeat(v, 2, axis=0) for name, v in goal.feeds.items()}}
     np.testing.assert_array_equal(model.session(score).run(feeds)["score"], Session(score).run(feeds)["score"])
 
 
@@ -42,7 +42,7 @@ def test_the_ends_are_those_of_the_numbers(model: onnxsal.Model) -> None:
     """A softmax that is sure of one class comes to the ends; nothing passes them."""
     steep = TinyNet()
     steep.v = steep.v * 1000
-    sure, x = onnxsal.load(steep.model()), picture()[None]
+    sure, x = onnxsal.load(steep.model()), image()[None]
     for target in [*range(CLASSES), *((a, b) for a in range(CLASSES) for b in range(CLASSES))]:
         goal = resolve_target(sure, target, UNREAD)
         score = sure.score("probability", goal)
@@ -61,8 +61,8 @@ def test_a_program_that_somebody_wrote_is_run_itself_and_nothing_is_known_of_it(
     assert score == Score(program.model)
     assert (score.kind, score.ends, score.source) == ("value", None, None)
     assert resolve_target(model, score, UNREAD).program is score
-    found = model.session(score).run({X: picture()[None]})["score"]
-    np.testing.assert_allclose(found, model.scores(picture())[0].sum(keepdims=True), rtol=1e-5)
+    found = model.session(score).run({X: image()[None]})["score"]
+    np.testing.assert_allclose(found, model.scores(image())[0].sum(keepdims=True), rtol=1e-5)
 
 
 def test_programs_are_told_apart_and_one_is_built_once(model: onnxsal.Model) -> None:
@@ -79,8 +79,8 @@ def test_a_sum_of_weighted_columns_is_that_of_numpy(model: onnxsal.Model, kind: 
     """Any number of terms, a column twice among them, as the program gives it and as its columns do."""
     indices, weights = np.array([4, 0, 0, 2]), np.array([0.25, -3, 1, 0.5], np.float32)
     goal = Target(None, "a sum", None, indices, weights)
-    score, feeds = model.score(kind, goal), {X: picture()[None], **goal.feeds}
-    values = model.scores(picture())[kind == "probability"]
+    score, feeds = model.score(kind, goal), {X: image()[None], **goal.feeds}
+    values = model.scores(image())[kind == "probability"]
     for session in (model.session(score), Session(score)):
         np.testing.assert_allclose(session.run(feeds)["score"], [float(values[indices] @ weights)], rtol=1e-6)
     assert goal.value(values) == pytest.approx(float(values[indices] @ weights), rel=1e-6)
@@ -91,8 +91,8 @@ def test_a_sum_of_weighted_columns_is_that_of_numpy(model: onnxsal.Model, kind: 
 def test_one_column_with_a_coefficient_is_no_single_class(model: onnxsal.Model) -> None:
     goal = Target(None, "half", None, np.array([1]), np.array([0.5], np.float32))
     assert goal.weighted
-    found = model.session(model.score("logit", goal)).run({X: picture()[None], **goal.feeds})["score"]
-    np.testing.assert_array_equal(found, 0.5 * model.scores(picture())[0][1:2])
+    found = model.session(model.score("logit", goal)).run({X: image()[None], **goal.feeds})["score"]
+    np.testing.assert_array_equal(found, 0.5 * model.scores(image())[0][1:2])
 
 
 def masked(gate: str) -> onnx.ModelProto:

@@ -66,7 +66,7 @@ def loaded(front):
     return onnxsal.load(vit(front))
 
 
-PICTURE = np.random.default_rng(1).normal(0, 1, (3, ROWS * PATCH, COLUMNS * PATCH)).astype(np.float32)
+IMAGE = np.random.default_rng(1).normal(0, 1, (3, ROWS * PATCH, COLUMNS * PATCH)).astype(np.float32)
 
 
 @pytest.mark.parametrize("front", [0, 1, EXTRA])
@@ -78,7 +78,7 @@ def test_they_are_counted_on_either_side(front):
 
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layercam", "xgrad-cam", "eigencam", "score-cam"])
 def test_a_map_is_the_same_wherever_they_stand(method):
-    maps = [onnxsal.explain(loaded(front), PICTURE, method=method, target=2).raw for front in (EXTRA, 0, 1)]
+    maps = [onnxsal.explain(loaded(front), IMAGE, method=method, target=2).raw for front in (EXTRA, 0, 1)]
     assert maps[0].shape == (ROWS, COLUMNS) and np.ptp(maps[0]) > 0
     for other in maps[1:]:
         np.testing.assert_allclose(other, maps[0], rtol=1e-3, atol=1e-5 * np.abs(maps[0]).max())
@@ -87,9 +87,9 @@ def test_a_map_is_the_same_wherever_they_stand(method):
 @pytest.mark.parametrize("method", ["grad-cam", "score-cam"])
 def test_a_compiled_file_draws_the_same_map(method):
     model = loaded(0)
-    found = onnxsal.explain(model, PICTURE, method=method, target=2)
+    found = onnxsal.explain(model, IMAGE, method=method, target=2)
     file = onnxsal.compile(model, method=method, target=2)
-    made = run(file, PICTURE[None])
+    made = run(file, IMAGE[None])
     np.testing.assert_allclose(made, found.saliency, atol=1e-4)
 
 
@@ -101,4 +101,4 @@ def run(file: onnx.ModelProto, x):
 
 def test_maps_alone_do_not_make_such_a_layer_whole():
     with pytest.raises(UnsupportedError, match=r"no place in the picture .class token, registers."):
-        onnxsal.explain(loaded(0), PICTURE, method="recipro-cam", target=2)
+        onnxsal.explain(loaded(0), IMAGE, method="recipro-cam", target=2)

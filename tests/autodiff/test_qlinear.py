@@ -145,7 +145,7 @@ def test_pads_that_follow_from_the_size_of_an_unknown_picture() -> None:
     np.testing.assert_allclose(found, wanted, rtol=2e-2, atol=2e-2 * float(np.abs(wanted).max()))
 
 
-class Pictures(quantization.CalibrationDataReader):
+class Images(quantization.CalibrationDataReader):
     """Random pictures, one a batch."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -171,7 +171,7 @@ def test_what_the_static_quantiser_writes(name: str, tmp_path: Path) -> None:
     found = {}
     for form in (quantization.QuantFormat.QDQ, quantization.QuantFormat.QOperator):
         quantization.quantize_static(
-            str(ZOO / f"{name}.onnx"), str(tmp_path / "q.onnx"), Pictures(x.shape[1:]), quant_format=form,
+            str(ZOO / f"{name}.onnx"), str(tmp_path / "q.onnx"), Images(x.shape[1:]), quant_format=form,
             activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
         )  # fmt: skip
         model = onnx.load(tmp_path / "q.onnx")

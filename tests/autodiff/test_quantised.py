@@ -145,16 +145,16 @@ DEPLOYED = [
 def test_deployed_forward_stays(name: str, logits: str, convolutions: int, shared: Path, tmp_path: Path) -> None:
     """Scores equal the deployed file's bit for bit, and every convolution stays an integer one."""
     deployed = onnx.load(shared / "models" / f"{name}.onnx")
-    picture, out = deployed.graph.input[0], deployed.graph.output[0].name
+    image, out = deployed.graph.input[0], deployed.graph.output[0].name
     transpose = next(n for n in deployed.graph.node if n.op_type == "Transpose")
     wrt = next(n.output[0] for n in deployed.graph.node if transpose.output[0] in n.input)
     graph = autodiff.gradient(ir.from_proto(deployed), of=[logits], wrt=[wrt])
     run = session(graph, tmp_path / "optimised.onnx")
-    shape = [d.dim_value for d in picture.type.tensor_type.shape.dim]
+    shape = [d.dim_value for d in image.type.tensor_type.shape.dim]
     x = np.random.default_rng(6).integers(0, 256, size=shape).astype(np.uint8)
     seed = np.random.default_rng(7).normal(size=(1, 1001)).astype(np.float32)
-    scores, gradient = run.run([out, f"grad/{wrt}"], {picture.name: x, f"seed/{logits}": seed})
-    np.testing.assert_array_equal(scores, session(deployed).run([out], {picture.name: x})[0])
+    scores, gradient = run.run([out, f"grad/{wrt}"], {image.name: x, f"seed/{logits}": seed})
+    np.testing.assert_array_equal(scores, session(deployed).run([out], {image.name: x})[0])
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0
     kinds = [n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node]

@@ -22,7 +22,7 @@ R = np.random.default_rng(17)
 KINDS = {"bytes": np.uint8(120), "signed": np.int8(-8)}
 
 
-class Pictures(quantization.CalibrationDataReader):
+class Images(quantization.CalibrationDataReader):
     """Random pictures, one a batch."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_file(name: str, kind: str, tmp_path: Path) -> N
     example = np.load(ZOO / f"{name}.npz")
     x = example["x"].astype(np.float32)
     quantization.quantize_static(
-        str(ZOO / f"{name}.onnx"), str(tmp_path / "q.onnx"), Pictures(x.shape[1:]),
+        str(ZOO / f"{name}.onnx"), str(tmp_path / "q.onnx"), Images(x.shape[1:]),
         activation_type=getattr(quantization.QuantType, kind), weight_type=quantization.QuantType.QInt8,
     )  # fmt: skip
     model = onnx.load(tmp_path / "q.onnx")

@@ -32,9 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     tiny_models.write(tiny_models.classifier(), tmp_path / "model.onnx")
     for name, colour in (("red", (220, 40, 30)), ("blue", (20, 50, 210))):
-        picture = np.full((40, 60, 3), 90, np.uint8)
-        picture[8:30, 15:45] = colour
-        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        image = np.full((40, 60, 3), 90, np.uint8)
+        image[8:30, 15:45] = colour
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
     return tmp_path
 
 

@@ -20,14 +20,14 @@ WHAT = ("evaluate", "model.onnx", "pictures", "-m", "grad-cam,gradient", "--metr
 
 
 @pytest.fixture
-def pictures(folder: Path) -> Path:
+def images(folder: Path) -> Path:
     """Six pictures in a folder of their own."""
     made = folder / "pictures"
     made.mkdir()
     for at in range(6):
-        picture = np.full((40, 60, 3), 90, np.uint8)
-        picture[8 : 20 + at, 15:45] = (220, 40 * at, 30)
-        Image.fromarray(picture).save(made / f"{at}_picture.png")
+        image = np.full((40, 60, 3), 90, np.uint8)
+        image[8 : 20 + at, 15:45] = (220, 40 * at, 30)
+        Image.fromarray(image).save(made / f"{at}_picture.png")
     return made
 
 
@@ -36,7 +36,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_table_and_files(run: Any, pictures: Path, folder: Path) -> None:
+def test_a_table_and_files(run: Any, images: Path, folder: Path) -> None:
     ended = run(*WHAT, "--csv", "r.csv", "--json", "r.json", "--report", "r.html")
     assert ended.status == 0
     assert ended.out.splitlines()[0].split() == ["method", "deletion[steps=3]", "↓", "sparseness", "↑"]
@@ -46,12 +46,12 @@ def test_a_table_and_files(run: Any, pictures: Path, folder: Path) -> None:
     assert (folder / "model.evaluation.jsonl").exists()
 
 
-def test_json_to_the_screen(run: Any, pictures: Path) -> None:
+def test_json_to_the_screen(run: Any, images: Path) -> None:
     ended = run(*WHAT, "--json", "-")
     assert len(json.loads(ended.out)["rows"]) == 24
 
 
-def test_a_second_run_says_what_it_knew(run: Any, pictures: Path) -> None:
+def test_a_second_run_says_what_it_knew(run: Any, images: Path) -> None:
     run(*WHAT)
     assert "24 results of 24 were in model.evaluation.jsonl already" in run(*WHAT).err
 
@@ -82,7 +82,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", [c for c in BAD if c != "an empty folder"])
-def test_bad_input_is_one_clear_message(run: Any, pictures: Path, folder: Path, case: str) -> None:
+def test_bad_input_is_one_clear_message(run: Any, images: Path, folder: Path, case: str) -> None:
     arguments, status, message = BAD[case]
     before = (folder / "model.onnx").read_bytes()
     ended = run(*arguments)
@@ -98,8 +98,8 @@ def test_an_empty_folder(run: Any, folder: Path) -> None:
     assert "the folder 'empty' holds no pictures" in ended.err
 
 
-def test_a_broken_picture_gives_status_1_and_everything_else(run: Any, pictures: Path, folder: Path) -> None:
-    (pictures / "7_broken.png").write_bytes(b"not a picture at all, but text")
+def test_a_broken_picture_gives_status_1_and_everything_else(run: Any, images: Path, folder: Path) -> None:
+    (images / "7_broken.png").write_bytes(b"not a picture at all, but text")
     ended = run(*WHAT, "--csv", "r.csv")
     assert ended.status == 1
     assert "7_broken.png" in ended.err and "Traceback" not in ended.err
@@ -120,7 +120,7 @@ ANNOTATIONS = {
 }
 
 
-def test_the_same_box_in_four_formats(run: Any, pictures: Path, folder: Path) -> None:
+def test_the_same_box_in_four_formats(run: Any, images: Path, folder: Path) -> None:
     values = []
     for name, text in ANNOTATIONS.items():
         (folder / name).write_text(text)
@@ -130,7 +130,7 @@ def test_the_same_box_in_four_formats(run: Any, pictures: Path, folder: Path) ->
     assert values == [values[0]] * 4
 
 
-def test_boxes_that_no_metric_reads_are_said(run: Any, pictures: Path, folder: Path) -> None:
+def test_boxes_that_no_metric_reads_are_said(run: Any, images: Path, folder: Path) -> None:
     (folder / "boxes.csv").write_text(ANNOTATIONS["corners.csv"])
     said = "note: no metric here reads --boxes; those that do: --metrics energy-pointing,pointing-game\n"
     assert said in run(*WHAT, "--boxes", "boxes.csv").err
@@ -147,18 +147,18 @@ def test_boxes_that_no_metric_reads_are_said(run: Any, pictures: Path, folder: P
         (["--label-offset", "1"], "nothing here reads --label-offset: it is added to the labels of --truth"),
     ],
 )  # fmt: skip
-def test_what_nothing_reads_is_said_where_it_was_given(run: Any, pictures: Path, given: list[str], said: str) -> None:
+def test_what_nothing_reads_is_said_where_it_was_given(run: Any, images: Path, given: list[str], said: str) -> None:
     assert f"note: {said}\n" in run(*WHAT, *given).err
     assert "reads" not in run(*WHAT).err
 
 
-def test_stages_that_a_metric_reads_are_not_said_to_be_unread(run: Any, pictures: Path) -> None:
+def test_stages_that_a_metric_reads_are_not_said_to_be_unread(run: Any, images: Path) -> None:
     ended = run(*WHAT[:-1], "randomisation", "--stages", "1")
     assert (ended.status, "reads" in ended.err) == (0, False), ended.err
 
 
-def test_labels_from_a_file(run: Any, pictures: Path, folder: Path) -> None:
-    (folder / "truth.csv").write_text("image,label\n" + "".join(f"{p.name},blue\n" for p in pictures.iterdir()))
+def test_labels_from_a_file(run: Any, images: Path, folder: Path) -> None:
+    (folder / "truth.csv").write_text("image,label\n" + "".join(f"{p.name},blue\n" for p in images.iterdir()))
     ended = run(*WHAT, "--truth", "truth.csv", "--target", "label", "--csv", "r.csv")
     assert ended.status == 0
     assert {row["label"] for row in rows(folder / "r.csv")} == {"blue"}
@@ -179,10 +179,10 @@ def _lines(path: Path) -> int:
 
 @pytest.mark.slow("two processes are killed in the midst of thirty pictures, and two more run to the end")
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_killed_process_loses_nothing_and_counts_nothing_twice(run: Any, pictures: Path, folder: Path) -> None:
+def test_a_killed_process_loses_nothing_and_counts_nothing_twice(run: Any, images: Path, folder: Path) -> None:
     """Killed again and again in the midst of work, until a run gets through."""
     for at in range(6, 30):
-        Image.open(pictures / "0_picture.png").rotate(at).save(pictures / f"{at}_picture.png")
+        Image.open(images / "0_picture.png").rotate(at).save(images / f"{at}_picture.png")
     kills = 0
     for _ in range(2):
         process, before = _started(folder), _lines(folder / "j.jsonl")
@@ -209,7 +209,7 @@ def test_a_killed_process_loses_nothing_and_counts_nothing_twice(run: Any, pictu
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
-def test_a_disk_that_fills_loses_nothing(run: Any, pictures: Path, folder: Path) -> None:
+def test_a_disk_that_fills_loses_nothing(run: Any, images: Path, folder: Path) -> None:
     """A limit on the size of files stands for the end of the disk: writing stops in the midst of a line."""
     import resource
 
@@ -232,7 +232,7 @@ def test_a_disk_that_fills_loses_nothing(run: Any, pictures: Path, folder: Path)
     assert len(rows(folder / "r.csv")) == 24
 
 
-def test_ctrl_c_ends_it_and_the_next_run_goes_on(run: Any, pictures: Path, folder: Path) -> None:
+def test_ctrl_c_ends_it_and_the_next_run_goes_on(run: Any, images: Path, folder: Path) -> None:
     from onnxsal.evaluation import run as running
 
     real, count = running.verdicts, []
@@ -252,10 +252,10 @@ def test_ctrl_c_ends_it_and_the_next_run_goes_on(run: Any, pictures: Path, folde
     assert "8 results of 24 were in" in ended.err
 
 
-def test_no_output_replaces_what_is_read(run: Any, pictures: Path, folder: Path) -> None:
+def test_no_output_replaces_what_is_read(run: Any, images: Path, folder: Path) -> None:
     """Nor a picture, a map or a mask in a folder that was named."""
     (folder / "own.csv").write_text("image,left,top,right,bottom\n0_picture.png,0,0,9,9\n")
-    (folder / "t.csv").write_text("".join(f"{p.name},0\n" for p in pictures.iterdir()))
+    (folder / "t.csv").write_text("".join(f"{p.name},0\n" for p in images.iterdir()))
     (folder / "l.txt").write_text("red\ngreen\nblue\ngreen apple\n")
     (folder / "maps").mkdir()
     np.save(folder / "maps" / "0_picture.npy", np.eye(16))
@@ -269,12 +269,12 @@ def test_no_output_replaces_what_is_read(run: Any, pictures: Path, folder: Path)
         assert (folder / output).read_bytes() == before
 
 
-def test_a_report_is_a_page(run: Any, pictures: Path) -> None:
+def test_a_report_is_a_page(run: Any, images: Path) -> None:
     ended = run(*WHAT, "--report", "r.txt")
     assert ended.status == 2 and "--report is a page: 'r.txt' should end in .html" in ended.err
 
 
 @pytest.mark.parametrize("kind", ["csv", "report", "parquet"])
-def test_only_json_goes_to_the_screen(run: Any, pictures: Path, kind: str) -> None:
+def test_only_json_goes_to_the_screen(run: Any, images: Path, kind: str) -> None:
     ended = run(*WHAT, f"--{kind}", "-")
     assert ended.status == 2 and "only --json - writes to the screen" in ended.err

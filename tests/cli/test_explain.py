@@ -23,7 +23,7 @@ from onnxsal.cli.outputs import slug
 from onnxsal.errors import ModelError
 
 
-def pictures(folder: Path) -> set[str]:
+def images(folder: Path) -> set[str]:
     return {p.name for p in folder.glob("*.*") if p.name not in ("model.onnx", "red.png", "blue.png")}
 
 
@@ -36,7 +36,7 @@ def test_one_picture(run, folder: Path) -> None:
     assert "grad-cam++" in lines[2]
     assert "1 forward, " in lines[2]
     assert lines[2].endswith("layer r2 (automatic)")
-    assert pictures(folder) == {"red.grad-cam++.png"}
+    assert images(folder) == {"red.grad-cam++.png"}
 
 
 def test_the_map_is_that_of_the_library(run, folder: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_map_is_that_of_the_library(run, folder: Path) -> None:
 def test_several_methods_are_compared_in_one_picture(run, folder: Path) -> None:
     ended = run("explain", "model.onnx", "red.png", "-m", "grad-cam,gradient", "-m", "score-cam")
     assert ended.status == 0, ended.err
-    assert pictures(folder) == {"red.grad-cam+gradient+score-cam.png"}
+    assert images(folder) == {"red.grad-cam+gradient+score-cam.png"}
     rows = ended.out.splitlines()[2:]
     assert [row.split()[-3:] for row in rows] == [
         ["layer", "r2", "(automatic)"], [*rows[1].split()[-3:-1], "pixels"], ["layer", "r2", "(automatic)"],
@@ -63,7 +63,7 @@ def test_several_methods_are_compared_in_one_picture(run, folder: Path) -> None:
 def test_pictures_times_targets(run, folder: Path) -> None:
     ended = run("explain", "model.onnx", "red.png", "blue.png", "-t", "red", "-t", "blue minus red")
     assert ended.status == 0, ended.err
-    assert pictures(folder) == {
+    assert images(folder) == {
         f"{stem}.grad-cam++.{target}.png" for stem in ("red", "blue") for target in ("red", "blue-minus-red")
     }
     assert "blue minus red (2 minus 0), logits " in ended.out
@@ -86,7 +86,7 @@ def test_pictures_of_one_name_by_their_folders(run, folder: Path) -> None:
     shutil.copy(folder / "blue.png", folder / "a b" / "red.png")
     ended = run("explain", "model.onnx", "red.png", "a b/../a b/red.png", "-o", "{folder}-{stem}.png")
     assert ended.status == 0, ended.err
-    assert pictures(folder) == {f"{folder.name}-red.png", "a b-red.png"}
+    assert images(folder) == {f"{folder.name}-red.png", "a b-red.png"}
 
 
 def test_several_layers_are_fused(run) -> None:
@@ -196,7 +196,7 @@ def test_ctrl_c_gives_the_map_so_far_and_ends_the_methods_behind(run, folder: Pa
     ended = run("explain", "model.onnx", "red.png", "blue.png", *SAMPLED)
     assert (ended.status, ran) == (130, ["grad-cam", "ss-cam"])
     assert ended.err == "onnxsal: interrupted; what there is so far is written\n"
-    assert pictures(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz", "red.ss-cam.npz"}
+    assert images(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz", "red.ss-cam.npz"}
     whole, partial = json.loads(ended.out)["explanations"]
     assert (whole["method"], whole["manifest"].get("partial", False)) == ("grad-cam", False)
     manifest = partial["manifest"]
@@ -211,7 +211,7 @@ def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Pat
     ended = run("explain", "model.onnx", "red.png", *SAMPLED)
     assert ended.status == 130
     assert [each["method"] for each in json.loads(ended.out)["explanations"]] == ["grad-cam"]
-    assert pictures(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz"}
+    assert images(folder) == {"red.grad-cam+ss-cam+score-cam.png", "red.grad-cam.npz"}
 
 
 def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
@@ -230,7 +230,7 @@ def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Pat
     assert ended.status == 130
     assert ended.err == "onnxsal: interrupted; what there is so far is written\n"
     assert [each["target"] for each in json.loads(ended.out)["explanations"]] == [0]
-    assert pictures(folder) == {"red.grad-cam+ss-cam.0.png"}
+    assert images(folder) == {"red.grad-cam+ss-cam.0.png"}
 
 
 @pytest.mark.parametrize(("end", "status"), [(KeyboardInterrupt(), 130), (ModelError("broken"), 1)])
@@ -249,7 +249,7 @@ def test_what_is_written_is_in_the_document_however_the_run_ends(
     ended = run("explain", "model.onnx", "red.png", "blue.png", "-m", "grad-cam", "--json")
     assert ended.status == status
     assert [each["image"] for each in json.loads(ended.out)["explanations"]] == ["red.png"]
-    assert pictures(folder) == {"red.grad-cam.png"}
+    assert images(folder) == {"red.grad-cam.png"}
     assert ("what there is so far is written" in ended.err) == (status == 130)
 
 
@@ -282,7 +282,7 @@ def test_ctrl_c_gives_nothing_where_there_is_nothing_or_it_is_not_wanted(
     ended = run("explain", "model.onnx", "red.png", *SAMPLED, *options)
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == "onnxsal: interrupted; nothing half-written is left\n"
-    assert pictures(folder) == set()
+    assert images(folder) == set()
 
 
 DRAWING = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.cli import memory
@@ -43,7 +43,7 @@ def test_running_sums_are_counted(model: onnxsal.Model, monkeypatch, method: str
         return made[-1]
 
     monkeypatch.setattr(run, "_accumulator", kept)
-    onnxsal.explain(model, picture(), method=method, layer=layer, samples=samples, target=1)
+    onnxsal.explain(model, image(), method=method, layer=layer, samples=samples, target=1)
     built = build(model, request.steps, layer=request.layers[0] if layer else None, score=model.score(request.score))
     monkeypatch.setattr(memory, "COPIES", 0)
     (sums,) = made

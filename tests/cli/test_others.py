@@ -198,12 +198,12 @@ def test_gradient_writes_a_model_that_differentiates(run, folder: Path) -> None:
     session = onnxruntime.InferenceSession(folder / "grad.onnx", providers=["CPUExecutionProvider"])
     x, seed = np.random.default_rng(0).random((2, 3, 16, 16), np.float32), np.eye(2, 4, dtype=np.float32)
     names = ["logits", "grad/picture", "grad/b3"]
-    logits, by_picture, by_bias = session.run(names, {"picture": x, "seed/logits": seed})
+    logits, by_image, by_bias = session.run(names, {"picture": x, "seed/logits": seed})
     np.testing.assert_array_equal(by_bias, [1, 1, 0, 0])
-    step = 1e-2 * by_picture / np.abs(by_picture).max()
+    step = 1e-2 * by_image / np.abs(by_image).max()
     (moved,) = session.run(["logits"], {"picture": x + step, "seed/logits": seed})
-    np.testing.assert_allclose(((moved - logits) * seed).sum(), (by_picture * step).sum(), rtol=0.05)
-    assert by_picture.shape == x.shape
+    np.testing.assert_allclose(((moved - logits) * seed).sum(), (by_image * step).sum(), rtol=0.05)
+    assert by_image.shape == x.shape
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

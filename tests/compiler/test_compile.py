@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from tiny_models import BODY, build, weights
 from tinynet import TinyNet
-from tinynet import picture as scene
+from tinynet import image as scene
 
 import onnxsal
 from onnxsal.errors import ModelError, UnsupportedError, UsageError
@@ -34,7 +34,7 @@ def model() -> onnxsal.Model:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Photos:
+def images() -> Photos:
     return photos()
 
 
@@ -64,47 +64,47 @@ def shown(case: tuple[str, dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("case", cases(), ids=shown)
-def test_the_map_is_that_of_explain(model: onnxsal.Model, pictures: Photos, case: tuple[str, dict[str, Any]]) -> None:
+def test_the_map_is_that_of_explain(model: onnxsal.Model, images: Photos, case: tuple[str, dict[str, Any]]) -> None:
     method, options = case
     proto = onnxsal.compile(model, method=method, **options)
     onnx.checker.check_model(proto, full_check=True)
     assert {node.domain for node in nodes_of(proto.graph)} <= {""}
     run = session_of(proto)
-    plain = session_of(onnx.load(BUNDLED))(picture=pictures.feed(2))["logits"]
-    together = run(picture=pictures.feed(2))
-    wanted = expected(model, pictures.pixels[:2], method, options)
+    plain = session_of(onnx.load(BUNDLED))(image=images.feed(2))["logits"]
+    together = run(image=images.feed(2))
+    wanted = expected(model, images.pixels[:2], method, options)
     assert wanted.std() > 0.01
     np.testing.assert_allclose(together["saliency"], wanted, rtol=0, atol=CLOSE)
     np.testing.assert_array_equal(together["logits"], plain)
-    np.testing.assert_allclose(run(picture=pictures.feed(1))["saliency"], wanted[:1], rtol=0, atol=CLOSE)
+    np.testing.assert_allclose(run(image=images.feed(1))["saliency"], wanted[:1], rtol=0, atol=CLOSE)
 
 
-def test_a_compiled_model_takes_any_batch(model: onnxsal.Model, pictures: Photos) -> None:
+def test_a_compiled_model_takes_any_batch(model: onnxsal.Model, images: Photos) -> None:
     run = session_of(onnxsal.compile(model, method="smooth-grad-cam++", samples=3))
-    wanted = expected(model, pictures.pixels, "smooth-grad-cam++", {"samples": 3})
+    wanted = expected(model, images.pixels, "smooth-grad-cam++", {"samples": 3})
     for count in (1, 3):
-        np.testing.assert_allclose(run(picture=pictures.feed(count))["saliency"], wanted[:count], rtol=0, atol=CLOSE)
+        np.testing.assert_allclose(run(image=images.feed(count))["saliency"], wanted[:count], rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("method", ["grad-cam++", "smoothgrad", "score-cam"])
 def test_without_explanation_there_is_the_same_prediction_and_zeros(
-    model: onnxsal.Model, pictures: Photos, method: str
+    model: onnxsal.Model, images: Photos, method: str
 ) -> None:
     run = session_of(onnxsal.compile(model, method=method))
-    alone = run(picture=pictures.feed(3), explain=np.array(False))
-    plain = session_of(onnx.load(BUNDLED))(picture=pictures.feed(3))["logits"]
+    alone = run(image=images.feed(3), explain=np.array(False))
+    plain = session_of(onnx.load(BUNDLED))(image=images.feed(3))["logits"]
     np.testing.assert_array_equal(alone["logits"], plain)
     assert alone["saliency"].shape == (3, 96, 96)
     assert not alone["saliency"].any()
 
 
-def test_explain_may_be_required(model: onnxsal.Model, pictures: Photos) -> None:
+def test_explain_may_be_required(model: onnxsal.Model, images: Photos) -> None:
     """Where it has no default, runtimes in JavaScript can feed it."""
     proto = onnxsal.compile(model, method="grad-cam", explain_required=True)
     assert "explain" not in {tensor.name for tensor in proto.graph.initializer}
     run = session_of(proto)
-    found = [run(picture=pictures.feed(1), explain=np.array(asked))["saliency"] for asked in (True, False)]
-    np.testing.assert_allclose(found[0], expected(model, pictures.pixels[:1], "grad-cam", {}), rtol=0, atol=CLOSE)
+    found = [run(image=images.feed(1), explain=np.array(asked))["saliency"] for asked in (True, False)]
+    np.testing.assert_allclose(found[0], expected(model, images.pixels[:1], "grad-cam", {}), rtol=0, atol=CLOSE)
     assert not found[1].any()
 
 
@@ -117,30 +117,30 @@ def test_without_explanation_its_branch_does_not_run(model: onnxsal.Model) -> No
 
 
 @pytest.mark.parametrize("method", ["gradient", "score-cam"])
-def test_the_target_as_an_input(model: onnxsal.Model, pictures: Photos, method: str) -> None:
+def test_the_target_as_an_input(model: onnxsal.Model, images: Photos, method: str) -> None:
     options: dict[str, Any] = {} if method == "gradient" else {"top_k": 5}
     run = session_of(onnxsal.compile(model, method=method, target="input", **options))
-    found = run(picture=pictures.feed(2), target=np.array([7, 1]))["saliency"]
-    for one, pixels, target in zip(found, pictures.pixels, (7, 1), strict=False):
+    found = run(image=images.feed(2), target=np.array([7, 1]))["saliency"]
+    for one, pixels, target in zip(found, images.pixels, (7, 1), strict=False):
         wanted = onnxsal.explain(model, pixels, method=method, target=target, **options).saliency
         np.testing.assert_allclose(one, wanted, rtol=0, atol=CLOSE)
 
 
-def test_one_target_serves_all_pictures(model: onnxsal.Model, pictures: Photos) -> None:
+def test_one_target_serves_all_pictures(model: onnxsal.Model, images: Photos) -> None:
     """Of as many targets as neither one nor the pictures, the runtime says that they do not fit."""
     run = session_of(onnxsal.compile(model, method="gradient", target="input"))
-    x = np.repeat(pictures.feed(1), 3, axis=0)
-    one, each = (run(picture=x, target=np.array(t)) for t in ([2], [2, 2, 2]))
+    x = np.repeat(images.feed(1), 3, axis=0)
+    one, each = (run(image=x, target=np.array(t)) for t in ([2], [2, 2, 2]))
     np.testing.assert_array_equal(one["saliency"], each["saliency"])
     assert one["saliency"][2].any()
     for count in (2, 4):
         with pytest.raises(Exception, match=r"Expand|[Bb]roadcast|shape"):
-            run(picture=x, target=np.zeros(count, np.int64))
+            run(image=x, target=np.zeros(count, np.int64))
 
 
-def test_seeds_change_what_is_drawn(model: onnxsal.Model, pictures: Photos) -> None:
+def test_seeds_change_what_is_drawn(model: onnxsal.Model, images: Photos) -> None:
     maps = [
-        session_of(onnxsal.compile(model, method="smoothgrad", samples=3, seed=seed))(picture=pictures.feed(1))
+        session_of(onnxsal.compile(model, method="smoothgrad", samples=3, seed=seed))(image=images.feed(1))
         for seed in (0, 1)
     ]
     assert np.abs(maps[0]["saliency"] - maps[1]["saliency"]).max() > 0.05
@@ -151,28 +151,28 @@ def test_seeds_change_what_is_drawn(model: onnxsal.Model, pictures: Photos) -> N
     [("grad-cam", {}, (24, 24)), ("gradient", {}, (3, 96, 96)), ("smoothgrad", {"samples": 2}, (3, 96, 96))],
 )
 def test_raw_is_what_the_method_computed(
-    model: onnxsal.Model, pictures: Photos, method: str, options: dict[str, Any], shape: tuple[int, ...]
+    model: onnxsal.Model, images: Photos, method: str, options: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     run = session_of(onnxsal.compile(model, method=method, give=["raw", "saliency"], **options))
-    found = run(picture=pictures.feed(2))
+    found = run(image=images.feed(2))
     assert list(found) == ["logits", "raw", "saliency"]
     for i in range(2):
-        wanted = onnxsal.explain(model, pictures.pixels[i], method=method, **options).raw
+        wanted = onnxsal.explain(model, images.pixels[i], method=method, **options).raw
         assert wanted.shape == shape
         np.testing.assert_allclose(found["raw"][i], wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("sign", ["absolute", "signed"])
-def test_bytes_in_and_a_drawing_out(model: onnxsal.Model, pictures: Photos, sign: str) -> None:
+def test_bytes_in_and_a_drawing_out(model: onnxsal.Model, images: Photos, sign: str) -> None:
     from onnxsal.viz.overlay import overlay
 
     proto = onnxsal.compile(model, method="gradient", sign=sign, bytes_in=True, give="drawing,saliency")
-    found = session_of(proto)(picture=pictures.pixels)
-    wanted = expected(model, pictures.pixels, "gradient", {"sign": sign})
+    found = session_of(proto)(image=images.pixels)
+    wanted = expected(model, images.pixels, "gradient", {"sign": sign})
     np.testing.assert_allclose(found["saliency"], wanted, rtol=0, atol=CLOSE)
-    for picture, pixels, saliency in zip(found["drawing"], pictures.pixels, wanted, strict=True):
-        assert picture.dtype == np.uint8
-        away = np.abs(picture.astype(int) - overlay(pixels, saliency).astype(int))
+    for image, pixels, saliency in zip(found["drawing"], images.pixels, wanted, strict=True):
+        assert image.dtype == np.uint8
+        away = np.abs(image.astype(int) - overlay(pixels, saliency).astype(int))
         assert away.max() <= 3  # a level of the colour table, where rounding tips it
         assert away.mean() < 0.01
 
@@ -184,17 +184,17 @@ def test_bytes_into_a_model_whose_channels_come_last() -> None:
     loaded = onnxsal.load(build(turned, weights()))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     proto = onnxsal.compile(loaded, method="gradient", bytes_in=True)
-    found = session_of(proto)(picture=pixels)["saliency"]
+    found = session_of(proto)(image=pixels)["saliency"]
     np.testing.assert_allclose(found, expected(loaded, pixels, "gradient", {}), rtol=0, atol=CLOSE)
     said = json.loads({entry.key: entry.value for entry in proto.metadata_props}["onnxsal.explainer"])
     assert said["input"] == {"name": "picture", "axes": "NHWC", "type": "uint8", "size": [16, 16], "channels": 3}
 
 
-def test_a_drawing_without_bytes_is_the_map_alone(model: onnxsal.Model, pictures: Photos) -> None:
+def test_a_drawing_without_bytes_is_the_map_alone(model: onnxsal.Model, images: Photos) -> None:
     from onnxsal.viz.overlay import heat_map
 
-    found = session_of(onnxsal.compile(model, method="grad-cam", give="drawing"))(picture=pictures.feed(1))["drawing"]
-    wanted = heat_map(expected(model, pictures.pixels[:1], "grad-cam", {})[0])
+    found = session_of(onnxsal.compile(model, method="grad-cam", give="drawing"))(image=images.feed(1))["drawing"]
+    wanted = heat_map(expected(model, images.pixels[:1], "grad-cam", {})[0])
     assert np.abs(found[0].astype(int) - wanted).max() <= 3
 
 
@@ -225,10 +225,10 @@ def test_weights_appear_once(model: onnxsal.Model) -> None:
         assert len(onnxsal.compile(model, method=method).SerializeToString()) <= 1.15 * size
 
 
-def test_a_compiled_model_is_still_a_model(model: onnxsal.Model, pictures: Photos, tmp_path: Path) -> None:
+def test_a_compiled_model_is_still_a_model(model: onnxsal.Model, images: Photos, tmp_path: Path) -> None:
     onnxsal.save(onnxsal.compile(model), tmp_path / "explained.onnx")
     again = onnxsal.load(tmp_path / "explained.onnx")
-    assert again.predict(pictures.pixels[0])[0] == model.predict(pictures.pixels[0])[0]
+    assert again.predict(images.pixels[0])[0] == model.predict(images.pixels[0])[0]
     with pytest.raises(UnsupportedError, match="already"):
         onnxsal.compile(again)
 
@@ -241,13 +241,13 @@ def test_a_compiled_model_is_still_a_model(model: onnxsal.Model, pictures: Photo
     [(17, "grad-cam++", {}), (17, "score-cam", {"top_k": 4}), (17, "gradient", {}), (17, "integrated-gradients", {}),
      (18, "smoothgrad", {"samples": 2}), (18, "ss-cam", {"samples": 1, "top_k": 3}), (20, "layercam", {})],
 )  # fmt: skip
-def test_older_opsets(model: onnxsal.Model, pictures: Photos, opset: int, method: str, options: dict[str, Any]) -> None:
+def test_older_opsets(model: onnxsal.Model, images: Photos, opset: int, method: str, options: dict[str, Any]) -> None:
     proto = onnxsal.compile(model, method=method, opset=opset, **options)
     assert [entry.version for entry in proto.opset_import] == [opset]
     assert proto.ir_version == helper.find_min_ir_version_for(proto.opset_import)
     onnx.checker.check_model(proto, full_check=True)
-    found = session_of(proto)(picture=pictures.feed(1))["saliency"]
-    np.testing.assert_allclose(found, expected(model, pictures.pixels[:1], method, options), rtol=0, atol=CLOSE)
+    found = session_of(proto)(image=images.feed(1))["saliency"]
+    np.testing.assert_allclose(found, expected(model, images.pixels[:1], method, options), rtol=0, atol=CLOSE)
 
 
 def test_an_opset_that_is_too_low_is_said(model: onnxsal.Model) -> None:

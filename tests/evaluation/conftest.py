@@ -35,10 +35,10 @@ def photos(tmp_path: Path) -> Path:
     masks.mkdir()
     for at in range(6):
         name, colour = list(COLOURS.items())[at % 3]
-        picture, mask = np.full((40, 60, 3), 90, np.uint8), np.zeros((40, 60), np.uint8)
+        image, mask = np.full((40, 60, 3), 90, np.uint8), np.zeros((40, 60), np.uint8)
         rows, columns = slice(6 + at, 26 + at), slice(10 + 2 * at, 36 + 2 * at)
-        picture[rows, columns] = colour
+        image[rows, columns] = colour
         mask[rows, columns] = 255
-        Image.fromarray(picture).save(folder / f"{at % 3}_{name}{at}.png")
+        Image.fromarray(image).save(folder / f"{at % 3}_{name}{at}.png")
         Image.fromarray(mask).save(masks / f"{at % 3}_{name}{at}.png")
     return folder

@@ -52,8 +52,8 @@ def test_a_row_an_image_x_method_x_metric_as_computed_by_hand(model: Model, phot
         made = onnxsal.explain(model, path, method=method)
         target = made.target
 
-        def score(pictures: np.ndarray, target: int = target) -> np.ndarray:
-            return np.array([model.scores(each)[1][target] for each in pictures], np.float64)
+        def score(images: np.ndarray, target: int = target) -> np.ndarray:
+            return np.array([model.scores(each)[1][target] for each in images], np.float64)
 
         exact = get("deletion")(score=score, x=x, saliency=made.saliency, baseline=model.black(), steps=4)
         assert value(found, path.name, method, "deletion[steps=4]") == pytest.approx(exact.value, abs=1e-6)

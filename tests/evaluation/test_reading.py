@@ -86,9 +86,9 @@ def test_labels_that_are_wrong(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_truth_from_names_and_folders() -> None:
-    pictures = [Item(Path("/p/tabby/0207_x.jpg"), "0207_x.jpg")]
-    assert with_truth(pictures, "names")[0].truth == 207
-    assert with_truth(pictures, "folders")[0].truth == "tabby"
+    images = [Item(Path("/p/tabby/0207_x.jpg"), "0207_x.jpg")]
+    assert with_truth(images, "names")[0].truth == 207
+    assert with_truth(images, "folders")[0].truth == "tabby"
     with pytest.raises(UsageError, match="does not begin with a class index"):
         with_truth([Item(Path("x.jpg"), "x.jpg")], "names")
 
@@ -180,7 +180,7 @@ def test_a_mask_moves_as_the_picture_does(tmp_path: Path, fit: str, photo: tuple
     mask[height // 5 : height // 2, width // 3 : 2 * width // 3] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
     preprocess = Preprocess(fit=fit)  # type: ignore[arg-type]
-    seen = preprocess.apply(Photo(Image.fromarray(mask).convert("RGB")), (32, 48)).picture[..., 0] > 127
+    seen = preprocess.apply(Photo(Image.fromarray(mask).convert("RGB")), (32, 48)).image[..., 0] > 127
     at = placement(photo, (32, 48), preprocess)
     moved = moved_mask(Item(None, "m", mask=tmp_path / "m.png"), at)
     assert moved is not None and np.array_equal(moved, seen)

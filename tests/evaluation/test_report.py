@@ -44,10 +44,10 @@ from onnxsal.evaluation.thumbnails import image_jpeg, map_png, read_image_entry,
 def evaluation() -> Evaluation:
     """An evaluation of two methods on six pictures, one with a hostile name."""
     journal, rows = Journal(), []
-    picture = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
     for at in range(6):
         name = f"{at}<script>alert(1)</script>.jpg" if at == 0 else f"picture{at}.jpg"
-        journal.add("picture", str(at), image_jpeg(picture))
+        journal.add("picture", str(at), image_jpeg(image))
         for method, shift in (("first", 0.0), ("second", 0.5)):
             key = f"{at}{method}"
             journal.add("map", key, {**map_png(np.eye(48) * (at + 1)), "picture": str(at)})
@@ -180,8 +180,8 @@ def test_sections_are_reached_from_the_bar() -> None:
 def test_thumbnails_keep_sign_and_shape() -> None:
     values = np.linspace(-2, 1, 64 * 64).reshape(64, 64)
     assert np.abs(read_map(map_png(values)) - values / 2).max() < 1 / 127
-    picture = np.full((300, 150, 3), 200, np.uint8)
-    assert read_image_entry(image_jpeg(picture)).shape == (224, 112, 3)
+    image = np.full((300, 150, 3), 200, np.uint8)
+    assert read_image_entry(image_jpeg(image)).shape == (224, 112, 3)
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------

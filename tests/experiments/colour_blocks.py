@@ -14,11 +14,11 @@ Blocks = list[tuple[str, tuple[int, int, int, int]]]
 
 def blocks(objects: Blocks, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """Return a dark picture with coloured blocks (top, bottom, left, right), and the blocks' numbers."""
-    picture, numbers = np.full((side, side, 3), 10, np.uint8), np.zeros((side, side), np.uint8)
+    image, numbers = np.full((side, side, 3), 10, np.uint8), np.zeros((side, side), np.uint8)
     for k, (colour, (top, bottom, left, right)) in enumerate(objects):
-        picture[top:bottom, left:right] = COLOURS[colour]
+        image[top:bottom, left:right] = COLOURS[colour]
         numbers[top:bottom, left:right] = k + 1
-    return picture, numbers
+    return image, numbers
 
 
 def write_scenes(folder: Path, scenes: list[Blocks]) -> Path:
@@ -26,8 +26,8 @@ def write_scenes(folder: Path, scenes: list[Blocks]) -> Path:
     folder.mkdir(exist_ok=True)
     entries = []
     for at, objects in enumerate(scenes):
-        picture, numbers = blocks(objects)
-        Image.fromarray(picture).save(folder / f"{at}.png")
+        image, numbers = blocks(objects)
+        Image.fromarray(image).save(folder / f"{at}.png")
         Image.fromarray(numbers).save(folder / f"{at}.masks.png")
         labels = [colour for colour, _ in objects]
         entries.append({"picture": f"{at}.png", "masks": f"{at}.masks.png", "labels": labels})

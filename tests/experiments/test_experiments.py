@@ -75,7 +75,7 @@ def test_noise_does_nothing_to_a_linear_model(case, linear_model: Path, photo) -
     for name in ("sparseness", "variation"):
         values = [e.value for e in column(outcome, name)]
         assert values == pytest.approx([values[0]] * 4, rel=1e-4)
-    assert outcome.picture.dtype == np.uint8
+    assert outcome.image.dtype == np.uint8
 
 
 def test_more_samples_make_maps_of_different_seeds_agree(case, photo) -> None:

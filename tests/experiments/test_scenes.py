@@ -19,7 +19,7 @@ TWO = [("red", (8, 24, 8, 24)), ("blue", (40, 56, 32, 48))]
 def test_masks_are_where_the_model_sees_the_objects(tmp_path: Path, case) -> None:
     """The model takes 16 x 16 of the 64 x 64, squashed: a quarter of every number."""
     (scene,) = read_scenes(str(write_scenes(tmp_path / "s", [TWO])))
-    explained = case(tmp_path).explainer("gradient")(scene.picture, "red")
+    explained = case(tmp_path).explainer("gradient")(scene.image, "red")
     first, second = scene.masks(explained)
     expected = np.zeros((16, 16), bool)
     expected[2:6, 2:6] = True
@@ -30,10 +30,10 @@ def test_masks_are_where_the_model_sees_the_objects(tmp_path: Path, case) -> Non
 
 def test_a_mosaic_has_each_picture_in_its_place() -> None:
     red, blue = np.full((10, 30, 3), (255, 0, 0), np.uint8), np.full((50, 20, 3), (0, 0, 255), np.uint8)
-    picture, numbers = mosaic([red, blue], 2, (8, 12))
-    assert picture.shape == (8, 12, 3)
-    assert (picture[:, :6] == (255, 0, 0)).all()
-    assert (picture[:, 6:] == (0, 0, 255)).all()
+    image, numbers = mosaic([red, blue], 2, (8, 12))
+    assert image.shape == (8, 12, 3)
+    assert (image[:, :6] == (255, 0, 0)).all()
+    assert (image[:, 6:] == (0, 0, 255)).all()
     assert (numbers[:, :6] == 1).all() and (numbers[:, 6:] == 2).all()
     with pytest.raises(UsageError, match="cannot be made of 3"):
         mosaic([red, red, red], 2, (8, 8))
@@ -42,18 +42,18 @@ def test_a_mosaic_has_each_picture_in_its_place() -> None:
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_mosaic_has_the_size_that_was_asked_for(count: int) -> None:
     """Of 299 a pixel less would be scaled and cropped again by the model's preprocessing."""
-    picture, numbers = mosaic([np.full((9, 9, 3), 200, np.uint8)] * count, 2, (299, 299))
-    assert picture.shape == (299, 299, 3) and numbers.shape == (299, 299)
-    assert (picture == 200).all() and np.unique(numbers).tolist() == list(range(1, count + 1))
+    image, numbers = mosaic([np.full((9, 9, 3), 200, np.uint8)] * count, 2, (299, 299))
+    assert image.shape == (299, 299, 3) and numbers.shape == (299, 299)
+    assert (image == 200).all() and np.unique(numbers).tolist() == list(range(1, count + 1))
     _, areas = np.unique(numbers, return_counts=True)
     assert areas.max() - areas.min() <= 299
 
 
 def test_covering_takes_the_middle_and_keeps_means() -> None:
-    picture = np.zeros((4, 8, 3), np.uint8)
-    picture[:, 2:6] = 200
-    assert (covering(picture, (4, 4)) == 200).all()
-    assert (covering(picture, (2, 4)) == covering(picture, (4, 8))[::2, ::2]).all()
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, 2:6] = 200
+    assert (covering(image, (4, 4)) == 200).all()
+    assert (covering(image, (2, 4)) == covering(image, (4, 8))[::2, ::2]).all()
     ramp = np.repeat(np.arange(0, 240, 30, dtype=np.uint8)[None, :, None], 8, axis=0).repeat(3, axis=2)
     assert covering(ramp, (4, 4))[0, :, 0].tolist() == [15, 75, 135, 195]
 

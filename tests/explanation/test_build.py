@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tinynet import TinyNet, linear, linear_weights, picture
+from tinynet import TinyNet, image, linear, linear_weights
 
 import onnxsal
 from onnxsal.anatomy import Score
@@ -139,7 +139,7 @@ def test_arrays_among_options_tell_programs_apart(tiny: onnxsal.Model) -> None:
     black = np.zeros((3, 12, 12), np.float32)
     other = black.copy()
     other[1, 6, 6] = 1
-    maps = [onnxsal.explain(tiny, picture(), method="occlusion", target=1, baseline=b).raw for b in (black, other)]
+    maps = [onnxsal.explain(tiny, image(), method="occlusion", target=1, baseline=b).raw for b in (black, other)]
     assert not np.array_equal(*maps)
 
 
@@ -149,7 +149,7 @@ def test_arrays_among_options_tell_programs_apart(tiny: onnxsal.Model) -> None:
 )
 def test_what_is_built_gives_the_closed_form(options: dict[str, object]) -> None:
     """Of a linear model the gradient is its weights, however often a mean over noise is taken of it."""
-    found = onnxsal.explain(linear(), picture(), target=3, **options)
+    found = onnxsal.explain(linear(), image(), target=3, **options)
     np.testing.assert_allclose(found.raw, linear_weights()[3], rtol=1e-5)
 
 

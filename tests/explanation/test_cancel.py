@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 
@@ -32,7 +32,7 @@ def begun(model, error, **options):
 
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(
-            onnxsal.explain, model, picture(), method="smoothgrad", target=1, samples=400, progress=progress, **options
+            onnxsal.explain, model, image(), method="smoothgrad", target=1, samples=400, progress=progress, **options
         )
         assert started.wait(20)
         stop.set()
@@ -40,11 +40,11 @@ def begun(model, error, **options):
 
 
 def test_what_progress_raises_ends_it_and_the_model_goes_on(model):
-    before = onnxsal.explain(model, picture(), method="smoothgrad", target=1).raw
+    before = onnxsal.explain(model, image(), method="smoothgrad", target=1).raw
     with pytest.raises(CancelledError, match="by the user"):
         begun(model, CancelledError("by the user"))
     assert not [t for t in threading.enumerate() if t.name.startswith("onnxsal")]
-    np.testing.assert_array_equal(onnxsal.explain(model, picture(), method="smoothgrad", target=1).raw, before)
+    np.testing.assert_array_equal(onnxsal.explain(model, image(), method="smoothgrad", target=1).raw, before)
 
 
 def test_an_interruption_from_progress_gives_the_map_so_far(model):
@@ -52,5 +52,5 @@ def test_an_interruption_from_progress_gives_the_map_so_far(model):
     assert (found.manifest["stopped"], found.manifest["partial"]) == ("interrupted", True)
     samples = found.manifest["samples"]
     assert 0 < samples < 400
-    whole = onnxsal.explain(model, picture(), method="smoothgrad", target=1, samples=samples)
+    whole = onnxsal.explain(model, image(), method="smoothgrad", target=1, samples=samples)
     np.testing.assert_allclose(found.raw, whole.raw, rtol=1e-4, atol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny_models
-from tinynet import TinyNet, linear, picture
+from tinynet import TinyNet, image, linear
 
 import onnxsal
 from onnxsal.explanation.build import build, choose_layer
@@ -39,7 +39,7 @@ def test_every_method_is_told_and_applies(on_tiny: dict[str, Cost]) -> None:
 
 @pytest.mark.parametrize("method", [name for name in names() if name not in BY_GRID | {"rise"}])
 def test_a_run_takes_the_forwards_that_were_told(tiny: onnxsal.Model, on_tiny: dict[str, Cost], method: str) -> None:
-    manifest = onnxsal.explain(tiny, picture(), method=method, target=1).manifest
+    manifest = onnxsal.explain(tiny, image(), method=method, target=1).manifest
     assert manifest["forwards"] == on_tiny[method].forwards
     # Integrated gradients knows the gradient at the end of its path from the step before.
     assert 0 <= on_tiny[method].backwards - manifest["backwards"] <= (method == "integrated-gradients")
@@ -64,14 +64,14 @@ def test_memory_is_weights_batches_of_masked_pictures_and_what_lives_at_once(
 ) -> None:
     net = TinyNet()
     weights = 4 * sum(array.size for array in (*net.w, *net.b, net.v, net.c))
-    a_picture = 4 * picture().size
+    a_image = 4 * image().size
     for name in ("gradient", "cam", "score-cam", "eigencam"):  # of a family the first is measured for all
         steps = plan(name, {})
         layer = choose_layer(tiny, steps, None) if steps.needs_layer else None
         parts = footprints(build(tiny, steps, layer=layer, score=tiny.score(steps.score)))
         live = max(part.per_image for part in parts)
         fixed = max(part.fixed for part in parts)
-        assert on_tiny[name].memory == fixed + BATCH * (live + BUFFERS * a_picture)
+        assert on_tiny[name].memory == fixed + BATCH * (live + BUFFERS * a_image)
         assert fixed == pytest.approx(weights, abs=300)  # and the constants of the method
         assert live >= 4 * (3 * 144 + 6 * 144)  # the picture and the first maps
 

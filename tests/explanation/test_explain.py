@@ -17,7 +17,7 @@ import onnxruntime
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from tinynet import TinyNet, linear, linear_weights, picture
+from tinynet import TinyNet, image, linear, linear_weights
 
 import onnxsal
 from onnxsal.anatomy import body
@@ -28,7 +28,7 @@ from onnxsal.kernels.resize import bilinear
 from onnxsal.methods import Method, get
 from onnxsal.modalities.image import as_preprocess
 
-X = picture()
+X = image()
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 26, 3), np.uint8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tinynet import CLASSES, TinyNet, picture
+from tinynet import CLASSES, TinyNet, image
 
 import onnxsal
 from onnxsal.anatomy import body, select
@@ -12,7 +12,7 @@ from onnxsal.errors import UsageError
 from onnxsal.explanation.target import resolve_target
 
 LABELS = ["cat", "dog", "great auk", "7", "newt"]
-X = picture()
+X = image()
 
 
 @pytest.fixture(scope="module")

@@ -85,8 +85,8 @@ def test_bytes_become_the_values_of_preprocessing(preprocess: Preprocess) -> Non
     pixels = np.random.default_rng(3).integers(0, 256, (2, 6, 5, 3), np.uint8)
     table, reverse = preprocess.table(), preprocess.colour == "BGR"
     found = run(lambda op, x: values_of_bytes(op, x, table, reverse=reverse), pixels)
-    for one, picture in zip(found, pixels, strict=True):
-        fitted = preprocess.apply(read_image(Image.fromarray(picture)), (6, 5))
+    for one, image in zip(found, pixels, strict=True):
+        fitted = preprocess.apply(read_image(Image.fromarray(image)), (6, 5))
         np.testing.assert_array_equal(one, fitted.values)
 
 

@@ -34,7 +34,7 @@ def fixed(path_or_proto, count=1):
     return normalise(model)
 
 
-def pictures(model, count):
+def images(model, count):
     (source,) = session(model).get_inputs()
     numbers = np.random.default_rng(1).uniform(-2, 2, (count, *source.shape[1:]))
     kind = KINDS[source.type]
@@ -42,7 +42,7 @@ def pictures(model, count):
 
 
 def compare(single, free, count=3, *, exact=False):
-    name, x = single.graph.inputs[0].name, pictures(single, count)
+    name, x = single.graph.inputs[0].name, images(single, count)
     alone, together = session(single), session(free)
     rows = np.concatenate([alone.run(None, {name: each[None]})[0] for each in x]).astype(np.float64)
     batch = together.run(None, {name: x})[0].astype(np.float64)
@@ -104,7 +104,7 @@ def test_where_exporters_hide_the_batch(body):
         assert free is single  # no output has the batch in front
         return
     assert free is not single
-    name, x = "x", pictures(single, 3)
+    name, x = "x", images(single, 3)
     rows = [session(single).run(None, {name: each[None]})[0].reshape(-1) for each in x]
     together = session(free).run(None, {name: x})[0].reshape(3, -1)
     np.testing.assert_allclose(together, np.stack(rows), rtol=1e-5, atol=1e-6)

@@ -157,7 +157,7 @@ def test_an_optimised_transformer_is_explained_and_compiled(dtype: type) -> None
     model = optimised(dtype)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     x, direction = (R.normal(size=(1, 3, 16, 16)).astype(np.float32) for _ in range(2))
-    run = lambda picture: session.run(["y"], {"x": picture.astype(dtype)})[0][0].astype(np.float64)
+    run = lambda image: session.run(["y"], {"x": image.astype(dtype)})[0][0].astype(np.float64)
     loaded = onnxsal.load(model)
     found = onnxsal.explain(loaded, x[0].astype(dtype), method="gradient", target=1)
     if dtype is np.float32:  # in float16 a difference is mostly rounding

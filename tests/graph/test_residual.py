@@ -62,7 +62,7 @@ def fused(path: Path) -> bool:
     return "SkipLayerNormalization" in {node.op_type for node in onnx.load(path).graph.node}
 
 
-PICTURES = np.random.default_rng(8).normal(size=(6, 1, 3, 16, 16)).astype(np.float32)
+IMAGES = np.random.default_rng(8).normal(size=(6, 1, 3, 16, 16)).astype(np.float32)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -77,7 +77,7 @@ def test_a_gradient_file_has_the_scores_of_the_model(form: str, wrt: str, batch:
     model = block(form, batch=batch)
     made = onnxsal.gradient(model, of=["y"], wrt=[wrt])
     seed = np.ones((1, 5), np.float32)
-    for x in PICTURES:
+    for x in IMAGES:
         wanted = scores(model, {"x": x}, tmp_path / "model.onnx")
         found = scores(made, {"x": x, "seed/y": seed}, tmp_path / "gradient.onnx")
         np.testing.assert_allclose(found, wanted, rtol=0, atol=rounding * np.abs(wanted).max())
@@ -91,7 +91,7 @@ def test_a_compiled_file_has_the_scores_of_the_model(form: str, method: str, lay
     model = block(form)
     options = {} if layer is None else {"layer": layer}
     made = onnxsal.compile(model, method=method, target=2, **options)
-    for x in PICTURES:
+    for x in IMAGES:
         wanted = scores(model, {"x": x}, tmp_path / "model.onnx")
         np.testing.assert_array_equal(scores(made, {"x": x}, tmp_path / "compiled.onnx"), wanted)
     assert fused(tmp_path / "model.onnx") and fused(tmp_path / "compiled.onnx")
@@ -100,9 +100,9 @@ def test_a_compiled_file_has_the_scores_of_the_model(form: str, method: str, lay
 @pytest.mark.parametrize("form", FORMS)
 def test_the_gradient_is_the_slope(form: str) -> None:
     model = block(form)
-    found = onnxsal.explain(model, PICTURES[0, 0], method="gradient", target=2, preprocess=None).raw
-    way = np.random.default_rng(9).normal(size=PICTURES[0].shape).astype(np.float32)
-    ends = [float(scores(model, {"x": PICTURES[0] + sign * 3e-3 * way})[0, 2]) for sign in (1, -1)]
+    found = onnxsal.explain(model, IMAGES[0, 0], method="gradient", target=2, preprocess=None).raw
+    way = np.random.default_rng(9).normal(size=IMAGES[0].shape).astype(np.float32)
+    ends = [float(scores(model, {"x": IMAGES[0] + sign * 3e-3 * way})[0, 2]) for sign in (1, -1)]
     assert float((found * way[0]).sum()) == pytest.approx((ends[0] - ends[1]) / 6e-3, rel=2e-3)
 
 

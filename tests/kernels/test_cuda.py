@@ -99,8 +99,8 @@ def launched(monkeypatch, cuda, rows, size):
     for name in ("_planes", "_compose"):
         monkeypatch.setattr(cuda, name, Launch(getattr(cuda, name)))
     monkeypatch.setattr(cuda.cuda, "to_device", lambda values, stream: values)
-    picture = np.broadcast_to(np.float32(0), (3, size, size))
-    cuda._launch(None, (picture, picture), None, (masks.make_rows(rows), None), ((0, 0), False, 0))
+    image = np.broadcast_to(np.float32(0), (3, size, size))
+    cuda._launch(None, (image, image), None, (masks.make_rows(rows), None), ((0, 0), False, 0))
     assert len(launches) == 2
     return launches
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from squeezenet64 import conv
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.anatomy import TARGET as TARGET_INPUT
@@ -19,7 +19,7 @@ from onnxsal.methods.parts import activation
 from onnxsal.methods.submodel import submodel
 from onnxsal.runtime import Session
 
-X = picture(4)
+X = image(4)
 TARGET = 1
 ZOO = Path(__file__).parent.parent / "data" / "zoo"
 

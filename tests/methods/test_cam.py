@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
 
-X = picture()
+X = image()
 TARGET = 2
 Array = np.ndarray
 

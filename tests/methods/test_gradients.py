@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import CHANNELS, TinyNet, linear_weights, picture
+from tinynet import CHANNELS, TinyNet, image, linear_weights
 
 import onnxsal
 
-X = picture()
+X = image()
 W = linear_weights()
 
 

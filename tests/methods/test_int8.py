@@ -35,18 +35,18 @@ def model(path: Path) -> onnxsal.Model:
 
 
 @pytest.fixture(scope="module")
-def pictures(model: onnxsal.Model, shared: Path) -> tuple[np.ndarray, np.ndarray]:
+def images(model: onnxsal.Model, shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """The explained values [4, 3, 224, 224], and the bytes that the file takes."""
     photos = [model.prepare(shared / "images" / "imagenet" / f"{name}.jpg") for name in PHOTOS]
     return np.stack([p.x for p in photos]), np.stack([p.image().image for p in photos])
 
 
 @pytest.fixture(scope="module")
-def deployed(path: Path, pictures: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def deployed(path: Path, images: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """What the file itself puts out, uint8 [4, 1001]."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (feed,) = session.get_inputs()
-    return np.concatenate([session.run(None, {feed.name: picture[None]})[0] for picture in pictures[1]])
+    return np.concatenate([session.run(None, {feed.name: image[None]})[0] for image in images[1]])
 
 
 def steps_of_the_output(path: Path) -> tuple[float, int]:
@@ -64,10 +64,10 @@ def with_gradient(model: onnxsal.Model, layer: Layer | None, rules: RuleSet) -> 
 
 
 def test_probabilities_are_the_files_own(
-    model: onnxsal.Model, path: Path, pictures: tuple[np.ndarray, np.ndarray], deployed: np.ndarray
+    model: onnxsal.Model, path: Path, images: tuple[np.ndarray, np.ndarray], deployed: np.ndarray
 ) -> None:
     scale, zero = steps_of_the_output(path)
-    found = np.stack([model.scores(x)[1] for x in pictures[0]])
+    found = np.stack([model.scores(x)[1] for x in images[0]])
     np.testing.assert_array_equal(np.clip(np.round(found / np.float32(scale)) + zero, 0, 255), deployed)
 
 
@@ -75,12 +75,12 @@ def test_probabilities_are_the_files_own(
     ("rules", "inside"), [(PLAIN, False), (PLAIN, True), (GUIDED, False)], ids=["picture", "layer", "guided"]
 )
 def test_a_backward_pass_changes_no_logit(
-    model: onnxsal.Model, pictures: tuple[np.ndarray, np.ndarray], rules: RuleSet, inside: bool
+    model: onnxsal.Model, images: tuple[np.ndarray, np.ndarray], rules: RuleSet, inside: bool
 ) -> None:
     program = with_gradient(model, model.anatomy.layers.find(None) if inside else None, rules)
-    feeds = {X: pictures[0], TARGET: deployed_targets(model, pictures[0])}
+    feeds = {X: images[0], TARGET: deployed_targets(model, images[0])}
     found = Session(program).run(feeds)
-    np.testing.assert_array_equal(found["sal/logits"], np.stack([model.scores(x)[0] for x in pictures[0]]))
+    np.testing.assert_array_equal(found["sal/logits"], np.stack([model.scores(x)[0] for x in images[0]]))
     assert (np.abs(found["gradient"]).reshape(4, -1).max(1) > 0).all()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, linear_weights, picture
+from tinynet import TinyNet, image, linear_weights
 
 import onnxsal
 from onnxsal.errors import UsageError
@@ -13,7 +13,7 @@ from onnxsal.kernels.blur import gaussian_blur
 from onnxsal.kernels.noise import uniform
 from onnxsal.methods.integrated import quadrature
 
-X = picture()
+X = image()
 RULES = ("gauss-legendre", "left", "right", "middle", "trapezoid")
 EXACT_DEGREE = {"gauss-legendre": 7, "left": 0, "right": 0, "middle": 1, "trapezoid": 1}
 

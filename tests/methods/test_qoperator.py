@@ -13,7 +13,7 @@ import onnxsal
 ZOO = Path(__file__).resolve().parent.parent / "data" / "zoo"
 
 
-class Pictures(quantization.CalibrationDataReader):
+class Images(quantization.CalibrationDataReader):
     """Random pictures, one a batch."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -31,7 +31,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> list[onnxsal.Model]:
     for form in (quantization.QuantFormat.QOperator, quantization.QuantFormat.QDQ):
         path = folder / f"{form.name}.onnx"
         quantization.quantize_static(
-            str(ZOO / "resnet_basic.onnx"), str(path), Pictures((3, 48, 48)), quant_format=form,
+            str(ZOO / "resnet_basic.onnx"), str(path), Images((3, 48, 48)), quant_format=form,
             activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
         )  # fmt: skip
         found.append(onnxsal.load(path))

@@ -17,7 +17,7 @@ SIZE = (8, 10)
 R = np.random.default_rng(3)
 WEIGHTS = R.normal(0, 0.4, (3 * SIZE[0] * SIZE[1], 4)).astype(np.float32)
 BIAS = np.array([0.1, -0.2, 0.3, 0.0], np.float32)
-PICTURE = R.normal(size=(3, *SIZE)).astype(np.float32)
+IMAGE = R.normal(size=(3, *SIZE)).astype(np.float32)
 
 
 def classifier(weights: np.ndarray = WEIGHTS, bias: np.ndarray = BIAS) -> onnxsal.Model:
@@ -74,7 +74,7 @@ def slow_rise(target: int, samples: int, seed: int, grid: int = 7, p: float = 0.
     total, weight = np.zeros(SIZE), np.zeros(SIZE)
     for k in range(samples):
         mask = slow_mask(seed, k, SIZE, grid, p)
-        logits = (PICTURE * mask).reshape(-1).astype(np.float64) @ WEIGHTS + BIAS
+        logits = (IMAGE * mask).reshape(-1).astype(np.float64) @ WEIGHTS + BIAS
         probability = np.exp(logits) / np.exp(logits).sum()
         total += probability[target] * mask
         weight += mask
@@ -101,7 +101,7 @@ def test_the_mean_mask_is_p_everywhere() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_the_map_is_that_of_the_slow_twin(batch_size: int) -> None:
-    found = onnxsal.explain(MODEL, PICTURE, method="rise", target=2, samples=60, seed=9, batch_size=batch_size)
+    found = onnxsal.explain(MODEL, IMAGE, method="rise", target=2, samples=60, seed=9, batch_size=batch_size)
     np.testing.assert_allclose(found.raw, slow_rise(2, 60, 9), rtol=2e-5)
     assert found.manifest["score"] == "probability"
     assert (found.manifest["forwards"], found.manifest["backwards"]) == (60, 0)
@@ -109,14 +109,14 @@ def test_the_map_is_that_of_the_slow_twin(batch_size: int) -> None:
 
 def test_the_same_seed_gives_the_same_map_and_another_another() -> None:
     first, again, other = (
-        onnxsal.explain(MODEL, PICTURE, method="rise", target=0, samples=40, seed=s).raw for s in (5, 5, 6)
+        onnxsal.explain(MODEL, IMAGE, method="rise", target=0, samples=40, seed=s).raw for s in (5, 5, 6)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
 
 
 def test_the_standard_error_is_the_spread_over_seeds() -> None:
-    runs = [onnxsal.explain(MODEL, PICTURE, method="rise", target=1, samples=80, seed=s) for s in range(30)]
+    runs = [onnxsal.explain(MODEL, IMAGE, method="rise", target=1, samples=80, seed=s) for s in range(30)]
     spread = np.stack([r.raw for r in runs]).std(axis=0, ddof=1)
     claimed = np.stack([r.stderr for r in runs]).mean(axis=0)
     assert claimed.shape == SIZE
@@ -138,7 +138,7 @@ def test_a_score_that_sees_one_place_peaks_there() -> None:
 def test_a_constant_score_is_the_map_everywhere() -> None:
     model = classifier(np.zeros_like(WEIGHTS), BIAS)
     share = np.exp(BIAS)[3] / np.exp(BIAS).sum()
-    found = onnxsal.explain(model, PICTURE, method="rise", target=3, samples=30)
+    found = onnxsal.explain(model, IMAGE, method="rise", target=3, samples=30)
     np.testing.assert_allclose(found.raw, share, rtol=1e-5)
     np.testing.assert_allclose(found.stderr, 0, atol=1e-6)
 
@@ -146,4 +146,4 @@ def test_a_constant_score_is_the_map_everywhere() -> None:
 @pytest.mark.parametrize("options", [{"samples": 0}, {"grid": 1}, {"p": 0.0}, {"p": "half"}, {"sampels": 3}])
 def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        onnxsal.explain(MODEL, PICTURE, method="rise", **options)
+        onnxsal.explain(MODEL, IMAGE, method="rise", **options)

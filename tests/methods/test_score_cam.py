@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -36,7 +36,7 @@ def model(slow: HalfFlat) -> onnxsal.Model:
     return onnxsal.load(slow.model())
 
 
-X = picture(2)
+X = image(2)
 
 
 def stretch(a: Array) -> Array:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.kernels.noise import normal
 from onnxsal.methods.smooth_grad_cam import neuron_mask
 
-X = picture()
+X = image()
 N, LEVEL, SEED = 6, 0.2, 4
 COMMON = {"method": "smooth-grad-cam++", "layer": "a2", "target": 1}
 

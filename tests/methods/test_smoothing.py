@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.kernels.noise import normal
 from onnxsal.methods import names
 
-X = picture()
+X = image()
 SEED, LEVEL, N = 11, 0.2, 7
 FAMILY = {
     "smoothgrad": lambda maps: maps.mean(0),

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
@@ -16,7 +16,7 @@ from onnxsal.explanation.outcome import few_maps
 from onnxsal.kernels.noise import Stream, normal
 from onnxsal.kernels.resize import bilinear
 
-X, SIZE, TARGET, SEED, K = picture(2), (12, 12), 1, 9, 7
+X, SIZE, TARGET, SEED, K = image(2), (12, 12), 1, 9, 7
 HOW: dict[str, Any] = {"method": "ss-cam", "layer": "a2", "target": TARGET, "batch_size": 64}
 Array = np.ndarray
 

@@ -16,20 +16,20 @@ W = RNG.random(X.shape)
 SHARE = (X * W).sum(axis=0) / (X * W).sum()
 
 
-def linear(pictures: np.ndarray) -> np.ndarray:
+def linear(images: np.ndarray) -> np.ndarray:
     """Return 1 for the picture, 0 for black, and between them the share of the evidence that is there."""
-    return np.asarray((pictures * W).sum(axis=(1, 2, 3)) / (X * W).sum())
+    return np.asarray((images * W).sum(axis=(1, 2, 3)) / (X * W).sum())
 
 
 def slow(start: np.ndarray, end: np.ndarray, saliency: np.ndarray, steps: int) -> np.ndarray:
     order = sorted(range(saliency.size), key=lambda i: (-saliency.ravel()[i], i))
-    picture, curve, done = start.reshape(2, -1).copy(), [], 0
+    image, curve, done = start.reshape(2, -1).copy(), [], 0
     for step in range(steps + 1):
         until = int(np.rint(step * saliency.size / steps))
         for i in order[done:until]:
-            picture[:, i] = end.reshape(2, -1)[:, i]
+            image[:, i] = end.reshape(2, -1)[:, i]
         done = until
-        curve.append((until / saliency.size, linear(picture.reshape(1, *X.shape))[0]))
+        curve.append((until / saliency.size, linear(image.reshape(1, *X.shape))[0]))
     return np.array(curve)
 
 
@@ -66,7 +66,7 @@ def test_one_pixel_that_holds_the_score() -> None:
     """Deleted first the score falls within one step: half of it by the trapezoid; deleted last it holds till then."""
     saliency = np.zeros((9, 7))
     saliency[4, 3] = 1
-    held = lambda pictures: (pictures[:, 0, 4, 3] == X[0, 4, 3]).astype(float)
+    held = lambda images: (images[:, 0, 4, 3] == X[0, 4, 3]).astype(float)
     assert deletion(held, X, saliency, steps=63).value == pytest.approx(0.5 / 63)
     assert deletion(held, X, -saliency, steps=63).value == pytest.approx(1 - 0.5 / 63)
     assert insertion(held, X, saliency, steps=63).value == pytest.approx(1 - 0.5 / 63)
@@ -74,7 +74,7 @@ def test_one_pixel_that_holds_the_score() -> None:
 
 def test_a_score_that_does_not_move_gives_itself() -> None:
     """The trapezoid over the true shares is exact, also where the pixels do not divide by the steps."""
-    constant = lambda pictures: np.full(len(pictures), 0.3)
+    constant = lambda images: np.full(len(images), 0.3)
     for steps in (1, 5, 50, 1000):
         assert deletion(constant, X, SHARE, steps=steps).value == pytest.approx(0.3)
 
@@ -89,12 +89,12 @@ def test_equal_pixels_go_in_reading_order_or_shuffled_the_same_way() -> None:
     halves = np.repeat([[1.0, 0.0]], 9, axis=0).repeat([3, 4], axis=1)
     seen: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        seen.extend(pictures[:, 0].copy())
-        return linear(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        seen.extend(images[:, 0].copy())
+        return linear(images)
 
     deletion(watch, X, halves, steps=63, ties="reading")
-    assert [int((picture == 0).sum()) for picture in seen[2:]] == list(range(1, 63))
+    assert [int((image == 0).sum()) for image in seen[2:]] == list(range(1, 63))
     assert (seen[2] == 0).nonzero() == (0, 0)
     shuffled = deletion(linear, X, halves, steps=63, ties="random")
     assert shuffled.value == deletion(linear, X, halves, steps=63, ties="random").value
@@ -111,9 +111,9 @@ def test_shuffled_ties_keep_the_order_of_what_differs() -> None:
 def test_a_flat_map_has_no_order_and_costs_nothing() -> None:
     asked: list[int] = []
 
-    def count(pictures: np.ndarray) -> np.ndarray:
-        asked.append(len(pictures))
-        return linear(pictures)
+    def count(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return linear(images)
 
     flat, other = deletion(count, X, np.stack([np.ones((9, 7)), SHARE]), steps=10)
     assert np.isnan(flat.value) and flat.curve is None
@@ -125,9 +125,9 @@ def test_a_flat_map_has_no_order_and_costs_nothing() -> None:
 def test_ends_are_shared_and_batches_filled() -> None:
     sizes: list[int] = []
 
-    def count(pictures: np.ndarray) -> np.ndarray:
-        sizes.append(len(pictures))
-        return linear(pictures)
+    def count(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        return linear(images)
 
     count.batch = 8  # type: ignore[attr-defined]
     deletion(count, X, RNG.random((4, 9, 7)), steps=10)

@@ -18,14 +18,14 @@ OBJECT = np.zeros((8, 8))
 OBJECT[2:6, 3:7] = 1
 
 
-def on_object(pictures: np.ndarray) -> np.ndarray:
+def on_object(images: np.ndarray) -> np.ndarray:
     """Return the share of the object's light that is left."""
-    return np.asarray((pictures * OBJECT).sum(axis=(1, 2, 3)) / (X * OBJECT).sum())
+    return np.asarray((images * OBJECT).sum(axis=(1, 2, 3)) / (X * OBJECT).sum())
 
 
-def disturbed(pictures: np.ndarray) -> np.ndarray:
+def disturbed(images: np.ndarray) -> np.ndarray:
     """Return a score that rises as what is beside the object goes."""
-    return 0.5 + 0.5 * (1 - ((pictures * (1 - OBJECT)).sum(axis=(1, 2, 3)) / (X * (1 - OBJECT)).sum()))
+    return 0.5 + 0.5 * (1 - ((images * (1 - OBJECT)).sum(axis=(1, 2, 3)) / (X * (1 - OBJECT)).sum()))
 
 
 def test_a_map_of_the_object_drops_nothing_and_its_negative_all() -> None:
@@ -63,9 +63,9 @@ def test_what_shows_through_is_the_baseline() -> None:
 def test_the_highest_half_keeps_half_of_the_pixels() -> None:
     kept: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        kept.append(pictures[1, 0] != 0)
-        return on_object(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        kept.append(images[1, 0] != 0)
+        return on_object(images)
 
     saliency = RNG.random((8, 8))
     average_drop_top(watch, X, saliency)

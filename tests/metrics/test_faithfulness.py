@@ -16,12 +16,12 @@ FLOOR = np.broadcast_to(BLACK[:, None, None], X.shape)
 MAP = np.abs(W).max(axis=0)
 
 
-def linear(pictures: np.ndarray) -> np.ndarray:
-    return np.asarray((pictures * W).sum(axis=(1, 2, 3)) + 3)
+def linear(images: np.ndarray) -> np.ndarray:
+    return np.asarray((images * W).sum(axis=(1, 2, 3)) + 3)
 
 
-def curved(pictures: np.ndarray) -> np.ndarray:
-    return np.asarray(linear(pictures) + (pictures**2 * W).sum(axis=(1, 2, 3)) / 2)
+def curved(images: np.ndarray) -> np.ndarray:
+    return np.asarray(linear(images) + (images**2 * W).sum(axis=(1, 2, 3)) / 2)
 
 
 def test_of_a_linear_model_gradient_times_input_is_complete() -> None:
@@ -71,10 +71,10 @@ def test_groups_are_the_slow_twin_s() -> None:
     """One n, few samples: Pearson of what each group's removal does and its sum, by numpy."""
     groups: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        if len(pictures) > 1:
-            groups.extend((pictures == FLOOR).all(axis=1))
-        return curved(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        if len(images) > 1:
+            groups.extend((images == FLOOR).all(axis=1))
+        return curved(images)
 
     judged = sensitivity_n(watch, X, MAP, baseline=BLACK, shares=(0.25,), samples=12)
     assert [int(group.sum()) for group in groups] == [30] * 12
@@ -99,7 +99,7 @@ def test_of_a_linear_model_the_gradient_is_faithful(change: str) -> None:
 
 def test_a_map_is_spread_evenly_over_the_channels() -> None:
     """Of a model that sums the channels times a map, that map times the number of channels is the gradient."""
-    summed = lambda pictures: (pictures * MAP).sum(axis=(1, 2, 3))
+    summed = lambda images: (images * MAP).sum(axis=(1, 2, 3))
     assert infidelity(summed, X, 3 * MAP, scaled=False).value == pytest.approx(0, abs=1e-7)
     judged = infidelity(summed, X, MAP, scaled=True)
     assert judged.details["factor"] == pytest.approx(3, rel=1e-4)
@@ -125,17 +125,17 @@ def test_nothing_predicts_no_change() -> None:
 def test_squares_go_to_black() -> None:
     seen: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        seen.extend(pictures.copy())
-        return linear(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        seen.extend(images.copy())
+        return linear(images)
 
     infidelity(watch, X, MAP, W, BLACK, change="square", size=0.3, samples=9)
-    for picture in seen[1:]:
-        changed = np.argwhere((picture != X).any(axis=0))
+    for image in seen[1:]:
+        changed = np.argwhere((image != X).any(axis=0))
         low, high = changed.min(axis=0), changed.max(axis=0) + 1
         assert (high - low).tolist() == [3, 3]
         place = np.s_[:, low[0] : high[0], low[1] : high[1]]
-        np.testing.assert_allclose(picture[place], FLOOR[place], atol=1e-6)
+        np.testing.assert_allclose(image[place], FLOOR[place], atol=1e-6)
 
 
 def test_correlations_and_factors_are_numpy_s() -> None:

@@ -23,16 +23,16 @@ WEIGHTS = RNG.standard_normal(X.shape)
 MAPS = np.abs(RNG.standard_normal((2, 24, 20)))
 
 
-def logit(pictures: np.ndarray) -> np.ndarray:
-    return (pictures * WEIGHTS).sum(axis=(1, 2, 3))
+def logit(images: np.ndarray) -> np.ndarray:
+    return (images * WEIGHTS).sum(axis=(1, 2, 3))
 
 
-def score(pictures: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit(pictures) / 20))
+def score(images: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit(images) / 20))
 
 
-def explain(pictures: np.ndarray) -> np.ndarray:
-    return np.abs((pictures * WEIGHTS).sum(axis=1))
+def explain(images: np.ndarray) -> np.ndarray:
+    return np.abs((images * WEIGHTS).sum(axis=1))
 
 
 def everything(maps: np.ndarray) -> dict[str, Any]:

@@ -16,9 +16,9 @@ SPOT[6, 9] = 1
 SPOT += RNG.random((16, 16)) / 1000
 
 
-def kept(pictures: np.ndarray) -> np.ndarray:
+def kept(images: np.ndarray) -> np.ndarray:
     """Return 1 while the pixel that matters is untouched, else 0.2."""
-    return np.where(pictures[:, 0, 6, 9] == X[0, 6, 9], 1.0, 0.2)
+    return np.where(images[:, 0, 6, 9] == X[0, 6, 9], 1.0, 0.2)
 
 
 def test_the_pixel_that_matters_goes_first_or_last() -> None:
@@ -37,9 +37,9 @@ def test_curves_begin_with_the_picture_and_stand_at_true_shares() -> None:
 def test_pixels_are_filled_from_around_with_noise_on_them_alone() -> None:
     seen: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        seen.append(pictures.copy())
-        return kept(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        seen.append(images.copy())
+        return kept(images)
 
     road_morf(watch, X, SPOT, 7, shares=(0.3,), noise=0)
     gone = np.sort(SPOT, axis=None)[-77] <= SPOT
@@ -53,7 +53,7 @@ def test_pixels_are_filled_from_around_with_noise_on_them_alone() -> None:
 
 
 def test_every_map_meets_the_same_noise() -> None:
-    mean = lambda pictures: pictures.mean(axis=(1, 2, 3))
+    mean = lambda images: images.mean(axis=(1, 2, 3))
     one, other = road_morf(mean, X, np.stack([SPOT, SPOT * 2]))
     assert one.value == other.value
     assert one.value != road_morf(mean, X, SPOT, 1).value

@@ -16,25 +16,25 @@ OBJECT = np.zeros((12, 12))
 OBJECT[3:9, 4:8] = 1
 
 
-def weighted(pictures: np.ndarray) -> np.ndarray:
-    return pictures.mean(axis=1) * W
+def weighted(images: np.ndarray) -> np.ndarray:
+    return images.mean(axis=1) * W
 
 
-def on_object(pictures: np.ndarray) -> np.ndarray:
-    return np.asarray((pictures * OBJECT).sum(axis=(1, 2, 3)) / (X * OBJECT).sum())
+def on_object(images: np.ndarray) -> np.ndarray:
+    return np.asarray((images * OBJECT).sum(axis=(1, 2, 3)) / (X * OBJECT).sum())
 
 
 def test_a_map_that_does_not_move_is_most_stable() -> None:
-    constant = lambda pictures: np.broadcast_to(W, (len(pictures), 12, 12))
+    constant = lambda images: np.broadcast_to(W, (len(images), 12, 12))
     assert max_sensitivity(X, W, constant).value == 0
 
 
 def test_of_a_linear_explainer_it_is_the_largest_move_of_the_draws() -> None:
     seen: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        seen.extend(pictures.copy())
-        return weighted(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        seen.extend(images.copy())
+        return weighted(images)
 
     saliency = weighted(X[None])[0]
     judged = max_sensitivity(X, saliency, watch, samples=13, radius=0.1)
@@ -74,9 +74,9 @@ def test_adcc_is_the_harmonic_mean_of_its_parts() -> None:
 def test_adcc_explains_the_picture_seen_through_the_map() -> None:
     seen: list[np.ndarray] = []
 
-    def watch(pictures: np.ndarray) -> np.ndarray:
-        seen.append(pictures.copy())
-        return weighted(pictures)
+    def watch(images: np.ndarray) -> np.ndarray:
+        seen.append(images.copy())
+        return weighted(images)
 
     judged = adcc(on_object, X, OBJECT, watch)
     np.testing.assert_array_equal(seen[0][0], X * OBJECT.astype(np.float32))

@@ -141,9 +141,9 @@ def test_a_compiled_file_of_what_does_not_mix_keeps_its_batch(name):
 
 def test_metrics_score_pictures_alone_where_a_batch_mixes():
     opened = onnxsal.load(model(MIXERS["mean and variance of the whole tensor"]))
-    pictures = probes(X, np.zeros(3, np.float32))
-    found = scorer(opened, 1, 8)(pictures)
-    np.testing.assert_array_equal(found, [opened.scores(each)[1][1] for each in pictures])
+    images = probes(X, np.zeros(3, np.float32))
+    found = scorer(opened, 1, 8)(images)
+    np.testing.assert_array_equal(found, [opened.scores(each)[1][1] for each in images])
     assert found_of(opened) == (MIXES,)
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import ModelError, UsageError
@@ -54,7 +54,7 @@ def net() -> TinyNet:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_predicts_what_the_file_says(net: TinyNet, seed: int) -> None:
-    x = picture(seed)
+    x = image(seed)
     model = onnxsal.load(net.model(), labels=[*"abcde"])
     wanted = logits_of(net.model(), x[None])[0]
     found = model.predict(x, top=5)
@@ -66,15 +66,15 @@ def test_it_predicts_what_the_file_says(net: TinyNet, seed: int) -> None:
 
 def test_the_first_classes_alone_and_without_labels(net: TinyNet) -> None:
     model = onnxsal.load(net.model())
-    first, second = model.predict(picture(), top=2)
+    first, second = model.predict(image(), top=2)
     assert first.probability > second.probability
     assert first.label == f"class {first.index}"
-    assert len(model.predict(picture(), top=50)) == 5
+    assert len(model.predict(image(), top=50)) == 5
 
 
 def test_classes_that_are_equally_probable_stay_in_order(net: TinyNet) -> None:
     net.v[:], net.c[:] = 0, 0
-    assert [each.index for each in onnxsal.load(net.model()).predict(picture())] == [0, 1, 2, 3, 4]
+    assert [each.index for each in onnxsal.load(net.model()).predict(image())] == [0, 1, 2, 3, 4]
 
 
 def test_pixels_become_numbers_as_the_preprocessing_says(net: TinyNet, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_black_is_what_a_black_picture_becomes(net: TinyNet) -> None:
 
 
 def test_a_float_array_is_taken_as_it_is(net: TinyNet) -> None:
-    model, x = onnxsal.load(net.model(), preprocess=OURS), picture()
+    model, x = onnxsal.load(net.model(), preprocess=OURS), image()
     for given in (x, x[None]):
         prepared = model.prepare(given)
         assert_array_equal(prepared.x, x)
@@ -131,18 +131,18 @@ def test_without_preprocessing_a_picture_is_refused_and_an_array_is_not(net: Tin
     model = onnxsal.load(net.model())
     with pytest.raises(UsageError, match="does not say how it wants its pictures"):
         model.predict(PIXELS)
-    assert model.predict(picture())
+    assert model.predict(image())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_told_of_the_picture_or_of_the_model(net: TinyNet, bad: float) -> None:
-    x = picture()
+    x = image()
     x[0, 0, 0] = bad
     with pytest.raises(UsageError, match="the picture holds numbers that are not finite"):
         onnxsal.load(net.model()).predict(x)
     net.c[2] = bad
     with pytest.raises(ModelError, match="the model's output is not finite"):
-        onnxsal.load(net.model()).predict(picture())
+        onnxsal.load(net.model()).predict(image())
 
 
 def test_its_digest_is_that_of_the_file(net: TinyNet, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper as h
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.evaluation.cascade import Cascade
 
-X = picture()
+X = image()
 WAYS = {"pickle": lambda model: pickle.loads(pickle.dumps(model)), "deepcopy": copy.deepcopy, "copy": copy.copy}
 
 

@@ -64,10 +64,10 @@ def test_every_method_applies_to_it_at_its_cost(report: dict[str, Any]) -> None:
 def test_memory_is_the_weights_and_eight_times_what_lives_at_once(report: dict[str, Any]) -> None:
     """Going back to the pixels keeps every rectified map until its turn; at a layer near the end hardly any."""
     methods = {each["method"]: each for each in report["methods"]}
-    picture = 8 * 4 * 3 * 96 * 96
+    image = 8 * 4 * 3 * 96 * 96
     rectified = 8 * 4 * (48 * 48 * 12 + 24 * 24 * (3 * 24 + 5 * 48))
-    assert methods["gradient"]["memory"] > report["weight_bytes"] + 2 * picture + rectified
-    assert methods["gradient"]["memory"] < report["weight_bytes"] + 4 * picture + 3 * rectified
+    assert methods["gradient"]["memory"] > report["weight_bytes"] + 2 * image + rectified
+    assert methods["gradient"]["memory"] < report["weight_bytes"] + 4 * image + 3 * rectified
     assert methods["grad-cam"]["memory"] < methods["gradient"]["memory"]
 
 

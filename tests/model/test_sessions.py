@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.anatomy import body
@@ -22,7 +22,7 @@ from onnxsal.model.batch_check import MIXES
 from onnxsal.model.sessions import Programs
 from onnxsal.tasks import dissect
 
-X = picture()
+X = image()
 METHODS = {
     "grad-cam": {}, "gradient": {}, "score-cam": {}, "occlusion": {}, "smoothgrad": {"samples": 4},
     "integrated-gradients": {"steps": 4},

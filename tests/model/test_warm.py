@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnx
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -18,7 +18,7 @@ def test_the_first_request_opens_nothing_more(method):
     model = onnxsal.load(TinyNet().model())
     (done,) = model.warm(method)
     assert done.method == method and done.sessions == model.opened >= 2 and done.seconds > 0
-    onnxsal.explain(model, picture(), method=method, seconds=9.0 if method == "score-cam" else None)
+    onnxsal.explain(model, image(), method=method, seconds=9.0 if method == "score-cam" else None)
     assert model.opened == done.sessions
 
 
@@ -32,9 +32,9 @@ def test_options_are_those_of_the_request():
     model = onnxsal.load(TinyNet().model())
     model.warm("grad-cam", layer=model.layers[0].name, score="probability")
     before = model.opened
-    onnxsal.explain(model, picture(), method="grad-cam", layer=model.layers[0].name, score="probability")
+    onnxsal.explain(model, image(), method="grad-cam", layer=model.layers[0].name, score="probability")
     assert model.opened == before
-    onnxsal.explain(model, picture(), method="grad-cam", layer=model.layers[-1].name)
+    onnxsal.explain(model, image(), method="grad-cam", layer=model.layers[-1].name)
     assert model.opened > before
 
 
@@ -43,7 +43,7 @@ def test_maps_are_those_of_a_cold_model():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(warmed.warm, ["grad-cam", "smoothgrad", "score-cam", "integrated-gradients"]))
     for method in ("grad-cam", "smoothgrad", "score-cam", "integrated-gradients"):
-        found, expected = (onnxsal.explain(m, picture(), method=method, target=1).raw for m in (warmed, cold))
+        found, expected = (onnxsal.explain(m, image(), method=method, target=1).raw for m in (warmed, cold))
         np.testing.assert_array_equal(found, expected)
 
 

@@ -26,7 +26,7 @@ def test_a_folder_of_scenes_is_read_as_it_was_drawn(models: Path, scenes, tmp_pa
         assert set(scene.labels) <= set(scenes.LABELS)
     if kind == "pairs":
         drawn = scenes.draw_pair(50_000_001, size=64)
-        assert (found[1].picture == drawn.picture).all()
+        assert (found[1].image == drawn.image).all()
         assert all(((found[1].objects == k + 1) == mask).all() for k, mask in enumerate(drawn.masks))
 
 
@@ -64,8 +64,8 @@ def test_steady_noise_grows_in_the_first_two_fifths_of_the_steps(
 
 def test_the_same_settings_train_the_same_weights(recipe: ModuleType) -> None:
     settings = recipe.Settings(scenes=10, empty=2, epochs=2, batch=6, noise=0.1, steady=True, seed=1)
-    pictures = np.random.default_rng(0).integers(0, 256, (12, 96, 96, 3), np.uint8)
-    one, again, other = (recipe.train(replace(settings, seed=seed), pictures, 1) for seed in (1, 1, 2))
+    images = np.random.default_rng(0).integers(0, 256, (12, 96, 96, 3), np.uint8)
+    one, again, other = (recipe.train(replace(settings, seed=seed), images, 1) for seed in (1, 1, 2))
     assert all((one[name] == again[name]).all() for name in one)
     assert not any((one[name] == other[name]).all() for name in one if name.endswith("weight"))
 

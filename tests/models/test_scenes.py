@@ -22,9 +22,9 @@ def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def test_a_seed_is_a_scene(scenes: ModuleType) -> None:
     once, again, other = scenes.draw_scene(5), scenes.draw_scene(5), scenes.draw_scene(6)
-    assert np.array_equal(once.picture, again.picture)
+    assert np.array_equal(once.image, again.image)
     assert np.array_equal(once.masks, again.masks)
-    assert not np.array_equal(once.picture, other.picture)
+    assert not np.array_equal(once.image, other.image)
 
 
 @pytest.mark.parametrize("label", range(10))
@@ -55,7 +55,7 @@ def test_areas_in_closed_form(scenes: ModuleType) -> None:
 def test_objects_change_the_picture_inside_their_masks_only(scenes: ModuleType, seed: int) -> None:
     """The same scene with objects of another class has the same pixels wherever neither has an object."""
     one, other = (scenes.draw_scene(seed, label=label, objects=3) for label in (2, 5))
-    differs = (one.picture != other.picture).any(axis=2)
+    differs = (one.image != other.image).any(axis=2)
     assert not (differs & ~grown(grown(one.mask | other.mask))).any()  # a tip may be thinner than a pixel
     assert differs[one.mask ^ other.mask].mean() > 0.97
 
@@ -63,7 +63,7 @@ def test_objects_change_the_picture_inside_their_masks_only(scenes: ModuleType, 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_objects_stand_out_from_what_surrounds_them(scenes: ModuleType, seed: int) -> None:
     scene = scenes.draw_scene(seed)
-    bright = scene.picture @ np.array([0.299, 0.587, 0.114])
+    bright = scene.image @ np.array([0.299, 0.587, 0.114])
     for mask in scene.masks:
         around = grown(grown(grown(mask))) & ~grown(mask)
         assert abs(np.median(bright[mask]) - np.median(bright[around])) > 25
@@ -92,7 +92,7 @@ def test_counts_and_classes_are_balanced(scenes: ModuleType) -> None:
 def test_colour_and_area_alone_do_not_tell_the_class(scenes: ModuleType) -> None:
     """The nearest class mean of the objects' mean colour is right about as often as chance."""
     drawn = [scenes.draw_scene(seed, size=32, label=seed % 10, objects=1) for seed in range(1000)]
-    colour = np.array([scene.picture[scene.mask].mean(axis=0) for scene in drawn])
+    colour = np.array([scene.image[scene.mask].mean(axis=0) for scene in drawn])
     labels = np.arange(1000) % 10
     means = np.array([colour[:500][labels[:500] == k].mean(axis=0) for k in range(10)])
     found = np.linalg.norm(colour[500:, None] - means, axis=2).argmin(axis=1)
@@ -117,8 +117,8 @@ def test_a_pair_has_two_classes(scenes: ModuleType) -> None:
 
 def test_noise_has_the_given_spread_and_leaves_the_masks(scenes: ModuleType) -> None:
     clean, noisy = scenes.draw_scene(2), scenes.draw_scene(2, noise=0.05)
-    inside = (clean.picture > 60) & (clean.picture < 195)
-    difference = (noisy.picture.astype(float) - clean.picture)[inside] / 255
+    inside = (clean.image > 60) & (clean.image < 195)
+    difference = (noisy.image.astype(float) - clean.image)[inside] / 255
     assert difference.std() == pytest.approx(0.05, rel=0.05)
     assert abs(difference.mean()) < 0.003
     assert np.array_equal(clean.masks, noisy.masks)

@@ -52,11 +52,11 @@ def found(scenes: ModuleType, session: onnxruntime.InferenceSession) -> Found:
 
 
 def batches(drawn: list[Any]) -> list[NDArray[np.uint8]]:
-    return [np.stack([scene.picture for scene in drawn[k : k + 50]]) for k in range(0, len(drawn), 50)]
+    return [np.stack([scene.image for scene in drawn[k : k + 50]]) for k in range(0, len(drawn), 50)]
 
 
-def run(session: onnxruntime.InferenceSession, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    values = (pictures.transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+def run(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    values = (images.transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
     return session.run(["logits", LAST], {"picture": values})
 
 
@@ -111,8 +111,8 @@ def test_metadata_says_how_to_use_and_how_it_was_made(meta: dict[str, str], scen
 
 
 def test_any_batch_gives_the_same(session: onnxruntime.InferenceSession, found: Found) -> None:
-    pictures = np.stack([scene.picture for scene in found.scenes[:3]])
-    alone = np.concatenate([run(session, picture[None])[0] for picture in pictures])
+    images = np.stack([scene.image for scene in found.scenes[:3]])
+    alone = np.concatenate([run(session, image[None])[0] for image in images])
     assert np.allclose(alone, found.logits[:3], atol=1e-4)
     assert np.ptp(alone, axis=0).max() > 1
 
@@ -120,12 +120,12 @@ def test_any_batch_gives_the_same(session: onnxruntime.InferenceSession, found: 
 def test_the_demo_is_a_scene_that_the_model_names_surely(
     models: Path, scenes: ModuleType, session: onnxruntime.InferenceSession
 ) -> None:
-    with Image.open(models / "demo.png") as picture, Image.open(models / "demo_mask.png") as mask:
-        origin = json.loads(picture.text["scene"])
+    with Image.open(models / "demo.png") as image, Image.open(models / "demo_mask.png") as mask:
+        origin = json.loads(image.text["scene"])
         scene = scenes.draw_scene(origin.pop("seed"), **origin)
         assert np.array_equal(np.asarray(mask), scene.mask)
-        assert np.abs(np.asarray(picture).astype(int) - scene.picture).max() <= 1
-        seen = np.asarray(picture.resize((96, 96), Image.Resampling.BILINEAR))
+        assert np.abs(np.asarray(image).astype(int) - scene.image).max() <= 1
+        seen = np.asarray(image.resize((96, 96), Image.Resampling.BILINEAR))
     logits, _ = run(session, seen[None])
     assert logits.argmax() == scene.label
     assert top(logits)[0] > 0.95

@@ -122,7 +122,7 @@ def test_a_step_of_the_whole_network_lowers_its_loss(
 ) -> None:
     """On one batch again and again; the sparsity term counts from the start."""
     drawn = [scenes.draw_scene(k, label=k % 10) for k in range(8)]
-    x = np.stack([s.picture for s in drawn]).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    x = np.stack([s.image for s in drawn]).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     feeds = {"picture": x, "answers": np.eye(10, dtype=np.float32)[:8], "sparsity": np.array(0.1, np.float32)}
     optimizer = training.AdamW(network.initial(0))
     trainer = training.Trainer(network.for_training(), optimizer, state=network.statistics(), threads=1)

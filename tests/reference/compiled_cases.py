@@ -91,8 +91,8 @@ class Photos:
 
 def photos() -> Photos:
     """Return the bundled picture, turned, and mirrored with its channels exchanged."""
-    with Image.open(MODELS / "demo.png") as picture:
-        pixels = np.asarray(picture.convert("RGB").resize((96, 96)))
+    with Image.open(MODELS / "demo.png") as image:
+        pixels = np.asarray(image.convert("RGB").resize((96, 96)))
     return Photos(np.stack([pixels, np.rot90(pixels), pixels[::-1, :, ::-1]]))
 
 

@@ -50,13 +50,13 @@ class Jobs:
 
 def prepare(folder: Path, methods: Sequence[str]) -> Jobs:
     """Compile the bundled model with each method; write models and picture into a folder."""
-    model, pictures = onnxsal.load(BUNDLED), photos()
+    model, images = onnxsal.load(BUNDLED), photos()
     for name in methods:
         onnx.save(onnxsal.compile(model, method=name, **QUICK.get(name, {})), folder / f"{name}.onnx")
-    pictures.feed(1).tofile(folder / "feed.f32")
+    images.feed(1).tofile(folder / "feed.f32")
     jobs = {"models": list(methods), "shape": [1, 3, 96, 96]}
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    return Jobs(folder, {n: expected(model, pictures.pixels[:1], n, QUICK.get(n, {})) for n in methods})
+    return Jobs(folder, {n: expected(model, images.pixels[:1], n, QUICK.get(n, {})) for n in methods})
 
 
 def browser() -> str:

@@ -15,7 +15,7 @@ Array = np.ndarray
 SIDE, CHANNELS, CLASSES, WIDTHS, STRIDES = 12, 3, 5, (6, 7, 8), (1, 2, 1)
 
 
-def picture(seed: int = 0) -> Array:
+def image(seed: int = 0) -> Array:
     """A random picture [3, 12, 12], float32, with a bright blob so that maps are not alike."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIDE, :SIDE]

@@ -25,8 +25,8 @@ STAR = 3
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("examples")
     onnxsal.save(onnxsal.compile(BUNDLED, bytes_in=True, give="drawing"), made / "explained.onnx")
-    with Image.open(MODELS / "demo.png") as picture:
-        small = picture.convert("RGB").resize((96, 96), Image.Resampling.BILINEAR)
+    with Image.open(MODELS / "demo.png") as image:
+        small = image.convert("RGB").resize((96, 96), Image.Resampling.BILINEAR)
     small.save(made / "photo.ppm")
     return made
 
@@ -41,10 +41,10 @@ def run(folder: Path, *command: str, **variables: str) -> str:
 
 
 def compare(folder: Path, name: str) -> None:
-    with Image.open(folder / "photo.ppm") as picture:
-        pixels = np.asarray(picture)
-    with Image.open(folder / name) as picture:
-        drawn = np.asarray(picture).astype(int)
+    with Image.open(folder / "photo.ppm") as image:
+        pixels = np.asarray(image)
+    with Image.open(folder / name) as image:
+        drawn = np.asarray(image).astype(int)
     away = np.abs(drawn - overlay(pixels, onnxsal.explain(BUNDLED, pixels).saliency))
     assert away.max() <= 3  # a level of the colour table, where rounding tips it
     assert away.mean() < 0.01

@@ -41,8 +41,8 @@ def _files(files: Path) -> None:
     broken = onnx.load(files / "bytes.onnx")
     broken.graph.node[0].op_type = "Konv"
     onnx.save(broken, files / "broken.onnx")
-    with Image.open(MODELS / "demo.png") as picture:
-        picture.convert("RGB").crop((0, 50, 384, 301)).save(files / "wide.png")
+    with Image.open(MODELS / "demo.png") as image:
+        image.convert("RGB").crop((0, 50, 384, 301)).save(files / "wide.png")
 
 
 @pytest.fixture(scope="module")

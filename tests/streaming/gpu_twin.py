@@ -10,7 +10,7 @@ import os
 import sys
 
 import numpy as np
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import OutOfMemoryError, UnsupportedError
@@ -18,7 +18,7 @@ from onnxsal.kernels import cuda as kernels
 from onnxsal.runtime import Session
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-X = picture()
+X = image()
 CASES = [  # as few rows as show it: the simulator starts a thread for every pixel of each
     ("score-cam", {"layer": "a2", "target": 1, "preset": "paper", "top_k": 3}),
     ("score-cam", {"layer": "a2", "target": [0, 3], "batch_size": 3, "top_k": 4}),

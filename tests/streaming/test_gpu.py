@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError
@@ -55,4 +55,4 @@ def test_a_session_on_a_gpu_that_the_kernels_cannot_use_ends_the_run(monkeypatch
     monkeypatch.setattr(Session, "__init__", starts)
     model = onnxsal.load(TinyNet().model())
     with pytest.raises(UnsupportedError, match="numba cannot use a GPU here: no driver"):
-        onnxsal.explain(model, picture(), method="score-cam", layer="a2", target=1)
+        onnxsal.explain(model, image(), method="score-cam", layer="a2", target=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.streaming import moments
@@ -103,9 +103,9 @@ def test_a_signal_inside_a_sum_leaves_whole_sums(monkeypatch, method: str, optio
 
     with monkeypatch.context() as patch, _default_handler():
         patch.setattr(owner, name.rpartition(".")[2], interrupted)
-        found = onnxsal.explain(model, picture(), **how, keep_partial=True)
+        found = onnxsal.explain(model, image(), **how, keep_partial=True)
     assert (found.manifest["stopped"], found.manifest["partial"]) == ("interrupted", True)
-    again = onnxsal.explain(model, picture(), **how, forwards=found.manifest["forwards"])
+    again = onnxsal.explain(model, image(), **how, forwards=found.manifest["forwards"])
     np.testing.assert_array_equal(found.raw, again.raw)
     np.testing.assert_array_equal(found.stderr, again.stderr)
 
@@ -140,7 +140,7 @@ def test_ctrl_c_gives_the_map_so_far(tmp_path: Path) -> None:
     assert (manifest["stopped"], manifest["partial"]) == ("interrupted", True)
     assert 200 // 7 <= manifest["samples"] < 10_000_000
     again = onnxsal.explain(
-        onnxsal.load(TinyNet().model()), picture(), method="ss-cam", layer="a2", target=1, samples=manifest["samples"]
+        onnxsal.load(TinyNet().model()), image(), method="ss-cam", layer="a2", target=1, samples=manifest["samples"]
     )
     np.testing.assert_allclose(arrays["raw"], again.raw, rtol=0, atol=1e-6 * again.raw.max())
     np.testing.assert_allclose(arrays["stderr"], again.stderr, rtol=0, atol=1e-4 * again.stderr.max())

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import picture
+from tinynet import image
 
 import onnxsal
 from onnxsal.errors import OutOfMemoryError
@@ -20,7 +20,7 @@ from onnxsal.streaming.device import Host
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.stages import Stages
 
-X = picture()
+X = image()
 SS = {"method": "ss-cam", "layer": "a2", "target": 1, "samples": 6}
 
 

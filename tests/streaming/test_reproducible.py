@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.runtime import Session
 
-X = picture()
+X = image()
 METHODS = [
     ("score-cam", {"layer": "a2"}),
     ("ss-cam", {"layer": "a2", "samples": 5, "variant": 1}),
@@ -68,9 +68,9 @@ def test_another_seed_is_another_map(tiny: onnxsal.Model) -> None:
 
 
 def test_the_order_of_pictures_does_not_matter(tiny: onnxsal.Model) -> None:
-    pictures = [picture(seed) for seed in range(3)]
+    images = [image(seed) for seed in range(3)]
     how = {"method": "ss-cam", "layer": "a2", "target": 1, "samples": 3}
-    forth, back = onnxsal.explain(tiny, pictures, **how), onnxsal.explain(tiny, pictures[::-1], **how)
+    forth, back = onnxsal.explain(tiny, images, **how), onnxsal.explain(tiny, images[::-1], **how)
     for one, two in zip(forth, back[::-1], strict=True):
         assert_same(two, one)
 

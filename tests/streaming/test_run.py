@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tinynet import picture
+from tinynet import image
 
 import onnxsal
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
@@ -26,7 +26,7 @@ from onnxsal.streaming.device import Host, host_masks
 from onnxsal.streaming.limits import Limits, Stopper
 from onnxsal.streaming.plan import Plan, make_plan
 
-X = picture()
+X = image()
 SS = {"method": "ss-cam", "layer": "a2", "target": 1, "top_k": 4, "samples": 12}
 
 

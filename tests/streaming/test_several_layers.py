@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tinynet import picture
+from tinynet import image
 
 import onnxsal
 from onnxsal.errors import UsageError
@@ -19,7 +19,7 @@ from onnxsal.explanation.method_plan import Common
 from onnxsal.streaming import run
 from onnxsal.viz.maps import cam_saliency
 
-X = picture()
+X = image()
 LAYERS = ["a2", "a3"]
 SS = {"method": "ss-cam", "target": 1, "top_k": 4, "samples": 100, "batch_size": 4}
 SMOOTH = {"method": "smoothgrad", "inner": "grad-cam", "target": 1}

@@ -10,14 +10,14 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.anatomy import X as INPUT
 from onnxsal.model.batch_check import PROBES
 from onnxsal.runtime import Session
 
-X = picture()
+X = image()
 
 
 class Count:

@@ -192,10 +192,10 @@ def test_what_is_not_proven_is_asked_and_may_be_said() -> None:
 
 
 def test_a_sigmoid_in_the_shape_of_the_picture_proves_no_classes() -> None:
-    picture = file("y = Sigmoid (l)", 3)
+    image = file("y = Sigmoid (l)", 3)
     with pytest.raises(UnsupportedError, match=r"the shape of the picture itself.*--task dense"):
-        onnxsal.load(picture)
-    named = onnxsal.load(picture, task="dense").task
+        onnxsal.load(image)
+    named = onnxsal.load(image, task="dense").task
     assert isinstance(named, Dense)
     assert (named.classes, named.activation) == (3, "sigmoid")
 

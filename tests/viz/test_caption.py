@@ -9,7 +9,7 @@ from onnxsal.viz import text as module
 from onnxsal.viz.caption import Caption, caption_bar, with_caption
 from onnxsal.viz.text import fit_line
 
-PICTURE = np.full((50, 300, 3), 77, np.uint8)
+IMAGE = np.full((50, 300, 3), 77, np.uint8)
 LONG = "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias"
 
 
@@ -19,8 +19,8 @@ def ink(bar: np.ndarray) -> np.ndarray:
 
 
 def test_the_picture_stays_and_the_bar_is_below() -> None:
-    captioned = with_caption(PICTURE, Caption("robin", "97 %", "grad-cam"))
-    np.testing.assert_array_equal(captioned[:50], PICTURE)
+    captioned = with_caption(IMAGE, Caption("robin", "97 %", "grad-cam"))
+    np.testing.assert_array_equal(captioned[:50], IMAGE)
     assert captioned.shape[0] > 80
     assert len(ink(captioned[50:]))
 

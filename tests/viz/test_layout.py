@@ -14,8 +14,8 @@ def plain(colour: tuple[int, int, int], size: tuple[int, int] = (20, 20)) -> np.
     return np.full((*size, 3), colour, np.uint8)
 
 
-def middle(picture: np.ndarray, colour: tuple[int, int, int]) -> list[float]:
-    return [float(v) for v in np.argwhere((picture == colour).all(axis=2)).mean(axis=0)]
+def middle(image: np.ndarray, colour: tuple[int, int, int]) -> list[float]:
+    return [float(v) for v in np.argwhere((image == colour).all(axis=2)).mean(axis=0)]
 
 
 def test_cells_lie_in_their_rows_and_columns() -> None:

@@ -73,11 +73,11 @@ def test_signed_maps_show_both_ends() -> None:
 def test_heat_map_and_product() -> None:
     saliency = np.array([[0.0, 0.5], [1.0, 0.25]])
     np.testing.assert_array_equal(heat_map(saliency, colours="viridis"), colourise(saliency, "viridis"))
-    picture = np.full((2, 2, 3), 100, np.uint8)
-    np.testing.assert_array_equal(product(picture, saliency)[..., 0], [[0, 50], [100, 25]])
-    np.testing.assert_array_equal(product(picture, -saliency), product(picture, saliency))
+    image = np.full((2, 2, 3), 100, np.uint8)
+    np.testing.assert_array_equal(product(image, saliency)[..., 0], [[0, 50], [100, 25]])
+    np.testing.assert_array_equal(product(image, -saliency), product(image, saliency))
     with pytest.raises(UsageError, match="differ in size"):
-        product(picture, np.zeros((3, 3)))
+        product(image, np.zeros((3, 3)))
 
 
 def test_small_pictures_are_enlarged_in_whole_blocks() -> None:

@@ -15,9 +15,9 @@ TOP, BOTTOM = 2 * 14 + 20, 300 - round(3.4 * 14)
 """The frame's edges in a plot of curves that is 300 pixels high."""
 
 
-def places(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def places(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Rows and columns of the pixels that are nearly of this colour."""
-    return np.argwhere(np.abs(picture.astype(int) - colour).max(axis=2) < 40)
+    return np.argwhere(np.abs(image.astype(int) - colour).max(axis=2) < 40)
 
 
 def test_lines_lie_where_their_numbers_say() -> None:

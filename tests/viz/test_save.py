@@ -13,16 +13,16 @@ from PIL import Image
 from onnxsal.errors import OutputError, UsageError
 from onnxsal.viz.save import image_format, save_image
 
-PICTURE = np.full((20, 30, 3), (200, 60, 40), np.uint8)
+IMAGE = np.full((20, 30, 3), (200, 60, 40), np.uint8)
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
 def test_the_suffix_names_the_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"map.{suffix}"
-    save_image(PICTURE, path)
+    save_image(IMAGE, path)
     with Image.open(path) as image:
         assert image.format == image_format(path)
-        np.testing.assert_allclose(np.asarray(image.convert("RGB")), PICTURE, atol=6)
+        np.testing.assert_allclose(np.asarray(image.convert("RGB")), IMAGE, atol=6)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -31,7 +31,7 @@ def test_the_suffix_names_the_format(tmp_path: Path, suffix: str) -> None:
 )
 def test_unknown_suffixes_list_the_known(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        save_image(PICTURE, tmp_path / name)
+        save_image(IMAGE, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -43,7 +43,7 @@ def test_what_a_format_cannot_hold_leaves_nothing_behind(tmp_path: Path) -> None
 
 def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
-        save_image(PICTURE, tmp_path / "nowhere" / "map.png")
+        save_image(IMAGE, tmp_path / "nowhere" / "map.png")
 
 
 def test_drawing_loads_neither_cmap_nor_numba_at_import() -> None:

@@ -50,7 +50,7 @@ def demonstrate() -> Demonstration:
     return Demonstration(explanations, shares, float(mask.mean()))
 
 
-def as_text(picture: str, shown: Demonstration) -> list[str]:
+def as_text(path: str, shown: Demonstration) -> list[str]:
     """Return the path of the picture, and how much of each map lies on the object."""
     first = shown.explanations[0]
     said = (
@@ -62,7 +62,7 @@ def as_text(picture: str, shown: Demonstration) -> list[str]:
         for each, share in zip(shown.explanations, shown.on_object, strict=True)
     ]
     end = "Next, a model and a photograph of yours: onnxsal predict model.onnx photo.jpg"
-    return [picture, "", *wrapped(said, 0), *table(rows, right=frozenset({2, 3})), "", *wrapped(end, 0)]
+    return [path, "", *wrapped(said, 0), *table(rows, right=frozenset({2, 3})), "", *wrapped(end, 0)]
 
 
 def _mask(explanation: Explanation) -> NDArray[np.bool_]:

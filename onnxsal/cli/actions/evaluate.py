@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
-from onnxsal.cli.images import gathered
 from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
@@ -165,8 +165,8 @@ def _notes(asked: Asked, found: Evaluation) -> list[str]:
     if found.journal.unreadable:
         notes.append(f"{many(found.journal.unreadable, 'line')} of {asked.kept} cut off by an interruption, made again")
     for metric, count in found.left_out.items():
-        pictures = many(count, "picture")
-        notes.append(f"{metric}: the object of {pictures} is not in the model's view, or of another class; left out")
+        images = many(count, "picture")
+        notes.append(f"{metric}: the object of {images} is not in the model's view, or of another class; left out")
     return notes
 
 

@@ -48,7 +48,7 @@ class Asked:
     as_json: bool
 
     @property
-    def picture(self) -> str:
+    def drawing(self) -> str:
         """The figure's file name."""
         return f"{self.name}.png" if self.output is None else self.output
 
@@ -57,8 +57,8 @@ def run_experiment(asked: Asked) -> int:
     """Print and write one experiment; return the exit status."""
     found = get(asked.name)
     options = found.check(once(asked.settings))
-    image_format(asked.picture)
-    check_outputs([Path(asked.picture)], _read(asked, found))
+    image_format(asked.drawing)
+    check_outputs([Path(asked.drawing)], _read(asked, found))
     if asked.target is not None and not found.targeted:
         tell([f"{asked.name} explains the classes of the objects, and does not read -t"])
     progress, start = Progress(asked.name), time.perf_counter()
@@ -66,7 +66,7 @@ def run_experiment(asked: Asked) -> int:
         outcome = found.run(_case(asked, progress), **options)
     finally:
         progress.close()
-    save_image(outcome.picture, asked.picture)
+    save_image(outcome.image, asked.drawing)
     spent = time.perf_counter() - start
     print(as_document(asked, options, outcome, spent) if asked.as_json else "\n".join(as_text(asked, outcome, spent)))
     return 0
@@ -109,7 +109,7 @@ def as_text(asked: Asked, outcome: Outcome, spent: float) -> list[str]:
     rows = [outcome.table.columns, *(tuple(map(_shown, row)) for row in outcome.table.rows)]
     facts = ", ".join(f"{name} {value}" for name, value in outcome.settings.items() if value is not None)
     said = [line for each in outcome.says for line in wrapped(each, 0)]
-    return [f"{asked.picture} ({seconds(spent)})", *wrapped(facts, 2), "", *table(rows), "", *said]
+    return [f"{asked.drawing} ({seconds(spent)})", *wrapped(facts, 2), "", *table(rows), "", *said]
 
 
 def _shown(cell: Cell) -> str:
@@ -121,7 +121,7 @@ def as_document(asked: Asked, options: Mapping[str, Any], outcome: Outcome, spen
     rows = [dict(zip(_keys(outcome), map(plain, row), strict=True)) for row in outcome.table.rows]
     document = {
         "onnxsal": __version__, "experiment": asked.name, "model": asked.model, "images": list(asked.images),
-        "picture": asked.picture, "options": dict(options), "seed": asked.seed, "settings": dict(outcome.settings),
+        "picture": asked.drawing, "options": dict(options), "seed": asked.seed, "settings": dict(outcome.settings),
         "rows": rows, "says": list(outcome.says), "seconds": round(spent, 3),
     }  # fmt: skip
     return json.dumps(document, indent=2)

@@ -56,7 +56,7 @@ class Asked:
         return self.targets or (None,)
 
     @property
-    def picture(self) -> Template:
+    def drawing(self) -> Template:
         """The names of the pictures."""
         return default_template(self.goals) if self.output is None else Template(self.output, "-o")
 
@@ -120,7 +120,7 @@ def _served(asked: Asked, requests: Sequence[Request], image: str) -> list[Resul
 def _check_files(asked: Asked) -> None:
     """Everything about output that can be known before the model is loaded."""
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
-    paths = asked.picture.fill_all(asked.images, [joined], goals)
+    paths = asked.drawing.fill_all(asked.images, [joined], goals)
     numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
     check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
     for path in paths:
@@ -219,14 +219,14 @@ def parsed(target: str | None) -> TargetSource:
 def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:
     explanations = [explanation for _, explanation in made]
     name = slug(goal if goal is not None else explanations[0].label)
-    picture = asked.picture.fill(image, "+".join(asked.methods), name)
+    drawing = asked.drawing.fill(image, "+".join(asked.methods), name)
     numbers = []
     if asked.numbers is not None:
         numbers = [asked.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
         for path, explanation in zip(numbers, explanations, strict=True):
             explanation.to_npz(path)
-    _draw(asked, explanations, picture)
-    return Result(image, str(picture), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
+    _draw(asked, explanations, drawing)
+    return Result(image, str(drawing), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
 
 
 def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None:

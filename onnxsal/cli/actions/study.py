@@ -9,9 +9,9 @@ from pathlib import Path
 from onnxsal._version import __version__
 from onnxsal.cli.actions.experiment import plain
 from onnxsal.cli.actions.explain import parsed
+from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_outputs, check_page
-from onnxsal.cli.images import gathered
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import bar, many, table

@@ -10,14 +10,14 @@ Nothing of your own is needed. The scene comes with an exact mask of the object,
 lies on it is printed beside the object's share of the picture.
 """
 
-PICTURE = "onnxsal-demo.png"
+IMAGE = "onnxsal-demo.png"
 
 
 @click.command("demo", help=HELP, short_help="Explain a bundled scene with six methods.")
 def command() -> None:
     from onnxsal.files import check_writable
 
-    check_writable(PICTURE)
+    check_writable(IMAGE)
     import numpy as np
 
     from onnxsal.cli.actions.demo import as_text, demonstrate
@@ -25,5 +25,5 @@ def command() -> None:
     from onnxsal.viz.save import save_image
 
     shown = demonstrate()
-    save_image(np.asarray(compare(shown.explanations)), PICTURE)
-    print("\n".join(as_text(PICTURE, shown)))
+    save_image(np.asarray(compare(shown.explanations)), IMAGE)
+    print("\n".join(as_text(IMAGE, shown)))

@@ -63,11 +63,11 @@ def _group(found: Results, method: str, metric: About) -> list[Figure]:
 
 def _figure(found: Results, row: Row, which: str) -> Figure | None:
     entry = found.journal.get("map", row.map_key)
-    picture = None if entry is None else found.journal.get("picture", entry["picture"])
-    if entry is None or picture is None:
+    image = None if entry is None else found.journal.get("picture", entry["picture"])
+    if entry is None or image is None:
         return None
     try:
-        drawn = _drawn(read_image_entry(picture), read_map(entry))
+        drawn = _drawn(read_image_entry(image), read_map(entry))
     except (OSError, ValueError, SyntaxError):  # Pillow's, of an image that was damaged in the journal
         return None
     small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
@@ -75,8 +75,8 @@ def _figure(found: Results, row: Row, which: str) -> Figure | None:
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
 
 
-def _drawn(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _drawn(image: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The picture and the map on it, side by side."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     spread = np.asarray(Image.fromarray(saliency).resize((width, height), Image.Resampling.BILINEAR))
-    return np.concatenate([picture, overlay(picture, spread)], axis=1)
+    return np.concatenate([image, overlay(image, spread)], axis=1)

@@ -51,7 +51,7 @@ class ImageModality:
         photo = read_image(thing)
         fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
         x = _entered(_feed(fitted.values, reader), reader)
-        return Sample(x, photo.name, Seen(fitted.picture, fitted.box, np.asarray(photo.pixels)), photo.notes)
+        return Sample(x, photo.name, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), photo.notes)
 
     def blank(self, reader: Reader) -> Floats:
         """Return the value of a black pixel, [C]; zero where the preprocessing is unknown."""

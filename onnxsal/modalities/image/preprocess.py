@@ -31,7 +31,7 @@ class Fitted:
     """
 
     values: NDArray[np.float32]
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     box: Box
 
 
@@ -114,12 +114,12 @@ class Preprocess:
     def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
         """Return the photograph as a model of input ``size`` (height, width) sees it."""
         placement = place(photo.pixels.size, (size[1], size[0]), self.fit, self.fraction)
-        picture = draw(photo.pixels, placement, self.resample, self.pad_colour)
-        seen = picture.convert("L").convert("RGB") if self.colour == "grey" else picture
+        image = draw(photo.pixels, placement, self.resample, self.pad_colour)
+        seen = image.convert("L").convert("RGB") if self.colour == "grey" else image
         return Fitted(self._values(seen), np.array(seen), placement.box)
 
-    def _values(self, picture: Image.Image) -> NDArray[np.float32]:
-        pixels = np.asarray(picture).transpose(2, 0, 1)[: self.channels]
+    def _values(self, image: Image.Image) -> NDArray[np.float32]:
+        pixels = np.asarray(image).transpose(2, 0, 1)[: self.channels]
         ordered = pixels[::-1] if self.colour == "BGR" else pixels
         return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
 

@@ -121,7 +121,7 @@ def test_an_unknown_transform_is_refused_by_name() -> None:
 
 def test_a_classifier_with_such_operators_is_explained() -> None:
     """Logit c of a picture normalised to length 1 is w_c . x / |x|; its gradient is orthogonal to the picture."""
-    weights, picture = R.normal(size=(2, 12)).astype(np.float32), R.normal(size=(3, 2, 2)).astype(np.float32)
+    weights, image = R.normal(size=(2, 12)).astype(np.float32), R.normal(size=(3, 2, 2)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["x"], ["flat"]),
         helper.make_node("Normalizer", ["flat"], ["unit"], domain="ai.onnx.ml", norm="L2"),
@@ -138,8 +138,8 @@ def test_a_classifier_with_such_operators_is_explained() -> None:
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     classifier = onnxsal.load(helper.make_model(graph, opset_imports=opsets, ir_version=10), preprocess="unit")
-    found = onnxsal.explain(classifier, picture, method="gradient", target=1).raw.ravel()
-    length, flat = np.linalg.norm(picture), picture.ravel()
+    found = onnxsal.explain(classifier, image, method="gradient", target=1).raw.ravel()
+    length, flat = np.linalg.norm(image), image.ravel()
     along = flat * (weights[1] @ flat) / length**2
     np.testing.assert_allclose(found, (weights[1] - along) / length, rtol=1e-4, atol=1e-6)
     assert abs(found @ flat) < 1e-5

@@ -14,7 +14,7 @@ from onnxsal.errors import UnsupportedError, UsageError
 GRADES, SIZE = 10, (4, 5)
 R = np.random.default_rng(6)
 WEIGHTS = R.normal(0, 0.3, (3 * SIZE[0] * SIZE[1], GRADES)).astype(np.float32)
-PICTURE = R.normal(size=(3, *SIZE)).astype(np.float32)
+IMAGE = R.normal(size=(3, *SIZE)).astype(np.float32)
 STEPS = np.arange(1, GRADES + 1)
 
 
@@ -36,36 +36,36 @@ def load(**how: object) -> onnxsal.Model:
     return onnxsal.load(grader(), preprocess="unit", **{"task": "rating", **how})
 
 
-def mean_grade(picture: np.ndarray = PICTURE) -> float:
-    logits = picture.ravel().astype(np.float64) @ WEIGHTS
+def mean_grade(image: np.ndarray = IMAGE) -> float:
+    logits = image.ravel().astype(np.float64) @ WEIGHTS
     powers = np.exp(logits - logits.max())
     return float((powers / powers.sum()) @ STEPS)
 
 
 def slope() -> np.ndarray:
     """Return d mean / dx: sum over grades of k p_k (w_k - sum_j p_j w_j)."""
-    logits = PICTURE.ravel().astype(np.float64) @ WEIGHTS
+    logits = IMAGE.ravel().astype(np.float64) @ WEIGHTS
     p = np.exp(logits) / np.exp(logits).sum()
     return ((STEPS * p) @ (WEIGHTS.T - p @ WEIGHTS.T)).reshape(3, *SIZE)
 
 
 def test_the_mean_grade_is_shown() -> None:
-    (shown,) = load().predict(PICTURE)
+    (shown,) = load().predict(IMAGE)
     assert shown.label == "mean grade"
     assert shown.logit == pytest.approx(mean_grade(), rel=1e-5)
 
 
 @pytest.mark.parametrize("target", [None, 0, "mean grade"])
 def test_its_gradient_is_explained(target: object) -> None:
-    found = onnxsal.explain(load(), PICTURE, method="gradient", target=target)
+    found = onnxsal.explain(load(), IMAGE, method="gradient", target=target)
     np.testing.assert_allclose(found.raw, slope(), rtol=1e-4, atol=1e-6)
     assert found.label == "mean grade"
     assert found.logit == pytest.approx(mean_grade(), rel=1e-5)
 
 
 def test_occlusion_is_what_the_mean_loses() -> None:
-    found = onnxsal.explain(load(), PICTURE, method="occlusion", patch=1, stride=1)
-    covered = PICTURE.copy()
+    found = onnxsal.explain(load(), IMAGE, method="occlusion", patch=1, stride=1)
+    covered = IMAGE.copy()
     covered[:, 2, 3] = 0
     assert found.raw[2, 3] == pytest.approx(mean_grade() - mean_grade(covered), rel=1e-3)
 
@@ -73,14 +73,14 @@ def test_occlusion_is_what_the_mean_loses() -> None:
 def test_it_is_compiled() -> None:
     file = onnxsal.compile(load(), method="gradient", target=0, sign="absolute")
     session = ort.InferenceSession(file.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["saliency"], {"x": PICTURE[None]})
-    wanted = onnxsal.explain(load(), PICTURE, method="gradient", target=0, sign="absolute").saliency
+    (found,) = session.run(["saliency"], {"x": IMAGE[None]})
+    wanted = onnxsal.explain(load(), IMAGE, method="gradient", target=0, sign="absolute").saliency
     np.testing.assert_allclose(found[0], wanted, atol=1e-5)
 
 
 def test_without_a_name_it_is_a_classifier() -> None:
     found = load(task=None)
-    assert len(found.predict(PICTURE)) > 1
+    assert len(found.predict(IMAGE)) > 1
     assert type(found.task).name == "classification"
 
 
@@ -92,4 +92,4 @@ def test_another_output_is_refused() -> None:
 @pytest.mark.parametrize("target", [3, "3", (1, 2)])
 def test_another_target_is_refused(target: object) -> None:
     with pytest.raises(UsageError, match="one target"):
-        onnxsal.explain(load(), PICTURE, method="gradient", target=target)
+        onnxsal.explain(load(), IMAGE, method="gradient", target=target)

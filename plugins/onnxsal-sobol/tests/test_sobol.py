@@ -14,7 +14,7 @@ from onnxsal.errors import UnsupportedError, UsageError
 SIZE, GRID = (6, 9), 3
 R = np.random.default_rng(2)
 WEIGHTS = R.normal(0, 0.3, (3 * SIZE[0] * SIZE[1], 4)).astype(np.float32)
-PICTURE = R.normal(size=(3, *SIZE)).astype(np.float32)
+IMAGE = R.normal(size=(3, *SIZE)).astype(np.float32)
 
 
 def classifier(weights: np.ndarray = WEIGHTS, *between: onnx.NodeProto) -> onnxsal.Model:
@@ -45,11 +45,11 @@ def by_cell(values: np.ndarray) -> np.ndarray:
 
 def contributions(target: int) -> np.ndarray:
     """What each cell adds to a logit of the linear model."""
-    return by_cell((WEIGHTS[:, target].reshape(3, *SIZE) * PICTURE).astype(np.float64).sum(axis=0))
+    return by_cell((WEIGHTS[:, target].reshape(3, *SIZE) * IMAGE).astype(np.float64).sum(axis=0))
 
 
 def explain(model: onnxsal.Model = MODEL, **options: object) -> onnxsal.Explanation:
-    return onnxsal.explain(model, PICTURE, **{"method": "sobol", "grid": GRID, "target": 1, **options})
+    return onnxsal.explain(model, IMAGE, **{"method": "sobol", "grid": GRID, "target": 1, **options})
 
 
 def slow_indices(seed: int, samples: int, target: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def slow_indices(seed: int, samples: int, target: int) -> np.ndarray:
 
     def score(cells: np.ndarray) -> float:
         mask = np.array([[cells[(i // 2) * GRID + j // 3] for j in range(SIZE[1])] for i in range(SIZE[0])])
-        logits = (PICTURE * mask).ravel() @ WEIGHTS.astype(np.float64)
+        logits = (IMAGE * mask).ravel() @ WEIGHTS.astype(np.float64)
         return float(np.exp(logits[target]) / np.exp(logits).sum())
 
     whole, found = [score(row) for row in a], np.zeros(GRID**2)
@@ -89,7 +89,7 @@ def test_what_cells_do_together_counts_for_each() -> None:
     """Both indices of f = (m_0 + m_1)^2 are over a half: the variance of 2 m_0 m_1 belongs to each."""
     weights = np.zeros((3, *SIZE, 2), np.float32)
     for cell in range(2):
-        weights[0, 0, 3 * cell, 0] = 1 / PICTURE[0, 0, 3 * cell]
+        weights[0, 0, 3 * cell, 0] = 1 / IMAGE[0, 0, 3 * cell]
     square = helper.make_node("Mul", ["linear", "linear"], ["logits"])
     found = explain(classifier(weights.reshape(-1, 2), square), target=0, score="logit", **MANY).raw.ravel()
     # E[f | m_0] = m_0^2 + m_0 + 1/3, whose variance is 61/180; that of f is 127/180.

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
 
 
-class Pictures(ort.CalibrationDataReader):
+class Images(ort.CalibrationDataReader):
     """Random pictures of the model's input shape, one a batch."""
 
     def __init__(self, shape: tuple[int, ...], count: int = 32) -> None:
@@ -112,7 +112,7 @@ def make(source: str) -> None:
         ready = Path(folder) / "ready.onnx"
         ort.quant_pre_process(str(HERE / f"{source}.onnx"), str(ready), skip_symbolic_shape=True)
         options = {"quant_format": ort.QuantFormat.QDQ, "per_channel": True, "activation_type": ort.QuantType.QUInt8}
-        ort.quantize_static(str(ready), str(path), Pictures(example["x"].shape[1:]), **options)
+        ort.quantize_static(str(ready), str(path), Images(example["x"].shape[1:]), **options)
     tool.strip(path)
     x, target = torch.from_numpy(example["x"]).double().requires_grad_(True), example["target"]
     logits = walk(onnx.load(path), x)

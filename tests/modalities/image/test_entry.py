@@ -11,7 +11,7 @@ from onnxsal.graph import load_ir, normalise
 from onnxsal.modalities.image.entry import find_entry
 
 
-def picture(inputs, body, weights=""):
+def image(inputs, body, weights=""):
     text = f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float y) {weights} {{ {body} }}'
     return find_entry(normalise(load_ir(onnx.parser.parse_model(text.replace("'", '"')))).graph)
 
@@ -74,13 +74,13 @@ CASES = {
 
 @pytest.mark.parametrize(("inputs", "body", "channels", "expected"), CASES.values(), ids=CASES)
 def test_pictures(inputs, body, channels, expected):
-    assert brief(picture(inputs, body, weight(channels))) == expected
+    assert brief(image(inputs, body, weight(channels))) == expected
 
 
 def test_bytes_are_raw():
-    found = picture("uint8[n,8,6,3] x", "f = Cast<to=1>(x) y = Relu(f)")
+    found = image("uint8[n,8,6,3] x", "f = Cast<to=1>(x) y = Relu(f)")
     assert found.dtype == ir.DataType.UINT8 and found.is_raw
-    assert not picture("float16[n,3,8,6] x", "y = Relu(x)").is_raw
+    assert not image("float16[n,3,8,6] x", "y = Relu(x)").is_raw
 
 
 REFUSED = {
@@ -96,11 +96,11 @@ REFUSED = {
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8e5m2"])
 def test_a_type_that_cannot_be_fed(dtype):
     with pytest.raises(UnsupportedError, match=f"input 'x' is {dtype}.*export the model in float32 or float16"):
-        picture(f"{dtype}[n,3,8,6] x", "y = Identity(x)")
+        image(f"{dtype}[n,3,8,6] x", "y = Identity(x)")
 
 
 @pytest.mark.parametrize(("inputs", "why"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_picture(inputs, why):
     body = "y = Identity(x)" if "z" not in inputs else "a = Identity(z) y = Relu(x)"
     with pytest.raises(UnsupportedError, match=f"models of one picture.*{why}"):
-        picture(inputs, body)
+        image(inputs, body)

@@ -30,10 +30,10 @@ def test_pad_lies_around_the_photograph() -> None:
     placement = place((200, 100), (100, 100), "pad", 1.0)
     assert placement.scaled == (100, 50)
     assert placement.box == (0.0, -50.0, 200.0, 200.0)
-    picture = np.asarray(draw(Image.new("RGB", (200, 100), (9, 8, 7)), placement, "bilinear", (1, 2, 3)))
-    assert (picture[25:75] == (9, 8, 7)).all()
-    assert (picture[:25] == (1, 2, 3)).all()
-    assert (picture[75:] == (1, 2, 3)).all()
+    image = np.asarray(draw(Image.new("RGB", (200, 100), (9, 8, 7)), placement, "bilinear", (1, 2, 3)))
+    assert (image[25:75] == (9, 8, 7)).all()
+    assert (image[:25] == (1, 2, 3)).all()
+    assert (image[75:] == (1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
@@ -52,12 +52,12 @@ def test_pixels_come_from_where_the_box_says(fit: str, size: tuple[int, int]) ->
     ramp = Image.fromarray(np.dstack([across, down, across * 0]).astype(np.uint8))
     placement = place(ramp.size, size, fit, 0.8)  # type: ignore[arg-type]
     left, top, width, height = placement.box
-    picture = np.asarray(draw(ramp, placement, "bilinear", (255, 255, 255))).astype(float)
+    image = np.asarray(draw(ramp, placement, "bilinear", (255, 255, 255))).astype(float)
     column = (left + (np.arange(size[0]) + 0.5) * width / size[0] - 0.5) * 2
     row = (top + (np.arange(size[1]) + 0.5) * height / size[1] - 0.5) * 2
     inside = slice(size[1] // 2 - 3, size[1] // 2 + 3), slice(size[0] // 2 - 3, size[0] // 2 + 3)
-    np.testing.assert_allclose(picture[inside][..., 0], np.broadcast_to(column, size[::-1])[inside], atol=1)
-    np.testing.assert_allclose(picture[inside][..., 1], np.broadcast_to(row[:, None], size[::-1])[inside], atol=1)
+    np.testing.assert_allclose(image[inside][..., 0], np.broadcast_to(column, size[::-1])[inside], atol=1)
+    np.testing.assert_allclose(image[inside][..., 1], np.broadcast_to(row[:, None], size[::-1])[inside], atol=1)
 
 
 def test_a_long_strip_is_cropped_without_scaling_it_whole() -> None:

@@ -46,7 +46,7 @@ def test_values_follow_the_formula_in_the_models_order() -> None:
     red = (array[..., 0] * 0.5 - 3.0) / 6.0
     np.testing.assert_allclose(fitted.values[[0, 2]], [blue, red], rtol=1e-6)
     assert fitted.values.dtype == np.float32
-    np.testing.assert_array_equal(fitted.picture, array)
+    np.testing.assert_array_equal(fitted.image, array)
     assert fitted.box == (0, 0, 7, 5)
 
 
@@ -56,7 +56,7 @@ def test_grey_gives_one_channel_and_shows_a_grey_picture() -> None:
     luma = array @ np.array([0.299, 0.587, 0.114])
     assert fitted.values.shape == (1, 5, 7)
     np.testing.assert_allclose(fitted.values[0], luma, atol=1)
-    np.testing.assert_array_equal(fitted.picture, np.dstack([fitted.values[0]] * 3))
+    np.testing.assert_array_equal(fitted.image, np.dstack([fitted.values[0]] * 3))
 
 
 def test_a_colour_preset_serves_a_model_of_one_channel_only() -> None:
@@ -77,7 +77,7 @@ def test_limits_bound_all_values() -> None:
 def test_sizes_are_height_and_width() -> None:
     fitted = PRESETS["unit"].apply(photo(noise(50, 60)), (16, 32))
     assert fitted.values.shape == (3, 16, 32)
-    assert fitted.picture.shape == (16, 32, 3)
+    assert fitted.image.shape == (16, 32, 3)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -296,4 +296,4 @@ def test_the_crop_is_pillows_resize_and_crop(shared: Path) -> None:
     resized = image.resize([round(side * 256 / short) for side in image.size], Image.Resampling.BILINEAR)
     left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
     fitted = PRESETS["raw"].apply(read_image(path), (224, 224))
-    np.testing.assert_array_equal(fitted.picture, np.asarray(resized)[top : top + 224, left : left + 224])
+    np.testing.assert_array_equal(fitted.image, np.asarray(resized)[top : top + 224, left : left + 224])
