@@ -82,11 +82,10 @@ def _rewrite(graph: ir.Graph, places: Places) -> None:
         if place is None or out is None or node.domain:
             continue
         with placed(graph, before=node):
-            _rewrite_one(op, node, (place, out), places)
+            _rewrite_one(op, node, place, out, places)
 
 
-def _rewrite_one(op: Tape, node: ir.Node, known: tuple[Place, tuple[int, ...]], places: Places) -> None:
-    place, out = known
+def _rewrite_one(op: Tape, node: ir.Node, place: Place, out: tuple[int, ...], places: Places) -> None:
     if node.op_type == "Reshape":
         node.replace_input_with(1, op.const([*out[: place.axis], -1, *out[place.axis + 1 :]], ir.DataType.INT64))
     elif node.op_type in ("Expand", "Resize"):

@@ -240,18 +240,17 @@ def _tail(variant: Variant, limit: float | None, positions: Sequence[int]) -> Pr
     saliency = combine(op, op.Reshape(weights, [1, -1, *[1] * len(positions)]), maps)
     if limit is None:
         return op.finish(saliency=saliency)
-    skipped = _skipped(op, (maps, positions), drawn, skip_flat=variant.skip_flat)
+    skipped = _skipped(op, maps, positions, drawn, skip_flat=variant.skip_flat)
     added = op.Mul(op.ReduceSum(op.Where(skipped, op.Abs(maps), 0.0), [1], keepdims=0), limit)
     bound = _share(op, op.ReduceMax(added, keepdims=0), op.ReduceMax(saliency, keepdims=0))
     return op.finish(saliency=saliency, left_out_bound=bound)
 
 
-def _skipped(op: Trace, placed: tuple[ir.Value, Sequence[int]], drawn: ir.Value, *, skip_flat: bool) -> ir.Value:
+def _skipped(op: Trace, maps: ir.Value, positions: Sequence[int], drawn: ir.Value, *, skip_flat: bool) -> ir.Value:
     """Return which maps the whole map has and this one has not, [1, K, 1, 1]; of flat ones it depends on the variant.
 
     One adds at most its own size times that of its weight, and where the sum is below 0 the ReLU takes of that.
     """
-    maps, positions = placed
     skipped = op.Not(op.Reshape(drawn, [1, -1, *[1] * len(positions)]))
     if not skip_flat:
         return skipped

@@ -82,17 +82,16 @@ def _tail(preset: Preset, mask: np.ndarray[Any, Any], sides: tuple[int, ...]) ->
     weighed, positions = [], tuple(range(2, 2 + mask.ndim))
     for sign in sides:
         part = a if len(sides) == 1 else op.Relu(a if sign > 0 else op.Neg(a))
-        alpha = _alpha(op, preset, (part, positions), means, sign)
+        # The odd derivatives by -A are those by A turned round.
+        signed = [d if sign > 0 or power == 2 else op.Neg(d) for power, d in enumerate(means, 1)]
+        alpha = _alpha(op, preset, part, positions, signed)
         weighed.append((op.ReduceSum(op.Mul(alpha, shown), positions, keepdims=1), part))
     return op.finish(saliency=op.Mul(combine_halves(op, weighed), shown))
 
 
-def _alpha(
-    op: Trace, preset: Preset, maps: tuple[ir.Value, Sequence[int]], means: Sequence[ir.Value], sign: int
-) -> ir.Value:
-    """Return alpha times the rectified first derivative; the odd derivatives by -A are those by A turned round."""
-    a, positions = maps
-    d1, d2, d3 = (d if sign > 0 or power == 2 else op.Neg(d) for power, d in enumerate(means, 1))
+def _alpha(op: Trace, preset: Preset, a: ir.Value, positions: Sequence[int], means: Sequence[ir.Value]) -> ir.Value:
+    """Return alpha times the rectified first derivative, of the means of the first three by the maps ``a``."""
+    d1, d2, d3 = means
     third = op.ReduceSum(op.Mul(a, d3), positions, keepdims=1) if preset == "product" else None
     if third is None:
         third = op.Mul(op.ReduceSum(a, positions, keepdims=1), d3)
