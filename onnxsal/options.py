@@ -32,6 +32,14 @@ class Range:
             raise UsageError(f"option {name}={value!r} is out of range: {low}{name}{high}")
 
 
+def is_count(given: Any) -> bool:
+    """Return whether a value is a whole number from 1 on, Python's or NumPy's."""
+    try:
+        return not isinstance(given, bool) and operator.index(given) > 0
+    except TypeError:
+        return False
+
+
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
