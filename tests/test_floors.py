@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 
-GROUND = {"_version", "errors", "plugins", "files", "options", "fingerprint"}
+GROUND = {"_version", "errors", "plugins", "files", "options", "fingerprint", "decisions"}
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",
     "folding", "tasks", "modalities",
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     "options": {"errors"},
     "fingerprint": set(),
+    "decisions": set(),
     "graph": GROUND,
     "kernels": GROUND,
     "autodiff": GROUND | {"graph"},

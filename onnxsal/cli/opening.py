@@ -25,6 +25,11 @@ class Opening:
     custom_ops: Sequence[str] = ()
     task: str | None = None
     threads: int | None = None
+    size: tuple[int, int] | None = None
+    head: str | None = None
+    activation: str | None = None
+    explained: str | None = None
+    inputs: Sequence[tuple[str, str]] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -42,7 +47,8 @@ class Opening:
         preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
         return load(
             self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
-            task=self.task, threads=self.threads,
+            task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,
+            explained=self.explained, inputs=dict(self.inputs),
         )  # fmt: skip
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import fields
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
+from onnxsal.cli.opening import Opening
 from onnxsal.options import byte_count
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,6 +45,21 @@ class Setting(click.ParamType):  # type: ignore[type-arg]  # generic from click 
         if not equals or not name.strip():
             self.fail(f"{value!r} is not of the form name=value, for example samples=20", param, ctx)
         return name.strip().replace("-", "_"), text.strip()
+
+
+class Held(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
+    """What an input is held at: its name, which may have signs of its own, and a file or numbers."""
+
+    name = "name=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the input's name and the text behind the last sign of equality."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).rpartition("=")
+        if not equals or not name.strip() or not text.strip():
+            self.fail(f"{value!r} is not of the form NAME=FILE, for example state=state.npy or sr=16000", param, ctx)
+        return name.strip(), text.strip()
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
@@ -128,24 +146,18 @@ def json_option(command: Command) -> Command:
 
 
 def loading_options(command: Command) -> Command:
-    """Add what opening a model for pictures depends on."""
-    for option in reversed(
-        [
-            click.option(
-                "--preprocess",
-                metavar="P",
-                help="How the model wants its pictures: imagenet, unit, tf, caffe, clip, raw, or a JSON file. "
-                "By default what the model or a file beside it says.",
-            ),
-            click.option("--labels", metavar="FILE", help="Class names: a line each, or JSON."),
-            provider_option,
-            custom_ops_option,
-            task_option,
-            threads_option,
-        ]
-    ):
-        command = option(command)
-    return command
+    """Add what opening a model depends on; the command is given all of it as one ``Opening``."""
+    names = [each.name for each in fields(Opening) if each.name != "model"]
+
+    @wraps(command)
+    def gathered(**given: Any) -> Any:
+        opening = Opening(str(given.get("model", "")), **{name: given.pop(name) for name in names})
+        return command(opening=opening, **given)
+
+    made = cast(Command, gathered)
+    for option in reversed(_LOADING):
+        made = option(made)
+    return made
 
 
 provider_option = click.option(
@@ -164,3 +176,31 @@ custom_ops_option = click.option(
 task_option = click.option(
     "--task", metavar="NAME", help="What the outputs mean, such as dense. By default what the graph proves."
 )
+size_option = click.option(
+    "--size", type=click.IntRange(1), nargs=2, metavar="H W",
+    help="Height and width to open the model for, where its file leaves them open.",
+)  # fmt: skip
+
+_LOADING: list[Callable[[Any], Any]] = [
+    click.option(
+        "--preprocess", metavar="P",
+        help="How the model wants its pictures: imagenet, unit, tf, caffe, clip, raw, or a JSON file. "
+        "By default what the model or a file beside it says.",
+    ),
+    click.option("--labels", metavar="FILE", help="Class names: a line each, or JSON."),
+    provider_option,
+    custom_ops_option,
+    task_option,
+    threads_option,
+    size_option,
+    click.option("--head", metavar="NAME", help="The output that is explained. By default the main one."),
+    click.option(
+        "--activation", type=click.Choice(["softmax", "sigmoid", "none"]),
+        help="What makes probabilities of the output; none: it holds them. By default what the graph proves.",
+    ),
+    click.option("--explained", metavar="NAME", help="The input that is explained, where there are several."),
+    click.option(
+        "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE",
+        help="What another input is held at: a .npy file, or numbers. May be repeated.",
+    ),
+]  # fmt: skip

@@ -19,7 +19,7 @@ from onnxsal.model.batch_check import DRAWN, MIXES, OPEN, one_by_one, probes
 from onnxsal.records import Record
 from onnxsal.runtime import Session
 from onnxsal.runtime.together import hold
-from onnxsal.tasks import dissect
+from onnxsal.tasks import Wanted, dissect
 
 Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]
@@ -53,7 +53,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
 def for_one(model: Model, why: str) -> Model:
     """Return the model with its batch fixed to one, and what is to be said of it."""
     fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
-    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), model.task.name)
+    anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), Wanted.same(model.task))
     return replace(model, anatomy=anatomy, notes=(*model.notes, why))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxsal.graph.redraw import redrawn, weights
 from onnxsal.model import Model
-from onnxsal.tasks import dissect
+from onnxsal.tasks import Wanted, dissect
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,6 @@ class Cascade:
         graph = self.model.anatomy.model
         names = [name for each in reversed(weights(graph)[-count:]) for name in each]
         drawn = redrawn(graph, list(dict.fromkeys(names)), self.seed)
-        anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph), self.model.task.name)
+        anatomy = dissect(drawn, self.model.modality.find_entry(drawn.graph), Wanted.same(self.model.task))
         digest = f"{self.model.digest}, {count} operators drawn anew by seed {self.seed}"
         return replace(self.model, anatomy=anatomy, digest=digest)

@@ -13,7 +13,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.batch import fixed_batch, free_batch
 from onnxsal.modalities.registry import Modality
 from onnxsal.runtime import Session
-from onnxsal.tasks import dissect
+from onnxsal.tasks import Wanted, dissect
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Probe:
         return self.last[1]
 
 
-def freed(model: ir.Model, modality: Modality, session: Probe, task: str | None) -> tuple[Anatomy, tuple[str, ...]]:
+def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
     entry = modality.find_entry(model.graph)
     batch = fixed_batch(model, entry.input)
-    anatomy = dissect(model, entry, task)
+    anatomy = dissect(model, entry, wanted)
     if batch is None:
         return anatomy, ()
     if batch != 1:
@@ -60,7 +60,7 @@ def freed(model: ir.Model, modality: Modality, session: Probe, task: str | None)
     if candidate is not model:
         alone = session(anatomy)
         try:
-            free = dissect(candidate, modality.find_entry(candidate.graph), task)
+            free = dissect(candidate, modality.find_entry(candidate.graph), wanted)
             if _agree(alone, session(free), anatomy):
                 return free, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):

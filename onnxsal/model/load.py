@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 
-from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, X
+from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, X
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError, UsageError
@@ -21,6 +22,7 @@ from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.modalities.registry import recognise
+from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.input_size import asked_sizes, with_size
 from onnxsal.model.model import Model, Warmed, digest
@@ -28,7 +30,7 @@ from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.integer import open_heads
-from onnxsal.tasks.labels import LabelSource, as_labels, find_labels
+from onnxsal.tasks.labels import Labels, LabelSource, as_labels, find_labels
 
 
 def load(
@@ -42,6 +44,10 @@ def load(
     memory: int | str | None = None,
     task: str | None = None,
     size: int | Sequence[int] | None = None,
+    head: str | None = None,
+    activation: str | None = None,
+    explained: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Model:
     """Return a model ready to predict and to be explained.
 
@@ -61,6 +67,10 @@ def load(
         task: what the outputs mean, such as ``classification``; by default the first task that the graph proves.
         size: of what the model takes where its file leaves that open: height and width of images (by default 224 each),
             the steps of a sequence (256).
+        head: the output that is explained; by default the main one, and the others are named in a note.
+        activation: what makes probabilities of it: ``softmax``, ``sigmoid``, or ``none`` where it holds them already.
+        explained: the input that is explained, where there are several.
+        inputs: what the other inputs are held at, by their names: arrays, numbers, or ``.npy`` files.
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.
     """
@@ -70,29 +80,53 @@ def load(
     source = load_ir(path)
     if not custom_ops:
         check_operators(source)
+    name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
+    asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}))
+    return _opened(source, File(name, digest(path, source.meta[EXTERNAL_FILES])), asked, running)
+
+
+@dataclass(frozen=True)
+class File:
+    """What is known of a file beside its graph."""
+
+    name: str
+    digest: str
+
+
+def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Model:
+    """Return the model of a file, as it was asked for."""
     normal = _free_names(open_heads(standardised(source)))
     modality, entry = recognise(normal.graph)
-    normal, sized = with_size(normal, modality, asked_sizes(size, modality, entry))
-    if full_name(provider) == CPU:
+    normal, sized = with_size(normal, modality, asked_sizes(asked.size, modality, entry))
+    if full_name(running.provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = Probe(running)
-    anatomy, notes = freed(normal, modality, session, task)
+    anatomy, freeing = freed(normal, modality, session, asked.wanted)
     drawn = drawn_by(anatomy)
-    notes = (*sized, *notes, drawn_note(drawn)) if drawn else (*sized, *notes)
-    name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     metadata = dict(source.metadata_props)
-    found = modality.find_preprocess(preprocess, name, metadata, anatomy.entry)
-    classes = task_of(anatomy).labelled
-    named = as_labels(labels, classes) if labels is not None else find_labels(name or "model.onnx", classes, metadata)
+    found = modality.find_preprocess(asked.preprocess, file.name, metadata, anatomy.entry)
     model = Model(
-        name=name, anatomy=anatomy, modality=modality, preprocess=found, labels=named,
-        digest=digest(path, source.meta[EXTERNAL_FILES]), notes=notes, metadata=metadata, source=source,
-        inspector=_inspected, warmer=_warmed, **vars(running),
+        name=file.name, anatomy=anatomy, modality=modality, preprocess=found,
+        labels=_labels(asked, file, anatomy, metadata), digest=file.digest,
+        notes=(*sized, *freeing, *((drawn_note(drawn),) if drawn else ())), metadata=metadata, source=source,
+        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, **vars(running),
     )  # fmt: skip
     if session.last is not None:
         model.take("body", *session.last)
     return model
+
+
+def _labels(asked: Asked, file: File, anatomy: Anatomy, metadata: Mapping[str, str]) -> Labels | None:
+    classes = task_of(anatomy).labelled
+    if asked.labels is not None:
+        return as_labels(asked.labels, classes)
+    return find_labels(file.name or "model.onnx", classes, metadata)
+
+
+def _reopened(model: Model, asked: Asked) -> Model:
+    running = Running(model.provider, model.custom_ops, model.threads, model.memory)
+    return _opened(model.source, File(model.name, model.digest), asked, running)
 
 
 def _threads(given: Any) -> int | None:

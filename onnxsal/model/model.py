@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
+from onnxsal.decisions import Decision
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
 from onnxsal.modalities.registry import Modality, Reader, Sample
+from onnxsal.model.asked import Asked
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
@@ -68,6 +70,12 @@ class Model:
         repr=False, compare=False
     )
     """What opens sessions ahead of the first explanation; it explains, which is above this floor."""
+    reopener: Callable[[Model, Asked], Model] = field(repr=False, compare=False)
+    """What opens the same file again, asked for otherwise."""
+    asked: Asked = field(default_factory=Asked, repr=False)
+    """What was said of the file when it was opened."""
+    decided: tuple[Decision, ...] = ()
+    """What was decided of the file, and why."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None
@@ -178,6 +186,14 @@ class Model:
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
         return self.modality.blank(self._reader())
+
+    def reopened(self, **changes: Any) -> Model:
+        """Return the same file opened for something else: ``head``, ``explained``, ``inputs`` ... as of ``load``.
+
+        Raises: as ``onnxsal.load``.
+        """
+        asked = replace(self.asked, **changes)
+        return self if asked == self.asked else self.reopener(self, asked)
 
     def _reader(self) -> Reader:
         program = self.program("stem", lambda: stem(self.anatomy))

@@ -55,6 +55,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "nodes": len(graph),
         "preprocess": None if model.preprocess is None else model.preprocess.name,
         "labels": None if model.labels is None else model.labels.source, "notes": list(model.notes),
+        "decided": [asdict(each) for each in model.decided],
     }  # fmt: skip
 
 

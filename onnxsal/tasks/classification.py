@@ -62,6 +62,11 @@ class Classification(Task):
         return find_head(graph)
 
     @property
+    def probabilities_by(self) -> str:
+        """The activation."""
+        return self.activation
+
+    @property
     def size(self) -> int:
         """The number of classes."""
         return self.classes

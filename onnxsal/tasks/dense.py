@@ -115,6 +115,11 @@ class Dense(Task):
         return True
 
     @property
+    def probabilities_by(self) -> str:
+        """The activation."""
+        return self.activation
+
+    @property
     def size(self) -> int:
         """Classes times positions."""
         return self.classes * self.positions

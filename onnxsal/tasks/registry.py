@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -10,7 +12,7 @@ import onnx_ir as ir
 
 from onnxsal import anatomy, plugins
 from onnxsal.anatomy import Anatomy, Entry
-from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError
+from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError, nearest
 from onnxsal.tasks.task import Task
 
 plugins.offer(
@@ -71,13 +73,56 @@ def get(name: str) -> type[Task]:
     return found
 
 
-def recognise(graph: ir.Graph, name: str | None = None) -> Task:
-    """Return the task that a graph in normal form proves: the one of that name, or the first of all.
+@dataclass(frozen=True)
+class Wanted:
+    """What a user says of a model's outputs; None leaves it to the graph."""
 
-    Raises: UnsupportedError: none; every task says what the outputs are instead. UsageError: there is no such task.
+    task: str | None = None
+    head: str | None = None
+    """The output that is explained."""
+    activation: str | None = None
+    """``softmax``, ``sigmoid`` or ``none``: what makes probabilities of it."""
+
+    @classmethod
+    def same(cls, task: Task) -> Wanted:
+        """Return what finds a task again in another graph of the same model."""
+        return cls(task.name, task.output, task.probabilities_by)
+
+
+ANYTHING = Wanted()
+
+
+def recognise(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Task:
+    """Return the task that a graph in normal form proves, the first of all, or the one that is wanted.
+
+    Raises: UnsupportedError: none; every task says what the outputs are instead. UsageError: there is no such task,
+    output or activation.
     """
-    if name is not None:
-        return get(name).assume(graph)
+    with _only(graph, wanted.head):
+        found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
+    return found if wanted.activation in (None, found.probabilities_by) else found.activated(str(wanted.activation))
+
+
+@contextmanager
+def _only(graph: ir.Graph, head: str | None) -> Iterator[None]:
+    """Show a graph with one output alone to who looks for a head."""
+    every = list(graph.outputs)
+    if head is not None:
+        names = [str(v.name) for v in every]
+        if head not in names:
+            raise UsageError(
+                f"head={head!r}: the model has no such output{nearest(head, names)} (it has "
+                f"{', '.join(map(repr, names))})"
+            )
+        graph.outputs[:] = [every[names.index(head)]]
+    try:
+        yield
+    finally:
+        if head is not None:
+            graph.outputs[:] = every
+
+
+def _proven(graph: ir.Graph) -> Task:
     refusals = []
     for each in names():
         try:
@@ -87,10 +132,10 @@ def recognise(graph: ir.Graph, name: str | None = None) -> Task:
     raise UnsupportedError("; ".join(refusals))
 
 
-def dissect(model: ir.Model, entry: Entry, task: str | None = None) -> Anatomy:
-    """Return the anatomy of a model in normal form, for the task of that name or the first that the graph proves.
+def dissect(model: ir.Model, entry: Entry, wanted: Wanted = ANYTHING) -> Anatomy:
+    """Return the anatomy of a model in normal form, for the task that is wanted or the first that the graph proves.
 
     Args: entry: where it takes what it explains (``modalities.registry.recognise``).
-    Raises: UnsupportedError: it proves no task.
+    Raises: as ``recognise``.
     """
-    return anatomy.dissect(model, entry, partial(recognise, name=task))
+    return anatomy.dissect(model, entry, partial(recognise, wanted=wanted))

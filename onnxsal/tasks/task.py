@@ -61,6 +61,18 @@ class Task(Head):
         return cls.find(graph)
 
     @property
+    def probabilities_by(self) -> str | None:
+        """What makes probabilities of its numbers: ``softmax``, ``sigmoid``; None where it has none."""
+        return None
+
+    def activated(self, activation: str) -> Self:
+        """Return the same with other probabilities: ``softmax``, ``sigmoid`` or ``none``, as a user says.
+
+        Raises: UsageError: it has no probabilities, or there is no such activation.
+        """
+        raise UsageError(f"activation={activation!r}: the task {self.name!r} makes no probabilities")
+
+    @property
     def weighted(self) -> bool:
         """Whether its targets have coefficients, such as the means over regions have; one column alone has none."""
         return False

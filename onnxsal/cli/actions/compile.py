@@ -19,24 +19,17 @@ from onnxsal.graph import save_ir, told_of_files
 
 def write_compiled(
     *,
-    model: str,
     output: str,
     target: str | None,
     layers: Sequence[str],
     settings: Sequence[tuple[str, str]],
-    preprocess: str | None,
-    labels: str | None,
-    provider: str | None,
-    custom_ops: Sequence[str],
-    task: str | None,
-    threads: int | None,
+    opening: Opening,
     **asked: Any,
 ) -> None:
     """Write the compiled model and print its name. Raises: UsageError: several methods are named."""
     names = [name for name in asked["method"].split(",") if name.strip()]
     if len(names) > 1:
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
-    opening = Opening(model, preprocess, labels, provider, custom_ops, task, threads)
     check_outputs([Path(output)], opening.files)
     check_model(output)
     opened = opening()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +41,18 @@ class Asked:
     output: str | None
     report: str | None
     seed: int
-    preprocess: str | None
     preprocess_b: str | None
-    labels: str | None
     labels_b: str | None
-    provider: str | None
-    custom_ops: tuple[str, ...]
-    task: str | None
-    threads: int | None
+    opening: Opening
+    """What the first model is opened with, and the second where nothing else is said of it."""
     as_json: bool
 
     @property
     def openings(self) -> tuple[Opening, Opening]:
         """What the two models are opened with."""
-        second = self.preprocess_b or self.preprocess, self.labels_b or self.labels
-        return (
-            Opening(self.first, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads),
-            Opening(self.second, *second, self.provider, self.custom_ops, self.task, self.threads),
-        )
+        first = replace(self.opening, model=self.first)
+        preprocess, labels = self.preprocess_b or first.preprocess, self.labels_b or first.labels
+        return first, replace(first, model=self.second, preprocess=preprocess, labels=labels)
 
     @property
     def names(self) -> tuple[str, str]:

@@ -55,12 +55,8 @@ class Asked:
     csv: str | None
     as_json: str | None
     parquet: str | None
-    preprocess: str | None
-    labels: str | None
-    provider: str | None
-    custom_ops: tuple[str, ...]
-    task: str | None
-    threads: int | None
+    opening: Opening
+    """What the model is opened with."""
     told: frozenset[str]
     """The options that were given, whatever their values; the others have their defaults."""
 
@@ -74,13 +70,6 @@ class Asked:
         """The files to write, by what they are."""
         wanted = {"report": self.report, "csv": self.csv, "json": self.as_json, "parquet": self.parquet}
         return {kind: path for kind, path in wanted.items() if path is not None and (kind, path) != ("json", "-")}
-
-    @property
-    def opening(self) -> Opening:
-        """How the model is opened."""
-        return Opening(
-            self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads
-        )
 
 
 def evaluate_all(asked: Asked) -> int:

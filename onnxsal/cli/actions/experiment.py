@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,8 @@ class Asked:
     layer: str | None
     settings: tuple[tuple[str, str], ...]
     seed: int
-    preprocess: str | None
-    labels: str | None
-    provider: str | None
-    custom_ops: tuple[str, ...]
-    task: str | None
-    threads: int | None
+    opening: Opening
+    """What the model is opened with."""
     as_json: bool
 
     @property
@@ -74,19 +70,14 @@ def run_experiment(asked: Asked) -> int:
 
 def _read(asked: Asked, found: Experiment) -> list[str]:
     """The files that are read: those of the models, pictures, and what a folder of scenes names."""
-    opening = Opening(
-        asked.model, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
-    )
     scenes = "scenes" in found.takes and is_folder(asked.images)
     images = scene_files(asked.images[0]) if scenes else asked.images
-    return [*opening.files, *series(asked.model), *images]
+    return [*asked.opening.files, *series(asked.model), *images]
 
 
 def _case(asked: Asked, progress: Progress) -> Case:
     def opened(path: str) -> Model:
-        model = Opening(
-            path, asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
-        )()
+        model = replace(asked.opening, model=path)()
         tell(model.notes)
         return model
 

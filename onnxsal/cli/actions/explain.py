@@ -42,12 +42,8 @@ class Asked:
     score: str | None
     seed: int
     memory: int | None
-    preprocess: str | None
-    labels: str | None
-    provider: str | None
-    custom_ops: tuple[str, ...]
-    task: str | None
-    threads: int | None
+    opening: Opening
+    """What the model is opened with."""
     as_json: bool
 
     @property
@@ -64,13 +60,6 @@ class Asked:
     def numbers(self) -> Template | None:
         """The names of the files of numbers."""
         return None if self.npz is None else Template(self.npz, "--npz")
-
-    @property
-    def opening(self) -> Opening:
-        """What the model is opened with."""
-        return Opening(
-            self.model, self.preprocess, self.labels, self.provider, self.custom_ops, self.task, self.threads
-        )
 
 
 def explain_all(asked: Asked) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsal._version import __version__
@@ -38,12 +38,8 @@ class Asked:
     question: str | None
     output: str | None
     seed: int
-    preprocess: str | None
-    labels: str | None
-    provider: str | None
-    custom_ops: tuple[str, ...]
-    task: str | None
-    threads: int | None
+    opening: Opening
+    """What the model is opened with."""
     as_json: bool
 
 
@@ -73,9 +69,7 @@ def _write(asked: Asked) -> int:
 
 
 def _opening(asked: Asked) -> Opening:
-    return Opening(
-        asked.files[0], asked.preprocess, asked.labels, asked.provider, asked.custom_ops, asked.task, asked.threads
-    )
+    return replace(asked.opening, model=asked.files[0])
 
 
 def _makers(asked: Asked) -> dict[str, Explain]:

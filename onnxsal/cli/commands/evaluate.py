@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from onnxsal.cli.options import Setting, custom_ops_option, model_argument, provider_option, task_option, threads_option
+from onnxsal.cli.options import Setting, loading_options, model_argument
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
@@ -72,18 +72,13 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.option("--csv", metavar="FILE", help="Write a row an image x method x metric.")
 @click.option("--json", "as_json", metavar="FILE", help="The same with curves, summary and settings; - prints it.")
 @click.option("--parquet", metavar="FILE", help="The same as typed columns (needs pyarrow: onnxsal[parquet]).")
-@click.option("--preprocess", metavar="P", help="How the model wants its pictures, as in onnxsal explain.")
-@click.option("--labels", metavar="FILE", help="The names of the model's classes: a line each, or JSON.")
-@provider_option
-@custom_ops_option
-@task_option
-@threads_option
+@loading_options
 def command(**given: Any) -> int:
     from onnxsal.cli.actions.evaluate import Asked, evaluate_all
 
     _refuse_settings(given.pop("settings"), given["methods"])
     context = click.get_current_context()
-    told = {name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    told = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     given["metrics"] = given["metrics"] or (METRICS,)
     return evaluate_all(Asked(**given, told=frozenset(told)))
 

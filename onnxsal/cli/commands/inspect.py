@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from onnxsal.cli.opening import Opening
 from onnxsal.cli.options import json_option, loading_options, model_argument
 
 HELP = """Show what is known of the MODEL: its input, scores, layers, preprocessing and labels; how much work it is; and
@@ -14,14 +15,12 @@ which methods apply, with what each costs. Of a file that `onnxsal compile` made
 @model_argument
 @loading_options
 @json_option
-def command(as_json: bool, **opening: object) -> None:
+def command(model: str, opening: Opening, as_json: bool) -> None:
     from onnxsal.cli.actions.compile import print_explainer
     from onnxsal.cli.actions.inspect import print_model
-    from onnxsal.cli.opening import Opening
     from onnxsal.compiler.compile import explainer
 
-    name = str(opening["model"])
-    known = explainer(name)
+    known = explainer(model)
     if known is not None:
-        return print_explainer(name, known, as_json=as_json)
-    print_model(Opening(**opening)(), as_json=as_json)  # type: ignore[arg-type]
+        return print_explainer(model, known, as_json=as_json)
+    print_model(opening(), as_json=as_json)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from onnxsal.cli.options import custom_ops_option, json_option, model_argument, provider_option, task_option
+from onnxsal.cli.opening import Opening
+from onnxsal.cli.options import json_option, loading_options, model_argument
 
 HELP = """List the layers of the MODEL that maps can be made of.
 
@@ -16,12 +17,9 @@ further weighted operator.
 
 @click.command("layers", help=HELP, short_help="List the layers that maps can be made of.")
 @model_argument
-@provider_option
-@custom_ops_option
-@task_option
+@loading_options
 @json_option
-def command(model: str, provider: str | None, custom_ops: tuple[str, ...], task: str | None, as_json: bool) -> None:
+def command(model: str, opening: Opening, as_json: bool) -> None:
     from onnxsal.cli.actions.inspect import print_layers
-    from onnxsal.cli.opening import Opening
 
-    print_layers(Opening(model, provider=provider, custom_ops=custom_ops, task=task)(), as_json=as_json)
+    print_layers(opening(), as_json=as_json)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument
 
 HELP = """Show the classes that the MODEL sees in each IMAGE.
@@ -26,14 +25,12 @@ Examples:
 @click.option("--top", type=click.IntRange(1), default=5, metavar="N", help="How many classes. [default: 5]")
 @loading_options
 @json_option
-def command(images: tuple[str, ...], top: int, as_json: bool, **opening: Any) -> int:
+def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool) -> int:
     from onnxsal.cli.actions.predict import predict_all, try_all
-    from onnxsal.cli.opening import Opening, tell
 
-    wanted = Opening(**opening)
-    model = wanted()
-    tell(model.notes)
-    if model.preprocess is None and model.modality.preprocessed:
-        return try_all(model, wanted, images, as_json=as_json)
-    tell(model.placement)
-    return predict_all(model, images, top, as_json=as_json)
+    opened = opening()
+    tell(opened.notes)
+    if opened.preprocess is None and opened.modality.preprocessed:
+        return try_all(opened, opening, images, as_json=as_json)
+    tell(opened.placement)
+    return predict_all(opened, images, top, as_json=as_json)

@@ -1,0 +1,30 @@
+"""What a user said of a file when it was opened, beside the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxsal.modalities.image import PreprocessSource
+from onnxsal.tasks.labels import LabelSource
+from onnxsal.tasks.registry import Wanted
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of ``load`` that say what a file is; None and empty where it speaks for itself."""
+
+    preprocess: PreprocessSource | None = None
+    labels: LabelSource | None = None
+    size: int | Sequence[int] | None = None
+    task: str | None = None
+    head: str | None = None
+    activation: str | None = None
+    explained: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What was said of the outputs."""
+        return Wanted(self.task, self.head, self.activation)
