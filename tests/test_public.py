@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SIGNATURES = {
     "load": "(path, *, preprocess=None, labels=None, provider=None, custom_ops=(), threads=None, memory=None, "
-    "task=None, size=None)",
+    "task=None, size=None, head=None, activation=None, explained=None, inputs=None)",
     "explain": "(model, image, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "

@@ -135,7 +135,7 @@ def test_names_that_onnxsal_uses_itself_may_stand_inside(where, name):
         each.name = name if each.name == where else "own_logits" if each.name == name else each.name
     onnx.checker.check_model(proto, full_check=True)
     opened = onnxsal.load(proto)
-    np.testing.assert_allclose(opened.scores(X[0])[0], scores_of(old, X[0]), rtol=1e-5)
+    np.testing.assert_allclose(opened.scores(opened.prepare(X[0]).x)[0], scores_of(old, X[0]), rtol=1e-5)
     maps = [onnxsal.explain(m, X[0], method="gradient", target=1).raw for m in (opened, old)]
     np.testing.assert_allclose(*maps, rtol=1e-5)
 
@@ -226,3 +226,33 @@ def test_what_is_neither_a_path_nor_a_model_is_refused(thing):
 def test_a_provider_that_there_is_not_is_told_before_the_file_is_read(tmp_path):
     with pytest.raises(OnnxsalError, match="warp"):
         onnxsal.load(tmp_path / "there is none.onnx", provider="warp")
+
+
+TWO_HEADS = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    two (float[N, 3, 16, 16] x) => (float[N, 4] coarse, float[N, 6] fine) <float[1,3,1,1] s = {1,2,3}> {
+        c = Mul (x, s)
+        p = ReduceMean <axes = [2, 3], keepdims = 0> (c)
+        coarse = MatMul (p, a)
+        fine = MatMul (p, b)
+    }""")
+for _name, _wide in (("a", 4), ("b", 6)):
+    TWO_HEADS.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.random.default_rng(_wide).normal(size=(3, _wide)).astype("f"), _name)
+    )
+
+
+@pytest.mark.parametrize("head", ["coarse", "fine"])
+def test_the_output_that_is_named_is_explained(head):
+    opened = onnxsal.load(TWO_HEADS, head=head)
+    assert opened.task.output == head
+    np.testing.assert_allclose(opened.scores(opened.prepare(X[0]).x)[0], run(TWO_HEADS, x=X[:1])[head][0], rtol=1e-5)
+    again = onnxsal.load(TWO_HEADS).reopened(head=head)
+    np.testing.assert_array_equal(
+        *(onnxsal.explain(each, X[0], method="gradient", target=1).raw for each in (opened, again))
+    )
+    assert again.reopened(head=head) is again
+
+
+def test_an_output_that_there_is_not_names_those_that_there_are():
+    with pytest.raises(UsageError, match="head='fin': the model has no such output; did you mean 'fine'"):
+        onnxsal.load(TWO_HEADS, head="fin")
