@@ -71,4 +71,5 @@ def command(**given: Any) -> None:
     from onnxsal.cli.actions.compile import write_compiled
 
     given["give"] = tuple(dict.fromkeys(name for names in given["give"] for name in names)) or ("saliency",)
+    del given["model"]  # the opening has it
     write_compiled(**given)
