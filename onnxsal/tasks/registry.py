@@ -19,7 +19,7 @@ plugins.offer(
     plugins.TASKS,
     {
         "classification": "onnxsal.tasks.classification:Classification",
-        "dense": "onnxsal.tasks.dense:Dense",
+        "dense": "onnxsal.tasks.dense.task:Dense",
         "regression": "onnxsal.tasks.regression:Regression",
     },
 )

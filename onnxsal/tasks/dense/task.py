@@ -23,13 +23,12 @@ from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.classes import class_index
+from onnxsal.tasks.dense.region import Mask, Region
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import behind, main_output, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers, Prediction, Task, label_of
-
-Mask = NDArray[np.bool_]
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
@@ -38,33 +37,6 @@ _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 _BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
 _SURE = 0.5
 """Where a sigmoid says that a position belongs to a class."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A class at a place: a mask of the output's height and width, or a box (left, top, right, bottom) in shares."""
-
-    target: int | str
-    mask: Any = None
-    box: tuple[float, float, float, float] | None = None
-
-    def on(self, grid: tuple[int, int]) -> Mask:
-        """Return the mask on the positions of an output. Raises: UsageError: it fits none, or holds none."""
-        if (self.mask is None) == (self.box is None):
-            raise UsageError("a region has a mask or a box: one of them, and not both")
-        found = np.asarray(self.mask, bool) if self.box is None else _boxed(self.box, grid)
-        if found.shape != grid:
-            raise UsageError(f"a region's mask has the output's height and width {list(grid)}; got {list(found.shape)}")
-        if not found.any():
-            raise UsageError("the region holds no position of the output")
-        return found
-
-
-def _boxed(box: tuple[float, float, float, float], grid: tuple[int, int]) -> Mask:
-    """Return the positions whose middles are in a box."""
-    (left, top, right, bottom), (height, width) = box, grid
-    y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-    return ((y >= top) & (y < bottom))[:, None] & ((x >= left) & (x < right))[None]
 
 
 @dataclass(frozen=True)
