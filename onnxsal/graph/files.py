@@ -23,6 +23,9 @@ from onnxsal.graph.external import (
     folder_of,
     rename_locations,
 )
+from onnxsal.graph.foreign import foreign, in_folder
+from onnxsal.graph.lookalikes import instead, lookalike
+from onnxsal.graph.maps import CLASS_LABELS, without_maps
 from onnxsal.graph.sparse import densified
 from onnxsal.graph.weights import hold
 from onnxsal.graph.written import check_written
@@ -35,18 +38,6 @@ EXTERNAL_THRESHOLD = 1024
 
 EXTERNAL_FILES = "onnxsal.external_files"
 """Where a model that was read keeps the paths of the files that hold weights of it, in ``meta``."""
-
-_SIGNATURES = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"RIFF": "a RIFF file (a WebP picture?)",
-    b"BM": "a BMP picture",
-    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint?)",
-    b"\x89HDF": "an HDF5 file (a Keras model?)",
-    b"%PDF": "a PDF",
-    b"version https://git-lfs": "a Git LFS pointer, not the model itself (run `git lfs pull`)",
-}
 
 
 def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | None = None) -> ir.Model:
@@ -68,53 +59,40 @@ def load_ir(source: str | os.PathLike[str] | onnx.ModelProto, *, beside: Path | 
 
 def _parse(path: Path) -> onnx.ModelProto:
     if path.is_dir():
-        raise ModelError(f"{str(path)!r} is a folder; name the .onnx file in it")
+        raise ModelError(f"{str(path)!r} {in_folder(path)}")
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"there is no model file {str(path)!r}") from None
     except OSError as error:
         raise ModelError(f"cannot read the model {str(path)!r}: {error.strerror or error}") from error
-    return _decode(data, str(path))
+    return _decode(data, path)
 
 
-def _decode(data: bytes, name: str) -> onnx.ModelProto:
+def _decode(data: bytes, path: Path) -> onnx.ModelProto:
     if not data:
-        raise ModelError(f"the model file {name!r} is empty")
-    kind = next((text for magic, text in _SIGNATURES.items() if data.startswith(magic)), None)
-    if kind or data[4:8] == b"TFL3":
-        raise ModelError(f"{name!r} is {kind or 'a TensorFlow Lite model'}, not an ONNX model")
+        raise ModelError(f"the model file {str(path)!r} is empty")
+    if said := foreign(data):
+        raise ModelError(f"{str(path)!r} is {said}")
     try:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError:
-        raise ModelError(f"{name!r} is not an ONNX model, or the file is damaged or cut short") from None
+        raise ModelError(f"{str(path)!r} {lookalike(data, path)}") from None
+    if not proto.HasField("graph") and (other := instead(data, path)):
+        raise ModelError(f"{str(path)!r} {other}")
     return proto
-
-
-def _check_kinds(proto: onnx.ModelProto) -> None:
-    """onnx_ir reads no maps, which scikit-learn's converter makes of scores where it is not told otherwise."""
-    values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
-    maps = [v.name for v in values if "map_type" in (v.type.WhichOneof("value"), _element(v.type))]
-    if maps:
-        raise UnsupportedError(
-            f"{maps[0]!r} is a map, not a tensor: export the model without ZipMap "
-            "(skl2onnx: options={'zipmap': False})"
-        )
-
-
-def _element(kind: onnx.TypeProto) -> str | None:
-    return kind.sequence_type.elem_type.WhichOneof("value") if kind.HasField("sequence_type") else None
 
 
 def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
     check_proto(proto, name)
     check_external(proto, name, folder)
-    _check_kinds(proto)
+    proto, keys = without_maps(proto)
     with model_errors(f"{name!r} is damaged"):
         model = ir.from_proto(densified(proto, folder))
         bind_external(model, folder)
         hold(model)
     model.meta[EXTERNAL_FILES] = external_files(proto, folder)
+    model.meta[CLASS_LABELS] = keys
     if not _in_order(proto.graph):
         with model_errors(f"{name!r} is not valid: its graph is cyclic"):
             TopologicalSortPass()(model)

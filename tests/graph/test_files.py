@@ -251,16 +251,3 @@ def test_a_message_is_saved_beside_its_weights(tmp_path, monkeypatch):
     onnxsal.save(proto, tmp_path / "out" / "g.onnx")
     for folder in ("in", "out"):
         np.testing.assert_allclose(run(str(tmp_path / folder / "g.onnx"), x=X)[0], np.maximum(X @ np.ones((3, 4)), 0))
-
-
-@pytest.mark.parametrize("wrapped", [helper.make_sequence_type_proto, lambda kind: kind], ids=["sequence", "alone"])
-def test_outputs_that_are_maps(wrapped):
-    """scikit-learn's converter gives a sequence of maps by default; the file is not damaged."""
-    kind = wrapped(helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])))
-    node = helper.make_node("ZipMap", ["x"], ["scores"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
-    graph = helper.make_graph([node], "g", [x], [helper.make_value_info("scores", kind)])
-    with pytest.raises(UnsupportedError, match="'scores' is a map, not a tensor: export the model without ZipMap"):
-        load_ir(
-            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 1)])
-        )
