@@ -19,6 +19,7 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import infer_shapes, made_whole, normalise, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
+from onnxsal.graph.processor import check_processor
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.unknown import check_operators
@@ -68,6 +69,7 @@ def gradient_model(
     chosen = rule_set(rules)
     _check_names(of, wrt)
     check_operators(model)
+    check_processor(model)
     work = standardised(model, frozenset(wrt))
     write_unsigned(work.graph)
     write_moved(work.graph)

@@ -17,6 +17,7 @@ from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import load_ir
 from onnxsal.graph.files import EXTERNAL_FILES
 from onnxsal.graph.moved import write_moved
+from onnxsal.graph.processor import check_processor
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
@@ -80,6 +81,7 @@ def load(
     source = load_ir(path)
     if not custom_ops:
         check_operators(source)
+    check_processor(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}))
     return _opened(source, File(name, digest(path, source.meta[EXTERNAL_FILES])), asked, running)
