@@ -31,7 +31,8 @@ from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.integer import open_heads
-from onnxsal.tasks.labels import Labels, LabelSource, as_labels, find_labels
+from onnxsal.tasks.label_sources import find_labels
+from onnxsal.tasks.labels import Labels, LabelSource, as_labels
 
 
 def load(
