@@ -52,7 +52,7 @@ def class_labels(node: onnx.NodeProto) -> tuple[str, ...]:
 def _is_map(kind: onnx.TypeProto) -> bool:
     while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
         kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
-    return kind.HasField("map_type")
+    return bool(kind.HasField("map_type"))
 
 
 def _straighten(graph: onnx.GraphProto, node: onnx.NodeProto, classes: int) -> None:
