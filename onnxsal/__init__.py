@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onnxsal.model import Model
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
+    from onnxsal.tasks.dense import Region
     from onnxsal.tasks.registry import task
 
 _PUBLIC = {
@@ -29,6 +30,7 @@ _PUBLIC = {
     "Explanation": "onnxsal.explanation",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
+    "Region": "onnxsal.tasks.dense",
     "compile": "onnxsal.compiler.compile",
     "defvjp": "onnxsal.autodiff",
     "evaluate": "onnxsal.evaluation.evaluate",
@@ -49,6 +51,7 @@ __all__ = [
     "Explanation",
     "Method",
     "Model",
+    "Region",
     "__version__",
     "compile",
     "defvjp",

@@ -39,6 +39,7 @@ def _described(work: Work) -> dict[str, Any]:
         "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,
         "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
+        **({} if work.goal.fixed is None else work.goal.fixed.about),
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
                   "channels": 3 if work.form.bytes_in else entry.channels},

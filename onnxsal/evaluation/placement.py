@@ -6,16 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.items import Box, Item
 from onnxsal.evaluation.match import files_below, matched
 from onnxsal.modalities.image.fit import Placement, place
+from onnxsal.modalities.image.masks import read_mask
 from onnxsal.modalities.image.preprocess import Preprocess
 
 Bools = NDArray[np.bool_]
@@ -108,10 +108,8 @@ def moved_mask(item: Item, at: Placement) -> Bools | None:
 
 
 def _read(item: Item) -> Image.Image:
-    """Above 0 is the object, whether a mask counts to 1 or to 255."""
     try:
-        with Image.open(str(item.mask)) as image:
-            values: NDArray[Any] = np.asarray(image.convert("L") if image.mode not in ("1", "P", "I;16") else image)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise ImageError(f"{item.name}: its mask {str(item.mask)!r} cannot be read: {error}") from None
-    return Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8))
+        inside = read_mask(str(item.mask))
+    except ImageError as error:
+        raise ImageError(f"{item.name}: {error}") from None
+    return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))

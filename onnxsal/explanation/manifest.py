@@ -30,7 +30,8 @@ def manifest_of(request: Request, outcome: Outcome, goal: Target, sign: Sign | N
         "preprocess": None if model.preprocess is None else model.preprocess.described(), **described(model.provider),
         "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
-        **outcome.about, **outcome.numbers, **_asked(request), **({"repeatable": False} if model.drawn else {}),
+        **goal.about, **outcome.about, **outcome.numbers, **_asked(request),
+        **({"repeatable": False} if model.drawn else {}),
         **({"decided": {each.what: f"{each.value} ({each.why})" for each in model.decided}} if model.decided else {}),
     }  # fmt: skip
 

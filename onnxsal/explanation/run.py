@@ -44,7 +44,7 @@ def explain_image(request: Request, image: Any, targets: Sequence[TargetSource])
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of a picture that was read and prepared before."""
     numbers = request.model.outputs(prepared.x)
-    groups = _together(request, [resolve_target(request.model, target, numbers) for target in targets])
+    groups = _together(request, [resolve_target(request.model, target, numbers, prepared) for target in targets])
     started, found = time.perf_counter(), list[Explanation]()
     for at, goals in enumerate(groups):
         seconds = seconds_left(request.common, len(groups) - at, since=started)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxsal import plugins
 from onnxsal.anatomy import Entry
 from onnxsal.errors import EnvironmentSetupError, UnsupportedError
+from onnxsal.modalities.frame import Frame
 
 Floats = NDArray[np.float32]
 
@@ -32,6 +33,11 @@ class Seen:
     image: NDArray[np.uint8]
     box: tuple[float, float, float, float]
     photo: NDArray[np.uint8]
+
+    @property
+    def frame(self) -> Frame:
+        """Where it lies in the photograph."""
+        return Frame((self.photo.shape[1], self.photo.shape[0]), self.box)
 
 
 @dataclass(frozen=True)

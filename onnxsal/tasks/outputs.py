@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
-_DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
+DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
                     "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
                     "LabelEncoder"})  # fmt: skip
 """What makes an output of scores: reshaped, quantised, the best of them, a map from labels to them."""
@@ -49,7 +49,7 @@ def behind(value: ir.Value | None) -> Iterator[ir.Value]:
     while value is not None:
         yield value
         node = value.producer()
-        if node is None or node.op_type not in _DRESS or node.domain not in ("", "ai.onnx.ml"):
+        if node is None or node.op_type not in DRESS or node.domain not in ("", "ai.onnx.ml"):
             return
         value = source(value)
 

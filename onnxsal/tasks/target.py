@@ -27,6 +27,8 @@ class Target:
     """The terms of its sum, int64 [M]: columns of what the program that predicts puts out."""
     coefficients: Floats = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
     """What each is multiplied with, float32 [M]."""
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What else makes it again, as plain data under names of its own, such as the region."""
 
     @property
     def is_open(self) -> bool:

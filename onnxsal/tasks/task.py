@@ -14,6 +14,7 @@ from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy
 from onnxsal.anatomy.parts import Head
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Tape
+from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
 
@@ -86,6 +87,14 @@ class Task(Head):
     def labelled(self) -> int:
         """How many names its labels are; 0 where nothing has a name."""
         return 0
+
+    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+        """Return a user's target as ``resolve`` takes it: what it says of a photograph is said of the model's picture.
+
+        Args: frame: where the model's picture lies in the photograph, or in itself where there is none; None where
+        there is no picture. Raises: UsageError, ImageError: it cannot be.
+        """
+        return target
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
         """Return what a user's target means; None is what the model predicts.

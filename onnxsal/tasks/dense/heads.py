@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -11,11 +12,14 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import recognise
-from onnxsal.tasks.outputs import behind, main_output
+from onnxsal.tasks.outputs import DRESS, behind, main_output, source
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 """What goes over the axis of the classes."""
+
+_THRESHOLDS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+_LEVELS = 255.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class DenseHead:
     axis: int
     classes: int
     grid: tuple[int, int]
+    exclusive: bool
 
 
 def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
@@ -48,31 +53,110 @@ def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
 
 def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
     """Return the head behind an output, or why there is none."""
-    chain = list(behind(output))
+    chain = list(dressed(output))
     activated = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
-    rest = chain if activated is None else list(behind(_operand(activated)))
-    logit = next((v for v in rest if is_float(v) and _is_dense(v)), None)
-    if logit is None:
-        return "has not the shape [batch, classes, height, width]"
     over = next((v for v in chain if _made_by(v) in _OVER), None)
-    shape = tuple(int(d) for d in (dims(logit) or ())[1:] if isinstance(d, int))
-    axis = _axis_of(over) if over is not None else _axis_by(shape, entry.size)
-    if axis is None:
-        return f"has shape {list(shape)} behind the batch, and nothing says which of its axes holds the classes"
-    classes, grid = shape[axis - 1], (shape[1], shape[2]) if axis == 1 else (shape[0], shape[1])
-    if proven and over is None and (why := _unproven(activated, classes, grid, entry)):
+    last = over if activated is None else activated
+    rest = chain if last is None else list(behind(_operand(last)))
+    place = next((found for v in rest if (found := _place(v, over, entry)) is not None), None)
+    if place is None:
+        return f"has not the shape [batch, classes, height, width]{_open(rest, entry)}"
+    if place.axis is None:
+        return f"has shape {list(place.shape)} behind the batch, and nothing says which of its axes holds the classes"
+    if proven and over is None and (why := _unproven(activated, place, entry)):
         return f"{why}; if its channels are classes, say so: task='dense' (--task dense)"
     made = "" if activated is None else _made_by(activated)
-    held = None if activated is None or made == "LogSoftmax" else str(activated.name)
-    activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made, "softmax")
-    return DenseHead(str(output.name), str(logit.name), held, activation, axis, classes, grid)
+    activation = "sigmoid" if place.classes == 1 else _ACTIVATIONS.get(made, "softmax")
+    exclusive = place.classes > 1 and (over is not None or activation == "softmax")
+    return DenseHead(
+        str(output.name), str(place.logit.name), _held(activated, place), activation, place.axis, place.classes,
+        place.grid, exclusive,
+    )  # fmt: skip
 
 
-def _unproven(activated: ir.Value | None, classes: int, grid: tuple[int, int], entry: Entry) -> str:
+def dressed(value: ir.Value | None) -> Iterator[ir.Value]:
+    """Yield a map and the values that it is only a form of: resized, as bytes, above a threshold, as colours."""
+    while value is not None:
+        yield value
+        node = value.producer()
+        value = None if node is None or node.domain not in ("", "ai.onnx.ml") else _undressed(node)
+
+
+def _undressed(node: ir.Node) -> ir.Value | None:
+    value, other = (*node.inputs, None, None)[:2]
+    if node.op_type in DRESS:
+        return source(node.outputs[0])
+    if node.op_type in ("Resize", "Round", "Floor", "Clip"):
+        return value
+    if node.op_type in _THRESHOLDS or (node.op_type == "Mul" and _number(other) == _LEVELS):
+        return None if _number(other) is None else value
+    if node.op_type == "Gather" and value is not None and value.const_value is not None:
+        return other  # colours by the number of the class
+    return None
+
+
+def _number(value: ir.Value | None) -> float | None:
+    """Return a constant that is one number."""
+    tensor = None if value is None else value.const_value
+    return float(tensor.numpy().reshape(())) if tensor is not None and tensor.size == 1 else None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A value with a score per position, and which of its axes behind the batch (1 or 3) holds the classes, if any."""
+
+    logit: ir.Value
+    shape: tuple[int, ...]
+    axis: int | None
+
+    @property
+    def classes(self) -> int:
+        """How many; a value without an axis for them has one."""
+        return 1 if len(self.shape) == 2 or self.axis is None else self.shape[self.axis - 1]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width."""
+        first = 1 if self.axis == 1 and len(self.shape) == 3 else 0
+        return self.shape[first], self.shape[first + 1]
+
+
+def _place(value: ir.Value, over: ir.Value | None, entry: Entry) -> _Place | None:
+    """Return a value as one of scores of positions, or None where its shape is no such."""
+    sizes = dims(value)
+    shape = tuple(d for d in (sizes or ())[1:] if isinstance(d, int))
+    if sizes is None or not is_float(value) or len(shape) != len(sizes) - 1:
+        return None
+    if len(shape) == 3:
+        return _Place(value, shape, _axis_by(shape, entry.size) if over is None else _axis_of(over, shape))
+    if len(shape) == 2 and over is None and _lies_over(shape, entry.size):
+        return _Place(value, shape, 1)  # [batch, height, width]: one class
+    return None
+
+
+def _held(activated: ir.Value | None, place: _Place) -> str | None:
+    """Return the file's own probabilities; those of another shape than the logits are worked out anew."""
+    if activated is None or _made_by(activated) == "LogSoftmax":
+        return None
+    shape = dims(activated)
+    alike = place.classes == 1 or (shape is not None and len(shape) == 4 and shape == dims(place.logit))
+    return str(activated.name) if alike else None
+
+
+def _open(values: Sequence[ir.Value], entry: Entry) -> str:
+    """Return what to say of a value that could be one if its size were known."""
+    for value in values:
+        shape = dims(value)
+        if is_float(value) and shape is not None and len(shape) == 4 and not all(isinstance(d, int) for d in shape[1:]):
+            return f" of known size: {value.name!r} is {list(shape)}, though the input is opened for {entry.size}"
+    return ""
+
+
+def _unproven(activated: ir.Value | None, place: _Place, entry: Entry) -> str:
     """Return why nothing proves classes where neither Softmax nor ArgMax goes over them, or an empty text."""
     if activated is None:
         return "has no Softmax, Sigmoid or ArgMax"
-    if classes > 1 and (classes, grid) == (entry.channels, entry.size):
+    if place.classes > 1 and (place.classes, place.grid) == (entry.channels, entry.size):
         return "has the shape of the picture itself, which a Sigmoid may well put out"
     return ""
 
@@ -87,23 +171,37 @@ def _operand(value: ir.Value) -> ir.Value | None:
     return None if node is None else node.inputs[0]
 
 
-def _is_dense(value: ir.Value) -> bool:
-    shape = dims(value)
-    return shape is not None and len(shape) == 4 and all(isinstance(d, int) for d in shape[1:])
+def _axis_of(value: ir.Value, shape: tuple[int, ...]) -> int | None:
+    """Return the axis of the classes in logits of that shape, over which a Softmax or an ArgMax goes.
 
-
-def _axis_of(value: ir.Value) -> int | None:
-    """Return the axis of the classes, over which a Softmax or an ArgMax goes."""
+    It may go over positions in a row: [batch, classes, positions] or [batch, positions, classes].
+    """
+    operand = _operand(value)
+    sizes = None if operand is None else dims(operand)
     node = value.producer()
-    axis = None if node is None else int(attributes(node).get("axis", 0 if node.op_type == "ArgMax" else -1)) % 4
-    return axis if axis in (1, 3) else None
+    if node is None or sizes is None:
+        return None
+    axis = int(attributes(node).get("axis", 0 if node.op_type == "ArgMax" else -1)) % len(sizes)
+    found = {1: 1, len(sizes) - 1: 3}.get(axis)
+    return found if found is not None and sizes[axis] == shape[found - 1] else None
 
 
 def _axis_by(shape: tuple[int, ...], size: tuple[int, ...] | None) -> int | None:
-    """Return the axis of the classes where the other two are the picture's height and width, made smaller alike."""
-    if size is None or len(size) != 2:
-        return None
-    height, width = size
+    """Return the axis of the classes where the other two are the picture's height and width, made smaller alike.
+
+    Exactly so, or else up to a part of a position, as strides leave it.
+    """
     pairs = {1: shape[1:], 3: shape[:2]}
-    fits = [axis for axis, (h, w) in pairs.items() if min(h, w) > 1 and h * width == w * height]
-    return fits[0] if len(fits) == 1 else None
+    for near in (0.0, 1.0):
+        fits = [axis for axis, pair in pairs.items() if _lies_over(pair, size, near)]
+        if fits:
+            return fits[0] if len(fits) == 1 else None
+    return None
+
+
+def _lies_over(pair: tuple[int, ...], size: tuple[int, ...] | None, near: float = 1.0) -> bool:
+    """Return whether so many positions lie over a picture (height, width): both sides made smaller alike."""
+    if size is None or len(size) != 2 or min(pair) < 2:
+        return False
+    off = abs(pair[0] * size[1] - pair[1] * size[0])
+    return off == 0 or off < near * max(size)

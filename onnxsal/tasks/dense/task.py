@@ -6,8 +6,8 @@ default where the model itself sees the class on the clean picture. The region i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import UsageError
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
+from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.dense.heads import main_head
-from onnxsal.tasks.dense.region import Mask, Region
+from onnxsal.tasks.dense.region import At, Mask, Region, region_in
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
@@ -32,12 +33,46 @@ _BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
 _SURE = 0.5
 """Where a sigmoid says that a position belongs to a class."""
 
+_ACTIVATIONS: Mapping[str, Callable[[Tape, ir.Value], ir.Value]] = {
+    "softmax": lambda op, logits: op.Softmax(logits, axis=1),
+    "sigmoid": lambda op, logits: op.Sigmoid(logits),
+    "none": lambda op, logits: op.Identity(logits),
+}
+"""Probabilities [B, C, H, W] of logits."""
+
 
 @dataclass(frozen=True)
 class RegionPrediction(Prediction):
     """A class, how sure the model is of it where it sees it, and which share of the picture that is."""
 
     share: float
+    name: str = ""
+    """The class's alone."""
+    mask: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False, compare=False)
+    """The positions of the output where it is seen, bool [H, W]."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class and the positions that it is asked at: how much each counts, [positions], together 1."""
+
+    index: int
+    label: str
+    weights: NDArray[np.float64]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _mean(
+    parts: Sequence[Part], target: int | tuple[int, int], label: str, positions: int, about: Mapping[str, Any]
+) -> Target:
+    """Return the weighted mean of the first part's class, minus that of the second's."""
+    indices, weights = [], []
+    for part, sign in zip(parts, (1.0, -1.0), strict=False):
+        at = np.flatnonzero(part.weights)
+        indices.append(part.index * positions + at)
+        weights.append(sign * part.weights[at])
+    columns = np.concatenate(indices).astype(np.int64)
+    return Target(target, label, None, columns, np.concatenate(weights).astype(np.float32), about)
 
 
 @task("dense", when="one score per class of every position: segmentation, text detection, matting")
@@ -51,6 +86,8 @@ class Dense(Task):
     """Of the classes."""
     classes: int
     grid: tuple[int, int]
+    exclusive: bool = True
+    """Whether a position belongs to the class that is highest there, or to all that are surer than not."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Dense:
@@ -85,6 +122,15 @@ class Dense(Task):
         """The activation."""
         return self.activation
 
+    def activated(self, activation: str) -> Dense:
+        """Return the same with probabilities of the logits by ``softmax`` or ``sigmoid``; ``none``: it holds them."""
+        if activation not in _ACTIVATIONS:
+            raise UsageError(f"activation={activation!r}: expected {', '.join(_ACTIVATIONS)}")
+        if activation == "none" and self.probability is not None:
+            return self
+        exclusive = self.exclusive and self.classes > 1 if activation == "none" else activation == "softmax"
+        return replace(self, activation=activation, probability=None, exclusive=exclusive)
+
     @property
     def size(self) -> int:
         """Classes times positions."""
@@ -107,68 +153,118 @@ class Dense(Task):
         if self.probability is not None:
             probabilities = self._by_class(op, values[self.probability])
         else:
-            probabilities = op.Sigmoid(logits) if self.activation == "sigmoid" else op.Softmax(logits, axis=1)
+            probabilities = _ACTIVATIONS[self.activation](op, logits)
         return {LOGITS: op.Reshape(logits, [-1, self.size]), PROBABILITIES: op.Reshape(probabilities, [-1, self.size])}
 
     def _by_class(self, op: Tape, value: ir.Value) -> ir.Value:
         value = op.cast(value, ir.DataType.FLOAT)
-        return value if self.axis == 1 else op.Transpose(value, perm=[0, 3, 1, 2])
+        return value if self.axis == 1 or self.classes == 1 else op.Transpose(value, perm=[0, 3, 1, 2])
+
+    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+        """Return a target with its regions on the positions of the output; text such as ``cat@120,80`` is one.
+
+        Raises: UsageError, ImageError: a region is none, or nothing of it is in the picture.
+        """
+        if isinstance(target, tuple):
+            return tuple(self.placed(each, frame, labels) for each in target)
+        target = region_in(target, labels) if isinstance(target, str) else target
+        return target.placed(self.grid, frame or Frame.whole(self.grid)) if isinstance(target, Region) else target
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
-        """Return the mean over a region: of a class where the model sees it, of a ``Region``, of a class minus another
-        over the first one's. None is the class with the largest region that is no background.
+        """Return the mean over a region: of a class where the model sees it, of a ``Region``, of one minus another; a
+        class without a place of its own is taken away over the first one's. None is the class with the largest region
+        that is no background.
 
         Raises: UsageError: the model sees the class nowhere on this picture; an unknown class.
         """
-        if isinstance(target, Region):
-            index = class_index(self.classes, labels, target.target)
-            return self._mean({index: 1.0}, target.on(self.grid), index, label_of(labels, index))
         if isinstance(target, tuple):
             return self._minus(target, numbers, labels)
-        index = self._largest(numbers, labels) if target is None else class_index(self.classes, labels, target)
-        label = label_of(labels, index)
-        if not numbers:
-            return Target(index, label)
-        return self._mean({index: 1.0}, self._seen(numbers, index, label), index, label)
+        if not numbers and target is not None and not isinstance(target, At):
+            index = class_index(self.classes, labels, target)
+            return Target(index, label_of(labels, index))
+        part = self._part(target, numbers, labels)
+        about = {"region": part.about} if part.about else {}
+        return _mean([part], part.index, part.label, self.positions, about)
 
     def _minus(self, pair: tuple[Any, ...], numbers: Numbers, labels: Labels | None) -> Target:
         if len(pair) != 2:
             raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(pair)} of them")
-        a, b = (class_index(self.classes, labels, each) for each in pair)
-        names = label_of(labels, a), label_of(labels, b)
-        if not numbers:
+        if not numbers and not isinstance(pair[0], At):
             raise UsageError(
-                "a compiled file of regions takes one class, not a pair: the region is that of the picture"
+                "a compiled file of regions takes one class, not a pair: the region is that of the picture. Fix it by "
+                "a Region, or as in 'cat@10,20,200,180 minus dog'"
             )
-        return self._mean({a: 1.0, b: -1.0}, self._seen(numbers, a, names[0]), (a, b), " minus ".join(names))
+        first = self._part(pair[0], numbers, labels)
+        if isinstance(pair[1], At):
+            second = self._part(pair[1], numbers, labels)
+        else:
+            index = class_index(self.classes, labels, pair[1])
+            second = replace(first, index=index, label=label_of(labels, index), about={})
+        about = {"region": [first.about, second.about]} if first.about or second.about else {}
+        names = f"{first.label} minus {second.label}"
+        return _mean([first, second], (first.index, second.index), names, self.positions, about)
 
-    def _mean(self, signs: dict[int, float], mask: Mask, target: int | tuple[int, int], label: str) -> Target:
-        at = np.flatnonzero(mask)
-        indices = np.concatenate([index * self.positions + at for index in signs])
-        weights = np.concatenate([np.full(len(at), sign / len(at), np.float32) for sign in signs.values()])
-        return Target(target, label, None, indices.astype(np.int64), weights)
+    def _part(self, target: Any, numbers: Numbers, labels: Labels | None) -> Part:
+        if isinstance(target, At):
+            index = class_index(self.classes, labels, target.target)
+            return Part(index, f"{label_of(labels, index)} {target.where}", target.weights.reshape(-1), target.about)
+        index = self._largest(numbers, labels) if target is None else class_index(self.classes, labels, target)
+        mask = self._seen(numbers, index, labels)
+        return Part(index, label_of(labels, index), mask / mask.sum())
 
-    def _seen(self, numbers: Numbers, index: int, label: str) -> Mask:
+    def _seen(self, numbers: Numbers, index: int, labels: Labels | None) -> Mask:
         mask: Mask = self._members(numbers)[index]
         if not mask.any():
             raise UsageError(
-                f"the model sees {label!r} nowhere on this picture: explain another class (`onnxsal predict` lists "
-                "them), or say where with a Region"
+                f"the model sees {label_of(labels, index)!r} nowhere on this picture: {self._highest(numbers, index)}. "
+                "Explain another class (`onnxsal predict` lists them), or say where it should be: "
+                f"{self._ask_at(numbers, index)}"
             )
-        return mask.reshape(self.grid)
+        return mask
 
     def _members(self, numbers: Numbers) -> Mask:
         """Return which positions belong to which class, [classes, positions]."""
         values = numbers["probability"].reshape(self.classes, self.positions)
-        if self.activation == "sigmoid":
+        if not self.exclusive:
             return values > _SURE
         return np.asarray(values.argmax(axis=0)[None] == np.arange(self.classes)[:, None])
 
     def _largest(self, numbers: Numbers, labels: Labels | None) -> int:
         counts = self._members(numbers).sum(axis=1) * self._foreground(labels)
         if not counts.any():
-            raise UsageError("the model sees nothing on this picture but background: say where with a Region")
+            best = self._best(numbers, labels)
+            raise UsageError(
+                f"the model sees nothing on this picture but background: say where with a Region. Of "
+                f"{label_of(labels, best)!r} {self._highest(numbers, best)}: {self._ask_at(numbers, best)}"
+            )
         return int(counts.argmax())
+
+    def _best(self, numbers: Numbers, labels: Labels | None) -> int:
+        """Return the class of the highest probability anywhere, that of background aside."""
+        highest = numbers["probability"].reshape(self.classes, self.positions).max(axis=1)
+        return int(np.where(self._foreground(labels) > 0, highest, -np.inf).argmax())
+
+    def _highest(self, numbers: Numbers, index: int) -> str:
+        value = float(numbers["probability"].reshape(self.classes, self.positions)[index].max())
+        other = "another class has more there" if self.exclusive else f"a region is where it is above {_SURE:g}"
+        return f"the highest probability is {value:.3g}, and {other}"
+
+    def _ask_at(self, numbers: Numbers, index: int) -> str:
+        """Return how to ask for a class where its probability is highest."""
+        at = int(numbers["probability"].reshape(self.classes, self.positions)[index].argmax())
+        row, column = divmod(at, self.grid[1])
+        x, y = (column + 0.5) / self.grid[1], (row + 0.5) / self.grid[0]
+        return f"Region({index}, point=({x:.3f}, {y:.3f})), or on a command line -t '{index}@X,Y' in pixels"
+
+    def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
+        """Return why ``predict`` shows nothing."""
+        return f"nothing is seen: {self._highest(numbers, self._best(numbers, labels))}"
+
+    def where(self, target: Target) -> Mask | None:
+        """Return the positions that a target is a mean over, [H, W]."""
+        mask = np.zeros(self.positions, bool)
+        mask[target.indices % self.positions] = True
+        return mask.reshape(self.grid)
 
     def _foreground(self, labels: Labels | None) -> NDArray[np.int64]:
         """Return 1 for every class, 0 for those whose labels say that they are background; int64 [classes]."""
@@ -177,16 +273,19 @@ class Dense(Task):
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the classes that the model sees, that of the largest region first."""
-        members, found = self._members(numbers), list[Prediction]()
-        logits, values = (numbers[kind].reshape(members.shape) for kind in ("logit", "probability"))
+        members = self._members(numbers)
         shares = members.mean(axis=1)
-        for index in np.argsort(-shares, kind="stable")[:top]:
-            mask, share = members[index], float(shares[index])
-            if share:
-                label = f"{label_of(labels, int(index))}, {100 * share:.3g} % of the picture"
-                probability, logit = (float(each[index][mask].mean()) for each in (values, logits))
-                found.append(RegionPrediction(int(index), label, probability, logit, share))
-        return found
+        order = [int(i) for i in np.argsort(-shares, kind="stable")[:top] if shares[i]]
+        return [self._seen_as(numbers, index, members[index], label_of(labels, index)) for index in order]
+
+    def _seen_as(self, numbers: Numbers, index: int, mask: Mask, name: str) -> RegionPrediction:
+        share = float(mask.mean())
+        probability, logit = (
+            float(numbers[kind].reshape(self.classes, self.positions)[index][mask].mean())
+            for kind in ("probability", "logit")
+        )
+        label = f"{name}, {100 * share:.3g} % of the picture"
+        return RegionPrediction(index, label, probability, logit, share, name, mask.reshape(self.grid))
 
     def targets(
         self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
@@ -209,7 +308,7 @@ class Dense(Task):
 
     def _members_in(self, op: Tape, values: ir.Value) -> ir.Value:
         """Return which positions belong to which class, float32 [B, classes, positions] of 0 and 1."""
-        if self.activation == "sigmoid":
+        if not self.exclusive:
             return op.Cast(op.Greater(values, _SURE), to=ir.DataType.FLOAT)
         numbers = op.const(np.arange(self.classes)[None, :, None])
         return op.Cast(op.Equal(op.ArgMax(values, axis=1), numbers), to=ir.DataType.FLOAT)

@@ -1,0 +1,36 @@
+"""Masks in files: pictures that are above 0 where the object is, and arrays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from onnxsal.errors import ImageError
+
+_AS_THEY_ARE = ("1", "P", "I", "I;16", "F", "L")
+"""Modes of one number a pixel: a palette's are classes, and no class but the first is nothing."""
+
+
+def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Return where a mask is above 0, whether it counts to 1 or to 255, bool [H, W]; of an ``.npy`` file the array.
+
+    Raises: ImageError: it cannot be read, or is no plane of numbers.
+    """
+    try:
+        values = np.load(path) if Path(path).suffix.lower() == ".npy" else _values(path)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {error}") from None
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise ImageError(f"the mask {os.fspath(path)!r} holds {values.dtype} {list(values.shape)}, not [H, W]")
+    found: NDArray[np.bool_] = values > 0
+    return found
+
+
+def _values(path: str | os.PathLike[str]) -> NDArray[Any]:
+    with Image.open(path) as image:
+        return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("L"))
