@@ -24,6 +24,7 @@ plugins.offer(
         "grad-cam++": "onnxsal.methods.cam:grad_cam_pp",
         "hirescam": "onnxsal.methods.cam:hirescam",
         "layercam": "onnxsal.methods.cam:layercam",
+        "seg-xres-cam": "onnxsal.methods.seg_xres_cam:seg_xres_cam",
         "xgrad-cam": "onnxsal.methods.cam:xgrad_cam",
         "eigencam": "onnxsal.methods.eigencam:eigencam",
         "smooth-grad-cam++": "onnxsal.methods.smooth_grad_cam:smooth_grad_cam_pp",
