@@ -29,6 +29,8 @@ class Entry:
     """Of the positions, in the order of ``spatial``; None where the model leaves one open."""
     spatial: str = "HW"
     """The letters of the positions, outermost first: the axes of ``sal/x`` behind N and C."""
+    resized: bool = False
+    """Whether the graph resizes it before anything weighs it."""
 
     @property
     def is_raw(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,19 @@ class Request:
     def batch_size(self) -> int:
         """Images a run: what was asked for, else what fits the provider."""
         return self.common.batch_size or (GPU_BATCH if full_name(self.model.provider) in ON_GPU else BATCH)
+
+    def fitting(self, thing: Any) -> Request:
+        """Return the request with its model opened for the size that a thing has of its own; mostly itself.
+
+        Raises: as ``Model.fitting``; UsageError: a layer is not there at that size.
+        """
+        model = self.model.fitting(thing)
+        if model is self.model:
+            return self
+        layers = tuple(choose_layer(model, self.steps, layer.name) for layer in self.layers)
+        for layer in layers:
+            check_positions(model, layer)
+        return replace(self, model=model, layers=layers)
 
     def pixel_sign(self, channels: int) -> Sign:
         """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""

@@ -38,7 +38,8 @@ Floats = NDArray[np.float32]
 
 def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
-    return explain_prepared(request, request.model.prepare(image), targets)
+    fitting = request.fitting(image)
+    return explain_prepared(fitting, fitting.model.prepare(image), targets)
 
 
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import onnx_ir as ir
@@ -66,6 +66,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class StatedSize:
+    """A size that somebody says of a model: by the letters of its axes, and who."""
+
+    sizes: Mapping[str, int]
+    where: str
+
+
+@dataclass(frozen=True)
 class Reader:
     """What a modality is told of the model that a thing is read for."""
 
@@ -109,6 +117,34 @@ class Modality(Protocol):
 
     def blank(self, reader: Reader) -> Floats:
         """Return the value of nothing there, in the explained domain, [C]: black, silence."""
+
+
+@runtime_checkable
+class Sizing(Protocol):
+    """What a modality may have beside: who says the size of its things, for models that leave it open."""
+
+    def stated_sizes(self, source: Any, path: str, metadata: Mapping[str, str]) -> tuple[StatedSize, ...]:
+        """Return the sizes that are said of a model, and who says them; arguments as of ``find_preprocess``.
+
+        Raises: UsageError: a file that may say it cannot be read.
+        """
+
+    def stated_stride(self, metadata: Mapping[str, str]) -> int:
+        """Return of what number sizes are multiples, 1 where nothing says it."""
+
+    def resizes(self, model: ir.Model, entry: Entry) -> str | None:
+        """Return the operator at which a model in normal form brings things of any size to one of its own, or None."""
+
+
+@runtime_checkable
+class OwnSize(Protocol):
+    """What a modality may have beside: its things have sizes of their own, and a model may be opened for one."""
+
+    def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+        """Return a thing's size by the letters of the axes, None where it is brought to the model's.
+
+        Args: any_size: the model itself brings things of any size to one of its own.
+        """
 
 
 M = TypeVar("M")

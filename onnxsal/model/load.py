@@ -25,7 +25,7 @@ from onnxsal.modalities.image import PreprocessSource
 from onnxsal.modalities.registry import recognise
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
-from onnxsal.model.input_size import asked_sizes, with_size
+from onnxsal.model.input_size import Known, with_size
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
@@ -100,20 +100,22 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     """Return the model of a file, as it was asked for."""
     normal = _free_names(open_heads(standardised(source)))
     modality, entry = recognise(normal.graph)
-    normal, sized = with_size(normal, modality, asked_sizes(asked.size, modality, entry))
+    metadata = dict(source.metadata_props)
+    sized = with_size(normal, modality, entry, Known(asked, file.name, metadata, running))
+    normal = sized.model
     if full_name(running.provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = Probe(running)
     anatomy, freeing = freed(normal, modality, session, asked.wanted)
     drawn = drawn_by(anatomy)
-    metadata = dict(source.metadata_props)
     found = modality.find_preprocess(asked.preprocess, file.name, metadata, anatomy.entry)
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=found,
         labels=_labels(asked, file, anatomy, metadata), digest=file.digest,
-        notes=(*sized, *freeing, *((drawn_note(drawn),) if drawn else ())), metadata=metadata, source=source,
-        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, **vars(running),
+        notes=(*sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ())), metadata=metadata, source=source,
+        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, decided=sized.decided,
+        any_size=sized.any_size, **vars(running),
     )  # fmt: skip
     if session.last is not None:
         model.take("body", *session.last)

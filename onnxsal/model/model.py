@@ -22,7 +22,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
-from onnxsal.modalities.registry import Modality, Reader, Sample
+from onnxsal.modalities.registry import Modality, OwnSize, Reader, Sample
 from onnxsal.model.asked import Asked
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.runtime import ColumnSession, Session
@@ -76,6 +76,8 @@ class Model:
     """What was said of the file when it was opened."""
     decided: tuple[Decision, ...] = ()
     """What was decided of the file, and why."""
+    any_size: bool = False
+    """Whether its graph brings images of any size to one of its own, so that they go in as they are."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None
@@ -140,7 +142,8 @@ class Model:
 
         Raises: ImageError: the picture cannot be read. UsageError: the preprocessing is unknown.
         """
-        return self.task.predict(self.outputs(self.prepare(image).x), self.labels, top)
+        fitting = self.fitting(image)
+        return fitting.task.predict(fitting.outputs(fitting.prepare(image).x), fitting.labels, top)
 
     def outputs(self, x: Floats) -> Numbers:
         """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
@@ -181,7 +184,7 @@ class Model:
         Raises: UsageError: it is unknown, or gives another number of channels than the model takes.
         """
         found = self.modality.find_preprocess(source, self.name, self.metadata, self.anatomy.entry)
-        return replace(self, preprocess=found)
+        return replace(self, preprocess=found, asked=replace(self.asked, preprocess=source))
 
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
@@ -194,6 +197,37 @@ class Model:
         """
         asked = replace(self.asked, **changes)
         return self if asked == self.asked else self.reopener(self, asked)
+
+    def fitting(self, thing: Any) -> Model:
+        """Return the model opened for the size that a thing has of its own, made once for each; mostly itself.
+
+        Such are arrays that are taken as they are, where the file leaves the size open and nobody asked for one, and
+        any image where the graph resizes it itself.
+
+        Raises: as ``onnxsal.load``, and what reading the thing raises.
+        """
+        if self.asked.size is not None or not isinstance(self.modality, OwnSize):
+            return self
+        entry = self.anatomy.entry
+        own = self.modality.own_size(thing, entry, any_size=self.any_size)
+        now = dict(zip(entry.spatial, self.size, strict=True))
+        if own is None or own == now or any(own[a] != now[a] for a in now if a not in self._open_axes()):
+            return self
+        size = tuple(own[letter] for letter in entry.spatial)
+        found: Model = self.program(("size", size), lambda: self._of_size(size))
+        return found
+
+    def _of_size(self, size: tuple[int, ...]) -> Model:
+        made = self.reopened(size=size)
+        others = tuple(each for each in self.decided if each.what != "size")
+        value = ", ".join(f"{letter} {n}" for letter, n in zip(self.anatomy.entry.spatial, size, strict=True))
+        return replace(made, decided=(*others, Decision("size", value, "what is explained has it")))
+
+    def _open_axes(self) -> frozenset[str]:
+        """Return the letters of the axes whose sizes the file leaves open."""
+        entry = self.anatomy.entry
+        shape = next((dims(v) or () for v in self.source.graph.inputs if v.name == entry.input), ())
+        return frozenset(a for a, n in zip(entry.input_axes, shape, strict=False) if not isinstance(n, int) or n < 1)
 
     def _reader(self) -> Reader:
         program = self.program("stem", lambda: stem(self.anatomy))

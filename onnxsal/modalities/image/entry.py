@@ -9,6 +9,7 @@ from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import Dim, is_float
+from onnxsal.modalities.image.geometry import front
 
 _IMAGE_OPERATORS = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AveragePool", "DepthToSpace",
                               "SpaceToDepth", "BatchNormalization", "InstanceNormalization"})  # fmt: skip
@@ -42,6 +43,7 @@ def find_entry(graph: ir.Graph) -> Entry:
         input=str(source.name), value=str(explained.value.name), dtype=source.dtype or ir.DataType.FLOAT,
         input_axes=axes, value_axes=explained.axes(axes), channels=_channels(shape["C"], source),
         size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+        resized=front(graph, source) is not None,
     )  # fmt: skip
 
 

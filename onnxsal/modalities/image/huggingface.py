@@ -79,10 +79,10 @@ def _fit(config: Mapping[str, Any], name: str) -> tuple[Any, float | None]:
     side, crop = _side(size, name), bool(config.get("do_center_crop"))
     if "crop_pct" in config:
         return _convnext(side, number(config["crop_pct"], "crop_pct", name))
-    if _kind(config).startswith("Levit"):
+    if kind_of(config).startswith("Levit"):
         return "crop", _LEVIT_FRACTION
     # DeiT's processor takes a single number for both sides, and crops the square that it becomes.
-    single = not crop or _kind(config).startswith("DeiT")
+    single = not crop or kind_of(config).startswith("DeiT")
     both_sides = {"height", "width"} <= set(size) if isinstance(size, Mapping) else single
     return "squash" if both_sides else "crop", _fraction(config, side, name) if crop else 1.0
 
@@ -92,7 +92,8 @@ def _convnext(side: float, crop_pct: float) -> tuple[str, float]:
     return ("crop", crop_pct) if side < _CONVNEXT_SQUASHES_FROM else ("squash", 1.0)
 
 
-def _kind(config: Mapping[str, Any]) -> str:
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return the class of an image processor, or an empty text."""
     return str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import Entry
 from onnxsal.errors import UsageError
 from onnxsal.modalities.image.entry import find_entry
+from onnxsal.modalities.image.geometry import resizes
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.image.preprocess import Preprocess
+from onnxsal.modalities.image.sizes import stated_sizes, stated_stride
 from onnxsal.modalities.image.sources import as_preprocess, find_preprocess
-from onnxsal.modalities.registry import Reader, Sample, Seen, modality
+from onnxsal.modalities.registry import Reader, Sample, Seen, StatedSize, modality
 
 Floats = NDArray[np.float32]
 
@@ -27,17 +30,33 @@ class ImageModality:
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]] = {"H": 224, "W": 224}
     preprocessed: ClassVar[bool] = True
-    says_size: ClassVar[bool] = False
+    says_size: ClassVar[bool] = True
 
     def find_entry(self, graph: ir.Graph) -> Entry:
         """Return where a model takes its picture. Raises: UnsupportedError: it takes something else."""
         return find_entry(graph)
 
+    def stated_sizes(self, source: Any, path: str, metadata: Mapping[str, str]) -> tuple[StatedSize, ...]:
+        """Return who says the height and width of a model's pictures."""
+        return stated_sizes(source, path, metadata)
+
+    def stated_stride(self, metadata: Mapping[str, str]) -> int:
+        """Return of what number sides are multiples, 1 where the metadata do not say it."""
+        return stated_stride(metadata)
+
+    def resizes(self, model: ir.Model, entry: Entry) -> str | None:
+        """Return the Resize at which a model brings pictures of any size to one of its own, or None."""
+        return resizes(model, entry)
+
+    def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+        """Return the height and width of an array that is taken as it is, and of any picture where it goes in so."""
+        return own_size(thing, entry, any_size=any_size)
+
     def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> Preprocess | None:
         """Return the preprocessing that was given, else the model's own; raw where its input is bytes."""
         found = as_preprocess(source) if source is not None else find_preprocess(path or "model.onnx", metadata)
-        if found is None and entry.dtype == ir.DataType.UINT8:
-            found = as_preprocess("raw")
+        if found is None and entry.dtype == ir.DataType.UINT8:  # what is resized inside is not cropped before
+            found = replace(as_preprocess("raw"), fit="squash" if entry.resized else "crop")
         return None if found is None else found.for_channels(entry.channels)
 
     def read(self, thing: Any, reader: Reader) -> Sample:
@@ -70,6 +89,19 @@ def known(preprocess: Preprocess | None) -> Preprocess:
             "or see what it makes of the picture under each: onnxsal predict MODEL IMAGE"
         )
     return preprocess
+
+
+def own_size(thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+    """Return the sizes of a float array by the letters of its axes, and of other pictures where ``any_size`` is."""
+    if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
+        whole = thing[None] if thing.ndim == len(entry.input_axes) - 1 else thing
+        if whole.ndim != len(entry.input_axes):
+            return None
+        return {letter: n for letter, n in zip(entry.input_axes, whole.shape, strict=True) if letter in entry.spatial}
+    if not any_size:
+        return None
+    width, height = read_image(thing).pixels.size
+    return {"H": height, "W": width}
 
 
 def _hw(size: tuple[int, ...]) -> tuple[int, int]:
