@@ -230,9 +230,7 @@ def _settled(model: ir.Model) -> bool:
 def _run(model: ir.Model, opening: _Opening) -> None:
     """Run a model once on noise. Raises: ModelError: it cannot be run."""
     running = opening.running
-    session = Session(
-        Program(model), provider=running.provider, threads=running.threads, custom_ops=running.custom_ops
-    )
+    session = Session(Program(model), provider=running.provider, threads=running.threads, custom_ops=running.custom_ops)
     rng = np.random.default_rng(0)
     session.run({
         str(v.name): rng.uniform(0, 1, [d if isinstance(d, int) else 1 for d in dims(v) or ()])

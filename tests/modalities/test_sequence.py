@@ -207,7 +207,9 @@ def test_files_arrays_and_what_is_wrong_with_them(loaded: onnxsal.Model, tmp_pat
 def test_an_open_length_is_said_and_can_be_chosen() -> None:
     opened = onnxsal.load(model(f"B, {CHANNELS}, T"))
     assert opened.size == (256,)
-    assert any("leaves the size of 'x' open and nothing says it: it was opened for T 256" in note for note in opened.notes)
+    assert any(
+        "leaves the size of 'x' open and nothing says it: it was opened for T 256" in note for note in opened.notes
+    )
     chosen = onnxsal.load(model(f"B, {CHANNELS}, T"), size=STEPS)
     assert (chosen.size, chosen.notes) == ((STEPS,), ())
     assert onnxsal.explain(chosen, X, method="gradient").saliency.shape == (STEPS,)

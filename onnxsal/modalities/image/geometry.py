@@ -32,8 +32,8 @@ _PROBED = ((256, 256), (512, 512))
 def resizes(model: ir.Model, entry: Entry) -> str | None:
     """Return the first Resize of a graph that brings pictures of any size to one of its own, or None.
 
-    Everything that weighs the picture must lie behind it, and be given the same sizes whatever the picture's own are: by
-    the shapes where the graph names its size, else of two pictures, one twice as large as the other.
+    Everything that weighs the picture must lie behind it, and be given the same sizes whatever the picture's own are:
+    by the shapes where the graph names its size, else of two pictures, one twice as large as the other.
     """
     source = next(v for v in model.graph.inputs if v.name == entry.input)
     found = front(model.graph, source)

@@ -1,4 +1,4 @@
-"""Height and width of a model's pictures, where its file, a neighbour of it or a processor's configuration says them."""
+"""Height and width of a model's pictures, where its file, a neighbour or a processor's configuration says them."""
 
 from __future__ import annotations
 
@@ -172,4 +172,3 @@ def _of_timm(config: Mapping[str, Any]) -> Sides | None:
 def _of_transformers(config: Mapping[str, Any]) -> Sides | None:
     vision = config.get("vision_config", config)
     return sides_of(vision.get("image_size")) if isinstance(vision, Mapping) else None
-
