@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
     from onnxsal.tasks.dense import Region
+    from onnxsal.tasks.element import Element
     from onnxsal.tasks.registry import task
 
 _PUBLIC = {
+    "Element": "onnxsal.tasks.element",
     "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
     "Method": "onnxsal.methods.registry",
@@ -47,6 +49,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Element",
     "Evaluation",
     "Explanation",
     "Method",

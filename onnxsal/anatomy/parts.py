@@ -77,6 +77,12 @@ class Head:
         ``sal/probabilities`` or ``sal/values``, float32 [B, N] all of them."""
         raise NotImplementedError
 
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """What else its targets are resolved with, such as a shape that only running tells, and the name under which it
+        is put out, [B, ...]; nothing of it is a score."""
+        return {}
+
     def ends(self, kind: str) -> tuple[float, float] | None:
         """Return the least and the greatest number of a kind, None where there are none."""
         return (0.0, 1.0) if kind == "probability" else None

@@ -30,7 +30,10 @@ SCORE = "score"
 LOGITS, PROBABILITIES, VALUES = "sal/logits", "sal/probabilities", "sal/values"
 """What a head's numbers are called, float32 [B, N]: of a classifier the scores of its classes."""
 
-OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES})
+SHAPE = "sal/shape"
+"""The shape of an output that only running tells: int64 [B, rank]."""
+
+OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, SHAPE})
 """Names that programs give to what goes in and out."""
 
 
@@ -81,9 +84,10 @@ def entered(anatomy: Anatomy) -> Program:
 
 
 def body(anatomy: Anatomy) -> Program:
-    """Return the program from ``sal/x`` to its head's numbers alone, float32 [B, N] of every kind."""
-    op = entered(anatomy).extend()
-    return op.finish_with({name: op[name] for name in anatomy.head.kinds.values()})
+    """Return the program from ``sal/x`` to its head's numbers alone, float32 [B, N] of every kind, and what is beside
+    them."""
+    op, head = entered(anatomy).extend(), anatomy.head
+    return op.finish_with({name: op[name] for name in (*head.kinds.values(), *head.beside.values())})
 
 
 def _enter(op: Trace, entry: Entry) -> None:

@@ -43,6 +43,8 @@ def as_text(result: Result) -> list[str]:
 
 
 def _class(explanation: Explanation) -> str:
+    if not isinstance(explanation.target, int | tuple):
+        return f"{explanation.label}, {explanation.logit:.4g}"
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
         return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"

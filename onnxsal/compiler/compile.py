@@ -21,7 +21,7 @@ from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.target import resolve_target
+from onnxsal.explanation.target import opened_for, resolve_target
 from onnxsal.folding import raw_shape
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
@@ -107,6 +107,7 @@ class Asked:
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
+    model = model if asked.target == "input" else opened_for(model, asked.target)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)

@@ -87,10 +87,10 @@ def _run(case: Case, make: Explain, steps: int, step: Callable[[], None]) -> _Fo
     return found
 
 
-def scorer(model: Model, target: int | tuple[int, int] | None) -> Score:
+def scorer(model: Model, target: int | tuple[int, int] | str | None) -> Score:
     """Return the probability of a class as a function of pictures [N, C, H, W]."""
     first = target[0] if isinstance(target, tuple) else target
-    assert first is not None
+    assert isinstance(first, int)
     return probability(model, first, _BATCH)
 
 

@@ -12,6 +12,7 @@ from onnxsal.anatomy import Layer
 from onnxsal.errors import UsageError
 from onnxsal.explanation.build import choose_layer
 from onnxsal.explanation.method_plan import BATCH, GPU_BATCH, Common, MethodPlan, Sign
+from onnxsal.explanation.target import TargetSource, opened_for
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.positions import check_positions
@@ -29,6 +30,8 @@ class Request:
     score: str
     seed: int
     common: Common
+    asked: tuple[str | Sequence[str] | None, str | None] = (None, None)
+    """The layers and the kind of score as they were asked for; None where they were chosen."""
 
     @property
     def batch_size(self) -> int:
@@ -77,7 +80,18 @@ def prepare_request(
         check_positions(model, chosen)
     if not steps.needs_layer and layer is not None:
         raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
-    return Request(model, steps, layers, kind, int(seed), common)
+    return Request(model, steps, layers, kind, int(seed), common, (layer, score))
+
+
+def request_for(request: Request, target: TargetSource) -> Request:
+    """Return the request on the model that answers a target: its layers are those in front of what that asks for."""
+    model = opened_for(request.model, target)
+    if model is request.model:
+        return request
+    layer, score = request.asked
+    return prepare_request(
+        model, request.steps, layer=layer, score=score, seed=request.seed, preprocess=None, common=request.common
+    )
 
 
 def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:

@@ -19,7 +19,7 @@ from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.limits import seconds_left, share_of_limits, unused_limits
 from onnxsal.explanation.manifest import manifest_of, variant_of
 from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
-from onnxsal.explanation.request import Request, no_sign
+from onnxsal.explanation.request import Request, no_sign, request_for
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_IMAGE
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
+_Group = tuple[Request, list[Target], Numbers]
+"""Targets that the same runs serve, the request on the model that answers them, and what that puts out."""
+
 
 def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
@@ -44,12 +47,11 @@ def explain_image(request: Request, image: Any, targets: Sequence[TargetSource])
 
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of a picture that was read and prepared before."""
-    numbers = request.model.outputs(prepared.x)
-    groups = _together(request, [resolve_target(request.model, target, numbers, prepared) for target in targets])
+    groups = _grouped(request, prepared, targets)
     started, found = time.perf_counter(), list[Explanation]()
-    for at, goals in enumerate(groups):
+    for at, (own, goals, numbers) in enumerate(groups):
         seconds = seconds_left(request.common, len(groups) - at, since=started)
-        within = replace(request, common=replace(request.common, seconds=seconds))
+        within = replace(own, common=replace(request.common, seconds=seconds))
         try:
             found += _explain_goals(within, prepared, goals, numbers)
         except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
@@ -64,6 +66,28 @@ def explain_prepared(request: Request, prepared: Sample, targets: Sequence[Targe
 def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource]) -> bool:
     """Return whether Ctrl-C ended the explanations of a picture: the last one is partial, or some are not there."""
     return len(found) < len(targets) or found[-1].manifest.get("stopped") == "interrupted"
+
+
+def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[_Group]:
+    """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
+    found = list[_Group]()
+    for own, several in _by_request(request, targets):
+        numbers = own.model.outputs(prepared.x)
+        goals = [resolve_target(own.model, target, numbers, prepared) for target in several]
+        found += [(own, together, numbers) for together in _together(own, goals)]
+    return found
+
+
+def _by_request(request: Request, targets: Sequence[TargetSource]) -> list[tuple[Request, list[TargetSource]]]:
+    """Return neighbours that the same model answers together."""
+    found = list[tuple[Request, list[TargetSource]]]()
+    for target in targets:
+        own = request_for(request, target)
+        if found and found[-1][0].model.anatomy is own.model.anatomy:
+            found[-1][1].append(target)
+        else:
+            found.append((own, [target]))
+    return found
 
 
 def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
@@ -129,7 +153,7 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
     """Return the explanation of one target. Args: outcomes: of its layers, or of the pixels alone."""
     prepared, seen = group.sample, group.sample.seen
     image, box, photo = (None, None, None) if seen is None else (seen.image, seen.box, seen.photo)
-    score, logit = request.model.task.shown(goal, group.numbers)
+    score, logit = _scored(request, group, goal)
     sign = sign_of(request, outcomes[0].raw)
     maps = [
         saliency_of(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
@@ -146,6 +170,14 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
         manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
         modality=request.model.modality.name, task=request.model.task.name,
     )  # fmt: skip
+
+
+def _scored(request: Request, group: _Explained, goal: Target) -> tuple[float, float]:
+    """Return what an Explanation calls score and logit; of a program both are what it gives."""
+    if goal.program is None:
+        return request.model.task.shown(goal, group.numbers)
+    value = float(request.model.session(goal.program).run({X: group.sample.x[None]})["score"][0])
+    return value, value
 
 
 def _built(request: Request, layer: Layer | None, goal: Target) -> Program | Record:

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from onnxsal.anatomy import Score, X
-from onnxsal.errors import UsageError
+from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.dense import Region
+from onnxsal.tasks.element import Element
+from onnxsal.tasks.registry import LAST
 
-One = int | str | Region
+One = int | str | Region | Element
 TargetSource = One | tuple[One, One] | Program | None
+
+
+def opened_for(model: Model, target: TargetSource) -> Model:
+    """Return the model that answers a target: itself, or the same file opened for the output that an element names.
+
+    Raises: UsageError: there is no such output, or the two of a pair are of different ones.
+    """
+    outputs = _outputs_named(model, target)
+    if len(outputs) > 1:
+        raise UsageError(f"a pair of elements (a, b) is of one output; got {' and '.join(map(repr, outputs))}")
+    if not outputs or (model.task.name, model.task.output) == (LAST, outputs[0]):
+        return model
+    wanted: dict[str, Any] = {"task": LAST, "head": outputs[0], "labels": None, "activation": None}
+    made: Model = model.program((LAST, outputs[0]), lambda: model.reopened(**wanted))
+    return replace(made, preprocess=model.preprocess)
+
+
+def opened_for_all(model: Model, targets: Sequence[TargetSource]) -> Model:
+    """Return the model that answers all of some targets where it is one, else the model itself."""
+    first, *others = [opened_for(model, target) for target in targets]
+    return first if all(other.anatomy is first.anatomy for other in others) else model
+
+
+def _outputs_named(model: Model, target: TargetSource) -> list[str]:
+    """Return the outputs of which a target names elements; what is a label of the model is none."""
+    several = target if isinstance(target, tuple) else (target,)
+    found = [each for each in (_element(model, one) for one in several) if each is not None]
+    if found and len(found) < len(several):
+        raise UsageError("a pair of targets (a, b) is of two classes or of two elements, not of one each")
+    return list(dict.fromkeys(each.output for each in found))
+
+
+def _element(model: Model, target: Any) -> Element | None:
+    names = [str(value.name) for value in model.anatomy.model.graph.outputs]
+    if isinstance(target, Element):
+        return _known(target, names)
+    if not isinstance(target, str) or (model.labels is not None and target.strip() in model.labels.names):
+        return None
+    found = Element.read(target, names)
+    own = found is not None and not found.index and found.output == model.task.output
+    return None if own else found
+
+
+def _known(element: Element, names: Sequence[str]) -> Element:
+    if element.output not in names:
+        raise UsageError(
+            f"the model has no output {element.output!r}{nearest(element.output, names)} (it has "
+            f"{', '.join(map(repr, names[:3]))}{f' and {len(names) - 3} more' if len(names) > 3 else ''})"
+        )
+    return element
 
 
 def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample: Sample | None = None) -> Target:

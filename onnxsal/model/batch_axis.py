@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.anatomy import Anatomy, X, body
+from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program
-from onnxsal.graph.batch import fixed_batch, free_batch
+from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.modalities.registry import Modality
 from onnxsal.runtime import Session
-from onnxsal.tasks import Wanted, dissect
+from onnxsal.tasks import Wanted, dissect, task_of
+
+ONE = "the output {!r} has no axis of the batch: what is explained runs one by one"
+SEEN = "axis {} of the output {!r} is that of the batch (verified by running)"
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,15 @@ class Probe:
 
     def __call__(self, anatomy: Anatomy) -> Session:
         program = body(anatomy)
-        self.last = (
-            program,
-            Session(
-                program,
-                provider=self.running.provider,
-                threads=self.running.threads,
-                custom_ops=self.running.custom_ops,
-            ),
-        )
+        self.last = (program, self.open(program))
         return self.last[1]
+
+    def open(self, program: Program) -> Session:
+        """Return a session of a program that nobody asks for again."""
+        running = self.running
+        return Session(
+            program, provider=running.provider, threads=running.threads, custom_ops=running.custom_ops
+        )  # fmt: skip
 
 
 def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
@@ -53,7 +57,7 @@ def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -
     batch = fixed_batch(model, entry.input)
     anatomy = dissect(model, entry, wanted)
     if batch is None:
-        return anatomy, ()
+        return _with_rows(anatomy, modality, session, wanted) if task_of(anatomy).alone else (anatomy, ())
     if batch != 1:
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     candidate = free_batch(model, entry.input)
@@ -61,7 +65,8 @@ def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -
         alone = session(anatomy)
         try:
             free = dissect(candidate, modality.find_entry(candidate.graph), wanted)
-            if _agree(alone, session(free), anatomy):
+            same = task_of(free).name == task_of(anatomy).name and not task_of(free).alone
+            if same and _agree(alone, session(free), anatomy):
                 return free, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):
             pass  # what was rewritten cannot be run: the file's own batch of 1 can
@@ -69,13 +74,46 @@ def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -
     return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
 
 
+def _with_rows(anatomy: Anatomy, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
+    """Return the anatomy of a free batch with its output's axis of it where running shows one, else of a batch of 1."""
+    task = task_of(anatomy)
+    axis = _batch_axis(anatomy, session)
+    if axis is not None:
+        return replace(anatomy, head=task.rows_on(axis)), (SEEN.format(axis, task.output),)
+    fixed = set_size(anatomy.model, anatomy.entry.input, {0: 1})
+    return dissect(fixed, modality.find_entry(fixed.graph), wanted), (ONE.format(task.output),)
+
+
+def _batch_axis(anatomy: Anatomy, session: Probe) -> int | None:
+    """Return the one axis of the output that grows with the batch, and along which one input's part is what it alone
+    gives; None where there is none.
+    """
+    output = anatomy.head.output
+    op = entered(anatomy).extend()
+    running, x = session.open(op.finish_with({output: op[output]})), _noise(anatomy, 2)
+    try:
+        both, one = (np.asarray(running.run({X: x[:n]})[output], np.float64) for n in (2, 1))
+    except ModelError:  # it takes no batch, whatever its axis promises
+        return None
+    twice = [axis for axis, (n, m) in enumerate(zip(both.shape, one.shape, strict=False)) if n != m]
+    if both.ndim != one.ndim or len(twice) != 1 or (both.shape[twice[0]], one.shape[twice[0]]) != (2, 1):
+        return None
+    first = both.take([0], axis=twice[0])
+    return twice[0] if np.allclose(first, one, rtol=1e-3, atol=1e-3 * (float(np.ptp(one)) or 1.0)) else None
+
+
+def _noise(anatomy: Anatomy, rows: int) -> NDArray[np.float32]:
+    entry = anatomy.entry
+    size = (rows, entry.channels, *(entry.size or ()))
+    return np.random.default_rng(0).normal(0, 1, size).astype(np.float32)
+
+
 def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
     """Whether two different pictures give, together, what each gives alone, and so does the first in a batch of one.
 
     Small float differences are allowed.
     """
-    entry = anatomy.entry
-    x = np.random.default_rng(0).normal(0, 1, (2, entry.channels, *(entry.size or ()))).astype(np.float32)
+    entry, x = anatomy.entry, _noise(anatomy, 2)
     name = next(iter(anatomy.head.kinds.values()))
     alone, together, one = (each.run({X: x[:n]})[name] for each, n in ((single, 2), (free, 2), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:

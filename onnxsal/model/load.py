@@ -113,7 +113,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=found,
         labels=_labels(asked, file, anatomy, metadata), digest=file.digest,
-        notes=(*sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ())), metadata=metadata, source=source,
+        notes=(*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ())),
+        metadata=metadata, source=source,
         inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, decided=sized.decided,
         any_size=sized.any_size, **vars(running),
     )  # fmt: skip

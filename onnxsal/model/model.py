@@ -151,8 +151,9 @@ class Model:
         Raises: ModelError: they are not finite. UnsupportedError: the provider runs no operator of the model.
         """
         found = self._whole().run({X: x[None]})
-        numbers = {kind: found[name][0] for kind, name in self.task.kinds.items()}
-        if not all(np.isfinite(values).all() for values in numbers.values()):
+        named = {**self.task.kinds, **self.task.beside}
+        numbers = {kind: found[name][0] for kind, name in named.items()}
+        if not (self.task.partly or all(np.isfinite(values).all() for values in numbers.values())):
             raise ModelError(
                 "the model's output is not finite (NaN or infinity): its weights, or the input, are broken"
             )

@@ -94,7 +94,7 @@ class Classification(Task):
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return the probability of the class, of a pair that of the first, and the target's value among logits."""
         first = target.target[0] if isinstance(target.target, tuple) else target.target
-        probability = float("nan") if first is None else float(numbers["probability"][first])
+        probability = float(numbers["probability"][first]) if isinstance(first, int) else float("nan")
         return probability, target.value(numbers["logit"])
 
     def targets(

@@ -17,6 +17,16 @@ _ASIDE = 0.1
 """An output that lacks more than this share of the nodes behind the deepest one is an auxiliary one."""
 
 
+_NAMED = 3
+"""Outputs that a message tells of."""
+
+
+def named_outputs(told: Sequence[str]) -> str:
+    """Return what is told of some outputs: of the first three, and how many there are beside."""
+    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return "; ".join(told[:_NAMED]) + more
+
+
 def main_output(outputs: Sequence[ir.Value]) -> int:
     """Return which output is the first that is neither auxiliary nor features.
 

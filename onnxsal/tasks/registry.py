@@ -21,8 +21,12 @@ plugins.offer(
         "classification": "onnxsal.tasks.classification:Classification",
         "dense": "onnxsal.tasks.dense.task:Dense",
         "regression": "onnxsal.tasks.regression:Regression",
+        "element": "onnxsal.tasks.element:ElementTask",
     },
 )
+
+LAST = "element"
+"""The task that is tried behind all others: it takes whatever is float."""
 
 Kind = TypeVar("Kind", bound=type[Task])
 
@@ -53,8 +57,10 @@ def task(name: str, *, when: str = "") -> Callable[[Kind], Kind]:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all tasks, built-in, plugged-in and made here, without importing any."""
-    return tuple(dict.fromkeys((*plugins.offers(plugins.TASKS), *_MADE)))
+    """Return the names of all tasks, built-in, plugged-in and made here, in the order in which a model is tried with
+    them, without importing any."""
+    every = tuple(dict.fromkeys((*plugins.offers(plugins.TASKS), *_MADE)))
+    return (*(name for name in every if name != LAST), LAST)
 
 
 def get(name: str) -> type[Task]:
@@ -82,11 +88,13 @@ class Wanted:
     """The output that is explained."""
     activation: str | None = None
     """``softmax``, ``sigmoid`` or ``none``: what makes probabilities of it."""
+    settled: Task | None = None
+    """A task that running was asked for, in another graph of the same model."""
 
     @classmethod
     def same(cls, task: Task) -> Wanted:
         """Return what finds a task again in another graph of the same model."""
-        return cls(task.name, task.output, task.probabilities_by)
+        return cls(task.name, task.output, task.probabilities_by, task if task.by_running else None)
 
 
 ANYTHING = Wanted()
@@ -98,6 +106,8 @@ def recognise(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Task:
     Raises: UnsupportedError: none; every task says what the outputs are instead. UsageError: there is no such task,
     output or activation.
     """
+    if wanted.settled is not None:
+        return wanted.settled
     with _only(graph, wanted.head):
         found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
     return found if wanted.activation in (None, found.probabilities_by) else found.activated(str(wanted.activation))
@@ -123,13 +133,27 @@ def _only(graph: ir.Graph, head: str | None) -> Iterator[None]:
 
 
 def _proven(graph: ir.Graph) -> Task:
-    refusals = []
+    """Return the first task that the graph proves. Raises: UnsupportedError: not even the last one takes it."""
     for each in names():
         try:
             return get(each).find(graph)
-        except (UnsupportedError, EnvironmentSetupError) as error:  # a broken package hurts only who needs it
-            refusals.append(str(error))
-    raise UnsupportedError("; ".join(refusals))
+        except (UnsupportedError, EnvironmentSetupError):  # a broken package hurts only who needs it
+            if each == LAST:
+                raise
+    raise AssertionError
+
+
+def assumed(graph: ir.Graph, output: str) -> list[str]:
+    """Return the tasks that an output may be of, as far as its shape tells."""
+    found = []
+    with _only(graph, output):
+        for each in names():
+            try:
+                get(each).assume(graph)
+            except (UnsupportedError, EnvironmentSetupError):
+                continue
+            found.append(each)
+    return found
 
 
 def dissect(model: ir.Model, entry: Entry, wanted: Wanted = ANYTHING) -> Anatomy:

@@ -18,8 +18,9 @@ Floats = NDArray[np.float32]
 class Target:
     """A resolved target: what it is called, and what the programs are fed."""
 
-    target: int | tuple[int, int] | None
-    """As a manifest tells it: a class, a pair (a, b) of which it is a minus b, None for a program."""
+    target: int | tuple[int, int] | str | None
+    """As a manifest tells it: a class, a pair (a, b) of which it is a minus b, the text of an element, None for a
+    program."""
     label: str
     program: Score | None = None
     """What somebody wrote in place of a class."""

@@ -45,6 +45,9 @@ class Task(Head):
     """As ``onnxsal.task`` registered it."""
     when: ClassVar[str] = ""
 
+    partly: ClassVar[bool] = False
+    """Whether numbers that are not finite are none of its business, as long as no target is among them."""
+
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
         """Return the task that a graph in normal form proves.
@@ -72,6 +75,25 @@ class Task(Head):
         Raises: UsageError: it has no probabilities, or there is no such activation.
         """
         raise UsageError(f"activation={activation!r}: the task {self.name!r} makes no probabilities")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users are told where nothing proves what its output holds."""
+        return ()
+
+    @property
+    def by_running(self) -> bool:
+        """Whether running the model told a part of it, which its graph does not tell again."""
+        return False
+
+    @property
+    def alone(self) -> bool:
+        """Whether its numbers are those of one input, however many go in."""
+        return False
+
+    def rows_on(self, axis: int) -> Self:
+        """Return the same with its batch on an axis of its output, where running showed it."""
+        return self
 
     @property
     def weighted(self) -> bool:
@@ -106,6 +128,10 @@ class Task(Head):
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return what is shown of a picture, at most ``top`` of it, first what counts most."""
         raise NotImplementedError
+
+    def heading(self, numbers: Numbers) -> str:
+        """Return what stands above what is predicted; nothing in most tasks."""
+        return ""
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return what an Explanation calls score and logit; NaN where there is no such number."""

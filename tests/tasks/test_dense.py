@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 import onnxsal
-from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.errors import UsageError
 from onnxsal.tasks.dense import Dense, Region, RegionPrediction
 
 SIDE, CLASSES = 12, 4
@@ -183,8 +183,8 @@ def test_classes_with_a_sigmoid_overlap() -> None:
 
 def test_what_is_not_proven_is_asked_and_may_be_said() -> None:
     bare = file("y = Identity (l)")
-    with pytest.raises(UnsupportedError, match=r"not \[batch, classes\].*no Softmax, Sigmoid or ArgMax.*--task dense"):
-        onnxsal.load(bare)
+    with pytest.raises(UsageError, match=r"which element .*--task dense"):
+        onnxsal.explain(onnxsal.load(bare), X, method="gradient")
     model = onnxsal.load(bare, task="dense")
     assert isinstance(model.task, Dense)
     found = onnxsal.explain(model, X, method="gradient", target=1)
@@ -193,8 +193,9 @@ def test_what_is_not_proven_is_asked_and_may_be_said() -> None:
 
 def test_a_sigmoid_in_the_shape_of_the_picture_proves_no_classes() -> None:
     image = file("y = Sigmoid (l)", 3)
-    with pytest.raises(UnsupportedError, match=r"the shape of the picture itself.*--task dense"):
-        onnxsal.load(image)
+    assert "nothing proves what the output 'y'" in onnxsal.load(image).notes[0]
+    with pytest.raises(UsageError, match=r"which element .*--task dense"):
+        onnxsal.explain(onnxsal.load(image), X, method="gradient")
     named = onnxsal.load(image, task="dense").task
     assert isinstance(named, Dense)
     assert (named.classes, named.activation) == (3, "sigmoid")

@@ -20,7 +20,7 @@ from onnxsal.explanation.figure import Kind, compare
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
-from onnxsal.explanation.target import TargetSource
+from onnxsal.explanation.target import TargetSource, opened_for_all
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import image_format, save_image
 
@@ -123,7 +123,7 @@ _KEPT = {"keep_partial": "true"}
 
 
 def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
-    model = asked.opening()
+    model = opened_for_all(asked.opening(), [parsed(goal) for goal in asked.goals])
     requests = []
     served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
     for steps, common in plans:

@@ -1,0 +1,429 @@
+"""Elements of an output, whatever it holds: the way that always works, where no other task is proved or fits.
+
+A target is the sum of what an index selects of an output, by NumPy's rules, as the file gives it for one input.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from types import EllipsisType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy.select import SHAPE, VALUES
+from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
+from onnxsal.graph import Tape, dims
+from onnxsal.graph.program import Trace
+from onnxsal.graph.shapes import is_float, static
+from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.outputs import behind, main_output, named_outputs
+from onnxsal.tasks.registry import LAST, assumed, get, task
+from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Numbers, Prediction, Task, most
+
+Index = int | slice | EllipsisType
+Columns = NDArray[np.int64]
+
+_TEXT = re.compile(r"(.*)\[([^\[\]]*)\]\s*", re.DOTALL)
+_MIDDLE = 2
+
+
+@dataclass(frozen=True, init=False)
+class Element:
+    """What an index selects of an output, summed: ``Element("boxes", 0, 4, slice(None))``, as text ``boxes[0, 4, :]``.
+
+    Args: index: one entry an axis, that of the batch among them: numbers, slices, ``...``; none of an output that is
+    one number.
+    """
+
+    output: str
+    index: tuple[Index, ...]
+
+    def __init__(self, output: str, *index: Index) -> None:
+        object.__setattr__(self, "output", output)
+        object.__setattr__(self, "index", index)
+
+    def __str__(self) -> str:
+        return f"{self.output}[{', '.join(map(_written, self.index))}]" if self.index else self.output
+
+    def __hash__(self) -> int:
+        """Slices are no keys before Python 3.12."""
+        return hash(str(self))
+
+    @classmethod
+    def read(cls, text: str, outputs: Iterable[str]) -> Element | None:
+        """Return what text says of one of these outputs, whatever signs its name has; None where it names none.
+
+        Raises: UsageError: what stands in the brackets is no index.
+        """
+        names = list(outputs)
+        if text in names:
+            return cls(text)
+        found = _TEXT.fullmatch(text)
+        name = next((n for n in (found[1], found[1].rstrip()) if n in names), None) if found else None
+        return None if found is None or name is None else cls(name, *map(_entry, _parts(found[2])))
+
+    def columns(self, shape: Sequence[int | None]) -> Columns:
+        """Return where in a flattened output of this shape, one input's, what is selected lies; int64 [M].
+
+        Raises: UsageError: the index does not fit the shape, or selects nothing.
+        """
+        chosen = [_chosen(self, axis, each, shape) for axis, each in enumerate(self._whole(shape))]
+        if not all(map(len, chosen)):
+            raise UsageError(f"{str(self)!r} selects nothing: the output has the shape {shown(shape)}")
+        steps = _steps(shape, chosen)
+        if steps is None:
+            raise UsageError(f"{str(self)!r} needs the size of every axis, and {shown(shape)} leaves some open")
+        start = np.zeros(1, np.int64)
+        return reduce(lambda all_, one: np.add.outer(all_, one).reshape(-1), map(np.multiply, chosen, steps), start)
+
+    def _whole(self, shape: Sequence[int | None]) -> tuple[int | slice, ...]:
+        """Return an entry for every axis."""
+        plain = [each for each in self.index if each is not Ellipsis]
+        missing, dotted = len(shape) - len(plain), len(self.index) - len(plain)
+        if dotted > 1 or missing < 0 or (missing and not dotted):
+            raise UsageError(
+                f"{str(self)!r} has {len(plain)} entries, and the output has {len(shape)} axes {shown(shape)}: "
+                f"{example(self.output, shape)}"
+            )
+        at = next((i for i, each in enumerate(self.index) if each is Ellipsis), len(self.index))
+        before, after = self.index[:at], self.index[at + 1 :]
+        return (*before, *[slice(None)] * missing, *after)  # type: ignore[arg-type]
+
+
+def _written(entry: Index) -> str:
+    if not isinstance(entry, slice):
+        return "..." if entry is Ellipsis else str(entry)
+    ends = f"{'' if entry.start is None else entry.start}:{'' if entry.stop is None else entry.stop}"
+    return ends if entry.step is None else f"{ends}:{entry.step}"
+
+
+def _parts(inside: str) -> list[str]:
+    parts = [part.strip() for part in inside.split(",")]
+    return parts[:-1] if not parts[-1] else parts
+
+
+def _entry(part: str) -> Index:
+    if part == "...":
+        return Ellipsis
+    try:
+        if ":" not in part:
+            return int(part)
+        start, stop, *step = (int(text) if text.strip() else None for text in part.split(":"))
+        return slice(start, stop, *step)
+    except (ValueError, TypeError):
+        raise UsageError(f"{part!r} is no index: expected a number, a slice such as 2:5 or :, or ...") from None
+
+
+def _chosen(element: Element, axis: int, entry: int | slice, shape: Sequence[int | None]) -> Columns:
+    """Return what an entry selects of an axis. Raises: UsageError: it is no index, or out of range."""
+    size = shape[axis]
+    if isinstance(entry, slice):
+        if size is None:
+            raise UsageError(f"{str(element)!r}: the size of axis {axis} of {shown(shape)} depends on the input")
+        return np.arange(size)[_plain(entry)]
+    if isinstance(entry, bool) or not hasattr(entry, "__index__"):
+        raise UsageError(f"an element's index has numbers, slices and ...; got {entry!r}")
+    number = int(entry.__index__())
+    if size is None and number >= 0:
+        return np.array([number])
+    if size is None or not -size <= number < size:
+        raise UsageError(
+            f"{str(element)!r}: {number} is out of range for axis {axis} of {element.output!r}, whose shape is "
+            f"{shown(shape)}"
+        )
+    return np.array([number % size])
+
+
+def _plain(entry: slice) -> slice:
+    for end in (entry.start, entry.stop, entry.step):
+        if end is not None and (isinstance(end, bool) or not hasattr(end, "__index__")):
+            raise UsageError(f"a slice of an element has numbers; got {entry!r}")
+    if entry.step == 0:
+        raise UsageError("a slice of an element has a step other than 0")
+    return entry
+
+
+def _steps(shape: Sequence[int | None], chosen: Sequence[Columns]) -> list[int] | None:
+    """Return how far apart neighbours of each axis lie; None where that depends on a size that is not known."""
+    found, step = list[int](), 1
+    for size, numbers in zip(reversed(shape), reversed(chosen), strict=True):
+        found.append(step)
+        if size is None and any(int(n.max()) > 0 for n in chosen[: len(shape) - len(found)]):
+            return None
+        step *= int(numbers.max()) + 1 if size is None else size
+    return found[::-1]
+
+
+def shown(shape: Sequence[int | str | None] | None) -> str:
+    """Return a shape in words: sizes, and ? where they are not known."""
+    return "of unknown rank" if shape is None else f"[{', '.join('?' if d is None else str(d) for d in shape)}]"
+
+
+def example(output: str, shape: Sequence[int | str | None] | None) -> str:
+    """Return how one element of an output is written, for who has to name one."""
+    if shape is None:
+        return f"{output}[...] sums all of it"
+    middle = [0 if axis == 0 or not isinstance(d, int) else d // _MIDDLE for axis, d in enumerate(shape)]
+    return f"for example -t '{Element(output, *middle)}'" + (" (a slice such as : is summed)" if middle else "")
+
+
+@task("element", when="any element of any output, where nothing else is proved")
+@dataclass(frozen=True)
+class ElementTask(Task):
+    """One output, flattened: what is asked of it is said by an index."""
+
+    shape: tuple[int | str | None, ...] | None
+    """As the graph knows it; None where not even the rank is known."""
+    axis: int | None
+    """That of the batch; None where the output is of one input at a time."""
+    asked: bool = False
+    """Whether running told the axis."""
+    named: bool = True
+    """Whether somebody asked for an element, and nothing has to be said."""
+    tasks: tuple[str, ...] = ()
+    """Tasks that its shape allows and nothing proves: a user may say that it is one of them."""
+
+    partly: ClassVar[bool] = True
+
+    @classmethod
+    def find(cls, graph: ir.Graph) -> Self:
+        """Return the task of the main output that holds floats. Raises: UnsupportedError: none does."""
+        found = cls.assume(graph)
+        return replace(found, named=False, tasks=_allowed(graph, found.output))
+
+    @classmethod
+    def assume(cls, graph: ir.Graph) -> Self:
+        """Return the same of which nobody asks what else it may be."""
+        floats = [v for v in graph.outputs if _is_served(v)]
+        if not floats:
+            raise UnsupportedError(_without_floats(graph))
+        output = floats[main_output(floats)]
+        shape = dims(output)
+        return cls(str(output.name), str(output.name), shape, _batch_axis(graph, shape))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the output is of one input at a time."""
+        return self.axis is None
+
+    def rows_on(self, axis: int) -> Self:
+        """Return the same with its batch on an axis where running showed it."""
+        return replace(self, axis=axis, asked=True)
+
+    @property
+    def by_running(self) -> bool:
+        """Whether running told the axis of the batch."""
+        return self.asked
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The numbers as they are, in the order of the output's axes, that of the batch left out."""
+        return {"value": VALUES}
+
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """The shape, where the graph does not know it."""
+        return {} if self._known() is not None else {"shape": SHAPE}
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are; at least 1 where only running tells."""
+        known = self._known()
+        return 1 if known is None else math.prod(known)
+
+    def _known(self) -> tuple[int, ...] | None:
+        """Return the shape of one input's output, where the graph knows it."""
+        sizes = [1 if axis == self.axis else d for axis, d in enumerate(self.shape or ())]
+        numbers = tuple(d for d in sizes if isinstance(d, int))
+        return numbers if self.shape is not None and len(numbers) == len(sizes) else None
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
+        """Return the numbers, float32 [B, N], and the output's shape, int64 [B, rank]."""
+        value = values[self.logit]
+        flat = self._rows(op, op.cast(value, ir.DataType.FLOAT))
+        if not self.beside:
+            return {VALUES: flat}
+        rows = op.Concat(op.Shape(flat, start=0, end=1), [1], axis=0)
+        return {VALUES: flat, SHAPE: op.Expand(op.Unsqueeze(op.Shape(value), [0]), rows)}
+
+    def _rows(self, op: Tape, value: ir.Value) -> ir.Value:
+        if self.axis is None:
+            return op.Reshape(value, [1, -1])
+        if self.axis > 0 and self.shape is not None:
+            others = [axis for axis in range(len(self.shape)) if axis != self.axis]
+            value = op.Transpose(value, perm=[self.axis, *others])
+        return op.Flatten(value, axis=1)
+
+    def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
+        """Return the sum of what an ``Element``, or its text, selects; of a pair the one minus the other.
+
+        An index alone is meant where the output has one axis beside the batch. None is an output of one number.
+
+        Raises: UsageError: it is of another output, out of range, or does not say which. ModelError: NaN is there.
+        """
+        shape = self._shape(numbers)
+        if isinstance(target, tuple):
+            if len(target) != _MIDDLE:
+                raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
+            return self._minus([self._element(each, shape) for each in target], shape, numbers)
+        element = self._element(target, shape)
+        columns = element.columns(shape)
+        return self._checked(Target(str(element), str(element), None, columns, _ones(columns)), numbers)
+
+    def _minus(self, pair: Sequence[Element], shape: Sequence[int | None], numbers: Numbers) -> Target:
+        first, second = (each.columns(shape) for each in pair)
+        name = f"{pair[0]} minus {pair[1]}"
+        signs = np.concatenate([_ones(first), -_ones(second)])
+        return self._checked(Target(name, name, None, np.concatenate([first, second]), signs), numbers)
+
+    def _checked(self, target: Target, numbers: Numbers) -> Target:
+        if numbers and not np.isfinite(numbers["value"][target.indices]).all():
+            raise ModelError(f"{target.label!r} is not finite here (NaN or infinity): there is nothing to explain")
+        return target
+
+    def _element(self, target: Any, shape: Sequence[int | None]) -> Element:
+        if target is None and math.prod(1 if d is None else d for d in shape) == 1 and None not in shape:
+            return Element(self.output, *[0] * len(shape))
+        if isinstance(target, str):
+            target = Element.read(target, [self.output]) or target
+        wide = [axis for axis, d in enumerate(shape) if d != 1]
+        number = _number(target)
+        if number is not None and len(wide) <= 1:
+            at = wide[0] if wide else len(shape) - 1
+            return Element(self.output, *[number if axis == at else 0 for axis in range(len(shape))])
+        if isinstance(target, Element) and target.output == self.output and (target.index or not shape):
+            return target
+        raise UsageError(
+            f"{self._not_said(target)}: {self.output!r} has the shape {shown(shape)}, so name one, "
+            f"{example(self.output, shape)}{self.saying}"
+        )
+
+    @property
+    def saying(self) -> str:
+        """How a user says what else it holds, as the end of a message."""
+        ways = [f"--task {name} ({get(name).when})" for name in self.tasks]
+        return f"; or say what it holds, where that is so: {' or '.join(ways)}" if ways else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its output holds is not proved, where nobody asked for an element."""
+        if self.named:
+            return ()
+        shape = None if self.shape is None else [1 if a == self.axis else d for a, d in enumerate(self.shape)]
+        found = (
+            f"nothing proves what the output {self.output!r} {shown(shape)} holds: any element of it can be explained"
+        )
+        return (f"{found}, {example(self.output, shape)}{self.saying}",)
+
+    def _not_said(self, target: Any) -> str:
+        if target is None or (isinstance(target, Element) and target.output == self.output):
+            return "which element is explained has to be said"
+        name = str(target)
+        return f"{name!r} is no element of it{nearest(name, [self.output])}"
+
+    def _shape(self, numbers: Numbers) -> tuple[int | None, ...]:
+        """Return the shape as the file gives it for one input; what is not known before it is run is None."""
+        if "shape" in numbers:
+            return tuple(1 if axis == self.axis else int(d) for axis, d in enumerate(numbers["shape"]))
+        if self.shape is None:
+            raise UsageError(f"the shape of {self.output!r} is known when it is run, not before")
+        return tuple(1 if a == self.axis else d if isinstance(d, int) else None for a, d in enumerate(self.shape))
+
+    def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return the largest numbers, each with what names it as a target."""
+        shape, values = self._shape(numbers), numbers["value"]
+        found = []
+        for column in most(np.where(np.isnan(values), -np.inf, values), top):
+            at = [int(i) for i in np.unravel_index(column, [d or 0 for d in shape])]
+            found.append(Prediction(column, str(Element(self.output, *at)), float("nan"), float(values[column])))
+        return found
+
+    def heading(self, numbers: Numbers) -> str:
+        """Return the shape of what is predicted."""
+        return f"{self.output!r} has the shape {shown(self._shape(numbers))}; its largest numbers, each a target (-t):"
+
+    def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
+        """Return the sum, which is both what is explained and its score."""
+        value = target.value(numbers["value"])
+        return value, value
+
+    def any_target(self, rows: int, *, weighted: bool) -> dict[str, NDArray[Any]]:
+        """Return what a score program may be fed: of an output whose size only running tells the first number."""
+        fed = super().any_target(rows, weighted=weighted)
+        return fed if self._known() is not None else {name: np.abs(array) for name, array in fed.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``onnxsal inspect`` tells of the output."""
+        shape = None if self.shape is None else [1 if a == self.axis else d for a, d in enumerate(self.shape)]
+        return {**super().facts(), "shape": shape, "target": example(self.output, shape)}
+
+
+def _ones(columns: Columns) -> NDArray[np.float32]:
+    return np.ones(len(columns), np.float32)
+
+
+def _number(target: Any) -> int | None:
+    """Return an index that is given as a number or as its digits."""
+    if isinstance(target, str):
+        text = target.strip()
+        return int(text) if text.removeprefix("-").isdecimal() else None
+    if isinstance(target, bool) or not hasattr(target, "__index__"):
+        return None
+    return int(target.__index__())
+
+
+def _is_served(value: ir.Value) -> bool:
+    return isinstance(value.type, ir.TensorType) and is_float(value)
+
+
+def _allowed(graph: ir.Graph, output: str) -> tuple[str, ...]:
+    """Return the tasks that the shape of an output allows, though nothing proves them."""
+    return tuple(name for name in assumed(graph, output) if name != LAST)
+
+
+def _batch_axis(graph: ir.Graph, shape: tuple[int | str | None, ...] | None) -> int | None:
+    """Return the axis that has the size of the explained input's batch, whatever that is; None where none is proved."""
+    entry = recognise(graph)[1]
+    taken = dims(next(v for v in graph.inputs if v.name == entry.input)) or ()
+    batch = taken[entry.input_axes.index("N")] if taken else None
+    axes = [axis for axis, size in enumerate(shape or ()) if isinstance(size, str) and size == batch]
+    return axes[0] if len(axes) == 1 else None
+
+
+def _without_floats(graph: ir.Graph) -> str:
+    """Say that no output has a gradient, and which float values lie behind those that there are."""
+    told = [f"{v.name!r} holds {_type(v)}{_floats_behind(v)}" for v in graph.outputs]
+    return f"only float outputs can be explained: {named_outputs(told)}"
+
+
+def _type(value: ir.Value) -> str:
+    if value.type is not None and not isinstance(value.type, ir.TensorType):
+        return "a sequence or map"
+    return "values of unknown type" if value.dtype is None else value.dtype.name.lower()
+
+
+def _floats_behind(value: ir.Value) -> str:
+    """Name the float value that an output was picked or rounded from, and what gives its gradient."""
+    node = value.producer()
+    found = next((v for v in behind(value) if is_float(v)), None)
+    if found is None and node is not None:
+        found = next((v for v in node.inputs if v is not None and v.const_value is None and is_float(v)), None)
+    if found is None:
+        return ""
+    sizes = static(found) or dims(found)
+    return (
+        f", made of the floats {found.name!r} {shown(sizes)}: make them an output, or write their gradient with "
+        f"`onnxsal gradient MODEL --of {found.name!r} --wrt INPUT`"
+    )
+
+
+__all__ = ["Element", "ElementTask", "example", "shown"]
