@@ -37,9 +37,17 @@ class Probe:
     def __init__(self, running: Running) -> None:
         self.running = running
         self.last: tuple[Program, Session] | None = None
+        self._of: Anatomy | None = None
+
+    def serves(self, anatomy: Anatomy) -> bool:
+        """Whether the last program is that of an anatomy."""
+        return self._of is not None and (self._of.model, self._of.head) == (anatomy.model, anatomy.head)
 
     def __call__(self, anatomy: Anatomy) -> Session:
+        if self.last is not None and self.serves(anatomy):
+            return self.last[1]
         program = body(anatomy)
+        self._of = anatomy
         self.last = (program, self.open(program))
         return self.last[1]
 
@@ -118,6 +126,9 @@ def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
     alone, together, one = (each.run({X: x[:n]})[name] for each, n in ((single, 2), (free, 2), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:
         return False
+    off = np.isneginf(alone) & np.isneginf(together)  # classes that are switched off
+    off[:1] &= np.isneginf(one)
+    alone, together, one = (np.where(off[: len(each)], 0, each) for each in (alone, together, one))
     close = 0.02 if entry.dtype == ir.DataType.FLOAT16 else 1e-3
     apart = max(np.abs(alone - together).max(), np.abs(alone[:1] - one).max())
     return bool(apart <= close * (float(np.ptp(alone)) or 1.0))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import onnx
@@ -12,6 +13,8 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, X
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
+from onnxsal.anatomy.layers import find_layers
+from onnxsal.anatomy.parts import Head
 from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import load_ir
@@ -26,13 +29,15 @@ from onnxsal.modalities.registry import recognise
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.input_size import Known, with_size
+from onnxsal.model.made_up import made_up
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
+from onnxsal.tasks.evidence import Evidence, Floats, Settled
 from onnxsal.tasks.integer import open_heads
-from onnxsal.tasks.label_sources import find_labels
-from onnxsal.tasks.labels import Labels, LabelSource, as_labels
+from onnxsal.tasks.label_sources import find_labels, given_names
+from onnxsal.tasks.labels import Labels, LabelSource, labels_in
 
 
 def load(
@@ -85,7 +90,9 @@ def load(
     check_processor(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}))
-    return _opened(source, File(name, digest(path, source.meta[EXTERNAL_FILES])), asked, running)
+    return _opened(
+        source, File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props)), asked, running
+    )
 
 
 @dataclass(frozen=True)
@@ -94,45 +101,64 @@ class File:
 
     name: str
     digest: str
+    metadata: Mapping[str, str]
 
 
 def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Model:
     """Return the model of a file, as it was asked for."""
     normal = _free_names(open_heads(standardised(source)))
     modality, entry = recognise(normal.graph)
-    metadata = dict(source.metadata_props)
-    sized = with_size(normal, modality, entry, Known(asked, file.name, metadata, running))
+    sized = with_size(normal, modality, entry, Known(asked, file.name, file.metadata, running))
     normal = sized.model
     if full_name(running.provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = Probe(running)
     anatomy, freeing = freed(normal, modality, session, asked.wanted)
+    anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
-    found = modality.find_preprocess(asked.preprocess, file.name, metadata, anatomy.entry)
+    found = modality.find_preprocess(asked.preprocess, file.name, file.metadata, anatomy.entry)
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=found,
-        labels=_labels(asked, file, anatomy, metadata), digest=file.digest,
-        notes=(*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ())),
-        metadata=metadata, source=source,
-        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, decided=sized.decided,
-        any_size=sized.any_size, **vars(running),
+        labels=_labels(asked, file, anatomy), digest=file.digest,
+        notes=(*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
+               *settled.notes),
+        metadata=file.metadata, source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked,
+        decided=(*sized.decided, *settled.decisions), any_size=sized.any_size, **vars(running),
     )  # fmt: skip
-    if session.last is not None:
+    if session.last is not None and session.serves(anatomy):
         model.take("body", *session.last)
     return model
 
 
-def _labels(asked: Asked, file: File, anatomy: Anatomy, metadata: Mapping[str, str]) -> Labels | None:
-    classes = task_of(anatomy).labelled
+def _settled(anatomy: Anatomy, asked: Asked, known: File, run: Callable[[Head], Floats]) -> tuple[Anatomy, Settled]:
+    """Return the anatomy with the task that everything known of the file makes of it, and what was decided.
+
+    Args: run: gives the numbers of a head on made-up inputs.
+    """
+    task, graph = task_of(anatomy), anatomy.model.graph
+    evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, run)
+    settled = task.settled(evidence)
+    head = settled.task
+    if head == task:
+        return anatomy, settled
+    layers = anatomy.layers if head.logit == task.logit else find_layers(graph, anatomy.entry, head)
+    return replace(anatomy, head=head, layers=layers), settled
+
+
+def _labels(asked: Asked, file: File, anatomy: Anatomy) -> Labels | None:
+    task = task_of(anatomy)
     if asked.labels is not None:
-        return as_labels(asked.labels, classes)
-    return find_labels(file.name or "model.onnx", classes, metadata)
+        return task.named(labels_in(asked.labels))
+    own = given_names(None, file.name, file.metadata) if len(task.name_counts) > 1 else None
+    counts = [own] if own in task.name_counts else task.name_counts if own is None else (task.labelled,)
+    found = (find_labels(file.name or "model.onnx", count, file.metadata) for count in counts if count is not None)
+    return next((task.named(each) for each in found if each is not None), None)
 
 
 def _reopened(model: Model, asked: Asked) -> Model:
     running = Running(model.provider, model.custom_ops, model.threads, model.memory)
-    return _opened(model.source, File(model.name, model.digest), asked, running)
+    return _opened(model.source, File(model.name, model.digest, model.metadata), asked, running)
 
 
 def _threads(given: Any) -> int | None:

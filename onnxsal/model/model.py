@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.decisions import Decision
-from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
@@ -148,24 +148,24 @@ class Model:
     def outputs(self, x: Floats) -> Numbers:
         """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
 
-        Raises: ModelError: they are not finite. UnsupportedError: the provider runs no operator of the model.
+        Raises: ModelError: they are not finite, but for the logits minus infinity of classes that are switched off.
+        UnsupportedError: the provider runs no operator of the model. UsageError: they are not what a user says.
         """
         found = self._whole().run({X: x[None]})
         named = {**self.task.kinds, **self.task.beside}
         numbers = {kind: found[name][0] for kind, name in named.items()}
-        if not (self.task.partly or all(np.isfinite(values).all() for values in numbers.values())):
-            raise ModelError(
-                "the model's output is not finite (NaN or infinity): its weights, or the input, are broken"
-            )
+        if not self.task.partly:
+            self.task.check(numbers)
         return numbers
 
     def scores(self, x: Floats) -> tuple[Floats, Floats]:
-        """Return logits and probabilities, [classes] each, of an explained value x [C, H, W].
+        """Return logits and probabilities, [classes] each, of an explained value x [C, H, W]; NaN where there are none.
 
         Raises: as ``outputs``.
         """
         numbers = self.outputs(x)
-        return numbers["logit"], numbers["probability"]
+        nan = np.full(self.task.size, np.nan, np.float32)
+        return numbers.get("logit", nan), numbers.get("probability", nan)
 
     def prepare(self, image: ImageSource | NDArray[Any]) -> Sample:
         """Return a picture as the model sees it.

@@ -187,7 +187,7 @@ class ElementTask(Task):
     """That of the batch; None where the output is of one input at a time."""
     asked: bool = False
     """Whether running told the axis."""
-    named: bool = True
+    wanted: bool = True
     """Whether somebody asked for an element, and nothing has to be said."""
     tasks: tuple[str, ...] = ()
     """Tasks that its shape allows and nothing proves: a user may say that it is one of them."""
@@ -198,7 +198,7 @@ class ElementTask(Task):
     def find(cls, graph: ir.Graph) -> Self:
         """Return the task of the main output that holds floats. Raises: UnsupportedError: none does."""
         found = cls.assume(graph)
-        return replace(found, named=False, tasks=_allowed(graph, found.output))
+        return replace(found, wanted=False, tasks=_allowed(graph, found.output))
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Self:
@@ -316,7 +316,7 @@ class ElementTask(Task):
     @property
     def notes(self) -> tuple[str, ...]:
         """What its output holds is not proved, where nobody asked for an element."""
-        if self.named:
+        if self.wanted:
             return ()
         shape = None if self.shape is None else [1 if a == self.axis else d for a, d in enumerate(self.shape)]
         found = (

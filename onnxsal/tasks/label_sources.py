@@ -8,9 +8,29 @@ from pathlib import Path
 
 from onnxsal.files import beside, read_text
 from onnxsal.tasks.label_files import parse_labels
-from onnxsal.tasks.labels import Labels, as_labels, imagenet
+from onnxsal.tasks.labels import Labels, LabelSource, as_labels, imagenet, read_labels
 
 METADATA_KEY = "onnxsal.labels"
+
+
+def given_names(source: LabelSource | None, model_path: str, metadata: Mapping[str, str]) -> int | None:
+    """Return how many labels a user gives, or the file has for itself; None where there are none.
+
+    Raises: UsageError: they cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        return len(read_labels(source))
+    if source is not None:
+        return len(source)
+    if METADATA_KEY in metadata:
+        return len(parse_labels(metadata[METADATA_KEY], METADATA_KEY))
+    own = next((each for each in _own(Path(model_path)) if each.is_file()), None) if model_path else None
+    return None if own is None else len(read_labels(own))
+
+
+def _own(model: Path) -> tuple[Path, ...]:
+    """Return where the labels of a model, and of no other, may lie beside it."""
+    return tuple(model.with_name(f"{model.stem}.labels.{suffix}") for suffix in ("txt", "json"))
 
 
 def find_labels(model_path: str | os.PathLike[str], classes: int, metadata: Mapping[str, str]) -> Labels | None:
@@ -28,7 +48,7 @@ def find_labels(model_path: str | os.PathLike[str], classes: int, metadata: Mapp
         where = f"the model's metadata {METADATA_KEY!r}"
         return Labels(parse_labels(metadata[METADATA_KEY], where), where).checked(classes)
     model = Path(model_path)
-    for own in (model.with_name(f"{model.stem}.labels.{suffix}") for suffix in ("txt", "json")):
+    for own in _own(model):
         if own.is_file():
             return as_labels(own, classes)
     return _shared(model, classes) or _bundled(classes)

@@ -123,12 +123,17 @@ def as_labels(source: LabelSource, classes: int) -> Labels:
 
     Raises: UsageError: they are wrong, or not as many as the model's classes.
     """
+    return labels_in(source).checked(classes)
+
+
+def labels_in(source: LabelSource) -> Labels:
+    """Return the labels in a file or list, however many. Raises: UsageError: they are wrong."""
     if isinstance(source, Labels):
-        return source.checked(classes)
+        return source
     if isinstance(source, str | os.PathLike):
-        return Labels(read_labels(source), str(source)).checked(classes)
+        return Labels(read_labels(source), str(source))
     if isinstance(source, Sequence) and all(isinstance(name, str) for name in source):
-        return Labels(tuple(source), "the labels given").checked(classes)
+        return Labels(tuple(source), "the labels given")
     raise UsageError(f"labels are a path or a list of strings; got {type(source).__name__}")
 
 

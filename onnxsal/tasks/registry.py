@@ -110,6 +110,8 @@ def recognise(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Task:
         return wanted.settled
     with _only(graph, wanted.head):
         found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
+        if wanted.task is None and wanted.activation is not None and found.probabilities_by is None:
+            found = get("classification").assume(graph)  # who speaks of an activation speaks of classes
     return found if wanted.activation in (None, found.probabilities_by) else found.activated(str(wanted.activation))
 
 

@@ -8,34 +8,34 @@ from typing import Any, SupportsIndex
 
 import onnx_ir as ir
 
+from onnxsal.anatomy.select import VALUES
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.tasks import settle
+from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target, difference, one
 from onnxsal.tasks.task import Numbers, Prediction, Task
 
-VALUES = "sal/values"
-"""The numbers: float32 [B, N]."""
-
 
 @task("regression", when="one number, or several that are no scores of classes")
 @dataclass(frozen=True)
 class Regression(Task):
-    """Where the numbers are: an output [B], or [B, N] where somebody says that it holds no classes."""
+    """Where the numbers are: an output [B] or [B, 1], or [B, N] where somebody says that it holds no classes."""
 
     count: int
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Regression:
-        """Return the first output [B], of the input's own batch: [B, N] may hold classes, [n] what is found in it.
+        """Return the first output [B] or [B, 1], of the input's own batch: [B, N] may hold classes, [n] what is found.
 
         Raises: UnsupportedError: there is none.
         """
-        return _first(graph, (1,), proven=True)
+        return _first(graph, (1, 2), proven=True)
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Regression:
@@ -51,6 +51,10 @@ class Regression(Task):
     def size(self) -> int:
         """How many numbers there are."""
         return self.count
+
+    def settled(self, evidence: Evidence) -> Settled:
+        """Return the task, or of one number the classes that labels or the file's words make of it."""
+        return settle.numbers(self, evidence)
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return the numbers, float32 [B, N]."""
@@ -104,7 +108,8 @@ def _first(graph: ir.Graph, ranks: tuple[int, ...], *, proven: bool) -> Regressi
     for rank in ranks:
         for output in graph.outputs:
             shape = dims(output) or ()
-            if is_float(output) and len(shape) == rank and _of_a_batch(graph, shape, proven=proven):
+            alone = not proven or all(d == 1 for d in shape[1:])
+            if is_float(output) and len(shape) == rank and alone and _of_a_batch(graph, shape, proven=proven):
                 name, (count, *_) = str(output.name), (*(d for d in shape[1:] if isinstance(d, int)), 1)
                 return Regression(name, name, count)
     found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy
 from onnxsal.anatomy.parts import Head
-from onnxsal.errors import UsageError, nearest
+from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.modalities.frame import Frame
+from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
 
@@ -76,6 +77,18 @@ class Task(Head):
         """
         raise UsageError(f"activation={activation!r}: the task {self.name!r} makes no probabilities")
 
+    def settled(self, evidence: Evidence) -> Settled:
+        """Return the task after what is known of a file beside what its graph proves, and what was decided by it."""
+        return Settled(self)
+
+    def check(self, numbers: Numbers) -> None:
+        """Raise where the numbers of a picture cannot be what the task says that they are.
+
+        Raises: ModelError: they are not finite. UsageError: they are not what a user says.
+        """
+        if not all(np.isfinite(values).all() for values in numbers.values()):
+            raise not_finite()
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What users are told where nothing proves what its output holds."""
@@ -117,6 +130,18 @@ class Task(Head):
         there is no picture. Raises: UsageError, ImageError: it cannot be.
         """
         return target
+
+    @property
+    def name_counts(self) -> tuple[int, ...]:
+        """How many labels may name what it has."""
+        return (self.labelled,)
+
+    def named(self, labels: Labels) -> Labels:
+        """Return labels that a user gives, as the task names what it has.
+
+        Raises: UsageError: they are of another number.
+        """
+        return labels.checked(self.labelled)
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
         """Return what a user's target means; None is what the model predicts.
@@ -178,6 +203,10 @@ class Task(Head):
         if given not in known:
             raise UsageError(f"score={given!r}: expected {' or '.join(known)}{nearest(str(given), known)}")
         return given
+
+
+def not_finite() -> ModelError:
+    return ModelError("the model's output is not finite (NaN or infinity): its weights, or the input, are broken")
 
 
 def task_of(anatomy: Anatomy) -> Task:

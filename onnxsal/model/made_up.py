@@ -1,0 +1,30 @@
+"""What a model puts out for inputs that are made up: asked only where neither graph nor words say what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Anatomy, X
+from onnxsal.anatomy.parts import Head
+from onnxsal.modalities.registry import Modality
+from onnxsal.model.batch_axis import Probe
+
+Floats = NDArray[np.float32]
+
+SCALES = (0.1, 1.0, 10.0, 100.0)
+"""Of noise, one input each: small ones stay near what a model gives for nothing, large ones leave its middle."""
+
+
+def made_up(anatomy: Anatomy, modality: Modality, session: Probe, head: Head) -> Floats:
+    """Return the numbers of a head's first kind, [n, N], for inputs of normal noise of several scales (seed 0)."""
+    entry = anatomy.entry
+    size = entry.size or tuple(modality.default_size.values())
+    noise = np.random.default_rng(0).normal(0, 1, (len(SCALES), 1, entry.channels, *size)).astype(np.float32)
+    run, name = session(replace(anatomy, head=head)).run, next(iter(head.kinds.values()))
+    return np.concatenate([run({X: np.float32(scale) * x})[name] for scale, x in zip(SCALES, noise, strict=True)])
+
+
+__all__ = ["SCALES", "made_up"]
