@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from onnxsal.model.load import load
     from onnxsal.tasks.dense import Region
     from onnxsal.tasks.element import Element
+    from onnxsal.tasks.embedding import Like
     from onnxsal.tasks.registry import task
 
 _PUBLIC = {
     "Element": "onnxsal.tasks.element",
     "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
+    "Like": "onnxsal.tasks.embedding",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
     "Region": "onnxsal.tasks.dense",
@@ -52,6 +54,7 @@ __all__ = [
     "Element",
     "Evaluation",
     "Explanation",
+    "Like",
     "Method",
     "Model",
     "Region",

@@ -35,7 +35,7 @@ SIGNATURES = {
     "metric": "(name, *, paper, when='', higher_is_better=True, batched=False, ends=(-inf, inf))",
     "task": "(name, *, when='')",
 }
-TYPES = {"Element", "Evaluation", "Explanation", "Method", "Model", "Region"}
+TYPES = {"Element", "Evaluation", "Explanation", "Like", "Method", "Model", "Region"}
 
 MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",

@@ -109,10 +109,10 @@ def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
     pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
     pairs = _without_detours(pairs, nodes, logit, known)
     pairs, aliases = _merge_twins(pairs)
-    moving = moving_values(graph)
+    flow = _flow(graph, nodes, logit, known, head)
     lost = {node: why for node, why in known.lost.items() if node in set(nodes)}
     return Layers(
-        tuple(layer for _, layer in pairs), _automatic(pairs, nodes, logit, known, moving), aliases,
+        tuple(layer for _, layer in pairs), _automatic(pairs, flow, known), aliases,
         _last_lost(lost) or _hidden(graph, logit),
     )  # fmt: skip
 
@@ -151,26 +151,38 @@ def _returned(nodes: list[ir.Node], known: Layouts) -> set[ir.Value]:
     return found
 
 
-def _automatic(
-    pairs: Sequence[tuple[ir.Value, Layer]],
-    nodes: list[ir.Node],
-    logit: ir.Value,
-    known: Layouts,
-    moving: set[ir.Value],
-) -> int | None:
+@dataclass(frozen=True)
+class _Flow:
+    """What lies between the picture and the numbers behind which a score is."""
+
+    nodes: list[ir.Node]
+    logit: ir.Value
+    moving: set[ir.Value]
+    weighted: set[ir.Value]
+    """The values in front of weights: those of an operator, or of the score itself."""
+
+
+def _flow(graph: ir.Graph, nodes: list[ir.Node], logit: ir.Value, known: Layouts, head: Head) -> _Flow:
+    moving = moving_values(graph)
+    if head.weighs_channels:
+        return _Flow(nodes, logit, moving, {v for node in nodes for v in node.inputs if v is not None})
+    return _Flow(nodes, logit, moving, weighted_below(nodes, logit, known, moving))
+
+
+def _automatic(pairs: Sequence[tuple[ir.Value, Layer]], flow: _Flow, known: Layouts) -> int | None:
     """The last one that sees every position and lies in front of a weighted operator.
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it. Of several
     views of the picture that which covers most goes first. What only tells an operator where to look is none, nor what
     is one of several views that are put together behind it.
     """
-    weighted = weighted_below(nodes, logit, known, moving)
-    edges = full_edges(nodes, logit, known, weighted)
+    nodes, weighted = flow.nodes, flow.weighted
+    edges = full_edges(nodes, flow.logit, known, weighted)
     all_through = cuts(nodes, edges)
     needed = {value for value, _ in edges} - guides(nodes, known.lost)
     needed -= in_front(nodes, [node for node, why in known.lost.items() if why == APART]) - all_through
     full = [i for i, (v, _) in enumerate(pairs) if v in weighted and v in needed]
-    inside = inside_attention(nodes, known, moving, all_through)
+    inside = inside_attention(nodes, known, flow.moving, all_through)
     inside |= inside_means([node for node in nodes if pools_positions(node, known)])
     fitting = [i for i in full if pairs[i][0] not in inside] or full
     if not fitting:

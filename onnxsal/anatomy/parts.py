@@ -83,6 +83,11 @@ class Head:
         is put out, [B, ...]; nothing of it is a score."""
         return {}
 
+    @property
+    def weighs_channels(self) -> bool:
+        """Whether a score weighs all of the numbers itself: no operator with weights has to lie behind a layer."""
+        return False
+
     def ends(self, kind: str) -> tuple[float, float] | None:
         """Return the least and the greatest number of a kind, None where there are none."""
         return (0.0, 1.0) if kind == "probability" else None

@@ -33,7 +33,10 @@ LOGITS, PROBABILITIES, VALUES = "sal/logits", "sal/probabilities", "sal/values"
 SHAPE = "sal/shape"
 """The shape of an output that only running tells: int64 [B, rank]."""
 
-OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, SHAPE})
+EMBEDDINGS = "sal/embeddings"
+"""The vectors of which VALUES are the directions: float32 [B, N]."""
+
+OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, EMBEDDINGS, SHAPE})
 """Names that programs give to what goes in and out."""
 
 

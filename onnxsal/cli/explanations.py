@@ -48,7 +48,8 @@ def _class(explanation: Explanation) -> str:
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
         return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"
-    return f"{explanation.label} ({explanation.target}), {percent(explanation.score) or f'{explanation.logit:.4g}'}"
+    number = f" ({explanation.target})" if isinstance(explanation.target, int) else ""
+    return f"{explanation.label}{number}, {percent(explanation.score) or f'{explanation.logit:.4g}'}"
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

@@ -53,14 +53,15 @@ def assemble(work: Work) -> ir.Model:
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
     came = frozenset(trace.graph)
-    ours = {EXPLAIN, *(("target",) if work.goal.as_input else ()), *work.form.outputs}
+    fed = work.request.model.task.fed
+    ours = {EXPLAIN, *((fed.name,) if work.goal.as_input else ()), *work.form.outputs}
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
-    target = trace.input("target", ir.DataType.INT64, [_batch(source)]) if work.goal.as_input else None
+    target = trace.input(fed.name, fed.dtype, [_batch(source), *fed.shape]) if work.goal.as_input else None
     explain = _explain_input(trace, required=work.form.explain_required)
     inputs = _Inputs(source, target, photo)
 

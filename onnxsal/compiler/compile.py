@@ -60,8 +60,9 @@ def compile(
     Args:
         model: a Model, its path or a ModelProto.
         method, layer, score, seed, preprocess: as for ``explain``.
-        target: None explains the predicted class; an index, a label or a pair (a, b) fixes it; ``"input"`` adds the
-            input ``target``, int64 [B], or [1] for all pictures.
+        target: None explains the predicted class; an index, a label or a pair (a, b) fixes it, of an embedding a
+            ``Like``; ``"input"`` adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the
+            input ``reference``, float32 [B, N] or [1, N], a vector of any length but 0.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
         give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
             several.
@@ -198,7 +199,7 @@ def _check_sign(work: Work) -> None:
 
 def _check_names(model: Model, form: Form, goal: FileTarget) -> None:
     graph = model.anatomy.model.graph
-    inputs = {EXPLAIN, *(("target",) if goal.as_input else ())}
+    inputs = {EXPLAIN, *((model.task.fed.name,) if goal.as_input else ())}
     taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
     for kind, names in (("input", inputs), ("output", set(form.outputs))):
         for name in sorted(names & taken):

@@ -13,7 +13,7 @@ from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
-from onnxsal.explanation.target import TargetSource, opened_for_all
+from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.modalities.image import ImageSource, PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.load import load
@@ -65,8 +65,9 @@ def explain(
         image: a path, a PIL image, a uint8 array [H, W, C], a picture file's bytes or the file open in binary mode,
             preprocessed as the model says; or a float array shaped like the model's input, taken as it is.
         method: see ``onnxsal.methods()``.
-        target: class index or label, None for the predicted class, (a, b) for a minus b; an ``Element`` of any output
-            or its text (``"boxes[0, 4, 17]"``, slices summed); or a Program from ``sal/x`` to ``score`` [B].
+        target: class index or label, None for the predicted class, (a, b) for a minus b; of an embedding what it is to
+            be like (``onnxsal.Like``); an ``Element`` of any output or its text (``"boxes[0, 4, 17]"``, slices summed);
+            or a Program from ``sal/x`` to ``score`` [B].
         layer: value name, node name, unique suffix or ``#n``; several are fused; None chooses by reachability.
         score: ``logit`` or ``probability``; by default logit for gradients, the preset's for score-based methods.
         seed: of whatever the method draws; the same seed gives the same map.
@@ -89,6 +90,7 @@ def explain(
         opened_for_all(model if isinstance(model, Model) else load(model), targets),
         plan(method, chosen), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
     )  # fmt: skip
+    targets = [looked_at(request.model, each) for each in targets]
     found: list[Explanation] = []
     for each in images:
         try:

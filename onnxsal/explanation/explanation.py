@@ -40,8 +40,8 @@ class Explanation:
             the positions that the model takes: [T] of a sequence.
         raw: what the method computed: [C, H, W] for pixel gradients, [h, w] for maps of a layer.
         stderr: standard error of ``raw`` in its shape where the method samples, else None.
-        target: class index, or (a, b) for a minus b, the text of an element (``"boxes[0, 4, 17]"``), or None where it
-            was a Program; label: its name.
+        target: class index, or (a, b) for a minus b, text of an element (``"boxes[0, 4, 17]"``) or a reference
+            (``"like:FILE"``), or None where it was a Program or a reference that is no file; label: its name.
         score: probability of the target; logit: the value in front of softmax or sigmoid, of a pair the difference.
             Both are the value itself where the target was an element or a Program.
         image: uint8 [H, W, 3] that the model saw; box: its rectangle (left, top, width, height) in the photograph.

@@ -96,10 +96,11 @@ def caption_of(explanation: Drawable) -> Caption:
 
 
 def score_of(explanation: Drawable) -> str:
-    """Return the probability of the class, or of a pair what is explained: the difference of its logits."""
+    """Return the probability of the class, or of a pair what is explained: the difference of its logits; where there
+    is no probability the number itself."""
     if isinstance(explanation.target, tuple):
         return f"logits {explanation.logit:+.2f}"
-    return percent(explanation.score)
+    return percent(explanation.score) or ("" if np.isnan(explanation.logit) else f"{explanation.logit:.4g}")
 
 
 def _short(name: str) -> str:

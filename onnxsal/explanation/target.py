@@ -14,9 +14,10 @@ from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.dense import Region
 from onnxsal.tasks.element import Element
+from onnxsal.tasks.embedding import Embedding, Like, is_like
 from onnxsal.tasks.registry import LAST
 
-One = int | str | Region | Element
+One = int | str | Region | Element | Like
 TargetSource = One | tuple[One, One] | Program | None
 
 
@@ -70,16 +71,34 @@ def _known(element: Element, names: Sequence[str]) -> Element:
     return element
 
 
+def looked_at(model: Model, target: TargetSource) -> TargetSource:
+    """Return a target with the things in it as the model sees them, so that they are seen once for all pictures.
+
+    Raises: ImageError, UsageError: one cannot be read, or is something else.
+    """
+    if isinstance(target, Program):
+        return target
+    found: TargetSource = model.task.looked_at(target, lambda thing: model.outputs(model.prepare(thing).x))
+    return found
+
+
 def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample: Sample | None = None) -> Target:
     """Return what ``target`` means for a model; None is what it predicts.
 
     Args: numbers: what the model puts out for the picture (``Model.outputs``); empty where there is none yet.
     sample: that picture; without one a photograph is what the model takes, as in a compiled file.
-    Raises: UsageError: an index out of range, a label that is unknown or ambiguous. ImageError: a mask's file.
+    Raises: UsageError: an index out of range, a label that is unknown or ambiguous, a reference that is none.
+    ImageError: a mask's file, a reference.
     """
     if isinstance(target, Program):
         return _program(target)
-    return model.task.resolve(model.task.placed(target, _frame(model, sample), model.labels), numbers, model.labels)
+    if is_like(target) and not isinstance(model.task, Embedding):
+        raise UsageError(
+            f"only embeddings are like something, and the output {model.task.output!r} is taken for {model.task.name}; "
+            "if it is a vector whose direction counts, say so: --task embedding (task=)"
+        )
+    placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
+    return model.task.resolve(placed, numbers, model.labels)
 
 
 def _frame(model: Model, sample: Sample | None) -> Frame | None:

@@ -124,7 +124,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         notes=(*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
                *settled.notes),
         metadata=file.metadata, source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked,
-        decided=(*sized.decided, *settled.decisions), any_size=sized.any_size, **vars(running),
+        decided=(*task_of(anatomy).decided, *sized.decided, *settled.decisions), any_size=sized.any_size,
+        **vars(running),
     )  # fmt: skip
     if session.last is not None and session.serves(anatomy):
         model.take("body", *session.last)

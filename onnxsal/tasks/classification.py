@@ -21,6 +21,7 @@ from onnxsal.tasks.classes import class_target
 from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
 from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.normalised import embeds
 from onnxsal.tasks.outputs import ancestors, behind, main_output, open_quantiser, source
 from onnxsal.tasks.reading import Reading, held_behind, proof_of
 from onnxsal.tasks.registry import task
@@ -110,8 +111,10 @@ class Classification(Task):
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Classification:
-        """Return the same where somebody says that there are classes: one number without an activation is a logit."""
-        return find_head(graph)
+        """Return the same where somebody says that there are classes: one number without an activation is a logit, and
+        what may look like an embedding holds scores.
+        """
+        return find_head(graph, assumed=True)
 
     @property
     def probabilities_by(self) -> str:
@@ -239,14 +242,19 @@ def _rows(op: Tape, value: ir.Value, classes: int) -> ir.Value:
     return value if shape is not None and len(shape) == 2 else op.Reshape(value, [-1, classes])
 
 
-def find_head(graph: ir.Graph, *, proven: bool = False) -> Classification:
+def find_head(graph: ir.Graph, *, proven: bool = False, assumed: bool = False) -> Classification:
     """Return where the scores of a classifier are: behind its first output that is neither auxiliary nor features.
 
-    Args: proven: one number without an activation may as well be no score of a class.
+    Args:
+        proven: one number without an activation may as well be no score of a class.
+        assumed: a user says that there are some, whatever else an output may look like.
     Raises: UnsupportedError: no output holds one score per class; each is named with what it is instead.
     """
     batch = next(((dims(v) or (None,))[0] for v in graph.inputs), None)
-    found = [(output, *_head_behind(output, batch, proven=proven)) for output in graph.outputs]
+    found = [
+        (output, *_head_behind(output, batch, "" if assumed else embeds(output), proven=proven))
+        for output in graph.outputs
+    ]
     heads = [(output, head) for output, head, _ in found if head is not None]
     if heads:
         return heads[main_output([output for output, _ in heads])][1]
@@ -256,12 +264,19 @@ def find_head(graph: ir.Graph, *, proven: bool = False) -> Classification:
     )
 
 
-def _head_behind(output: ir.Value, batch: int | str | None, *, proven: bool) -> tuple[Classification | None, str]:
-    """Return the head behind an output, or None and what the output is instead."""
+def _head_behind(
+    output: ir.Value, batch: int | str | None, embeds: str, *, proven: bool
+) -> tuple[Classification | None, str]:
+    """Return the head behind an output, or None and what the output is instead.
+
+    Args: embeds: what tells that it is an embedding, unless an activation proves classes.
+    """
     if any(node.op_type == "NonMaxSuppression" for node in ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
     chain = list(behind(output))
     found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
+    if found is None and embeds:
+        return None, f"{embeds}: an embedding"
     scores = chain if found is None else list(behind(source(found)))
     proved = held_behind(chain) if found is None else None
     own = [v for v in scores if is_float(v)]

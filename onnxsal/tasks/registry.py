@@ -21,6 +21,7 @@ plugins.offer(
         "classification": "onnxsal.tasks.classification:Classification",
         "dense": "onnxsal.tasks.dense.task:Dense",
         "regression": "onnxsal.tasks.regression:Regression",
+        "embedding": "onnxsal.tasks.embedding:Embedding",
         "element": "onnxsal.tasks.element:ElementTask",
     },
 )

@@ -19,8 +19,8 @@ class Target:
     """A resolved target: what it is called, and what the programs are fed."""
 
     target: int | tuple[int, int] | str | None
-    """As a manifest tells it: a class, a pair (a, b) of which it is a minus b, the text of an element, None for a
-    program."""
+    """As a manifest tells it: a class, a pair (a, b) of which it is a minus b, the text of an element or a reference,
+    None for a program."""
     label: str
     program: Score | None = None
     """What somebody wrote in place of a class."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy
 from onnxsal.anatomy.parts import Head
+from onnxsal.decisions import Decision
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.modalities.frame import Frame
@@ -32,6 +33,15 @@ class Prediction:
     label: str
     probability: float
     logit: float
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The input of a compiled file that says what is explained: its name, its type, and its shape behind the batch."""
+
+    name: str
+    dtype: ir.DataType
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,23 @@ class Task(Head):
         return target
 
     @property
+    def decided(self) -> tuple[Decision, ...]:
+        """What was decided of the outputs, and why."""
+        return ()
+
+    @property
+    def how(self) -> str:
+        """How to ask for an explanation, where nothing that is predicted says it."""
+        return ""
+
+    def looked_at(self, target: Any, see: Callable[[Any], Numbers]) -> Any:
+        """Return a user's target with the things in it seen by the model, such as a picture to be like.
+
+        Args: see: from a thing to what the model puts out for it. Raises: UsageError.
+        """
+        return target
+
+    @property
     def name_counts(self) -> tuple[int, ...]:
         """How many labels may name what it has."""
         return (self.labelled,)
@@ -154,6 +181,10 @@ class Task(Head):
         """Return what is shown of a picture, at most ``top`` of it, first what counts most."""
         raise NotImplementedError
 
+    def compared(self, numbers: Sequence[Numbers]) -> Floats | None:
+        """Return how like each other things are, [K, K]; None where the task does not compare."""
+        return None
+
     def heading(self, numbers: Numbers) -> str:
         """Return what stands above what is predicted; nothing in most tasks."""
         return ""
@@ -163,13 +194,18 @@ class Task(Head):
         found = [target.value(numbers[kind]) if kind in numbers else float("nan") for kind in ("probability", "logit")]
         return found[0], found[1]
 
+    @property
+    def fed(self) -> Fed:
+        """The input of a compiled file whose target is one: by default a column, int64 [B]."""
+        return Fed("target", ir.DataType.INT64, ())
+
     def targets(
         self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
     ) -> dict[str, ir.Value]:
         """Return, inside a compiled file, the programs' target inputs by name.
 
-        Args: numbers: [B, N] by kind. given: the file's input ``target``, int64 [B] or [1], or a target whose columns
-        depend on the picture; None for what is predicted. batch: how many pictures, int64 [1].
+        Args: numbers: [B, N] by kind. given: the file's input that ``fed`` describes, of B or of one for all, or a
+        target whose columns depend on the picture; None for what is predicted. batch: how many pictures, int64 [1].
         """
         if given is None and self.size > 1:
             raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")

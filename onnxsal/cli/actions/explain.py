@@ -20,7 +20,8 @@ from onnxsal.explanation.figure import Kind, compare
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
-from onnxsal.explanation.target import TargetSource, opened_for_all
+from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
+from onnxsal.tasks.embedding import PREFIX, files_in
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import image_format, save_image
 
@@ -45,6 +46,8 @@ class Asked:
     opening: Opening
     """What the model is opened with."""
     as_json: bool
+    seen: tuple[TargetSource, ...] = ()
+    """The targets, with the references in them as the model sees these."""
 
     @property
     def goals(self) -> tuple[str | None, ...]:
@@ -70,6 +73,7 @@ def explain_all(asked: Asked) -> int:
     _check_files(asked)
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(requests[0].model.notes)
+    asked = replace(asked, seen=tuple(looked_at(requests[0].model, parsed(goal)) for goal in asked.goals))
     results: list[Result] = []
     try:
         return _all_served(asked, requests, results)
@@ -111,7 +115,8 @@ def _check_files(asked: Asked) -> None:
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
     paths = asked.drawing.fill_all(asked.images, [joined], goals)
     numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
-    check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images])
+    references = [file for goal in asked.goals for file in files_in(goal)]
+    check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images, *references])
     for path in paths:
         image_format(path)
     if asked.colours is not None:
@@ -153,7 +158,7 @@ def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result
 
     Ctrl-C leaves fewer methods, and of the last one fewer targets.
     """
-    maps, interrupted = _explained(requests, image, [parsed(goal) for goal in asked.goals])
+    maps, interrupted = _explained(requests, image, asked.seen)
     tell(_image_notes(requests[0], maps), Path(image).name)
     rows = [
         [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
@@ -199,8 +204,8 @@ def _explain(request: Request, image: str, targets: Sequence[TargetSource]) -> l
 
 def parsed(target: str | None) -> TargetSource:
     """Return a target as it is written on a command line: "A minus B" is a pair."""
-    if target is None:
-        return None
+    if target is None or target.startswith(PREFIX):  # what is between references may be in a file's name
+        return target
     first, minus, second = target.partition(" minus ")
     return (first.strip(), second.strip()) if minus else target
 

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onnxsal.cli.opening import Opening
+from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
 from onnxsal.errors import ImageError
 from onnxsal.explanation.explanation import finite
 from onnxsal.modalities.image import try_presets
 from onnxsal.model import Model, Prediction
+from onnxsal.tasks.task import Floats
 
 Found = TypeVar("Found")
 Tried = dict[str, list[Prediction]]
@@ -28,13 +29,29 @@ _ROOMY = 100
 
 def predict_all(model: Model, images: Sequence[str], top: int, *, as_json: bool) -> int:
     """Print the most probable classes of every picture; return the exit status."""
-    found, status = _each(images, lambda image: model.predict(image, top=top))
+    seen, status = _each(images, lambda image: model.outputs(model.prepare(image).x))
+    found = [(image, model.task.predict(numbers, model.labels, top)) for image, numbers in seen]
+    alike = model.task.compared([numbers for _, numbers in seen]) if len(seen) > 1 else None
     if as_json:
-        print(_document(model, [{"image": i, "classes": [asdict(p) for p in each]} for i, each in found]))
+        more = {} if alike is None else {"alike": alike.tolist()}
+        print(_document(model, [{"image": i, "classes": [asdict(p) for p in each]} for i, each in found], **more))
         return status
     for image, predictions in found:
         print("\n".join([Path(image).name, *_bars(predictions)]))
+    if alike is not None:
+        print("\n".join(_alike([image for image, _ in seen], alike)))
+    tell([model.task.how] if model.task.how else [])
     return status
+
+
+def _alike(images: Sequence[str], cosines: Floats) -> list[str]:
+    """Return the lines of a table of how like each other pictures are."""
+    head = ["", "cosine", *(str(at) for at in range(1, len(images) + 1))]
+    rows = [
+        [f"  {at}", Path(image).name, *(f"{cosine:.3f}" for cosine in row)]
+        for at, (image, row) in enumerate(zip(images, cosines, strict=True), 1)
+    ]
+    return table([head, *rows], right=frozenset(range(2, 2 + len(images))))
 
 
 def _each(images: Sequence[str], serve: Callable[[str], Found]) -> tuple[list[tuple[str, Found]], int]:
@@ -140,6 +157,6 @@ def _plain(image: str, tried: Tried, order: Sequence[str]) -> dict[str, Any]:
     return {"image": image, "presets": {name: [asdict(p) for p in tried[name]] for name in order}}
 
 
-def _document(model: Model, results: list[dict[str, Any]]) -> str:
+def _document(model: Model, results: list[dict[str, Any]], **more: Any) -> str:
     preprocess = None if model.preprocess is None else model.preprocess.name
-    return json.dumps({"model": model.name, "preprocess": preprocess, "results": finite(results)}, indent=2)
+    return json.dumps({"model": model.name, "preprocess": preprocess, "results": finite(results), **more}, indent=2)

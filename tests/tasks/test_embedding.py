@@ -1,0 +1,274 @@
+"""Embeddings: the cosine to a reference, against closed forms, the file in ONNX Runtime and central differences."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import onnxsal
+from onnxsal.errors import ImageError, ModelError, UnsupportedError, UsageError
+from onnxsal.explanation.target import looked_at
+
+RNG = np.random.default_rng(0)
+WIDTH, SIDE = 8, 12
+W1 = RNG.normal(0, 0.3, (6, 3, 3, 3)).astype(np.float32)
+W2 = RNG.normal(0, 0.3, (WIDTH, 6, 3, 3)).astype(np.float32)
+X, A, B = (RNG.normal(0, 1, (1, 3, SIDE, SIDE)).astype(np.float32) for _ in range(3))
+METHODS = ("gradient", "input-x-gradient", "grad-cam", "occlusion")
+
+
+def model(end: str = "e = LpNormalization <axis = 1> (f)", output: str = f"float[B, {WIDTH}] e") -> onnx.ModelProto:
+    proto = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, {SIDE}, {SIDE}] x) => ({output}) {{
+        c = Conv <pads = [1, 1, 1, 1]> (x, w1) r = Relu (c) d = Conv <pads = [1, 1, 1, 1]> (r, w2) a = Relu (d)
+        m = GlobalAveragePool (a) f = Flatten (m) {end} }}"""
+    )
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(w, n) for n, w in (("w1", W1), ("w2", W2)))
+    onnx.helper.set_model_props(proto, {"onnxsal.preprocess": '{"preset": "unit", "fit": "squash"}'})
+    return proto
+
+
+NET = model()
+SESSION = onnxruntime.InferenceSession(NET.SerializeToString())
+
+
+def vector(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = SESSION.run(None, {"x": x.astype(np.float32)})[0].astype(np.float64)
+    return found[0]
+
+
+def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.fixture(scope="module")
+def net() -> onnxsal.Model:
+    return onnxsal.load(NET)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    paths = [folder / f"{name}.png" for name in ("one", "two", "three")]
+    for path in paths:
+        Image.fromarray(RNG.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def test_the_score_is_the_cosine_to_a_reference_however_it_is_given(net: onnxsal.Model, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", 7 * vector(A)[None])
+    expected = cosine(vector(X), vector(A))
+    given = [A, vector(A), 3 * vector(A)[None, :, None, None], list(vector(A)), tmp_path / "v.npy"]
+    for reference in given:
+        found = onnxsal.explain(net, X, method="gradient", target=onnxsal.Like(reference))
+        assert found.logit == pytest.approx(expected, abs=1e-6)
+        assert np.isnan(found.score)
+    text = onnxsal.explain(net, X, method="gradient", target=f"like:{tmp_path / 'v.npy'}")
+    assert (text.logit, text.label, text.target) == (
+        pytest.approx(expected, abs=1e-6), "like v.npy", f"like:{tmp_path / 'v.npy'}",
+    )  # fmt: skip
+    assert (text.task, text.manifest["score"]) == ("embedding", "cosine")
+
+
+def test_a_pair_is_a_difference(net: onnxsal.Model, tmp_path: Path) -> None:
+    expected = cosine(vector(X), vector(A)) - cosine(vector(X), vector(B))
+    for name, each in (("a", A), ("b", B)):
+        np.save(tmp_path / f"{name}.npy", vector(each))
+    pairs = [
+        onnxsal.Like(A) - onnxsal.Like(B),
+        (onnxsal.Like(vector(A)), onnxsal.Like(B)),
+        f"like:{tmp_path / 'a.npy'} minus like:{tmp_path / 'b.npy'}",
+    ]
+    for pair in pairs:
+        assert onnxsal.explain(net, X, method="gradient", target=pair).logit == pytest.approx(expected, abs=1e-6)
+    assert onnxsal.explain(net, X, method="gradient", target=pairs[2]).label == "like a.npy minus like b.npy"
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_its_gradient_is_that_of_central_differences(net: onnxsal.Model, pair: bool) -> None:
+    def score(x: NDArray[np.float64]) -> float:
+        seen = vector(x.astype(np.float32))
+        return cosine(seen, vector(A)) - (cosine(seen, vector(B)) if pair else 0.0)
+
+    target = onnxsal.Like(A) - onnxsal.Like(B) if pair else onnxsal.Like(A)
+    found = onnxsal.explain(net, X, method="gradient", target=target).raw.astype(np.float64)
+    for _ in range(3):
+        way = RNG.normal(0, 1, X.shape)
+        way, step = way / np.linalg.norm(way), 0.02
+        expected = (score(X + step * way) - score(X - step * way)) / (2 * step)
+        assert float((found * way[0]).sum()) == pytest.approx(expected, rel=2e-2, abs=2e-5)
+
+
+def test_the_gradient_of_the_cosine_of_a_linear_model_is_the_closed_form() -> None:
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, 12, 12] x) => (float[B, 8] e)
+        { c = Conv <strides = [12, 12]> (x, w) e = Flatten (c) }"""
+    )
+    weight = RNG.normal(0, 1, (WIDTH, 3, SIDE, SIDE)).astype(np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    reference = RNG.normal(0, 1, WIDTH)
+    found = onnxsal.explain(
+        onnxsal.load(proto, task="embedding"), X, method="gradient", target=onnxsal.Like(reference)
+    )  # fmt: skip
+    f = np.tensordot(weight.astype(np.float64), X[0].astype(np.float64), 3)
+    r, length = reference / np.linalg.norm(reference), np.linalg.norm(f)
+    by_vector = (r - cosine(f, r) * f / length) / length
+    np.testing.assert_allclose(found.raw, np.tensordot(by_vector, weight, 1), atol=1e-6)
+
+
+def test_a_zero_vector_is_like_nothing_and_has_no_direction(net: onnxsal.Model) -> None:
+    dark = np.zeros_like(X)  # without a bias, black is 0 behind the last ReLU
+    score = net.score("cosine", net.task.resolve(onnxsal.Like(vector(A)), {}, None))
+    feeds = net.task.resolve(onnxsal.Like(vector(A)), {}, None).feeds
+    assert net.session(score).run({"sal/x": dark, **feeds})["score"].tolist() == [0.0]
+    with pytest.raises(ModelError, match="the embedding is 0 in all its numbers"):
+        onnxsal.explain(net, dark, method="gradient", target=onnxsal.Like(A))
+    path = onnxsal.explain(net, X, method="integrated-gradients", target=onnxsal.Like(A))  # begins at 0
+    assert np.isfinite(path.raw).all()
+    with pytest.raises(UsageError, match="its vector is 0 in all its numbers"):
+        onnxsal.explain(net, X, method="gradient", target=onnxsal.Like(dark))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (None, "an embedding is no class.*-t like:FILE"),
+        ("cat", "a target of an embedding is a reference; got 'cat'"),
+        (3, "is a reference; got 3"),
+        ((onnxsal.Like(A),), r"a pair of references \(a, b\) means a minus b; got 1"),
+        (onnxsal.Like(np.ones(5)), "a vector of 5 numbers, and the embedding has 8"),
+        (onnxsal.Like(np.zeros(8)), "is 0 in all its numbers"),
+        (onnxsal.Like([1.0] * 7 + [float("nan")]), "1 of its numbers are not finite"),
+        (onnxsal.Like(np.ones((3, 8))), "holds 3 vectors of 8 numbers"),
+        (onnxsal.Like(np.ones(8)) - onnxsal.Like(2 * np.ones(8)), "have one direction"),
+        (onnxsal.Like(["a"] * 8), "which are no numbers"),
+        ("like:missing.npy", "'missing.npy' cannot be read as .npy: No such file"),
+    ],
+)  # fmt: skip
+def test_bad_references_are_refused(net: onnxsal.Model, target: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        onnxsal.explain(net, X, method="gradient", target=target)
+
+
+def test_a_reference_that_cannot_be_read_is_refused(net: onnxsal.Model, tmp_path: Path) -> None:
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY broken")
+    with pytest.raises(UsageError, match=r"broken.npy' cannot be read as .npy"):
+        onnxsal.explain(net, X, target=f"like:{tmp_path / 'broken.npy'}")
+    with pytest.raises(ImageError, match="no such picture"):
+        onnxsal.explain(net, X, target="like:missing.png")
+    with pytest.raises(TypeError):
+        onnxsal.Like(A) - 3  # type: ignore[operator]
+
+
+def test_references_are_photographs_too_and_are_seen_once(net: onnxsal.Model, photos: list[Path]) -> None:
+    one, two, three = photos
+    seen = [vector(np.asarray(Image.open(p), np.float32).transpose(2, 0, 1)[None] / 255) for p in photos]
+    target = looked_at(net, onnxsal.Like(two) - onnxsal.Like(Image.open(three)))
+    found = onnxsal.explain(net, [one, two], method="gradient", target=target)
+    expected = [cosine(v, seen[1]) - cosine(v, seen[2]) for v in seen[:2]]
+    np.testing.assert_allclose([each.logit for each in found], expected, atol=1e-5)
+    assert found[0].label == "like two.png minus like three.png"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_compiled_file_is_what_explain_gives(net: onnxsal.Model, method: str) -> None:
+    both = np.concatenate([X, B])
+    options = {"patch": 4, "stride": 4} if method == "occlusion" else {}
+    for target in (onnxsal.Like(A), onnxsal.Like(A) - onnxsal.Like(X + A)):
+        made = onnxruntime.InferenceSession(
+            onnxsal.compile(net, method=method, target=target, **options).SerializeToString()
+        )
+        expected = [onnxsal.explain(net, x[None], method=method, target=target, **options).saliency for x in both]
+        np.testing.assert_allclose(made.run(["saliency"], {"x": both})[0], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", ["gradient"])
+def test_a_compiled_file_takes_references(net: onnxsal.Model, method: str) -> None:
+    made = onnxruntime.InferenceSession(onnxsal.compile(net, method=method, target="input").SerializeToString())
+    assert [(i.name, i.type) for i in made.get_inputs()][1] == ("reference", "tensor(float)")
+    both, each = np.concatenate([X, X]), np.stack([4 * vector(A), vector(B)]).astype(np.float32)
+    expected = [onnxsal.explain(net, X, method=method, target=onnxsal.Like(r)).saliency for r in (A, B)]
+    np.testing.assert_allclose(made.run(["saliency"], {"x": both, "reference": each})[0], expected, atol=2e-6)
+    for_all = made.run(["saliency"], {"x": both, "reference": each[:1]})[0]
+    np.testing.assert_allclose(for_all, [expected[0]] * 2, atol=2e-6)
+    with pytest.raises(UsageError, match="a compiled file of an embedding needs a reference"):
+        onnxsal.compile(net, method=method)
+
+
+def test_predicting_tells_its_length_and_how_like_things_are(net: onnxsal.Model) -> None:
+    raw = model("e = Identity (f)")
+    found = onnxsal.load(raw, task="embedding")
+    seen = [found.outputs(found.prepare(each).x) for each in (X, A, B)]
+    (told,) = found.predict(X)
+    own = onnxruntime.InferenceSession(raw.SerializeToString()).run(None, {"x": X})[0]
+    assert told.logit == pytest.approx(np.linalg.norm(own), rel=1e-5)
+    assert told.label == "length of 'e', a vector of 8 numbers"
+    expected = [[cosine(vector(p), vector(q)) for q in (X, A, B)] for p in (X, A, B)]
+    np.testing.assert_allclose(found.task.compared(seen), expected, atol=1e-6)
+
+
+def test_the_dot_product_is_another_score(net: onnxsal.Model) -> None:
+    raw = onnxsal.load(model("e = Identity (f)"), task="embedding")
+    score = raw.score("dot", raw.task.resolve(onnxsal.Like(vector(A)), {}, None))
+    feeds = raw.task.resolve(onnxsal.Like(vector(A)), {}, None).feeds
+    own = onnxruntime.InferenceSession(model("e = Identity (f)").SerializeToString()).run(None, {"x": X})[0][0]
+    got = raw.session(score).run({"sal/x": X, **feeds})["score"]
+    np.testing.assert_allclose(got, own @ vector(A) / np.linalg.norm(vector(A)), rtol=1e-5)
+    assert onnxsal.explain(raw, X, method="gradient", target=onnxsal.Like(A), score="dot").manifest["score"] == "dot"
+
+
+def test_the_layer_in_front_of_the_pooling_is_chosen(net: onnxsal.Model) -> None:
+    """The reference weighs its maps: no operator with weights has to lie behind it, as in a classifier."""
+    assert onnxsal.explain(net, X, method="grad-cam", target=onnxsal.Like(A)).manifest["layer"] == "a"
+    as_classes = onnxsal.load(model("e = Identity (f)"))
+    assert as_classes.task.name == "classification"
+    assert onnxsal.explain(as_classes, X, method="grad-cam").manifest["layer"] == "r"
+
+
+@pytest.mark.parametrize("name", ["image_embeds", "sentence_embedding", "Embedding", "pooler_output"])
+def test_an_output_that_is_called_an_embedding_is_one_with_a_note(name: str) -> None:
+    found = onnxsal.load(model(f"{name} = Identity (f)", f"float[B, {WIDTH}] {name}"))
+    assert (found.task.name, found.task.output) == ("embedding", name)
+    assert found.notes == (
+        f"the output {name!r} is taken for an embedding: it is called so in the file; if it holds classes or numbers, "
+        "say so: --task classification or regression (task=)",
+    )
+    said = onnxsal.load(model(f"{name} = Identity (f)", f"float[B, {WIDTH}] {name}"), task="embedding")
+    assert (said.task.name, onnxsal.load(model(), task="classification").task.name) == ("embedding", "classification")
+
+
+def test_classes_go_before_the_embedding_that_stands_beside_them() -> None:
+    end = "embedding = LpNormalization <axis = 1> (f) p = Softmax (f)"
+    outputs = f"float[B, {WIDTH}] embedding, float[B, {WIDTH}] p"
+    found = onnxsal.load(model(end, outputs))
+    assert (found.task.name, found.task.output) == ("classification", "p")
+    asked = onnxsal.load(model(end, outputs), task="embedding")
+    assert (asked.task.name, asked.task.output, asked.task.logit) == ("embedding", "embedding", "f")
+    named = onnxsal.load(model(end, outputs), head="embedding")
+    assert named.task.name == "embedding"
+
+
+def test_what_is_no_vector_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"no output is one vector: 'a' is \['B', 8, 12, 12\]"):
+        onnxsal.load(model("", "float[B, 8, 12, 12] a"), task="embedding")
+    with pytest.raises(UnsupportedError, match="no output is one vector"):
+        onnxsal.load(model("e = ReduceSum <keepdims = 1> (m)", "float[s, t, u, v] e"), task="embedding")
+
+
+def test_a_model_that_was_pickled_embeds_alike(net: onnxsal.Model) -> None:
+    again = pickle.loads(pickle.dumps(net))
+    first, second = (onnxsal.explain(each, X, target=onnxsal.Like(A)) for each in (net, again))
+    np.testing.assert_array_equal(first.raw, second.raw)
+
+
+@pytest.mark.parametrize("target", [onnxsal.Like(np.ones(8)), "like:a.png", (onnxsal.Like(A), onnxsal.Like(B))])
+def test_a_model_of_something_else_is_like_nothing(target: object) -> None:
+    with pytest.raises(UsageError, match=r"the output 'e' is taken for classification.*--task embedding"):
+        onnxsal.explain(onnxsal.load(model("e = Identity (f)")), X, method="gradient", target=target)
