@@ -27,6 +27,7 @@ plugins.offer(
         "seg-xres-cam": "onnxsal.methods.seg_xres_cam:seg_xres_cam",
         "xgrad-cam": "onnxsal.methods.cam:xgrad_cam",
         "eigencam": "onnxsal.methods.eigencam:eigencam",
+        "similarity-map": "onnxsal.methods.similarity:similarity_map",
         "smooth-grad-cam++": "onnxsal.methods.smooth_grad_cam:smooth_grad_cam_pp",
         "score-cam": "onnxsal.methods.score_cam:score_cam",
         "ss-cam": "onnxsal.methods.score_cam:ss_cam",

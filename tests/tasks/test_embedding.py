@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +23,7 @@ WIDTH, SIDE = 8, 12
 W1 = RNG.normal(0, 0.3, (6, 3, 3, 3)).astype(np.float32)
 W2 = RNG.normal(0, 0.3, (WIDTH, 6, 3, 3)).astype(np.float32)
 X, A, B = (RNG.normal(0, 1, (1, 3, SIDE, SIDE)).astype(np.float32) for _ in range(3))
-METHODS = ("gradient", "input-x-gradient", "grad-cam", "occlusion")
+METHODS = ("gradient", "input-x-gradient", "grad-cam", "occlusion", "similarity-map")
 
 
 def model(end: str = "e = LpNormalization <axis = 1> (f)", output: str = f"float[B, {WIDTH}] e") -> onnx.ModelProto:
@@ -189,7 +191,7 @@ def test_a_compiled_file_is_what_explain_gives(net: onnxsal.Model, method: str) 
         np.testing.assert_allclose(made.run(["saliency"], {"x": both})[0], expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("method", ["gradient"])
+@pytest.mark.parametrize("method", ["gradient", "similarity-map"])
 def test_a_compiled_file_takes_references(net: onnxsal.Model, method: str) -> None:
     made = onnxruntime.InferenceSession(onnxsal.compile(net, method=method, target="input").SerializeToString())
     assert [(i.name, i.type) for i in made.get_inputs()][1] == ("reference", "tensor(float)")
@@ -270,5 +272,22 @@ def test_a_model_that_was_pickled_embeds_alike(net: onnxsal.Model) -> None:
 
 @pytest.mark.parametrize("target", [onnxsal.Like(np.ones(8)), "like:a.png", (onnxsal.Like(A), onnxsal.Like(B))])
 def test_a_model_of_something_else_is_like_nothing(target: object) -> None:
-    with pytest.raises(UsageError, match=r"the output 'e' is taken for classification.*--task embedding"):
+    with pytest.raises(UsageError, match=r"the output .e. is taken for classification.*--task embedding"):
         onnxsal.explain(onnxsal.load(model("e = Identity (f)")), X, method="gradient", target=target)
+
+
+def test_the_page_on_tasks_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (block,) = (each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "embedder" in each)
+    monkeypatch.chdir(tmp_path)
+    onnx.save(NET, "embedder.onnx")
+    for photo, name in zip(photos, ("dog", "wolf", "cat"), strict=True):
+        Image.open(photo).save(f"{name}.jpg", format="PNG")
+    scope: dict[str, Any] = {}
+    exec(block, scope)
+    dog, wolf, cat = (vector(np.asarray(Image.open(p), np.float32).transpose(2, 0, 1)[None] / 255) for p in photos)
+    assert scope["found"].logit == pytest.approx(cosine(dog, wolf), abs=1e-5)
+    assert scope["why"].logit == pytest.approx(cosine(dog, wolf) - cosine(dog, cat), abs=1e-5)
+    assert float(scope["where"].raw.sum()) == pytest.approx(cosine(dog, wolf), abs=1e-5)
