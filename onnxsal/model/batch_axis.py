@@ -66,18 +66,18 @@ def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -
     anatomy = dissect(model, entry, wanted)
     if batch is None:
         return _with_rows(anatomy, modality, session, wanted) if task_of(anatomy).alone else (anatomy, ())
-    if batch != 1:
-        raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     candidate = free_batch(model, entry.input)
     if candidate is not model:
-        alone = session(anatomy)
+        own = session(anatomy)
         try:
             free = dissect(candidate, modality.find_entry(candidate.graph), wanted)
             same = task_of(free).name == task_of(anatomy).name and not task_of(free).alone
-            if same and _agree(alone, session(free), anatomy):
-                return free, ("the batch, fixed to 1 in the file, was made free (verified by running)",)
+            if same and _agree(own, session(free), anatomy, batch):
+                return free, (f"the batch, fixed to {batch} in the file, was made free (verified by running)",)
         except (ModelError, UnsupportedError):
             pass  # what was rewritten cannot be run: the file's own batch of 1 can
+    if batch != 1:
+        raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     session.last = None
     return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
 
@@ -116,14 +116,15 @@ def _noise(anatomy: Anatomy, rows: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(0, 1, size).astype(np.float32)
 
 
-def _agree(single: Session, free: Session, anatomy: Anatomy) -> bool:
-    """Whether two different pictures give, together, what each gives alone, and so does the first in a batch of one.
+def _agree(own: Session, free: Session, anatomy: Anatomy, batch: int) -> bool:
+    """Whether different pictures give, together, what the file gives for them, and so does the first in a batch of one.
 
-    Small float differences are allowed.
+    A file of one picture runs two of them one by one. Small float differences are allowed.
     """
-    entry, x = anatomy.entry, _noise(anatomy, 2)
+    entry, rows = anatomy.entry, max(batch, 2)
+    x = _noise(anatomy, rows)
     name = next(iter(anatomy.head.kinds.values()))
-    alone, together, one = (each.run({X: x[:n]})[name] for each, n in ((single, 2), (free, 2), (free, 1)))
+    alone, together, one = (each.run({X: x[:n]})[name] for each, n in ((own, rows), (free, rows), (free, 1)))
     if alone.shape != together.shape or one.shape != alone[:1].shape:
         return False
     off = np.isneginf(alone) & np.isneginf(together)  # classes that are switched off

@@ -123,6 +123,12 @@ class _Opening:
         at = {self.entry.input_axes.index(letter): size for letter, size in sizes.items()}
         return set_size(self.model, self.entry.input, at)
 
+    def by_rows(self) -> list[str]:
+        """Return the outputs that have a row for each thing, as the file declares them."""
+        graph = self.model.graph
+        batch = next((dims(v) or (None,))[0] for v in graph.inputs if v.name == self.entry.input)
+        return [str(v.name) for v in graph.outputs if batch is not None and (dims(v) or (None,))[0] == batch]
+
     def whole(self, sizes: Sizes) -> Sizes:
         """Return all sizes in the order of the axes: these, and those that the file fixes."""
         known = {**sizes, **{a: n for a, n in self.fixed.items() if a not in sizes}}
@@ -228,11 +234,13 @@ def _settled(model: ir.Model) -> bool:
 
 
 def _run(model: ir.Model, opening: _Opening) -> None:
-    """Run a model once on noise. Raises: ModelError: it cannot be run."""
+    """Run a model once on noise. Raises: ModelError: it cannot be run, or puts out rows of more than it was given."""
     running = opening.running
     session = Session(Program(model), provider=running.provider, threads=running.threads, custom_ops=running.custom_ops)
     rng = np.random.default_rng(0)
-    session.run({
-        str(v.name): rng.uniform(0, 1, [d if isinstance(d, int) else 1 for d in dims(v) or ()])
-        for v in model.graph.inputs
-    })  # fmt: skip
+    shapes = {str(v.name): [d if isinstance(d, int) else 1 for d in dims(v) or ()] for v in model.graph.inputs}
+    found = session.run({name: rng.uniform(0, 1, shape) for name, shape in shapes.items()})
+    rows = shapes[opening.entry.input][0]
+    for name in opening.by_rows():
+        if len(found[name]) != rows:
+            raise ModelError(f"output {name!r} has {len(found[name])} rows of {rows} given")
