@@ -89,7 +89,10 @@ class Reader:
 
 
 class Modality(Protocol):
-    """What onnxsal asks of a modality; ``onnxsal.modality`` registers a class that has all of it."""
+    """What onnxsal asks of a modality; ``onnxsal.modality`` registers a class that has all of it.
+
+    One that has ``preprocess_notes(path, metadata, entry)`` too, strings, tells of what ``find_preprocess`` met with.
+    """
 
     name: ClassVar[str]
     default_size: ClassVar[Mapping[str, int]]

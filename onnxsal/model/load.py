@@ -31,13 +31,13 @@ from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.input_size import Known, with_size
 from onnxsal.model.made_up import made_up
 from onnxsal.model.model import Model, Warmed, digest
+from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
 from onnxsal.tasks.integer import open_heads
-from onnxsal.tasks.label_sources import find_labels, given_names
-from onnxsal.tasks.labels import Labels, LabelSource, labels_in
+from onnxsal.tasks.labels import LabelSource
 
 
 def load(
@@ -117,14 +117,13 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     anatomy, freeing = freed(normal, modality, session, asked.wanted)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
-    found = modality.find_preprocess(asked.preprocess, file.name, file.metadata, anatomy.entry)
+    words = read_words(source, file.name, asked, Recognised(modality, anatomy))
+    told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()))
     model = Model(
-        name=file.name, anatomy=anatomy, modality=modality, preprocess=found,
-        labels=_labels(asked, file, anatomy), digest=file.digest,
-        notes=(*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
-               *settled.notes),
-        metadata=file.metadata, source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked,
-        decided=(*task_of(anatomy).decided, *sized.decided, *settled.decisions), any_size=sized.any_size,
+        name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
+        digest=file.digest, notes=(*told, *settled.notes, *words.notes), metadata=file.metadata, source=source,
+        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, any_size=sized.any_size,
+        decided=(*task_of(anatomy).decided, *sized.decided, *settled.decisions, *words.decided),
         **vars(running),
     )  # fmt: skip
     if session.last is not None and session.serves(anatomy):
@@ -145,16 +144,6 @@ def _settled(anatomy: Anatomy, asked: Asked, known: File, run: Callable[[Head], 
         return anatomy, settled
     layers = anatomy.layers if head.logit == task.logit else find_layers(graph, anatomy.entry, head)
     return replace(anatomy, head=head, layers=layers), settled
-
-
-def _labels(asked: Asked, file: File, anatomy: Anatomy) -> Labels | None:
-    task = task_of(anatomy)
-    if asked.labels is not None:
-        return task.named(labels_in(asked.labels))
-    own = given_names(None, file.name, file.metadata) if len(task.name_counts) > 1 else None
-    counts = [own] if own in task.name_counts else task.name_counts if own is None else (task.labelled,)
-    found = (find_labels(file.name or "model.onnx", count, file.metadata) for count in counts if count is not None)
-    return next((task.named(each) for each in found if each is not None), None)
 
 
 def _reopened(model: Model, asked: Asked) -> Model:

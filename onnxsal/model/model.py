@@ -25,6 +25,7 @@ from onnxsal.modalities.image.modality import known
 from onnxsal.modalities.registry import Modality, OwnSize, Reader, Sample
 from onnxsal.model.asked import Asked
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
+from onnxsal.model.words import preprocess_decisions
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
@@ -185,7 +186,9 @@ class Model:
         Raises: UsageError: it is unknown, or gives another number of channels than the model takes.
         """
         found = self.modality.find_preprocess(source, self.name, self.metadata, self.anatomy.entry)
-        return replace(self, preprocess=found, asked=replace(self.asked, preprocess=source))
+        kept = tuple(each for each in self.decided if each.what != "preprocess")
+        said = preprocess_decisions(found, given=True)
+        return replace(self, preprocess=found, decided=kept + said, asked=replace(self.asked, preprocess=source))
 
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""

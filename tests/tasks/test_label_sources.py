@@ -17,7 +17,7 @@ PETS = ("cat", "dog", "a fish")
 
 def labels_beside(model: Path, classes: int, metadata: dict[str, str] | None = None) -> Any:
     found = find_labels(model, classes, metadata or {})
-    return found and found.names
+    return found.labels and found.labels.names
 
 
 def test_labels_are_found_by_count_or_beside_the_model(tmp_path: Path) -> None:
@@ -39,4 +39,4 @@ def test_labels_are_found_by_count_or_beside_the_model(tmp_path: Path) -> None:
 
 def test_a_configuration_without_labels_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"hidden_size": 768}')
-    assert find_labels(tmp_path / "net.onnx", 3, {}) is None
+    assert find_labels(tmp_path / "net.onnx", 3, {}).labels is None

@@ -17,7 +17,7 @@ from onnxsal.modalities.image.geometry import resizes
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.image.preprocess import Preprocess
 from onnxsal.modalities.image.sizes import stated_sizes, stated_stride
-from onnxsal.modalities.image.sources import as_preprocess, find_preprocess
+from onnxsal.modalities.image.sources import Gathered, as_preprocess, gather_preprocess
 from onnxsal.modalities.registry import Reader, Sample, Seen, StatedSize, modality
 
 Floats = NDArray[np.float32]
@@ -54,10 +54,14 @@ class ImageModality:
 
     def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> Preprocess | None:
         """Return the preprocessing that was given, else the model's own; raw where its input is bytes."""
-        found = as_preprocess(source) if source is not None else find_preprocess(path or "model.onnx", metadata)
+        found = as_preprocess(source) if source is not None else _gathered(path, metadata, entry).preprocess
         if found is None and entry.dtype == ir.DataType.UINT8:  # what is resized inside is not cropped before
             found = replace(as_preprocess("raw"), fit="squash" if entry.resized else "crop")
         return None if found is None else found.for_channels(entry.channels)
+
+    def preprocess_notes(self, path: str, metadata: Mapping[str, str], entry: Entry) -> tuple[str, ...]:
+        """Return what is to be told of the preprocessing that comes with a model."""
+        return _gathered(path, metadata, entry).notes
 
     def read(self, thing: Any, reader: Reader) -> Sample:
         """Return a picture as the model sees it.
@@ -79,6 +83,10 @@ class ImageModality:
             return np.zeros(entry.channels, np.float32)
         low = np.broadcast_to(reader.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *reader.size))
         return _entered(_feed(np.ascontiguousarray(low), reader), reader)[:, 0, 0]
+
+
+def _gathered(path: str, metadata: Mapping[str, str], entry: Entry) -> Gathered:
+    return gather_preprocess(path or "model.onnx", metadata, entry.channels)
 
 
 def known(preprocess: Preprocess | None) -> Preprocess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -45,7 +45,8 @@ class Preprocess:
         fit: ``crop`` the centre, ``squash`` to the model's size, or ``pad`` to it with ``pad_colour`` (RGB, 0 to 255).
         crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
         resample: as Pillow does it, that is with antialiasing.
-        name: where it comes from, for messages; it takes no part in comparison.
+        name: where it comes from, for messages; it takes no part in comparison, nor does the next.
+        open_fit: whether what it comes from leaves open how a photograph is fitted.
     Raises: UsageError: a part is unknown, of the wrong length, or not a number that makes sense.
     """
 
@@ -58,6 +59,7 @@ class Preprocess:
     resample: Resample = "bilinear"
     pad_colour: Colour = (0, 0, 0)
     name: str = field(default="own", compare=False)
+    open_fit: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         for key, value, known in (
@@ -95,6 +97,13 @@ class Preprocess:
         """The share of the resized picture's side that the model sees (crop and squash)."""
         default = _CROP_FRACTION if self.fit == "crop" else 1.0
         return default if self.crop_fraction is None else self.crop_fraction
+
+    def agrees(self, other: Preprocess) -> bool:
+        """Return whether another gives the same pixels, as far as both say how."""
+        if (self.colour, self.table().shape) != (other.colour, other.table().shape):
+            return False
+        fits = self.open_fit or other.open_fit or (self.fit, self.fraction) == (other.fit, other.fraction)
+        return fits and bool(np.allclose(self.table(), other.table(), rtol=1e-3, atol=1e-3 * np.ptp(self.table())))
 
     def for_channels(self, count: int) -> Preprocess:
         """Return the same for a model of ``count`` channels: grey, with mean and std averaged, for a model of one.
@@ -137,7 +146,8 @@ class Preprocess:
 
     def to_json(self) -> str:
         """Return the JSON text that reads back as the same preprocessing, from a file or a model's metadata."""
-        return json.dumps({key: value for key, value in asdict(self).items() if key != "name" and value is not None})
+        own = {field.name for field in fields(self) if field.compare}
+        return json.dumps({key: value for key, value in asdict(self).items() if key in own and value is not None})
 
     def described(self) -> str | dict[str, Any]:
         """Return what stands for it in a manifest: a preset's name, of others what ``as_preprocess`` makes it of."""

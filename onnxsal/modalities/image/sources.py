@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.files import beside, number, numbers, parse_json, read_text
+from onnxsal.modalities.image.exports import foreign_form
 from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
+from onnxsal.modalities.image.metadata import metadata_preprocess
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 PreprocessSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Preprocess
 
 METADATA_KEY = "onnxsal.preprocess"
-_FIELDS = tuple(part.name for part in fields(Preprocess) if part.name != "name")
+_EXPORTED = (
+    "processor_config.json",  # Hugging Face: a processor of images among others
+    "config.json",  # timm: pretrained_cfg
+    "pipeline.json",  # MMDeploy
+    "metadata_properties.json",  # Azure Custom Vision
+    "signature.json",  # Lobe
+    "metadata.json",  # Teachable Machine
+)
+_FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare)
 _KEYS = (*_FIELDS, "preset", "range")
 
 
@@ -45,24 +56,78 @@ def as_preprocess(source: PreprocessSource) -> Preprocess:
     return _from_file(Path(source))
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """What comes with a model about its pictures: what is taken of it, and what is to be told."""
+
+    preprocess: Preprocess | None
+    notes: tuple[str, ...] = ()
+
+
 def find_preprocess(model_path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Preprocess | None:
-    """Return the preprocessing that comes with a model, or None.
+    """Return the preprocessing that comes with a model, or None; as ``gather_preprocess``."""
+    return gather_preprocess(model_path, metadata).preprocess
+
+
+def gather_preprocess(
+    model_path: str | os.PathLike[str], metadata: Mapping[str, str], channels: int | None = None
+) -> Gathered:
+    """Return the preprocessing that comes with a model, and what is to be told of it.
 
     Looked for in its metadata (key ``onnxsal.preprocess``), in a ``preprocessor_config.json`` beside it (or above it,
-    where the model lies in a folder named ``onnx``), and in ``<model's stem>.preprocess.json``, in this order.
+    where the model lies in a folder named ``onnx``), and in ``<model's stem>.preprocess.json``, in this order; then in
+    its metadata in others' words, and in the files that tools export with a model. Where others of these want other
+    pixels, a note says so.
 
-    Raises: UsageError: it is there, but wrong.
+    Args: channels: of the model's input, where they are known.
+    Raises: UsageError: the first of the first three is wrong; of what else cannot be read a note tells.
     """
-    if METADATA_KEY in metadata:
-        where = f"the model's metadata {METADATA_KEY!r}"
-        return _from_json(metadata[METADATA_KEY], where)
-    model = Path(model_path)
-    found = next((path for path in _candidates(model) if path.is_file()), None)
-    return None if found is None else _from_file(found)
+    where, model = "the model's metadata", Path(model_path)
+    ours = (
+        [partial(_from_json, metadata[METADATA_KEY], f"{where} {METADATA_KEY!r}")] if METADATA_KEY in metadata else []
+    )
+    ours += [partial(_from_file, path) for path in _candidates(model) if path.is_file()]
+    exported = [partial(_exported, p) for name in _EXPORTED for p in beside(model, name) if p.is_file()]
+    others: list[Callable[[], Iterable[Preprocess]]] = [partial(_listed, read) for read in ours[1:]]
+    others += [partial(metadata_preprocess, metadata, where), *exported]
+    return _gathered([read() for read in ours[:1]], others, channels)
 
 
 def _candidates(model: Path) -> tuple[Path, ...]:
     return (*beside(model, "preprocessor_config.json"), model.with_name(f"{model.stem}.preprocess.json"))
+
+
+def _exported(path: Path) -> list[Preprocess]:
+    """Return what a file that tools export with a model says of pictures; nothing where it is another's of its name."""
+    config = parse_json(read_text(path, "preprocessing"), str(path))
+    if not isinstance(config, dict):
+        return []
+    inner = config.get("image_processor")  # Hugging Face's processors of several things
+    if isinstance(inner, dict) and is_huggingface(inner):
+        return [from_huggingface(inner, str(path))]
+    read = foreign_form(config)
+    return [] if read is None else [read(config, str(path))]
+
+
+def _listed(read: Callable[[], Preprocess]) -> list[Preprocess]:
+    return [read()]
+
+
+def _gathered(
+    found: list[Preprocess], others: Sequence[Callable[[], Iterable[Preprocess]]], channels: int | None
+) -> Gathered:
+    """Return the first that is there, with notes on what cannot be read and on what wants other pixels."""
+    notes = []
+    for read in others:
+        try:
+            found += [each if channels is None else each.for_channels(channels) for each in read()]
+        except UsageError as error:
+            notes.append(f"preprocessing passed over: {error}")
+    other = next((each for each in found[1:] if not found[0].agrees(each)), None)
+    if other is not None:
+        said = f"{found[0].name} is taken, and {other.name} wants other pixels"
+        notes.append(f"preprocessing disagrees: {said}; --preprocess (preprocess=...) settles it")
+    return Gathered(found[0] if found else None, tuple(notes))
 
 
 def _is_path(source: str) -> bool:
@@ -83,6 +148,8 @@ def _from_json(text: str, where: str) -> Preprocess:
 def _from_dict(config: Mapping[str, Any], where: str) -> Preprocess:
     if is_huggingface(config):
         return from_huggingface(config, where)
+    if (read := foreign_form(config)) is not None:
+        return read(config, where)
     _check_keys(config, where)
     base = _preset(config.get("preset", "raw"), where)
     given = {key: config[key] for key in _FIELDS if key in config}
