@@ -18,6 +18,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
 from onnxsal.model.model import Model
+from onnxsal.model.words import facts_in
 
 _LEVELS = {"UINT8": 256, "INT8": 256, "UINT16": 65536, "INT16": 65536, "UINT4": 16, "INT4": 16}
 
@@ -55,7 +56,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "nodes": len(graph),
         "preprocess": None if model.preprocess is None else model.preprocess.name,
         "labels": None if model.labels is None else model.labels.source, "notes": list(model.notes),
-        "decided": [asdict(each) for each in model.decided],
+        "decided": [asdict(each) for each in model.decided], "stated": facts_in(model.metadata),
     }  # fmt: skip
 
 

@@ -31,6 +31,9 @@ _FILES = (
     "metadata.json",  # Teachable Machine: labels
     "config.min.json",  # Magika: target_labels_space
 )
+_LONG_READ = frozenset({"config.json", "labels.txt"})
+"""Files that are wrong where they cannot be read; others may be something else of that name."""
+
 _KEYS = ("id2label", "label_names", "labels", "classes", "class_names", "names", "Label", "target_labels_space",
          "label_list", "idx_to_class", "class_to_idx", "label2id")  # fmt: skip
 """What an object calls its names, in the order in which they are taken."""
@@ -47,9 +50,16 @@ def neighbours(model: Path, classes: int) -> Iterator[Labels]:
     for name in _FILES:
         for path in beside(model, name):
             if path.is_file():
-                names = _names(path, classes)
+                names = _names(path, classes) if name in _LONG_READ else _if_readable(path, classes)
                 if len(names) == classes:
                     yield Labels(names, str(path))
+
+
+def _if_readable(path: Path, classes: int) -> Names:
+    try:
+        return _names(path, classes)
+    except UsageError:  # something else of that name
+        return ()
 
 
 def _names(path: Path, classes: int) -> Names:
@@ -77,21 +87,13 @@ def _in_json(text: str, where: str, classes: int) -> Names:
         )
         if named:
             return named
-    if isinstance(value, list | Mapping) and where.endswith(_PLAIN):
-        return _parsed(text, where)
-    return ()
+    plain = isinstance(value, list | Mapping) and where.endswith(_PLAIN)
+    return parse_labels(text, where) if plain else ()
 
 
 _PLAIN = ("labels.json", "class_names.json", "classes.json", "class_indices.json", "index_to_name.json",
           "label_map.json")  # fmt: skip
 """Files that are nothing but labels."""
-
-
-def _parsed(text: str, where: str) -> Names:
-    try:
-        return parse_labels(text, where)
-    except UsageError:  # something else of that name
-        return ()
 
 
 def _named(value: Mapping[str, Any], classes: int) -> Names:

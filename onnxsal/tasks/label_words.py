@@ -39,7 +39,7 @@ def are_placeholders(names: Names) -> bool:
 def as_names(value: Any, classes: int) -> Names:
     """Return the names in a list, or an object of index to name or of name to index; none where it is neither.
 
-    Where indices leave gaps and all are classes, those without a name are called by their number.
+    Where the last is the last class and some before it have no name, these are called by their number.
     """
     if isinstance(value, list | tuple):
         return tuple(map(_name, value)) if all(map(_is_name, value)) else ()
@@ -52,7 +52,8 @@ def as_names(value: Any, classes: int) -> Names:
     if not all(str(at).isdecimal() and _is_name(name) for at, name in value.items()):
         return ()
     named = {int(at): _name(name) for at, name in value.items()}
-    return tuple(named.get(i, f"class {i}") for i in range(max(classes if max(named) < classes else 0, len(named))))
+    count = classes if max(named) == classes - 1 else len(named)
+    return tuple(named.get(i, f"class {i}") for i in range(count))
 
 
 def _is_name(value: Any) -> bool:

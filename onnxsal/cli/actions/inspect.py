@@ -157,9 +157,17 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),
         ("preprocess", known["preprocess"] or _no_preprocess(known)),
         ("labels", known["labels"] or "none: name a file with --labels"),
+        *((key.replace("_", " "), _stated(value)) for key, value in known["stated"].items()),
         ("sha256", known["sha256"]),
         *(("note", note) for note in known["notes"]),
     ]  # fmt: skip
+
+
+def _stated(value: Any) -> str:
+    """Return a fact of the file's metadata in a line."""
+    if not isinstance(value, list):
+        return str(value)
+    return f"{len(value)}: {', '.join(value[:8])}{' ...' if len(value) > 8 else ''}"
 
 
 def _name(name: str) -> str:

@@ -58,8 +58,8 @@ def from_onnx_image(metadata: Mapping[str, Any], where: str) -> Preprocess:
         raise UsageError(f"{where}: {_GAMMA} is Linear, and pictures are not made linear: hand over a float array")
     squash = metadata.get(f"{_CUSTOM_VISION}ResizeMethod") == "Stretch"
     return Preprocess(
-        colour=colour, scale=(high - low) / 255, mean=(-low,), fit="squash" if squash else "crop", crop_fraction=1.0,
-        name=f"{where} {_FORMAT!r}", open_fit=not squash,
+        colour=colour, scale=(high - low) / 255, mean=(0.0 - low,), fit="squash" if squash else "crop",
+        crop_fraction=1.0, name=f"{where} {_FORMAT!r}", open_fit=not squash,
     )  # fmt: skip
 
 

@@ -1,0 +1,157 @@
+"""What tools write beside a model: timm, MMDeploy, Lobe, Teachable Machine, Hugging Face's processors of several."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxsal.errors import UsageError
+from onnxsal.modalities.image import PRESETS, Preprocess, as_preprocess
+from onnxsal.modalities.image.sources import Gathered, gather_preprocess
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+TIMM: dict[str, Any] = {
+    "architecture": "resnet10t", "num_classes": 3, "label_names": ["cat", "dog", "a fish"],
+    "pretrained_cfg": {"tag": "c3_in1k", "input_size": [3, 176, 176], "interpolation": "bicubic", "crop_pct": 0.95,
+                       "crop_mode": "center", "mean": MEAN, "std": STD, "num_classes": 3},
+}  # fmt: skip
+
+
+def timm(**changes: Any) -> Preprocess:
+    return as_preprocess(TIMM | {"pretrained_cfg": TIMM["pretrained_cfg"] | changes})
+
+
+def test_timm() -> None:
+    found = timm()
+    assert (found.mean, found.std, found.scale) == (tuple(MEAN), tuple(STD), 1 / 255)
+    assert (found.fit, found.fraction, found.resample, found.colour) == ("crop", 0.95, "bicubic", "RGB")
+
+
+def test_timm_other_crops_and_channels() -> None:
+    assert (timm(crop_mode="squash", crop_pct=1.0).fit, timm(crop_mode="squash").fraction) == ("squash", 0.95)
+    padded = timm(crop_mode="border", crop_pct=1.0, mean=[0.5] * 3)
+    assert (padded.fit, padded.pad_colour) == ("pad", (128, 128, 128))
+    grey = timm(mean=[0.5], std=[0.5])
+    assert (grey.colour, grey.mean) == ("grey", (0.5,))
+    with pytest.raises(UsageError, match=r"crop_mode 'border' with crop_pct 0.95 is not known"):
+        timm(crop_mode="border")
+    with pytest.raises(UsageError, match=r"interpolation is one of nearest, .*; got 'random'"):
+        timm(interpolation="random")
+
+
+def test_timm_says_the_rest_by_its_defaults() -> None:
+    """Older files have all of it at the top; what they leave out is ImageNet's, cropped to 0.875, bicubic."""
+    flat = as_preprocess({"architecture": "resnet18", "mean": MEAN, "std": STD})
+    bare = as_preprocess({"architecture": "resnet18", "pretrained_cfg": {"tag": "a"}})
+    for found in (flat, bare):
+        assert (found.mean, found.std, found.fraction, found.resample) == (tuple(MEAN), tuple(STD), 0.875, "bicubic")
+
+
+def mmdeploy(*transforms: dict[str, Any]) -> Preprocess:
+    first = [{"type": "LoadImageFromFile"}, *transforms, {"type": "ImageToTensor"}, {"type": "Collect"}]
+    tasks = [{"type": "Task", "module": "Transform", "name": "Preprocess", "transforms": first},
+             {"type": "Task", "module": "Net", "name": "resnet"}]  # fmt: skip
+    return as_preprocess({"pipeline": {"input": ["img"], "output": ["cls"], "tasks": tasks}})
+
+
+NORMAL = {"type": "Normalize", "to_rgb": True, "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+
+
+def test_mmdeploy() -> None:
+    found = mmdeploy(
+        {"type": "Resize", "size": [256, -1], "keep_ratio": True}, {"type": "CenterCrop", "crop_size": 224}, NORMAL
+    )
+    expected = PRESETS["imagenet"]
+    np.testing.assert_allclose(found.table(), expected.table(), rtol=1e-4, atol=1e-5)
+    assert (found.fit, found.fraction, found.colour) == ("crop", 0.875, "RGB")
+    assert found.agrees(expected)
+
+
+def test_mmdeploy_other_transforms() -> None:
+    squash = mmdeploy({"type": "Resize", "size": [224, 224]}, {**NORMAL, "to_rgb": False})
+    assert (squash.fit, squash.fraction, squash.colour) == ("squash", 1.0, "BGR")
+    pad = mmdeploy({"type": "Resize", "size": [640, 640], "keep_ratio": True},
+                   {"type": "Pad", "size": [640, 640], "pad_val": {"img": [114, 114, 114]}}, NORMAL)  # fmt: skip
+    assert (pad.fit, pad.pad_colour) == ("pad", (114, 114, 114))
+    with pytest.raises(UsageError, match="the transform 'TenCrop' is not known"):
+        mmdeploy({"type": "TenCrop"}, NORMAL)
+
+
+LOBE = {"doc_id": "1", "inputs": {"Image": {"shape": [None, 224, 224, 3]}}, "outputs": {}, "format": "onnx",
+        "filename": "model.onnx", "classes": {"Label": ["cat", "dog", "a fish"]}}  # fmt: skip
+TEACHABLE = {"packageName": "@teachablemachine/image", "labels": ["cat", "dog", "a fish"], "imageSize": 224}
+
+
+def test_lobe_takes_the_centre_square() -> None:
+    assert as_preprocess(LOBE) == Preprocess(scale=1 / 255, crop_fraction=1.0, resample="bicubic")
+
+
+def test_teachable_machine_divides_by_127() -> None:
+    black, white = as_preprocess(TEACHABLE).limits()
+    np.testing.assert_allclose([black, white], [[-1] * 3, [255 / 127 - 1] * 3], rtol=1e-6)
+    assert as_preprocess(TEACHABLE | {"grayscale": True}).colour == "grey"
+
+
+AZURE = {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "Normalized_1_1"}
+
+
+def beside(folder: Path, **files: Any) -> Path:
+    for name, value in files.items():
+        (folder / f"{name}.json").write_text(value if isinstance(value, str) else json.dumps(value))
+    return folder / "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "mean"),
+    [
+        ("config", TIMM, tuple(MEAN)),
+        ("signature", LOBE, (0.0,)),
+        ("metadata", TEACHABLE, (1.0,)),
+        ("metadata_properties", AZURE, (1.0,)),
+        ("processor_config", {"image_processor": {"image_processor_type": "CLIPImageProcessor", "image_mean": MEAN,
+                                                  "image_std": STD, "do_normalize": True}}, tuple(MEAN)),
+    ],
+)  # fmt: skip
+def test_they_are_found_beside_a_model(tmp_path: Path, name: str, config: Any, mean: tuple[float, ...]) -> None:
+    found = gather_preprocess(beside(tmp_path, **{name: config}), {})
+    assert found.preprocess is not None
+    assert found.preprocess.mean == mean
+    assert found.preprocess.name.startswith(str(tmp_path / f"{name}.json"))
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "config", [{"model_type": "bert"}, {"labels": ["a"]}, ["a"], {"pipeline": {"tasks": []}}], ids=str
+)
+def test_files_of_others_are_passed_over(tmp_path: Path, config: Any) -> None:
+    path = beside(tmp_path, config=config, metadata=config, pipeline=config, signature=config)
+    assert gather_preprocess(path, {}) == Gathered(None)
+
+
+def test_sources_that_disagree_are_named(tmp_path: Path) -> None:
+    path = beside(tmp_path, config=TIMM)
+    words = {"Image.BitmapPixelFormat": "Bgr8"}
+    found = gather_preprocess(path, words)
+    assert found.preprocess is not None
+    assert found.preprocess.colour == "BGR"  # the file before what lies beside it
+    assert found.notes == (
+        "preprocessing disagrees: the model's metadata 'Image.BitmapPixelFormat' is taken, and "
+        f"{tmp_path / 'config.json'} wants other pixels; --preprocess (preprocess=...) settles it",
+    )
+    own = {"onnxsal.preprocess": json.dumps({"preset": "imagenet", "crop_fraction": 0.95, "resample": "bicubic"})}
+    assert gather_preprocess(path, own).notes == ()
+
+
+def test_what_cannot_be_read_is_told_and_passed_over(tmp_path: Path) -> None:
+    found = gather_preprocess(beside(tmp_path, config="{", metadata_properties={"Image.BitmapPixelFormat": "Nv12"}), {})
+    assert found.preprocess is None
+    assert [note.partition(":")[0] for note in found.notes] == ["preprocessing passed over"] * 2
+    assert "not valid JSON" in found.notes[0]
+    assert "got 'Nv12'" in found.notes[1]
+    many = gather_preprocess(beside(tmp_path, config=TIMM, metadata_properties="{}"), {}, channels=6)
+    assert many.preprocess is None
+    assert "gives 3 channels, the model takes 6" in many.notes[0]
