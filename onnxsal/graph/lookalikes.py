@@ -55,6 +55,7 @@ _BY_NAME = {
 """What is told by its name alone, where its bytes say nothing."""
 
 _TF2ONNX = "python -m tf2onnx.convert"
+_UNKNOWN = "is not an ONNX model, or the file is damaged or cut short"
 
 
 def lookalike(data: bytes, path: Path) -> str:
@@ -130,13 +131,13 @@ def _damage(data: bytes) -> str:
         if end > len(data):
             what = "graph" if number == _GRAPH else f"field {number}"
             said = f"it ends {end - len(data):,} bytes before its {what} does"
-            return f"is damaged or cut short: {said}, copy it again" if start > 2 else _unknown(data)
+            return f"{_UNKNOWN}: {said}, copy it again" if start > 2 else _unknown(data)
     return _unknown(data)
 
 
 def _unknown(data: bytes) -> str:
     random = "; its bytes look random, as encrypted ones do" if _entropy(data[:_SAMPLE]) > _RANDOM else ""
-    return f"is not an ONNX model, or the file is damaged or cut short{random}"
+    return _UNKNOWN + random
 
 
 def _entropy(data: bytes) -> float:

@@ -54,7 +54,7 @@ def damaged(model: Path) -> Files:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("text.onnx", "'text.onnx' is not an ONNX model"),
+        ("text.onnx", "'text.onnx' is a text file, not an ONNX model"),
         ("empty.onnx", "'empty.onnx' is empty"),
         ("half.onnx", "'half.onnx' is not an ONNX model, or the file is damaged or cut short"),
         ("flipped.onnx", "'flipped.onnx' is not an ONNX model"),
