@@ -129,6 +129,11 @@ class Task(Head):
         raise NotImplementedError
 
     @property
+    def draws(self) -> bool:
+        """Whether what it predicts lies somewhere in a picture, and can be drawn on it."""
+        return False
+
+    @property
     def labelled(self) -> int:
         """How many names its labels are; 0 where nothing has a name."""
         return 0
@@ -188,6 +193,10 @@ class Task(Head):
     def heading(self, numbers: Numbers) -> str:
         """Return what stands above what is predicted; nothing in most tasks."""
         return ""
+
+    def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
+        """Return why ``predict`` shows nothing of a picture."""
+        return "nothing is seen"
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return what an Explanation calls score and logit; NaN where there is no such number."""

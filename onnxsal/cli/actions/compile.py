@@ -59,7 +59,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     goal = known["target"]
     return [
         ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
-        ("target", f"{goal[0]} minus {goal[1]}" if isinstance(goal, list) else str(goal)),
+        ("target", (f"{goal[0]} minus {goal[1]}" if isinstance(goal, list) else str(goal)) + _places(known)),
         ("layer", ", ".join(known["layer"]) or "none: it works on the picture"),
         ("score", str(known["score"])),
         ("picture", f"{taken['name']!r}: {taken['type']} {taken['axes']}, {taken['size'][1]} x {taken['size'][0]}, "
@@ -69,3 +69,17 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
         ("made by", f"onnxsal {known['onnxsal']}"),
     ]  # fmt: skip
+
+
+def _places(known: Mapping[str, Any]) -> str:
+    """Return where a target is asked for, in a few words."""
+    found = known.get("region", [])
+    return "".join(f", {_place(each)}" for each in (found if isinstance(found, list) else [found]) if each)
+
+
+def _place(region: Mapping[str, Any]) -> str:
+    unit = region["unit"]
+    kind, place = next((k, v) for k, v in region.items() if k != "unit")
+    if isinstance(place, Mapping):
+        return f"{kind} {place.get('file', '')}{place['size']} ({unit})"
+    return f"{kind} {', '.join(f'{n:g}' for n in place)} ({unit})"

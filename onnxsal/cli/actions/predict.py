@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.outputs import Template, check_outputs
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, UsageError
 from onnxsal.explanation.explanation import finite
 from onnxsal.modalities.image import try_presets
-from onnxsal.model import Model, Prediction
-from onnxsal.tasks.task import Floats
+from onnxsal.modalities.image.modality import known
+from onnxsal.model import Model, Prediction, Sample
+from onnxsal.tasks.dense import RegionPrediction
+from onnxsal.tasks.task import Floats, Numbers
+from onnxsal.viz.regions import Drawn, draw_regions
+from onnxsal.viz.save import image_format, save_image
 
 Found = TypeVar("Found")
 Tried = dict[str, list[Prediction]]
@@ -27,21 +32,81 @@ _SIDE_BY_SIDE = 3
 _ROOMY = 100
 
 
-def predict_all(model: Model, images: Sequence[str], top: int, *, as_json: bool) -> int:
-    """Print the most probable classes of every picture; return the exit status."""
-    seen, status = _each(images, lambda image: model.outputs(model.prepare(image).x))
-    found = [(image, model.task.predict(numbers, model.labels, top)) for image, numbers in seen]
-    alike = model.task.compared([numbers for _, numbers in seen]) if len(seen) > 1 else None
+def drawings(output: str | None, images: Sequence[str], opening: Opening) -> dict[str, Path]:
+    """Return the picture to write of each image, checked before anything is loaded; none where none is asked for."""
+    if output is None:
+        return {}
+    template = Template(output, "-o")
+    for field in ("method", "target"):
+        if field in template.fields:
+            raise UsageError(f"-o {output!r}: predict fills in {{stem}} and {{folder}}; {{{field}}} is of explain")
+    paths = template.fill_all(images, [""], [""])
+    check_outputs(paths, [*opening.files, *images])
+    for path in paths:
+        image_format(path)
+    return dict(zip(images, paths, strict=True))
+
+
+def predict_all(
+    model: Model, images: Sequence[str], top: int, *, as_json: bool, pictures: Mapping[str, Path] | None = None
+) -> int:
+    """Print what the model sees in every picture, such as the most probable classes; return the exit status.
+
+    Args: pictures: where to draw it, by image.
+    """
+    if pictures and not model.task.draws:
+        raise UsageError(
+            f"-o draws regions, and {Path(model.name).name} is of the task {model.task.name!r}, which has none: "
+            "leave it out, or see where the model looked with onnxsal explain"
+        )
+    found, status = _each(images, lambda image: _seen(model, image, top))
+    drawn = {image: str(_draw(seen, path)) for image, seen in found if (path := (pictures or {}).get(image))}
+    alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
+        results = [
+            {"image": i, "classes": [_facts(p) for p in seen.classes]} | ({"picture": drawn[i]} if i in drawn else {})
+            for i, seen in found
+        ]
         more = {} if alike is None else {"alike": alike.tolist()}
-        print(_document(model, [{"image": i, "classes": [asdict(p) for p in each]} for i, each in found], **more))
+        print(_document(model, results, **more))
         return status
-    for image, predictions in found:
-        print("\n".join([Path(image).name, *_bars(predictions)]))
+    for image, seen in found:
+        written = [f"  {drawn[image]}"] if image in drawn else []
+        print("\n".join([Path(image).name, *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
     if alike is not None:
-        print("\n".join(_alike([image for image, _ in seen], alike)))
+        print("\n".join(_alike([image for image, _ in found], alike)))
     tell([model.task.how] if model.task.how else [])
     return status
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the model sees in a picture, and why where that is nothing."""
+
+    sample: Sample
+    numbers: Numbers
+    classes: list[Prediction]
+    why: str
+
+
+def _seen(model: Model, image: str, top: int) -> _Seen:
+    model = model.fitting(image)
+    sample = model.prepare(image)
+    numbers = model.outputs(sample.x)
+    classes = model.task.predict(numbers, model.labels, top)
+    return _Seen(sample, numbers, classes, "" if classes else model.task.nothing(numbers, model.labels))
+
+
+def _draw(seen: _Seen, path: Path) -> Path:
+    canvas = seen.sample.image()
+    regions = [Drawn(p.mask, p.name, f"{100 * p.share:.3g} %") for p in seen.classes if isinstance(p, RegionPrediction)]
+    save_image(draw_regions(canvas.photo, regions, canvas.box), path)
+    return path
+
+
+def _facts(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as JSON holds it, without its pixels."""
+    return {each.name: getattr(prediction, each.name) for each in fields(prediction) if each.name != "mask"}
 
 
 def _alike(images: Sequence[str], cosines: Floats) -> list[str]:
@@ -83,8 +148,13 @@ def _bar(prediction: Prediction, size: int) -> str:
     return "" if math.isnan(prediction.probability) else bar(prediction.probability, size)
 
 
-def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: bool) -> int:
-    """Print what the model makes of the pictures under each preset, the surest first, each with its command."""
+def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: bool, drawn: bool = False) -> int:
+    """Print what the model makes of the pictures under each preset, the surest first, each with its command.
+
+    Args: drawn: whether a picture of it was asked for, which needs one preset.
+    """
+    if drawn:
+        known(model.preprocess)
     presets = {name: _with(model, name) for name in try_presets()}
     found, status = _each(images, lambda image: _tried(presets, image))
     order = _surest_first([tried for _, tried in found])
@@ -106,7 +176,12 @@ def _tried(presets: dict[str, Model], image: str) -> Tried:
 
 def _surest_first(tried: Sequence[Tried]) -> list[str]:
     """The mean probability of the first class: higher for the right preset, on average and never for certain."""
-    return sorted(try_presets(), key=lambda name: -sum(each[name][0].probability for each in tried))
+    return sorted(try_presets(), key=lambda name: -sum(_first(each[name]) for each in tried))
+
+
+def _first(predictions: Sequence[Prediction]) -> float:
+    """Return the probability of the first class, 0 where none is seen."""
+    return predictions[0].probability if predictions else 0.0
 
 
 def _page(opening: Opening, images: Sequence[str], found: Sequence[tuple[str, Tried]], order: list[str]) -> list[str]:
@@ -129,8 +204,12 @@ def _page(opening: Opening, images: Sequence[str], found: Sequence[tuple[str, Tr
 def _side_by_side(tried: Tried, order: Sequence[str]) -> list[str]:
     shown = _SIDE_BY_SIDE if width() >= _ROOMY else _SIDE_BY_SIDE - 1
     room = (width() - 24) // shown - 11
-    rows = [[f"  {name}", _bar(tried[name][0], 10), *_cells(tried[name][:shown], room)] for name in order]
+    rows = [[f"  {name}", *_line(tried[name][:shown], room)] for name in order]
     return table(_even(rows), right=frozenset(range(2, 2 + 2 * shown, 2)))
+
+
+def _line(predictions: Sequence[Prediction], room: int) -> list[str]:
+    return [_bar(predictions[0], 10), *_cells(predictions, room)] if predictions else ["", "", "nothing is seen"]
 
 
 def _cells(predictions: Sequence[Prediction], room: int) -> list[str]:
@@ -154,7 +233,7 @@ def _copy(opening: Opening, images: Sequence[str], preset: str) -> str:
 
 
 def _plain(image: str, tried: Tried, order: Sequence[str]) -> dict[str, Any]:
-    return {"image": image, "presets": {name: [asdict(p) for p in tried[name]] for name in order}}
+    return {"image": image, "presets": {name: [_facts(p) for p in tried[name]] for name in order}}
 
 
 def _document(model: Model, results: list[dict[str, Any]], **more: Any) -> str:

@@ -16,6 +16,8 @@ preparation are shown, so that you can pick the one that names what is on the pi
 Examples:
   onnxsal predict model.onnx dog.jpg
   onnxsal predict model.onnx dog.jpg --preprocess imagenet --top 3
+  onnxsal predict segmenter.onnx street.jpg -o regions.png
+      the regions of classes, drawn on the photograph
 """
 
 
@@ -25,12 +27,17 @@ Examples:
 @click.option("--top", type=click.IntRange(1), default=5, metavar="N", help="How many classes. [default: 5]")
 @loading_options
 @json_option
-def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool) -> int:
-    from onnxsal.cli.actions.predict import predict_all, try_all
+@click.option(
+    "-o", "--output", metavar="PICTURE",
+    help="Also draw the regions of classes; {stem} and {folder} of the image are filled in.",
+)  # fmt: skip
+def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool, output: str | None) -> int:
+    from onnxsal.cli.actions.predict import drawings, predict_all, try_all
 
+    pictures = drawings(output, images, opening)
     opened = opening()
     tell(opened.notes)
     if opened.preprocess is None and opened.modality.preprocessed:
-        return try_all(opened, opening, images, as_json=as_json)
+        return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
     tell(opened.placement)
-    return predict_all(opened, images, top, as_json=as_json)
+    return predict_all(opened, images, top, as_json=as_json, pictures=pictures)

@@ -15,7 +15,7 @@ from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.outputs import DRESS, behind, main_output, source
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
-_OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
+_OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax", "TopK"})
 """What goes over the axis of the classes."""
 
 _THRESHOLDS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})

@@ -142,6 +142,11 @@ class Dense(Task):
         return self.grid[0] * self.grid[1]
 
     @property
+    def draws(self) -> bool:
+        """Its regions."""
+        return True
+
+    @property
     def labelled(self) -> int:
         """Every class has a name."""
         return self.classes
@@ -233,9 +238,10 @@ class Dense(Task):
         counts = self._members(numbers).sum(axis=1) * self._foreground(labels)
         if not counts.any():
             best = self._best(numbers, labels)
+            behind = " but background" if self.exclusive else ""
             raise UsageError(
-                f"the model sees nothing on this picture but background: say where with a Region. Of "
-                f"{label_of(labels, best)!r} {self._highest(numbers, best)}: {self._ask_at(numbers, best)}"
+                f"the model sees nothing on this picture{behind}: say where with a Region. Of "
+                f"{label_of(labels, best)!r} {self._highest(numbers, best)}; there it is {self._ask_at(numbers, best)}"
             )
         return int(counts.argmax())
 
