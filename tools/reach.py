@@ -1,0 +1,269 @@
+"""What onnxsal makes of files that it never saw, against the files themselves in ONNX Runtime: a table in Markdown.
+
+    python tools/reach.py FOLDER                    every case of tools/reach.toml whose file lies in FOLDER
+    python tools/reach.py FOLDER opennsfw swift_f0  these
+    python tools/reach.py FOLDER --table my.toml    the cases of another table
+
+A case says what the owner of a file wants explained, as a value of the original file and an index of it (`score`), and
+how that is asked of onnxsal (`load`, `target`). The judge is the original file in ONNX Runtime alone: the score itself,
+and central differences of it along a random direction of the input at three steps, beside the gradient that onnxsal
+gives. The direction is led through onnxsal's own reading of the input, so that a wrong reading shows as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+import onnxsal
+from onnxsal.errors import OnnxsalError
+from onnxsal.runtime.environment import onnxruntime
+
+HERE = Path(__file__).resolve().parent
+STEPS = (3e-3, 1e-3, 3e-4)
+"""Of the input's range. Kinks spoil the large ones, rounding the small ones."""
+AGREES = 0.02
+"""Relative to the larger of the two slopes: the nearest of the three steps counts."""
+INDEXED = re.compile(r"(?P<name>.+)\[(?P<index>[-\d:, ]*)\]$", re.DOTALL)
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wanted of a file."""
+
+    name: str
+    file: Path
+    kind: str
+    explained: str
+    """The name of the input that is explained."""
+    x: Array
+    span: float
+    held: Mapping[str, Array]
+    score: str = ""
+    reduce: str = "sum"
+    target: Any = None
+    load: Mapping[str, Any] = field(default_factory=dict)
+    like: Array | None = None
+    """Of an embedding: what it is compared with, a value of the input."""
+    refused: str = ""
+    """Why the file is to be refused, a word of the message; empty where it is to be explained."""
+
+
+def read_cases(table: Path, folder: Path, names: Sequence[str]) -> list[Case]:
+    """Return the cases whose file lies there, in the order of the table."""
+    found = tomllib.loads(table.read_text(encoding="utf-8"))
+    cases = [_case(name, about, folder) for name, about in found.items() if not names or name in names]
+    return [case for case in cases if case.file.exists()]
+
+
+def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    low, high = about.get("range", (0.0, 1.0))
+    x = noisy(rng, about["shape"], low, high).astype(about.get("type", "float32"))
+    held = {key: made(rng, value) for key, value in about.get("held", {}).items()}
+    like = noisy(rng, about["shape"], low, high).astype(x.dtype) if about.get("like") else None
+    return Case(
+        name=name, file=folder / f"{about.get('file', name)}.onnx", kind=about["kind"], explained=about["input"], x=x,
+        span=high - low, held=held, like=like, load=loading(about, held),
+        **{key: about[key] for key in ("score", "reduce", "target", "refused") if key in about},
+    )  # fmt: skip
+
+
+def noisy(rng: np.random.Generator, shape: Sequence[int], low: float, high: float) -> Array:
+    """Return a slow wave along the last axes with noise on it, inside the range: flat inputs sit on ties."""
+    wave = np.zeros(shape)
+    for axis, size in enumerate(shape):
+        along = np.sin(np.linspace(0, rng.uniform(3, 9), size) + rng.uniform(0, 6))
+        wave += along.reshape([-1 if axis == i else 1 for i in range(len(shape))])
+    mixed = wave / max(1, len(shape)) * 0.25 + rng.normal(0, 0.12, shape) + 0.5
+    return np.asarray(low + (high - low) * np.clip(mixed, 0.02, 0.98))
+
+
+def made(rng: np.random.Generator, about: Any) -> Array:
+    """Return a held input: a number, or {shape, value | range | ids, type}."""
+    if not isinstance(about, dict):
+        return np.asarray(about, np.int64 if isinstance(about, int) else np.float32)
+    shape, kind = about["shape"], about.get("type", "float32")
+    if "data" in about:
+        return np.asarray(about["data"], kind).reshape(shape)
+    if "ids" in about:
+        return rng.integers(0, about["ids"], shape).astype(kind)
+    if "range" in about:
+        return rng.uniform(*about["range"], shape).astype(kind)
+    return np.full(shape, about.get("value", 0), kind)
+
+
+def loading(about: dict[str, Any], held: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the arguments of `load`: those of the table, and which inputs are held where there are several."""
+    several = {"explained": about["input"], "inputs": dict(held)} if held else {}
+    return {**several, **about.get("load", {})}
+
+
+class Judge:
+    """The original file in ONNX Runtime, with one value of its inside put out."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.name, self.index = parsed(case.score)
+        model = onnx.load(case.file)
+        if self.name not in {value.name for value in model.graph.output}:
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.name))
+        self.session = opened(model)
+        self.reference = None if case.like is None else self.values(case.like).ravel()
+
+    def values(self, x: Array) -> Array:
+        """Return the value that is put out, float64."""
+        feeds = {self.case.explained: x, **self.case.held}
+        return np.asarray(self.session.run([self.name], feeds)[0], np.float64)
+
+    def score(self, x: Array) -> float:
+        """Return the score: a sum or mean of elements, or the cosine to the reference."""
+        found = self.values(x)
+        if self.reference is not None:
+            a, b = found.ravel(), self.reference
+            return float(a @ b / np.sqrt(a @ a * (b @ b)))
+        chosen = found[self.index]
+        return float(chosen.mean() if self.case.reduce == "mean" else chosen.sum())
+
+    def slopes(self, direction: Array) -> list[float]:
+        """Return central differences of the score along a direction, at each step."""
+        moved = [direction * np.asarray(step * self.case.span, direction.dtype) for step in STEPS]
+        return [
+            (self.score(self.case.x + each) - self.score(self.case.x - each)) / (2 * step * self.case.span)
+            for each, step in zip(moved, STEPS, strict=True)
+        ]
+
+
+def opened(model: onnx.ModelProto) -> Any:
+    """Return the session of a model, all of whose warnings are its owner's."""
+    options = onnxruntime().SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def parsed(score: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the name and the index of `NAME[0, 4:8, 1]`; all of it where there is no index."""
+    match = INDEXED.match(score)
+    if match is None:
+        return score, ()
+    parts = [each.strip() for each in match["index"].split(",")]
+    return match["name"], tuple(_place(each) for each in parts)
+
+
+def _place(text: str) -> Any:
+    if ":" not in text:
+        return int(text)
+    return slice(*(int(each) if each.strip() else None for each in text.split(":")))
+
+
+def asked_target(case: Case, model: onnxsal.Model) -> Any:
+    """Return the target as `explain` takes it: text, a number, a region or a reference."""
+    if case.like is not None:
+        return onnxsal.Like(case.like)
+    if isinstance(case.target, dict):
+        from onnxsal.tasks.dense import Region
+
+        return Region(**{key: tuple(v) if isinstance(v, list) else v for key, v in case.target.items()})
+    return case.target
+
+
+def gradient(case: Case, direction: Array) -> tuple[onnxsal.Model, float, float]:
+    """Return the model as onnxsal reads it, the score that it explains, and its slope along the direction."""
+    model = onnxsal.load(case.file, **case.load)
+    found = onnxsal.explain(model, case.x, method="gradient", target=asked_target(case, model))
+    step = np.asarray(case.span * 1e-2, direction.dtype)
+    up, down = (model.prepare(case.x + sign * step * direction).x for sign in (1, -1))
+    along = (np.asarray(up, np.float64) - down) / (2 * float(step))
+    return model, found.logit, float((np.asarray(found.raw, np.float64) * along).sum())
+
+
+def decided(model: onnxsal.Model) -> str:
+    """Return what was decided of a file, in one line."""
+    task = type(model.task).name if hasattr(type(model.task), "name") else type(model.task).__name__
+    size = "x".join(map(str, model.size))
+    said = "; ".join(f"{each.what}={each.value}" for each in model.decided)
+    return f"{model.modality.name} {size} {task} {model.task.output} {said}".strip()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    case: Case
+    verdict: str
+    about: str = ""
+    notes: str = ""
+    score: str = ""
+    slopes: str = ""
+
+    def cells(self) -> str:
+        cells = (self.case.name, self.case.kind, self.verdict, self.about, self.score, self.slopes, self.notes)
+        return "| " + " | ".join(each.replace("|", "\\|").replace("\n", " ") for each in cells) + " |"
+
+
+HEADER = (
+    "| file | kind | verdict | what was decided | score: file / onnxsal "
+    "| slope: onnxsal / differences at 3 steps | notes, message |"
+)
+
+
+def judged(case: Case) -> Line:
+    """Return the line of a case. Raises: OnnxsalError: the file, or what is asked of it, is refused."""
+    direction = np.random.default_rng(1).normal(0, 1, case.x.shape).astype(case.x.dtype)
+    model, score, slope = gradient(case, direction)
+    about, notes = decided(model), " / ".join(model.notes)
+    if not case.score:
+        return Line(case, "ADMITTED", about, notes)
+    judge = Judge(case)
+    right, slopes = judge.score(case.x), judge.slopes(direction)
+    return Line(
+        case, verdict(slope, slopes, score, right), about, notes, f"{right:.6g} / {score:.6g}",
+        f"{slope:.5g} / " + ", ".join(f"{each:.5g}" for each in slopes),
+    )  # fmt: skip
+
+
+def failed(case: Case, error: BaseException) -> Line:
+    """Return the line of a case that raised: whatever is no error of onnxsal's is a fault by itself."""
+    right = isinstance(error, OnnxsalError) and bool(case.refused) and case.refused in str(error)
+    said = "refused, rightly" if right else "REFUSED" if isinstance(error, OnnxsalError) else "TRACEBACK"
+    return Line(case, said, notes=f"{type(error).__name__}: {error}")
+
+
+def verdict(slope: float, slopes: Sequence[float], score: float, right: float) -> str:
+    """Return `right`, or what differs."""
+    gap = min(abs(slope - each) / max(abs(slope), abs(each), 1e-12) for each in slopes)
+    scale = max(abs(right), 1e-3)
+    said = [] if abs(score - right) <= AGREES * scale else ["SCORE DIFFERS"]
+    return ", ".join([*said, *([] if gap <= AGREES else [f"SLOPE DIFFERS {gap:.1%}"])]) or f"right ({gap:.2%})"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--table", type=Path, default=HERE / "reach.toml")
+    given = parser.parse_args()
+    print(HEADER + "\n" + "| --- " * 7 + "|")
+    with ProcessPoolExecutor(1) as apart:
+        for case in read_cases(given.table, given.folder, given.names):
+            line = apart.submit(judged, case)
+            error = line.exception()
+            print((line.result() if error is None else failed(case, error)).cells(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
