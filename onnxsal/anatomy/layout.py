@@ -36,20 +36,26 @@ from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
 from onnxsal.kernels.placement import ZERO, chained
 
+_MOST = 2
+"""Axes of positions that are followed."""
+
 
 def layouts(graph: ir.Graph, image: ir.Value, axes: str, spatial: str = "HW") -> Layouts:
     """Return the layout of every value whose axes can be followed from the explained one.
 
-    Args: axes, spatial: those of its ``Entry``. The last two positions are rows and columns, a single one columns.
+    Args: axes, spatial: those of its ``Entry``. Two positions are rows and columns, a single one columns; of more than
+    these nothing is followed.
     """
     known = Layouts(batch_symbols(graph))
     sizes = known.sizes(image)
     if sizes is None:
         return known
+    known.batch = dict(zip(axes, sizes, strict=True)).get("N", 1)
+    if len(spatial) > _MOST or not sizes:
+        return known
     names = {"N": "B", **dict(zip(spatial[-2:], "HW"[-len(spatial) :], strict=True))}
     known.spread = frozenset(names.values()) - {"B"}
     start = [whole(names[a], s) if a in names else unknown(s) for a, s in zip(axes, sizes, strict=True)]
-    known.batch = sizes[0]
     known.found[image] = Layout(tuple(start))
     for node in graph:
         if any(v in known.found for v in node.inputs if v is not None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -21,7 +21,8 @@ class Entry:
     value: str
     dtype: ir.DataType
     input_axes: str
-    """The axes of the model's input by letters: N the things, C their channels, the others positions (``NHWC``)."""
+    """The axes of the model's input by letters: N the things, C their channels, the others positions (``NHWC``). Those
+    that it has not are of one element in ``sal/x``."""
     value_axes: str
     """The same of the explained value."""
     channels: int
@@ -49,13 +50,41 @@ class Entry:
 
     @property
     def to_sal(self) -> list[int]:
-        """The order of the explained value's axes in which they are those of ``sal/x``."""
-        return [self.value_axes.index(letter) for letter in f"NC{self.spatial}"]
+        """The order of the explained value's axes in which they are those of ``sal/x``, ``absent`` ones left out."""
+        return [self.value_axes.index(letter) for letter in f"NC{self.spatial}" if letter in self.value_axes]
 
     @property
     def from_sal(self) -> list[int]:
-        """The order of the axes of ``sal/x`` in which they are those of the explained value."""
-        return [f"NC{self.spatial}".index(letter) for letter in self.value_axes]
+        """The order of the axes of ``sal/x``, ``absent`` ones left out, in which they are the explained value's."""
+        present = [letter for letter in f"NC{self.spatial}" if letter in self.value_axes]
+        return [present.index(letter) for letter in self.value_axes]
+
+    @property
+    def absent(self) -> list[int]:
+        """The axes of ``sal/x`` that the explained value has not."""
+        return [i for i, letter in enumerate(f"NC{self.spatial}") if letter not in self.value_axes]
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the model takes one thing at a time: its input has no axis for several."""
+        return "N" not in self.input_axes
+
+    def as_sal(self, op: Tape, value: ir.Value) -> ir.Value:
+        """Return the explained value with the axes of ``sal/x``."""
+        order = self.to_sal
+        value = value if order == sorted(order) else op.Transpose(value, perm=order)
+        return op.Unsqueeze(value, self.absent) if self.absent else value
+
+    def as_own(self, op: Tape, x: ir.Value) -> ir.Value:
+        """Return ``sal/x`` with the explained value's own axes."""
+        order, absent = self.from_sal, self.absent
+        x = op.Squeeze(x, absent) if absent else x
+        return x if order == sorted(order) else op.Transpose(x, perm=order)
+
+    def sal_shape(self, own: Sequence[int | str | None]) -> list[int | str | None]:
+        """Return the shape of ``sal/x`` where the explained value has that one."""
+        sizes = dict(zip(self.value_axes, own, strict=True))
+        return [sizes.get(letter, 1) for letter in f"NC{self.spatial}"]
 
 
 @dataclass(frozen=True)

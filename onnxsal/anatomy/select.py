@@ -70,8 +70,7 @@ def stem(anatomy: Anatomy) -> Program:
 
 def explained(op: Tape, value: ir.Value, entry: Entry) -> ir.Value:
     """Return the model's explained value as ``sal/x`` is: float32 [B, C, H, W]."""
-    x = op.cast(value, ir.DataType.FLOAT)
-    return x if entry.to_sal == sorted(entry.to_sal) else op.Transpose(x, perm=entry.to_sal)
+    return entry.as_sal(op, op.cast(value, ir.DataType.FLOAT))
 
 
 def entered(anatomy: Anatomy) -> Program:
@@ -99,8 +98,7 @@ def _enter(op: Trace, entry: Entry) -> None:
     x = op.input(X, ir.DataType.FLOAT, _shape(old, entry))
 
     def fed() -> ir.Value:
-        value = x if entry.from_sal == sorted(entry.from_sal) else op.Transpose(x, perm=entry.from_sal)
-        return _like(op, op.cast(value, old.dtype), old)
+        return _like(op, op.cast(entry.as_own(op, x), old.dtype), old)
 
     value = cut(op, old, fed)
     op.graph.inputs.remove(source)
@@ -108,8 +106,8 @@ def _enter(op: Trace, entry: Entry) -> None:
 
 
 def _shape(old: ir.Value, entry: Entry) -> list[int | str | None]:
-    shape = dims(old) or (None,) * len(entry.value_axes)
-    return [shape[axis] for axis in entry.to_sal]
+    shape = dims(old)
+    return entry.sal_shape((None,) * len(entry.value_axes) if shape is None else shape)
 
 
 def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:

@@ -136,14 +136,14 @@ class Session:
         Raises: ModelError: the run failed; what ONNX Runtime says of it is in the message.
         """
         names = list(outputs or self.outputs)
-        given = {n: np.ascontiguousarray(feeds[n], dtype=self._dtypes.get(n)) for n in self.inputs}
-        if not self.single or len(next(iter(given.values()), ())) == 1:
+        given = {n: np.asarray(feeds[n], self._dtypes.get(n), order="C") for n in self.inputs}
+        rows = _rows(given)
+        if not self.single or rows == 1:
             return self._run(names, given)
-        rows = len(next(iter(given.values())))
         return _joined(self._run(names, {n: a[i : i + 1] for n, a in given.items()}) for i in range(rows))
 
     def _run(self, names: list[str], given: dict[str, Array]) -> dict[str, Array]:
-        self._most = max(self._most, len(next(iter(given.values()), ())))
+        self._most = max(self._most, _rows(given))
         try:
             with GATE.passed():
                 return dict(zip(names, self._session.run(names, given), strict=True))
@@ -183,6 +183,12 @@ class Session:
                 return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
         except failures() as error:
             raise translated(error, "the model cannot be run") from error
+
+
+def _rows(given: Mapping[str, Array]) -> int:
+    """Return how many rows a batch has; what has no axes is one of its own."""
+    shape = next((each.shape for each in given.values()), (0,))
+    return shape[0] if shape else 1
 
 
 def _joined(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
