@@ -135,9 +135,14 @@ class Explanation:
         with replacing(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
-    def _repr_png_(self) -> bytes:
-        """Draw it in a notebook."""
-        return self.png()
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a picture that the map is drawn over; without one it is numbers."""
+        return self.image is not None or (self.sample is not None and self.sample.is_drawn)
+
+    def _repr_png_(self) -> bytes | None:
+        """Draw it in a notebook, where it can be drawn."""
+        return self.png() if self.is_drawn else None
 
 
 def _listed(array: Floats | None) -> Any:

@@ -22,8 +22,12 @@ plugins.offer(
     {
         "image": "onnxsal.modalities.image.modality:ImageModality",
         "sequence": "onnxsal.modalities.sequence:SequenceModality",
+        "array": "onnxsal.modalities.array:ArrayModality",
     },
 )
+
+LAST = "array"
+"""The modality that a model is tried with behind all others, those of packages too: it takes any floats."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,20 @@ class Sample:
         return self.seen
 
     def canvas(self) -> Seen:
-        """Return the picture that a map is drawn over. Raises: UnsupportedError: this modality has none."""
-        if self.backdrop is None:
-            return self.image()
-        return self.backdrop()
+        """Return the picture that a map is drawn over. Raises: UnsupportedError: there is none."""
+        if self.backdrop is not None:
+            return self.backdrop()
+        if self.seen is None:
+            axes = " x ".join(map(str, self.x.shape[1:]))
+            raise UnsupportedError(
+                f"a map of {self.name!r}, {axes}, is no picture: take its numbers (Explanation.to_npz, --npz FILE)"
+            )
+        return self.seen
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a picture that maps are drawn over."""
+        return self.backdrop is not None or self.seen is not None
 
 
 @dataclass(frozen=True)
@@ -174,9 +188,12 @@ def modality(name: str) -> Callable[[type[M]], type[M]]:
 
 
 def names() -> list[str]:
-    """Return the names of all modalities in the order in which a model is tried with them: built-in ones first."""
-    on_offer = list(plugins.offers(plugins.MODALITIES))
-    return [*on_offer, *(name for name in MADE if name not in on_offer)]
+    """Return the names of all modalities in the order in which a model is tried with them.
+
+    Built-in ones come first, but for the one that takes whatever is left.
+    """
+    every = dict.fromkeys((*plugins.offers(plugins.MODALITIES), *MADE))
+    return [*(name for name in every if name != LAST), *([LAST] if LAST in every else [])]
 
 
 def get(name: str) -> Modality:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +12,10 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
-from onnxsal.errors import ImageError, UnsupportedError, UsageError
-from onnxsal.files import nearest_file
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, Seen, modality
 from onnxsal.viz.series import series
 
@@ -28,6 +26,8 @@ _PROVING = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AverageP
 """Operators that have channels as their second axis, so that the third is time."""
 
 _ORDERS = ("NCT", "NTC")
+
+_WANTED = "a sequence is an array of floats [C, T]"
 
 
 @modality("sequence")
@@ -67,7 +67,8 @@ class SequenceModality:
 
         Raises: ImageError: the file cannot be read. UsageError: it is of another shape or type, or not finite.
         """
-        name, array = _array(thing)
+        given = read_array(thing, _WANTED)
+        name, array = given.name, given.array
         batch = array[None] if array.ndim == 2 else array
         entry = reader.entry
         if batch.ndim != 3 or len(batch) != 1 or batch.dtype.kind != "f":
@@ -82,6 +83,12 @@ class SequenceModality:
         if not np.isfinite(x).all():
             raise UsageError(f"{name!r} holds numbers that are not finite")
         return Sample(x, name, backdrop=partial(_drawn, x))
+
+    def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+        """Return how many steps a thing has, None where it is no sequence. Raises: as reading it."""
+        array = read_array(thing, _WANTED).array
+        axes = entry.input_axes if array.ndim == len(entry.input_axes) else entry.input_axes.replace("N", "")
+        return {"T": array.shape[axes.index("T")]} if array.ndim == len(axes) else None
 
     def blank(self, reader: Reader) -> Floats:
         """Return silence: what 0 is in the explained domain, [C]."""
@@ -99,23 +106,6 @@ def _axes(value: ir.Value) -> str | None:
         return None
     found = "".join("NCT"[last.order.index(axis)] for axis in range(3))
     return found if found in _ORDERS else None
-
-
-def _array(thing: Any) -> tuple[str, NDArray[Any]]:
-    if isinstance(thing, np.ndarray):
-        return "array", thing
-    if not isinstance(thing, str | os.PathLike):
-        raise UsageError(f"a sequence is an array of floats [C, T] or an .npy file; got {type(thing).__name__}")
-    path = Path(thing)
-    if not path.is_file():
-        raise ImageError(f"no such file: {str(path)!r}{nearest_file(path)}")
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise ImageError(f"{str(path)!r} is no array that NumPy can read: {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise ImageError(f"{str(path)!r} holds several arrays; name an .npy file of one")
-    return path.name, found
 
 
 def _drawn(x: Floats) -> Seen:

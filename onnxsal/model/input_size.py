@@ -60,6 +60,13 @@ def asked_sizes(given: Any, modality: Modality, entry: Entry) -> Sizes | None:
     return dict(zip(entry.spatial, map(int, several), strict=True))
 
 
+def axes_open(model: ir.Model, entry: Entry) -> tuple[bool, ...]:
+    """Return of which positions the file leaves the size open."""
+    shape = dims(next(v for v in model.graph.inputs if v.name == entry.input)) or ()
+    sizes = dict(zip(entry.input_axes, shape, strict=True))
+    return tuple(not isinstance(sizes.get(letter, 1), int) for letter in entry.spatial)
+
+
 def with_size(model: ir.Model, modality: Modality, entry: Entry, known: Known) -> Sized:
     """Fix the sizes that the model leaves open, since rules and layers want to know them; say where one was assumed.
 
@@ -110,8 +117,9 @@ class _Opening:
     def of(cls, model: ir.Model, modality: Modality, entry: Entry, running: Running) -> _Opening:
         taken = next(v for v in model.graph.inputs if v.name == entry.input)
         shape = dict(zip(entry.input_axes, dims(taken) or (), strict=True))
-        fixed = {a: n for a in modality.default_size if isinstance(n := shape[a], int)}
-        return cls(model, entry, fixed, tuple(a for a in modality.default_size if a not in fixed), running)
+        letters = [letter for letter in modality.default_size if letter in shape]
+        fixed = {a: n for a in letters if isinstance(n := shape[a], int)}
+        return cls(model, entry, fixed, tuple(a for a in letters if a not in fixed), running)
 
     @property
     def option(self) -> str:

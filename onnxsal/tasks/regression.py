@@ -118,8 +118,8 @@ def _first(graph: ir.Graph, ranks: tuple[int, ...], *, proven: bool) -> Regressi
 
 
 def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...], *, proven: bool) -> bool:
-    """Whether the first axis may be the batch: proven where an input has the same; open ones may be, if one says so."""
+    """Whether the first axis may be the batch: proven where an input has the same, allowed where it is open or 1."""
     first, *others = shape
     batches = {(dims(each) or (None,))[0] for each in graph.inputs} - {None}
-    same = first in batches or not (proven or isinstance(first, int))
+    same = first in batches or not (proven or (isinstance(first, int) and first != 1))
     return all(isinstance(d, int) for d in others) and same

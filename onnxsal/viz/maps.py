@@ -36,15 +36,26 @@ def cam_saliency(raw: NDArray[Any], size: tuple[int, ...], placement: Placement 
     """Return a layer's map as saliency [H, W] in [0, 1]: bilinear with half-pixel centres, then min to max.
 
     Args:
-        raw: [h, w], or of another rank (linear along a sequence).
+        raw: [h, w], or of another rank (linear along each of its axes).
         size: (H, W) of the model's input, or that of its positions of the same rank.
         placement: where the layer lies in the picture; 0 where it sees nothing of it.
     Raises: ModelError: it holds NaN or infinity.
     """
     if len(size) > 2:
-        raise UsageError(f"maps of a layer are drawn over one or two axes; this one is of {len(size)}")
+        return normalise(_stretched(normalise(raw), size))
     rows = plane_size(size)
     return unplane(_of_plane(plane(raw, len(size)), rows, placement), size)
+
+
+def _stretched(values: Map, size: tuple[int, ...]) -> Map:
+    """Return a map of any number of axes at another size: linear along each in turn, half-pixel centres."""
+    for axis, (before, after) in enumerate(zip(values.shape, size, strict=True)):
+        place = ((np.arange(after) + 0.5) * before / after - 0.5).clip(0, before - 1)
+        low = np.floor(place).astype(np.intp)
+        share = (place - low).reshape([-1 if i == axis else 1 for i in range(len(size))])
+        first, second = values.take(low, axis), values.take(np.minimum(low + 1, before - 1), axis)
+        values = np.asarray(first + (second - first) * share, np.float32)
+    return values
 
 
 def _of_plane(raw: NDArray[Any], size: tuple[int, int], placement: Placement) -> Map:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 
@@ -15,6 +16,7 @@ from onnxsal.experiments.base import Case
 from onnxsal.experiments.diff import How, compare
 from onnxsal.explanation.figure import draw
 from onnxsal.methods.rise import coarse_masks
+from onnxsal.modalities.sequence import SequenceModality
 from onnxsal.viz.colour import colourise
 
 CHANNELS, STEPS, KEPT = 2, 24, 3
@@ -220,8 +222,9 @@ def test_an_open_length_is_said_and_can_be_chosen() -> None:
 
 def test_an_unproven_axis_is_refused() -> None:
     text = '<ir_version: 10, opset_import: ["" : 21]> g (float[B, 4, 6] x) => (float[B, 4, 6] y) { y = Relu (x) }'
-    with pytest.raises(UnsupportedError, match="onnxsal explains models of one picture"):
-        onnxsal.load(onnx.parser.parse_model(text))
+    graph = ir.from_proto(onnx.parser.parse_model(text)).graph
+    with pytest.raises(UnsupportedError, match="onnxsal explains models of one sequence"):
+        SequenceModality().find_entry(graph)
 
 
 def test_the_map_is_drawn_over_the_channels(loaded: onnxsal.Model, tmp_path: Path) -> None:

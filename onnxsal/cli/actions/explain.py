@@ -219,8 +219,24 @@ def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Requ
         numbers = [asked.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
         for path, explanation in zip(numbers, explanations, strict=True):
             explanation.to_npz(path)
-    _draw(asked, explanations, drawing)
-    return Result(image, str(drawing), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
+    if not explanations[0].is_drawn:
+        numbers = numbers or _written(explanations, drawing)
+        tell(
+            [f"a map of {explanations[0].saliency.ndim} axes is no picture: it is written as numbers"], Path(image).name
+        )
+    else:
+        _draw(asked, explanations, drawing)
+    shown = drawing if explanations[0].is_drawn else numbers[0]
+    return Result(image, str(shown), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
+
+
+def _written(explanations: Sequence[Explanation], drawing: Path) -> list[Path]:
+    """Write the numbers of maps that are no pictures in place of these; return the files."""
+    several = len(explanations) > 1
+    paths = [drawing.with_suffix(f".{e.method}.npz" if several else ".npz") for e in explanations]
+    for path, explanation in zip(paths, explanations, strict=True):
+        explanation.to_npz(path)
+    return paths
 
 
 def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +20,7 @@ from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.image.preprocess import Preprocess
 from onnxsal.modalities.image.sizes import stated_sizes, stated_stride
 from onnxsal.modalities.image.sources import Gathered, as_preprocess, gather_preprocess
+from onnxsal.modalities.npy import opened
 from onnxsal.modalities.registry import Reader, Sample, Seen, StatedSize, modality
 
 Floats = NDArray[np.float32]
@@ -67,14 +70,16 @@ class ImageModality:
         """Return a picture as the model sees it.
 
         ``thing`` is what ``read_image`` reads, preprocessed as the model says; or a float array shaped like the model's
-        input, taken as it is.
+        input, taken as it is. An ``.npy`` file is the array that it holds.
         """
+        name, thing = _name(thing), opened(thing)
         if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
-            return _taken(thing, reader)
+            return replace(_taken(thing, reader), name=name)
         photo = read_image(thing)
         fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
         x = _entered(_feed(fitted.values, reader), reader)
-        return Sample(x, photo.name, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), photo.notes)
+        named = name if isinstance(thing, np.ndarray) else photo.name
+        return Sample(x, named, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), photo.notes)
 
     def blank(self, reader: Reader) -> Floats:
         """Return the value of a black pixel, [C]; zero where the preprocessing is unknown."""
@@ -101,6 +106,7 @@ def known(preprocess: Preprocess | None) -> Preprocess:
 
 def own_size(thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
     """Return the sizes of a float array by the letters of its axes, and of other pictures where ``any_size`` is."""
+    thing = opened(thing)
     if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
         whole = thing[None] if thing.ndim == len(entry.input_axes) - 1 else thing
         if whole.ndim != len(entry.input_axes):
@@ -110,6 +116,11 @@ def own_size(thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] |
         return None
     width, height = read_image(thing).pixels.size
     return {"H": height, "W": width}
+
+
+def _name(thing: Any) -> str:
+    """Return what an array is called: by its file, where it has one."""
+    return Path(thing).name if isinstance(thing, str | os.PathLike) else "array"
 
 
 def _hw(size: tuple[int, ...]) -> tuple[int, int]:

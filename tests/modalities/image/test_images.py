@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 from PIL import Image
 
+import onnxsal
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.modalities.image import read_image
 
@@ -322,3 +324,17 @@ def test_content_that_is_no_picture_is_said_to_be_what_it_is(tmp_path: Path) -> 
     (tmp_path / "a.png").write_bytes(encoded())
     with open(tmp_path / "a.png", encoding="latin-1") as file, pytest.raises(UsageError, match=r"'rb'\); got str"):
         read_image(file)  # type: ignore[arg-type]
+
+
+def test_an_npy_file_is_the_array_that_it_holds(tmp_path: Path) -> None:
+    """Of floats it is taken as it is, of bytes it is a picture."""
+    opened = onnxsal.load(tiny_models.classifier(), preprocess="unit")
+    x = np.random.default_rng(0).uniform(0, 1, (3, *opened.size)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "bytes.npy", np.rint(x.transpose(1, 2, 0) * 255).astype(np.uint8))
+    np.testing.assert_array_equal(opened.prepare(tmp_path / "x.npy").x, x)
+    assert opened.prepare(tmp_path / "x.npy").name == "x.npy"
+    np.testing.assert_allclose(opened.prepare(str(tmp_path / "bytes.npy")).x, x, atol=0.51 / 255)
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(ImageError, match="no array that NumPy can read"):
+        opened.prepare(tmp_path / "text.npy")
