@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, overload
 
 from numpy.typing import NDArray
@@ -14,13 +14,15 @@ from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
+from onnxsal.graph import load_ir
 from onnxsal.modalities.image import ImageSource, PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.load import load
+from onnxsal.model.roles import explained_among
 
-Thing: TypeAlias = ImageSource | NDArray[Any]
-"""What is explained, one of them. What another modality takes beside these belongs here too: ``object`` would leave no
-type checker able to tell one from a list."""
+Thing: TypeAlias = ImageSource | NDArray[Any] | Mapping[str, Any]
+"""What is explained, one of them; of a model of several inputs a thing for each by its name. What another modality
+takes beside these belongs here too: ``object`` would leave no type checker able to tell one from a list."""
 
 OneTarget = TypeVar("OneTarget", bound=TargetSource)
 """Lists are invariant: a list[int] is no list of everything that a target can be."""
@@ -63,7 +65,8 @@ def explain(
     Args:
         model: a Model, or the path of one.
         image: a path, a PIL image, a uint8 array [H, W, C], a picture file's bytes or the file open in binary mode,
-            preprocessed as the model says; or a float array shaped like the model's input, taken as it is.
+            preprocessed as the model says; or a float array shaped like the model's input, taken as it is. Of a model
+            of several inputs {name: thing}: what is explained, and what the others are held at.
         method: see ``onnxsal.methods()``.
         target: class index or label, None for the predicted class, (a, b) for a minus b; of an embedding what it is to
             be like (``onnxsal.Like``); an ``Element`` of any output or its text (``"boxes[0, 4, 17]"``, slices summed);
@@ -87,7 +90,7 @@ def explain(
     images = image if isinstance(image, list) else [image]
     targets = target if isinstance(target, list) else [target]
     request = prepare_request(
-        opened_for_all(model if isinstance(model, Model) else load(model), targets),
+        opened_for_all(model if isinstance(model, Model) else _opened(model, image), targets),
         plan(method, chosen), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
     )  # fmt: skip
     targets = [looked_at(request.model, each) for each in targets]
@@ -103,3 +106,12 @@ def explain(
         if was_interrupted(own, targets):
             break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
+
+
+def _opened(path: str | os.PathLike[str], image: Any) -> Model:
+    """Return the model of a file, its other inputs held as the first thing says where that is of several inputs."""
+    first = image[0] if isinstance(image, list) and image else image
+    if not isinstance(first, Mapping):
+        return load(path)
+    explained = explained_among(load_ir(path).graph, list(first))
+    return load(path, explained=explained, inputs={name: each for name, each in first.items() if name != explained})

@@ -38,22 +38,30 @@ class Request:
         """Images a run: what was asked for, else what fits the provider."""
         return self.common.batch_size or (GPU_BATCH if full_name(self.model.provider) in ON_GPU else BATCH)
 
-    def fitting(self, thing: Any) -> Request:
-        """Return the request with its model opened for the size that a thing has of its own; mostly itself.
+    def fitting(self, thing: Any) -> Fitting:
+        """Return the request with its model opened for a thing: its other inputs, its size; mostly itself.
 
-        Raises: as ``Model.fitting``; UsageError: a layer is not there at that size.
+        Raises: as ``onnxsal.load`` of what is given; UsageError: a layer is not there at that size.
         """
-        model = self.model.fitting(thing)
-        if model is self.model:
-            return self
-        layers = tuple(choose_layer(model, self.steps, layer.name) for layer in self.layers)
+        found = self.model.fitter(self.model, thing)
+        if found.model is self.model:
+            return Fitting(self, found.thing)
+        layers = tuple(choose_layer(found.model, self.steps, layer.name) for layer in self.layers)
         for layer in layers:
-            check_positions(model, layer)
-        return replace(self, model=model, layers=layers)
+            check_positions(found.model, layer)
+        return Fitting(replace(self, model=found.model, layers=layers), found.thing)
 
     def pixel_sign(self, channels: int) -> Sign:
         """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""
         return self.common.sign or ("signed" if channels == 1 else "absolute")
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A request for a model that is opened for a thing, and that."""
+
+    request: Request
+    thing: Any
 
 
 def prepare_request(

@@ -42,7 +42,7 @@ _Group = tuple[Request, list[Target], Numbers]
 def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
     fitting = request.fitting(image)
-    return explain_prepared(fitting, fitting.model.prepare(image), targets)
+    return explain_prepared(fitting.request, fitting.request.model.prepare(fitting.thing), targets)
 
 
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.model.constants import Constant, constants
 from onnxsal.tasks.labels import LabelSource
 from onnxsal.tasks.registry import Wanted
 
@@ -23,6 +24,15 @@ class Asked:
     activation: str | None = None
     explained: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    """What other inputs are held at: given as ``load`` takes it, read here, ``held`` by their names."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", constants(self.inputs))
+
+    @property
+    def held(self) -> Mapping[str, Constant]:
+        """What other inputs are held at."""
+        return self.inputs
 
     @property
     def wanted(self) -> Wanted:

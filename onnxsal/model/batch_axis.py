@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -13,7 +15,10 @@ from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
+from onnxsal.graph.cut import cut
+from onnxsal.graph.tape import Tape
 from onnxsal.modalities.registry import Modality
+from onnxsal.model.held import repeated
 from onnxsal.runtime import Session
 from onnxsal.tasks import Wanted, dissect, task_of
 
@@ -59,27 +64,48 @@ class Probe:
         )  # fmt: skip
 
 
-def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
-    """Return the anatomy with a free batch axis where running proves that it is right, else as it was."""
+def freed(
+    model: ir.Model, modality: Modality, session: Probe, wanted: Wanted, rows: Mapping[str, int]
+) -> tuple[Anatomy, tuple[str, ...]]:
+    """Return the anatomy with a free batch axis where running proves that it is right, else as it was.
+
+    Args: rows: held inputs that may have to be repeated over the batch, and along which axis.
+    """
     entry = modality.find_entry(model.graph)
-    batch = fixed_batch(model, entry.input)
     anatomy = dissect(model, entry, wanted)
+    if entry.one_by_one:
+        return anatomy, ()
+    batch = fixed_batch(model, entry.input)
     if batch is None:
         return _with_rows(anatomy, modality, session, wanted) if task_of(anatomy).alone else (anatomy, ())
     candidate = free_batch(model, entry.input)
     if candidate is not model:
         own = session(anatomy)
-        try:
-            free = dissect(candidate, modality.find_entry(candidate.graph), wanted)
-            same = task_of(free).name == task_of(anatomy).name and not task_of(free).alone
-            if same and _agree(own, session(free), anatomy, batch):
-                return free, (f"the batch, fixed to {batch} in the file, was made free (verified by running)",)
-        except (ModelError, UnsupportedError):
-            pass  # what was rewritten cannot be run: the file's own batch of 1 can
+        for each in (candidate, *([_repeated(candidate, entry.input, rows)] if rows else [])):
+            try:
+                free = dissect(each, modality.find_entry(each.graph), wanted)
+                same = task_of(free).name == task_of(anatomy).name and not task_of(free).alone
+                if same and _agree(own, session(free), anatomy, batch):
+                    return free, (f"the batch, fixed to {batch} in the file, was made free (verified by running)",)
+            except (ModelError, UnsupportedError):
+                pass  # what was rewritten cannot be run: the file's own batch of 1 can
     if batch != 1:
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     session.last = None
     return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
+
+
+def _repeated(model: ir.Model, name: str, rows: Mapping[str, int]) -> ir.Model:
+    """Return the model with what is held repeated over the batch of the input of that name."""
+    work = model.clone()
+    graph = work.graph
+    op, like = Tape(graph), next(v for v in graph.inputs if v.name == name)
+    for each, axis in rows.items():
+        constant = graph.initializers.get(each)
+        if constant is None:  # nothing is left of it but what was worked out of it
+            continue
+        cut(op, constant, partial(repeated, op, constant, {axis: 0}, like))
+    return work
 
 
 def _with_rows(anatomy: Anatomy, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:

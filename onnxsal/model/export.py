@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -12,14 +14,16 @@ from onnxsal.autodiff import gradient as _gradient
 from onnxsal.autodiff import lower_gradients
 from onnxsal.graph import load_ir, save_ir
 from onnxsal.methods import Method, catalogue
+from onnxsal.model.held import fixed
 from onnxsal.model.model import Model
 
 ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
 
 
 def gradient(
-    model: ModelSource, *, of: list[str], wrt: list[str], rules: str = "plain", opset: int | None = None
-) -> onnx.ModelProto:
+    model: ModelSource, *, of: list[str], wrt: list[str], rules: str = "plain", opset: int | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> onnx.ModelProto:  # fmt: skip
     """Return the model with its gradient graph: standard operators, all inputs and outputs kept.
 
     Args:
@@ -28,13 +32,14 @@ def gradient(
         wrt: inputs, intermediate values or initializers; each adds an output ``grad/<name>``.
         rules: ``plain``, ``guided`` or ``deconv``.
         opset: of the result, 17 up to the model's own or 21, which is the default.
+        inputs: what inputs are held at, by their names, as of ``load``: they are fixed inside the result.
     Shape: a seed and a gradient have the shape and type of their value.
     Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Of a gradient that is 0 whatever the input the metadata ``onnxsal.zero/grad/<name>`` says why.
     Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
     without a rule, all of them named, or forms of them that the opset does not have.
     """
-    return _gradient(_ir(model), of=of, wrt=wrt, rules=rules, opset=opset)
+    return _gradient(fixed(_ir(model), inputs or {}), of=of, wrt=wrt, rules=rules, opset=opset)
 
 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:

@@ -15,7 +15,6 @@ from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, X
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.anatomy.layers import find_layers
 from onnxsal.anatomy.parts import Head
-from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import load_ir
 from onnxsal.graph.files import EXTERNAL_FILES
@@ -25,18 +24,19 @@ from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
-from onnxsal.modalities.registry import recognise
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
-from onnxsal.model.input_size import Known, with_size
+from onnxsal.model.fitted import fitted
+from onnxsal.model.held import held
+from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import made_up
 from onnxsal.model.model import Model, Warmed, digest
+from onnxsal.model.taken import normal_form, recognised
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
-from onnxsal.tasks.integer import open_heads
 from onnxsal.tasks.labels import LabelSource
 
 
@@ -106,24 +106,27 @@ class File:
 
 def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Model:
     """Return the model of a file, as it was asked for."""
-    normal = _free_names(open_heads(standardised(source)))
-    modality, entry = recognise(normal.graph)
+    holding = held(source, asked)
+    normal = _free_names(normal_form(holding))
+    modality, entry = recognised(normal, holding)
+    open_sizes = axes_open(normal, entry)
     sized = with_size(normal, modality, entry, Known(asked, file.name, file.metadata, running))
     normal = sized.model
     if full_name(running.provider) == CPU:
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = Probe(running)
-    anatomy, freeing = freed(normal, modality, session, asked.wanted)
+    anatomy, freeing = freed(normal, modality, session, asked.wanted, holding.rows)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
     told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()))
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
-        digest=file.digest, notes=(*told, *settled.notes, *words.notes), metadata=file.metadata, source=source,
-        inspector=_inspected, warmer=_warmed, reopener=_reopened, asked=asked, any_size=sized.any_size,
-        decided=(*task_of(anatomy).decided, *sized.decided, *settled.decisions, *words.decided),
+        digest=file.digest, notes=(*holding.notes, *told, *settled.notes, *words.notes), metadata=file.metadata,
+        source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
+        any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes,
+        decided=(*holding.decided, *task_of(anatomy).decided, *sized.decided, *settled.decisions, *words.decided),
         **vars(running),
     )  # fmt: skip
     if session.last is not None and session.serves(anatomy):

@@ -24,6 +24,7 @@ from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
 from onnxsal.modalities.registry import Modality, OwnSize, Reader, Sample
 from onnxsal.model.asked import Asked
+from onnxsal.model.roles import Input
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.model.words import preprocess_decisions
 from onnxsal.runtime import ColumnSession, Session
@@ -73,12 +74,18 @@ class Model:
     """What opens sessions ahead of the first explanation; it explains, which is above this floor."""
     reopener: Callable[[Model, Asked], Model] = field(repr=False, compare=False)
     """What opens the same file again, asked for otherwise."""
+    fitter: Callable[[Model, Any], Any] = field(repr=False, compare=False)
+    """What opens it for a thing: its other inputs, its size."""
     asked: Asked = field(default_factory=Asked, repr=False)
     """What was said of the file when it was opened."""
     decided: tuple[Decision, ...] = ()
     """What was decided of the file, and why."""
     any_size: bool = False
     """Whether its graph brings images of any size to one of its own, so that they go in as they are."""
+    inputs: tuple[Input, ...] = ()
+    """What every input of the file is: explained, held and at what, read by nobody."""
+    open_sizes: tuple[bool, ...] = ()
+    """Of which of its positions the file leaves the size open."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None
@@ -130,7 +137,7 @@ class Model:
 
     def for_images(self, what: str) -> Model:
         """Return the model where it takes images. Raises: UnsupportedError: ``what`` is for these alone."""
-        if len(self.size) != 2:
+        if len(self.size) != 2 or self.modality.name == "array":
             raise UnsupportedError(f"{what} is for models of images; this model takes {self.modality.name} {self.size}")
         return self
 
@@ -143,8 +150,9 @@ class Model:
 
         Raises: ImageError: the picture cannot be read. UsageError: the preprocessing is unknown.
         """
-        fitting = self.fitting(image)
-        return fitting.task.predict(fitting.outputs(fitting.prepare(image).x), fitting.labels, top)
+        found = self.fitter(self, image)
+        model: Model = found.model
+        return model.task.predict(model.outputs(model.prepare(found.thing).x), model.labels, top)
 
     def outputs(self, x: Floats) -> Numbers:
         """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
@@ -218,7 +226,7 @@ class Model:
         if own is None or own == now or any(own[a] != now[a] for a in now if a not in self._open_axes()):
             return self
         size = tuple(own[letter] for letter in entry.spatial)
-        found: Model = self.program(("size", size), lambda: self._of_size(size))
+        found: Model = self.others(("size", size), lambda: self._of_size(size))
         return found
 
     def _of_size(self, size: tuple[int, ...]) -> Model:
@@ -229,9 +237,12 @@ class Model:
 
     def _open_axes(self) -> frozenset[str]:
         """Return the letters of the axes whose sizes the file leaves open."""
-        entry = self.anatomy.entry
-        shape = next((dims(v) or () for v in self.source.graph.inputs if v.name == entry.input), ())
-        return frozenset(a for a, n in zip(entry.input_axes, shape, strict=False) if not isinstance(n, int) or n < 1)
+        return frozenset(a for a, is_open in zip(self.anatomy.entry.spatial, self.open_sizes, strict=True) if is_open)
+
+    def others(self, key: Any, make: Any) -> Any:
+        """Return the same file opened otherwise, kept for a few keys."""
+        assert self._kept is not None
+        return self._kept.others(key, make)
 
     def _reader(self) -> Reader:
         program = self.program("stem", lambda: stem(self.anatomy))

@@ -20,6 +20,9 @@ from onnxsal.runtime.session import Rows
 PROGRAMS = 256
 """Graphs that a model keeps, and what running once told of it; they share their weights, so that each is small."""
 
+OTHERS = 4
+"""Models of the same file, opened for other sizes and held inputs, that are kept for the next thing."""
+
 LEAST, TIMES, SPARED = 2**29, 16, 5
 """What sessions may take where nothing is asked for: 512 MiB, or 16 times the weights where that is more; the five used
 last stay whatever they take, for that is what one explanation needs at most."""
@@ -180,4 +183,5 @@ class Kept:
     def __init__(self, basis: Basis) -> None:
         self.basis = basis
         self.programs = Programs()
+        self.others = Programs(OTHERS)
         self.sessions = Sessions(basis.open, basis.bound(), SPARED if basis.memory is None else 1)

@@ -1,0 +1,100 @@
+"""Stated defaults of inputs that nobody holds: zeros of a state that comes back as an output, ones of a mask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.graph.shapes import is_float
+from onnxsal.model.dimensions import Dimensions, declared
+from onnxsal.model.living import living
+
+_TIMES = frozenset(("in", "out", "input", "output", "prev", "previous", "next", "new", "old", "cur", "current", "init",
+                    "initial", "final", "last", "past", "present", ""))  # fmt: skip
+"""Words that tell the state before a step from that after it."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A default: a small array, which axes of it follow which of the explained input, and why."""
+
+    array: NDArray[np.generic]
+    follows: dict[int, int]
+    at: str
+    why: str
+
+
+def is_mask(value: ir.Value) -> bool:
+    """Whether an input is a mask of positions, [batch, positions] of numbers or bool: 1 is a position that counts.
+
+    One of padding says the contrary, and is none.
+    """
+    name = str(value.name).lower()
+    return "mask" in name and "pad" not in name and not is_float(value) and len(declared(value) or ()) == 2
+
+
+def ones(value: ir.Value, known: Dimensions) -> Fill | None:
+    """Return the ones of a mask, None where its size is not known."""
+    return _fill(value, known, 1, "1 everywhere", "a mask of positions: all of them count")
+
+
+def zeros(value: ir.Value, known: Dimensions, output: str) -> Fill | None:
+    """Return the zeros of a state that comes back as an output, None where its size is not known."""
+    return _fill(value, known, 0, "0 everywhere", f"a state: the output {output!r} has its name, shape and type")
+
+
+def _fill(value: ir.Value, known: Dimensions, number: int, at: str, why: str) -> Fill | None:
+    shape, dtype = declared(value), value.dtype
+    if shape is None or dtype is None:
+        return None
+    follows = known.following(shape)
+    sizes = [1 if i in follows else known.size(d) for i, d in enumerate(shape)]
+    if not all(isinstance(size, int) for size in sizes):
+        return None
+    return Fill(np.full([size or 0 for size in sizes], number, dtype.numpy()), follows, at, why)
+
+
+def states(
+    graph: ir.Graph, among: Sequence[ir.Value], head: str | None, alive: Collection[ir.Value]
+) -> dict[ir.Value, str]:
+    """Return the inputs that come back as outputs of their name, shape and type, computed from them: a stream's state.
+
+    Each with its output. Names agree but for what tells before from after (``h0`` and ``hN``, ``state_in`` and
+    ``state_out``). At least one output is left that is no state, which is not computed for its own sake.
+    """
+    symbols = {d for v in graph.inputs for d in declared(v) or () if isinstance(d, str)}
+    free = [v for v in graph.outputs if v.name != head]
+    spare = len(free) - (0 if head is not None else 1)
+    found: dict[ir.Value, str] = {}
+    for value in among:
+        match = next((o for o in free if value in alive and _comes_back(graph, value, o, symbols)), None)
+        if match is not None and len(found) < spare:
+            free.remove(match)
+            found[value] = str(match.name)
+    return found
+
+
+def _bare(value: ir.Value) -> str:
+    """Return a name without what tells before from after."""
+    words = re.split(r"[^a-z0-9]+", str(value.name).lower())
+    return "_".join(re.sub(r"(in|out|n|t|\d+)$", "", word) for word in words if word not in _TIMES)
+
+
+def _comes_back(graph: ir.Graph, value: ir.Value, output: ir.Value, symbols: Collection[str]) -> bool:
+    shape, after = declared(value), declared(output)
+    if (
+        _bare(value) != _bare(output)
+        or not shape
+        or after is None
+        or len(shape) != len(after)
+        or value.dtype != output.dtype
+    ):
+        return False
+    pairs = list(zip(shape, after, strict=True))
+    agree = all(a == b or not (isinstance(b, int) or b in symbols) for a, b in pairs)
+    return agree and any(a == b and a is not None for a, b in pairs) and value in living(graph, None, ends=[output])

@@ -1,0 +1,74 @@
+"""Explaining a float value inside a graph: the graph is cut there, what lies in front is run to make it."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.anatomy.entry import FED, shown
+from onnxsal.autodiff import standardised
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import Program, dims
+from onnxsal.graph.cut import feed, uses_of
+from onnxsal.graph.program import values_by_name
+from onnxsal.graph.shapes import is_float
+from onnxsal.model.asked import Asked
+from onnxsal.model.held import held
+from onnxsal.model.living import remove_inputs
+from onnxsal.model.roles import float_values_behind
+
+
+def cut_at(model: ir.Model, name: str) -> ir.Model:
+    """Return a model in normal form that takes a value of its own in place of what that is computed from.
+
+    Raises: UsageError: the normal form has no such value. UnsupportedError: it is none of floats with axes.
+    """
+    work = model.clone()
+    graph = work.graph
+    old = _value(graph, name)
+    new = ir.Value(name=name, type=old.type, shape=ir.Shape(_open(dims(old) or ())))
+    old.name = f"sal/was/{name}"
+    for at, output in enumerate(graph.outputs):
+        if output is old:
+            graph.outputs[at] = _copied(graph, new)
+    feed(uses_of(old), new)
+    graph.inputs.insert(0, new)
+    remove_inputs(graph, [v for v in graph.inputs if v is not new])
+    return work
+
+
+def _open(shape: tuple[int | str | None, ...]) -> list[int | str | None]:
+    """Only the batch keeps its name: those of other axes belong to inputs that are gone."""
+    return [d if isinstance(d, int) or i == 0 else None for i, d in enumerate(shape)]
+
+
+def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    node = ir.node("Identity", [value], name=f"sal/explained/{value.name}")
+    graph.append(node)
+    node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = node.name, value.type, value.shape
+    return node.outputs[0]
+
+
+def _value(graph: ir.Graph, name: str) -> ir.Value:
+    value = values_by_name(graph).get(name)
+    if value is None:
+        raise UsageError(
+            f"explained={name!r}: what the file says there is written otherwise before it is explained, and has no "
+            "value of that name; name one in front of it or behind"
+        )
+    if value.dtype is not None and not is_float(value):
+        behind = ", ".join(map(repr, float_values_behind(graph, value))) or "none"
+        raise UsageError(f"value {name!r} is {shown(value)}, which has no gradient; floats behind it: {behind}")
+    if value.dtype not in FED or dims(value) is None:
+        raise UnsupportedError(f"explained={name!r} is {shown(value)}: only floats of a known number of axes can be")
+    return value
+
+
+def front(source: ir.Model, asked: Asked) -> Program:
+    """Return the program that makes the explained value of what the file takes and is not held."""
+    name = str(asked.explained)
+    op = Program(standardised(held(source, asked).model, keep=frozenset({name}))).extend()
+    program = op.finish_with({name: op[name]})
+    graph = program.model.graph
+    for value in [v for v in graph.inputs if not v.uses()]:
+        graph.inputs.remove(value)
+    return program

@@ -1,0 +1,236 @@
+"""Which input of a file is explained, and what the others are: held at what, by whom, or read by nobody.
+
+What the graph and the user leave open is asked, with the words to answer in, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from onnxsal.anatomy.entry import shown
+from onnxsal.decisions import Decision
+from onnxsal.errors import UsageError, nearest
+from onnxsal.graph.program import values_by_name
+from onnxsal.graph.shapes import is_float
+from onnxsal.model.asked import Asked
+from onnxsal.model.defaults import Fill, is_mask, ones, states, zeros
+from onnxsal.model.dimensions import Dimensions, declared
+from onnxsal.model.living import living
+
+FEWEST = 3
+"""Axes of an input of integers that may be a picture, and so be what is explained."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a file, and what it is."""
+
+    name: str
+    shape: str
+    """As messages tell it, the type too: ``[batch, 3, 224, 224] of float``."""
+    role: str
+    """``explained``, ``held``, ``unread``, or ``inside``: the value that is explained is computed from it."""
+    at: str = ""
+    """What it is held at."""
+    why: str = ""
+    """Who said so."""
+
+    def decision(self) -> Decision:
+        """Return it as what was decided of the file."""
+        value = f"{self.role} at {self.at}" if self.at else self.role
+        return Decision(f"input {self.name}", value, self.why)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each input of a file is."""
+
+    explained: str | None
+    """An input's name, or that of a float value inside."""
+    inner: bool = False
+    """Whether it is one inside."""
+    fills: Mapping[str, Fill] = field(default_factory=dict)
+    """What the others are held at where that is a default."""
+    unread: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    """Inputs that the explained value is computed from and that nobody holds."""
+
+    @property
+    def trivial(self) -> bool:
+        """Whether there is nothing to be done."""
+        return not (self.inner or self.fills or self.unread)
+
+
+def explained_among(graph: ir.Graph, names: Sequence[str]) -> str:
+    """Return which of the inputs that are given is explained.
+
+    Raises: UsageError: none of them can be, or several.
+    """
+    check_names(graph, names)
+    found = _candidates([v for v in graph.inputs if v.name in names])
+    if len(found) != 1:
+        listed = ", ".join(f"{v.name!r} {shown(v)}" for v in found) or "none"
+        raise UsageError(
+            f"nothing says which of {', '.join(map(repr, names))} is explained (floats: {listed}): open the model "
+            "first, load(path, explained=NAME, inputs={...})"
+        )
+    return str(found[0].name)
+
+
+def free_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """Return the inputs that have no default of their own."""
+    return [v for v in graph.inputs if v.name not in graph.initializers]
+
+
+def roles_of(graph: ir.Graph, asked: Asked) -> Roles:
+    """Return what each input of a file is.
+
+    Raises: UsageError: there is no such input or value, nothing says which one is explained, or what another is held
+    at; the message says what to write.
+    """
+    free, given = free_inputs(graph), asked.held
+    if not given and asked.explained is None and len(free) == 1:
+        return Roles(str(free[0].name))
+    check_names(graph, given)
+    if asked.explained is not None and asked.explained not in [v.name for v in graph.inputs]:
+        return _inside(graph, asked, free)
+    read = living(graph, asked.head)
+    rest = [v for v in free if v.name not in given and v.name != asked.explained and v in read]
+    unread = [str(v.name) for v in free if v.name not in given and v.name != asked.explained and v not in read]
+    if asked.explained is not None:
+        _check_explained(graph, asked)
+        source = next(v for v in graph.inputs if v.name == asked.explained)
+        return Roles(asked.explained, fills=_filled(graph, rest, asked, source), unread=tuple(unread))
+    return _chosen(graph, asked, rest, unread)
+
+
+def check_names(graph: ir.Graph, given: Iterable[str]) -> None:
+    """Raises: UsageError: a file has no input of one of these names."""
+    names = [str(v.name) for v in graph.inputs]
+    for name in given:
+        if name not in names:
+            listed = ", ".join(repr(v.name) for v in free_inputs(graph))
+            raise UsageError(f"the model has no input {name!r}{nearest(name, names)} (it has {listed or 'none'})")
+
+
+def _check_explained(graph: ir.Graph, asked: Asked) -> None:
+    if asked.explained in asked.held:
+        raise UsageError(f"input {asked.explained!r} is explained and held at once: leave one of the two out")
+
+
+def _chosen(graph: ir.Graph, asked: Asked, rest: Sequence[ir.Value], unread: Sequence[str]) -> Roles:
+    """Return the roles where nobody says which input is explained."""
+    found = _candidates(rest)
+    if len(found) > 1:
+        back = states(graph, found, asked.head, living(graph, asked.head))
+        found = [v for v in found if v not in back] or found
+    if len(found) > 1:
+        raise UsageError(_several(found, rest))
+    if not found:
+        if not rest:
+            raise UsageError(_all_held(graph))
+        found = [v for v in rest if not is_mask(v)]
+        if len(found) != 1:
+            raise UsageError(_several(found or rest, rest))
+    (source,) = found
+    others = [v for v in rest if v is not source]
+    return Roles(str(source.name), fills=_filled(graph, others, asked, source), unread=tuple(unread))
+
+
+def _candidates(rest: Sequence[ir.Value]) -> list[ir.Value]:
+    """Inputs that may be what is explained: floats with axes, and pictures of bytes; numbers where there is no other.
+
+    Numbers steer (a rate, a threshold): beside something with axes they are held.
+    """
+    pictures = [v for v in rest if v.dtype == ir.DataType.UINT8 and len(declared(v) or ()) >= FEWEST]
+    floats = [v for v in rest if is_float(v)]
+    return [v for v in rest if v in pictures or (v in floats and declared(v) != ())] or floats
+
+
+def _filled(graph: ir.Graph, others: Sequence[ir.Value], asked: Asked, source: ir.Value | None) -> dict[str, Fill]:
+    """Return the stated defaults of inputs that nobody holds. Raises: UsageError: one has none."""
+    known = Dimensions.of(graph, source, asked.held)
+    back = states(graph, [v for v in others if is_float(v)], asked.head, living(graph, asked.head))
+    found: dict[str, Fill] = {}
+    missing: list[ir.Value] = []
+    for value in others:
+        fill = zeros(value, known, back[value]) if value in back else ones(value, known) if is_mask(value) else None
+        if fill is None:
+            missing.append(value)
+        else:
+            found[str(value.name)] = fill
+    if missing:
+        raise UsageError(_missing(missing, _explained_words(source, asked)))
+    return found
+
+
+def _explained_words(source: ir.Value | None, asked: Asked) -> str:
+    if source is not None:
+        return f"{source.name!r} is explained, and nothing"
+    return f"{asked.explained!r} inside is explained, past which they reach the output still, and nothing"
+
+
+def _inside(graph: ir.Graph, asked: Asked, free: Sequence[ir.Value]) -> Roles:
+    """Return the roles where a value inside is explained: what it is computed from may stay open."""
+    name = str(asked.explained)
+    values = values_by_name(graph)
+    if name not in values or values[name].const_value is not None:
+        raise UsageError(f"explained={name!r}: the model has no such input or value{nearest(name, values)}")
+    source = values[name]
+    front, past = living(graph, None, ends=[source]), living(graph, asked.head, without=source)
+    read = living(graph, asked.head)
+    left = [v for v in free if v.name not in asked.held]
+    open_ = [str(v.name) for v in left if v in front and v not in past]
+    rest = [v for v in left if v in past]
+    unread = [str(v.name) for v in left if v not in front and v not in read]
+    return Roles(name, True, _filled(graph, rest, asked, None) if rest else {}, tuple(unread), tuple(open_))
+
+
+def float_values_behind(graph: ir.Graph, source: ir.Value, most: int = 6) -> list[str]:
+    """Return the names of the first float values that are computed from one of integers."""
+    reached: set[ir.Value | None] = {source}
+    found: list[str] = []
+    for node in graph:
+        if not any(v in reached for v in node.inputs) or node.op_type in ("Shape", "Size"):
+            continue
+        for value in node.outputs:
+            if is_float(value) or (value.dtype is None and (node.op_type == "Gather" or _to_float(node))):
+                found.append(str(value.name))
+            else:
+                reached.add(value)
+    return found[:most]
+
+
+def _to_float(node: ir.Node) -> bool:
+    to = node.attributes.get("to") if node.op_type == "Cast" else None
+    return to is not None and ir.DataType(to.as_int()).is_floating_point()
+
+
+def _several(found: Sequence[ir.Value], rest: Sequence[ir.Value]) -> str:
+    listed = ", ".join(f"{v.name!r} {shown(v)}" for v in found)
+    first = found[0]
+    return (
+        f"the model takes several inputs, and nothing says which one is explained: {listed}. Name it and hold the "
+        f"others: --explained {first.name} {_to_write([v for v in rest if v is not first])} (in Python "
+        "load(explained=..., inputs={...}))"
+    )
+
+
+def _missing(missing: Sequence[ir.Value], explained: str) -> str:
+    named = ", ".join(f"{v.name!r} {shown(v)}" for v in missing)
+    return (
+        f"the model takes {named} beside: {explained} says what they are held at. Write "
+        f"{_to_write(missing)} (in Python load(inputs={{...}}))"
+    )
+
+
+def _to_write(values: Sequence[ir.Value]) -> str:
+    return " ".join(f"--input {v.name}={'NUMBER' if declared(v) in ((), (1,)) else 'FILE.npy'}" for v in values)
+
+
+def _all_held(graph: ir.Graph) -> str:
+    taken = ", ".join(f"{v.name!r}" for v in free_inputs(graph))
+    return f"every input of the model is held ({taken}): leave one out, or name a float value inside, --explained NAME"

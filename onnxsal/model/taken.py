@@ -1,0 +1,39 @@
+"""What a model takes, its other inputs held: its normal form, and the modality of what is explained."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.anatomy import Entry
+from onnxsal.autodiff import standardised
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.registry import Modality, recognise
+from onnxsal.model.held import Held
+from onnxsal.model.inner import cut_at
+from onnxsal.model.roles import float_values_behind
+from onnxsal.tasks.integer import open_heads
+
+
+def normal_form(holding: Held) -> ir.Model:
+    """Return the normal form of a file, cut at the value inside that is explained where it is one."""
+    roles = holding.roles
+    kept = frozenset({str(roles.explained)}) if roles.inner else frozenset[str]()
+    normal = open_heads(standardised(holding.model, keep=kept))
+    return cut_at(normal, str(roles.explained)) if roles.inner else normal
+
+
+def recognised(normal: ir.Model, holding: Held) -> tuple[Modality, Entry]:
+    """Return what the model takes. Raises: UnsupportedError: nothing that is explained; of integers what can be."""
+    try:
+        return recognise(normal.graph)
+    except UnsupportedError as error:
+        source = next((v for v in normal.graph.inputs if v.name == holding.roles.explained), None)
+        if source is None or is_float(source):
+            raise
+        behind = float_values_behind(normal.graph, source)
+        one = f"--explained {behind[0]!r}" if behind else "--explained NAME"
+        raise UnsupportedError(
+            f"{error}. Integers have no gradient: what is explained is a float value behind {source.name!r}, {one} "
+            f"(explained=){f' or another of {behind}' if len(behind) > 1 else ''}"
+        ) from error
