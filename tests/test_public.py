@@ -25,7 +25,7 @@ SIGNATURES = {
     "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, "
     "keep_random=False, **options)",
     "evaluate": "(model, images, *, methods=(), metrics, **options)",
-    "gradient": "(model, *, of, wrt, rules='plain', opset=None)",
+    "gradient": "(model, *, of, wrt, rules='plain', opset=None, inputs=None)",
     "save": "(model, path)",
     "methods": "()",
     "method": "(name, *, paper, when='', **details)",

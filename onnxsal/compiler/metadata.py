@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.compiler.work import Work
+from onnxsal.model import Model
 
 METADATA = "onnxsal.explainer"
 """Where the file says what it is, as JSON."""
@@ -28,6 +29,12 @@ def metadata_of(work: Work) -> Mapping[str, str]:
     return found
 
 
+def _inputs(model: Model) -> dict[str, Any]:
+    """What is fixed inside the file of a model that takes more than what is explained."""
+    held = {each.name: each.at for each in model.inputs if each.role == "held"}
+    return {"held": held} if held else {}
+
+
 def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
     request, entry = work.request, work.request.model.anatomy.entry
@@ -43,6 +50,7 @@ def _described(work: Work) -> dict[str, Any]:
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
+        **_inputs(request.model),
         "output": request.model.task.written(),
         "outputs": list(work.form.outputs), "notes": list(request.model.notes),
         **({"repeatable": False} if request.model.drawn else {}),

@@ -51,7 +51,9 @@ class Setup:
 
         preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json()
         runtime = [full_name(self.model.provider), onnxruntime().__version__]
-        return [__version__, runtime, self.model.digest, preprocess]
+        held = [[name, constant.digest] for name, constant in sorted(self.model.asked.held.items())]
+        explained = [] if self.model.asked.explained is None else [self.model.asked.explained]
+        return [__version__, runtime, self.model.digest, preprocess, *held, *explained]
 
 
 @dataclass(frozen=True)

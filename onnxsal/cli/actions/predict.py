@@ -228,6 +228,8 @@ def _cut(label: str, room: int) -> str:
 def _copy(opening: Opening, images: Sequence[str], preset: str) -> str:
     more = [part for option in ("labels", "provider", "task", "threads") if (value := getattr(opening, option))
             for part in (f"--{option}", str(value))]  # fmt: skip
+    more += [] if opening.explained is None else ["--explained", opening.explained]
+    more += [part for name, said in opening.inputs for part in ("--input", f"{name}={said}")]
     libraries = [part for library in opening.custom_ops for part in ("--custom-ops", library)]
     return command_line(["onnxsal", "explain", opening.model, *images, "--preprocess", preset, *more, *libraries])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxsal.cli.options import model_argument
+from onnxsal.cli.options import Held, model_argument
 
 HELP = """Write the MODEL with its gradient: standard operators, all inputs and outputs kept.
 
@@ -31,7 +31,14 @@ Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided or deconv.")
 @click.option("--opset", type=int, metavar="N", help="17 or higher. [default: 21 or the model's]")
-def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str, opset: int | None) -> None:
+@click.option(
+    "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE",
+    help="What an input is held at inside the file: a .npy file, or numbers. May be repeated.",
+)  # fmt: skip
+def command(
+    model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, rules: str, opset: int | None,
+    inputs: tuple[tuple[str, str], ...],
+) -> None:  # fmt: skip
     from pathlib import Path
 
     from onnxsal.cli.opening import tell
@@ -42,10 +49,11 @@ def command(model: str, of: tuple[str, ...], wrt: tuple[str, ...], output: str, 
     from onnxsal.autodiff import gradient_model
     from onnxsal.autodiff.gradient import ZERO
     from onnxsal.graph import load_ir, save_ir, told_of_files
+    from onnxsal.model.held import fixed
 
     # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
     given = load_ir(model)
-    made = gradient_model(given, of=of, wrt=wrt, rules=rules, opset=opset)
+    made = gradient_model(fixed(given, dict(inputs)), of=of, wrt=wrt, rules=rules, opset=opset)
     save_ir(made, output, source=given)
     tell(told_of_files(made, output))
     tell([f"{k.removeprefix(ZERO)} is {why}" for k, why in made.metadata_props.items() if k.startswith(ZERO)])
