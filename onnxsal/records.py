@@ -197,6 +197,11 @@ class Record:
     """What the manifest says of the variant."""
 
 
+def spread(value: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return a number a channel, [C], or one a position of each, [C, *S], over a thing's shape [C, *S]; a view."""
+    return np.broadcast_to(value.reshape(*value.shape, *[1] * (len(shape) - value.ndim)), shape)
+
+
 def baseline_array(given: Any, shape: tuple[int, ...]) -> Floats:
     """Return a baseline of numbers so that it fits a picture [C, H, W]: [C, H, W], [C, 1, 1] or a number.
 

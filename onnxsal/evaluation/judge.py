@@ -21,6 +21,7 @@ from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
 from onnxsal.model import Model, Sample
+from onnxsal.records import spread
 
 Floats = NDArray[np.float32]
 
@@ -111,7 +112,7 @@ def opened(model: Model, item: Item, target: int | None, conditions: Conditions)
     probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
     given = {
         "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
-        "baseline": np.broadcast_to(model.black()[:, None, None], prepared.x.shape), "seed": conditions.seed,
+        "baseline": spread(model.black(), prepared.x.shape), "seed": conditions.seed,
         "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)

@@ -18,6 +18,7 @@ from onnxsal.metrics.judgement import Judgement
 from onnxsal.metrics.registry import get
 from onnxsal.model import Model
 from onnxsal.options import Level, Samples
+from onnxsal.records import spread
 from onnxsal.viz.caption import Caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.layout import Labels, beside, board, figure
@@ -79,7 +80,7 @@ def _run(case: Case, make: Explain, steps: int, step: Callable[[], None]) -> _Fo
         each = make(image, case.target)
         found.maps.append(each)
         x = case.model.prepare(image).x
-        black = np.broadcast_to(case.model.black()[:, None, None], x.shape).astype(np.float32)
+        black = spread(case.model.black(), x.shape).astype(np.float32)
         given = {"score": scorer(case.model, each.target), "x": x, "saliency": each.saliency, "baseline": black}
         for metric in METRICS:
             found.judged[metric].append(get(metric)(**given, steps=steps))

@@ -25,7 +25,7 @@ class BaselineMaker:
     given: Baseline
     shape: Shape
     black: NDArray[np.float32]
-    """The value of a black pixel, [C]."""
+    """The value of a black pixel, [C]; or [C, H, W], where it is not the same everywhere."""
     key: tuple[int, int]
 
     def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
@@ -33,7 +33,8 @@ class BaselineMaker:
         if not isinstance(self.given, str):
             return _spread(op, x, baseline_array(self.given, self.shape))
         if self.given in ("zero", "black"):
-            return _spread(op, x, self.black.reshape(-1, 1, 1) if self.given == "black" else np.zeros((), np.float32))
+            black = self.black.reshape(*self.black.shape, *[1] * (3 - self.black.ndim))
+            return _spread(op, x, black if self.given == "black" else np.zeros((), np.float32))
         if self.given == "blur":
             return blurred(op, x, self.shape[0])
         if self.given == "uniform":

@@ -133,7 +133,10 @@ class Modality(Protocol):
         """
 
     def blank(self, reader: Reader) -> Floats:
-        """Return the value of nothing there, in the explained domain, [C]: black, silence."""
+        """Return the value of nothing there, in the explained domain: black, silence.
+
+        Shape: [C], or [C, *S] where it is not the same at all positions.
+        """
 
 
 @runtime_checkable

@@ -64,6 +64,7 @@ class Probe:
         )  # fmt: skip
 
 
+<<<<<<< HEAD
 def freed(
     model: ir.Model, modality: Modality, session: Probe, wanted: Wanted, rows: Mapping[str, int]
 ) -> tuple[Anatomy, tuple[str, ...]]:
@@ -71,6 +72,36 @@ def freed(
 
     Args: rows: held inputs that may have to be repeated over the batch, and along which axis.
     """
+=======
+def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
+    """Return the anatomy with a free batch axis where running proves that it is right, else as it was.
+
+    A batch that is declared free, and fixed to one inside, is freed there too.
+    """
+    try:
+        return _freed(model, modality, session, wanted)
+    except UnsupportedError as error:
+        name = modality.find_entry(model.graph).input
+        found = (
+            None if fixed_batch(model, name) is not None else _freed_inside(model, name, (modality, session, wanted))
+        )
+        if found is None:
+            raise error
+        return found
+
+
+def _freed_inside(
+    model: ir.Model, name: str, how: tuple[Modality, Probe, Wanted]
+) -> tuple[Anatomy, tuple[str, ...]] | None:
+    try:
+        found = _freed(set_size(model, name, {0: 1}), *how)
+    except (ModelError, UnsupportedError):
+        return None
+    return None if fixed_batch(found[0].model, name) is not None else found
+
+
+def _freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
+>>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
     entry = modality.find_entry(model.graph)
     anatomy = dissect(model, entry, wanted)
     if entry.one_by_one:

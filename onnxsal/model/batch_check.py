@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import X, body
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.model.model import Model
+from onnxsal.records import spread
 from onnxsal.runtime import Session
 from onnxsal.runtime.together import hold
 
@@ -72,8 +73,9 @@ def probes(x: Floats, black: Floats) -> Floats:
     Masks, steps of a path and noise alter pictures so; their ranges differ by more than ten times, for what takes its
     scale from the whole batch.
     """
-    base = black.reshape(-1, *[1] * (x.ndim - 1))
+    base = spread(black, x.shape)
     faint = base + 0.1 * (x - base)
-    faint[..., : faint.shape[-1] // 2] = base
+    half = slice(faint.shape[-1] // 2)
+    faint[..., half] = base[..., half]
     noise = np.random.default_rng(0).normal(0, 0.2 * (float(np.ptp(x)) or 1.0), x.shape)
     return np.stack([x, faint, x[:, ::-1] + noise]).astype(np.float32)

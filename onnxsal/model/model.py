@@ -199,7 +199,10 @@ class Model:
         return replace(self, preprocess=found, decided=kept + said, asked=replace(self.asked, preprocess=source))
 
     def black(self) -> Floats:
-        """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown."""
+        """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown.
+
+        Where it is not the same everywhere, since the model takes a mean picture off, it is a picture, [C, H, W].
+        """
         return self.modality.blank(self._reader())
 
     def reopened(self, **changes: Any) -> Model:

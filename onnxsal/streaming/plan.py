@@ -17,7 +17,7 @@ from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.plane import plane
 from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
-from onnxsal.records import Draws, Grids, Made, Noise, baseline_array
+from onnxsal.records import Draws, Grids, Made, Noise, baseline_array, spread
 from onnxsal.streaming.allocation import Order
 
 Floats = NDArray[np.float32]
@@ -198,7 +198,7 @@ def baseline_of(x: Floats, draws: Draws, black: Floats, key: tuple[int, int]) ->
     if given == "zero":
         return np.zeros_like(x)
     if given == "black":
-        return np.array(np.broadcast_to(black.reshape(-1, *[1] * (x.ndim - 1)), x.shape), np.float32)
+        return np.array(spread(black, x.shape), np.float32)
     if given == "blur":
         return np.ascontiguousarray(gaussian_blur(plane(x, x.ndim - 1)), np.float32).reshape(x.shape)
     if given == "uniform":

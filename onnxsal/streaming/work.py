@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is explained: the picture x [C, H, W], what else the programs take (``target``), the black of x [C]."""
+    """What is explained: the picture x [C, H, W], what else the programs take (``target``), the black of x."""
 
     x: Floats
     feeds: Mapping[str, Array]

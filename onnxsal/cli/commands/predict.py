@@ -37,7 +37,7 @@ def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_
     pictures = drawings(output, images, opening)
     opened = opening()
     tell(opened.notes)
-    if opened.preprocess is None and opened.modality.preprocessed:
+    if opened.preprocess is None and opened.modality.preprocessed and opened.anatomy.entry.channels in (1, 3):
         return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
     tell(opened.placement)
     return predict_all(opened, images, top, as_json=as_json, pictures=pictures)

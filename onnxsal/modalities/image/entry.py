@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
-from onnxsal.graph.shapes import Dim, is_float
+from onnxsal.graph.shapes import Dim, is_float, rank
 from onnxsal.modalities.image.geometry import front
 
 _IMAGE_OPERATORS = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AveragePool", "DepthToSpace",
                               "SpaceToDepth", "BatchNormalization", "InstanceNormalization"})  # fmt: skip
 """Operators that have channels as their second axis."""
 
+_KEEPING = frozenset({
+    "Abs", "Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout", "Erf", "Exp", "Gather", "Identity",
+    "LeakyRelu", "Log", "LpNormalization", "Max", "Mean", "MeanVarianceNormalization", "Min", "Mul", "Neg", "Pad",
+    "Pow", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
+    "Relu", "Resize", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Upsample", "Where",
+})  # fmt: skip
+"""Operators that leave axes in their order where they leave their number."""
+
+_FOLLOWED = 400
+"""Nodes in which the first image operator is looked for."""
+
 _CHANNELS = (1, 3, 4)
 _LAYOUTS = ("NCHW", "NHWC")
+
+Order = tuple[int, ...] | None
 
 
 def find_entry(graph: ir.Graph) -> Entry:
@@ -56,7 +71,33 @@ def _axes(value: ir.Value) -> str | None:
     if any(node.op_type in _IMAGE_OPERATORS and not node.domain for node in last.value.consumers()):
         found = "".join("NCHW"[last.order.index(axis)] for axis in range(4))
         return found if found in _LAYOUTS else None
-    return _by_channels(shape)
+    return _by_channels(shape) or _by_following(value)
+
+
+def _by_following(value: ir.Value) -> str | None:
+    """Return the layout that the image operators behind an input prove, by following its axes to them."""
+    orders: dict[ir.Value | None, tuple[int, ...]] = {value: (0, 1, 2, 3)}
+    graph, proved = value.graph, set[str]()
+    for node in list(graph or ())[:_FOLLOWED]:
+        read = [v for v in node.inputs if v in orders]
+        if not read or node.domain:
+            continue
+        order = orders[read[0]]
+        if node.op_type in _IMAGE_OPERATORS and node.inputs[0] is read[0]:
+            proved.add("".join("NCHW"[order.index(axis)] for axis in range(4)))
+        elif (after := _moved(node, read, orders)) is not None:
+            orders.update(dict.fromkeys(node.outputs, after))
+    return proved.pop() if len(proved) == 1 and proved <= set(_LAYOUTS) else None
+
+
+def _moved(node: ir.Node, read: list[ir.Value | None], orders: Mapping[ir.Value | None, tuple[int, ...]]) -> Order:
+    """Return the order of the input's axes behind a node, None where they are not followed."""
+    order = orders[read[0]]
+    if node.op_type == "Transpose":
+        perm = attributes(node).get("perm") or [3, 2, 1, 0]
+        return tuple(order[p] for p in perm)
+    kept = node.op_type in _KEEPING and all(rank(v) == 4 for v in node.outputs)
+    return order if kept and all(orders[v] == order for v in read) else None
 
 
 def _by_channels(shape: tuple[Dim, ...]) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Entry
 from onnxsal.errors import UsageError
+from onnxsal.modalities.image.bands import PHOTOGRAPHS, Bands, bands_of
 from onnxsal.modalities.image.entry import find_entry
 from onnxsal.modalities.image.geometry import resizes
 from onnxsal.modalities.image.images import read_image
@@ -72,22 +73,38 @@ class ImageModality:
         ``thing`` is what ``read_image`` reads, preprocessed as the model says; or a float array shaped like the model's
         input, taken as it is. An ``.npy`` file is the array that it holds.
         """
+<<<<<<< HEAD
         name, thing = _name(thing), opened(thing)
         if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
             return replace(_taken(thing, reader), name=name)
         photo = read_image(thing)
+=======
+        bands = bands_of(thing, reader.entry)
+        if bands is not None:
+            return _taken(bands, reader)
+        photo, channels = read_image(thing), reader.entry.channels
+        if channels not in PHOTOGRAPHS:
+            raise UsageError(
+                f"the model takes {channels} channels, and {photo.name!r} is a photograph: hand over an array or an "
+                f".npy file of {channels} bands, or a TIFF of as many pages"
+            )
+>>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
         fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
         x = _entered(_feed(fitted.values, reader), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
         return Sample(x, named, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), photo.notes)
 
     def blank(self, reader: Reader) -> Floats:
-        """Return the value of a black pixel, [C]; zero where the preprocessing is unknown."""
+        """Return the value of a black pixel, [C], the black picture [C, H, W] where a mean picture is taken off it.
+
+        Zero where the preprocessing is unknown.
+        """
         entry = reader.entry
         if reader.preprocess is None:
             return np.zeros(entry.channels, np.float32)
         low = np.broadcast_to(reader.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *reader.size))
-        return _entered(_feed(np.ascontiguousarray(low), reader), reader)[:, 0, 0]
+        black = _entered(_feed(np.ascontiguousarray(low), reader), reader)
+        return black if np.ptp(black, axis=(1, 2)).any() else black[:, 0, 0]
 
 
 def _gathered(path: str, metadata: Mapping[str, str], entry: Entry) -> Gathered:
@@ -105,13 +122,21 @@ def known(preprocess: Preprocess | None) -> Preprocess:
 
 
 def own_size(thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+<<<<<<< HEAD
     """Return the sizes of a float array by the letters of its axes, and of other pictures where ``any_size`` is."""
     thing = opened(thing)
     if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
         whole = thing[None] if thing.ndim == len(entry.input_axes) - 1 else thing
         if whole.ndim != len(entry.input_axes):
+=======
+    """Return the sizes of what is taken as it is by the letters of its axes, and of others where ``any_size`` is."""
+    bands = bands_of(thing, entry)
+    if bands is not None:
+        if bands.array.ndim != len(entry.input_axes):
+>>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
             return None
-        return {letter: n for letter, n in zip(entry.input_axes, whole.shape, strict=True) if letter in entry.spatial}
+        pairs = zip(entry.input_axes, bands.array.shape, strict=True)
+        return {letter: n for letter, n in pairs if letter in entry.spatial}
     if not any_size:
         return None
     width, height = read_image(thing).pixels.size
@@ -144,21 +169,32 @@ def _feed(values: Floats, reader: Reader) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype)
 
 
-def _taken(array: NDArray[Any], reader: Reader) -> Sample:
-    """Return a float array as it is; its own range stretched to grey or colour is what maps are drawn on."""
-    shape = reader.shape
-    whole = array[None] if array.ndim == 3 else array
+def _taken(bands: Bands, reader: Reader) -> Sample:
+    """Return an array as it is; its own range stretched to grey or colour is what maps are drawn on."""
+    shape, whole = reader.shape, bands.array
     if (
-        whole.ndim != 4
+        whole.ndim != len(shape)
         or len(whole) != 1
         or any(isinstance(d, int) and d != n for d, n in zip(shape[1:], whole.shape[1:], strict=True))
     ):
         raise UsageError(
-            f"a float array must be shaped like the model's input {list(shape)}, one image; got {list(array.shape)}"
+            f"a float array must be shaped like the model's input {list(shape)}, one image; got "
+            f"{list(whole.shape if whole.ndim != len(shape) else whole.shape[1:])}"
         )
-    x = _entered(whole, reader)
-    seen = _visible(x)
-    return Sample(x, "array", Seen(seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen))
+    values, said = _prepared(whole, reader)
+    x = _entered(values, reader)
+    seen, notes = _visible(x), (*bands.notes, *said)
+    return Sample(x, bands.name, Seen(seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen), notes)
+
+
+def _prepared(whole: NDArray[Any], reader: Reader) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return what the model takes of an array [1, ...]: floats as they are, integers as its preprocessing says."""
+    if whole.dtype.kind == "f" or reader.preprocess is None:
+        said = () if whole.dtype.kind == "f" else ("its integers are taken as they are: no preprocessing is known",)
+        return whole.astype(reader.entry.dtype.numpy()), said
+    axis = reader.entry.input_axes.index("C")
+    levels = np.moveaxis(whole, axis, 1).astype(np.float64) * (255 / np.iinfo(whole.dtype).max)
+    return np.moveaxis(reader.preprocess.values_of(levels[0])[None], 1, axis).astype(reader.entry.dtype.numpy()), ()
 
 
 def _entered(feed: NDArray[Any], reader: Reader) -> Floats:

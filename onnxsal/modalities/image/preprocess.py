@@ -15,7 +15,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Resample, draw, place
 from onnxsal.modalities.image.images import Photo
 
-ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey"]
+ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
 
 _ORDERS: tuple[str, ...] = get_args(ColourOrder)
 _CROP_FRACTION = 0.875
@@ -40,7 +40,8 @@ class Preprocess:
     """How a model wants its pictures: value = (pixel * scale - mean) / std, pixels 0 to 255, channels in model order.
 
     Args:
-        colour: the model's channel order; ``grey`` is one channel (0.299 R + 0.587 G + 0.114 B).
+        colour: the model's channel order; ``grey`` is one channel (0.299 R + 0.587 G + 0.114 B), ``bands`` are those of
+            an array, in its order.
         mean, std: one number for all channels, or one per channel in the model's order.
         fit: ``crop`` the centre, ``squash`` to the model's size, or ``pad`` to it with ``pad_colour`` (RGB, 0 to 255).
         crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
@@ -77,7 +78,7 @@ class Preprocess:
 
     def _check_numbers(self) -> None:
         for key, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels):
+            if len(values) not in (1, self.channels) and self.colour != "bands":
                 raise self._wrong(key, values, f"1 or {self.channels} numbers for colour {self.colour!r}")
         if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))):
             raise self._wrong("scale, mean or std", (self.scale, self.mean, self.std), "finite numbers")
@@ -89,7 +90,9 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """The number of channels that ``apply`` gives: 1 for grey, else 3."""
+        """The number of channels that ``apply`` gives: 1 for grey, 3 for colours; of bands as many as have numbers."""
+        if self.colour == "bands":
+            return max(len(self.mean), len(self.std))
         return 1 if self.colour == "grey" else 3
 
     @property
@@ -108,10 +111,14 @@ class Preprocess:
     def for_channels(self, count: int) -> Preprocess:
         """Return the same for a model of ``count`` channels: grey, with mean and std averaged, for a model of one.
 
+        Bands, where it has neither one channel nor three and mean and std have one number or as many.
+
         Raises: UsageError: the model has another number of channels.
         """
         if count == self.channels:
             return self
+        if count not in (1, 3) and {len(self.mean), len(self.std)} <= {1, count}:
+            return replace(self, colour="bands")
         if count != 1:
             raise UsageError(
                 f"preprocessing {self.name!r} gives {self.channels} channels, the model takes {count}; "
@@ -131,6 +138,12 @@ class Preprocess:
         pixels = np.asarray(image).transpose(2, 0, 1)[: self.channels]
         ordered = pixels[::-1] if self.colour == "BGR" else pixels
         return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
+
+    def values_of(self, levels: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return levels [C, ...], 0 to 255 in the model's order, as the model takes them."""
+        mean, std = (np.reshape(values, (-1, *[1] * (levels.ndim - 1))) for values in (self.mean, self.std))
+        values: NDArray[np.float32] = ((levels * self.scale - mean) / std).astype(np.float32)
+        return values
 
     def table(self) -> NDArray[np.float32]:
         """Return the value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""

@@ -64,8 +64,9 @@ def test_a_colour_preset_serves_a_model_of_one_channel_only() -> None:
     assert grey.colour == "grey"
     np.testing.assert_allclose([grey.mean[0], grey.std[0]], [0.449, 0.226], atol=1e-9)
     assert PRESETS["tf"].for_channels(3) is PRESETS["tf"]
+    assert PRESETS["tf"].for_channels(6).colour == "bands"
     with pytest.raises(UsageError, match="the model takes 4"):
-        PRESETS["tf"].for_channels(4)
+        PRESETS["imagenet"].for_channels(4)
 
 
 def test_limits_bound_all_values() -> None:
