@@ -18,6 +18,10 @@ class UsageError(OnnxsalError, ValueError):
     exit_code = 2
 
 
+class NotSeenError(UsageError):
+    """The model does not see on this picture what it is asked about; on another it may."""
+
+
 class ModelError(OnnxsalError):
     """The model file cannot be read, is not valid, or cannot be run."""
 

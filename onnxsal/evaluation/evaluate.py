@@ -152,6 +152,11 @@ def _check_asked(setup: Setup, jobs: Sequence[Job]) -> None:
                 f"metric {each.label!r} asks where the object is, and nothing says it: give boxes or masks "
                 "(--boxes, --masks)"
             )
+        if "region" in each.metric.needs and not setup.model.task.has_regions:
+            raise UsageError(
+                f"metric {each.label!r} asks for the region that is explained, and the task "
+                f"{setup.model.task.name!r} has none; where an object is known, energy-pointing and pointing-game judge"
+            )
         if not computed and (each.on_mosaics or not any(each.fits(placed, source) for source in setup.sources)):
             raise UsageError(
                 f"metric {each.label!r} needs maps of further pictures, and those made elsewhere are of these alone: "

@@ -22,6 +22,7 @@ from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
 from onnxsal.model import Model, Sample
 from onnxsal.records import spread
+from onnxsal.tasks import Target
 
 Floats = NDArray[np.float32]
 
@@ -113,10 +114,22 @@ def opened(model: Model, item: Item, target: int | None, conditions: Conditions)
     given = {
         "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
         "baseline": spread(model.black(), prepared.x.shape), "seed": conditions.seed,
-        "cell": None if at is None else cell(at, model.image_size),
+        "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)
     return Opened(subject, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
+
+
+def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:
+    """Return where a target's score is taken, at the model's input: each pixel as the position that it lies on."""
+    positions = model.task.where(goal)
+    if positions is None:
+        return None
+    rows, columns = (
+        np.arange(size) * count // size for size, count in zip(model.image_size, positions.shape, strict=True)
+    )
+    found: NDArray[np.bool_] = positions[rows[:, None], columns[None]]
+    return found
 
 
 def _object(model: Model, item: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:

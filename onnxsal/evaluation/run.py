@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxsal._version import __version__
-from onnxsal.errors import ImageError, ModelError
+from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judge import Conditions, Judge, Made, Opened, opened, verdicts
@@ -101,7 +101,7 @@ def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> 
     try:
         work = _Work(setup, job, journal, gathered, job.item.digest())
         fresh = work.run()
-    except (ImageError, ModelError) as error:
+    except (ImageError, ModelError, NotSeenError) as error:
         gathered.failures.append(Failure(job.item.name, None, str(error)))
     if work is not None:
         work.collect()
@@ -167,7 +167,7 @@ class _Work:
         opened = self._open()
         try:
             found = source.map(opened.subject)
-        except (ImageError, ModelError) as error:
+        except (ImageError, ModelError, NotSeenError) as error:
             self.gathered.failures.append(Failure(self.job.item.name, source.label, str(error)))
             return
         self.journal.add("map", self._map_key(source), map_png(found.saliency) | {"picture": key(self._base)})
@@ -184,7 +184,7 @@ class _Work:
             return 0
         try:
             judgements = verdicts(judge, opened, made)
-        except (ImageError, ModelError) as error:
+        except (ImageError, ModelError, NotSeenError) as error:
             self._failed(made, f"{judge.label}: {error}")
             return 0
         for (source, found), judgement in zip(made, judgements, strict=True):

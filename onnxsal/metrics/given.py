@@ -22,6 +22,7 @@ GIVEN: Mapping[str, str] = {
     "mask": "the object, bool [H, W], or None",
     "boxes": "its boxes, [K, 4]: left, top, right, bottom in pixels of the model's input, right and bottom outside; "
     "or None",
+    "region": "where the score that is explained is taken, bool [H, W]: of models of regions",
     "cell": "where a mosaic shows the explained class, bool [H, W]",
     "randomised": "the maps of one method as the model's weights are drawn anew from the output down, [K, H, W]",
     "explain": "callable, pictures [N, C, H, W] -> their maps [N, H, W]",
@@ -123,7 +124,7 @@ def _finite(what: str, value: Any) -> NDArray[np.float64]:
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "saliency": _map, "raw": _raw, "x": _image, "baseline": _black, "mask": _mask, "cell": _mask, "boxes": _boxes,
-    "randomised": _raw,
+    "region": _mask, "randomised": _raw,
 }  # fmt: skip
 
 
@@ -135,6 +136,6 @@ def _check_sizes(metric: str, values: Given) -> None:
 
 
 def _sized(values: Given) -> Sequence[str]:
-    names = [n for n in ("x", "saliency", "mask", "cell") if values.get(n) is not None]
+    names = [n for n in ("x", "saliency", "mask", "region", "cell") if values.get(n) is not None]
     base = values.get("baseline")
     return names if base is None or base.shape[1:] == (1, 1) else [*names, "baseline"]

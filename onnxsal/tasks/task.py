@@ -129,8 +129,8 @@ class Task(Head):
         raise NotImplementedError
 
     @property
-    def draws(self) -> bool:
-        """Whether what it predicts lies somewhere in a picture, and can be drawn on it."""
+    def has_regions(self) -> bool:
+        """Whether what it predicts has a place in the picture, and its targets are asked for at one (``where``)."""
         return False
 
     @property
@@ -193,6 +193,10 @@ class Task(Head):
     def heading(self, numbers: Numbers) -> str:
         """Return what stands above what is predicted; nothing in most tasks."""
         return ""
+
+    def where(self, target: Target) -> NDArray[np.bool_] | None:
+        """Return the positions of the output that a target is asked for at, bool [h, w]; None where it has no place."""
+        return None
 
     def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
         """Return why ``predict`` shows nothing of a picture."""

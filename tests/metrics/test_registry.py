@@ -48,6 +48,7 @@ def everything(maps: np.ndarray) -> dict[str, Any]:
         "mask": np.eye(24, 20) > 0,
         "boxes": [[0, 0, 10, 10]],
         "cell": np.eye(24, 20) > 0,
+        "region": np.eye(24, 20) > 0,
         "seed": 3,
         **{name: [value] * len(maps) if several else value for name, value in per_map.items()},
     }

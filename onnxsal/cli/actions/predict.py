@@ -54,7 +54,7 @@ def predict_all(
 
     Args: pictures: where to draw it, by image.
     """
-    if pictures and not model.task.draws:
+    if pictures and not model.task.has_regions:
         raise UsageError(
             f"-o draws regions, and {Path(model.name).name} is of the task {model.task.name!r}, which has none: "
             "leave it out, or see where the model looked with onnxsal explain"

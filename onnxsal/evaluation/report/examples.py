@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +71,8 @@ def _figure(found: Results, row: Row, which: str) -> Figure | None:
         drawn = _drawn(read_image_entry(image), read_map(entry))
     except (OSError, ValueError, SyntaxError):  # Pillow's, of an image that was damaged in the journal
         return None
-    small = f"{row.image} · {row.label} {100 * row.probability:.0f} %"
+    sure = "" if math.isnan(row.probability) else f" {100 * row.probability:.0f} %"
+    small = f"{row.image} · {row.label}{sure}"
     data = {"method": row.method, "metric": row.metric, "example": which}
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
-from onnxsal.errors import UsageError
+from onnxsal.errors import NotSeenError, UsageError
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
@@ -142,8 +142,8 @@ class Dense(Task):
         return self.grid[0] * self.grid[1]
 
     @property
-    def draws(self) -> bool:
-        """Its regions."""
+    def has_regions(self) -> bool:
+        """That is what it is about."""
         return True
 
     @property
@@ -180,7 +180,7 @@ class Dense(Task):
         class without a place of its own is taken away over the first one's. None is the class with the largest region
         that is no background.
 
-        Raises: UsageError: the model sees the class nowhere on this picture; an unknown class.
+        Raises: NotSeenError: the model sees the class nowhere on this picture. UsageError: there is no such class.
         """
         if isinstance(target, tuple):
             return self._minus(target, numbers, labels)
@@ -220,7 +220,7 @@ class Dense(Task):
     def _seen(self, numbers: Numbers, index: int, labels: Labels | None) -> Mask:
         mask: Mask = self._members(numbers)[index]
         if not mask.any():
-            raise UsageError(
+            raise NotSeenError(
                 f"the model sees {label_of(labels, index)!r} nowhere on this picture: {self._highest(numbers, index)}. "
                 "Explain another class (`onnxsal predict` lists them), or say where it should be: "
                 f"{self._ask_at(numbers, index)}"
@@ -239,7 +239,7 @@ class Dense(Task):
         if not counts.any():
             best = self._best(numbers, labels)
             behind = " but background" if self.exclusive else ""
-            raise UsageError(
+            raise NotSeenError(
                 f"the model sees nothing on this picture{behind}: say where with a Region. Of "
                 f"{label_of(labels, best)!r} {self._highest(numbers, best)}; there it is {self._ask_at(numbers, best)}"
             )
