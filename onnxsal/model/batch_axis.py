@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -64,44 +64,39 @@ class Probe:
         )  # fmt: skip
 
 
-<<<<<<< HEAD
 def freed(
     model: ir.Model, modality: Modality, session: Probe, wanted: Wanted, rows: Mapping[str, int]
 ) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was.
 
+    A batch that is declared free, and fixed to one inside, is freed there too.
+
     Args: rows: held inputs that may have to be repeated over the batch, and along which axis.
     """
-=======
-def freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
-    """Return the anatomy with a free batch axis where running proves that it is right, else as it was.
-
-    A batch that is declared free, and fixed to one inside, is freed there too.
-    """
+    free = partial(_freed, modality=modality, session=session, wanted=wanted, rows=rows)
     try:
-        return _freed(model, modality, session, wanted)
-    except UnsupportedError as error:
+        return free(model)
+    except UnsupportedError:
         name = modality.find_entry(model.graph).input
-        found = (
-            None if fixed_batch(model, name) is not None else _freed_inside(model, name, (modality, session, wanted))
-        )
+        found = None if fixed_batch(model, name) is not None else _freed_inside(model, name, free)
         if found is None:
-            raise error
+            raise
         return found
 
 
 def _freed_inside(
-    model: ir.Model, name: str, how: tuple[Modality, Probe, Wanted]
+    model: ir.Model, name: str, free: Callable[[ir.Model], tuple[Anatomy, tuple[str, ...]]]
 ) -> tuple[Anatomy, tuple[str, ...]] | None:
     try:
-        found = _freed(set_size(model, name, {0: 1}), *how)
+        found = free(set_size(model, name, {0: 1}))
     except (ModelError, UnsupportedError):
         return None
     return None if fixed_batch(found[0].model, name) is not None else found
 
 
-def _freed(model: ir.Model, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
->>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
+def _freed(
+    model: ir.Model, modality: Modality, session: Probe, wanted: Wanted, rows: Mapping[str, int]
+) -> tuple[Anatomy, tuple[str, ...]]:
     entry = modality.find_entry(model.graph)
     anatomy = dissect(model, entry, wanted)
     if entry.one_by_one:

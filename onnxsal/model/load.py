@@ -125,7 +125,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
         digest=file.digest, notes=(*holding.notes, *told, *settled.notes, *words.notes), metadata=file.metadata,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
-        any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes,
+        any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, assumed=settled.assumed,
         decided=(*holding.decided, *task_of(anatomy).decided, *sized.decided, *settled.decisions, *words.decided),
         **vars(running),
     )  # fmt: skip

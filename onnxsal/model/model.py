@@ -86,6 +86,8 @@ class Model:
     """What every input of the file is: explained, held and at what, read by nobody."""
     open_sizes: tuple[bool, ...] = ()
     """Of which of its positions the file leaves the size open."""
+    assumed: tuple[str, ...] = ()
+    """What is to be said beside the notes where probabilities are shown: nothing proves them."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None

@@ -108,6 +108,8 @@ class Settled:
     task: Head
     decisions: tuple[Decision, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    """What is to be said where probabilities are shown, which nothing proves."""
 
 
 def are_shares(rows: Floats) -> bool:

@@ -16,7 +16,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.tasks import settle
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.outputs import open_quantiser
+from onnxsal.tasks.outputs import behind, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target, difference, one
 from onnxsal.tasks.task import Numbers, Prediction, Task
@@ -107,14 +107,20 @@ class Regression(Task):
 def _first(graph: ir.Graph, ranks: tuple[int, ...], *, proven: bool) -> Regression:
     for rank in ranks:
         for output in graph.outputs:
-            shape = dims(output) or ()
-            alone = not proven or all(d == 1 for d in shape[1:])
-            if is_float(output) and len(shape) == rank and alone and _of_a_batch(graph, shape, proven=proven):
-                name, (count, *_) = str(output.name), (*(d for d in shape[1:] if isinstance(d, int)), 1)
-                return Regression(name, name, count)
-    found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
+            found = next((v for v in behind(output) if _is_of(graph, v, rank, proven=proven)), None)
+            if found is not None and (proven or found is output):
+                count, *_ = (*(d for d in (dims(found) or ())[1:] if isinstance(d, int)), 1)
+                return Regression(str(output.name), str(found.name), count)
+    found_instead = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
     hint = "; if one is a number for each input, say so: task='regression' (--task regression)" if proven else ""
-    raise UnsupportedError(f"no output holds one number: {found}{hint}")
+    raise UnsupportedError(f"no output holds one number: {found_instead}{hint}")
+
+
+def _is_of(graph: ir.Graph, value: ir.Value, rank: int, *, proven: bool) -> bool:
+    """Whether a value is [B], or [B, N] where somebody says so: where nobody does, N is 1."""
+    shape = dims(value) or ()
+    alone = not proven or all(d == 1 for d in shape[1:])
+    return is_float(value) and len(shape) == rank and alone and _of_a_batch(graph, shape, proven=proven)
 
 
 def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...], *, proven: bool) -> bool:

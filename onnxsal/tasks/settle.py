@@ -60,7 +60,7 @@ def _assumed(task: Task, why: str) -> Settled:
         "for classes of which one is true (--activation softmax); --activation sigmoid where several can be, "
         "--task regression where they are no scores of classes"
     )
-    return Settled(task, (Decision("activation", "softmax", f"{why}, assumed"),), (note,))
+    return Settled(task, (Decision("activation", "softmax", f"{why}, assumed"),), assumed=(note,))
 
 
 def _asked_by_running(task: Task, evidence: Evidence) -> Settled:

@@ -47,9 +47,9 @@ def summed_over(total: ir.Value | None, x: ir.Value) -> int | None:
     """Return the one axis over which a value is the sum of another, that axis kept; None where it is no such sum."""
     for node in _upwards(total):
         if node.op_type in ("ReduceSum", "ReduceL1") and same(node.inputs[0], x):
-            axes, shape = reduced_axes(node), dims(total) if total is not None else None
-            kept = axes is not None and len(axes) == 1 and shape is not None and len(shape) == len(dims(x) or ())
-            return axes[0] if kept and axes else None
+            shape, kept = dims(x) or (), total is not None and len(dims(total) or ()) == len(dims(x) or ())
+            axes = [axis for axis in reduced_axes(node) or () if shape[axis] != 1]
+            return axes[0] if kept and len(axes) == 1 else None
     return None
 
 

@@ -36,7 +36,7 @@ def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_
 
     pictures = drawings(output, images, opening)
     opened = opening()
-    tell(opened.notes)
+    tell([*opened.notes, *opened.assumed])
     if opened.preprocess is None and opened.modality.preprocessed and opened.anatomy.entry.channels in (1, 3):
         return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
     tell(opened.placement)

@@ -73,22 +73,16 @@ class ImageModality:
         ``thing`` is what ``read_image`` reads, preprocessed as the model says; or a float array shaped like the model's
         input, taken as it is. An ``.npy`` file is the array that it holds.
         """
-<<<<<<< HEAD
-        name, thing = _name(thing), opened(thing)
-        if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
-            return replace(_taken(thing, reader), name=name)
-        photo = read_image(thing)
-=======
         bands = bands_of(thing, reader.entry)
         if bands is not None:
             return _taken(bands, reader)
+        name, thing = _name(thing), opened(thing)
         photo, channels = read_image(thing), reader.entry.channels
         if channels not in PHOTOGRAPHS:
             raise UsageError(
                 f"the model takes {channels} channels, and {photo.name!r} is a photograph: hand over an array or an "
                 f".npy file of {channels} bands, or a TIFF of as many pages"
             )
->>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
         fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
         x = _entered(_feed(fitted.values, reader), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
@@ -122,24 +116,16 @@ def known(preprocess: Preprocess | None) -> Preprocess:
 
 
 def own_size(thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
-<<<<<<< HEAD
-    """Return the sizes of a float array by the letters of its axes, and of other pictures where ``any_size`` is."""
-    thing = opened(thing)
-    if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
-        whole = thing[None] if thing.ndim == len(entry.input_axes) - 1 else thing
-        if whole.ndim != len(entry.input_axes):
-=======
     """Return the sizes of what is taken as it is by the letters of its axes, and of others where ``any_size`` is."""
     bands = bands_of(thing, entry)
     if bands is not None:
         if bands.array.ndim != len(entry.input_axes):
->>>>>>> 5094949 (Images: black that is a picture, bands behind any first operator, arrays from files in either order)
             return None
         pairs = zip(entry.input_axes, bands.array.shape, strict=True)
         return {letter: n for letter, n in pairs if letter in entry.spatial}
     if not any_size:
         return None
-    width, height = read_image(thing).pixels.size
+    width, height = read_image(opened(thing)).pixels.size
     return {"H": height, "W": width}
 
 
