@@ -11,7 +11,7 @@ from typing import Any
 from onnxsal._version import __version__
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.explanation.explanation import Explanation, finite
-from onnxsal.explanation.figure import PARTIAL
+from onnxsal.explanation.figure import PARTIAL, score_of
 from onnxsal.explanation.request import Request
 
 INTERRUPTED = 130
@@ -47,7 +47,8 @@ def _class(explanation: Explanation) -> str:
         return f"{explanation.label}, {explanation.logit:.4g}"
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
-        return f"{explanation.label} ({first} minus {second}), logits {explanation.logit:+.2f}"
+        shown = score_of(explanation)
+        return f"{explanation.label} ({first} minus {second}){', ' if shown else ''}{shown}"
     number = f" ({explanation.target})" if isinstance(explanation.target, int) else ""
     return f"{explanation.label}{number}, {percent(explanation.score) or f'{explanation.logit:.4g}'}"
 

@@ -96,11 +96,15 @@ def caption_of(explanation: Drawable) -> Caption:
 
 
 def score_of(explanation: Drawable) -> str:
-    """Return the probability of the class, or of a pair what is explained: the difference of its logits; where there
-    is no probability the number itself."""
+    """Return the probability of the class, or of a pair what is explained: the difference of its logits.
+
+    Where there is no probability it is the number, and nothing where there is none either.
+    """
+    if np.isnan(explanation.logit):
+        return "" if isinstance(explanation.target, tuple) else percent(explanation.score)
     if isinstance(explanation.target, tuple):
-        return f"logits {explanation.logit:+.2f}"
-    return percent(explanation.score) or ("" if np.isnan(explanation.logit) else f"{explanation.logit:.4g}")
+        return f"{'values' if np.isnan(explanation.score) else 'logits'} {explanation.logit:+.2f}"
+    return percent(explanation.score) or f"{explanation.logit:.4g}"
 
 
 def _short(name: str) -> str:

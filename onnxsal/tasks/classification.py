@@ -17,7 +17,7 @@ from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace, values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks import settle
-from onnxsal.tasks.classes import class_target
+from onnxsal.tasks.classes import class_index, class_target
 from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
 from onnxsal.tasks.labels import Labels
@@ -188,6 +188,7 @@ class Classification(Task):
 
         Raises: UsageError: an index out of range, a label that is unknown or ambiguous.
         """
+        target = self._opposite(target, labels)
         found = class_target(self.size, labels, target, {"probability": numbers[self.shown_kind]} if numbers else {})
         if "logit" in numbers and not np.isfinite(numbers["logit"][found.indices]).all():
             raise UsageError(
@@ -195,6 +196,12 @@ class Classification(Task):
                 "changes; explain another class"
             )
         return found
+
+    def _opposite(self, target: Any, labels: Labels | None) -> Any:
+        """Return what "not NAME" means where one number tells two classes apart: the other one."""
+        named = isinstance(target, str) and self.classes == 1 and (labels is None or labels.exactly(target) is None)
+        before, word, name = target.strip().partition("not ") if named else ("", "", "")
+        return target if before or not word else 1 - class_index(self.size, labels, name)
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the most probable classes, best first, without those that the file switches off."""

@@ -18,6 +18,8 @@ from onnxsal.tasks.task import Task
 plugins.offer(
     plugins.TASKS,
     {
+        "ordinal": "onnxsal.tasks.ordinal:Ordinal",
+        "ordinal-conditional": "onnxsal.tasks.ordinal:Conditional",
         "classification": "onnxsal.tasks.classification:Classification",
         "dense": "onnxsal.tasks.dense.task:Dense",
         "regression": "onnxsal.tasks.regression:Regression",

@@ -132,6 +132,10 @@ def _scores(given: Mapping[str, Any]) -> str:
     if "classes" not in given:  # of a task without classes
         return f"{given['task']}: {_name(given['logit'])}"
     probability = "" if given["probability"] is None else f", {given['activation']} inside"
+    if given["logit"] is None:
+        held = given["probability"] or given["name"]
+        what = "numbers" if given["probability"] is None else "probabilities"
+        return f"{given['classes']:,} classes: {what} at {_name(held)}, no logits"
     return f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"
 
 

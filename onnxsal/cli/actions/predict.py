@@ -176,12 +176,12 @@ def _tried(presets: dict[str, Model], image: str) -> Tried:
 
 def _surest_first(tried: Sequence[Tried]) -> list[str]:
     """The mean probability of the first class: higher for the right preset, on average and never for certain."""
-    return sorted(try_presets(), key=lambda name: -sum(_first(each[name]) for each in tried))
+    return sorted(try_presets(), key=lambda name: -sum(_sureness(each[name]) for each in tried))
 
 
-def _first(predictions: Sequence[Prediction]) -> float:
-    """Return the probability of the first class, 0 where none is seen."""
-    return predictions[0].probability if predictions else 0.0
+def _sureness(predictions: Sequence[Prediction]) -> float:
+    """Return the probability of the first class; 0 where there is none, so that presets keep their order."""
+    return 0.0 if not predictions or math.isnan(predictions[0].probability) else predictions[0].probability
 
 
 def _page(opening: Opening, images: Sequence[str], found: Sequence[tuple[str, Tried]], order: list[str]) -> list[str]:
