@@ -75,6 +75,8 @@ def prepare_request(
     common: Common,
 ) -> Request:
     """Return the request after every check that needs no picture."""
+    if model.question:
+        raise UsageError(model.question)
     kind = model.task.kind(steps.score) if score is None else model.task.checked_kind(score)
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")

@@ -27,6 +27,7 @@ from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.fitted import fitted
+from onnxsal.model.head_choice import chosen_head, wanted_of
 from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import made_up
@@ -116,17 +117,21 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         write_unsigned(normal.graph)
     write_moved(normal.graph)
     session = Probe(running)
-    anatomy, freeing = freed(normal, modality, session, asked.wanted, holding.rows)
+    wanted = wanted_of(asked, file.name, file.metadata)
+    anatomy, freeing = freed(normal, modality, session, wanted, holding.rows)
+    chosen = chosen_head(anatomy, wanted, file.name)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
     told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()))
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
-        digest=file.digest, notes=(*holding.notes, *told, *settled.notes, *words.notes), metadata=file.metadata,
+        digest=file.digest, notes=(*chosen.notes, *holding.notes, *told, *settled.notes, *words.notes),
+        metadata=file.metadata, question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
         any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, assumed=settled.assumed,
-        decided=(*holding.decided, *task_of(anatomy).decided, *sized.decided, *settled.decisions, *words.decided),
+        decided=(*chosen.decided, *holding.decided, *task_of(anatomy).decided, *sized.decided, *settled.decisions,
+                 *words.decided),
         **vars(running),
     )  # fmt: skip
     if session.last is not None and session.serves(anatomy):

@@ -80,6 +80,8 @@ class Model:
     """What was said of the file when it was opened."""
     decided: tuple[Decision, ...] = ()
     """What was decided of the file, and why."""
+    question: str = ""
+    """What has to be said before anything is explained; empty where nothing is open."""
     any_size: bool = False
     """Whether its graph brings images of any size to one of its own, so that they go in as they are."""
     inputs: tuple[Input, ...] = ()
@@ -165,8 +167,7 @@ class Model:
         found = self._whole().run({X: x[None]})
         named = {**self.task.kinds, **self.task.beside}
         numbers = {kind: found[name][0] for kind, name in named.items()}
-        if not self.task.partly:
-            self.task.check(numbers)
+        self.task.check(numbers)
         return numbers
 
     def scores(self, x: Floats) -> tuple[Floats, Floats]:

@@ -192,7 +192,7 @@ class ElementTask(Task):
     tasks: tuple[str, ...] = ()
     """Tasks that its shape allows and nothing proves: a user may say that it is one of them."""
 
-    partly: ClassVar[bool] = True
+    by_element: ClassVar[bool] = True
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
@@ -262,6 +262,9 @@ class ElementTask(Task):
             others = [axis for axis in range(len(self.shape)) if axis != self.axis]
             value = op.Transpose(value, perm=[self.axis, *others])
         return op.Flatten(value, axis=1)
+
+    def check(self, numbers: Numbers) -> None:
+        """Nothing: numbers that are not finite are none of its business, as long as no target is among them."""
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
         """Return the sum of what an ``Element``, or its text, selects; of a pair the one minus the other.

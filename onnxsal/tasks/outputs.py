@@ -28,7 +28,12 @@ def named_outputs(told: Sequence[str]) -> str:
 
 
 def main_output(outputs: Sequence[ir.Value]) -> int:
-    """Return which output is the first that is neither auxiliary nor features.
+    """Return which output is the first that is neither auxiliary nor features."""
+    return main_outputs(outputs)[0]
+
+
+def main_outputs(outputs: Sequence[ir.Value]) -> list[int]:
+    """Return which outputs are neither auxiliary nor features, in their order; several that dress up one value are one.
 
     Features are what another output is worked out from; auxiliary heads hang on fewer nodes.
     """
@@ -37,7 +42,9 @@ def main_output(outputs: Sequence[ir.Value]) -> int:
     makers = [origin.producer() for origin in origins]
     ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in upstream)]
     most = max(len(upstream[i]) for i in ends)
-    return next(i for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most))
+    deep = [i for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most)]
+    first = {origins[i]: i for i in reversed(deep)}
+    return [i for i in deep if first[origins[i]] == i]
 
 
 def ancestors(value: ir.Value) -> set[ir.Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnxsal import anatomy, plugins
 from onnxsal.anatomy import Anatomy, Entry
 from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError, nearest
+from onnxsal.tasks.heads import Choice, Fits, choose
 from onnxsal.tasks.task import Task
 
 plugins.offer(
@@ -91,13 +92,15 @@ class Wanted:
     """The output that is explained."""
     activation: str | None = None
     """``softmax``, ``sigmoid`` or ``none``: what makes probabilities of it."""
+    fits: Fits = field(default=lambda classes: False, compare=False)
+    """Whether so many labels are known of the file."""
     settled: Task | None = None
     """A task that running was asked for, in another graph of the same model."""
 
     @classmethod
     def same(cls, task: Task) -> Wanted:
         """Return what finds a task again in another graph of the same model."""
-        return cls(task.name, task.output, task.probabilities_by, task if task.by_running else None)
+        return cls(task.name, task.output, task.probabilities_by, settled=task if task.by_running else None)
 
 
 ANYTHING = Wanted()
@@ -111,11 +114,33 @@ def recognise(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Task:
     """
     if wanted.settled is not None:
         return wanted.settled
-    with _only(graph, wanted.head):
-        found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
-        if wanted.task is None and wanted.activation is not None and found.probabilities_by is None:
-            found = get("classification").assume(graph)  # who speaks of an activation speaks of classes
+    found = choice_of(graph, wanted).task
     return found if wanted.activation in (None, found.probabilities_by) else found.activated(str(wanted.activation))
+
+
+def choice_of(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Choice:
+    """Return which output is explained, as which task, and why. Raises: as ``recognise``."""
+    with _only(graph, wanted.head):
+        found = _wanted(graph, wanted)
+        if len(graph.outputs) == 1:
+            return Choice(found, "asked for" if wanted.head is not None else "the only output", (repr(found.output),))
+        return choose(graph, found, partial(_alone, graph, wanted, found), wanted.fits)
+
+
+def _wanted(graph: ir.Graph, wanted: Wanted) -> Task:
+    found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
+    if wanted.task is None and wanted.activation is not None and found.probabilities_by is None:
+        return get("classification").assume(graph)  # who speaks of an activation speaks of classes
+    return found
+
+
+def _alone(graph: ir.Graph, wanted: Wanted, found: Task, output: str) -> Task | None:
+    """Return the same task of another output; None where nothing proves it there."""
+    with _only(graph, output):
+        try:
+            return type(found).find(graph) if wanted.task is None else type(found).assume(graph)
+        except UnsupportedError:
+            return None
 
 
 @contextmanager

@@ -56,8 +56,8 @@ class Task(Head):
     """As ``onnxsal.task`` registered it."""
     when: ClassVar[str] = ""
 
-    partly: ClassVar[bool] = False
-    """Whether numbers that are not finite are none of its business, as long as no target is among them."""
+    by_element: ClassVar[bool] = False
+    """Whether its targets name what is explained whatever the output."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:

@@ -1,0 +1,188 @@
+"""Which of several outputs is explained: what tells it, and what is said of the others.
+
+In this order: as many labels as are known; a Softmax or Sigmoid; what is not L2-normalised, as embeddings are. Outputs
+that others are worked out from, and those that hang on fewer operators, are features and auxiliary heads.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from onnxsal.decisions import Decision
+from onnxsal.graph import dims
+from onnxsal.graph.shapes import is_float
+from onnxsal.tasks.outputs import ancestors, behind, main_outputs, source
+from onnxsal.tasks.task import Task
+
+Alone = Callable[[str], Task | None]
+"""The task of one output by its name, as if there were no other; None where it is of another one."""
+
+Fits = Callable[[int], bool]
+"""Whether so many labels are known of a file."""
+
+_ACTIVATIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
+_LENGTHS = frozenset({"ReduceL2", "LpNormalization"})
+_SHOWN = 3
+_BESIDE = 4
+"""Operators that a head of its own may have beside those that another output is worked out from."""
+
+_WHY = (
+    "as many labels as are known are its own",
+    "it passes a Softmax or Sigmoid, and the others do not",
+    "the others are L2-normalised, as embeddings are",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The task that was chosen, why, and what nothing tells it from."""
+
+    task: Task
+    why: str
+    outputs: tuple[str, ...]
+    """How the chosen output, and then the others that hold floats, are called in messages."""
+    rivals: tuple[tuple[str, str], ...] = ()
+    """Outputs that are as likely: their names, and how they are called in messages."""
+
+    @property
+    def decision(self) -> Decision:
+        """What a manifest tells."""
+        return Decision("head", self.task.output, self.why)
+
+    @property
+    def note(self) -> str:
+        """What users are told."""
+        mine, *others = self.outputs
+        shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+        doubt = f": nothing tells whether {self._or()} is meant" if self.rivals else ""
+        return f"explains {mine}{doubt}; the file also gives {shown}: --head NAME (head=) explains another"
+
+    def question(self, file: str) -> str:
+        """Return what has to be answered before anything is explained; nothing where nothing is open."""
+        if not self.rivals:
+            return ""
+        names = [self.task.output, *(name for name, _ in self.rivals)]
+        command = f"onnxsal explain {shlex.quote(Path(file).name or 'MODEL')} IMAGE --head"
+        copies = "".join(f"\n  {command} {shlex.quote(name)}" for name in names[:_SHOWN])
+        return f"nothing tells which output is to be explained, {self.outputs[0]} or {self._or()}: name one{copies}"
+
+    def _or(self) -> str:
+        told = [told for _, told in self.rivals]
+        return " or ".join(told[:_SHOWN]) + (f" or {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    output: ir.Value
+    task: Task
+
+    def rank(self, fits: Fits) -> tuple[bool, bool, bool]:
+        """Return what speaks for it, what counts most first."""
+        known = any(count > 0 and fits(count) for count in self.task.name_counts)
+        proved = bool(getattr(self.task, "proof", "") or _activation(self.output))
+        return known, proved, not _is_normalised(self.output)
+
+    @property
+    def told(self) -> str:
+        """How messages call it."""
+        made = _activation(self.output)
+        classes = self.task.labelled
+        if classes > 0:
+            many = "one number" if classes == 1 else f"{classes} classes"
+            over = f"{made} over {many}" if made else many
+        else:
+            over = ", ".join([*([made] if made else []), self.task.name])
+        return f"{self.output.name!r} ({over})"
+
+
+def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
+    """Return which output is explained, of those that are of the same task as the one that was found first."""
+    floats = [v for v in graph.outputs if isinstance(v.type, ir.TensorType) and is_float(v)]
+    own = next((v for v in graph.outputs if v.name == found.output), None)
+    if own is None:
+        return Choice(found, "the task says so", (repr(found.output),))
+    candidates = _candidates(graph, found, alone)
+    every = [candidates[i] for i in main_outputs([each.output for each in candidates])]
+    ranks = [each.rank(fits) for each in every]
+    best = [each for each, rank in zip(every, ranks, strict=True) if rank == max(ranks)]
+    chosen = next((each for each in best if each.output is own), best[0])
+    rivals = [] if chosen.task.by_element else [c for c in best if c is not chosen and not _hangs_on(c, chosen)]
+    others = [_shape_told(v) for v in floats if v is not chosen.output]
+    return Choice(
+        chosen.task, _why(chosen, candidates, ranks, rivals), (chosen.told, *others),
+        tuple((str(each.output.name), each.told) for each in rivals),
+    )  # fmt: skip
+
+
+def _candidates(graph: ir.Graph, found: Task, alone: Alone) -> list[_Candidate]:
+    """Return the outputs that are of the task that was found, each with it."""
+    made = [(v, found if v.name == found.output else alone(str(v.name))) for v in graph.outputs]
+    return [_Candidate(value, task) for value, task in made if task is not None and task.name == found.name]
+
+
+def _why(
+    chosen: _Candidate, candidates: Sequence[_Candidate], ranks: Sequence[tuple[bool, ...]], rivals: Sequence[object]
+) -> str:
+    if rivals:
+        return "the first of several that nothing tells apart"
+    apart = [at for at in range(len(_WHY)) if len({rank[at] for rank in ranks}) > 1]
+    if apart:
+        return _WHY[apart[0]]
+    if len(candidates) == 1:
+        return f"no other output is of the task {chosen.task.name}"
+    return "the others are features that it is worked out from, or hang on fewer operators"
+
+
+def _hangs_on(candidate: _Candidate, chosen: _Candidate) -> bool:
+    """Whether an output is a head on the way to the chosen one: it has few operators of its own, the other has many."""
+    theirs, ours = (_all_behind(each.output) for each in (candidate, chosen))
+    own, beyond = len(theirs - ours), len(ours - theirs)
+    return beyond > _BESIDE * max(own, 2)
+
+
+def _all_behind(value: ir.Value) -> set[ir.Node]:
+    node = value.producer()
+    return ancestors(value) | ({node} if node is not None else set())
+
+
+def _activation(output: ir.Value) -> str:
+    """Return the operator that makes probabilities of an output, an empty text where none does."""
+    return next((op for value in behind(output) if (op := _op_of(value)) in _ACTIVATIONS), "")
+
+
+def _is_normalised(output: ir.Value) -> bool:
+    """Whether an output is divided by its own length."""
+    made = list(behind(output))[-1]
+    node = made.producer()
+    if node is None or node.op_type not in ("Div", "Mul", "LpNormalization"):
+        return False
+    return node.op_type in _LENGTHS or any(_is_length(value) for value in node.inputs)
+
+
+def _is_length(value: ir.Value | None) -> bool:
+    """Whether a value is a ReduceL2, with what keeps it from 0 and gives it its shape."""
+    for _ in range(_BESIDE):
+        node = None if value is None else value.producer()
+        if node is None or node.op_type in _LENGTHS:
+            return node is not None
+        if node.op_type not in ("Clip", "Max", "Expand", "Add", "Reciprocal", "Unsqueeze", "Cast"):
+            return False
+        value = source(node.outputs[0])
+    return False
+
+
+def _op_of(value: ir.Value) -> str:
+    node = value.producer()
+    return "" if node is None or node.domain else node.op_type
+
+
+def _shape_told(value: ir.Value) -> str:
+    return f"{value.name!r} [{', '.join('?' if d is None else str(d) for d in dims(value) or ('?',))}]"
+
+
+__all__ = ["Choice", "choose"]
