@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
     from onnxsal.tasks.dense import Region
-    from onnxsal.tasks.element import Element
     from onnxsal.tasks.embedding import Like
+    from onnxsal.tasks.indexed import Element
     from onnxsal.tasks.registry import task
 
 _PUBLIC = {
-    "Element": "onnxsal.tasks.element",
+    "Element": "onnxsal.tasks.indexed",
     "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
     "Like": "onnxsal.tasks.embedding",

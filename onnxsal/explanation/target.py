@@ -13,8 +13,8 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.dense import Region
-from onnxsal.tasks.element import Element
 from onnxsal.tasks.embedding import Embedding, Like, is_like
+from onnxsal.tasks.indexed import Element
 from onnxsal.tasks.registry import LAST
 
 One = int | str | Region | Element | Like

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,11 +13,13 @@ from onnxsal.anatomy import body
 from onnxsal.autodiff.registry import find
 from onnxsal.explanation.costs import costs
 from onnxsal.explanation.rates import Rates, measure
-from onnxsal.graph import Program, dims
+from onnxsal.graph import Program
 from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
+from onnxsal.model.file_report import described, file_facts, operator_counts, operator_name
 from onnxsal.model.model import Model
 from onnxsal.model.words import facts_in
+from onnxsal.tasks.registry import read_alone
 
 _LEVELS = {"UINT8": 256, "INT8": 256, "UINT16": 65536, "INT16": 65536, "UINT4": 16, "INT4": 16}
 
@@ -36,8 +37,8 @@ def inspect(model: Model) -> dict[str, Any]:
     rates = measure(model)
     return {
         **_facts(model), **_parts(model),
-        "inputs": _values(graph.inputs), "outputs": _values(graph.outputs),
-        "operators": dict(Counter(_operator(node) for node in graph).most_common()),
+        "inputs": described(graph.inputs), "outputs": _outputs(model),
+        "operators": operator_counts(graph),
         "operations": _operations(scores), "grid": _grid(model),
         "without_rule": _without_rule(scores),
         "speed": asdict(rates), "methods": _methods(model, rates),
@@ -45,15 +46,8 @@ def inspect(model: Model) -> dict[str, Any]:
 
 
 def _facts(model: Model) -> dict[str, Any]:
-    source, graph = model.source, model.source.graph
-    held = (v.const_value for each in source.graphs() for v in each.initializers.values())
-    tensors = [tensor for tensor in held if tensor is not None]
     return {
-        "file": model.name, "sha256": model.digest, "opset": graph.opset_imports.get("", 0),
-        "domains": {domain: version for domain, version in graph.opset_imports.items() if domain},
-        "producer": f"{source.producer_name or ''} {source.producer_version or ''}".strip().removesuffix(" None"),
-        "parameters": sum(t.size for t in tensors), "weight_bytes": sum(t.nbytes for t in tensors),
-        "nodes": len(graph),
+        "file": model.name, "sha256": model.digest, **file_facts(model.source),
         "preprocess": None if model.preprocess is None else model.preprocess.name,
         "labels": None if model.labels is None else model.labels.source, "notes": list(model.notes),
         "decided": [asdict(each) for each in model.decided], "stated": facts_in(model.metadata),
@@ -70,20 +64,12 @@ def _parts(model: Model) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _values(values: Sequence[ir.Value]) -> list[dict[str, Any]]:
-    return [
-        {"name": v.name, "type": "unknown" if v.dtype is None else v.dtype.name.lower(), "shape": _shape(v)}
-        for v in values
-    ]
-
-
-def _shape(value: ir.Value) -> list[int | str | None] | None:
-    shape = dims(value)
-    return None if shape is None else list(shape)
-
-
-def _operator(node: ir.Node) -> str:
-    return f"{node.domain}:{node.op_type}" if node.domain else node.op_type
+def _outputs(model: Model) -> list[dict[str, Any]]:
+    """Return what each output is: how it is read where it is the one that is explained, and how an element is named."""
+    graph, source = model.anatomy.model.graph, model.source.graph
+    known = {str(v.name): v for v in graph.outputs}
+    found = described(source.outputs)
+    return [{**each, **(read_alone(graph, each["name"]) if each["name"] in known else {})} for each in found]
 
 
 def _operations(scores: Program) -> dict[str, Any]:
@@ -116,7 +102,7 @@ def _constant(value: ir.Value | None) -> float | None:
 def _without_rule(scores: Program) -> list[dict[str, str]]:
     """Nodes that the scores are computed by and that no gradient passes; those of subgraphs stand for themselves."""
     return [
-        {"operator": _operator(node), "node": str(node.name or node.outputs[0].name)}
+        {"operator": operator_name(node), "node": str(node.name or node.outputs[0].name)}
         for node in scores.model.graph
         if find(node) is None
     ]

@@ -6,11 +6,9 @@ A target is the sum of what an index selects of an output, by NumPy's rules, as 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from types import EllipsisType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,157 +21,24 @@ from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float, static
 from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.indexed import Columns, Element, example, one_of, shown
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import behind, main_output, named_outputs
 from onnxsal.tasks.registry import LAST, assumed, get, task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers, Prediction, Task, most
 
-Index = int | slice | EllipsisType
-Columns = NDArray[np.int64]
-
-_TEXT = re.compile(r"(.*)\[([^\[\]]*)\]\s*", re.DOTALL)
-_MIDDLE = 2
+_PAIR = 2
 
 
-@dataclass(frozen=True, init=False)
-class Element:
-    """What an index selects of an output, summed: ``Element("boxes", 0, 4, slice(None))``, as text ``boxes[0, 4, :]``.
+@dataclass(frozen=True)
+class ElementPrediction(Prediction):
+    """A number of an output, and what names it."""
 
-    Args: index: one entry an axis, that of the batch among them: numbers, slices, ``...``; none of an output that is
-    one number.
-    """
-
-    output: str
-    index: tuple[Index, ...]
-
-    def __init__(self, output: str, *index: Index) -> None:
-        object.__setattr__(self, "output", output)
-        object.__setattr__(self, "index", index)
-
-    def __str__(self) -> str:
-        return f"{self.output}[{', '.join(map(_written, self.index))}]" if self.index else self.output
-
-    def __hash__(self) -> int:
-        """Slices are no keys before Python 3.12."""
-        return hash(str(self))
-
-    @classmethod
-    def read(cls, text: str, outputs: Iterable[str]) -> Element | None:
-        """Return what text says of one of these outputs, whatever signs its name has; None where it names none.
-
-        Raises: UsageError: what stands in the brackets is no index.
-        """
-        names = list(outputs)
-        if text in names:
-            return cls(text)
-        found = _TEXT.fullmatch(text)
-        name = next((n for n in (found[1], found[1].rstrip()) if n in names), None) if found else None
-        return None if found is None or name is None else cls(name, *map(_entry, _parts(found[2])))
-
-    def columns(self, shape: Sequence[int | None]) -> Columns:
-        """Return where in a flattened output of this shape, one input's, what is selected lies; int64 [M].
-
-        Raises: UsageError: the index does not fit the shape, or selects nothing.
-        """
-        chosen = [_chosen(self, axis, each, shape) for axis, each in enumerate(self._whole(shape))]
-        if not all(map(len, chosen)):
-            raise UsageError(f"{str(self)!r} selects nothing: the output has the shape {shown(shape)}")
-        steps = _steps(shape, chosen)
-        if steps is None:
-            raise UsageError(f"{str(self)!r} needs the size of every axis, and {shown(shape)} leaves some open")
-        start = np.zeros(1, np.int64)
-        return reduce(lambda all_, one: np.add.outer(all_, one).reshape(-1), map(np.multiply, chosen, steps), start)
-
-    def _whole(self, shape: Sequence[int | None]) -> tuple[int | slice, ...]:
-        """Return an entry for every axis."""
-        plain = [each for each in self.index if each is not Ellipsis]
-        missing, dotted = len(shape) - len(plain), len(self.index) - len(plain)
-        if dotted > 1 or missing < 0 or (missing and not dotted):
-            raise UsageError(
-                f"{str(self)!r} has {len(plain)} entries, and the output has {len(shape)} axes {shown(shape)}: "
-                f"{example(self.output, shape)}"
-            )
-        at = next((i for i, each in enumerate(self.index) if each is Ellipsis), len(self.index))
-        before, after = self.index[:at], self.index[at + 1 :]
-        return (*before, *[slice(None)] * missing, *after)  # type: ignore[arg-type]
-
-
-def _written(entry: Index) -> str:
-    if not isinstance(entry, slice):
-        return "..." if entry is Ellipsis else str(entry)
-    ends = f"{'' if entry.start is None else entry.start}:{'' if entry.stop is None else entry.stop}"
-    return ends if entry.step is None else f"{ends}:{entry.step}"
-
-
-def _parts(inside: str) -> list[str]:
-    parts = [part.strip() for part in inside.split(",")]
-    return parts[:-1] if not parts[-1] else parts
-
-
-def _entry(part: str) -> Index:
-    if part == "...":
-        return Ellipsis
-    try:
-        if ":" not in part:
-            return int(part)
-        start, stop, *step = (int(text) if text.strip() else None for text in part.split(":"))
-        return slice(start, stop, *step)
-    except (ValueError, TypeError):
-        raise UsageError(f"{part!r} is no index: expected a number, a slice such as 2:5 or :, or ...") from None
-
-
-def _chosen(element: Element, axis: int, entry: int | slice, shape: Sequence[int | None]) -> Columns:
-    """Return what an entry selects of an axis. Raises: UsageError: it is no index, or out of range."""
-    size = shape[axis]
-    if isinstance(entry, slice):
-        if size is None:
-            raise UsageError(f"{str(element)!r}: the size of axis {axis} of {shown(shape)} depends on the input")
-        return np.arange(size)[_plain(entry)]
-    if isinstance(entry, bool) or not hasattr(entry, "__index__"):
-        raise UsageError(f"an element's index has numbers, slices and ...; got {entry!r}")
-    number = int(entry.__index__())
-    if size is None and number >= 0:
-        return np.array([number])
-    if size is None or not -size <= number < size:
-        raise UsageError(
-            f"{str(element)!r}: {number} is out of range for axis {axis} of {element.output!r}, whose shape is "
-            f"{shown(shape)}"
-        )
-    return np.array([number % size])
-
-
-def _plain(entry: slice) -> slice:
-    for end in (entry.start, entry.stop, entry.step):
-        if end is not None and (isinstance(end, bool) or not hasattr(end, "__index__")):
-            raise UsageError(f"a slice of an element has numbers; got {entry!r}")
-    if entry.step == 0:
-        raise UsageError("a slice of an element has a step other than 0")
-    return entry
-
-
-def _steps(shape: Sequence[int | None], chosen: Sequence[Columns]) -> list[int] | None:
-    """Return how far apart neighbours of each axis lie; None where that depends on a size that is not known."""
-    found, step = list[int](), 1
-    for size, numbers in zip(reversed(shape), reversed(chosen), strict=True):
-        found.append(step)
-        if size is None and any(int(n.max()) > 0 for n in chosen[: len(shape) - len(found)]):
-            return None
-        step *= int(numbers.max()) + 1 if size is None else size
-    return found[::-1]
-
-
-def shown(shape: Sequence[int | str | None] | None) -> str:
-    """Return a shape in words: sizes, and ? where they are not known."""
-    return "of unknown rank" if shape is None else f"[{', '.join('?' if d is None else str(d) for d in shape)}]"
-
-
-def example(output: str, shape: Sequence[int | str | None] | None) -> str:
-    """Return how one element of an output is written, for who has to name one."""
-    if shape is None:
-        return f"{output}[...] sums all of it"
-    middle = [0 if axis == 0 or not isinstance(d, int) else d // _MIDDLE for axis, d in enumerate(shape)]
-    return f"for example -t '{Element(output, *middle)}'" + (" (a slice such as : is summed)" if middle else "")
+    @property
+    def told(self) -> str:
+        """The target that it is, to be copied."""
+        return f"-t {shlex.quote(self.label)}"
 
 
 @task("element", when="any element of any output, where nothing else is proved")
@@ -242,9 +107,8 @@ class ElementTask(Task):
 
     def _known(self) -> tuple[int, ...] | None:
         """Return the shape of one input's output, where the graph knows it."""
-        sizes = [1 if axis == self.axis else d for axis, d in enumerate(self.shape or ())]
-        numbers = tuple(d for d in sizes if isinstance(d, int))
-        return numbers if self.shape is not None and len(numbers) == len(sizes) else None
+        numbers = tuple(d for d in self.one or () if isinstance(d, int))
+        return numbers if self.one is not None and len(numbers) == len(self.one) else None
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return the numbers, float32 [B, N], and the output's shape, int64 [B, rank]."""
@@ -275,7 +139,7 @@ class ElementTask(Task):
         """
         shape = self._shape(numbers)
         if isinstance(target, tuple):
-            if len(target) != _MIDDLE:
+            if len(target) != _PAIR:
                 raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
             return self._minus([self._element(each, shape) for each in target], shape, numbers)
         element = self._element(target, shape)
@@ -321,11 +185,18 @@ class ElementTask(Task):
         """What its output holds is not proved, where nobody asked for an element."""
         if self.wanted:
             return ()
-        shape = None if self.shape is None else [1 if a == self.axis else d for a, d in enumerate(self.shape)]
-        found = (
-            f"nothing proves what the output {self.output!r} {shown(shape)} holds: any element of it can be explained"
-        )
-        return (f"{found}, {example(self.output, shape)}{self.saying}",)
+        found = f"nothing proves what the output {self.output!r} {shown(self.one)} holds"
+        return (f"{found}: any element of it can be explained, {example(self.output, self.one)}{self.saying}",)
+
+    @property
+    def one(self) -> tuple[int | str | None, ...] | None:
+        """The shape of one input's output, as far as the graph knows it."""
+        return None if self.shape is None else tuple(1 if a == self.axis else d for a, d in enumerate(self.shape))
+
+    @property
+    def example(self) -> str:
+        """An element."""
+        return str(one_of(self.output, self.one))
 
     def _not_said(self, target: Any) -> str:
         if target is None or (isinstance(target, Element) and target.output == self.output):
@@ -344,15 +215,16 @@ class ElementTask(Task):
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the largest numbers, each with what names it as a target."""
         shape, values = self._shape(numbers), numbers["value"]
-        found = []
+        found = list[Prediction]()
         for column in most(np.where(np.isnan(values), -np.inf, values), top):
             at = [int(i) for i in np.unravel_index(column, [d or 0 for d in shape])]
-            found.append(Prediction(column, str(Element(self.output, *at)), float("nan"), float(values[column])))
+            found.append(ElementPrediction(column, str(Element(self.output, *at)), float("nan"), float(values[column])))
         return found
 
-    def heading(self, numbers: Numbers) -> str:
-        """Return the shape of what is predicted."""
-        return f"{self.output!r} has the shape {shown(self._shape(numbers))}; its largest numbers, each a target (-t):"
+    @property
+    def heading(self) -> str:
+        """The shape of what is predicted."""
+        return f"{self.output!r} has the shape {shown(self.one)}; its largest numbers, each as a target:"
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return the sum, which is both what is explained and its score."""
@@ -366,8 +238,7 @@ class ElementTask(Task):
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
-        shape = None if self.shape is None else [1 if a == self.axis else d for a, d in enumerate(self.shape)]
-        return {**super().facts(), "shape": shape, "target": example(self.output, shape)}
+        return {**super().facts(), "shape": None if self.one is None else list(self.one), "target": self.example}
 
 
 def _ones(columns: Columns) -> NDArray[np.float32]:
@@ -429,4 +300,4 @@ def _floats_behind(value: ir.Value) -> str:
     )
 
 
-__all__ = ["Element", "ElementTask", "example", "shown"]
+__all__ = ["Element", "ElementTask"]

@@ -90,14 +90,16 @@ class _Candidate:
     @property
     def told(self) -> str:
         """How messages call it."""
-        made = _activation(self.output)
-        classes = self.task.labelled
-        if classes > 0:
-            many = "one number" if classes == 1 else f"{classes} classes"
-            over = f"{made} over {many}" if made else many
-        else:
-            over = ", ".join([*([made] if made else []), self.task.name])
-        return f"{self.output.name!r} ({over})"
+        return f"{self.output.name!r} ({told(self.output, self.task)})"
+
+
+def told(output: ir.Value, task: Task) -> str:
+    """Return what an output holds, in few words: what makes its numbers, and how many there are."""
+    made, classes = _activation(output), task.labelled
+    if not classes:
+        return ", ".join([*([made] if made else []), task.name])
+    many = "one number" if classes == 1 else f"{classes} classes"
+    return f"{made} over {many}" if made else many
 
 
 def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
@@ -185,4 +187,4 @@ def _shape_told(value: ir.Value) -> str:
     return f"{value.name!r} [{', '.join('?' if d is None else str(d) for d in dims(value) or ('?',))}]"
 
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choose", "told"]

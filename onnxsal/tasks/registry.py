@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnxsal import anatomy, plugins
 from onnxsal.anatomy import Anatomy, Entry
 from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError, nearest
-from onnxsal.tasks.heads import Choice, Fits, choose
+from onnxsal.tasks.heads import Choice, Fits, choose, told
 from onnxsal.tasks.task import Task
 
 plugins.offer(
@@ -125,6 +125,17 @@ def choice_of(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Choice:
         if len(graph.outputs) == 1:
             return Choice(found, "asked for" if wanted.head is not None else "the only output", (repr(found.output),))
         return choose(graph, found, partial(_alone, graph, wanted, found), wanted.fits)
+
+
+def read_alone(graph: ir.Graph, output: str) -> dict[str, str | None]:
+    """Return how an output would be read if it were the head: its task, what it holds, and how an element is named."""
+    try:
+        task = recognise(graph, Wanted(head=output))
+        element = recognise(graph, Wanted(LAST, head=output))
+    except UnsupportedError as error:
+        return {"task": None, "holds": str(error), "element": None}
+    value = next(v for v in graph.outputs if v.name == output)
+    return {"task": task.name, "holds": told(value, task), "element": element.example}
 
 
 def _wanted(graph: ir.Graph, wanted: Wanted) -> Task:

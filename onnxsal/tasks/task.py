@@ -34,6 +34,11 @@ class Prediction:
     probability: float
     logit: float
 
+    @property
+    def told(self) -> str:
+        """What it is called in a list."""
+        return f"{self.label} ({self.index})"
+
 
 @dataclass(frozen=True)
 class Fed:
@@ -98,6 +103,11 @@ class Task(Head):
         """
         if not all(np.isfinite(values).all() for values in numbers.values()):
             raise not_finite()
+
+    @property
+    def example(self) -> str:
+        """What a target may be, for who has to name one; nothing where none has to be."""
+        return ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -190,8 +200,9 @@ class Task(Head):
         """Return how like each other things are, [K, K]; None where the task does not compare."""
         return None
 
-    def heading(self, numbers: Numbers) -> str:
-        """Return what stands above what is predicted; nothing in most tasks."""
+    @property
+    def heading(self) -> str:
+        """What stands above what is predicted; nothing in most tasks."""
         return ""
 
     def where(self, target: Target) -> NDArray[np.bool_] | None:

@@ -3,14 +3,58 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from onnxsal.anatomy import Layer
+from onnxsal.cli.opening import Opening
 from onnxsal.cli.text import layer_name, many, seconds, table, width, wrapped
+from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph import Program, load_ir
 from onnxsal.model import Model
+from onnxsal.model.file_report import inspect_file
+from onnxsal.runtime import Session
+
+
+def opened_or_why(opening: Opening) -> Model | str:
+    """Return the model, or why there is none though ONNX Runtime runs its file.
+
+    Raises: as ``onnxsal.load``, where ONNX Runtime does not load it either, or an argument is wrong.
+    """
+    try:
+        return opening()
+    except (UnsupportedError, ModelError) as error:
+        source = load_ir(opening.model)
+        try:
+            Session(Program(source), custom_ops=opening.custom_ops)
+        except (UnsupportedError, ModelError):
+            raise error from None
+        return str(error)
+
+
+def print_no_layers(why: str, *, as_json: bool) -> None:
+    """Print that nothing is a layer of what is no model of ours."""
+    print("[]" if as_json else "\n".join(wrapped(f"no layers: {why}", 0)))
+
+
+def print_file(name: str, why: str, *, as_json: bool) -> None:
+    """Print what is known of a file that is not explained: what it takes and gives, and what works all the same."""
+    known = inspect_file(load_ir(name), name, why)
+    if as_json:
+        print(json.dumps(known, indent=2, default=str))
+        return
+    size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
+    rows = [("file", name), ("made by", known["producer"] or "unknown"), ("size", size)]
+    rows += [(kind, _value(each)) for kind in ("input", "output") for each in known[f"{kind}s"]]
+    _print_rows([*rows, ("explain", f"not possible: {why}"), *(("works", line) for line in known["works"])])
+
+
+def _value(given: Mapping[str, Any]) -> str:
+    shape = "of unknown rank" if given["shape"] is None else f"[{', '.join(str(d or '?') for d in given['shape'])}]"
+    return f"{given['name']!r}: {given['type']} {shape}"
 
 
 def print_layers(model: Model, *, as_json: bool) -> None:
@@ -73,12 +117,36 @@ def print_model(model: Model, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(known, indent=2, default=str))
         return
-    rows = [(name, text) for name, text in _facts(known)]
+    _print_rows(_facts(known))
+    _print_costs(known["methods"])
+
+
+def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and what is said of them; commands stay on a line of their own, to be copied."""
     indent = max(len(name) for name, _ in rows) + 2
     for name, text in rows:
-        lines = textwrap.wrap(text, max(30, width() - indent)) or [""]
+        whole = text.startswith("onnxsal ")
+        lines = [text] if whole else textwrap.wrap(text, max(30, width() - indent)) or [""]
         print(f"{name:{indent}}{lines[0]}", *(f"{'':{indent}}{line}" for line in lines[1:]), sep="\n")
-    _print_costs(known["methods"])
+
+
+def _outputs(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say of several outputs what each is, and how an element of one is asked for."""
+    rows = []
+    for each in known["outputs"] if len(known["outputs"]) > 1 else ():
+        mine = " (explained)" if each["name"] == known["output"]["name"] else ""
+        element = f"; -t {shlex.quote(each['element'])}" if each.get("element") else ""
+        rows.append(("output", f"{_value(each)}: {each.get('holds') or 'not followed'}{element}{mine}"))
+    return rows
+
+
+def _command(known: Mapping[str, Any]) -> str:
+    """Return the line that explains it, to be copied."""
+    thing = "IMAGE" if len(known["input"]["size"]) == 2 else "THING.npy"
+    target = known["output"].get("target")
+    asked = f" -m gradient -t {shlex.quote(target)}" if target else ""
+    preprocess = " --preprocess P" if thing == "IMAGE" and known["preprocess"] is None else ""
+    return f"onnxsal explain {shlex.quote(str(known['file']))} {thing}{preprocess}{asked}"
 
 
 def _print_costs(methods: Sequence[Mapping[str, Any]]) -> None:
@@ -156,6 +224,8 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         (kind, f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} "
                     f"{taken['axes']}{explained}"),
         ("scores", _scores(given)),
+        *_outputs(known),
+        ("explain", _command(known)),
         ("work", _work(known)),
         *_optional(known),
         ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),

@@ -70,6 +70,8 @@ def predict_all(
         more = {} if alike is None else {"alike": alike.tolist()}
         print(_document(model, results, **more))
         return status
+    if found and model.task.heading:
+        print("\n".join(wrapped(model.task.heading, 0)))
     for image, seen in found:
         written = [f"  {drawn[image]}"] if image in drawn else []
         print("\n".join([Path(image).name, *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
@@ -135,7 +137,7 @@ def _each(images: Sequence[str], serve: Callable[[str], Found]) -> tuple[list[tu
 
 def _bars(predictions: Sequence[Prediction]) -> list[str]:
     size = max(10, min(30, width() - 50))
-    rows = [(f"  {_share(p)}", _bar(p, size), f"{p.label} ({p.index})") for p in predictions]
+    rows = [(f"  {_share(p)}", _bar(p, size), p.told) for p in predictions]
     return table(rows, right=frozenset({0}))
 
 

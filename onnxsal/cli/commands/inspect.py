@@ -17,10 +17,13 @@ which methods apply, with what each costs. Of a file that `onnxsal compile` made
 @json_option
 def command(model: str, opening: Opening, as_json: bool) -> None:
     from onnxsal.cli.actions.compile import print_explainer
-    from onnxsal.cli.actions.inspect import print_model
+    from onnxsal.cli.actions.inspect import opened_or_why, print_file, print_model
     from onnxsal.compiler.compile import explainer
 
     known = explainer(model)
     if known is not None:
         return print_explainer(model, known, as_json=as_json)
-    print_model(opening(), as_json=as_json)
+    opened = opened_or_why(opening)
+    if isinstance(opened, str):
+        return print_file(model, opened, as_json=as_json)
+    print_model(opened, as_json=as_json)

@@ -20,6 +20,9 @@ further weighted operator.
 @loading_options
 @json_option
 def command(model: str, opening: Opening, as_json: bool) -> None:
-    from onnxsal.cli.actions.inspect import print_layers
+    from onnxsal.cli.actions.inspect import opened_or_why, print_layers, print_no_layers
 
-    print_layers(opening(), as_json=as_json)
+    opened = opened_or_why(opening)
+    if isinstance(opened, str):
+        return print_no_layers(opened, as_json=as_json)
+    print_layers(opened, as_json=as_json)
