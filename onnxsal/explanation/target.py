@@ -15,6 +15,7 @@ from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.dense import Region
 from onnxsal.tasks.embedding import Embedding, Like, is_like
 from onnxsal.tasks.indexed import Element
+from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.registry import LAST
 
 One = int | str | Region | Element | Like
@@ -66,7 +67,7 @@ def _known(element: Element, names: Sequence[str]) -> Element:
     if element.output not in names:
         raise UsageError(
             f"the model has no output {element.output!r}{nearest(element.output, names)} (it has "
-            f"{', '.join(map(repr, names[:3]))}{f' and {len(names) - 3} more' if len(names) > 3 else ''})"
+            f"{named_outputs(list(map(repr, names)))})"
         )
     return element
 

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.autodiff import standardised
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
 
@@ -27,6 +27,12 @@ def inspect_file(source: ir.Model, name: str, why: str) -> dict[str, Any]:
         "inputs": described(source.graph.inputs), "outputs": described(source.graph.outputs),
         "operators": operator_counts(source.graph), "works": gradients_of_file(source, name),
     }  # fmt: skip
+
+
+def with_gradients(error: UnsupportedError, source: ir.Model, name: str) -> UnsupportedError:
+    """Return a refusal of a file with the command that serves it all the same, where there is one."""
+    works = gradients_of_file(source, name)
+    return UnsupportedError(f"{error}; its gradients can be written: {works[0]}") if works else error
 
 
 def file_facts(source: ir.Model) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
+from onnxsal.model.file_report import with_gradients
 from onnxsal.model.fitted import fitted
 from onnxsal.model.head_choice import chosen_head, wanted_of
 from onnxsal.model.held import held
@@ -91,9 +92,11 @@ def load(
     check_processor(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}))
-    return _opened(
-        source, File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props)), asked, running
-    )
+    file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
+    try:
+        return _opened(source, file, asked, running)
+    except UnsupportedError as error:
+        raise with_gradients(error, source, name or "MODEL") from error
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds
-from onnxsal.tasks.outputs import ancestors, behind, main_output, open_quantiser, source
+from onnxsal.tasks.outputs import ancestors, behind, main_output, named_outputs, open_quantiser, source
 from onnxsal.tasks.reading import Reading, held_behind, proof_of
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.settle import VALUE
@@ -265,7 +265,7 @@ def find_head(graph: ir.Graph, *, proven: bool = False, assumed: bool = False) -
     heads = [(output, head) for output, head, _ in found if head is not None]
     if heads:
         return heads[main_output([output for output, _ in heads])][1]
-    reasons = "; ".join(f"{output.name!r} {reason}" for output, _, reason in found)
+    reasons = named_outputs([f"{output.name!r} {reason}" for output, _, reason in found])
     raise UnsupportedError(
         f"onnxsal explains classifiers, and no output of this model holds one score per class: {reasons}"
     )
@@ -365,9 +365,9 @@ def _instead(scores: Sequence[ir.Value], output: ir.Value) -> str:
         return f"has an unknown shape, for onnx knows none of what comes out of {', '.join(lost[:3])}"
     if value is None:
         return f"holds {output.dtype or 'values of unknown type'}, not float scores"
-    wide = [d for d in (dims(value) or ())[1:] if d != 1]
-    kinds = {0: "", 1: "", 2: ": rows of boxes or tokens?", 3: ": scores of every position, as in segmentation?"}
-    return f"has shape {_shown(value)}, not [batch, classes]{kinds.get(len(wide), '')}"
+    rank = len(dims(value) or ())
+    kinds = {3: ": rows of boxes or tokens?", 4: ": scores of every position, as in segmentation?"}
+    return f"has shape {_shown(value)}, not [batch, classes]{kinds.get(rank, '')}"
 
 
 def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:

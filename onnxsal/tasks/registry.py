@@ -14,6 +14,7 @@ from onnxsal import anatomy, plugins
 from onnxsal.anatomy import Anatomy, Entry
 from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError, nearest
 from onnxsal.tasks.heads import Choice, Fits, choose, told
+from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.task import Task
 
 plugins.offer(
@@ -163,7 +164,7 @@ def _only(graph: ir.Graph, head: str | None) -> Iterator[None]:
         if head not in names:
             raise UsageError(
                 f"head={head!r}: the model has no such output{nearest(head, names)} (it has "
-                f"{', '.join(map(repr, names))})"
+                f"{named_outputs(list(map(repr, names)))})"
             )
         graph.outputs[:] = [every[names.index(head)]]
     try:

@@ -16,7 +16,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.tasks import settle
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.outputs import behind, open_quantiser
+from onnxsal.tasks.outputs import behind, named_outputs, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target, difference, one
 from onnxsal.tasks.task import Numbers, Prediction, Task
@@ -111,7 +111,7 @@ def _first(graph: ir.Graph, ranks: tuple[int, ...], *, proven: bool) -> Regressi
             if found is not None and (proven or found is output):
                 count, *_ = (*(d for d in (dims(found) or ())[1:] if isinstance(d, int)), 1)
                 return Regression(str(output.name), str(found.name), count)
-    found_instead = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
+    found_instead = named_outputs([f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs])
     hint = "; if one is a number for each input, say so: task='regression' (--task regression)" if proven else ""
     raise UnsupportedError(f"no output holds one number: {found_instead}{hint}")
 

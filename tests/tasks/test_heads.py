@@ -106,7 +106,7 @@ def test_where_nothing_decides_explain_asks(file: onnx.ModelProto, names: tuple[
         assert f"onnxsal explain MODEL IMAGE --head {name}" in str(error.value)
         named = onnxsal.load(file, head=name)
         assert onnxsal.explain(named, X, method="gradient", target=1).task == "classification"
-        assert (named.notes, named.decided[0].why) == ((), "asked for")
+        assert named.decided[0].why == "asked for" and not any("--head" in note for note in named.notes)
         assert onnxsal.explain(opened, X, method="gradient", target=f"{name}[0, 1]").target == f"{name}[0, 1]"
 
 

@@ -32,7 +32,7 @@ def opened_or_why(opening: Opening) -> Model | str:
             Session(Program(source), custom_ops=opening.custom_ops)
         except (UnsupportedError, ModelError):
             raise error from None
-        return str(error)
+        return str(error.__cause__ if isinstance(error.__cause__, UnsupportedError) else error)
 
 
 def print_no_layers(why: str, *, as_json: bool) -> None:

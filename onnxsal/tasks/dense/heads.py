@@ -12,7 +12,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import recognise
-from onnxsal.tasks.outputs import DRESS, behind, main_output, source
+from onnxsal.tasks.outputs import DRESS, behind, main_output, named_outputs, source
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax", "TopK"})
@@ -47,7 +47,7 @@ def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
     heads = [(output, head) for output, head in found if isinstance(head, DenseHead)]
     if heads:
         return heads[main_output([output for output, _ in heads])][1]
-    reasons = "; ".join(f"{output.name!r} {reason}" for output, reason in found)
+    reasons = named_outputs([f"{output.name!r} {reason}" for output, reason in found])
     raise UnsupportedError(f"none is proven to hold one score per class of every position: {reasons}")
 
 

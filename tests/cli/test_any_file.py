@@ -1,0 +1,98 @@
+"""``inspect`` and ``layers`` of files of every kind, several outputs, and elements on the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tiny_models as tiny
+from PIL import Image
+
+WORDS = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] ids) => (float[B, T, 3] t)
+    <float[4, 3] table = {0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1}>
+    { rows = Gather (table, ids) t = Tanh (rows) }"""
+
+FOUR = """<ir_version: 10, opset_import: ["" : 21]> g (float[4, 3, 8, 8] x) => (float[4, 3] y)
+    { p = GlobalAveragePool (x) y = Flatten (p) }"""
+
+
+@pytest.fixture
+def two(folder: Path) -> str:
+    """A classifier that gives its maps as well."""
+    text = tiny.BODY.replace("(float[N, 4] logits)", "(float[N, 4] logits, float[N, 6, 8, 8] r2)")
+    tiny.write(tiny.build(text, tiny.weights()), folder / "two.onnx")
+    return "two.onnx"
+
+
+@pytest.mark.parametrize(("text", "why"), [(WORDS, "'ids'"), (FOUR, "fixed to 4")])
+def test_a_file_that_is_not_explained_is_told_of(run, folder: Path, text: str, why: str) -> None:
+    onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
+    ended = run("inspect", "any.onnx")
+    said = " ".join(ended.out.split())
+    assert ended.status == 0, ended.err
+    assert "explain not possible:" in said and why in said
+    known = json.loads(run("inspect", "any.onnx", "--json").out)
+    assert why in known["why"] and len(known["outputs"]) == 1
+    (line,) = known["works"]
+    assert line in ended.out
+    made = run(*shlex.split(line)[1:])
+    assert made.status == 0, made.err
+    assert onnxruntime.InferenceSession("gradient.onnx")
+    layers = run("layers", "any.onnx")
+    assert layers.status == 0 and layers.out.startswith("no layers: ")
+    assert json.loads(run("layers", "any.onnx", "--json").out) == []
+    assert run("explain", "any.onnx", "red.png").status == 1
+
+
+def test_what_onnx_runtime_does_not_load_is_an_error(run, folder: Path) -> None:
+    (folder / "text.onnx").write_text("no model")
+    assert run("inspect", "text.onnx").status == 1
+    assert run("inspect", "none.onnx").status != 0
+    assert run("inspect", "model.onnx", "--head", "nothing").status == 2
+
+
+def test_each_output_is_told_with_what_names_an_element(run, two: str) -> None:
+    ended = run("inspect", two)
+    said = " ".join(ended.out.split())
+    assert "'logits': float [N, 4]: 4 classes; -t 'logits[0, 2]' (explained)" in said
+    assert "'r2': float [N, 6, 8, 8]: element; -t 'r2[0, 3, 4, 4]'" in said
+    known = json.loads(run("inspect", two, "--json").out)
+    assert [(each["task"], each["element"]) for each in known["outputs"]] == [
+        ("classification", "logits[0, 2]"), ("element", "r2[0, 3, 4, 4]"),
+    ]  # fmt: skip
+    (head,) = [each for each in known["decided"] if each["what"] == "head"]
+    assert head["value"] == "logits"
+    command = next(line for line in ended.out.splitlines() if line.startswith("explain")).split(maxsplit=1)[1]
+    assert run(*shlex.split(command.replace("IMAGE", "red.png"))[1:]).status == 0
+
+
+def test_predict_shows_numbers_that_can_be_copied(run, two: str) -> None:
+    ended = run("predict", two, "red.png", "--head", "r2", "--top", "2")
+    assert ended.status == 0, ended.err
+    assert "'r2' has the shape [1, 6, 8, 8]" in ended.out and "%" not in ended.out
+    x = np.asarray(Image.open("red.png").resize((16, 16), Image.Resampling.BILINEAR), np.float32)
+    given = onnxruntime.InferenceSession(two).run(["r2"], {"picture": x.transpose(2, 0, 1)[None] / 255})[0]
+    lines = [line.split(maxsplit=1) for line in ended.out.splitlines() if " -t " in line]
+    best = np.unravel_index(np.argsort(-given.reshape(-1), kind="stable")[0], given.shape)
+    assert lines[0] == [f"{given.max():.4g}", f"-t 'r2[{', '.join(map(str, best))}]'"]
+    target = shlex.split(lines[0][1])
+    made = run("explain", two, "red.png", "-m", "gradient", *target)
+    assert made.status == 0, made.err
+    assert f"class   {target[1]}, {lines[0][0]}\n" in made.out
+
+
+def test_an_element_is_asked_for_whatever_the_task(run, two: str) -> None:
+    ended = run("explain", two, "red.png", "-m", "gradient", "-t", "r2[0, 2, :, 4]", "-t", "red", "--json")
+    assert ended.status == 0, ended.err
+    first, second = json.loads(ended.out)["explanations"]
+    assert (first["target"], first["manifest"]["target"], second["target"]) == ("r2[0, 2, :, 4]", "r2[0, 2, :, 4]", 0)
+    wrong = run("explain", two, "red.png", "-m", "gradient", "-t", "r2[0, 9, 0, 0]")
+    assert (wrong.status, "9 is out of range for axis 1 of 'r2', whose shape is [1, 6, 8, 8]" in wrong.err) == (2, True)
+    written = run("compile", two, "-m", "gradient", "-t", "r2[0, 2, :, 4]", "-o", "compiled.onnx")
+    assert written.status == 0, written.err
+    assert "r2[0, 2, :, 4]" in run("inspect", "compiled.onnx").out
