@@ -8,8 +8,9 @@ from typing import Any
 
 from onnxsal.errors import UsageError
 from onnxsal.files import beside, read_text
+from onnxsal.plain_yaml import parse_yaml
 from onnxsal.tasks.label_files import parse_labels
-from onnxsal.tasks.label_words import Names, as_names, literal
+from onnxsal.tasks.label_words import Names, as_names, characters_read, literal
 from onnxsal.tasks.labels import Labels
 
 _FILES = (
@@ -30,6 +31,7 @@ _FILES = (
     "signature.json",  # Lobe: classes.Label
     "metadata.json",  # Teachable Machine: labels
     "config.min.json",  # Magika: target_labels_space
+    "inference.yml",  # PaddleX: PostProcess
 )
 _LONG_READ = frozenset({"config.json", "labels.txt"})
 """Files that are wrong where they cannot be read; others may be something else of that name."""
@@ -64,10 +66,24 @@ def _if_readable(path: Path, classes: int) -> Names:
 
 def _names(path: Path, classes: int) -> Names:
     text = read_text(path, "labels")
+    if path.suffix == ".yml":
+        return _of_paddle(parse_yaml(text, str(path)), classes)
     if path.suffix == ".json":
         return _in_json(text, str(path), classes)
     names = parse_labels(text, str(path)) if text.strip() else ()
     return _one_line(names, classes)
+
+
+def _of_paddle(config: Any, classes: int) -> Names:
+    """PaddleX names the classes of a step behind the model, or the characters of a reader of text."""
+    behind = config.get("PostProcess") if isinstance(config, Mapping) else None
+    for each in (config, behind, *(behind.values() if isinstance(behind, Mapping) else ())):
+        if isinstance(each, Mapping):
+            if len(names := as_names(each.get("label_list"), classes)) == classes:
+                return names
+            if isinstance(characters := each.get("character_dict"), list):
+                return characters_read(tuple(map(str, characters)), classes)
+    return ()
 
 
 def _one_line(names: Names, classes: int) -> Names:

@@ -87,9 +87,13 @@ def _separated(text: str, classes: int) -> Names:
 
 
 def _characters(text: str, classes: int) -> Names:
-    """Characters, one a line; readers of text have a blank before them, and a space behind them where it is short."""
-    lines = tuple(text.split("\n")) if "\r" not in text else tuple(text.splitlines())
-    return {1: ("blank", *lines), 2: ("blank", *lines, " ")}.get(classes - len(lines), lines)
+    """Characters, one a line."""
+    return characters_read(tuple(text.split("\n")) if "\r" not in text else tuple(text.splitlines()), classes)
+
+
+def characters_read(names: Names, classes: int) -> Names:
+    """Return characters with the blank that readers of text have before them, and a space behind, as the count says."""
+    return {1: ("blank", *names), 2: ("blank", *names, " ")}.get(classes - len(names), names)
 
 
 def _spaced(text: str, classes: int) -> Names:

@@ -9,6 +9,7 @@ from onnxsal.errors import UsageError
 from onnxsal.files import number, numbers
 from onnxsal.modalities.image.fit import RESAMPLES
 from onnxsal.modalities.image.metadata import from_onnx_image, is_onnx_image
+from onnxsal.modalities.image.paddle import from_paddle, is_paddle
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 Config = Mapping[str, Any]
@@ -134,5 +135,6 @@ _FORMS: tuple[tuple[Callable[[Config], bool], Callable[[Config, str], Preprocess
     (_is_mmdeploy, _from_mmdeploy),
     (_is_lobe, _from_lobe),
     (_is_teachable, _from_teachable),
+    (is_paddle, from_paddle),
     (is_onnx_image, from_onnx_image),
 )

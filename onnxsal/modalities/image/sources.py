@@ -15,6 +15,7 @@ from onnxsal.modalities.image.exports import foreign_form
 from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
 from onnxsal.modalities.image.metadata import metadata_preprocess
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
+from onnxsal.plain_yaml import parse_yaml
 
 PreprocessSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Preprocess
 
@@ -26,6 +27,7 @@ _EXPORTED = (
     "metadata_properties.json",  # Azure Custom Vision
     "signature.json",  # Lobe
     "metadata.json",  # Teachable Machine
+    "inference.yml",  # PaddleX
 )
 _FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare)
 _KEYS = (*_FIELDS, "preset", "range")
@@ -99,7 +101,7 @@ def _candidates(model: Path) -> tuple[Path, ...]:
 
 def _exported(path: Path) -> list[Preprocess]:
     """Return what a file that tools export with a model says of pictures; nothing where it is another's of its name."""
-    config = parse_json(read_text(path, "preprocessing"), str(path))
+    config = _data_in(path)
     if not isinstance(config, dict):
         return []
     inner = config.get("image_processor")  # Hugging Face's processors of several things
@@ -131,15 +133,23 @@ def _gathered(
 
 
 def _is_path(source: str) -> bool:
-    return source.endswith(".json") or os.sep in source or os.path.exists(source)
+    return source.endswith((".json", ".yml")) or os.sep in source or os.path.exists(source)
 
 
 def _from_file(path: Path) -> Preprocess:
-    return _from_json(read_text(path, "preprocessing"), str(path))
+    return _from_config(_data_in(path), str(path))
+
+
+def _data_in(path: Path) -> Any:
+    parse = parse_yaml if path.suffix == ".yml" else parse_json
+    return parse(read_text(path, "preprocessing"), str(path))
 
 
 def _from_json(text: str, where: str) -> Preprocess:
-    config = parse_json(text, where)
+    return _from_config(parse_json(text, where), where)
+
+
+def _from_config(config: Any, where: str) -> Preprocess:
     if not isinstance(config, dict):
         raise UsageError(f"{where}: a JSON object is expected; got {type(config).__name__}")
     return _from_dict(config, where)
