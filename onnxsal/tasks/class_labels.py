@@ -36,7 +36,7 @@ def class_labels(source: ir.Model, task: Task) -> Iterator[Labels]:
 
 
 def _as_labels(names: Sequence[str], where: str, task: Task) -> Iterator[Labels]:
-    if len(names) == task.labelled and list(names) != [str(i) for i in range(len(names))]:
+    if len(names) in task.name_counts and list(names) != [str(i) for i in range(len(names))]:
         yield Labels(tuple(names), where)
 
 

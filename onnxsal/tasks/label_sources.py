@@ -75,9 +75,9 @@ def find_labels(
         return Found()
     model, said = Path(model_path), list(metadata_labels(metadata, classes))
     other = tuple(_other(labels, classes) for labels in said if len(labels) != classes)
-    fitting = [labels for labels in said if len(labels) == classes]
+    fitting = [labels for labels in (*inside, *said) if len(labels) == classes]
     own = list(islice(_own(model, classes, metadata), 1))
-    every = [*own, *_others(model, classes, [*inside, *fitting], strict=not own)]
+    every = [*own, *_others(model, classes, fitting, strict=not own)]
     if every:
         return Found(every[0], (*other, *_disagreement(every)))
     bundled = _bundled(classes)

@@ -93,6 +93,21 @@ def test_custom_vision_ends_in_maps() -> None:
     assert again.labels == model.labels
 
 
+def test_one_number_has_two_names() -> None:
+    """What a threshold says is picked by 0 and 1."""
+    tail = [node("Slice", ["z", "zero", "one", "one"], "s"), node("Sigmoid", ["s"], "q"),
+            node("Greater", ["q", "half"], "above"), node("Cast", ["above"], "best", to=TensorProto.INT64),
+            node("Gather", ["names", "best"], "name")]  # fmt: skip
+    outputs = [helper.make_tensor_value_info("q", TensorProto.FLOAT, ["n", 1]), named(shape=("n", 1))]
+    held = {"zero": np.array([0]), "one": np.array([1]), "half": np.float32(0.5)}
+    proto = network(tail, outputs, names=np.array(["ripe", "rotten"], object), **held)
+    model = onnxsal.load(proto)
+    assert model.labels is not None
+    assert model.labels.names == ("ripe", "rotten")
+    answers = ort.InferenceSession(proto.SerializeToString()).run(["name"], {"x": X})[0].ravel().tolist()
+    assert [model.predict(x)[0].label for x in X] == answers
+
+
 def test_numbers_that_are_their_own_index_are_no_names() -> None:
     tail, outputs = [BEST, node("Gather", ["ids", "best"], "name")], [P, named(TensorProto.INT64)]
     model = onnxsal.load(network(tail, outputs, ids=np.arange(3)))
