@@ -112,7 +112,6 @@ def test_numbers_that_are_their_own_index_are_no_names() -> None:
     tail, outputs = [BEST, node("Gather", ["ids", "best"], "name")], [P, named(TensorProto.INT64)]
     model = onnxsal.load(network(tail, outputs, ids=np.arange(3)))
     assert model.labels is None
-    assert model.decided == ()
     model = onnxsal.load(network(tail, outputs, ids=np.array([7, 3, 5])))
     assert model.labels is not None
     assert model.labels.names == ("7", "3", "5")
