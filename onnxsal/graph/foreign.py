@@ -69,7 +69,9 @@ def _safetensors(data: bytes) -> tuple[str, str] | None:
     """Eight bytes for the length of the JSON header, then that."""
     length = int.from_bytes(data[:8], "little")
     if not (
-        2 <= length <= min(_LONGEST_HEADER, len(data) - 8) and data[8:9] == b"{" and data[7 + length :][:1] in b"} "
+        2 <= length <= min(_LONGEST_HEADER, len(data) - 8)
+        and data[8:9] == b"{"
+        and data[7 + length : 8 + length] in b"} "
     ):
         return None
     return "a file of weights (safetensors)", f"it holds no graph; {_TORCH} (Hugging Face models: with optimum)"

@@ -28,16 +28,16 @@ def class_labels(source: ir.Model, task: Task) -> Iterator[Labels]:
     """
     maps: Mapping[str, Sequence[str]] = source.meta.get(CLASS_LABELS, {})
     for output, names in maps.items():
-        if _is_of(values_by_name(source.graph).get(output), task, source):
-            yield from _as_labels(names, f"the keys of the map {output!r}", task)
+        if _may_name(names, task) and _is_of(values_by_name(source.graph).get(output), task, source):
+            yield Labels(tuple(names), f"the keys of the map {output!r}")
     for node in source.graph:
-        if any(_is_of(value, task, source) for value in node.outputs):
-            yield from _as_labels(_held(node), f"the names that {node_title(node)} holds", task)
+        names = _held(node)
+        if _may_name(names, task) and any(_is_of(value, task, source) for value in node.outputs):
+            yield Labels(tuple(names), f"the names that {node_title(node)} holds")
 
 
-def _as_labels(names: Sequence[str], where: str, task: Task) -> Iterator[Labels]:
-    if len(names) in task.name_counts and list(names) != [str(i) for i in range(len(names))]:
-        yield Labels(tuple(names), where)
+def _may_name(names: Sequence[str], task: Task) -> bool:
+    return bool(names) and len(names) in task.name_counts and list(names) != [str(i) for i in range(len(names))]
 
 
 def _is_of(value: ir.Value | None, task: Task, source: ir.Model) -> bool:
