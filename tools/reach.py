@@ -61,6 +61,7 @@ class Case:
     load: Mapping[str, Any] = field(default_factory=dict)
     like: Array | None = None
     """Of an embedding: what it is compared with, a value of the input."""
+    steps: Sequence[float] = STEPS
     refused: str = ""
     """Why the file is to be refused, a word of the message; empty where it is to be explained."""
 
@@ -82,7 +83,7 @@ def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
     return Case(
         name=name, file=folder / f"{about.get('file', name)}.onnx", kind=about["kind"], explained=about["input"], x=x,
         span=high - low, held=held, like=like, load=loading(about, held),
-        **{key: about[key] for key in ("score", "reduce", "target", "refused") if key in about},
+        **{key: about[key] for key in ("score", "reduce", "target", "steps", "refused") if key in about},
     )  # fmt: skip
 
 
@@ -153,10 +154,10 @@ class Judge:
 
     def slopes(self, direction: Array) -> list[float]:
         """Return central differences of the score along a direction, at each step."""
-        moved = [direction * np.asarray(step * self.case.span, direction.dtype) for step in STEPS]
+        moved = [direction * np.asarray(step * self.case.span, direction.dtype) for step in self.case.steps]
         return [
             (self.score(self.case.x + each) - self.score(self.case.x - each)) / (2 * step * self.case.span)
-            for each, step in zip(moved, STEPS, strict=True)
+            for each, step in zip(moved, self.case.steps, strict=True)
         ]
 
 
@@ -277,14 +278,17 @@ def failed(case: Case, error: BaseException) -> Line:
 
 
 def verdict(pairs: Sequence[tuple[float, Sequence[float]]], score: float, right: float) -> str:
-    """Return `right`, or what differs: along noise no more than the differences do among themselves."""
+    """Return `right`, or what differs, and how much: along noise, and along the gradient itself."""
     said = [] if abs(score - right) <= AGREES * max(abs(right), 1e-3) else ["SCORE DIFFERS"]
     gaps = [min(apart(slope, each) for each in slopes) for slope, slopes in pairs]
-    spread = min(apart(one, other) for one, other in zip(pairs[0][1], pairs[0][1][1:], strict=False))
-    allowed = max(AGREES, 2 * spread) if len(gaps) > 1 else AGREES
-    wrong = gaps[0] > allowed or max(gaps[1:], default=0) > AGREES
+    wrong = any(gap > allowed(slopes) for gap, (_, slopes) in zip(gaps, pairs, strict=True))
     shown = ", own ".join(f"{gap:.2%}" for gap in gaps)
     return ", ".join([*said, *([f"SLOPE DIFFERS {shown}"] if wrong else [])]) or f"right ({shown})"
+
+
+def allowed(slopes: Sequence[float]) -> float:
+    """Return how far a slope may be from the nearest difference: where they disagree themselves more, up to a tenth."""
+    return min(0.1, max(AGREES, 2 * max(apart(one, other) for one, other in zip(slopes, slopes[1:], strict=False))))
 
 
 def apart(one: float, other: float) -> float:
