@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_type_hints
 
 from onnxsal._version import __version__
@@ -19,11 +20,12 @@ from onnxsal.evaluation.named import Source as NameSource
 from onnxsal.evaluation.named import named
 from onnxsal.evaluation.placement import with_masks
 from onnxsal.evaluation.remaining_time import Pace
-from onnxsal.evaluation.rows import Failure
-from onnxsal.evaluation.run import Gathered, Job, Report, Setup, judge_all
+from onnxsal.evaluation.rows import About, Failure
+from onnxsal.evaluation.run import Gathered, Job, Report, Setup, identity_of, judge_all
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.method_plan import Common
+from onnxsal.explanation.target import TargetSource, looked_at, opened_for
 from onnxsal.fingerprint import fingerprint
 from onnxsal.metrics.registry import get
 from onnxsal.modalities.image import PreprocessSource
@@ -34,7 +36,7 @@ from onnxsal.options import Range, Samples, parameter
 
 Names = NameSource | Iterable[NameSource]
 
-_UNCHECKED = ("truth", "boxes", "masks", "maps", "layer", "preprocess", "journal", "progress")
+_UNCHECKED = ("truth", "target", "boxes", "masks", "maps", "layer", "preprocess", "journal", "progress")
 """Options of types that text cannot stand for; each is checked where it is used."""
 
 
@@ -46,7 +48,8 @@ class Options:
         truth: what the pictures show: ``names``, ``folders``, a file, or a mapping; see ``with_truth``.
         boxes, masks: where the objects are: files as ``with_boxes`` and ``with_masks`` read them.
         maps: folders of maps made elsewhere, ``.npy`` named like the pictures.
-        target: explain the class that is ``predicted``, or the picture's ``label``.
+        target: explain the class that is ``predicted``, or the picture's ``label``; or one that ``explain`` takes, the
+            same for all pictures: a class, what they are to be like, an element.
         label_offset: added to labels that are numbers; by default 1 where class 0 is the background, else 0.
         journal: a file that keeps results at once, and from which an interrupted run goes on.
         confidence: how sure a picture's class has to be for a mosaic. mosaics: how many at most.
@@ -58,7 +61,7 @@ class Options:
     boxes: Any = None
     masks: str | os.PathLike[str] | None = None
     maps: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
-    target: Literal["predicted", "label"] = "predicted"
+    target: TargetSource = "predicted"
     label_offset: int | None = None
     layer: str | Sequence[str] | None = None
     score: Literal["logit", "probability"] | None = None
@@ -94,6 +97,7 @@ def evaluate(
     """
     given = checked(options)
     loaded = _loaded(model, given.preprocess).for_images("evaluate")
+    loaded = loaded if given.target in _BY_PICTURE else opened_for(loaded, given.target)
     judges = _judges(metrics)
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
@@ -179,8 +183,16 @@ def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
         raise UsageError(
             "target=label explains the class that a picture shows, and nothing says it: give truth (--truth)"
         )
-    targets = truth if given.target == "label" else [None] * len(truth)
+    targets = truth if given.target == "label" else [_for_all(model, given.target)] * len(truth)
     return [Job(*each) for each in zip(items, targets, truth, strict=True)]
+
+
+_BY_PICTURE = ("predicted", "label")
+
+
+def _for_all(model: Model, target: TargetSource) -> TargetSource:
+    """Return what is explained of all pictures; None is what the model predicts of each."""
+    return None if target == "predicted" else looked_at(model, target)
 
 
 def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Options) -> Evaluation:
@@ -190,9 +202,17 @@ def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Optio
         _add(gathered, _on_mosaics(setup, jobs, journal, given, bool(on_images)))
     return Evaluation(
         rows=tuple(gathered.rows), failures=tuple(dict.fromkeys(gathered.failures)), reused=gathered.reused,
-        metrics=tuple(each.about for each in setup.judges), settings=_settings(setup, jobs, given),
+        metrics=tuple(_about(each, setup.model, given.target) for each in setup.judges),
+        settings=_settings(setup, jobs, given),
         left_out={name: len(items) for name, items in gathered.without.items()}, journal=journal,
     )  # fmt: skip
+
+
+def _about(judge: Judge, model: Model, target: TargetSource) -> About:
+    """Return what is to know of a metric; of scores that are no probabilities, or differences, it has no ends."""
+    about, probabilities = judge.about, "probability" in model.task.kinds and not isinstance(target, tuple)
+    bounded = "score" not in judge.metric.needs or probabilities
+    return about if bounded else replace(about, ends=(-math.inf, math.inf))
 
 
 def _add(gathered: Gathered, more: Gathered) -> None:
@@ -247,7 +267,7 @@ def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, An
 
     model = setup.model
     return {
-        "model": model.name, "model_sha256": model.digest, "pictures": len(jobs), "target": given.target,
+        "model": model.name, "model_sha256": model.digest, "pictures": len(jobs), "target": identity_of(given.target),
         "preprocess": None if model.preprocess is None else model.preprocess.described(),
         "methods": {source.label: source.identity() for source in setup.sources},
         "metrics": {each.label: fingerprint(each.options) for each in setup.judges}, "seed": given.seed,

@@ -52,7 +52,8 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
     """
     arrow, parquet = _pyarrow()
     plain = [_flat(row) for row in rows]
-    types = {"image": arrow.string(), "target": arrow.int64(), "label": arrow.string(), "probability": arrow.float64(),
+    target = arrow.string() if any(isinstance(row.target, str) for row in rows) else arrow.int64()
+    types = {"image": arrow.string(), "target": target, "label": arrow.string(), "probability": arrow.float64(),
              "truth": arrow.int64(), "method": arrow.string(), "metric": arrow.string(), "value": arrow.float64(),
              "parameters": arrow.string(), "seconds": arrow.float64(), "forwards": arrow.int64(),
              "backwards": arrow.int64(), "details": arrow.string(),

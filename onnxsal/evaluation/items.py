@@ -46,7 +46,7 @@ class Item:
     kinds: tuple[str | None, ...] | None = None
     classes: tuple[int | None, ...] | None = None
 
-    def boxes_of(self, target: int) -> tuple[Box, ...] | None:
+    def boxes_of(self, target: object) -> tuple[Box, ...] | None:
         """Return the boxes that count where a class is explained; None where there are none."""
         if self.boxes is None or self.classes is None:
             return self.boxes

@@ -109,7 +109,8 @@ class Journal:
 def _is_whole(entry: Any) -> bool:
     """Whether an entry has what those of its kind are read by; whatever edited a journal, it is made again then."""
     if entry["kind"] == "row":
-        numbers = all(_is_number(entry[name]) for name in ("probability", "value", "target"))
+        numbers = all(_is_number(entry[name]) for name in ("probability", "value"))
+        numbers = numbers and (isinstance(entry["target"], str) or _is_number(entry["target"]))
         return numbers and all(isinstance(entry[name], str) for name in ("image", "label", "method", "metric"))
     coded = {"picture": "jpeg", "map": "png"}.get(entry["kind"])
     return coded is None or bool(binascii.a2b_base64(entry[coded], strict_mode=True))

@@ -18,6 +18,7 @@ from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, pl
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
+from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
 from onnxsal.model import Model, Sample
@@ -74,9 +75,11 @@ def _origin(name: str, metric: Metric) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture that was read: as the model sees it, the class explained, and where its object is."""
+    """A picture that was read: as the model sees it, what is explained, and where its object is."""
 
     subject: Subject
+    target: int | str | None
+    """The class explained, or the text of what is; None where that has none."""
     label: str
     probability: float
     given: Mapping[str, Any]
@@ -99,17 +102,17 @@ class Conditions:
     cell: int | None = None
 
 
-def opened(model: Model, item: Item, target: int | None, conditions: Conditions) -> Opened:
+def opened(model: Model, item: Item, target: TargetSource, conditions: Conditions) -> Opened:
     """Return a picture ready to be judged.
 
-    Args: target: the class to explain, None for the predicted one.
+    Args: target: what to explain, None for the predicted class.
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
     prepared = model.prepare(item.source)
     numbers = model.outputs(prepared.x)
-    goal = model.task.resolve(target, numbers, model.labels)
-    assert isinstance(goal.target, int)  # of one class, predicted or labelled
-    subject, rows, at = Subject(prepared, item.name, goal.target), conditions.batch_size, conditions.cell
+    goal = resolve_target(model, target, numbers, prepared)
+    asked = goal.target if target is None else target
+    subject, rows, at = Subject(prepared, item.name, asked), conditions.batch_size, conditions.cell
     probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
     given = {
         "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
@@ -117,7 +120,8 @@ def opened(model: Model, item: Item, target: int | None, conditions: Conditions)
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)
-    return Opened(subject, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
+    told = goal.target if isinstance(goal.target, int | str) else None
+    return Opened(subject, told, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
 
 
 def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:

@@ -18,7 +18,8 @@ class Row:
 
     Attributes:
         image: the picture's name; of a mosaic the names of its pictures with ``+`` between.
-        target, label: the class explained, index and name; probability: the model's for it.
+        target, label: the class explained, index and name, or the text of what is explained (None where it has none);
+            probability: the model's for it, NaN where it has none.
         truth: the index of the class that the picture shows, where it is known.
         value: NaN where the metric is not defined, for example of a flat map.
         parameters: every parameter that the value depends on. details: numbers and words on the way to it, such as
@@ -28,7 +29,7 @@ class Row:
     """
 
     image: str
-    target: int
+    target: int | str | None
     label: str
     probability: float
     method: str

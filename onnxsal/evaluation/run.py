@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from onnxsal._version import __version__
@@ -15,6 +15,7 @@ from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
+from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
 from onnxsal.model import Model
 
@@ -58,10 +59,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Job:
-    """A picture, and the class of it to explain (None for the predicted one); of a mosaic also which cell shows it."""
+    """A picture, and what of it to explain (None for the predicted class); of a mosaic also which cell shows it."""
 
     item: Item
-    target: int | None
+    target: TargetSource
     truth: int | None = None
     cell: int | None = None
 
@@ -113,7 +114,7 @@ class _Work:
 
     def __init__(self, setup: Setup, job: Job, journal: Journal, gathered: Gathered, digest: str) -> None:
         self.setup, self.job, self.journal, self.gathered = setup, job, journal, gathered
-        self._base = [*setup.identity(), job.item.name, digest, job.target, job.truth, job.cell]
+        self._base = [*setup.identity(), job.item.name, digest, identity_of(job.target), job.truth, job.cell]
         self._object = _object_identity(job.item)
         self._opened: Opened | None = None
 
@@ -200,7 +201,7 @@ class _Work:
         opened = self._open()
         curve = None if judgement.curve is None else [[round(float(v), 7) for v in p] for p in judgement.curve]
         return Row(
-            image=self.job.item.name, target=opened.subject.target, label=opened.label, truth=self.job.truth,
+            image=self.job.item.name, target=opened.target, label=opened.label, truth=self.job.truth,
             probability=opened.probability, method=source.label, metric=judge.label, value=float(judgement.value),
             parameters=fingerprint(judgement.parameters), details=fingerprint(judgement.details, listed=LISTED_DETAILS),
             curve=curve, seconds=found.seconds, forwards=found.forwards, backwards=found.backwards,
@@ -219,7 +220,22 @@ class _Work:
                 entry = self.journal.get("row", name)
                 if entry is not None:
                     row = from_plain(entry)
-                    self.gathered.rows.append(replace(row, label=self.setup.model.label(row.target)))
+                    self.gathered.rows.append(self._labelled(row))
+
+    def _labelled(self, row: Row) -> Row:
+        """Return a row with the label that its class has now."""
+        if not isinstance(row.target, int) or self.job.target not in (None, row.target):
+            return row
+        return replace(row, label=self.setup.model.label(row.target))
+
+
+def identity_of(target: Any) -> Any:
+    """Return a target as plain data that tells different ones apart, a vector or a mask in it too."""
+    if isinstance(target, tuple):
+        return [identity_of(each) for each in target]
+    if not is_dataclass(target) or isinstance(target, type):
+        return fingerprint(target)
+    return [type(target).__name__, {each.name: fingerprint(getattr(target, each.name)) for each in fields(target)}]
 
 
 def _groups(sources: Sequence[Source]) -> list[list[Source]]:

@@ -20,6 +20,7 @@ from onnxsal.evaluation.named import Named
 from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_prepared
+from onnxsal.explanation.target import TargetSource
 from onnxsal.files import nearest_file
 from onnxsal.model import Model, Sample
 
@@ -29,11 +30,11 @@ Maps = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture on its way through a run: as the model sees it, and the class that is explained."""
+    """A picture on its way through a run: as the model sees it, and what of it is explained."""
 
     prepared: Sample
     name: str
-    target: int
+    target: TargetSource
 
 
 @dataclass(frozen=True)

@@ -768,3 +768,18 @@ def test_a_map_with_a_damaged_header_leaves_the_others_judged(model: Model, phot
     found = judge(model, [bad, *rest], methods=[], maps=folder, metrics="sparseness")
     assert ["cannot be read as .npy" in failure.message for failure in found.failures] == [True]
     assert [row.image for row in found.rows] == [path.name for path in rest]
+
+
+def test_a_target_that_explain_takes_is_that_of_all_pictures(model: onnxsal.Model, photos: Path) -> None:
+    both = judge(model, photos, target=("red", "green"), metrics=["deletion"])
+    assert {(row.target, row.label) for row in both.rows} == {(None, "red minus green")}
+    one = judge(model, photos, target="red", metrics=["deletion"])
+    assert {(row.target, row.label) for row in one.rows} == {(0, "red")}
+    picture = sorted(photos.glob("*.png"))[0]
+    found = next(row for row in both.rows if row.image == picture.name)
+    probability = {p.label: p.probability for p in model.predict(picture, top=4)}
+    assert found.curve is not None
+    assert found.curve[0][1] == pytest.approx(probability["red"] - probability["green"], abs=1e-4)
+    assert (both.metrics[0].ends, one.metrics[0].ends) == ((-math.inf, math.inf), (0, 1))
+    with pytest.raises(UsageError, match="no class is called 'predcted'"):
+        judge(model, photos, target="predcted")

@@ -17,6 +17,7 @@ from PIL import Image
 import onnxsal
 from onnxsal.errors import ImageError, ModelError, UnsupportedError, UsageError
 from onnxsal.explanation.target import looked_at
+from onnxsal.metrics.registry import get
 
 RNG = np.random.default_rng(0)
 WIDTH, SIDE = 8, 12
@@ -291,3 +292,29 @@ def test_the_page_on_tasks_does_what_it_says(
     assert scope["found"].logit == pytest.approx(cosine(dog, wolf), abs=1e-5)
     assert scope["why"].logit == pytest.approx(cosine(dog, wolf) - cosine(dog, cat), abs=1e-5)
     assert float(scope["where"].raw.sum()) == pytest.approx(cosine(dog, wolf), abs=1e-5)
+
+
+def test_methods_are_judged_by_the_cosine(net: onnxsal.Model, photos: list[Path], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"methods": ["gradient", "similarity-map"], "journal": tmp_path / "j.jsonl"}
+    asked = {**options, "metrics": ["deletion[steps=4]"], "target": onnxsal.Like(photos[1])}
+    found = onnxsal.evaluate(net, photos, **asked)
+    assert {(row.target, row.label) for row in found.rows} == {(f"like:{photos[1]}", "like two.png")}
+    assert found.failures == ()
+    (row,) = (r for r in found.rows if (r.image, r.method) == ("one.png", "similarity-map"))
+    seen = [np.asarray(Image.open(p), np.float32).transpose(2, 0, 1)[None] / 255 for p in photos]
+    made = onnxsal.explain(net, photos[0], method="similarity-map", target=onnxsal.Like(photos[1]))
+
+    def score(images: NDArray[np.float32]) -> NDArray[np.float64]:
+        vectors = [vector(x[None]) for x in images]  # without a bias, black is 0: like nothing
+        return np.array([cosine(v, vector(seen[1])) if v.any() else 0.0 for v in vectors])
+
+    by_hand = get("deletion")(score=score, x=seen[0][0], saliency=made.saliency, baseline=np.zeros(3, "f"), steps=4)
+    assert row.value == pytest.approx(by_hand.value, abs=1e-5)
+    again = onnxsal.evaluate(net, photos, **asked)
+    assert again.reused == len(found.rows) == 6
+    other = onnxsal.evaluate(net, photos, **{**asked, "target": onnxsal.Like(photos[2])})
+    assert other.reused == 0
+    other.report(tmp_path / "page.html")
+    other.to_csv(tmp_path / "rows.csv")
+    with pytest.raises(UsageError, match="an embedding is no class"):
+        onnxsal.evaluate(net, photos, **{**asked, "target": "predicted"})

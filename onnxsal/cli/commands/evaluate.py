@@ -46,8 +46,9 @@ METRICS = "deletion,insertion,average-drop,sparseness"
               "pictures. May be repeated.")  # fmt: skip
 @click.option("--truth", metavar="T", help="What the pictures show: names (0207_dog.jpg: class 207), folders, or a "
               "file of picture,label lines.")  # fmt: skip
-@click.option("--target", type=click.Choice(["predicted", "label"]), default="predicted",
-              help="Explain the class that the model predicts (default), or the one that --truth says.")  # fmt: skip
+@click.option("-t", "--target", default="predicted", metavar="TARGET",
+              help="Explain the class that the model predicts (default); label, the one that --truth says; or what "
+              "explain takes, the same of all pictures: a class, like:FILE.")  # fmt: skip
 @click.option("--label-offset", type=int, metavar="N", help="Added to labels that are numbers. By default 1 for models "
               "whose class 0 is the background.")  # fmt: skip
 @click.option("--boxes", metavar="FILE", help="Where the objects are: COCO .json, Pascal VOC .xml (or a folder of "
