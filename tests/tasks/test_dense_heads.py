@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import load_ir
 from onnxsal.tasks.dense import Dense, RegionPrediction
 
 SIDE, CLASSES = 12, 4
@@ -137,8 +138,37 @@ def test_one_class(form: str) -> None:
 )  # fmt: skip
 def test_one_number_a_position_that_is_no_class(end: str, out: str) -> None:
     """A depth of 0 to 10, a heat map: nothing says that .5 is a border."""
+    proto = file(end, out, classes=1)
+    assert onnxsal.load(proto).task.name == "element"
     with pytest.raises(UnsupportedError, match=r"no Softmax, Sigmoid or ArgMax.*--task dense"):
-        onnxsal.load(file(end, out, classes=1))
+        Dense.find(load_ir(proto).graph)
+
+
+def test_numbers_that_nothing_ends_are_run_and_told_of() -> None:
+    """Asked for as dense: in [0, 1] they are probabilities already, outside they are logits; each is said."""
+    held = onnxsal.load(file("y = Clip (l, low, high)", "float[n, 1, 12, 12]", classes=1), task="dense")
+    assert held.task.probabilities_by == "none"
+    assert any("'y': they are taken for probabilities" in note and "--activation" in note for note in held.notes)
+    shares = file("e = Exp (l) s = ReduceSum (e, one) y = Div (e, s)", "float[n, 4, 12, 12]")
+    model = onnxsal.load(shares, task="dense")
+    np.testing.assert_allclose(model.outputs(X)["probability"], run(shares, name="y").reshape(-1), rtol=1e-5)
+    assert any("sum to 1 over the classes" in note for note in model.notes)
+    logits = onnxsal.load(file("y = Identity (l)", "float[n, 4, 12, 12]"), task="dense")
+    assert logits.task.probabilities_by == "softmax"
+    assert any("'y': softmax is taken" in note and "numbers outside [0, 1]" in note for note in logits.notes)
+    asked = onnxsal.load(file("y = Identity (l)", "float[n, 4, 12, 12]"), task="dense", activation="softmax")
+    assert asked.notes == ()
+    assert {d.what: (d.value, d.why) for d in asked.decided if d.what == "activation"} == {
+        "activation": ("softmax", "asked for")
+    }
+
+
+def test_what_is_proved_is_decided_without_a_word() -> None:
+    model = onnxsal.load(file(*MANY["uint8"]))
+    assert model.notes == ()
+    decided = {d.what: (d.value, d.why) for d in model.decided}
+    assert decided["task"] == ("dense", "ArgMax makes 'm'")
+    assert decided["activation"] == ("softmax", "ArgMax makes 'm'")
 
 
 def test_probabilities_that_the_output_holds() -> None:
@@ -211,8 +241,12 @@ def test_deep_supervision_is_not_the_main_output() -> None:
         rng = np.random.default_rng(3)
         for name, shape in (("w", (5, 3, 3, 3)), ("u", (4, 5, 1, 1)), ("v", (4, 5, 1, 1))):
             proto.graph.initializer.append(numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name))
-        assert onnxsal.load(proto, task="dense").task.output == "y"
+        whole = onnxsal.load(proto, task="dense")
+        assert whole.task.output == "y"
+        assert any("'y' is explained, the main one of 2 outputs; --head NAME explains another: 'aux'" in n
+                   for n in whole.notes)  # fmt: skip
         named = onnxsal.load(proto, task="dense", head="aux")
+        assert not any("--head" in note for note in named.notes)
         np.testing.assert_allclose(named.outputs(X)["logit"], run(proto, name="aux").reshape(-1), rtol=1e-5, atol=1e-5)
 
 

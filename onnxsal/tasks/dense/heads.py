@@ -34,6 +34,7 @@ class DenseHead:
     classes: int
     grid: tuple[int, int]
     exclusive: bool
+    proof: str
 
 
 def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
@@ -70,7 +71,7 @@ def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
     exclusive = place.classes > 1 and (over is not None or activation == "softmax")
     return DenseHead(
         str(output.name), str(place.logit.name), _held(activated, place), activation, place.axis, place.classes,
-        place.grid, exclusive,
+        place.grid, exclusive, "" if last is None else f"{_made_by(last)} makes {last.name!r}",
     )  # fmt: skip
 
 

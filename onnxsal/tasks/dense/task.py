@@ -23,6 +23,8 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.dense.heads import main_head
 from onnxsal.tasks.dense.region import At, Mask, Region, region_in
+from onnxsal.tasks.dense.settle import settled
+from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
@@ -88,6 +90,8 @@ class Dense(Task):
     grid: tuple[int, int]
     exclusive: bool = True
     """Whether a position belongs to the class that is highest there, or to all that are surer than not."""
+    proof: str = ""
+    """What in the graph proves it; empty where a user says so."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Dense:
@@ -130,6 +134,10 @@ class Dense(Task):
             return self
         exclusive = self.exclusive and self.classes > 1 if activation == "none" else activation == "softmax"
         return replace(self, activation=activation, probability=None, exclusive=exclusive)
+
+    def settled(self, evidence: Evidence) -> Settled:
+        """Return the same with probabilities as the graph proves, as was asked for, or as running tells."""
+        return settled(self, evidence)
 
     @property
     def size(self) -> int:

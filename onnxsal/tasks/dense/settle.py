@@ -1,0 +1,58 @@
+"""What is said of dense scores beside their graph: who ends them, which of several outputs they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from onnxsal.decisions import Decision
+from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
+
+if TYPE_CHECKING:
+    from onnxsal.tasks.dense.task import Dense
+
+_OPTIONS = "--activation softmax, sigmoid, or none where they are probabilities"
+_LISTED = 3
+
+
+def settled(task: Dense, evidence: Evidence) -> Settled:
+    """Return the task with the probabilities that its graph proves, that were asked for, or that running tells."""
+    found = _activated(task, evidence)
+    return replace(
+        found,
+        decisions=(Decision("task", task.name, task.proof or "asked for"), *found.decisions),
+        notes=(*_others(task, evidence), *found.notes),
+    )
+
+
+def _activated(task: Dense, evidence: Evidence) -> Settled:
+    if evidence.activation is not None:
+        return Settled(task, (Decision("activation", task.activation, "asked for"),))
+    if task.proof:
+        return Settled(task, (Decision("activation", task.activation, task.proof),))
+    rows = evidence.rows(task)
+    by_position = rows.reshape(-1, task.classes, task.positions).transpose(0, 2, 1).reshape(-1, task.classes)
+    runs = f"{len(rows)} made-up inputs (seed 0) gave"
+    if task.classes > 1 and are_shares(by_position):
+        return _said(task.activated("none"), f"{runs} numbers in [0, 1] that sum to 1 over the classes within {SUM:g}")
+    if are_within(by_position):
+        return _said(task.activated("none"), f"{runs} numbers in [0, 1]")
+    return _said(task, f"{runs} numbers outside [0, 1]" if len(rows) else "a run told nothing", assumed=True)
+
+
+def _said(task: Dense, why: str, *, assumed: bool = False) -> Settled:
+    what = f"{task.activation} is taken" if assumed else "they are taken for probabilities"
+    note = f"nothing proves what makes probabilities of the numbers in {task.output!r}: {what}, as {why}; {_OPTIONS}"
+    return Settled(task, (Decision("activation", task.activation, why),), (note,))
+
+
+def _others(task: Dense, evidence: Evidence) -> tuple[str, ...]:
+    """Return what is to be said of outputs that are not explained, where nobody named one."""
+    names = [str(value.name) for value in evidence.graph.outputs if value.name != task.output]
+    if not names or evidence.head is not None:
+        return ()
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (
+        f"{task.output!r} is explained, the main one of {len(names) + 1} outputs; --head NAME explains another: "
+        f"{', '.join(map(repr, names[:_LISTED]))}{more}",
+    )
