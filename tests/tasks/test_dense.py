@@ -273,4 +273,5 @@ def test_the_page_on_tasks_does_what_it_says(
     assert 0 < seen.sum() < seen.size
     assert scope["found"].score == pytest.approx(shares[seen].mean(), rel=1e-4)
     assert scope["left"].score == pytest.approx(shares[:, : SIDE // 2].mean(), rel=1e-4)
+    assert scope["there"].score == scope["same"].score == pytest.approx(shares[9, 4], rel=1e-4)
     assert f"cat, {100 * seen.mean():.3g} % of the picture" in capsys.readouterr().out

@@ -47,7 +47,8 @@ a method takes: onnxsal methods -m METHOD.
     "targets",
     multiple=True,
     metavar="TARGET",
-    help='Class by name or number, or "A minus B"; of an embedding like:FILE. By default what the model predicts. '
+    help='Class by name or number, or "A minus B"; of an embedding like:FILE; of regions also cat@X,Y, '
+    "cat@LEFT,TOP,RIGHT,BOTTOM in the photograph's pixels, cat@MASK.png. By default what the model predicts. "
     "May be repeated.",
 )
 @click.option(

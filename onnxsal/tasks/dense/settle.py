@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from onnxsal.decisions import Decision
+from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
-
-if TYPE_CHECKING:
-    from onnxsal.tasks.dense.task import Dense
 
 _OPTIONS = "--activation softmax, sigmoid, or none where they are probabilities"
 _LISTED = 3
 
 
-def settled(task: Dense, evidence: Evidence) -> Settled:
+def settled(task: DenseScores, evidence: Evidence) -> Settled:
     """Return the task with the probabilities that its graph proves, that were asked for, or that running tells."""
     found = _activated(task, evidence)
     return replace(
@@ -25,7 +22,7 @@ def settled(task: Dense, evidence: Evidence) -> Settled:
     )
 
 
-def _activated(task: Dense, evidence: Evidence) -> Settled:
+def _activated(task: DenseScores, evidence: Evidence) -> Settled:
     if evidence.activation is not None:
         return Settled(task, (Decision("activation", task.activation, "asked for"),))
     if task.proof:
@@ -40,13 +37,13 @@ def _activated(task: Dense, evidence: Evidence) -> Settled:
     return _said(task, f"{runs} numbers outside [0, 1]" if len(rows) else "a run told nothing", assumed=True)
 
 
-def _said(task: Dense, why: str, *, assumed: bool = False) -> Settled:
+def _said(task: DenseScores, why: str, *, assumed: bool = False) -> Settled:
     what = f"{task.activation} is taken" if assumed else "they are taken for probabilities"
     note = f"nothing proves what makes probabilities of the numbers in {task.output!r}: {what}, as {why}; {_OPTIONS}"
     return Settled(task, (Decision("activation", task.activation, why),), (note,))
 
 
-def _others(task: Dense, evidence: Evidence) -> tuple[str, ...]:
+def _others(task: DenseScores, evidence: Evidence) -> tuple[str, ...]:
     """Return what is to be said of outputs that are not explained, where nobody named one."""
     names = [str(value.name) for value in evidence.graph.outputs if value.name != task.output]
     if not names or evidence.head is not None:

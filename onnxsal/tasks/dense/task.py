@@ -23,13 +23,14 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.dense.heads import main_head
 from onnxsal.tasks.dense.region import At, Mask, Region, region_in
+from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.dense.settle import settled
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
-from onnxsal.tasks.task import Numbers, Prediction, Task, label_of
+from onnxsal.tasks.task import Numbers, Prediction, label_of
 
 _BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
 _SURE = 0.5
@@ -79,19 +80,8 @@ def _mean(
 
 @task("dense", when="one score per class of every position: segmentation, text detection, matting")
 @dataclass(frozen=True)
-class Dense(Task):
+class Dense(DenseScores):
     """Where the scores of positions are: [B, C, H, W], or [B, H, W, C] with the class on axis 3."""
-
-    probability: str | None
-    activation: str
-    axis: int
-    """Of the classes."""
-    classes: int
-    grid: tuple[int, int]
-    exclusive: bool = True
-    """Whether a position belongs to the class that is highest there, or to all that are surer than not."""
-    proof: str = ""
-    """What in the graph proves it; empty where a user says so."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Dense:
@@ -143,11 +133,6 @@ class Dense(Task):
     def size(self) -> int:
         """Classes times positions."""
         return self.classes * self.positions
-
-    @property
-    def positions(self) -> int:
-        """Of one class."""
-        return self.grid[0] * self.grid[1]
 
     @property
     def has_regions(self) -> bool:
