@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +289,7 @@ def verdict(pairs: Sequence[tuple[float, Sequence[float]]], score: float, right:
 
 def allowed(slopes: Sequence[float]) -> float:
     """Return how far a slope may be from the nearest difference: where they disagree themselves more, up to a tenth."""
-    return min(0.1, max(AGREES, 2 * max(apart(one, other) for one, other in zip(slopes, slopes[1:], strict=False))))
+    return min(0.1, max(AGREES, 2 * max(apart(one, other) for one, other in pairwise(slopes))))
 
 
 def apart(one: float, other: float) -> float:

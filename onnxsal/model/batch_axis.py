@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -69,34 +69,8 @@ def freed(
 ) -> tuple[Anatomy, tuple[str, ...]]:
     """Return the anatomy with a free batch axis where running proves that it is right, else as it was.
 
-    A batch that is declared free, and fixed to one inside, is freed there too.
-
     Args: rows: held inputs that may have to be repeated over the batch, and along which axis.
     """
-    free = partial(_freed, modality=modality, session=session, wanted=wanted, rows=rows)
-    try:
-        return free(model)
-    except UnsupportedError:
-        name = modality.find_entry(model.graph).input
-        found = None if fixed_batch(model, name) is not None else _freed_inside(model, name, free)
-        if found is None:
-            raise
-        return found
-
-
-def _freed_inside(
-    model: ir.Model, name: str, free: Callable[[ir.Model], tuple[Anatomy, tuple[str, ...]]]
-) -> tuple[Anatomy, tuple[str, ...]] | None:
-    try:
-        found = free(set_size(model, name, {0: 1}))
-    except (ModelError, UnsupportedError):
-        return None
-    return None if fixed_batch(found[0].model, name) is not None else found
-
-
-def _freed(
-    model: ir.Model, modality: Modality, session: Probe, wanted: Wanted, rows: Mapping[str, int]
-) -> tuple[Anatomy, tuple[str, ...]]:
     entry = modality.find_entry(model.graph)
     anatomy = dissect(model, entry, wanted)
     if entry.one_by_one:
@@ -135,13 +109,17 @@ def _repeated(model: ir.Model, name: str, rows: Mapping[str, int]) -> ir.Model:
 
 
 def _with_rows(anatomy: Anatomy, modality: Modality, session: Probe, wanted: Wanted) -> tuple[Anatomy, tuple[str, ...]]:
-    """Return the anatomy of a free batch with its output's axis of it where running shows one, else of a batch of 1."""
+    """Return the anatomy of a free batch with its output's axis of it where running shows one, else of a batch of 1.
+
+    That is freed again: an operator may fix to one what is declared free.
+    """
     task = task_of(anatomy)
     axis = _batch_axis(anatomy, session)
     if axis is not None:
         return replace(anatomy, head=task.rows_on(axis)), (SEEN.format(axis, task.output),)
-    fixed = set_size(anatomy.model, anatomy.entry.input, {0: 1})
-    return dissect(fixed, modality.find_entry(fixed.graph), wanted), (ONE.format(task.output),)
+    again, notes = freed(set_size(anatomy.model, anatomy.entry.input, {0: 1}), modality, session, wanted, {})
+    is_one = fixed_batch(again.model, again.entry.input) is not None  # what fixed it inside could not be freed
+    return again, (ONE.format(task.output),) if is_one else notes
 
 
 def _batch_axis(anatomy: Anatomy, session: Probe) -> int | None:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxsal.anatomy import Entry
 from onnxsal.errors import ImageError
-from onnxsal.files import nearest_file
+from onnxsal.modalities.npy import opened
 
 PHOTOGRAPHS = (1, 3)
 """Channels of models that take photographs: grey, or red, green and blue."""
@@ -50,9 +50,8 @@ def _numbers(thing: Any, entry: Entry) -> Bands | None:
         return Bands(thing, "array") if _is_numbers(thing, entry) else None
     if not isinstance(thing, str | os.PathLike):
         return None
-    path = Path(thing)
-    if path.suffix.lower() == ".npy":
-        array = _loaded(path)
+    path, array = Path(thing), opened(thing)
+    if isinstance(array, np.ndarray):
         return Bands(array, path.name) if _is_numbers(array, entry) else None
     if path.suffix.lower() in _PAGED and entry.channels not in PHOTOGRAPHS and path.is_file():
         return _pages(path, entry.channels)
@@ -61,23 +60,6 @@ def _numbers(thing: Any, entry: Entry) -> Bands | None:
 
 def _is_numbers(array: NDArray[Any], entry: Entry) -> bool:
     return array.dtype.kind == "f" or (array.dtype.kind in "iu" and entry.channels not in PHOTOGRAPHS)
-
-
-def array_in(path: Path) -> NDArray[Any]:
-    """Return the array in a ``.npy`` file. Raises: ImageError: there is none."""
-    return _loaded(path)
-
-
-def _loaded(path: Path) -> NDArray[Any]:
-    if not path.is_file():
-        raise ImageError(f"no such file: {str(path)!r}{nearest_file(path)}")
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise ImageError(f"{str(path)!r} is no array that NumPy can read: {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise ImageError(f"{str(path)!r} holds several arrays; name an .npy file of one")
-    return found
 
 
 def _pages(path: Path, channels: int) -> Bands | None:
