@@ -27,7 +27,8 @@ def report() -> dict[str, Any]:
 
 def test_facts_of_the_bundled_model(report: dict[str, Any]) -> None:
     assert report["inputs"] == [{"name": "picture", "type": "float", "shape": ["N", 3, 96, 96]}]
-    assert report["outputs"] == [{"name": "logits", "type": "float", "shape": ["N", 10]}]
+    said = {"task": "classification", "holds": "10 classes", "element": "logits[0, 5]"}
+    assert report["outputs"] == [{"name": "logits", "type": "float", "shape": ["N", 10], **said}]
     assert (report["opset"], report["output"]["logit"], report["grid"]) == (18, "logits", None)
     tensors = [onnx.numpy_helper.to_array(t) for t in onnx.load(BUNDLED).graph.initializer]
     assert report["parameters"] == sum(t.size for t in tensors)
@@ -52,7 +53,11 @@ def test_every_method_applies_to_it_at_its_cost(report: dict[str, Any]) -> None:
     methods = {each["method"]: each for each in report["methods"]}
     assert list(methods) == catalogue.names()
     assert report["without_rule"] == []
-    assert all(each["applies"] and each["reason"] is None for each in methods.values())
+    refused = {name: each["reason"] for name, each in methods.items() if not each["applies"]}
+    assert refused == {
+        "similarity-map": "similarity-map splits the cosine of two embeddings, and this model puts out none"
+    }
+    assert all(each["reason"] is None for each in methods.values() if each["applies"])
     assert (methods["score-cam"]["forwards"], methods["score-cam"]["backwards"]) == (48 + 1, 0)
     assert (methods["smoothgrad"]["forwards"], methods["smoothgrad"]["backwards"]) == (50, 50)
     speed = report["speed"]
