@@ -66,11 +66,11 @@ class Dimensions:
 
 
 def _sizes(shape: tuple[Dim, ...], sizes: tuple[int, ...], own: tuple[Dim, ...]) -> dict[str, int]:
-    """Return what the names of a held input's axes stand for.
+    """Return what the names of a held input's axes stand for. Args: own: the axes of the explained input, if it is one.
 
     One row of several axes may be that of a batch under another name, for two inputs seldom share theirs: it says
     nothing, unless the name is that of a position of the explained input.
     """
     pairs = [(d, n) for d, n in zip(shape, sizes, strict=False) if isinstance(d, str)]
-    row = shape[0] if len(sizes) > 1 and sizes[0] == 1 and shape and shape[0] not in own[1:] else None
+    row = shape[0] if own and len(sizes) > 1 and sizes[0] == 1 and shape and shape[0] not in own[1:] else None
     return {d: n for d, n in pairs if d != row}

@@ -127,3 +127,14 @@ def test_what_cannot_be_explained_inside_is_named() -> None:
             onnxsal.load(made(PAST), explained=name, inputs={"ids": IDS})
     with pytest.raises(UsageError, match="no input 'idx'; did you mean 'ids'"):
         onnxsal.explain(onnxsal.load(made(PAST), explained="e", inputs={"ids": IDS}), {"idx": IDS}, method="gradient")
+
+
+def test_a_mask_beside_has_its_default_and_the_size_of_the_ids() -> None:
+    proto = made(
+        TOKENS.replace(
+            "k = Mul (e, u)", "z = Cast <to = 1> (ids) h = Unsqueeze (z, last) o = Mul (e, h) k = Mul (o, u)"
+        )
+    )
+    model = onnxsal.load(proto, explained="e", inputs={"ids": IDS})
+    assert [(each.name, each.role, each.at[:1]) for each in model.inputs][1] == ("mask", "held", "1")
+    check(onnxsal.explain(model, {}, method="gradient", target=1), proto, "e", {"ids": IDS, "mask": IDS > -1})

@@ -92,8 +92,8 @@ class _Seen:
 
 
 def _seen(model: Model, image: str, top: int) -> _Seen:
-    model = model.fitting(image)
-    sample = model.prepare(image)
+    fitted = model.fitter(model, image)
+    model, sample = fitted.model, fitted.model.prepare(fitted.thing)
     numbers = model.outputs(sample.x)
     classes = model.task.predict(numbers, model.labels, top)
     return _Seen(sample, numbers, classes, "" if classes else model.task.nothing(numbers, model.labels))
