@@ -38,6 +38,10 @@ class UnsupportedError(OnnxsalError):
     """The model is valid, but has something that the request cannot serve: an operator, a head, a provider."""
 
 
+class UnsaidError(UsageError, UnsupportedError):
+    """A model leaves open what it is asked for, and the call does not say it; the message is what to write."""
+
+
 class InvalidGraphError(OnnxsalError):
     """A graph that onnxsal built is not a valid model: a fault of onnxsal itself, which writes nothing then."""
 

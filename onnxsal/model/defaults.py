@@ -65,7 +65,7 @@ def states(
     """Return the inputs that come back as outputs of their name, shape and type, computed from them: a stream's state.
 
     Each with its output. Names agree but for what tells before from after (``h0`` and ``hN``, ``state_in`` and
-    ``state_out``). At least one output is left that is no state, which is not computed for its own sake.
+    ``state_out``). Where no output is left beside theirs, nothing tells a state from a signal, and there is none.
     """
     symbols = {d for v in graph.inputs for d in declared(v) or () if isinstance(d, str)}
     free = [v for v in graph.outputs if v.name != head]
@@ -73,27 +73,23 @@ def states(
     found: dict[ir.Value, str] = {}
     for value in among:
         match = next((o for o in free if value in alive and _comes_back(graph, value, o, symbols)), None)
-        if match is not None and len(found) < spare:
+        if match is not None:
             free.remove(match)
             found[value] = str(match.name)
-    return found
+    return found if len(found) <= spare else {}
 
 
 def _bare(value: ir.Value) -> str:
     """Return a name without what tells before from after."""
     words = re.split(r"[^a-z0-9]+", str(value.name).lower())
-    return "_".join(re.sub(r"(in|out|n|t|\d+)$", "", word) for word in words if word not in _TIMES)
+    return "_".join(bare for word in words if word not in _TIMES and (bare := re.sub(r"(in|out|n|t|\d+)$", "", word)))
 
 
 def _comes_back(graph: ir.Graph, value: ir.Value, output: ir.Value, symbols: Collection[str]) -> bool:
     shape, after = declared(value), declared(output)
-    if (
-        _bare(value) != _bare(output)
-        or not shape
-        or after is None
-        or len(shape) != len(after)
-        or value.dtype != output.dtype
-    ):
+    if not _bare(value) or _bare(value) != _bare(output) or value.dtype != output.dtype:
+        return False
+    if not shape or after is None or len(shape) != len(after):
         return False
     pairs = list(zip(shape, after, strict=True))
     agree = all(a == b or not (isinstance(b, int) or b in symbols) for a, b in pairs)

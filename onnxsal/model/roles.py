@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy.entry import shown
 from onnxsal.decisions import Decision
-from onnxsal.errors import UsageError, nearest
+from onnxsal.errors import UnsaidError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.model.asked import Asked
@@ -88,8 +88,8 @@ def free_inputs(graph: ir.Graph) -> list[ir.Value]:
 def roles_of(graph: ir.Graph, asked: Asked) -> Roles:
     """Return what each input of a file is.
 
-    Raises: UsageError: there is no such input or value, nothing says which one is explained, or what another is held
-    at; the message says what to write.
+    Raises: UsageError: there is no such input or value. UnsaidError: nothing says which one is explained, or what
+    another is held at; the message says what to write.
     """
     free, given = free_inputs(graph), asked.held
     if not given and asked.explained is None and len(free) == 1:
@@ -128,13 +128,13 @@ def _chosen(graph: ir.Graph, asked: Asked, rest: Sequence[ir.Value], unread: Seq
         back = states(graph, found, asked.head, living(graph, asked.head))
         found = [v for v in found if v not in back] or found
     if len(found) > 1:
-        raise UsageError(_several(found, rest))
+        raise UnsaidError(_several(found, rest))
     if not found:
         if not rest:
             raise UsageError(_all_held(graph))
         found = [v for v in rest if not is_mask(v)]
         if len(found) != 1:
-            raise UsageError(_several(found or rest, rest))
+            raise UnsaidError(_several(found or rest, rest))
     (source,) = found
     others = [v for v in rest if v is not source]
     return Roles(str(source.name), fills=_filled(graph, others, asked, source), unread=tuple(unread))
@@ -163,7 +163,7 @@ def _filled(graph: ir.Graph, others: Sequence[ir.Value], asked: Asked, source: i
         else:
             found[str(value.name)] = fill
     if missing:
-        raise UsageError(_missing(missing, _explained_words(source, asked)))
+        raise UnsaidError(_missing(missing, _explained_words(source, asked)))
     return found
 
 

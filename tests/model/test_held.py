@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 
 import onnxsal
 from onnxsal.cli import main
-from onnxsal.errors import ImageError, UnsupportedError, UsageError
+from onnxsal.errors import ImageError, UnsaidError, UnsupportedError, UsageError
+from onnxsal.metrics.concentration import sparseness
 
 RNG = np.random.default_rng(0)
 HEAD = '<ir_version: 10, opset_import: ["" : 21]> g '
@@ -293,3 +295,45 @@ def test_the_command_line_holds_inputs(
     assert decided["input h"].startswith("held at h.npy, float32 [2, 1, 4], SHA-256 ")
     assert main(["gradient", "net.onnx", "--of", "y", "--wrt", "x", "--input", "rate=2", "-o", "g.onnx"]) == 0
     assert [v.name for v in onnx.load("g.onnx").graph.input] == ["x", "h", "seed/y"]
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (("input", "h0", "output", "hN"), True), (("x", "state_in", "y1", "state_out"), True),
+        (("x", "cache", "y1", "new_cache"), True), (("x", "past_k", "y1", "present_k"), True),
+        (("x", "lstm_c", "y1", "lstm_cn"), True), (("x", "other", "y1", "features"), False),
+        (("audio_in", "state_in", "audio_out", "state_out"), False), (("input", "h", "output", "aside"), False),
+    ],
+)  # fmt: skip
+def test_a_state_is_known_by_name_shape_and_type_and_else_it_is_asked(names: tuple[str, ...], known: bool) -> None:
+    text = (
+        HEAD
+        + """(float[B, 4] one, float[B, 4] two) => (float[B, 4] first, float[B, 4] second) {
+        sum = Add (one, two) first = Tanh (sum) second = Add (two, first) }"""
+    )
+    for old, new in zip(("one", "two", "first", "second"), names, strict=True):
+        text = re.sub(rf"\b{old}\b", new, text)
+    if not known:
+        with pytest.raises(UnsaidError, match="nothing says which one is explained"):
+            onnxsal.load(made(text), task="regression")
+        return
+    model = onnxsal.load(made(text), head=names[2], task="regression")
+    assert {each.name: each.role for each in model.inputs} == {names[0]: "explained", names[1]: "held"}
+
+
+def test_images_with_another_input_held_are_evaluated(tmp_path: Path) -> None:
+    """A journal tells what was held from what is held now."""
+    other = RNG.normal(0, 1, (2, 4)).astype(np.float32)
+    photo = RNG.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    models = [onnxsal.load(made(PICTURE), explained="x", inputs={"other": o}, preprocess="unit") for o in other]
+    values = []
+    for model, reused in zip([*models, models[0]], (0, 0, 1), strict=True):
+        done = onnxsal.evaluate(
+            model, photo, methods=["gradient"], metrics=["sparseness"], journal=tmp_path / "journal"
+        )
+        assert done.reused == reused
+        saliency = onnxsal.explain(model, photo, method="gradient").saliency
+        assert done.rows[0].value == pytest.approx(sparseness(saliency.astype(np.float64)), rel=1e-5)
+        values.append(done.rows[0].value)
+    assert values[0] != values[1] and values[0] == values[2]
