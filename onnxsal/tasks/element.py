@@ -268,7 +268,7 @@ def _batch_axis(graph: ir.Graph, shape: tuple[int | str | None, ...] | None) -> 
     """Return the axis that has the size of the explained input's batch, whatever that is; None where none is proved."""
     entry = recognise(graph)[1]
     taken = dims(next(v for v in graph.inputs if v.name == entry.input)) or ()
-    batch = taken[entry.input_axes.index("N")] if taken else None
+    batch = None if entry.one_by_one or not taken else taken[entry.input_axes.index("N")]
     axes = [axis for axis, size in enumerate(shape or ()) if isinstance(size, str) and size == batch]
     return axes[0] if len(axes) == 1 else None
 

@@ -190,3 +190,20 @@ def test_what_is_for_images_alone_says_so() -> None:
     opened = onnxsal.load(model("[B, 3, 5]", (3, 5)))
     with pytest.raises(UnsupportedError, match=r"for models of images; this model takes array \(3, 5\)"):
         onnxsal.compile(opened, method="gradient", target=0)
+
+
+@pytest.mark.parametrize("shape", ["[5]", "", "[4, 5]", "[B, 2, 7, 9]"])
+def test_any_element_of_it_is_explained_and_the_report_is_made(shape: str) -> None:
+    own = SHAPES[shape]
+    proto, x = model(shape, own), RNG.normal(0, 0.5, own).astype(np.float32)
+    opened = onnxsal.load(proto)
+    batched = shape.startswith("[B,")
+    found = onnxsal.explain(opened, x, method="gradient", target="y[0, 2]")
+    np.testing.assert_allclose(
+        found.raw[0], central(proto, x[None] if batched else x, 2).reshape(own or (1,)), atol=3e-3
+    )
+    assert opened.inspect()["input"]["size"] == list(own or (1,))
+    assert [each.method for each in opened.warm(["gradient", "occlusion"], target="y[0, 2]")] == [
+        "gradient",
+        "occlusion",
+    ]
