@@ -13,6 +13,9 @@ from onnxsal.graph.shapes import is_float
 _PASSED = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear", "Transpose", "Identity"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div"})
 
+COUNTED = "sal/held/rows/"
+"""How the names of shapes start that are only read to repeat held inputs as often as there are rows."""
+
 FED = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 """The float types in which ONNX Runtime takes an input and computes on."""
 
@@ -46,8 +49,13 @@ def steps_from(value: ir.Value, rank: int) -> list[Step]:
     return steps
 
 
+def counts_rows(node: ir.Node) -> bool:
+    """Whether a node only reads how many rows there are, for what is held beside them."""
+    return node.op_type == "Shape" and str(node.outputs[0].name).startswith(COUNTED)
+
+
 def _next(step: Step) -> Step | None:
-    value, nodes = step.value, list(step.value.consumers())
+    value, nodes = step.value, [node for node in step.value.consumers() if not counts_rows(node)]
     if len(nodes) != 1 or value.is_graph_output() or len(nodes[0].outputs) != 1 or nodes[0].domain:
         return None
     (node,) = nodes

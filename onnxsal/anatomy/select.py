@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.anatomy.entry import counts_rows
 from onnxsal.anatomy.layers import Layers, find_layers
 from onnxsal.anatomy.parts import Entry, Head
 from onnxsal.anatomy.score import Score
 from onnxsal.graph import Program, Tape, dims
-from onnxsal.graph.cut import cut
+from onnxsal.graph.cut import cut, feed, placed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
@@ -101,8 +102,20 @@ def _enter(op: Trace, entry: Entry) -> None:
         return _like(op, op.cast(entry.as_own(op, x), old.dtype), old)
 
     value = cut(op, old, fed)
+    _count(op, entry, source, value)
     op.graph.inputs.remove(source)
     op.rename(entry.value, old, value)
+
+
+def _count(op: Trace, entry: Entry, source: ir.Value, value: ir.Value) -> None:
+    """Let what counts the rows of the model's own input count those of the explained value, in that one's axes."""
+    uses = [use for use in uses_of(source) if counts_rows(use[0])]
+    if not uses or entry.input == entry.value:
+        return
+    maker = value.producer()
+    with placed(op.graph, after=maker, before=maker):
+        order = [entry.value_axes.index(letter) for letter in entry.input_axes]
+        feed(uses, value if order == sorted(order) else op.Transpose(value, perm=order))
 
 
 def _shape(old: ir.Value, entry: Entry) -> list[int | str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy.entry import shown
+from onnxsal.anatomy.entry import COUNTED, shown
 from onnxsal.decisions import Decision
 from onnxsal.errors import UsageError
 from onnxsal.graph.cut import placed
@@ -156,6 +156,7 @@ def _hold(graph: ir.Graph, value: ir.Value, fill: Fill, explained: ir.Value | No
 def repeated(op: Tape, value: ir.Value, follows: Mapping[int, int], like: ir.Value) -> ir.Value:
     """Return a constant repeated along axes of one, as often as other axes of ``like`` are long."""
     shape = op.Shape(like)
+    shape.name = shape.name if str(shape.name).startswith(COUNTED) else f"{COUNTED}{shape.name}"
     rank = len(declared(value) or ())
     counts = [op.Gather(shape, [follows[i]], axis=0) if i in follows else op.const([1], ir.DataType.INT64)
               for i in range(rank)]  # fmt: skip

@@ -337,3 +337,32 @@ def test_images_with_another_input_held_are_evaluated(tmp_path: Path) -> None:
         assert done.rows[0].value == pytest.approx(sparseness(saliency.astype(np.float64)).value, rel=1e-5)
         values.append(done.rows[0].value)
     assert values[0] == values[2]
+
+
+BYTES = (
+    HEAD
+    + """(uint8[B, 8, 8, 3] x, float[B, 4] other) => (float[B, 3] y) <int64[2] over = {2, 3}, float scale = {255}> {
+    f = Cast <to = 1> (x) d = Div (f, scale) t = Transpose <perm = [0, 3, 1, 2]> (d)
+    c = Conv <pads = [1, 1, 1, 1]> (t, k) r = Tanh (c) m = ReduceMean <keepdims = 0> (r, over)
+    j = Concat <axis = 1> (m, other) h = Tanh (j) y = MatMul (h, v) }"""
+)
+
+
+def test_what_is_held_beside_bytes_leaves_the_value_behind_them_explained() -> None:
+    """The rows are counted at the input, and the input is not what programs are fed."""
+    proto, other = made(BYTES), RNG.normal(0, 1, (1, 4)).astype(np.float32)
+    photo = RNG.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    model = onnxsal.load(proto, explained="x", inputs={"other": other})
+    assert (model.modality.name, model.anatomy.entry.value) == ("image", "t")
+    found = onnxsal.explain(model, photo, method="gradient", target=1)
+    (score,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(["y"], {"x": photo[None], "other": other})
+    assert found.logit == pytest.approx(score[0, 1], rel=1e-5)
+    alone = made(BYTES.replace("uint8[B, 8, 8, 3] x,", "float[B, 3, 8, 8] t,").replace(
+        "f = Cast <to = 1> (x) d = Div (f, scale) t = Transpose <perm = [0, 3, 1, 2]> (d)", ""))  # fmt: skip
+    t, way = photo.transpose(2, 0, 1)[None] / np.float32(255), RNG.normal(0, 1, (1, 3, 8, 8))
+    assert (found.raw * way[0]).sum() == pytest.approx(slope(alone, {"t": t, "other": other}, "t", way, 1), rel=2e-2)
+    smooth = onnxsal.explain(model, photo, method="smoothgrad", target=1, samples=4, noise=0.0, batch_size=4)
+    np.testing.assert_allclose(smooth.raw, found.raw, rtol=1e-4, atol=1e-6)
+    file = onnxsal.compile(model, method="gradient", target=1)
+    run = onnxruntime.InferenceSession(file.SerializeToString()).run(["saliency"], {"x": np.stack([photo] * 3)})[0]
+    np.testing.assert_allclose(run, np.stack([found.saliency] * 3), atol=1e-5)
