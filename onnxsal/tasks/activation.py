@@ -49,7 +49,8 @@ def _proved(value: ir.Value, see: See) -> Held | None:
 
 def _softmax(node: ir.Node, value: ir.Value, see: See) -> Held | None:
     x = operand(node, 0)
-    axis = axis_in(x, int(attributes(node).get("axis", -1)))
+    over = int(attributes(node).get("axis", -1))
+    axis = axis_in(value if x is None or dims(x) is None else x, over)  # in branches one of the two may be unknown
     if x is None or axis is None:
         return None
     log = node.op_type == "LogSoftmax"
@@ -271,7 +272,11 @@ def is_unbounded(value: ir.Value | None, depth: int = _DEEPEST) -> bool:
         return uniform(operand(node, 1)) is not None and is_unbounded(operand(node, 0), depth - 1)
     if node.op_type == "Clip" and None not in (uniform(operand(node, 1)), uniform(operand(node, 2))):
         return False
-    return node.op_type in _PASS | {"Clip"} and any(is_unbounded(each, depth - 1) for each in node.inputs)
+    if node.op_type not in _PASS | {"Clip"}:
+        return False
+    data = [each for each in node.inputs if each is not None and constant_of(each) is None]
+    # What two of them make may well be bounded: z less its own threshold is what sparsemax puts out.
+    return (len(data) == 1 or node.op_type == "Concat") and all(is_unbounded(each, depth - 1) for each in data)
 
 
 def _mixes(node: ir.Node) -> bool:

@@ -57,7 +57,7 @@ def masked(node: ir.Node, see: See) -> Held | None:
     for x, mask in (node.inputs, reversed(node.inputs)):
         array, found = constant_of(mask), see(x)
         if array is not None and found is not None and not found.log and set(np.unique(array)) <= {0, 1}:
-            return replace(found, whole=False)
+            return replace(found, by="none", whole=False, logits=None)
     return None
 
 
