@@ -76,7 +76,8 @@ def _asked_by_running(task: Task, evidence: Evidence) -> Settled:
     if are_within(rows):
         note = (
             f"{task.output!r} holds numbers in [0, 1] that do not sum to 1, and nothing says whether they are "
-            f"probabilities: they are explained and shown as they are; {_OPTIONS} where they are neither"
+            "probabilities: they are explained and shown as they are, also by methods and metrics that ask for one; "
+            f"{_OPTIONS} where they are neither"
         )
         why = f"{len(rows)} made-up inputs (seed 0) gave numbers in [0, 1], open what they are"
         return Settled(task.activated(VALUE), (Decision("activation", VALUE, why),), (note,))
@@ -96,8 +97,9 @@ def numbers(task: Task, evidence: Evidence) -> Settled:
     if task.size == 1 and evidence.names in (1, 2):
         return _named(task, evidence)
     note = (
-        f"{task.output!r} is one number, and nothing says what: it is explained and shown as it is; --task regression "
-        "where that is right, --activation sigmoid where it is a logit, none where it is a probability"
+        f"{task.output!r} is one number, and nothing says what: it is explained and shown as it is, also by methods and "
+        "metrics that ask for a probability; --task regression where that is right, --activation sigmoid where it is a "
+        "logit, none where it is a probability"
     )
     return Settled(task, (Decision("task", task.name, "one number a picture and no activation, open what it is"),),
                    (note,))  # fmt: skip

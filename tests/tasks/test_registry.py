@@ -107,7 +107,7 @@ def test_kinds_that_a_task_lacks_are_refused(number: type[Task]) -> None:
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="no task 'clasification'; did you mean 'classification'"):
         onnxsal.load(NUMBER, task="clasification")
-    with pytest.raises(UsageError, match="expected the name of a task: .*classification"):
+    with pytest.raises(UsageError, match=r"expected the name of a task: .*classification"):
         onnxsal.load(NUMBER, task=7)  # type: ignore[arg-type]
 
 
