@@ -97,9 +97,9 @@ def numbers(task: Task, evidence: Evidence) -> Settled:
     if task.size == 1 and evidence.names in (1, 2):
         return _named(task, evidence)
     note = (
-        f"{task.output!r} is one number, and nothing says what: it is explained and shown as it is, also by methods and "
-        "metrics that ask for a probability; --task regression where that is right, --activation sigmoid where it is a "
-        "logit, none where it is a probability"
+        f"{task.output!r} is one number, and nothing says what: it is explained and shown as it is, also by methods "
+        "and metrics that ask for a probability; --task regression where that is right, --activation sigmoid where it "
+        "is a logit, none where it is a probability"
     )
     return Settled(task, (Decision("task", task.name, "one number a picture and no activation, open what it is"),),
                    (note,))  # fmt: skip
