@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
@@ -39,8 +40,13 @@ class Regression(Task):
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Regression:
-        """Return the first output [B] or else [B, N], of which a user says that it holds numbers."""
-        return _first(graph, (1, 2), proven=False)
+        """Return the first output [B] or else [B, N], of which a user says that it holds numbers, or what is proven."""
+        try:
+            return _first(graph, (1, 2), proven=False)
+        except UnsupportedError as error:
+            with suppress(UnsupportedError):
+                return cls.find(graph)
+            raise error
 
     @property
     def kinds(self) -> Mapping[str, str]:

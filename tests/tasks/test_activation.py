@@ -9,15 +9,18 @@ import pytest
 
 import onnxsal
 from onnxsal.errors import ModelError, UsageError
+from onnxsal.tasks import Wanted, dissect
 
 SIDE, K = 5, 4
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 1, (1, 1, SIDE, SIDE)).astype(np.float32)
 WEIGHTS = {
     "w": RNG.normal(0, 0.3, (SIDE * SIDE, 6)), "v": RNG.normal(0, 1, (6, K)), "u": RNG.normal(0, 1, (6, K)),
-    "s": RNG.normal(0, 1, (6, 1)), "kinds": np.array([[1, 0], [1, 0], [0, 1], [0, 1]]),
+    "s": RNG.normal(0, 1, (6, 1)), "k4": RNG.normal(0, 1, (4, 1, 3, 3)), "rows4": RNG.normal(0, 1, (1, 4, 4)),
+    "kinds": np.array([[1, 0], [1, 0], [0, 1], [0, 1]]),
 }  # fmt: skip
-HELD = """float half = {0.5}, float one = {1}, float two = {2}, float minus = {-1}, float hundred = {100},
+HELD = """int64[3] spread = {-1,1,4}, int64[3] two4 = {-1,2,4},
+    float half = {0.5}, float one = {1}, float two = {2}, float minus = {-1}, float hundred = {100},
     float third = {0.33333334}, float low = {1e-7}, float high = {0.9999999}, float zero = {0}, float tiny = {1e-9},
     int64[1] last = {1}, int64[1] front = {0}, int64[4] order = {2,0,3,1}, int64[2] some = {1,3}, int64 first = {1},
     int64[3] views = {-1,2,2}, int64[4] maps = {-1,4,1,1}, float[1,4] off = {0,-inf,0,0}, bool[1,4] on = {1,0,1,1},
@@ -87,6 +90,7 @@ OF_SIGMOID = {
     "(1 + tanh(z / 2)) / two": "h = Mul(z, half) t = Tanh(h) d = Add(t, one) y = Div(d, two)",
     "1/2 + tanh(z / 2) / 2": "h = Mul(z, half) t = Tanh(h) d = Mul(t, half) y = Add(d, half)",
     "exp of -softplus(-z)": "m = Neg(z) s0 = Softplus(m) l = Neg(s0) y = Exp(l)",
+    "greatest of one": "q = Sigmoid(z) y = Max(q, low)",
     "less what is not": "m = Neg(z) p = Sigmoid(m) y = Sub(one, p)",
 }
 
@@ -122,6 +126,13 @@ OWN = {
     "squares": "e = Mul(z, z) t = ReduceSum<keepdims=1>(e, last) y = Div(e, t)",
     "not softmax": "p = Softmax(z) y = Sub(one, p)",
     "gated": "p = Softmax(z) g = MatMul(f, s) q = Sigmoid(g) r = Mul(p, one) y = Mul(r, q)",
+    "experts": "g0 = MatMul(f, u) g1 = Softmax(g0) g = Unsqueeze(g1, last) e = Reshape(z, spread) h = Mul(e, rows4) "
+               "p = Softmax(h) m = MatMul(g, p) y = Squeeze(m, last)",
+    "maps, averaged": "c1 = Conv(x, k4) p = Softmax<axis=1>(c1) q = GlobalAveragePool(p) y = Flatten(q)",
+    "views, averaged": "g = MatMul(f, u) t = Concat<axis=1>(z, g) v0 = Reshape(t, two4) p = Softmax(v0) "
+                       "y = ReduceMean<keepdims=0>(p, last)",
+    "greatest of views": "g = MatMul(f, u) p = Softmax(z) q = Softmax(g) y = Max(p, q)",
+    "small ones left out": "p = Softmax(z) c0 = Greater(p, tiny) y = Where(c0, p, zero)",
     "masked": "p = Softmax(z) y = Mul(p, wall)",
     "a branch": "i0 = ReduceMax<keepdims=0>(x) yes = Less(i0, hundred) y = If(yes) <then_branch = g1 () => "
                 "(float[n, 4] q) { q = Softmax(z) }, else_branch = g2 () => (float[n, 4] r) { e = Neg(z) "
@@ -302,3 +313,15 @@ def test_classes_that_are_switched_off(end: str) -> None:
         onnxsal.explain(opened, X, method="gradient", target=1)
     with pytest.raises(ModelError, match="not finite"):
         onnxsal.load(model("i = Div(one, zero) y = Mul(z, i)")).predict(X)
+
+
+def test_a_head_is_found_again_in_a_graph_of_the_same_model() -> None:
+    """Compiled files and randomised models recognise it anew, without the file's words or a run."""
+    capsule = onnxsal.load(model("q = Mul(z, z) d = Add(q, one) y = Div(q, d)"))
+    said = onnxsal.load(model("y = Identity(z)"), activation="sigmoid")
+    number = onnxsal.load(model("o = MatMul(f, s) y = Squeeze(o)", "float y"))
+    held = onnxsal.load(model("e = Softplus(z) t = ReduceSum<keepdims=1>(e, last) y = Div(e, t)"))
+    for opened in (capsule, said, number, held, onnxsal.load(model(SPARSE))):
+        graph = opened.anatomy.model
+        entry = opened.modality.find_entry(graph.graph)
+        assert dissect(graph, entry, Wanted.same(opened.task)).head == opened.task
