@@ -72,7 +72,7 @@ def explain_all(asked: Asked) -> int:
     """
     _check_files(asked)
     requests = _requests(asked, planned(asked.methods, asked.settings))
-    tell([*requests[0].model.notes, *requests[0].model.assumed])
+    tell(requests[0].model.notes)
     asked = replace(asked, seen=tuple(looked_at(requests[0].model, parsed(goal)) for goal in asked.goals))
     results: list[Result] = []
     try:
