@@ -6,13 +6,12 @@ default where the model itself sees the class on the clean picture. The region i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
@@ -22,8 +21,10 @@ from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.dense.heads import main_head
+from onnxsal.tasks.dense.parts import Part, mean_of
 from onnxsal.tasks.dense.region import At, Mask, Region, region_in
 from onnxsal.tasks.dense.scores import DenseScores
+from onnxsal.tasks.dense.seen import SURE, ask_at, foreground, highest, members, surest
 from onnxsal.tasks.dense.settle import settled
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
@@ -31,10 +32,6 @@ from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers, Prediction, label_of
-
-_BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
-_SURE = 0.5
-"""Where a sigmoid says that a position belongs to a class."""
 
 _ACTIVATIONS: Mapping[str, Callable[[Tape, ir.Value], ir.Value]] = {
     "softmax": lambda op, logits: op.Softmax(logits, axis=1),
@@ -53,29 +50,6 @@ class RegionPrediction(Prediction):
     """The class's alone."""
     mask: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False, compare=False)
     """The positions of the output where it is seen, bool [H, W]."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A class and the positions that it is asked at: how much each counts, [positions], together 1."""
-
-    index: int
-    label: str
-    weights: NDArray[np.float64]
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _mean(
-    parts: Sequence[Part], target: int | tuple[int, int], label: str, positions: int, about: Mapping[str, Any]
-) -> Target:
-    """Return the weighted mean of the first part's class, minus that of the second's."""
-    indices, weights = [], []
-    for part, sign in zip(parts, (1.0, -1.0), strict=False):
-        at = np.flatnonzero(part.weights)
-        indices.append(part.index * positions + at)
-        weights.append(sign * part.weights[at])
-    columns = np.concatenate(indices).astype(np.int64)
-    return Target(target, label, None, columns, np.concatenate(weights).astype(np.float32), about)
 
 
 @task("dense", when="one score per class of every position: segmentation, text detection, matting")
@@ -182,7 +156,7 @@ class Dense(DenseScores):
             return Target(index, label_of(labels, index))
         part = self._part(target, numbers, labels)
         about = {"region": part.about} if part.about else {}
-        return _mean([part], part.index, part.label, self.positions, about)
+        return mean_of([part], part.index, part.label, self.positions, about)
 
     def _minus(self, pair: tuple[Any, ...], numbers: Numbers, labels: Labels | None) -> Target:
         if len(pair) != 2:
@@ -200,7 +174,7 @@ class Dense(DenseScores):
             second = replace(first, index=index, label=label_of(labels, index), about={})
         about = {"region": [first.about, second.about]} if first.about or second.about else {}
         names = f"{first.label} minus {second.label}"
-        return _mean([first, second], (first.index, second.index), names, self.positions, about)
+        return mean_of([first, second], (first.index, second.index), names, self.positions, about)
 
     def _part(self, target: Any, numbers: Numbers, labels: Labels | None) -> Part:
         if isinstance(target, At):
@@ -211,53 +185,30 @@ class Dense(DenseScores):
         return Part(index, label_of(labels, index), mask / mask.sum())
 
     def _seen(self, numbers: Numbers, index: int, labels: Labels | None) -> Mask:
-        mask: Mask = self._members(numbers)[index]
+        mask: Mask = members(self, numbers)[index]
         if not mask.any():
             raise NotSeenError(
-                f"the model sees {label_of(labels, index)!r} nowhere on this picture: {self._highest(numbers, index)}. "
+                f"the model sees {label_of(labels, index)!r} nowhere on this picture: {highest(self, numbers, index)}. "
                 "Explain another class (`onnxsal predict` lists them), or say where it should be: "
-                f"{self._ask_at(numbers, index)}"
+                f"{ask_at(self, numbers, index)}"
             )
         return mask
 
-    def _members(self, numbers: Numbers) -> Mask:
-        """Return which positions belong to which class, [classes, positions]."""
-        values = numbers["probability"].reshape(self.classes, self.positions)
-        if not self.exclusive:
-            return values > _SURE
-        return np.asarray(values.argmax(axis=0)[None] == np.arange(self.classes)[:, None])
-
     def _largest(self, numbers: Numbers, labels: Labels | None) -> int:
-        counts = self._members(numbers).sum(axis=1) * self._foreground(labels)
+        counts = members(self, numbers).sum(axis=1) * foreground(self, labels)
         if not counts.any():
-            best = self._best(numbers, labels)
+            index = surest(self, numbers, labels)
             behind = " but background" if self.exclusive else ""
             raise NotSeenError(
                 f"the model sees nothing on this picture{behind}: say where with a Region. Of "
-                f"{label_of(labels, best)!r} {self._highest(numbers, best)}; there it is {self._ask_at(numbers, best)}"
+                f"{label_of(labels, index)!r} {highest(self, numbers, index)}; there it is "
+                f"{ask_at(self, numbers, index)}"
             )
         return int(counts.argmax())
 
-    def _best(self, numbers: Numbers, labels: Labels | None) -> int:
-        """Return the class of the highest probability anywhere, that of background aside."""
-        highest = numbers["probability"].reshape(self.classes, self.positions).max(axis=1)
-        return int(np.where(self._foreground(labels) > 0, highest, -np.inf).argmax())
-
-    def _highest(self, numbers: Numbers, index: int) -> str:
-        value = float(numbers["probability"].reshape(self.classes, self.positions)[index].max())
-        other = "another class has more there" if self.exclusive else f"a region is where it is above {_SURE:g}"
-        return f"the highest probability is {value:.3g}, and {other}"
-
-    def _ask_at(self, numbers: Numbers, index: int) -> str:
-        """Return how to ask for a class where its probability is highest."""
-        at = int(numbers["probability"].reshape(self.classes, self.positions)[index].argmax())
-        row, column = divmod(at, self.grid[1])
-        x, y = (column + 0.5) / self.grid[1], (row + 0.5) / self.grid[0]
-        return f"Region({index}, point=({x:.3f}, {y:.3f})), or on a command line -t '{index}@X,Y' in pixels"
-
     def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
         """Return why ``predict`` shows nothing."""
-        return f"nothing is seen: {self._highest(numbers, self._best(numbers, labels))}"
+        return f"nothing is seen: {highest(self, numbers, surest(self, numbers, labels))}"
 
     def where(self, target: Target) -> Mask | None:
         """Return the positions that a target is a mean over, [H, W]."""
@@ -265,17 +216,12 @@ class Dense(DenseScores):
         mask[target.indices % self.positions] = True
         return mask.reshape(self.grid)
 
-    def _foreground(self, labels: Labels | None) -> NDArray[np.int64]:
-        """Return 1 for every class, 0 for those whose labels say that they are background; int64 [classes]."""
-        names = () if labels is None or self.classes == 1 else labels.names
-        return np.array([0 if name.strip().casefold() in _BACKGROUND else 1 for name in names] or [1] * self.classes)
-
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the classes that the model sees, that of the largest region first."""
-        members = self._members(numbers)
-        shares = members.mean(axis=1)
+        masks = members(self, numbers)
+        shares = masks.mean(axis=1)
         order = [int(i) for i in np.argsort(-shares, kind="stable")[:top] if shares[i]]
-        return [self._seen_as(numbers, index, members[index], label_of(labels, index)) for index in order]
+        return [self._seen_as(numbers, index, masks[index], label_of(labels, index)) for index in order]
 
     def _seen_as(self, numbers: Numbers, index: int, mask: Mask, name: str) -> RegionPrediction:
         share = float(mask.mean())
@@ -293,7 +239,7 @@ class Dense(DenseScores):
         members = self._members_in(op, op.Reshape(numbers["probability"], [-1, self.classes, self.positions]))
         if given is None:
             counts = op.Mul(
-                op.ReduceSum(members, [2], keepdims=0), op.const(self._foreground(labels).astype(np.float32))
+                op.ReduceSum(members, [2], keepdims=0), op.const(foreground(self, labels).astype(np.float32))
             )
             chosen = op.ArgMax(counts, axis=1, keepdims=1)
         else:
@@ -308,7 +254,7 @@ class Dense(DenseScores):
     def _members_in(self, op: Tape, values: ir.Value) -> ir.Value:
         """Return which positions belong to which class, float32 [B, classes, positions] of 0 and 1."""
         if not self.exclusive:
-            return op.Cast(op.Greater(values, _SURE), to=ir.DataType.FLOAT)
+            return op.Cast(op.Greater(values, SURE), to=ir.DataType.FLOAT)
         numbers = op.const(np.arange(self.classes)[None, :, None])
         return op.Cast(op.Equal(op.ArgMax(values, axis=1), numbers), to=ir.DataType.FLOAT)
 
