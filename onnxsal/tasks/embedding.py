@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -75,6 +75,8 @@ class Direction:
 @dataclass(frozen=True)
 class Embedding(Task):
     """Where the vector is: [B, N], in front of the file's own normalisation where it has one, which changes nothing."""
+
+    is_features: ClassVar[bool] = True
 
     width: int
     why: str
@@ -315,11 +317,12 @@ def _first(graph: ir.Graph, *, assumed: bool) -> Embedding:
 
 
 def _is_seen(graph: ir.Graph, output: ir.Value) -> bool:
-    """Whether an output depends on more than ids: the text's half of a model of two modalities does not."""
+    """Whether an output depends on more than ids: the text's half of a model of two modalities does not, nor does it on
+    anything where its ids are held."""
     nodes = ancestors(output) | ({maker} if (maker := output.producer()) is not None else set())
     read = {v for node in nodes for v in node.inputs if v is not None}
     seen = [v for v in graph.inputs if v in read]
-    return any(v.dtype not in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL) for v in seen) or not seen
+    return any(v.dtype not in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL) for v in seen)
 
 
 def _by_norm(graph: ir.Graph, output: ir.Value) -> Embedding | None:

@@ -61,6 +61,9 @@ class Task(Head):
     """As ``onnxsal.task`` registered it."""
     when: ClassVar[str] = ""
 
+    is_features: ClassVar[bool] = False
+    """Whether its output may be what others are worked out from, and ``find`` tells which of several it is."""
+
     by_element: ClassVar[bool] = False
     """Whether its targets name what is explained whatever the output."""
 

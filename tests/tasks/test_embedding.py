@@ -318,3 +318,67 @@ def test_methods_are_judged_by_the_cosine(net: onnxsal.Model, photos: list[Path]
     other.to_csv(tmp_path / "rows.csv")
     with pytest.raises(UsageError, match="an embedding is no class"):
         onnxsal.evaluate(net, photos, **{**asked, "target": "predicted"})
+
+
+TWO_MODALITIES = """<ir_version: 10, opset_import: ["" : 21]>
+    clip (int64[T, L] input_ids, float[B, 3, 8, 8] pixel_values,
+    int64[T, L] attention_mask) => (float[B, T] logits_per_image, float[T, B] logits_per_text, float[T, 6] text_embeds,
+    float[B, 6] image_embeds)
+    <int64[1] one = {1}, int64[1] last = {-1}, float scale = {14.3}> {
+    words = Gather (table, input_ids) there = Cast <to = 1> (attention_mask) each = Unsqueeze (there, last)
+    kept = Mul (words, each) sum = ReduceSum <keepdims = 0> (kept, one) n = ReduceSum <keepdims = 1> (there, one)
+    text = Div (sum, n) tl = ReduceL2 <keepdims = 1> (text, one) text_embeds = Div (text, tl)
+    c = Conv (pixel_values, w) r = Relu (c) m = GlobalAveragePool (r) f = Flatten (m) image = MatMul (f, projection)
+    il = ReduceL2 <keepdims = 1> (image, one) image_embeds = Div (image, il)
+    turned = Transpose <perm = [1, 0]> (image_embeds) dots = MatMul (text_embeds, turned)
+    logits_per_text = Mul (dots, scale) logits_per_image = Transpose <perm = [1, 0]> (logits_per_text) }"""
+"""The inputs and outputs of an exported CLIP, in their order."""
+
+
+def test_a_model_of_two_modalities_is_explained_by_a_text_in_three_ways() -> None:
+    proto = onnx.parser.parse_model(TWO_MODALITIES)
+    weights = {"table": (20, 6), "w": (5, 3, 3, 3), "projection": (5, 6)}
+    rng = np.random.default_rng(4)
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(rng.normal(0, 0.4, shape).astype(np.float32), n) for n, shape in weights.items()
+    )
+    ids = np.array([[1, 2, 3, 0], [4, 5, 0, 0], [7, 7, 8, 9]])
+    held, x = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}, X[:, :, :8, :8]
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    logits, _, texts, images = session.run(None, {**held, "pixel_values": x})
+    as_classes = onnxsal.load(proto, explained="pixel_values", inputs=held)
+    of_class = onnxsal.explain(as_classes, x, method="gradient", target=1)
+    assert of_class.logit == pytest.approx(float(logits[0, 1]), rel=1e-5)
+    by_element = onnxsal.explain(as_classes, x, method="gradient", target="logits_per_image[0, 1]")
+    np.testing.assert_allclose(by_element.raw, of_class.raw, atol=1e-6)
+    embedder = onnxsal.load(proto, explained="pixel_values", inputs=held, task="embedding")
+    assert (embedder.task.output, embedder.task.logit, embedder.task.size) == ("image_embeds", "image", 6)
+    by_vector = onnxsal.explain(embedder, x, method="gradient", target=onnxsal.Like(texts[1]))
+    assert by_vector.logit == pytest.approx(float(images[0] @ texts[1]), abs=1e-6)
+    np.testing.assert_allclose(14.3 * by_vector.raw, of_class.raw, atol=2e-6)
+    parts = onnxsal.explain(embedder, x, method="similarity-map", target=onnxsal.Like(texts[1]))
+    assert float(14.3 * parts.raw.sum()) == pytest.approx(float(logits[0, 1]), rel=1e-5)
+
+
+def test_of_two_pictures_that_are_compared_inside_one_is_held() -> None:
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[B, 3, 12, 12] one, float[1, 3, 12, 12] two) => (float[B] s)
+        <int64[1] last = {1}> {
+        c = Conv (one, w1) a = Relu (c) m = GlobalAveragePool (a) f = Flatten (m) u = LpNormalization <axis = 1> (f)
+        d = Conv (two, w1) b = Relu (d) n = GlobalAveragePool (b) g = Flatten (n) v = LpNormalization <axis = 1> (g)
+        p = Mul (u, v) s = ReduceSum <keepdims = 0> (p, last) }"""
+    )
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(W1, "w1"))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+
+    def score(x: NDArray[np.float64]) -> float:
+        return float(session.run(None, {"one": x.astype(np.float32), "two": A})[0][0])
+
+    compared = onnxsal.load(proto, explained="one", inputs={"two": A})
+    found = onnxsal.explain(compared, X, method="gradient")
+    assert (found.task, found.logit) == ("regression", pytest.approx(score(X), abs=1e-6))
+    way, step = RNG.normal(0, 1, X.shape), 0.02
+    way /= np.linalg.norm(way)
+    expected = (score(X + step * way) - score(X - step * way)) / (2 * step)
+    assert float((found.raw * way[0]).sum()) == pytest.approx(expected, rel=3e-2, abs=2e-5)
