@@ -56,7 +56,7 @@ LOGITS = model("float[B, 2] one, float[B, 2] two", "one = MatMul (f, v2) two = M
         ),
         (
             model("float[B, 10] e, float[B, 5] z", "l = MatMul (f, v10) e = LpNormalization (l) z = MatMul (f, v5)"),
-            "z", "L2-normalised",
+            "z", "no other output is of the task classification",
         ),
         (
             model(
@@ -65,7 +65,7 @@ LOGITS = model("float[B, 2] one, float[B, 2] two", "one = MatMul (f, v2) two = M
                     "<axes = [1]> (l)", "(l, axis)"
                 ).replace("l = ", "axis = Constant <value_ints = [1]> () l = "),
             ),
-            "z", "L2-normalised",
+            "z", "no other output is of the task classification",
         ),
         (model("float[B, 8] f, float[B, 5] z", "z = MatMul (f, v5)"), "z", "features"),
         (model("float[B, 5] z, float[B, 5] p", "z = MatMul (f, v5) p = Softmax (z)"), "p", "features"),
