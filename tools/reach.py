@@ -63,6 +63,8 @@ class Case:
     like: Array | None = None
     """Of an embedding: what it is compared with, a value of the input."""
     steps: Sequence[float] = STEPS
+    rounds: bool = False
+    """Whether the file rounds values inside to what it meets (dynamic int8), so that it moves in steps."""
     refused: str = ""
     """Why the file is to be refused, a word of the message; empty where it is to be explained."""
 
@@ -84,7 +86,7 @@ def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
     return Case(
         name=name, file=folder / f"{about.get('file', name)}.onnx", kind=about["kind"], explained=about["input"], x=x,
         span=high - low, held=held, like=like, load=loading(about, held),
-        **{key: about[key] for key in ("score", "reduce", "target", "steps", "refused") if key in about},
+        **{key: about[key] for key in ("score", "reduce", "target", "steps", "rounds", "refused") if key in about},
     )  # fmt: skip
 
 
@@ -266,7 +268,7 @@ def judged(case: Case) -> Line:
     pairs = [(seen.slope(each), judge.slopes(each)) for each in (noise, seen.own()) if each is not None]
     right = judge.score(case.x)
     return Line(
-        case, verdict(pairs, seen.found.logit, right), about, notes, f"{right:.6g} / {seen.found.logit:.6g}",
+        case, verdict(seen, pairs, right), about, notes, f"{right:.6g} / {seen.found.logit:.6g}",
         "; own: ".join(f"{slope:.5g} / " + ", ".join(f"{each:.5g}" for each in slopes) for slope, slopes in pairs),
     )  # fmt: skip
 
@@ -278,23 +280,28 @@ def failed(case: Case, error: BaseException) -> Line:
     return Line(case, said, notes=f"{type(error).__name__}: {error}")
 
 
-def verdict(pairs: Sequence[tuple[float, Sequence[float]]], score: float, right: float) -> str:
+def verdict(seen: Read, pairs: Sequence[tuple[float, Sequence[float]]], right: float) -> str:
     """Return `right`, or what differs, and how much: along noise, and along the gradient itself."""
-    said = [] if abs(score - right) <= AGREES * max(abs(right), 1e-3) else ["SCORE DIFFERS"]
-    gaps = [min(apart(slope, each) for each in slopes) for slope, slopes in pairs]
-    wrong = any(gap > allowed(slopes) for gap, (_, slopes) in zip(gaps, pairs, strict=True))
+    said = [] if abs(seen.found.logit - right) <= AGREES * max(abs(right), 1e-3) else ["SCORE DIFFERS"]
+    usual = abs(pairs[-1][0]) / seen.case.x.size**0.5
+    gaps = [min(apart(slope, each, usual) for each in slopes) for slope, slopes in pairs]
+    wrong = any(gap > allowed(slopes, usual) for gap, (_, slopes) in zip(gaps, pairs, strict=True))
     shown = ", own ".join(f"{gap:.2%}" for gap in gaps)
-    return ", ".join([*said, *([f"SLOPE DIFFERS {shown}"] if wrong else [])]) or f"right ({shown})"
+    if wrong and seen.case.rounds:
+        said.append(f"moves in steps, not to be judged by differences ({shown})")
+    elif wrong:
+        said.append(f"SLOPE DIFFERS {shown}")
+    return ", ".join(said) or f"right ({shown})"
 
 
-def allowed(slopes: Sequence[float]) -> float:
+def allowed(slopes: Sequence[float], usual: float) -> float:
     """Return how far a slope may be from the nearest difference: where they disagree themselves more, up to a tenth."""
-    return min(0.1, max(AGREES, 2 * max(apart(one, other) for one, other in pairwise(slopes))))
+    return min(0.1, max(AGREES, 2 * max(apart(*two, usual) for two in pairwise(slopes))))
 
 
-def apart(one: float, other: float) -> float:
-    """Return how far two slopes are from each other, relative to the larger."""
-    return abs(one - other) / max(abs(one), abs(other), 1e-12)
+def apart(one: float, other: float, usual: float) -> float:
+    """Return how far two slopes are from each other, relative to the larger, or to what is usual along noise."""
+    return abs(one - other) / max(abs(one), abs(other), usual, 1e-12)
 
 
 def main() -> None:
