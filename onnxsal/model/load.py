@@ -33,6 +33,7 @@ from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import made_up
 from onnxsal.model.model import Model, Warmed, digest
+from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.taken import normal_form, recognised
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
@@ -126,7 +127,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
-    told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()))
+    told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
+            *rounded_notes(anatomy))  # fmt: skip
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
         digest=file.digest, notes=(*chosen.notes, *holding.notes, *told, *settled.notes, *words.notes),
