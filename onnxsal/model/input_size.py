@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ from onnxsal.options import is_count
 from onnxsal.runtime import Session
 
 Sizes = Mapping[str, int]
+
+ASSUMED = "nothing says it, this is the usual one"
+"""Why a model was opened for the usual size."""
 
 _TRIED = (224, 256, 384, 512, 320, 288, 448, 640, 192, 160, 128, 96, 64, 48, 32, 299, 28)
 """Sides that are tried in this order where nothing says one and the usual one does not run."""
@@ -96,6 +99,11 @@ def stated_sizes(modality: Modality, known: Known) -> tuple[StatedSize, ...]:
     if not isinstance(modality, Sizing):
         return ()
     return modality.stated_sizes(known.asked.preprocess, known.name or "model.onnx", known.metadata)
+
+
+def is_assumed(decided: Sequence[Decision]) -> bool:
+    """Return whether a model was opened for the usual size, since nothing says its own."""
+    return any(each.what == "size" and each.why == ASSUMED for each in decided)
 
 
 def said(sizes: Sizes) -> str:
@@ -216,7 +224,7 @@ def _at_first(opening: _Opening, made: ir.Model, sizes: Sizes, failed: Mapping[s
         reason = f"it does not run at {usual} ({why}), and does at this"
         note = f"the file leaves the size of {name!r} open: it was opened for {said(sizes)}, since {reason}"
     else:
-        reason = "nothing says it, this is the usual one"
+        reason = ASSUMED
         note = f"the file leaves the size of {name!r} open and nothing says it: it was opened for {said(sizes)}"
     told = (f"{note}; {opening.option} opens it for another",) if says else ()
     return Sized(made, (Decision("size", said(sizes), reason),), told)

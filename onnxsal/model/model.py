@@ -228,10 +228,18 @@ class Model:
             return self
         entry = self.anatomy.entry
         own = self.modality.own_size(thing, entry, any_size=self.any_size)
-        now = dict(zip(entry.spatial, self.size, strict=True))
-        if own is None or own == now or any(own[a] != now[a] for a in now if a not in self._open_axes()):
+        size = None if own is None else tuple(own[letter] for letter in entry.spatial)
+        return self if size is None or not self.takes_size(size) else self.at_size(size)
+
+    def takes_size(self, size: tuple[int, ...]) -> bool:
+        """Return whether the file leaves open all that is other of a size than what the model is opened for."""
+        changed = [a for a, n, now in zip(self.anatomy.entry.spatial, size, self.size, strict=True) if n != now]
+        return self._open_axes().issuperset(changed)
+
+    def at_size(self, size: tuple[int, ...]) -> Model:
+        """Return the same file opened for another size of its positions, made once for each. Raises: as ``load``."""
+        if size == self.size:
             return self
-        size = tuple(own[letter] for letter in entry.spatial)
         found: Model = self.others(("size", size), lambda: self._of_size(size))
         return found
 

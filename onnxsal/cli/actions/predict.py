@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from onnxsal.cli.actions.sizes import Size, shown, tried_sizes
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import Template, check_outputs
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
@@ -18,6 +19,7 @@ from onnxsal.explanation.explanation import finite
 from onnxsal.modalities.image import try_presets
 from onnxsal.modalities.image.modality import known
 from onnxsal.model import Model, Prediction, Sample
+from onnxsal.model.input_size import is_assumed
 from onnxsal.tasks.dense import RegionPrediction
 from onnxsal.tasks.task import Floats, Numbers
 from onnxsal.viz.regions import Drawn, draw_regions
@@ -25,6 +27,8 @@ from onnxsal.viz.save import image_format, save_image
 
 Found = TypeVar("Found")
 Tried = dict[str, list[Prediction]]
+
+_NO_SIZE = "Nor does it say their size: with --preprocess named, this command shows what it sees at the likely ones."
 
 _SIDE_BY_SIDE = 3
 """Classes shown of each preset, one less on a narrow terminal."""
@@ -64,7 +68,9 @@ def predict_all(
     alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
         results = [
-            {"image": i, "classes": [_facts(p) for p in seen.classes]} | ({"picture": drawn[i]} if i in drawn else {})
+            {"image": i, "classes": [_facts(p) for p in seen.classes]}
+            | ({"picture": drawn[i]} if i in drawn else {})
+            | _plain_sizes(seen.sizes)
             for i, seen in found
         ]
         more = {} if alike is None else {"alike": alike.tolist()}
@@ -75,6 +81,8 @@ def predict_all(
     for image, seen in found:
         written = [f"  {drawn[image]}"] if image in drawn else []
         print("\n".join([Path(image).name, *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
+        if seen.sizes:
+            print("\n".join(_sizes(model, seen.sizes)))
     if alike is not None:
         print("\n".join(_alike([image for image, _ in found], alike)))
     tell([model.task.how] if model.task.how else [])
@@ -89,6 +97,8 @@ class _Seen:
     numbers: Numbers
     classes: list[Prediction]
     why: str
+    sizes: Mapping[Size, list[Prediction]]
+    """What it sees at the likely sizes, where nothing says its own."""
 
 
 def _seen(model: Model, image: str, top: int) -> _Seen:
@@ -96,7 +106,22 @@ def _seen(model: Model, image: str, top: int) -> _Seen:
     model, sample = fitted.model, fitted.model.prepare(fitted.thing)
     numbers = model.outputs(sample.x)
     classes = model.task.predict(numbers, model.labels, top)
-    return _Seen(sample, numbers, classes, "" if classes else model.task.nothing(numbers, model.labels))
+    why = "" if classes else model.task.nothing(numbers, model.labels)
+    return _Seen(sample, numbers, classes, why, tried_sizes(model, image, min(top, _SIDE_BY_SIDE)))
+
+
+def _sizes(model: Model, sizes: Mapping[Size, list[Prediction]]) -> list[str]:
+    """Return the lines that show what is seen at the likely sizes."""
+    intro = (
+        f"{Path(model.name).name} does not say the size of its pictures. This is what it sees at the likely ones; keep "
+        "the one that names what you see yourself with --size H W:"
+    )
+    tried = {f"--size {height} {across}": seen for (height, across), seen in sizes.items()}
+    return ["", *wrapped(intro, 0), *_side_by_side(tried, list(tried)), ""]
+
+
+def _plain_sizes(sizes: Mapping[Size, list[Prediction]]) -> dict[str, Any]:
+    return {"sizes": {shown(size): [_facts(p) for p in seen] for size, seen in sizes.items()}} if sizes else {}
 
 
 def _draw(seen: _Seen, path: Path) -> Path:
@@ -165,6 +190,8 @@ def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: b
         return status
     if found:
         print("\n".join(_page(opening, images, found, order)))
+    if found and is_assumed(model.decided):
+        print("\n".join(["", *wrapped(_NO_SIZE, 0)]))
     return status
 
 

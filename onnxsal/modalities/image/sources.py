@@ -15,6 +15,7 @@ from onnxsal.modalities.image.exports import foreign_form
 from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
 from onnxsal.modalities.image.metadata import metadata_preprocess
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
+from onnxsal.modalities.image.sizes import sides_of
 from onnxsal.plain_yaml import parse_yaml
 
 PreprocessSource: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Preprocess
@@ -30,7 +31,7 @@ _EXPORTED = (
     "inference.yml",  # PaddleX
 )
 _FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare)
-_KEYS = (*_FIELDS, "preset", "range")
+_KEYS = (*_FIELDS, "preset", "range", "size")
 
 
 def as_preprocess(source: PreprocessSource) -> Preprocess:
@@ -38,7 +39,8 @@ def as_preprocess(source: PreprocessSource) -> Preprocess:
 
     A JSON object of ours has any of the keys ``preset`` (what the others start from, otherwise ``raw``), ``colour``,
     ``scale`` or ``range`` ([low, high] that black and white become before mean and std), ``mean``, ``std``, ``fit``,
-    ``crop_fraction``, ``resample``, ``pad_colour``; or it is a Hugging Face ``preprocessor_config.json``.
+    ``crop_fraction``, ``resample``, ``pad_colour``, and ``size`` (height and width, for a model whose file leaves them
+    open, which takes no part in the result); or it is a Hugging Face ``preprocessor_config.json``.
 
     Raises: UsageError: there is no such preset or file, or a key or value is wrong.
     """
@@ -179,6 +181,8 @@ def _check_keys(config: Mapping[str, Any], where: str) -> None:
     if unknown:
         said = ", ".join(f"{key!r}{nearest(str(key), _KEYS)}" for key in unknown)
         raise UsageError(f"{where}: unknown key {said}; known are {', '.join(_KEYS)}")
+    if "size" in config and sides_of(config["size"]) is None:
+        raise UsageError(f"{where}: size is height and width, or a side; got {config['size']!r}")
     if "scale" in config and "range" in config:
         raise UsageError(f"{where}: give scale or range, not both; range [low, high] is scale (high - low) / 255")
 
