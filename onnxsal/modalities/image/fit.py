@@ -61,8 +61,11 @@ def _whole(side: float) -> int:
     return max(1, round(round(side, 6)))
 
 
-def draw(image: Image.Image, placement: Placement, resample: Resample, padding: Colour) -> Image.Image:
-    """Return the model's picture; what lies outside the photograph has the colour ``padding``."""
+def draw(image: Image.Image, placement: Placement, resample: Resample, padding: Colour | float) -> Image.Image:
+    """Return the model's picture; what lies outside the photograph has the colour ``padding``.
+
+    Args: image: in mode RGB, or one plane of floats, whose padding is one level.
+    """
     if placement.scaled == placement.photo == placement.size:
         return image
     how = Image.Resampling(RESAMPLES.index(resample))
@@ -71,7 +74,7 @@ def draw(image: Image.Image, placement: Placement, resample: Resample, padding: 
     (left, top), (width, height) = placement.offset, placement.size
     scaled = image.resize(placement.scaled, how)
     if min(left, top) < 0:
-        padded = Image.new("RGB", placement.size, padding)
+        padded = Image.new(image.mode, placement.size, padding)
         padded.paste(scaled, (-left, -top))
         return padded
     return scaled.crop((left, top, left + width, top + height))

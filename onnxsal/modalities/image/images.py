@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address, nearest_file
-from onnxsal.modalities.image.colours import to_rgb
+from onnxsal.modalities.image.colours import Levels, of_words, to_rgb
 from onnxsal.modalities.image.sniff import what_is
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -59,6 +59,8 @@ class Photo:
     pixels: Image.Image
     notes: tuple[str, ...] = ()
     name: str = "picture"
+    levels: Levels | None = None
+    """Of a picture of more than eight bits a colour what its pixels round, 0 to 255: [H, W, 1] or [H, W, 3]."""
 
 
 def read_image(source: ImageSource) -> Photo:
@@ -66,12 +68,15 @@ def read_image(source: ImageSource) -> Photo:
 
     Content is bytes, or a file open in binary mode, read from where it stands to its end and left open.
 
-    Transparent parts are shown on white, 16-bit and float grey is scaled to 8 bits rather than clipped, of an animated
-    file the first frame is taken; the notes say so. Colour profiles are not applied: models are trained without them.
+    Transparent parts are shown on white, of an animated file the first frame is taken; the notes say so. Grey of 16
+    bits or floats keeps its levels, and so does a uint16 array. Colour profiles are not applied: models are trained
+    without them.
 
     Shape: an array is [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (RGBA).
     Raises: ImageError: the picture cannot be read or is useless. UsageError: ``source`` is something else.
     """
+    if isinstance(source, np.ndarray) and source.dtype == np.uint16 and _is_picture(source.shape):
+        return _guarded(lambda: _from_words(source), "the array")
     if isinstance(source, np.ndarray):
         return _guarded(lambda: _finish(_from_array(source), "array"), "the array")
     if isinstance(source, Image.Image):
@@ -147,9 +152,9 @@ def _open(file: Path | IO[bytes], name: str) -> Photo:
         if image.format == "EPS":
             whole = str(file) if isinstance(file, Path) else name
             raise ImageError(f"{whole!r} is a PostScript drawing, which is not read; convert it to PNG")
-        notes = _frames(image)
+        notes = (*_frames(image), *_cut(image))
         photo = _finish(image, name)
-    return Photo(photo.pixels, notes + photo.notes, photo.name)
+    return replace(photo, notes=notes + photo.notes)
 
 
 def _frames(image: Image.Image) -> tuple[str, ...]:
@@ -162,12 +167,18 @@ def _frames(image: Image.Image) -> tuple[str, ...]:
     return (f"{many} used",)
 
 
+def _cut(image: Image.Image) -> tuple[str, ...]:
+    """A note on colours of 16 bits, of which Pillow reads the upper eight."""
+    is_cut = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    return ("16 bits a colour: the upper 8 are read; a uint16 array keeps all of them",) if is_cut else ()
+
+
 def _finish(image: Image.Image, name: str) -> Photo:
     _check_size(image, name)
     image.load()
     turned, notes = _upright(image)
-    pixels, more = to_rgb(turned)
-    return Photo(pixels, notes + more, name)
+    found = to_rgb(turned)
+    return Photo(found.image, notes + found.notes, name, found.levels)
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -222,10 +233,20 @@ def name_of(source: Any, attribute: str = "filename") -> str:
     return os.path.basename(os.fsdecode(filename)) if known else "picture"
 
 
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
+
+
+def _from_words(array: NDArray[Any]) -> Photo:
+    found = of_words(array)
+    _check_size(found.image, "array")
+    return Photo(found.image, name="array", levels=found.levels)
+
+
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise UsageError(
-            "an image array is uint8 of shape [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (RGBA); "
+            "an image array is uint8 or uint16 of shape [H, W], [H, W, 1], [H, W, 3] (RGB), or uint8 [H, W, 4] (RGBA); "
             f"got {array.dtype} {list(array.shape)}"
         )
     if 0 in array.shape:

@@ -61,6 +61,8 @@ class ImageModality:
         found = as_preprocess(source) if source is not None else _gathered(path, metadata, entry).preprocess
         if found is None and entry.dtype == ir.DataType.UINT8:  # what is resized inside is not cropped before
             found = replace(as_preprocess("raw"), fit="squash" if entry.resized else "crop")
+        if found is None and entry.dtype == ir.DataType.UINT16:
+            found = replace(as_preprocess("raw"), scale=257.0, fit="squash" if entry.resized else "crop")
         return None if found is None else found.for_channels(entry.channels)
 
     def preprocess_notes(self, path: str, metadata: Mapping[str, str], entry: Entry) -> tuple[str, ...]:
@@ -84,9 +86,10 @@ class ImageModality:
                 f".npy file of {channels} bands, or a TIFF of as many pages"
             )
         fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
-        x = _entered(_feed(fitted.values, reader), reader)
+        values, said = _whole(fitted.values, reader) if photo.levels is not None else (fitted.values, _words(reader))
+        x = _entered(_feed(values, reader), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
-        return Sample(x, named, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), photo.notes)
+        return Sample(x, named, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), (*photo.notes, *said))
 
     def blank(self, reader: Reader) -> Floats:
         """Return the value of a black pixel, [C], the black picture [C, H, W] where a mean picture is taken off it.
@@ -137,6 +140,21 @@ def _name(thing: Any) -> str:
 def _hw(size: tuple[int, ...]) -> tuple[int, int]:
     height, width = size
     return height, width
+
+
+def _whole(values: Floats, reader: Reader) -> tuple[Floats, tuple[str, ...]]:
+    """Return values finer than bytes as the model takes them: rounded, where it takes whole numbers."""
+    table = known(reader.preprocess).table()
+    if not reader.entry.is_raw or (table != np.rint(table)).any():
+        return values, ()
+    in_bytes = reader.entry.dtype in (ir.DataType.UINT8, ir.DataType.INT8)
+    return np.rint(values), ("rounded to 8 bits: the model takes bytes",) if in_bytes else ()
+
+
+def _words(reader: Reader) -> tuple[str, ...]:
+    """Return what is to be said of a picture of bytes for a model of 16 bits."""
+    is_words = reader.entry.dtype == ir.DataType.UINT16 and float(known(reader.preprocess).limits()[1].max()) > 255
+    return ("8 bits are scaled to the model's 16 (0-255 to 0-65535)",) if is_words else ()
 
 
 def _feed(values: Floats, reader: Reader) -> NDArray[Any]:

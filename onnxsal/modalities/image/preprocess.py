@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Resample, draw, place
+from onnxsal.modalities.image.colours import Levels
+from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Placement, Resample, draw, place
 from onnxsal.modalities.image.images import Photo
 
 ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
 
 _ORDERS: tuple[str, ...] = get_args(ColourOrder)
 _CROP_FRACTION = 0.875
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,22 @@ class Preprocess:
         placement = place(photo.pixels.size, (size[1], size[0]), self.fit, self.fraction)
         image = draw(photo.pixels, placement, self.resample, self.pad_colour)
         seen = image.convert("L").convert("RGB") if self.colour == "grey" else image
-        return Fitted(self._values(seen), np.array(seen), placement.box)
+        values = self._values(seen) if photo.levels is None else self._fine(photo.levels, placement)
+        return Fitted(values, np.array(seen), placement.box)
+
+    def _fine(self, levels: Levels, placement: Placement) -> NDArray[np.float32]:
+        """Return the values of levels that are finer than bytes, placed as their picture is."""
+        is_luma = self.colour == "grey" and levels.shape[2] == 3
+        wanted = (levels @ _LUMA)[:, :, None] if is_luma else levels
+        placed = [self._placed(wanted[:, :, channel], channel, placement) for channel in range(wanted.shape[2])]
+        ordered = placed * self.channels if len(placed) == 1 else placed[::-1] if self.colour == "BGR" else placed
+        return self.values_of(np.stack(ordered))
+
+    def _placed(self, plane: Levels, channel: int, placement: Placement) -> Levels:
+        if placement.scaled == placement.photo == placement.size:
+            return plane
+        image = Image.fromarray(plane.astype(np.float32))
+        return np.asarray(draw(image, placement, self.resample, self.pad_colour[channel]), np.float64)
 
     def _values(self, image: Image.Image) -> NDArray[np.float32]:
         pixels = np.asarray(image).transpose(2, 0, 1)[: self.channels]

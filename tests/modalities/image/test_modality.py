@@ -159,3 +159,53 @@ def test_integers_of_bands_are_said_or_prepared() -> None:
     np.testing.assert_allclose(
         onnxsal.load(proto, preprocess="unit").prepare(levels).x[0].max(), levels[..., 0].max() / 65535
     )
+
+
+WORDS = RNG.integers(0, 2**16, (S, S), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_not_cut_to_eight(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(WORDS).save(tmp_path / f"deep.{suffix}")
+    proto = net("i = Identity (x)")
+    sample = onnxsal.load(proto, preprocess="unit").prepare(tmp_path / f"deep.{suffix}")
+    np.testing.assert_allclose(sample.x, np.repeat(WORDS[None] / 65535, 3, axis=0), rtol=1e-6)
+    assert len(np.unique(sample.x)) > 220  # of 256 pixels: bytes would be alike far more often
+    assert "16-bit grey: 65535 is taken as white" in sample.notes
+
+
+def test_sixteen_bit_colours_are_those_of_an_array() -> None:
+    colours = RNG.integers(0, 2**16, (S, S, 3), dtype=np.uint16)
+    proto = net("i = Identity (x)")
+    found = onnxsal.load(proto, preprocess="caffe").prepare(colours)
+    expected = (colours[..., ::-1] * (255 / 65535) - [103.94, 116.78, 123.68]).transpose(2, 0, 1)
+    np.testing.assert_allclose(found.x, expected, atol=1e-4)
+    grey = onnxsal.load(net("i = Concat <axis = 1> (x, x, x)", f"N, 1, {S}, {S}"), preprocess="unit").prepare(colours)
+    np.testing.assert_allclose(grey.x[0], colours @ np.array([0.299, 0.587, 0.114]) / 65535, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_fine_levels_lie_where_bytes_do(fit: str) -> None:
+    wide = RNG.integers(0, 256, (30, 44)).astype(np.uint8)
+    model = onnxsal.load(net("i = Identity (x)"), preprocess={"fit": fit, "pad_colour": [9, 9, 9]})
+    fine, coarse = model.prepare(wide.astype(np.uint16) * 257), model.prepare(wide)
+    np.testing.assert_allclose(fine.x, coarse.x, atol=1.01)  # Pillow rounds bytes after each of its two passes
+    assert fine.image().box == coarse.image().box
+
+
+def test_a_model_of_sixteen_bits_takes_them_as_they_are(tmp_path: Path) -> None:
+    Image.fromarray(WORDS).save(tmp_path / "deep.png")
+    proto = net("e = Cast <to = 1> (x) i = Concat <axis = 1> (e, e, e)", f"N, 1, {S}, {S}", "uint16")
+    model = onnxsal.load(proto)
+    sample = model.prepare(tmp_path / "deep.png")
+    np.testing.assert_array_equal(sample.x[0], WORDS)
+    np.testing.assert_allclose(model.scores(sample.x)[0], truth(proto, WORDS[None]), rtol=1e-4)
+    small = model.prepare((WORDS >> 8).astype(np.uint8))
+    np.testing.assert_array_equal(small.x[0], (WORDS >> 8).astype(np.float32) * 257)
+    assert "8 bits are scaled to the model's 16 (0-255 to 0-65535)" in small.notes
+
+
+def test_a_model_of_bytes_is_given_rounded_ones() -> None:
+    sample = onnxsal.load(net("i = Cast <to = 1> (x)", kind="uint8")).prepare(WORDS)
+    np.testing.assert_array_equal(sample.x[0], np.rint(WORDS / 257))
+    assert "rounded to 8 bits: the model takes bytes" in sample.notes
