@@ -22,7 +22,7 @@ class Entry:
     dtype: ir.DataType
     input_axes: str
     """The axes of the model's input by letters: N the things, C their channels, the others positions (``NHWC``). Those
-    that it has not are of one element in ``sal/x``."""
+    that it has not are of one element in ``sal/x``; one more, of one element, is 1 (``NC1HW``: one frame of a film)."""
     value_axes: str
     """The same of the explained value."""
     channels: int
@@ -46,18 +46,19 @@ class Entry:
     @property
     def fed_from_sal(self) -> list[int]:
         """The order of the axes of ``sal/x`` in which they are those of the model's input."""
-        return [f"NC{self.spatial}".index(letter) for letter in self.input_axes]
+        return [f"NC{self.spatial}".index(letter) for letter in self.input_axes if letter != "1"]
 
     @property
     def to_sal(self) -> list[int]:
         """The order of the explained value's axes in which they are those of ``sal/x``, ``absent`` ones left out."""
-        return [self.value_axes.index(letter) for letter in f"NC{self.spatial}" if letter in self.value_axes]
+        own = self.value_axes.replace("1", "")
+        return [own.index(letter) for letter in f"NC{self.spatial}" if letter in own]
 
     @property
     def from_sal(self) -> list[int]:
         """The order of the axes of ``sal/x``, ``absent`` ones left out, in which they are the explained value's."""
         present = [letter for letter in f"NC{self.spatial}" if letter in self.value_axes]
-        return [present.index(letter) for letter in self.value_axes]
+        return [present.index(letter) for letter in self.value_axes if letter != "1"]
 
     @property
     def absent(self) -> list[int]:
@@ -71,20 +72,27 @@ class Entry:
 
     def as_sal(self, op: Tape, value: ir.Value) -> ir.Value:
         """Return the explained value with the axes of ``sal/x``."""
-        order = self.to_sal
+        order, more = self.to_sal, ones(self.value_axes)
+        value = op.Squeeze(value, more) if more else value
         value = value if order == sorted(order) else op.Transpose(value, perm=order)
         return op.Unsqueeze(value, self.absent) if self.absent else value
 
     def as_own(self, op: Tape, x: ir.Value) -> ir.Value:
         """Return ``sal/x`` with the explained value's own axes."""
-        order, absent = self.from_sal, self.absent
+        order, absent, more = self.from_sal, self.absent, ones(self.value_axes)
         x = op.Squeeze(x, absent) if absent else x
-        return x if order == sorted(order) else op.Transpose(x, perm=order)
+        x = x if order == sorted(order) else op.Transpose(x, perm=order)
+        return op.Unsqueeze(x, more) if more else x
 
     def sal_shape(self, own: Sequence[int | str | None]) -> list[int | str | None]:
         """Return the shape of ``sal/x`` where the explained value has that one."""
         sizes = dict(zip(self.value_axes, own, strict=True))
         return [sizes.get(letter, 1) for letter in f"NC{self.spatial}"]
+
+
+def ones(axes: str) -> list[int]:
+    """Return which axes, by their letters, are of one element and of no other meaning."""
+    return [i for i, letter in enumerate(axes) if letter == "1"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy.parts import ones
 from onnxsal.anatomy.select import explained
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.work import Result, Values, Work
@@ -231,6 +232,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
         order = entry.fed_from_sal
         value = value if order == sorted(order) else trace.Transpose(value, perm=order)
+        value = trace.Unsqueeze(value, more) if (more := ones(entry.input_axes)) else value
         return trace.Cast(value, to=entry.dtype)
 
     value = cut(trace, old, fed)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onnxsal.anatomy import Entry
+from onnxsal.anatomy.parts import ones
 from onnxsal.errors import ImageError
 from onnxsal.modalities.npy import opened
 
@@ -41,7 +42,10 @@ def bands_of(thing: Any, entry: Entry) -> Bands | None:
     found = _numbers(thing, entry)
     if found is None:
         return None
-    whole = found.array[None] if found.array.ndim == len(entry.input_axes) - 1 else found.array
+    more, array = ones(entry.input_axes), found.array
+    if more and array.ndim == len(entry.input_axes) - 1 - len(more):  # without the axis of one frame
+        array = np.expand_dims(array[None], tuple(more))
+    whole = array[None] if array.ndim == len(entry.input_axes) - 1 else array
     return _ordered(Bands(whole, found.name, found.notes), entry)
 
 

@@ -51,7 +51,7 @@ def find_entry(graph: ir.Graph) -> Entry:
             f"the model's input {source.name!r} is {str(source.dtype).lower()}, in which ONNX Runtime takes no "
             "pictures; export the model in float32 or float16"
         )
-    explained = explained_at(source, axes, _LAYOUTS)
+    explained = explained_at(source, axes, _LAYOUTS if axes in _LAYOUTS else (axes,))
     shape = dict(zip(axes, dims(source) or (), strict=True))
     height, width = shape["H"], shape["W"]
     return Entry(
@@ -65,6 +65,8 @@ def find_entry(graph: ir.Graph) -> Entry:
 def _axes(value: ir.Value) -> str | None:
     """Return ``NCHW`` or ``NHWC``; the operator that the picture goes into decides, else the axis of few channels."""
     shape = dims(value)
+    if shape is not None and len(shape) == 5:
+        return _of_one_frame(value, shape)
     if shape is None or len(shape) != 4 or value.dtype in (None, ir.DataType.STRING, ir.DataType.BOOL):
         return None
     last = steps_from(value, 4)[-1]
@@ -72,6 +74,16 @@ def _axes(value: ir.Value) -> str | None:
         found = "".join("NCHW"[last.order.index(axis)] for axis in range(4))
         return found if found in _LAYOUTS else None
     return _by_channels(shape) or _by_following(value)
+
+
+def _of_one_frame(value: ir.Value, shape: tuple[Dim, ...]) -> str | None:
+    """Return the layout of a film of one frame, ``NC1HW`` or ``N1CHW``: a convolution has the channels in front."""
+    in_front = any(node.op_type == "Conv" and not node.domain for node in value.consumers())
+    for at in (2,) if in_front else (1, 2):
+        rest = _by_channels((*shape[:at], *shape[at + 1 :])) if shape[at] == 1 else None
+        if rest is not None:
+            return f"{rest[:at]}1{rest[at:]}"
+    return None
 
 
 def _by_following(value: ir.Value) -> str | None:

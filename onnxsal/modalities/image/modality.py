@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import Entry
+from onnxsal.anatomy.parts import ones
 from onnxsal.errors import UsageError
 from onnxsal.modalities.image.bands import PHOTOGRAPHS, Bands, bands_of
 from onnxsal.modalities.image.entry import find_entry
@@ -160,7 +161,7 @@ def _words(reader: Reader) -> tuple[str, ...]:
 def _feed(values: Floats, reader: Reader) -> NDArray[Any]:
     """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
     entry = reader.entry
-    array = values[None] if entry.input_axes == "NCHW" else values.transpose(1, 2, 0)[None]
+    array = np.expand_dims(values[None].transpose(entry.fed_from_sal), tuple(ones(entry.input_axes)))
     dtype = entry.dtype.numpy()
     if entry.is_raw:
         info = np.iinfo(dtype)

@@ -209,3 +209,37 @@ def test_a_model_of_bytes_is_given_rounded_ones() -> None:
     sample = onnxsal.load(net("i = Cast <to = 1> (x)", kind="uint8")).prepare(WORDS)
     np.testing.assert_array_equal(sample.x[0], np.rint(WORDS / 257))
     assert "rounded to 8 bits: the model takes bytes" in sample.notes
+
+
+FRAMES = {
+    "channels, then one frame": (f"N, 3, 1, {S}, {S}", "i = Squeeze (x, two)", (3, 1, S, S)),
+    "one frame, then channels": (f"N, 1, 3, {S}, {S}", "i = Squeeze (x, one)", (1, 3, S, S)),
+    "one frame, channels last": (
+        f"N, 1, {S}, {S}, 3", "q = Squeeze (x, one) i = Transpose <perm = [0, 3, 1, 2]> (q)", (1, S, S, 3),
+    ),
+    "a convolution of films": (f"N, 3, 1, {S}, {S}", "q = Conv (x, film) i = Squeeze (q, two)", (3, 1, S, S)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_films_of_one_frame_are_pictures(name: str) -> None:
+    shape, front, own = FRAMES[name]
+    held = {"one": np.array([1]), "two": np.array([2]), "film": RNG.normal(0, 1, (3, 3, 1, 1, 1)).astype(np.float32)}
+    proto = net(front, shape, **{key: array for key, array in held.items() if f"{key})" in front})
+    model = onnxsal.load(proto, preprocess="unit")
+    photo = RNG.integers(0, 256, (S, S, 3), dtype=np.uint8)
+    x = (photo if own[-1] == 3 else photo.transpose(2, 0, 1)).reshape(own).astype(np.float32) / 255
+    np.testing.assert_allclose(model.scores(model.prepare(photo).x)[0], truth(proto, x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.prepare(x).x, model.prepare(photo).x, atol=1e-6)
+    found = onnxsal.explain(model, photo, method="gradient", target=1)
+    assert found.raw.shape == (3, S, S)
+    sign = np.sign(found.raw)
+    way = (sign.transpose(1, 2, 0) if own[-1] == 3 else sign).reshape(own)
+    slope = (truth(proto, x + 2e-3 * way)[1] - truth(proto, x - 2e-3 * way)[1]) / 4e-3
+    np.testing.assert_allclose(np.abs(found.raw).sum(), slope, rtol=2e-2)
+
+
+def test_a_volume_is_no_film_of_one_frame() -> None:
+    proto = net("q = Conv (x, film) i = Squeeze (q, two)", f"N, 1, 3, {S}, {S}",
+                film=np.ones((3, 1, 3, 1, 1), np.float32), two=np.array([2]))  # fmt: skip
+    assert onnxsal.load(proto).modality.name == "array"
