@@ -16,17 +16,17 @@ import onnx_ir as ir
 from onnxsal.decisions import Decision
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
-from onnxsal.tasks.outputs import ancestors, behind, main_outputs, source
+from onnxsal.tasks.normalised import embeds
+from onnxsal.tasks.outputs import ancestors, behind, main_outputs
 from onnxsal.tasks.task import Task
 
 Alone = Callable[[str], Task | None]
-"""The task of one output by its name, as if there were no other; None where it is of another one."""
+"""The task of one output by its name, as if there were no other: the same one where that takes it; or None."""
 
 Fits = Callable[[int], bool]
 """Whether so many labels are known of a file."""
 
 _ACTIVATIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
-_LENGTHS = frozenset({"ReduceL2", "LpNormalization"})
 _SHOWN = 3
 _BESIDE = 4
 """Operators that a head of its own may have beside those that another output is worked out from."""
@@ -34,7 +34,7 @@ _BESIDE = 4
 _WHY = (
     "as many labels as are known are its own",
     "it passes a Softmax or Sigmoid, and the others do not",
-    "the others are L2-normalised, as embeddings are",
+    "the others are embeddings",
 )
 
 
@@ -83,9 +83,11 @@ class _Candidate:
 
     def rank(self, fits: Fits) -> tuple[bool, bool, bool]:
         """Return what speaks for it, what counts most first."""
+        if not self.task.labelled:
+            return False, False, False
         known = any(count > 0 and fits(count) for count in self.task.name_counts)
         proved = bool(getattr(self.task, "proof", "") or _activation(self.output))
-        return known, proved, not _is_normalised(self.output)
+        return known, proved, not embeds(self.output)
 
     @property
     def told(self) -> str:
@@ -96,6 +98,8 @@ class _Candidate:
 def told(output: ir.Value, task: Task) -> str:
     """Return what an output holds, in few words: what makes its numbers, and how many there are."""
     made, classes = _activation(output), task.labelled
+    if task.by_element:
+        return made or "any element"
     if not classes:
         return ", ".join([*([made] if made else []), task.name])
     many = "one number" if classes == 1 else f"{classes} classes"
@@ -112,11 +116,14 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
         others = [_shape_told(v) for v in floats if v is not own]
         return Choice(found, f"the first {found.name} of the file", (_Candidate(own, found).told, *others))
     candidates = _candidates(graph, found, alone)
+    read = _read(graph, found, alone)
+    candidates = [each for each in read if each.task.name == found.name]
     every = [candidates[i] for i in main_outputs([each.output for each in candidates])]
     ranks = [each.rank(fits) for each in every]
     best = [each for each, rank in zip(every, ranks, strict=True) if rank == max(ranks)]
     chosen = next((each for each in best if each.output is own), best[0])
-    rivals = [] if chosen.task.by_element else [c for c in best if c is not chosen and not _hangs_on(c, chosen)]
+    rivals = [c for c in (*best, *_strangers(chosen, read, fits)) if c is not chosen and not _hangs_on(c, chosen)]
+    rivals = [] if chosen.task.by_element else rivals
     others = [_shape_told(v) for v in floats if v is not chosen.output]
     return Choice(
         chosen.task, _why(chosen, candidates, ranks, rivals), (chosen.told, *others),
@@ -124,10 +131,17 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
     )  # fmt: skip
 
 
-def _candidates(graph: ir.Graph, found: Task, alone: Alone) -> list[_Candidate]:
-    """Return the outputs that are of the task that was found, each with it."""
+def _read(graph: ir.Graph, found: Task, alone: Alone) -> list[_Candidate]:
+    """Return the outputs that some task takes, each with it."""
     made = [(v, found if v.name == found.output else alone(str(v.name))) for v in graph.outputs]
-    return [_Candidate(value, task) for value, task in made if task is not None and task.name == found.name]
+    return [_Candidate(value, task) for value, task in made if task is not None]
+
+
+def _strangers(chosen: _Candidate, read: Sequence[_Candidate], fits: Fits) -> list[_Candidate]:
+    """Return the outputs of other tasks that are as likely: where nothing proves that the chosen one holds classes."""
+    if not chosen.task.labelled or any(chosen.rank(fits)[:2]):
+        return []
+    return [each for each in read if each.task.name != chosen.task.name and not embeds(each.output)]
 
 
 def _why(
@@ -158,27 +172,6 @@ def _all_behind(value: ir.Value) -> set[ir.Node]:
 def _activation(output: ir.Value) -> str:
     """Return the operator that makes probabilities of an output, an empty text where none does."""
     return next((op for value in behind(output) if (op := _op_of(value)) in _ACTIVATIONS), "")
-
-
-def _is_normalised(output: ir.Value) -> bool:
-    """Whether an output is divided by its own length."""
-    made = list(behind(output))[-1]
-    node = made.producer()
-    if node is None or node.op_type not in ("Div", "Mul", "LpNormalization"):
-        return False
-    return node.op_type in _LENGTHS or any(_is_length(value) for value in node.inputs)
-
-
-def _is_length(value: ir.Value | None) -> bool:
-    """Whether a value is a ReduceL2, with what keeps it from 0 and gives it its shape."""
-    for _ in range(_BESIDE):
-        node = None if value is None else value.producer()
-        if node is None or node.op_type in _LENGTHS:
-            return node is not None
-        if node.op_type not in ("Clip", "Max", "Expand", "Add", "Reciprocal", "Unsqueeze", "Cast"):
-            return False
-        value = source(node.outputs[0])
-    return False
 
 
 def _op_of(value: ir.Value) -> str:

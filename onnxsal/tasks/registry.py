@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -125,7 +125,7 @@ def choice_of(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Choice:
         found = _wanted(graph, wanted)
         if len(graph.outputs) == 1:
             return Choice(found, "asked for" if wanted.head is not None else "the only output", (repr(found.output),))
-        return choose(graph, found, partial(_alone, graph, wanted, found), wanted.fits)
+        return choose(graph, found, partial(_alone, graph, _tried(found, wanted)), wanted.fits)
 
 
 def read_alone(graph: ir.Graph, output: str) -> dict[str, str | None]:
@@ -146,13 +146,29 @@ def _wanted(graph: ir.Graph, wanted: Wanted) -> Task:
     return found
 
 
-def _alone(graph: ir.Graph, wanted: Wanted, found: Task, output: str) -> Task | None:
-    """Return the same task of another output; None where nothing proves it there."""
+def _tried(found: Task, wanted: Wanted) -> list[type[Task]]:
+    """Return the tasks that other outputs are tried with: the one that was found first; what was asked for alone."""
+    others = [] if wanted.task is not None else [name for name in names() if name not in (found.name, LAST)]
+    return [type(found), *(kind for kind in map(_there, others) if kind is not None)]
+
+
+def _there(name: str) -> type[Task] | None:
+    """Return a task; None where the package that brings it is broken, which hurts only who asks for it."""
+    try:
+        return get(name)
+    except EnvironmentSetupError:
+        return None
+
+
+def _alone(graph: ir.Graph, tried: Sequence[type[Task]], output: str) -> Task | None:
+    """Return the first task that an output proves; None where it proves none."""
     with _only(graph, output):
-        try:
-            return type(found).find(graph) if wanted.task is None else type(found).assume(graph)
-        except UnsupportedError:
-            return None
+        for kind in tried:
+            try:
+                return kind.find(graph)
+            except UnsupportedError:
+                continue
+    return None
 
 
 @contextmanager

@@ -110,6 +110,17 @@ def test_where_nothing_decides_explain_asks(file: onnx.ModelProto, names: tuple[
         assert onnxsal.explain(opened, X, method="gradient", target=f"{name}[0, 1]").target == f"{name}[0, 1]"
 
 
+def test_where_nothing_proves_classes_a_number_beside_them_is_asked_for() -> None:
+    nodes = "z = MatMul (f, v10) a = MatMul (f, v2) s = ReduceMean <keepdims = 0> (a, axis)"
+    file = model("float[B, 10] z, float[B] s", f"axis = Constant <value_ints = [1]> () {nodes}")
+    opened = onnxsal.load(file)
+    assert "onnxsal explain MODEL IMAGE --head s" in opened.question
+    assert onnxsal.load(file, labels=[*"abcdefghij"]).question == ""
+    assert onnxsal.load(file, head="s").task.name == "regression"
+    embedding = model("float[B, 10] e, float[B, 5] z", "l = MatMul (f, v10) e = LpNormalization (l) z = MatMul (f, v5)")
+    assert onnxsal.load(embedding).question == ""
+
+
 def test_a_head_of_no_task_is_read_by_its_elements() -> None:
     file = model("float[B, 2] p, float[B, 8, 6, 6] maps", "z = MatMul (f, v2) p = Softmax (z)")
     opened = onnxsal.load(file, head="maps")
