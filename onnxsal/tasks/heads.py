@@ -115,7 +115,6 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
     if found.is_features:  # what others are worked out from is what it looks for
         others = [_shape_told(v) for v in floats if v is not own]
         return Choice(found, f"the first {found.name} of the file", (_Candidate(own, found).told, *others))
-    candidates = _candidates(graph, found, alone)
     read = _read(graph, found, alone)
     candidates = [each for each in read if each.task.name == found.name]
     every = [candidates[i] for i in main_outputs([each.output for each in candidates])]
