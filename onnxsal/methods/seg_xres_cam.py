@@ -28,7 +28,8 @@ def seg_xres_cam(
 
     Args: window: positions along each side of a window; 1 is ``hirescam``, and one over the whole layer with the mean
     is ``grad-cam``. pool: what stands for a window's gradients.
-    Source: windows do not overlap, and the last ones may be smaller: they pool what they have. The pooled gradient is brought back to the layer's size bilinearly, half-pixel centres.
+    Source: windows do not overlap, and the last ones may be smaller: they pool what they have. The
+    pooled gradient is brought back to the layer's size bilinearly, half-pixel centres.
     """
     op, a, g = trace_with_gradient(score, layer)
     return op.finish(saliency=combine(op, _spread(op, _pooled(op, g, window, pool), g, window), a))
