@@ -15,7 +15,7 @@ from onnxsal.anatomy import COEFFICIENTS, OURS, TARGET, Anatomy, X
 from onnxsal.anatomy.drawn import drawn_by, drawn_note
 from onnxsal.anatomy.layers import find_layers
 from onnxsal.anatomy.parts import Head
-from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.errors import UnsaidError, UnsupportedError, UsageError
 from onnxsal.graph import load_ir
 from onnxsal.graph.files import EXTERNAL_FILES
 from onnxsal.graph.moved import write_moved
@@ -96,6 +96,8 @@ def load(
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     try:
         return _opened(source, file, asked, running)
+    except UnsaidError:  # the command to copy is in it
+        raise
     except UnsupportedError as error:
         raise with_gradients(error, source, name or "MODEL") from error
 
