@@ -53,6 +53,7 @@ FIELDS = {
 FOR_PLUGINS = {
     "onnxsal": {*SIGNATURES, *TYPES},
     "onnxsal.anatomy": {"Anatomy", "Entry", "Layer", "X"},
+    "onnxsal.anatomy.select": {"entered"},
     "onnxsal.autodiff": {"Call", "defvariadic", "defzero", "gradients_of"},
     "onnxsal.errors": {"UnsupportedError", "UsageError"},
     "onnxsal.graph": {"Program", "Tape", "Trace", "dims", "empty"},

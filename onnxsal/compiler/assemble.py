@@ -117,7 +117,9 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     written = task.write(op, there)
     numbers = {kind: written[name] for kind, name in task.kinds.items()}
     given = work.goal.opened(op) if inputs.target is None else inputs.target
-    targets = work.goal.fixed_at(op, batch) or task.targets(op, numbers, given, batch, work.request.model.labels)
+    fixed = work.goal.is_program or bool(work.goal.fixed_at(op, batch))
+    labels = work.request.model.labels
+    targets = work.goal.fixed_at(op, batch) if fixed else task.targets(op, numbers, given, batch, labels)
     pairs = zip(work.parts, work.layers, strict=True)
     read = _Read(x, targets, there)
     raws = [_map(op, work, part, layer, read) for part, layer in pairs]

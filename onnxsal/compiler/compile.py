@@ -16,6 +16,7 @@ from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import EXPLAIN, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.work import FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build
@@ -61,7 +62,7 @@ def compile(
         model: a Model, its path or a ModelProto.
         method, layer, score, seed, preprocess: as for ``explain``.
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it, of an embedding a
-            ``Like``; ``"input"`` adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the
+            ``Like``, and so do an ``Element`` or its text, and a Program from ``sal/x`` to ``score`` [B]; ``"input"`` adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the
             input ``reference``, float32 [B, N] or [1, N], a vector of any length but 0.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
         give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
@@ -183,7 +184,7 @@ def _goal(model: Model, target: Any) -> FileTarget:
         return FileTarget(None, as_input=True)
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
-        raise UsageError("a compiled model takes its target as an index, a label, a pair, None or 'input'")
+        check_own(found.program, model)
     return FileTarget(found)
 
 

@@ -45,7 +45,8 @@ def _described(work: Work) -> dict[str, Any]:
     return {
         "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,
-        "target": "input" if work.goal.as_input else "predicted" if fixed is None else fixed,
+        "target": "input" if work.goal.as_input else "program" if work.goal.is_program
+                  else "predicted" if fixed is None else fixed,
         **({} if work.goal.fixed is None else work.goal.fixed.about),
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),

@@ -27,6 +27,11 @@ class FileTarget:
     fixed: Target | None
     as_input: bool = False
 
+    @property
+    def is_program(self) -> bool:
+        """Whether a program is the score, which takes no target."""
+        return self.fixed is not None and self.fixed.program is not None
+
     def fixed_at(self, op: Tape, batch: ir.Value) -> Values:
         """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
         feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds

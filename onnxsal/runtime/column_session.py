@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import ModelError
 from onnxsal.runtime.session import DeviceBuffer, Session
 
 Array = NDArray[Any]
@@ -45,5 +46,10 @@ class ColumnSession:
 
 
 def _columns(values: Array, index: Array) -> Array:
+    if index.size and int(index.max()) >= values.shape[1]:
+        raise ModelError(
+            f"number {int(index.max())} is explained, and the output has {values.shape[1]} for a changed input: how "
+            "many there are depends on the input; explain it by a method that does not change it, such as gradient"
+        )
     rows = np.arange(len(values))[:, None]
     return values[rows, index.reshape(len(values), -1)].reshape(index.shape)
