@@ -203,6 +203,8 @@ def _held(tensor: onnx.TensorProto) -> tuple[str, str]:
 
 
 def tensor_bytes(tensor: onnx.TensorProto) -> int:
-    """Return how many bytes a tensor's shape and type ask for."""
+    """Return how many bytes a tensor's shape and type ask for; of texts how many they have."""
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return sum(map(len, tensor.string_data))
     bits: int = math.prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth
     return -(-bits // 8)

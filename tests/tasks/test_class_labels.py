@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,17 @@ def test_a_map_that_no_zipmap_makes_is_refused() -> None:
     proto = network([own], [helper.make_value_info("loss", kind)])
     with pytest.raises(UnsupportedError, match="is a map, not a tensor, and no ZipMap makes it"):
         onnxsal.load(proto)
+
+
+def test_gradients_and_pickles_of_maps_and_texts() -> None:
+    """Against a central difference of what ONNX Runtime puts into the maps."""
+    tail = [BEST, ml("ArrayFeatureExtractor", ["names", "best"], "name"),
+            ml("ZipMap", ["p"], "loss", classlabels_strings=list(FRUIT))]  # fmt: skip
+    proto = network(tail, [named(shape=(1, "n")), mapped()], names=STRINGS)
+    session, along = ort.InferenceSession(proto.SerializeToString()), np.ones_like(X[:1])
+    above, below = (session.run(["loss"], {"x": X[:1] + step * along})[0][0]["plum"] for step in (0.01, -0.01))
+    made = ort.InferenceSession(onnxsal.gradient(proto, of=["loss"], wrt=["x"]).SerializeToString())
+    (found,) = made.run(["grad/x"], {"x": X[:1], "seed/loss": np.array([[0, 1, 0]], np.float32)})
+    assert (found * along).sum() == pytest.approx((above - below) / 0.02, rel=1e-2)
+    again = pickle.loads(pickle.dumps(onnxsal.load(proto)))
+    assert again.reopened(preprocess="raw").labels.names == FRUIT
