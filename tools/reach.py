@@ -223,7 +223,7 @@ class Read:
 
 def read(case: Case) -> Read:
     """Return a case as onnxsal reads it. Raises: OnnxsalError: the file, or what is asked of it, is refused."""
-    model = onnxsal.load(case.file, **case.load)
+    model = onnxsal.load(case.file, **case.load).fitting(case.x)
     return Read(case, model, onnxsal.explain(model, case.x, method="gradient", target=asked_target(case)))
 
 
