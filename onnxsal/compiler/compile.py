@@ -62,8 +62,9 @@ def compile(
         model: a Model, its path or a ModelProto.
         method, layer, score, seed, preprocess: as for ``explain``.
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it, of an embedding a
-            ``Like``, and so do an ``Element`` or its text, and a Program from ``sal/x`` to ``score`` [B]; ``"input"`` adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the
-            input ``reference``, float32 [B, N] or [1, N], a vector of any length but 0.
+            ``Like``, and so do an ``Element`` or its text, and a Program from ``sal/x`` to ``score`` [B]; ``"input"``
+            adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the input ``reference``,
+            float32 [B, N] or [1, N], a vector of any length but 0.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
         give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
             several.
