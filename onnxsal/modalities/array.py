@@ -43,7 +43,8 @@ class ArrayModality:
 
     def find_entry(self, graph: ir.Graph) -> Entry:
         """Return where a model takes its array. Raises: UnsupportedError: it takes something else."""
-        shape = dims(graph.inputs[0]) if len(graph.inputs) == 1 else None
+        alone = len(graph.inputs) == 1 and isinstance(graph.inputs[0].type, ir.TensorType)  # and no sequence of them
+        shape = dims(graph.inputs[0]) if alone else None
         if shape is None or graph.inputs[0].dtype not in FED or len(shape) > len(_LETTERS):
             taken = ", ".join(f"{v.name!r} {shown(v)}" for v in graph.inputs)
             raise UnsupportedError(

@@ -152,7 +152,7 @@ def _settled(anatomy: Anatomy, asked: Asked, known: File, run: Callable[[Head], 
     Args: run: gives the numbers of a head on made-up inputs.
     """
     task, graph = task_of(anatomy), anatomy.model.graph
-    evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, run, asked.head)
+    evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, run)
     settled = task.settled(evidence)
     head = settled.task
     if head == task:

@@ -81,8 +81,6 @@ class Evidence:
     """What was given."""
     run: Callable[[Head], Floats] | None = None
     """Returns the numbers, [n, N], that a task's first kind has on made-up inputs, one a row."""
-    head: str | None = None
-    """The output that was asked for."""
 
     @property
     def said(self) -> Said | None:

@@ -9,17 +9,12 @@ from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
 
 _OPTIONS = "--activation softmax, sigmoid, or none where they are probabilities"
-_LISTED = 3
 
 
 def settled(task: DenseScores, evidence: Evidence) -> Settled:
     """Return the task with the probabilities that its graph proves, that were asked for, or that running tells."""
     found = _activated(task, evidence)
-    return replace(
-        found,
-        decisions=(Decision("task", task.name, task.proof or "asked for"), *found.decisions),
-        notes=(*_others(task, evidence), *found.notes),
-    )
+    return replace(found, decisions=(Decision("task", task.name, task.proof or "asked for"), *found.decisions))
 
 
 def _activated(task: DenseScores, evidence: Evidence) -> Settled:
@@ -41,15 +36,3 @@ def _said(task: DenseScores, why: str, *, assumed: bool = False) -> Settled:
     what = f"{task.activation} is taken" if assumed else "they are taken for probabilities"
     note = f"nothing proves what makes probabilities of the numbers in {task.output!r}: {what}, as {why}; {_OPTIONS}"
     return Settled(task, (Decision("activation", task.activation, why),), (note,))
-
-
-def _others(task: DenseScores, evidence: Evidence) -> tuple[str, ...]:
-    """Return what is to be said of outputs that are not explained, where nobody named one."""
-    names = [str(value.name) for value in evidence.graph.outputs if value.name != task.output]
-    if not names or evidence.head is not None:
-        return ()
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (
-        f"{task.output!r} is explained, the main one of {len(names) + 1} outputs; --head NAME explains another: "
-        f"{', '.join(map(repr, names[:_LISTED]))}{more}",
-    )
