@@ -23,6 +23,7 @@ from onnxsal.runtime import Session
 from onnxsal.tasks import Wanted, dissect, task_of
 
 ONE = "the output {!r} has no axis of the batch: what is explained runs one by one"
+FREED = "the batch, fixed to {} in the file, was made free (verified by running)"
 SEEN = "axis {} of the output {!r} is that of the batch (verified by running)"
 
 
@@ -86,13 +87,48 @@ def freed(
                 free = dissect(each, modality.find_entry(each.graph), wanted)
                 same = task_of(free).name == task_of(anatomy).name and not task_of(free).alone
                 if same and _agree(own, session(free), anatomy, batch):
-                    return free, (f"the batch, fixed to {batch} in the file, was made free (verified by running)",)
+                    return free, (FREED.format(batch),)
             except (ModelError, UnsupportedError):
                 pass  # what was rewritten cannot be run: the file's own batch of 1 can
     if batch != 1:
+        alone = None if candidate is model else _freed_alone(anatomy, candidate, modality, session, wanted)
+        if alone is not None:
+            return alone
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     session.last = None
     return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
+
+
+def _freed_alone(
+    anatomy: Anatomy, candidate: ir.Model, modality: Modality, session: Probe, wanted: Wanted
+) -> tuple[Anatomy, tuple[str, ...]] | None:
+    """Return what a model of a larger batch is with a free one, where running tells which axis of its output that is.
+
+    None where it tells none, the output is not that of the file for the file's own batch, or the task has its own axis.
+    """
+    if not task_of(anatomy).alone:
+        return None
+    free, x = dissect(candidate, modality.find_entry(candidate.graph), wanted), _noise(anatomy, _fixed(anatomy))
+    axis = _batch_axis(free, session)
+    if axis is None:
+        return None
+    own, together = (_put_out(each, session, x) for each in (anatomy, free))
+    if own.shape != together.shape or not np.allclose(own, together, rtol=1e-3, atol=1e-3 * (float(np.ptp(own)) or 1)):
+        return None
+    task = task_of(free)
+    notes = (FREED.format(_fixed(anatomy)), SEEN.format(axis, task.output))
+    return replace(free, head=task.rows_on(axis)), notes
+
+
+def _fixed(anatomy: Anatomy) -> int:
+    return fixed_batch(anatomy.model, anatomy.entry.input) or 1
+
+
+def _put_out(anatomy: Anatomy, session: Probe, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the whole output that is explained, of values x [B, C, *S]."""
+    output = anatomy.head.output
+    op = entered(anatomy).extend()
+    return np.asarray(session.open(op.finish_with({output: op[output]})).run({X: x})[output], np.float64)
 
 
 def _repeated(model: ir.Model, name: str, rows: Mapping[str, int]) -> ir.Model:

@@ -167,6 +167,17 @@ def test_a_declared_batch_of_two_is_overruled_where_running_proves_it():
     np.testing.assert_allclose(opened.scores(X[0])[0], scores_of(proto, X[0]), rtol=1e-4, atol=1e-6)
 
 
+def test_any_element_of_a_model_of_a_declared_batch_is_that_of_the_file():
+    proto = classifier()
+    opened = onnxsal.load(classifier(("N, 3, 16", "2, 3, 16"), ("N, 4", "2, 4")), task="element")
+    assert opened.notes[-2] == "the batch, fixed to 2 in the file, was made free (verified by running)"
+    found = onnxsal.explain(opened, X[0], method="gradient", target="logits[0, 2]")
+    way = np.sign(found.raw)
+    up, down = (scores_of(proto, X[0] + step * way).reshape(-1)[2] for step in (1e-3, -1e-3))
+    np.testing.assert_allclose((found.raw * way).sum(), (up - down) / 2e-3, rtol=1e-2)
+    np.testing.assert_allclose(found.logit, scores_of(proto, X[0]).reshape(-1)[2], rtol=1e-4)
+
+
 def test_a_batch_of_two_whose_pictures_are_mixed_is_refused():
     mixed = (
         "logits = Gemm (flat, w3, b3)",
@@ -174,6 +185,8 @@ def test_a_batch_of_two_whose_pictures_are_mixed_is_refused():
     )
     with pytest.raises(ModelError, match="the model's batch is fixed to 2; export it with batch 1 or a free"):
         onnxsal.load(classifier(("N, 3, 16", "2, 3, 16"), ("N, 4", "2, 4"), mixed))
+    with pytest.raises(ModelError, match="the model's batch is fixed to 2"):
+        onnxsal.load(classifier(("N, 3, 16", "2, 3, 16"), ("N, 4", "2, 4"), mixed), task="element")
 
 
 CONFIG = {
