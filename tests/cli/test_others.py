@@ -80,6 +80,21 @@ def test_predict_tries_the_presets_where_none_is_known(
     assert all(len(line) <= columns for line in ended.out.splitlines() if "--preprocess" not in line)
 
 
+def test_an_array_of_the_models_own_input_needs_no_preset(run, folder: Path) -> None:
+    tiny.write(tiny.classifier(preset=None), folder / "silent.onnx")
+    session = onnxruntime.InferenceSession("silent.onnx", providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    shape = [size if isinstance(size, int) else 1 for size in source.shape]
+    x = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    np.save("x.npy", x)
+    done = run("predict", "silent.onnx", "x.npy", "--json")
+    assert done.status == 0
+    (seen,) = json.loads(done.out)["results"]
+    right = session.run(None, {source.name: x})[0].reshape(-1)
+    assert seen["classes"][0]["index"] == right.argmax()
+    assert "presets" in json.loads(run("predict", "silent.onnx", "x.npy", "red.png", "--json").out)["results"][0]
+
+
 def test_the_commands_that_predict_offers_work(run, folder: Path) -> None:
     tiny.write(tiny.classifier(preset=None), folder / "silent.onnx")
     (folder / "silent.preprocess.json").write_text('{"preset": "unit"}')

@@ -14,7 +14,7 @@ from onnxsal.cli.actions.sizes import Size, shown, tried_sizes
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import Template, check_outputs
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
-from onnxsal.errors import ImageError, UsageError
+from onnxsal.errors import ImageError, OnnxsalError, UsageError
 from onnxsal.explanation.explanation import finite
 from onnxsal.modalities.image import try_presets
 from onnxsal.modalities.image.modality import known
@@ -173,6 +173,17 @@ def _share(prediction: Prediction) -> str:
 
 def _bar(prediction: Prediction, size: int) -> str:
     return "" if math.isnan(prediction.probability) else bar(prediction.probability, size)
+
+
+def are_taken(model: Model, images: Sequence[str]) -> bool:
+    """Return whether all are arrays of the model's own input, which are taken as they are: no preset changes them."""
+    try:
+        for image in images:
+            fitted = model.fitter(model, image)
+            fitted.model.prepare(fitted.thing)
+    except OnnxsalError:
+        return False
+    return True
 
 
 def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: bool, drawn: bool = False) -> int:

@@ -32,12 +32,13 @@ Examples:
     help="Also draw the regions of classes; {stem} and {folder} of the image are filled in.",
 )  # fmt: skip
 def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool, output: str | None) -> int:
-    from onnxsal.cli.actions.predict import drawings, predict_all, try_all
+    from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
 
     pictures = drawings(output, images, opening)
     opened = opening()
     tell([*opened.notes, *opened.assumed])
-    if opened.preprocess is None and opened.modality.preprocessed and opened.anatomy.entry.channels in (1, 3):
+    unsaid = opened.preprocess is None and opened.modality.preprocessed
+    if unsaid and opened.anatomy.entry.channels in (1, 3) and not are_taken(opened, images):
         return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
     tell(opened.placement)
     return predict_all(opened, images, top, as_json=as_json, pictures=pictures)
