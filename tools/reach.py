@@ -117,9 +117,9 @@ def made(rng: np.random.Generator, about: Any) -> Array:
     if "data" in about:
         return np.asarray(about["data"], kind).reshape(shape)
     if "ids" in about:
-        return rng.integers(0, about["ids"], shape).astype(kind)
+        return np.asarray(rng.integers(0, about["ids"], shape), kind)
     if "range" in about:
-        return rng.uniform(*about["range"], shape).astype(kind)
+        return np.asarray(rng.uniform(about["range"][0], about["range"][1], shape), kind)
     return np.full(shape, about.get("value", 0), kind)
 
 
@@ -193,7 +193,7 @@ def asked_target(case: Case) -> Any:
     if isinstance(case.target, dict):
         from onnxsal.tasks.dense import Region
 
-        return Region(**{key: tuple(v) if isinstance(v, list) else v for key, v in case.target.items()})
+        return Region(case.target["target"], box=tuple(case.target["box"]))
     return case.target
 
 
