@@ -65,6 +65,8 @@ class Case:
     steps: Sequence[float] = STEPS
     rounds: bool = False
     """Whether the file rounds values inside to what it meets (dynamic int8), so that it moves in steps."""
+    undeclared: bool = False
+    """Whether the sizes that the file declares are wrong, so that ONNX Runtime would refuse what its owner feeds."""
     refused: str = ""
     """Why the file is to be refused, a word of the message; empty where it is to be explained."""
 
@@ -74,6 +76,9 @@ def read_cases(table: Path, folder: Path, names: Sequence[str]) -> list[Case]:
     found = tomllib.loads(table.read_text(encoding="utf-8"))
     cases = [_case(name, about, folder) for name, about in found.items() if not names or name in names]
     return [case for case in cases if case.file.exists()]
+
+
+_AS_WRITTEN = ("score", "reduce", "target", "steps", "rounds", "undeclared", "refused")
 
 
 def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
@@ -86,7 +91,7 @@ def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
     return Case(
         name=name, file=folder / f"{about.get('file', name)}.onnx", kind=about["kind"], explained=about["input"], x=x,
         span=high - low, held=held, like=like, load=loading(about, held),
-        **{key: about[key] for key in ("score", "reduce", "target", "steps", "rounds", "refused") if key in about},
+        **{key: about[key] for key in _AS_WRITTEN if key in about},
     )  # fmt: skip
 
 
@@ -136,6 +141,9 @@ class Judge:
         self.case = case
         self.name, self.index = parsed(case.score)
         model = onnx.load(case.file)
+        for value in model.graph.input if case.undeclared else ():
+            for size in value.type.tensor_type.shape.dim:
+                size.Clear()
         if self.name not in {value.name for value in model.graph.output}:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.name))
         self.session = opened(model)
