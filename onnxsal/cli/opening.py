@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import OnnxsalError, UsageError
 
 if TYPE_CHECKING:
     from onnxsal.model import Model
@@ -56,3 +57,11 @@ def tell(notes: Iterable[str], about: str = "") -> None:
     """Write notes to stderr, one a line."""
     for note in notes:
         print(f"note: {about}{': ' if about else ''}{note}", file=sys.stderr)
+
+
+def notes_of(model: Model, things: Sequence[str]) -> tuple[str, ...]:
+    """Return what is told of a model before anything is served: as opened for the first thing that can be read."""
+    for thing in things:
+        with suppress(OnnxsalError):  # what cannot be read is reported in its turn
+            return model.fitting(thing).notes
+    return model.notes

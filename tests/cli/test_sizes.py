@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnx.parser
@@ -11,6 +13,7 @@ from PIL import Image
 
 import onnxsal
 from onnxsal.cli.actions.sizes import shown, tried_sizes
+from onnxsal.cli.opening import notes_of
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {"k": RNG.normal(0, 0.4, (4, 3, 3, 3)), "v": RNG.normal(0, 1, (3, 4))}
@@ -55,3 +58,12 @@ def test_a_side_that_the_file_fixes_stays(line: str) -> None:
 @pytest.mark.parametrize("said", [{"size": (32, 32)}, {"preprocess": {"size": 32}}])
 def test_where_something_says_it_nothing_is_tried(line: str, said: dict) -> None:
     assert tried_sizes(onnxsal.load(net("N, 3, H, W"), **({"preprocess": "raw"} | said)), line, 1) == {}
+
+
+def test_what_an_array_says_itself_is_not_told_to_be_open(line: str, tmp_path: Path) -> None:
+    model, path = onnxsal.load(net("N, 3, H, W"), preprocess="raw"), str(tmp_path / "x.npy")
+    np.save(path, RNG.normal(0, 1, (1, 3, 20, 30)).astype(np.float32))
+    assert [note for note in notes_of(model, [line]) if "nothing says it" in note]
+    assert not [note for note in notes_of(model, [path]) if "nothing says it" in note]
+    assert notes_of(model, [str(tmp_path / "missing.npy"), path]) == notes_of(model, [path])
+    assert notes_of(model, []) == model.notes

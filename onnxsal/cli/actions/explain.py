@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from onnxsal.cli.explanations import INTERRUPTED, Result, as_document, as_text
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
@@ -72,7 +72,7 @@ def explain_all(asked: Asked) -> int:
     """
     _check_files(asked)
     requests = _requests(asked, planned(asked.methods, asked.settings))
-    tell(requests[0].model.notes)
+    tell(notes_of(requests[0].model, asked.images))
     asked = replace(asked, seen=tuple(looked_at(requests[0].model, parsed(goal)) for goal in asked.goals))
     results: list[Result] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument
 
 HELP = """Show the classes that the MODEL sees in each IMAGE.
@@ -36,7 +36,7 @@ def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_
 
     pictures = drawings(output, images, opening)
     opened = opening()
-    tell([*opened.notes, *opened.assumed])
+    tell([*notes_of(opened, images), *opened.assumed])
     unsaid = opened.preprocess is None and opened.modality.preprocessed
     if unsaid and opened.anatomy.entry.channels in (1, 3) and not are_taken(opened, images):
         return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
