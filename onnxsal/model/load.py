@@ -41,6 +41,7 @@ from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
 from onnxsal.tasks.labels import LabelSource
+from onnxsal.tasks.outputs import mark_open, unmark_open
 
 
 def load(
@@ -117,6 +118,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     normal = _free_names(normal_form(holding))
     modality, entry = recognised(normal, holding)
     open_sizes = axes_open(normal, entry)
+    mark_open(normal.graph)
     sized = with_size(normal, modality, entry, Known(asked, file.name, file.metadata, running))
     normal = sized.model
     if full_name(running.provider) == CPU:
@@ -126,6 +128,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     wanted = wanted_of(asked, file.name, file.metadata)
     anatomy, freeing = freed(normal, modality, session, wanted, holding.rows)
     chosen = chosen_head(anatomy, wanted, file.name)
+    unmark_open(anatomy.model.graph)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))

@@ -22,7 +22,7 @@ from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds
-from onnxsal.tasks.outputs import ancestors, behind, main_output, named_outputs, open_quantiser, source
+from onnxsal.tasks.outputs import OPEN, ancestors, behind, main_output, named_outputs, open_quantiser, source
 from onnxsal.tasks.reading import Reading, held_behind, proof_of
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.settle import VALUE
@@ -280,6 +280,8 @@ def _head_behind(
     """
     if any(node.op_type == "NonMaxSuppression" for node in ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
+    if proven and OPEN in output.metadata_props:
+        return None, "is as long as what goes in: steps, and no classes"
     chain = list(behind(output))
     found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
     if found is None and embeds:

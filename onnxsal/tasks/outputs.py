@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
+from onnxsal.graph import dims
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
 DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
@@ -45,6 +46,23 @@ def main_outputs(outputs: Sequence[ir.Value]) -> list[int]:
     deep = [i for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most)]
     first = {origins[i]: i for i in reversed(deep)}
     return [i for i in deep if first[origins[i]] == i]
+
+
+OPEN = "onnxsal.open"
+"""Mark of an output whose axes behind the first are as long as what goes in: its file leaves them open by name."""
+
+
+def mark_open(graph: ir.Graph) -> None:
+    """Mark the outputs with an axis behind the first that the graph, before any size is chosen, leaves open by name."""
+    for output in graph.outputs:
+        if any(isinstance(d, str) for d in (dims(output) or ())[1:]):
+            output.metadata_props[OPEN] = "1"
+
+
+def unmark_open(graph: ir.Graph) -> None:
+    """Take the marks off again: no file that is written has them."""
+    for output in graph.outputs:
+        output.metadata_props.pop(OPEN, None)
 
 
 def ancestors(value: ir.Value) -> set[ir.Node]:

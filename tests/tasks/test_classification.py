@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
+import onnxsal
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import load_ir, normalise
 from onnxsal.tasks.classification import Classification, find_head
@@ -123,3 +126,20 @@ def test_where_shapes_are_lost():
 def test_where_shapes_are_lost_in_a_domain():
     with pytest.raises(UnsupportedError, match=r"comes out of my\.own\.Erfc 'a'$"):
         head("a = my.own.Erfc(z) b = Relu(a) y = Softmax<axis=1>(b)")
+
+
+STEPS = """<ir_version: 10, opset_import: ["" : 21]>
+    steps (float[1, time, 3] x) => (float[1, time, 1] gate) <float[3, 1] w = {0.5, -1, 0.25}> {
+        l = MatMul (x, w)
+        gate = Sigmoid (l)
+    }"""
+
+
+def test_an_output_as_long_as_what_goes_in_holds_steps_and_no_classes() -> None:
+    """Opened for a length, [1, time, 1] has the shape of scores of as many classes as there are steps."""
+    proto, x = onnx.parser.parse_model(STEPS), np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
+    found = onnxsal.explain(onnxsal.load(proto), x, target="gate[0, 4, 0]", method="gradient")
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    (gate,) = session.run(None, {"x": x})
+    assert found.logit == pytest.approx(float(gate[0, 4, 0]), rel=1e-5)
+    assert onnxsal.load(proto).task.name == "element"

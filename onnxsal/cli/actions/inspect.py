@@ -49,7 +49,7 @@ def print_file(name: str, why: str, *, as_json: bool) -> None:
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     rows = [("file", name), ("made by", known["producer"] or "unknown"), ("size", size)]
     rows += [(kind, _value(each)) for kind in ("input", "output") for each in known[f"{kind}s"]]
-    _print_rows([*rows, ("explain", f"not possible: {why}"), *(("works", line) for line in known["works"])])
+    _print_rows([*rows, ("explain", why), *(("works", line) for line in known["works"])])
 
 
 def _value(given: Mapping[str, Any]) -> str:
