@@ -89,7 +89,7 @@ MODELS = {
     ),
     "a type without kernel": (tiny.in_float64, "no kernel for Conv of float64.*export the model in float32"),
     "an operator without rule": (tiny.without_rule, "Imputer 'flat'.*still work: .*score-cam"),
-    "not a classifier": (tiny.segmenter, "explains classifiers.*'mask'"),
+    "not a classifier": (tiny.segmenter, "no layer could be chosen|which element"),
     "cyclic": (tiny.cyclic, "cyclic"),
     "weights that are not numbers": (tiny.with_nan, "output is not finite"),
     "weights elsewhere": (lambda: tiny.with_weights_at("../w.bin"), "outside the model's folder"),

@@ -70,20 +70,20 @@ def test_the_map_is_that_of_explain(model: onnxsal.Model, images: Photos, case: 
     onnx.checker.check_model(proto, full_check=True)
     assert {node.domain for node in nodes_of(proto.graph)} <= {""}
     run = session_of(proto)
-    plain = session_of(onnx.load(BUNDLED))(image=images.feed(2))["logits"]
-    together = run(image=images.feed(2))
+    plain = session_of(onnx.load(BUNDLED))(picture=images.feed(2))["logits"]
+    together = run(picture=images.feed(2))
     wanted = expected(model, images.pixels[:2], method, options)
     assert wanted.std() > 0.01
     np.testing.assert_allclose(together["saliency"], wanted, rtol=0, atol=CLOSE)
     np.testing.assert_array_equal(together["logits"], plain)
-    np.testing.assert_allclose(run(image=images.feed(1))["saliency"], wanted[:1], rtol=0, atol=CLOSE)
+    np.testing.assert_allclose(run(picture=images.feed(1))["saliency"], wanted[:1], rtol=0, atol=CLOSE)
 
 
 def test_a_compiled_model_takes_any_batch(model: onnxsal.Model, images: Photos) -> None:
     run = session_of(onnxsal.compile(model, method="smooth-grad-cam++", samples=3))
     wanted = expected(model, images.pixels, "smooth-grad-cam++", {"samples": 3})
     for count in (1, 3):
-        np.testing.assert_allclose(run(image=images.feed(count))["saliency"], wanted[:count], rtol=0, atol=CLOSE)
+        np.testing.assert_allclose(run(picture=images.feed(count))["saliency"], wanted[:count], rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("method", ["grad-cam++", "smoothgrad", "score-cam"])
@@ -91,8 +91,8 @@ def test_without_explanation_there_is_the_same_prediction_and_zeros(
     model: onnxsal.Model, images: Photos, method: str
 ) -> None:
     run = session_of(onnxsal.compile(model, method=method))
-    alone = run(image=images.feed(3), explain=np.array(False))
-    plain = session_of(onnx.load(BUNDLED))(image=images.feed(3))["logits"]
+    alone = run(picture=images.feed(3), explain=np.array(False))
+    plain = session_of(onnx.load(BUNDLED))(picture=images.feed(3))["logits"]
     np.testing.assert_array_equal(alone["logits"], plain)
     assert alone["saliency"].shape == (3, 96, 96)
     assert not alone["saliency"].any()
@@ -103,7 +103,7 @@ def test_explain_may_be_required(model: onnxsal.Model, images: Photos) -> None:
     proto = onnxsal.compile(model, method="grad-cam", explain_required=True)
     assert "explain" not in {tensor.name for tensor in proto.graph.initializer}
     run = session_of(proto)
-    found = [run(image=images.feed(1), explain=np.array(asked))["saliency"] for asked in (True, False)]
+    found = [run(picture=images.feed(1), explain=np.array(asked))["saliency"] for asked in (True, False)]
     np.testing.assert_allclose(found[0], expected(model, images.pixels[:1], "grad-cam", {}), rtol=0, atol=CLOSE)
     assert not found[1].any()
 
@@ -120,7 +120,7 @@ def test_without_explanation_its_branch_does_not_run(model: onnxsal.Model) -> No
 def test_the_target_as_an_input(model: onnxsal.Model, images: Photos, method: str) -> None:
     options: dict[str, Any] = {} if method == "gradient" else {"top_k": 5}
     run = session_of(onnxsal.compile(model, method=method, target="input", **options))
-    found = run(image=images.feed(2), target=np.array([7, 1]))["saliency"]
+    found = run(picture=images.feed(2), target=np.array([7, 1]))["saliency"]
     for one, pixels, target in zip(found, images.pixels, (7, 1), strict=False):
         wanted = onnxsal.explain(model, pixels, method=method, target=target, **options).saliency
         np.testing.assert_allclose(one, wanted, rtol=0, atol=CLOSE)
@@ -130,17 +130,17 @@ def test_one_target_serves_all_pictures(model: onnxsal.Model, images: Photos) ->
     """Of as many targets as neither one nor the pictures, the runtime says that they do not fit."""
     run = session_of(onnxsal.compile(model, method="gradient", target="input"))
     x = np.repeat(images.feed(1), 3, axis=0)
-    one, each = (run(image=x, target=np.array(t)) for t in ([2], [2, 2, 2]))
+    one, each = (run(picture=x, target=np.array(t)) for t in ([2], [2, 2, 2]))
     np.testing.assert_array_equal(one["saliency"], each["saliency"])
     assert one["saliency"][2].any()
     for count in (2, 4):
         with pytest.raises(Exception, match=r"Expand|[Bb]roadcast|shape"):
-            run(image=x, target=np.zeros(count, np.int64))
+            run(picture=x, target=np.zeros(count, np.int64))
 
 
 def test_seeds_change_what_is_drawn(model: onnxsal.Model, images: Photos) -> None:
     maps = [
-        session_of(onnxsal.compile(model, method="smoothgrad", samples=3, seed=seed))(image=images.feed(1))
+        session_of(onnxsal.compile(model, method="smoothgrad", samples=3, seed=seed))(picture=images.feed(1))
         for seed in (0, 1)
     ]
     assert np.abs(maps[0]["saliency"] - maps[1]["saliency"]).max() > 0.05
@@ -154,7 +154,7 @@ def test_raw_is_what_the_method_computed(
     model: onnxsal.Model, images: Photos, method: str, options: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     run = session_of(onnxsal.compile(model, method=method, give=["raw", "saliency"], **options))
-    found = run(image=images.feed(2))
+    found = run(picture=images.feed(2))
     assert list(found) == ["logits", "raw", "saliency"]
     for i in range(2):
         wanted = onnxsal.explain(model, images.pixels[i], method=method, **options).raw
@@ -167,7 +167,7 @@ def test_bytes_in_and_a_drawing_out(model: onnxsal.Model, images: Photos, sign: 
     from onnxsal.viz.overlay import overlay
 
     proto = onnxsal.compile(model, method="gradient", sign=sign, bytes_in=True, give="drawing,saliency")
-    found = session_of(proto)(image=images.pixels)
+    found = session_of(proto)(picture=images.pixels)
     wanted = expected(model, images.pixels, "gradient", {"sign": sign})
     np.testing.assert_allclose(found["saliency"], wanted, rtol=0, atol=CLOSE)
     for image, pixels, saliency in zip(found["drawing"], images.pixels, wanted, strict=True):
@@ -184,7 +184,7 @@ def test_bytes_into_a_model_whose_channels_come_last() -> None:
     loaded = onnxsal.load(build(turned, weights()))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     proto = onnxsal.compile(loaded, method="gradient", bytes_in=True)
-    found = session_of(proto)(image=pixels)["saliency"]
+    found = session_of(proto)(picture=pixels)["saliency"]
     np.testing.assert_allclose(found, expected(loaded, pixels, "gradient", {}), rtol=0, atol=CLOSE)
     said = json.loads({entry.key: entry.value for entry in proto.metadata_props}["onnxsal.explainer"])
     assert said["input"] == {"name": "picture", "axes": "NHWC", "type": "uint8", "size": [16, 16], "channels": 3}
@@ -193,7 +193,7 @@ def test_bytes_into_a_model_whose_channels_come_last() -> None:
 def test_a_drawing_without_bytes_is_the_map_alone(model: onnxsal.Model, images: Photos) -> None:
     from onnxsal.viz.overlay import heat_map
 
-    found = session_of(onnxsal.compile(model, method="grad-cam", give="drawing"))(image=images.feed(1))["drawing"]
+    found = session_of(onnxsal.compile(model, method="grad-cam", give="drawing"))(picture=images.feed(1))["drawing"]
     wanted = heat_map(expected(model, images.pixels[:1], "grad-cam", {})[0])
     assert np.abs(found[0].astype(int) - wanted).max() <= 3
 
@@ -246,7 +246,7 @@ def test_older_opsets(model: onnxsal.Model, images: Photos, opset: int, method: 
     assert [entry.version for entry in proto.opset_import] == [opset]
     assert proto.ir_version == helper.find_min_ir_version_for(proto.opset_import)
     onnx.checker.check_model(proto, full_check=True)
-    found = session_of(proto)(image=images.feed(1))["saliency"]
+    found = session_of(proto)(picture=images.feed(1))["saliency"]
     np.testing.assert_allclose(found, expected(model, images.pixels[:1], method, options), rtol=0, atol=CLOSE)
 
 

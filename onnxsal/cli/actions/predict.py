@@ -65,6 +65,7 @@ def predict_all(
         )
     found, status = _each(images, lambda image: _seen(model, image, top))
     drawn = {image: str(_draw(seen, path)) for image, seen in found if (path := (pictures or {}).get(image))}
+    tell(model.assumed if found else ())
     alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
         results = [

@@ -36,7 +36,7 @@ def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_
 
     pictures = drawings(output, images, opening)
     opened = opening()
-    tell([*notes_of(opened, images), *opened.assumed])
+    tell(notes_of(opened, images))
     unsaid = opened.preprocess is None and opened.modality.preprocessed
     if unsaid and opened.anatomy.entry.channels in (1, 3) and not are_taken(opened, images):
         return try_all(opened, opening, images, as_json=as_json, drawn=output is not None)
