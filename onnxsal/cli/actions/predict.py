@@ -196,6 +196,7 @@ def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: b
         known(model.preprocess)
     presets = {name: _with(model, name) for name in try_presets()}
     found, status = _each(images, lambda image: _tried(presets, image))
+    tell(model.assumed if found else ())
     order = _surest_first([tried for _, tried in found])
     if as_json:
         print(_document(model, [_plain(image, tried, order) for image, tried in found]))
