@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.autodiff import standardised
+from onnxsal.autodiff.registry import find
 from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
@@ -31,8 +32,13 @@ def inspect_file(source: ir.Model, name: str, why: str) -> dict[str, Any]:
 
 def with_gradients(error: UnsupportedError, source: ir.Model, name: str) -> UnsupportedError:
     """Return a refusal of a file with the command that serves it all the same, where there is one."""
-    works = gradients_of_file(source, name)
+    works = [] if _has_strangers(source) else gradients_of_file(source, name)
     return UnsupportedError(f"{error}; its gradients can be written: {works[0]}") if works else error
+
+
+def _has_strangers(source: ir.Model) -> bool:
+    """Whether a file has operators outside the standard that no gradient passes."""
+    return any(node.domain not in ("", "ai.onnx") and find(node) is None for node in source.graph)
 
 
 def file_facts(source: ir.Model) -> dict[str, Any]:

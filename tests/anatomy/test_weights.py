@@ -233,7 +233,8 @@ def test_the_maps_in_front_of_a_head_are_chosen(name):
 @pytest.mark.parametrize("name", BEHIND)
 def test_class_maps_are_not_chosen(name):
     nodes = [*FRONT[:4], MAPS, *BEHIND[name]]
-    assert chosen(nodes) == "maps"
+    # Of norm 1 they are an embedding, whose reference weighs the pooled maps.
+    assert chosen(nodes) == ("class_maps" if name == "logits of norm 1" else "maps")
     if "norm" not in name and "standardised" not in name:
         assert moved(nodes, "class_maps") == 1
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 import onnxsal
-from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.errors import ModelError, OnnxsalError, UnsupportedError
 from onnxsal.graph import load_ir
 from onnxsal.graph.unknown import check_operators
 
@@ -63,7 +63,7 @@ def test_operators_that_older_opsets_had_are_known():
 
 def test_operators_of_another_domain_are_the_reason_why_shapes_are_lost():
     lost = model("b = lab.Sharpen(a)", domains=', "lab" : 1')
-    with pytest.raises(UnsupportedError, match=r"none of what comes out of lab.Sharpen 'b'"):
+    with pytest.raises(UnsupportedError, match=r"does not know operator lab:Sharpen \(node 'b'\).*--custom-ops"):
         onnxsal.load(lost)
 
 
@@ -73,8 +73,8 @@ def test_a_library_of_custom_operators_may_bring_it(tmp_path):
     library.write_bytes(b"none")
     file = model("b = Erfc(a)")
     file.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    with pytest.raises(UnsupportedError) as found:
-        onnxsal.load(file, custom_ops=[str(library)])
+    with pytest.raises(OnnxsalError) as found:
+        onnxsal.load(file, custom_ops=[str(library)]).predict(np.zeros((3, 8, 8), np.float32))
     assert "is in no opset" not in str(found.value)
 
 

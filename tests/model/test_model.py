@@ -106,7 +106,7 @@ def test_a_float_array_is_taken_as_it_is(net: TinyNet) -> None:
         assert (prepared.image().image.min(), prepared.image().image.max()) == (0, 255)
 
 
-@pytest.mark.parametrize("shape", [(3, 12, 13), (1, 12, 12), (2, 3, 12, 12), (12, 12, 3), (12, 12)])
+@pytest.mark.parametrize("shape", [(3, 12, 13), (1, 12, 12), (2, 3, 12, 12), (12, 12, 4), (12, 12)])
 def test_an_array_of_another_shape_is_named_with_what_was_expected(net: TinyNet, shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=rf"3, 12, 12.*got \[{', '.join(map(str, shape))}\]"):
         onnxsal.load(net.model()).prepare(np.zeros(shape, np.float32))

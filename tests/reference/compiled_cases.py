@@ -75,7 +75,8 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
 
 def built_in() -> list[str]:
     """Return the names of the methods that come with onnxsal."""
-    return [name for name, method in onnxsal.methods().items() if method.origin.startswith("onnxsal ")]
+    own = [name for name, method in onnxsal.methods().items() if method.origin.startswith("onnxsal ")]
+    return [name for name in own if name != "similarity-map"]  # for embeddings, and these are classifiers
 
 
 @dataclass(frozen=True)

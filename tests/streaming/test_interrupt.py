@@ -23,14 +23,14 @@ CHILD = """
 import sys
 import numpy as np
 import onnxsal
-from tinynet import TinyNet, picture
+from tinynet import TinyNet, image
 
 def progress(done, total):
     if done >= 200:
         print("drawing", flush=True)
 
 found = onnxsal.explain(
-    onnxsal.load(TinyNet().model()), picture(), method="ss-cam", layer="a2", target=1, samples=10_000_000,
+    onnxsal.load(TinyNet().model()), image(), method="ss-cam", layer="a2", target=1, samples=10_000_000,
     keep_partial=True, progress=progress,
 )
 found.to_npz(sys.argv[1])

@@ -48,7 +48,7 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[Count]:
             return super()._run(names, given)
 
     monkeypatch.setattr("onnxsal.model.sessions.Session", Counting)
-    monkeypatch.setattr("onnxsal.model.load.Session", Counting)
+    monkeypatch.setattr("onnxsal.model.batch_axis.Session", Counting)
     return found
 
 

@@ -184,7 +184,7 @@ def _taken(bands: Bands, reader: Reader) -> Sample:
     ):
         raise UsageError(
             f"a float array must be shaped like the model's input {list(shape)}, one image; got "
-            f"{list(whole.shape if whole.ndim != len(shape) else whole.shape[1:])}"
+            f"{list(whole.shape[1:] if whole.ndim == len(shape) and len(whole) == 1 else whole.shape)}"
         )
     values, said = _prepared(whole, reader)
     x = _entered(values, reader)
