@@ -100,6 +100,7 @@ def _all_served(asked: Asked, requests: Sequence[Request], results: list[Result]
         if results and results[-1].interrupted:
             print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
             return INTERRUPTED
+    tell(requests[0].model.assumed if results else ())
     return failed
 
 
