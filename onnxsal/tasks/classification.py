@@ -22,14 +22,22 @@ from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds
-from onnxsal.tasks.outputs import OPEN, ancestors, behind, main_output, named_outputs, open_quantiser, source
+from onnxsal.tasks.outputs import (
+    ACTIVATIONS,
+    OPEN,
+    ancestors,
+    behind,
+    made_by,
+    main_output,
+    named_outputs,
+    open_quantiser,
+    source,
+)
 from onnxsal.tasks.reading import Reading, held_behind, proof_of
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.settle import VALUE
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers, Prediction, Task, label_of, most
-
-_ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 
 BY_HAND = ("softmax", "sigmoid", "none")
 """What a user may say that makes probabilities."""
@@ -283,14 +291,14 @@ def _head_behind(
     if proven and OPEN in output.metadata_props:
         return None, "is as long as what goes in: steps, and no classes"
     chain = list(behind(output))
-    found = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
+    found = next((v for v in chain if made_by(v) in ACTIVATIONS), None)
     if found is None and embeds:
         return None, f"{embeds}: an embedding"
     scores = chain if found is None else list(behind(source(found)))
     proved = held_behind(chain) if found is None else None
     own = [v for v in scores if is_float(v)]
     logit = next((v for v in own if _classes(v) is not None), None)
-    alone = proved is not None or (found is not None and _made_by(found) == "Sigmoid")
+    alone = proved is not None or (found is not None and made_by(found) == "Sigmoid")
     if logit is None and alone:  # [B], whose numbers are known to be of that kind
         logit = next((v for v in own if len(dims(v) or ()) == 1), None)
     if logit is None:
@@ -299,7 +307,7 @@ def _head_behind(
     if not _same_batch(logit, batch):
         return None, f"has shape {_shown(logit)}, whose rows are not the pictures{_as_far(logit)}"
     if found is not None and not _over_classes(found, classes):
-        return None, f"has shape {_shown(logit)} and a {_made_by(found)} over another axis than the classes"
+        return None, f"has shape {_shown(logit)} and a {made_by(found)} over another axis than the classes"
     if proved is not None:
         return _read_as(output, chain[-1], proved, classes), ""
     if proven and classes == 1 and found is None:
@@ -308,9 +316,9 @@ def _head_behind(
 
 
 def _head(output: ir.Value, logit: ir.Value, found: ir.Value | None, classes: int) -> Classification:
-    made_by = "" if found is None else _made_by(found)
-    probability = str(found.name) if found is not None and made_by != "LogSoftmax" else None
-    activation = "sigmoid" if classes == 1 else _ACTIVATIONS.get(made_by, "softmax")
+    made = "" if found is None else made_by(found)
+    probability = str(found.name) if found is not None and made != "LogSoftmax" else None
+    activation = "sigmoid" if classes == 1 else ACTIVATIONS.get(made, "softmax")
     node = None if found is None else found.producer()
     proof = "" if node is None else f"{node_title(node)} makes {output.name!r}"
     return Classification(str(output.name), str(logit.name), probability, activation, classes, None, proof)
@@ -326,11 +334,6 @@ def _read_as(output: ir.Value, value: ir.Value, found: Held, classes: int) -> Cl
         str(output.name), logit, None if remade else str(value.name), activation, classes, reading,
         proof_of(found, value, str(output.name)),
     )  # fmt: skip
-
-
-def _made_by(value: ir.Value) -> str:
-    node = value.producer()
-    return "" if node is None or node.domain else node.op_type
 
 
 def _classes(value: ir.Value) -> int | None:

@@ -17,7 +17,7 @@ from onnxsal.decisions import Decision
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.normalised import embeds
-from onnxsal.tasks.outputs import ancestors, behind, main_outputs
+from onnxsal.tasks.outputs import ACTIVATIONS, ancestors, behind, made_by, main_outputs
 from onnxsal.tasks.task import Task
 
 Alone = Callable[[str], Task | None]
@@ -26,7 +26,6 @@ Alone = Callable[[str], Task | None]
 Fits = Callable[[int], bool]
 """Whether so many labels are known of a file."""
 
-_ACTIVATIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
 _SHOWN = 3
 _BESIDE = 4
 """Operators that a head of its own may have beside those that another output is worked out from."""
@@ -170,12 +169,7 @@ def _all_behind(value: ir.Value) -> set[ir.Node]:
 
 def _activation(output: ir.Value) -> str:
     """Return the operator that makes probabilities of an output, an empty text where none does."""
-    return next((op for value in behind(output) if (op := _op_of(value)) in _ACTIVATIONS), "")
-
-
-def _op_of(value: ir.Value) -> str:
-    node = value.producer()
-    return "" if node is None or node.domain else node.op_type
+    return next((op for value in behind(output) if (op := made_by(value)) in ACTIVATIONS), "")
 
 
 def _shape_told(value: ir.Value) -> str:

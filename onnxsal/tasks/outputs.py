@@ -48,8 +48,17 @@ def main_outputs(outputs: Sequence[ir.Value]) -> list[int]:
     return [i for i in deep if first[origins[i]] == i]
 
 
+ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+"""Standard operators that make probabilities, or their logarithms, and which activation each is."""
+
 OPEN = "onnxsal.open"
 """Mark of an output whose axes behind the first are as long as what goes in: its file leaves them open by name."""
+
+
+def made_by(value: ir.Value) -> str:
+    """Return the standard operator that computes a value; nothing where there is none."""
+    node = value.producer()
+    return "" if node is None or node.domain else node.op_type
 
 
 def mark_open(graph: ir.Graph) -> None:

@@ -12,9 +12,8 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import recognise
-from onnxsal.tasks.outputs import DRESS, behind, main_output, named_outputs, source
+from onnxsal.tasks.outputs import ACTIVATIONS, DRESS, behind, made_by, main_output, named_outputs, source
 
-_ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax", "TopK"})
 """What goes over the axis of the classes."""
 
@@ -55,8 +54,8 @@ def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
 def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
     """Return the head behind an output, or why there is none."""
     chain = list(dressed(output))
-    activated = next((v for v in chain if _made_by(v) in _ACTIVATIONS), None)
-    over = next((v for v in chain if _made_by(v) in _OVER), None)
+    activated = next((v for v in chain if made_by(v) in ACTIVATIONS), None)
+    over = next((v for v in chain if made_by(v) in _OVER), None)
     last = over if activated is None else activated
     rest = chain if last is None else list(behind(_operand(last)))
     place = next((found for v in rest if (found := _place(v, over, entry)) is not None), None)
@@ -66,12 +65,12 @@ def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
         return f"has shape {list(place.shape)} behind the batch, and nothing says which of its axes holds the classes"
     if proven and over is None and (why := _unproven(activated, place, entry)):
         return f"{why}; if its channels are classes, say so: task='dense' (--task dense)"
-    made = "" if activated is None else _made_by(activated)
-    activation = "sigmoid" if place.classes == 1 else _ACTIVATIONS.get(made, "softmax")
+    made = "" if activated is None else made_by(activated)
+    activation = "sigmoid" if place.classes == 1 else ACTIVATIONS.get(made, "softmax")
     exclusive = place.classes > 1 and (over is not None or activation == "softmax")
     return DenseHead(
         str(output.name), str(place.logit.name), _held(activated, place), activation, place.axis, place.classes,
-        place.grid, exclusive, "" if last is None else f"{_made_by(last)} makes {last.name!r}",
+        place.grid, exclusive, "" if last is None else f"{made_by(last)} makes {last.name!r}",
     )  # fmt: skip
 
 
@@ -137,7 +136,7 @@ def _place(value: ir.Value, over: ir.Value | None, entry: Entry) -> _Place | Non
 
 def _held(activated: ir.Value | None, place: _Place) -> str | None:
     """Return the file's own probabilities; those of another shape than the logits are worked out anew."""
-    if activated is None or _made_by(activated) == "LogSoftmax":
+    if activated is None or made_by(activated) == "LogSoftmax":
         return None
     shape = dims(activated)
     alike = place.classes == 1 or (shape is not None and len(shape) == 4 and shape == dims(place.logit))
@@ -160,11 +159,6 @@ def _unproven(activated: ir.Value | None, place: _Place, entry: Entry) -> str:
     if place.classes > 1 and (place.classes, place.grid) == (entry.channels, entry.size):
         return "has the shape of the picture itself, which a Sigmoid may well put out"
     return ""
-
-
-def _made_by(value: ir.Value) -> str:
-    node = value.producer()
-    return "" if node is None or node.domain else node.op_type
 
 
 def _operand(value: ir.Value) -> ir.Value | None:
