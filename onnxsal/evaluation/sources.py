@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_opti
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_prepared
 from onnxsal.explanation.target import TargetSource
-from onnxsal.files import nearest_file
+from onnxsal.modalities.npy import read_file
 from onnxsal.model import Model, Sample
 
 Floats = NDArray[np.float32]
@@ -149,7 +148,7 @@ class Stored:
         """
         started = time.perf_counter()
         path = self.path(subject.name)
-        found = _checked(_read(path), path, self.size)
+        found = _checked(read_file(path, "the map"), path, self.size)
         return Found(found, None, time.perf_counter() - started, 0, 0)
 
     def path(self, name: str) -> Path:
@@ -161,15 +160,6 @@ class Stored:
 
     def randomised(self, subject: Subject) -> None:
         """Files have no map by another model."""
-
-
-def _read(path: Path) -> NDArray[Any]:
-    if not path.exists():
-        raise ImageError(f"there is no map {str(path)!r}{nearest_file(path)}")
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError, TokenError, MemoryError) as error:  # the last two of a damaged header
-        raise ImageError(f"the map {str(path)!r} cannot be read as .npy: {error}") from None
 
 
 def _checked(values: NDArray[Any], path: Path, size: tuple[int, int]) -> Floats:

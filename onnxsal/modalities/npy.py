@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +24,17 @@ class Named:
     array: NDArray[Any]
 
 
+def is_npy(thing: Any) -> bool:
+    """Return whether a thing names an ``.npy`` file."""
+    return isinstance(thing, str | os.PathLike) and Path(thing).suffix.lower() == ".npy"
+
+
 def opened(thing: Any) -> Any:
     """Return the array that an ``.npy`` file holds, and of anything else the thing itself.
 
     Raises: ImageError: the file cannot be read.
     """
-    is_file = isinstance(thing, str | os.PathLike) and Path(thing).suffix == ".npy"
-    return read_array(thing, "an array").array if is_file else thing
+    return read_file(thing) if is_npy(thing) else thing
 
 
 def read_array(thing: Any, what: str) -> Named:
@@ -40,13 +46,27 @@ def read_array(thing: Any, what: str) -> Named:
         return Named("array", np.asarray(thing))
     if not isinstance(thing, str | os.PathLike):
         raise UsageError(f"{what} or an .npy file; got {type(thing).__name__}")
-    path = Path(thing)
+    return Named(Path(thing).name, read_file(thing))
+
+
+def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
+    """Return the array in an ``.npy`` file, whatever that is called. Args: where: what it is for, as messages open.
+
+    Raises: ImageError: there is no such file, or it holds no array that can be read without running code.
+    """
+    path, about = Path(path), f"{where}: " if where else ""
     if not path.is_file():
-        raise ImageError(f"no such file: {str(path)!r}{nearest_file(path)}")
+        raise ImageError(f"{about}no such file: {str(path)!r}{nearest_file(path)}")
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise ImageError(f"{str(path)!r} is no array that NumPy can read: {error}") from None
+        with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
+            found = np.load(file, allow_pickle=False)
+    except (*_UNREADABLE, MemoryError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"{about}{str(path)!r} is no array that NumPy can read: {why}") from None
     if not isinstance(found, np.ndarray):
-        raise ImageError(f"{str(path)!r} holds several arrays; name an .npy file of one")
-    return Named(path.name, found)
+        raise ImageError(f"{about}{str(path)!r} holds several arrays; name an .npy file of one")
+    return found
+
+
+_UNREADABLE = (OSError, ValueError, EOFError, TokenError, BadZipFile)
+"""What NumPy raises of files that are damaged or something else; the last two of a header, and of an archive's end."""

@@ -15,9 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy.entry import shown
-from onnxsal.errors import ImageError, UsageError
+from onnxsal.errors import UsageError
 from onnxsal.files import nearest_file
 from onnxsal.graph import dims
+from onnxsal.modalities.npy import is_npy, read_file
 
 Array = NDArray[Any]
 
@@ -63,7 +64,7 @@ class Constant:
     def told(self) -> str:
         """What a manifest tells of it: the numbers, or what names the file or array for certain."""
         made = form(self.array)
-        numbers = self.said != made and not self.said.endswith(".npy") and len(self.said) <= _SHORT
+        numbers = self.said != made and not is_npy(self.said) and len(self.said) <= _SHORT
         return self.said if numbers else f"{'' if self.said == made else f'{self.said}, '}{made}, SHA-256 {self.digest}"
 
 
@@ -77,20 +78,14 @@ def constants(given: Mapping[str, Any]) -> dict[str, Constant]:
 def _written(text: str, name: str) -> tuple[Array, str]:
     """What a command line says: numbers as JSON has them, or a file."""
     path = Path(text)
-    if path.suffix != ".npy" and not path.is_file():
+    if not is_npy(path) and not path.is_file():
         try:
             return np.array(json.loads(text, parse_constant=float)), text
         except ValueError:
             pass
     if not path.is_file():
         raise UsageError(f"input {name!r}: {text!r} is neither a file that is there nor numbers{nearest_file(path)}")
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise ImageError(f"input {name!r}: {text!r} is no array that NumPy can read: {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise ImageError(f"input {name!r}: {text!r} holds several arrays; name an .npy file of one")
-    return found, path.name
+    return read_file(path, f"input {name!r}"), path.name
 
 
 def _told(array: Array) -> str:

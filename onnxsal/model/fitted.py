@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import ImageError, UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.graph.program import values_by_name
-from onnxsal.modalities.npy import read_array
+from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.living import living
@@ -114,7 +114,7 @@ def _of_size(model: Model, thing: Any) -> Fitted:
 
 def _array(thing: Any) -> NDArray[Any] | None:
     """Return the array that a thing is, or that its ``.npy`` file holds, as far as it can be read."""
-    if not isinstance(thing, np.ndarray) and not str(thing).endswith(".npy"):
+    if not isinstance(thing, np.ndarray) and not is_npy(thing):
         return None
     try:
         return read_array(thing, "an array").array

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +24,7 @@ from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.npy import is_npy, read_file
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds, normalised
 from onnxsal.tasks.outputs import ancestors, behind, open_quantiser
@@ -263,12 +263,8 @@ def _name(reference: Any) -> tuple[str, str | None]:
 
 def _opened(reference: Any) -> Any:
     """Return the array that a reference is or that an ``.npy`` file holds; other things as they are."""
-    if isinstance(reference, str | os.PathLike) and Path(reference).suffix.lower() == ".npy":
-        try:
-            return np.load(reference, allow_pickle=False)
-        except (OSError, ValueError, EOFError, TokenError, MemoryError) as error:  # the last two of a damaged header
-            why = getattr(error, "strerror", None) or error
-            raise UsageError(f"the reference {str(reference)!r} cannot be read as .npy: {why}") from None
+    if is_npy(reference):
+        return read_file(reference, "the reference")
     if isinstance(reference, Sequence) and not isinstance(reference, str | bytes | bytearray):
         return np.asarray(reference)
     return reference

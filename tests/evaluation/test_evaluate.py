@@ -302,8 +302,8 @@ def test_maps_made_elsewhere(model: Model, photos: Path, tmp_path: Path) -> None
     messages = {f.image: f.message for f in found.failures}
     assert "has the shape [7, 7]; expected [16, 16]" in messages[paths[0].name]
     assert "256 of 256 values are NaN" in messages[paths[1].name]
-    assert "there is no map" in messages[paths[2].name]
-    assert "cannot be read as .npy" in messages[paths[3].name]
+    assert "the map: no such file" in messages[paths[2].name]
+    assert "is no array that NumPy can read" in messages[paths[3].name]
     for path in paths[4:]:
         same = [r.value for r in found.rows if r.image == path.name and r.metric == "deletion[steps=4]"]
         assert len(same) == 2 and same[0] == pytest.approx(same[1], abs=1e-6)
@@ -767,7 +767,7 @@ def test_a_map_with_a_damaged_header_leaves_the_others_judged(model: Model, phot
     text = header.ljust(117).encode() + b"\n"
     (folder / f"{bad.stem}.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
     found = judge(model, [bad, *rest], methods=[], maps=folder, metrics="sparseness")
-    assert ["cannot be read as .npy" in failure.message for failure in found.failures] == [True]
+    assert ["is no array that NumPy can read" in failure.message for failure in found.failures] == [True]
     assert [row.image for row in found.rows] == [path.name for path in rest]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onnxsal.errors import ImageError
+from onnxsal.modalities.npy import is_npy, read_file
 
 _AS_THEY_ARE = ("1", "P", "I", "I;16", "F", "L")
 """Modes of one number a pixel: a palette's are classes, and no class but the first is nothing."""
@@ -21,10 +21,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 
     Raises: ImageError: it cannot be read, or is no plane of numbers.
     """
-    try:
-        values = np.load(path) if Path(path).suffix.lower() == ".npy" else _values(path)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {error}") from None
+    values = read_file(path, "the mask") if is_npy(path) else _values(path)
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise ImageError(f"the mask {os.fspath(path)!r} holds {values.dtype} {list(values.shape)}, not [H, W]")
     found: NDArray[np.bool_] = values > 0
@@ -32,5 +29,8 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 
 
 def _values(path: str | os.PathLike[str]) -> NDArray[Any]:
-    with Image.open(path) as image:
-        return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("L"))
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("L"))
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {error}") from None

@@ -1,0 +1,90 @@
+"""NumPy's files: one reader for all that is read of them, and one sentence for each way in which one is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.evaluation.sources import Stored, Subject
+from onnxsal.modalities.image.masks import read_mask
+from onnxsal.modalities.npy import is_npy, opened, read_array, read_file
+from onnxsal.model.constants import Constant
+from onnxsal.tasks.embedding import Embedding, Like
+
+ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def stored(path: Path) -> object:
+    """Read a map that was made elsewhere."""
+    source = Stored("maps", path.parent, (2, 3), {"photo": path})
+    return source.map(Subject(None, "photo", None)).saliency  # type: ignore[arg-type]
+
+
+def reference(path: Path) -> object:
+    """Read a vector that an embedding is compared with."""
+    return Embedding("e", "e", 6, "", proven=True).looked_at(Like(path), lambda thing: {"dot": thing.reshape(-1)})
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "": lambda path: read_array(path, "an array").array, "the map: ": stored, "the mask: ": read_mask,
+    "input 'state': ": lambda path: Constant.of(str(path), "state").array, "the reference: ": reference,
+}  # fmt: skip
+"""What is read, by what its messages open with."""
+
+
+def header(text: str) -> bytes:
+    line = text.ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + bytes(24)
+
+
+BROKEN = {
+    "text": b"no array", "nothing": b"", "magic alone": b"\x93NUMPY", "cut header": header("{'shape': (2,"),
+    "no array in it": header("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3), }"),
+    "too few numbers": header("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 300), }"),
+    "archive cut off": b"PK\x03\x04" + bytes(40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("contents", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("opening", READERS, ids=lambda text: text.strip(": ") or "an array")
+def test_a_broken_file_is_one_sentence(tmp_path: Path, opening: str, contents: bytes) -> None:
+    path = tmp_path / "broken.npy"
+    path.write_bytes(contents)
+    with pytest.raises(ImageError, match=f"^{opening}'.*broken.npy' is no array that NumPy can read: ."):
+        READERS[opening](path)
+
+
+@pytest.mark.parametrize("opening", READERS, ids=lambda text: text.strip(": ") or "an array")
+def test_several_arrays_are_none(tmp_path: Path, opening: str) -> None:
+    path = tmp_path / "several.npy"
+    with path.open("wb") as file:
+        np.savez(file, a=ARRAY, b=ARRAY)
+    with pytest.raises(ImageError, match=f"^{opening}'.*several.npy' holds several arrays; name an .npy file of one"):
+        READERS[opening](path)
+
+
+@pytest.mark.parametrize("opening", [each for each in READERS if "input" not in each])
+def test_a_missing_file_names_its_nearest(tmp_path: Path, opening: str) -> None:
+    np.save(tmp_path / "array.npy", ARRAY)
+    with pytest.raises(ImageError, match=f"^{opening}no such file: '.*aray.npy'.*did you mean 'array.npy'"):
+        READERS[opening](tmp_path / "aray.npy")
+
+
+@pytest.mark.parametrize("opening", READERS, ids=lambda text: text.strip(": ") or "an array")
+def test_capitals_are_an_ending_too(tmp_path: Path, opening: str) -> None:
+    path = tmp_path / "ARRAY.NPY"
+    with path.open("wb") as file:
+        np.save(file, ARRAY)
+    READERS[opening](path)
+    assert is_npy(path) and is_npy(str(path)) and not is_npy(ARRAY)
+    np.testing.assert_array_equal(opened(path), ARRAY)
+    np.testing.assert_array_equal(read_file(path), ARRAY)
+
+
+def test_what_is_neither_is_refused() -> None:
+    with pytest.raises(UsageError, match="what is explained is an array or an"):
+        read_array([1.0], "what is explained is an array")
