@@ -37,6 +37,7 @@ from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
+from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
 from onnxsal.viz import overlay as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
@@ -232,6 +233,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
 
     def fed() -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
+        value = _centred(trace, value, preprocess, work.request.model.image_size)
         order = entry.fed_from_sal
         value = value if order == sorted(order) else trace.Transpose(value, perm=order)
         value = trace.Unsqueeze(value, more) if (more := ones(entry.input_axes)) else value
@@ -242,6 +244,15 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     trace.graph.inputs[list(trace.graph.inputs).index(old)] = photo
     trace.rename(entry.input, old, value)
     return photo
+
+
+def _centred(op: Tape, value: ir.Value, preprocess: Preprocess, size: tuple[int, int]) -> ir.Value:
+    """Return scaled pixels [B, C, H, W] less the mean picture, over std; as they are where there is none."""
+    mean = preprocess.taken_off(size)
+    if mean is None:
+        return value
+    std = np.asarray(preprocess.std, np.float32).reshape(-1, 1, 1)
+    return op.Div(op.Sub(value, op.const(mean)), op.const(std))
 
 
 def _photo(work: Work, trace: Trace) -> ir.Value | None:

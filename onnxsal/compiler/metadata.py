@@ -22,7 +22,7 @@ def metadata_of(work: Work) -> Mapping[str, str]:
     if model.labels is not None:
         found["onnxsal.labels"] = json.dumps([model.labels.short(i) for i in range(model.task.labelled)])
     if form.bytes_in is not None:
-        bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB"}
+        bare = {"scale": 1.0, "mean": (0.0,), "std": (1.0,), "colour": "RGB", "mean_image": None}
         found["onnxsal.preprocess"] = replace(form.bytes_in, **bare).to_json()  # type: ignore[arg-type]
     elif model.preprocess is not None:
         found["onnxsal.preprocess"] = model.preprocess.to_json()

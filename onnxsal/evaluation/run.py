@@ -50,7 +50,7 @@ class Setup:
         from onnxsal.runtime.environment import onnxruntime
         from onnxsal.runtime.providers import full_name
 
-        preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json()
+        preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json(inside=False)
         runtime = [full_name(self.model.provider), onnxruntime().__version__]
         held = [[name, constant.digest] for name, constant in sorted(self.model.asked.held.items())]
         explained = [] if self.model.asked.explained is None else [self.model.asked.explained]

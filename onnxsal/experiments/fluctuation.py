@@ -205,7 +205,8 @@ def _levels(model: Model, x: Floats) -> NDArray[np.float64]:
     if model.preprocess is None:
         return np.full(len(x), 255 / max(float(np.ptp(x)), 1e-12))
     black, white = model.preprocess.limits()
-    return np.broadcast_to(255 / (white - black).astype(np.float64), len(x))
+    span = (white - black).astype(np.float64).reshape(len(white), -1).mean(axis=1)  # the same at every pixel
+    return np.broadcast_to(255 / span, len(x))
 
 
 def _wide(scores: NDArray[np.float64]) -> Axis:

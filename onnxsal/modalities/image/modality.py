@@ -64,7 +64,10 @@ class ImageModality:
             found = replace(as_preprocess("raw"), fit="squash" if entry.resized else "crop")
         if found is None and entry.dtype == ir.DataType.UINT16:
             found = replace(as_preprocess("raw"), scale=257.0, fit="squash" if entry.resized else "crop")
-        return None if found is None else found.for_channels(entry.channels)
+        if found is None:
+            return None
+        fitting = found.for_channels(entry.channels)
+        return fitting if entry.size is None else fitting.for_size(entry.size)
 
     def preprocess_notes(self, path: str, metadata: Mapping[str, str], entry: Entry) -> tuple[str, ...]:
         """Return what is to be told of the preprocessing that comes with a model."""
@@ -100,7 +103,9 @@ class ImageModality:
         entry = reader.entry
         if reader.preprocess is None:
             return np.zeros(entry.channels, np.float32)
-        low = np.broadcast_to(reader.preprocess.limits()[0].reshape(-1, 1, 1), (entry.channels, *reader.size))
+        reader.preprocess.for_size(reader.size)
+        black = reader.preprocess.limits()[0]
+        low = np.broadcast_to(black.reshape(len(black), *(black.shape[1:] or (1, 1))), (entry.channels, *reader.size))
         black = _entered(_feed(np.ascontiguousarray(low), reader), reader)
         return black if np.ptp(black, axis=(1, 2)).any() else black[:, 0, 0]
 
@@ -145,8 +150,9 @@ def _hw(size: tuple[int, ...]) -> tuple[int, int]:
 
 def _whole(values: Floats, reader: Reader) -> tuple[Floats, tuple[str, ...]]:
     """Return values finer than bytes as the model takes them: rounded, where it takes whole numbers."""
-    table = known(reader.preprocess).table()
-    if not reader.entry.is_raw or (table != np.rint(table)).any():
+    preprocess = known(reader.preprocess)
+    table = preprocess.table()
+    if not reader.entry.is_raw or (table != np.rint(table)).any() or preprocess.mean_image is not None:
         return values, ()
     in_bytes = reader.entry.dtype in (ir.DataType.UINT8, ir.DataType.INT8)
     return np.rint(values), ("rounded to 8 bits: the model takes bytes",) if in_bytes else ()

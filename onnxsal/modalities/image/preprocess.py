@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.modalities.image.colours import Levels
 from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Placement, Resample, draw, place
 from onnxsal.modalities.image.images import Photo
+from onnxsal.modalities.image.mean_image import MeanImage
 
 ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
 
@@ -48,6 +49,7 @@ class Preprocess:
         fit: ``crop`` the centre, ``squash`` to the model's size, or ``pad`` to it with ``pad_colour`` (RGB, 0 to 255).
         crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
         resample: as Pillow does it, that is with antialiasing.
+        mean_image: taken off in place of ``mean``, which is 0 then: one number a pixel, of the model's own size.
         name: where it comes from, for messages; it takes no part in comparison, nor does the next.
         open_fit: whether what it comes from leaves open how a photograph is fitted.
     Raises: UsageError: a part is unknown, of the wrong length, or not a number that makes sense.
@@ -61,6 +63,7 @@ class Preprocess:
     crop_fraction: float | None = None
     resample: Resample = "bilinear"
     pad_colour: Colour = (0, 0, 0)
+    mean_image: MeanImage | None = None
     name: str = field(default="own", compare=False)
     open_fit: bool = field(default=False, compare=False)
 
@@ -86,6 +89,9 @@ class Preprocess:
             raise self._wrong("scale, mean or std", (self.scale, self.mean, self.std), "finite numbers")
         if self.scale == 0 or 0 in self.std:
             raise self._wrong("scale or std", (self.scale, self.std), "numbers other than 0")
+        if self.mean_image is not None and self.mean_image.planes(self.channels) is None:
+            shape = list(self.mean_image.array.shape)
+            raise self._wrong("the mean picture", shape, f"of {self.channels} channels, or one, for {self.colour!r}")
 
     def _wrong(self, key: str, got: object, expected: str) -> UsageError:
         return UsageError(f"preprocessing {self.name!r}: {key} is {expected}; got {got!r}")
@@ -94,8 +100,13 @@ class Preprocess:
     def channels(self) -> int:
         """The number of channels that ``apply`` gives: 1 for grey, 3 for colours; of bands as many as have numbers."""
         if self.colour == "bands":
-            return max(len(self.mean), len(self.std))
+            return max(len(self.mean), len(self.std), self._bands)
         return 1 if self.colour == "grey" else 3
+
+    @property
+    def _bands(self) -> int:
+        """How many channels the mean picture has where nothing else tells: its first axis holds them."""
+        return len(self.mean_image.array) if self.mean_image is not None and self.mean_image.array.ndim == 3 else 1
 
     @property
     def fraction(self) -> float:
@@ -105,7 +116,7 @@ class Preprocess:
 
     def agrees(self, other: Preprocess) -> bool:
         """Return whether another gives the same pixels, as far as both say how."""
-        if (self.colour, self.table().shape) != (other.colour, other.table().shape):
+        if (self.colour, self.table().shape, self.mean_image) != (other.colour, other.table().shape, other.mean_image):
             return False
         fits = self.open_fit or other.open_fit or (self.fit, self.fraction) == (other.fit, other.fraction)
         return fits and bool(np.allclose(self.table(), other.table(), rtol=1e-3, atol=1e-3 * np.ptp(self.table())))
@@ -119,7 +130,7 @@ class Preprocess:
         """
         if count == self.channels:
             return self
-        if count not in (1, 3) and {len(self.mean), len(self.std)} <= {1, count}:
+        if count not in (1, 3) and {len(self.mean), len(self.std), self._bands} <= {1, count}:
             return replace(self, colour="bands")
         if count != 1:
             raise UsageError(
@@ -127,7 +138,31 @@ class Preprocess:
                 "hand over a float array shaped like the model's input instead of a picture"
             )
         mean, std = (float(np.mean(values)) for values in (self.mean, self.std))
-        return replace(self, colour="grey", mean=(mean,), std=(std,))
+        image = None if self.mean_image is None else self.mean_image.averaged(self.channels)
+        return replace(self, colour="grey", mean=(mean,), std=(std,), mean_image=image)
+
+    def for_size(self, size: tuple[int, ...]) -> Preprocess:
+        """Return the same for a model of that height and width.
+
+        Raises: UsageError: its mean picture is of another size.
+        """
+        self.taken_off(size)
+        return self
+
+    def taken_off(self, size: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """Return the mean picture of a model of that height and width, [C, H, W] or [1, H, W]; None without one.
+
+        Raises: UsageError: it is of another size.
+        """
+        planes = None if self.mean_image is None else self.mean_image.planes(self.channels)
+        if planes is not None and planes.shape[1:] != tuple(size):
+            assert self.mean_image is not None
+            named = f" {self.mean_image.name!r}" if self.mean_image.name else ""
+            raise UsageError(
+                f"preprocessing {self.name!r}: its mean picture{named} is {planes.shape[1]} x {planes.shape[2]}, and "
+                f"the model takes {' x '.join(map(str, size))} (height x width): resize or crop it to that"
+            )
+        return planes
 
     def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
         """Return the photograph as a model of input ``size`` (height, width) sees it."""
@@ -154,36 +189,67 @@ class Preprocess:
     def _values(self, image: Image.Image) -> NDArray[np.float32]:
         pixels = np.asarray(image).transpose(2, 0, 1)[: self.channels]
         ordered = pixels[::-1] if self.colour == "BGR" else pixels
-        return np.stack([levels[channel] for levels, channel in zip(self.table(), ordered, strict=True)])
+        return self._centred(np.stack([levels[own] for levels, own in zip(self.table(), ordered, strict=True)]))
+
+    def _centred(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what ``table`` gives, [C, H, W], less the mean picture where there is one, in float32."""
+        planes = self.taken_off(scaled.shape[1:])
+        return scaled if planes is None else np.asarray((scaled - planes) / self._stds(), np.float32)
+
+    def _stds(self) -> NDArray[np.float32]:
+        return np.asarray(self.std, np.float32).reshape(-1, 1, 1)
 
     def values_of(self, levels: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return levels [C, ...], 0 to 255 in the model's order, as the model takes them."""
+        if self.mean_image is not None:
+            scaled = (levels * self.scale).reshape(-1, *levels.shape[-2:]).astype(np.float32)
+            return self._centred(scaled).reshape(levels.shape)
         mean, std = (np.reshape(values, (-1, *[1] * (levels.ndim - 1))) for values in (self.mean, self.std))
         values: NDArray[np.float32] = ((levels * self.scale - mean) / std).astype(np.float32)
         return values
 
     def table(self) -> NDArray[np.float32]:
-        """Return the value of each of the 256 levels per channel, [C, 256]: rounded to float32 once."""
+        """Return the value of each of the 256 levels per channel, [C, 256]: rounded to float32 once.
+
+        Where a mean picture is taken off, the levels are scaled only: that and ``std`` come behind.
+        """
         levels = np.arange(256) * self.scale
+        if self.mean_image is not None:
+            return np.broadcast_to(levels, (self.channels, 256)).astype(np.float32)
         mean, std = (np.broadcast_to(values, self.channels)[:, None] for values in (self.mean, self.std))
         table: NDArray[np.float32] = ((levels - mean) / std).astype(np.float32)
         return table
 
     def limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the values of black and of white per channel, [C] each; all values lie between them."""
-        table = self.table()
-        return table[:, 0], table[:, -1]
+        """Return the values of black and of white per channel, [C] each; all values lie between them.
 
-    def to_json(self) -> str:
-        """Return the JSON text that reads back as the same preprocessing, from a file or a model's metadata."""
-        own = {field.name for field in fields(self) if field.compare}
-        return json.dumps({key: value for key, value in asdict(self).items() if key in own and value is not None})
+        Shape: [C, H, W] where a mean picture is taken off.
+        """
+        low, high = self.table()[:, 0], self.table()[:, -1]
+        if self.mean_image is None:
+            return low, high
+        planes = self.mean_image.planes(self.channels)
+        assert planes is not None
+        ends = (np.broadcast_to(end[:, None, None], (self.channels, *planes.shape[1:])) for end in (low, high))
+        black, white = map(self._centred, ends)
+        return black, white
+
+    def to_json(self, *, inside: bool = True) -> str:
+        """Return the JSON text that reads back as the same preprocessing, from a file or a model's metadata.
+
+        Args: inside: whether a mean picture is in it, not only what names it for certain.
+        """
+        own = [part.name for part in fields(self) if part.compare and part.name != "mean_image"]
+        found = {name: value for name in own if (value := getattr(self, name)) is not None}
+        if self.mean_image is not None:
+            found["mean"] = self.mean_image.inside if inside else self.mean_image.told
+        return json.dumps(found)
 
     def described(self) -> str | dict[str, Any]:
         """Return what stands for it in a manifest: a preset's name, of others what ``as_preprocess`` makes it of."""
         preset = PRESETS.get(self.name)
         is_preset = preset is not None and self in (preset, *([preset.for_channels(1)] if self.channels == 1 else []))
-        found: dict[str, Any] = json.loads(self.to_json())
+        found: dict[str, Any] = json.loads(self.to_json(inside=False))
         return self.name if is_preset else found
 
 

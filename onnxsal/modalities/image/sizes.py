@@ -11,6 +11,7 @@ from typing import Any
 
 from onnxsal.files import beside, parse_json, read_text
 from onnxsal.modalities.image.huggingface import is_huggingface, kind_of
+from onnxsal.modalities.image.mean_image import is_mean_image, mean_image
 from onnxsal.modalities.registry import StatedSize
 
 _WORDS = ("onnxsal.preprocess", "imgsz", "input_size", "image_size", "img_size", "input_shape", "crop_size",
@@ -93,7 +94,7 @@ Said = Iterator[tuple[str, Sides]]
 
 def _given(source: Any) -> Said:
     if isinstance(source, Mapping):
-        yield from _from(_of_processor(source), "preprocess=")
+        yield from _from(_of_processor(source) or _of_mean(source, Path()), "preprocess=")
     elif isinstance(source, str | os.PathLike) and str(source).endswith(".json"):
         yield from _in_file(Path(source), _of_processor)
 
@@ -101,7 +102,7 @@ def _given(source: Any) -> Said:
 def _beside(model: Path, metadata: Mapping[str, str]) -> Said:
     for word in _WORDS:
         if word in metadata:
-            yield from _from(_of_word(metadata[word]), f"the file's metadata {word!r}")
+            yield from _from(_of_word(metadata[word], model.parent), f"the file's metadata {word!r}")
     yield from _in_file(model.with_name(f"{model.stem}.preprocess.json"), _of_processor)
     for name, read in (("preprocessor_config.json", _of_processor), ("processor_config.json", _of_processor),
                        ("config.json", _of_timm)):  # fmt: skip
@@ -119,7 +120,7 @@ def _in_file(path: Path, read: Callable[[Mapping[str, Any]], Sides | None]) -> S
         return
     config = parse_json(read_text(path, "configuration"), str(path))
     if isinstance(config, Mapping):
-        yield from _from(read(config), str(path))
+        yield from _from(read(config) or _of_mean(config, path.parent), str(path))
 
 
 def _from(sides: Sides | None, where: str) -> Said:
@@ -127,9 +128,20 @@ def _from(sides: Sides | None, where: str) -> Said:
         yield where, sides
 
 
-def _of_word(text: str) -> Sides | None:
+def _of_word(text: str, folder: Path) -> Sides | None:
     found = _parsed(text)
-    return _of_processor(found) or sides_of(found) if isinstance(found, Mapping) else sides_of(text)
+    if not isinstance(found, Mapping):
+        return sides_of(text)
+    return _of_processor(found) or sides_of(found) or _of_mean(found, folder)
+
+
+def _of_mean(config: Mapping[str, Any], folder: Path) -> Sides | None:
+    """Height and width of the mean picture that a preprocessing of ours takes off: the model's are the same."""
+    given = config.get("mean")
+    if not is_mean_image(given):
+        return None
+    array = mean_image(given, "preprocessing", folder).array
+    return sides_of(list(array.shape))
 
 
 def _parsed(text: str) -> Any:

@@ -13,6 +13,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.files import beside, number, numbers, parse_json, read_text
 from onnxsal.modalities.image.exports import foreign_form
 from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
+from onnxsal.modalities.image.mean_image import is_mean_image, mean_image
 from onnxsal.modalities.image.metadata import metadata_preprocess
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 from onnxsal.modalities.image.sizes import sides_of
@@ -30,7 +31,7 @@ _EXPORTED = (
     "metadata.json",  # Teachable Machine
     "inference.yml",  # PaddleX
 )
-_FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare)
+_FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare and part.name != "mean_image")
 _KEYS = (*_FIELDS, "preset", "range", "size")
 
 
@@ -38,7 +39,8 @@ def as_preprocess(source: PreprocessSource) -> Preprocess:
     """Return the preprocessing that a preset's name, a JSON file, a dict or a ``Preprocess`` stands for.
 
     A JSON object of ours has any of the keys ``preset`` (what the others start from, otherwise ``raw``), ``colour``,
-    ``scale`` or ``range`` ([low, high] that black and white become before mean and std), ``mean``, ``std``, ``fit``,
+    ``scale`` or ``range`` ([low, high] that black and white become before mean and std), ``mean`` (numbers, or an
+    ``.npy`` file of a mean picture, named from the folder of the JSON file on), ``std``, ``fit``,
     ``crop_fraction``, ``resample``, ``pad_colour``, and ``size`` (height and width, for a model whose file leaves them
     open, which takes no part in the result); or it is a Hugging Face ``preprocessor_config.json``.
 
@@ -47,7 +49,7 @@ def as_preprocess(source: PreprocessSource) -> Preprocess:
     if isinstance(source, Preprocess):
         return source
     if isinstance(source, Mapping):
-        return _from_dict(source, "dict")
+        return _from_dict(source, "dict", Path())
     if isinstance(source, str) and source in PRESETS:
         return PRESETS[source]
     if not isinstance(source, str | os.PathLike):
@@ -88,7 +90,9 @@ def gather_preprocess(
     """
     where, model = "the model's metadata", Path(model_path)
     ours = (
-        [partial(_from_json, metadata[METADATA_KEY], f"{where} {METADATA_KEY!r}")] if METADATA_KEY in metadata else []
+        [partial(_from_json, metadata[METADATA_KEY], f"{where} {METADATA_KEY!r}", model.parent)]
+        if METADATA_KEY in metadata
+        else []
     )
     ours += [partial(_from_file, path) for path in _candidates(model) if path.is_file()]
     exported = [partial(_exported, p) for name in _EXPORTED for p in beside(model, name) if p.is_file()]
@@ -139,7 +143,7 @@ def _is_path(source: str) -> bool:
 
 
 def _from_file(path: Path) -> Preprocess:
-    return _from_config(_data_in(path), str(path))
+    return _from_config(_data_in(path), str(path), path.parent)
 
 
 def _data_in(path: Path) -> Any:
@@ -147,17 +151,17 @@ def _data_in(path: Path) -> Any:
     return parse(read_text(path, "preprocessing"), str(path))
 
 
-def _from_json(text: str, where: str) -> Preprocess:
-    return _from_config(parse_json(text, where), where)
+def _from_json(text: str, where: str, folder: Path) -> Preprocess:
+    return _from_config(parse_json(text, where), where, folder)
 
 
-def _from_config(config: Any, where: str) -> Preprocess:
+def _from_config(config: Any, where: str, folder: Path) -> Preprocess:
     if not isinstance(config, dict):
         raise UsageError(f"{where}: a JSON object is expected; got {type(config).__name__}")
-    return _from_dict(config, where)
+    return _from_dict(config, where, folder)
 
 
-def _from_dict(config: Mapping[str, Any], where: str) -> Preprocess:
+def _from_dict(config: Mapping[str, Any], where: str, folder: Path) -> Preprocess:
     if is_huggingface(config):
         return from_huggingface(config, where)
     if (read := foreign_form(config)) is not None:
@@ -165,7 +169,10 @@ def _from_dict(config: Mapping[str, Any], where: str) -> Preprocess:
     _check_keys(config, where)
     base = _preset(config.get("preset", "raw"), where)
     given = {key: config[key] for key in _FIELDS if key in config}
-    stated = replace(base, **_typed(given, where), name=where)
+    picture: dict[str, Any] = {}
+    if is_mean_image(given.get("mean")):
+        picture = {"mean": (0.0,), "mean_image": mean_image(given.pop("mean"), where, folder)}
+    stated = replace(base, **_typed(given, where), **picture, name=where)
     return _ranged(stated, config["range"], where) if "range" in config else stated
 
 
@@ -203,4 +210,7 @@ def _ranged(stated: Preprocess, ends: Any, where: str) -> Preprocess:
     pair = numbers(ends, "range", where)
     if len(pair) != 2:
         raise UsageError(f"{where}: range is [low, high]; got {ends!r}")
-    return replace(stated, scale=(pair[1] - pair[0]) / 255, mean=tuple(value - pair[0] for value in stated.mean))
+    scale = (pair[1] - pair[0]) / 255
+    if stated.mean_image is not None:
+        return replace(stated, scale=scale, mean_image=stated.mean_image.less(pair[0]))
+    return replace(stated, scale=scale, mean=tuple(value - pair[0] for value in stated.mean))
