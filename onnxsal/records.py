@@ -203,7 +203,7 @@ def spread(value: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def baseline_array(given: Any, shape: tuple[int, ...]) -> Floats:
-    """Return a baseline of numbers so that it fits a picture [C, H, W]: [C, H, W], [C, 1, 1] or a number.
+    """Return a baseline of numbers so that it fits a thing [C, *S]: of its shape, [C, 1, ...] or a number.
 
     Raises: UsageError: no numbers, not finite, or of another shape.
     """
@@ -217,4 +217,4 @@ def baseline_array(given: Any, shape: tuple[int, ...]) -> Floats:
         )
     if array.shape not in ((), (shape[0],), shape):
         raise UsageError(f"the baseline has shape {array.shape}, expected {shape}, ({shape[0]},) or a number")
-    return array.reshape(-1, 1, 1) if array.ndim == 1 else array
+    return array.reshape(-1, *[1] * (len(shape) - 1)) if array.ndim == 1 else array

@@ -8,9 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal._version import __version__
-from onnxsal.anatomy import Layer, X
+from onnxsal.anatomy import Anatomy, Entry, Layer, X
 from onnxsal.anatomy.parts import ones
 from onnxsal.anatomy.select import explained
+from onnxsal.compiler.front import laid_in_front
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.work import Result, Values, Work
 from onnxsal.explanation.request import Request
@@ -60,10 +61,12 @@ def assemble(work: Work) -> ir.Model:
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
+    laid_in_front(trace, work.request.model)
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
-    target = trace.input(fed.name, fed.dtype, [_batch(source), *fed.shape]) if work.goal.as_input else None
+    batch = _batch(source, anatomy.entry)
+    target = trace.input(fed.name, fed.dtype, [batch, *fed.shape]) if work.goal.as_input else None
     explain = _explain_input(trace, required=work.form.explain_required)
     inputs = _Inputs(source, target, photo)
 
@@ -85,7 +88,7 @@ class _Inputs:
     """Bytes [B, H, W, 3] to draw on."""
 
 
-def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, int, int]) -> Folded:
+def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...]) -> Folded:
     request, key = work.request, (work.request.seed, 0)
     baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
     maps = 0 if layer is None else layer.channels
@@ -94,9 +97,7 @@ def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, i
 
 def _rows(request: Request) -> int:
     """Draws that go through the model at once: one where its batch is fixed to one."""
-    anatomy = request.model.anatomy
-    fixed = isinstance(_batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.entry.input)), int)
-    return 1 if fixed else request.batch_size
+    return 1 if isinstance(_fed_batch(request.model.anatomy), int) else request.batch_size
 
 
 def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
@@ -114,7 +115,7 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
     x = explained(op, there[anatomy.entry.value], anatomy.entry)
-    task, batch = work.request.model.task, op.Shape(inputs.source, start=0, end=1)
+    task, batch = work.request.model.task, _count(op, inputs.source, anatomy.entry)
     written = task.write(op, there)
     numbers = {kind: written[name] for kind, name in task.kinds.items()}
     given = work.goal.opened(op) if inputs.target is None else inputs.target
@@ -151,12 +152,11 @@ def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -
     return fold_tail(op, folded, images, state)
 
 
-def _varied_shape(work: Work, record: Record) -> tuple[int, int, int]:
+def _varied_shape(work: Work, record: Record) -> tuple[int, ...]:
     if record.varies == "x" or record.head is None:
         return work.shape
     varied = typed(record.head).outputs[record.varies]
-    channels, height, width = (d if isinstance(d, int) else 0 for d in (dims(varied) or ())[1:])
-    return channels, height, width
+    return tuple(d if isinstance(d, int) else 0 for d in (dims(varied) or ())[1:])
 
 
 def _shared(work: Work, program: Program, layer: Layer | None, there: Values) -> Values:
@@ -187,7 +187,7 @@ def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None)
     finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
     maps = [finish_map(op, raw, how) for raw, how in zip(raws, finishes, strict=True)]
     raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse)
-    saliency = maps[0] if len(maps) == 1 else normalised(op, raw)
+    saliency = maps[0] if len(maps) == 1 else normalised(op, raw, len(work.shape) - 1)
     made = {"saliency": saliency, "raw": raw}
     if "drawing" in work.form.outputs:
         made["drawing"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
@@ -201,14 +201,14 @@ def _style() -> Style:
 
 def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
     """The outputs' shapes behind the batch axis."""
-    size = work.request.model.image_size
+    size = work.shape[1:]
     raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
     return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
 
 
 def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
     """Zeros in place of what was not asked for."""
-    batch = op.Shape(source, start=0, end=1)
+    batch = _count(op, source, work.request.model.anatomy.entry)
     found: Values = {}
     for name in work.form.outputs:
         shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
@@ -229,7 +229,7 @@ def _bytes_in(work: Work, trace: Trace) -> ir.Value:
     assert preprocess is not None
     old = trace[entry.input]
     photo = ir.Value(name=entry.input, type=ir.TensorType(ir.DataType.UINT8),
-                     shape=ir.Shape([_batch(old), *work.request.model.image_size, 3]))  # fmt: skip
+                     shape=ir.Shape([_batch(old, entry), *work.request.model.image_size, 3]))  # fmt: skip
 
     def fed() -> ir.Value:
         value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
@@ -273,8 +273,21 @@ def _explain_input(trace: Trace, *, required: bool) -> ir.Value:
     return value
 
 
-def _batch(value: ir.Value) -> int | str | None:
-    return (dims(value) or (None,))[0]
+def _batch(value: ir.Value, entry: Entry) -> int | str | None:
+    """Return how many things an input takes: one, where it has no axis for them."""
+    return 1 if entry.one_by_one else (dims(value) or (None,))[entry.input_axes.index("N")]
+
+
+def _fed_batch(anatomy: Anatomy) -> int | str | None:
+    return _batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.entry.input), anatomy.entry)
+
+
+def _count(op: Tape, source: ir.Value, entry: Entry) -> ir.Value:
+    """Return how many things there are, int64 [1]."""
+    if entry.one_by_one:
+        return op.const([1], ir.DataType.INT64)
+    at = entry.input_axes.index("N")
+    return op.Shape(source, start=at, end=at + 1)
 
 
 def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
@@ -282,7 +295,7 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
     for value in model.anatomy.model.graph.outputs:
         own = outputs[str(value.name)]
         own.type, own.shape = value.type, value.shape
-    batch, shapes = _batch(next(v for v in model.anatomy.model.graph.inputs)), _shapes(work)
+    batch, shapes = _fed_batch(model.anatomy), _shapes(work)
     for name in work.form.outputs:
         outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])

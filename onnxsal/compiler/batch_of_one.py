@@ -72,19 +72,23 @@ def _scores_alone(model: Model) -> tuple[str | None, Floats]:
 
 
 def _made_up(model: Model, scale: float) -> Floats:
-    """Return a picture of large and small things, [C, H, W], about as far from 0 as the model's black is."""
-    height, width = model.image_size
-    shape, rng = (model.anatomy.entry.channels, height, width), np.random.default_rng(0)
-    coarse = rng.normal(0, 1, (shape[0], 7, 7)).repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)
+    """Return a thing of large and small parts, [C, *S], about as far from 0 as the model's black is."""
+    shape, rng = (model.anatomy.entry.channels, *model.size), np.random.default_rng(0)
+    cells = [7 if len(model.size) <= 2 else min(7, n) for n in model.size]
+    coarse = rng.normal(0, 1, (shape[0], *cells))
+    for axis, (n, own) in enumerate(zip(cells, model.size, strict=True), 1):
+        coarse = coarse.repeat(-(-own // n), axis=axis).take(range(own), axis=axis)
     size = float(np.abs(model.black()).max()) or 1.0
-    made = coarse[:, :height, :width] + rng.normal(0, 0.2, shape)
-    return np.asarray(scale * size * 0.7 * made, np.float32)
+    return np.asarray(scale * size * 0.7 * (coarse + rng.normal(0, 0.2, shape)), np.float32)
 
 
 def _rows_follow(model: Model, x: Floats) -> bool:
     """Whether every output has a row a picture, where it is this program that made the batch free."""
-    graph = model.source.graph
-    if (dims(graph.inputs[0]) or (None,))[0] != 1 or len(graph.outputs) < 2:
+    graph, entry = model.source.graph, model.anatomy.entry
+    own = next((v for v in graph.inputs if v.name == entry.input), None)
+    if own is None or entry.one_by_one or len(graph.outputs) < 2:
+        return True
+    if (dims(own) or (None,))[entry.input_axes.index("N")] != 1:
         return True
     return _holds(model, entered(model.anatomy), x)
 

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import EXPLAIN, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.compiler.front import ONE, takes_one
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.work import FileTarget, Form, Kind, Work
@@ -23,7 +24,6 @@ from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import opened_for, resolve_target
-from onnxsal.folding import raw_shape
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
@@ -119,8 +119,9 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     goal = _goal(model, asked.target)
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
-    preprocess = request.model.known_preprocess() if asked.bytes_in else None
+    preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
     form = Form(_kinds(asked.give), preprocess, asked.explain_required)
+    _check_drawn(request.model, form)
     _check_names(request.model, form, goal)
     work = Work(request, goal, form, _parts(request, goal))
     _check_sign(work)
@@ -147,7 +148,7 @@ def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
     """Return the model with the batch that its file may promise: free, or one picture at a time."""
     try:
-        why = alone_in_file(model, parts)
+        why = alone_in_file(model, parts) or (ONE if takes_one(model) else None)
     except UnsupportedError:
         if not asked.keep_custom:
             raise
@@ -195,8 +196,17 @@ def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
 
 
 def _check_sign(work: Work) -> None:
-    if work.request.common.sign is not None and len(raw_shape(work.parts[0])) != 3:
+    if work.request.common.sign is not None and not work.is_own(work.parts[0]):
         raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
+
+
+def _check_drawn(model: Model, form: Form) -> None:
+    """Raise UnsupportedError where a picture is asked for of what is none."""
+    if "drawing" in form.outputs and len(model.size) != 2:
+        raise UnsupportedError(
+            f"give=drawing is a picture, and maps of this model are {' x '.join(map(str, model.size))} numbers "
+            f"({model.modality.name}): leave it out, and draw what saliency holds"
+        )
 
 
 def _check_names(model: Model, form: Form, goal: FileTarget) -> None:

@@ -32,7 +32,8 @@ def metadata_of(work: Work) -> Mapping[str, str]:
 def _inputs(model: Model) -> dict[str, Any]:
     """What is fixed inside the file of a model that takes more than what is explained."""
     held = {each.name: each.at for each in model.inputs if each.role == "held"}
-    return {"held": held} if held else {}
+    made_of = [each.name for each in model.inputs if each.role == "inside"]
+    return {**({"held": held} if held else {}), **({"computed_from": made_of} if made_of else {})}
 
 
 def _described(work: Work) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def _described(work: Work) -> dict[str, Any]:
                   else "predicted" if fixed is None else fixed,
         **({} if work.goal.fixed is None else work.goal.fixed.about),
         "signed": work.finish(work.parts[0]).sign == "signed",
-        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.image_size),
+        "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
         **_inputs(request.model),
         "output": request.model.task.written(),

@@ -70,15 +70,18 @@ class Work:
         return self.request.layers or (None,)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one explained picture."""
-        return (self.request.model.anatomy.entry.channels, *self.request.model.image_size)
+    def shape(self) -> tuple[int, ...]:
+        """Of one explained thing, [C, *S]."""
+        return (self.request.model.anatomy.entry.channels, *self.request.model.size)
+
+    def is_own(self, part: Result) -> bool:
+        """Whether a part's map is of the explained value itself, [C, *S], and not of a layer or of places."""
+        return len(raw_shape(part)) == len(self.shape)
 
     def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
         common = self.request.common
-        pixels = len(raw_shape(part)) == 3
-        sign = self.request.pixel_sign(self.shape[0]) if pixels else None
+        sign = self.request.pixel_sign(self.shape[0]) if self.is_own(part) else None
         if layer is None:
-            return Finish(self.request.model.image_size, sign, common.percentile)
-        return Finish(self.request.model.image_size, sign, common.percentile, layer.placement, layer.grid)
+            return Finish(self.shape[1:], sign, common.percentile)
+        return Finish(self.shape[1:], sign, common.percentile, layer.placement, layer.grid)

@@ -10,9 +10,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from onnxsal.folding.planes import maps_off_plane, on_plane
 from onnxsal.folding.rows import stretched
 from onnxsal.graph import Tape
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
+from onnxsal.kernels.plane import plane_size
 from onnxsal.kernels.resize import inside
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -23,18 +25,25 @@ _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 class Finish:
     """How a raw map becomes the saliency: at which size, with which sign (None for maps of a layer), capped where."""
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
+    """Of the positions S."""
     sign: str | None
     percentile: float = 99.0
     placement: Placement = WHOLE_IMAGE
     """Where the map lies in the picture."""
     grid: tuple[int, ...] = (0, 0)
-    """Its own height and width; needed only where it does not lie over the whole picture as it stands."""
+    """Its own positions; needed only where they do not lie over the whole picture as it stands, or have other axes than
+    rows and columns."""
 
 
 def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
-    """Return the saliency [B, H, W] of a raw map: [B, h, w] of a layer, or [B, C, H, W] of the picture."""
-    return _of_layer(op, raw, how) if how.sign is None else _of_pixels(op, raw, how)
+    """Return the saliency [B, *S] of a raw map: [B, *s] of a layer, or [B, C, *S] of the thing itself."""
+    if how.sign is not None:
+        return maps_off_plane(op, _of_pixels(op, on_plane(op, raw, how.size), how), how.size)
+    if len(how.size) > len(plane_size(how.size)):
+        return _of_volume(op, raw, how.size)
+    rows = raw if len(how.size) > 1 else op.Unsqueeze(raw, [1])
+    return maps_off_plane(op, _of_layer(op, rows, how), how.size)
 
 
 def fuse(op: Tape, maps: Sequence[ir.Value], how: str) -> ir.Value:
@@ -43,9 +52,13 @@ def fuse(op: Tape, maps: Sequence[ir.Value], how: str) -> ir.Value:
     return combined
 
 
-def normalised(op: Tape, values: ir.Value) -> ir.Value:
-    """Return maps [B, h, w] stretched to [0, 1], each by its own minimum and maximum; a constant one becomes 0."""
-    low, high = (reduce(values, [1, 2], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+def normalised(op: Tape, values: ir.Value, rank: int = 2) -> ir.Value:
+    """Return maps [B, *s] stretched to [0, 1], each by its own minimum and maximum; a constant one becomes 0.
+
+    Args: rank: how many axes of positions they have.
+    """
+    axes = list(range(1, 1 + rank))
+    low, high = (reduce(values, axes, keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
     flat, span = _is_flat(op, low, high), op.Sub(high, low)
     return op.Where(flat, 0.0, op.Div(op.Sub(values, low), op.Where(flat, 1.0, span)))
 
@@ -57,13 +70,32 @@ def _is_flat(op: Tape, low: ir.Value, high: ir.Value) -> ir.Value:
 
 def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     """Stretched before the upsampling too: float32 then neither overflows nor underflows between the taps."""
-    maps = op.Unsqueeze(normalised(op, raw), [1])
+    maps, size = op.Unsqueeze(normalised(op, raw), [1]), plane_size(how.size)
     if not how.placement.is_whole:
-        large = op.Squeeze(stretched(op, maps, how.grid, how.size, how.placement), [1])
-        return _within(op, large, inside(how.size, how.placement))
-    sizes = op.Concat(op.Shape(maps, start=0, end=2), list(how.size), axis=0)
+        large = op.Squeeze(stretched(op, maps, plane_size(how.grid), size, how.placement), [1])
+        return _within(op, large, inside(size, how.placement))
+    sizes = op.Concat(op.Shape(maps, start=0, end=2), list(size), axis=0)
     large = op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
     return normalised(op, op.Squeeze(large, [1]))
+
+
+def _of_volume(op: Tape, raw: ir.Value, size: tuple[int, ...]) -> ir.Value:
+    """Return a map of more than two axes at another size: linear along each in turn, half-pixel centres.
+
+    How many positions it has along each is read where it is run: records do not say it.
+    """
+    rank, maps = len(size), normalised(op, raw, len(size))
+    for axis, after in enumerate(size, 1):
+        before = op.Cast(op.Shape(maps, start=axis, end=axis + 1), to=ir.DataType.DOUBLE)
+        middles = op.const((np.arange(after) + 0.5) / after)
+        place = op.Min(op.Relu(op.Sub(op.Mul(middles, before), 0.5)), op.Sub(before, 1.0))
+        low = op.Floor(place)
+        share = op.Cast(op.Sub(place, low), to=ir.DataType.FLOAT)
+        share = op.Reshape(share, [1, *(-1 if i == axis else 1 for i in range(1, rank + 1))])
+        ends = (low, op.Min(op.Add(low, 1.0), op.Sub(before, 1.0)))
+        first, second = (op.Gather(maps, op.Cast(end, to=ir.DataType.INT64), axis=axis) for end in ends)
+        maps = op.Add(first, op.Mul(op.Sub(second, first), share))
+    return normalised(op, maps, rank)
 
 
 def _within(op: Tape, maps: ir.Value, seen: NDArray[np.bool_]) -> ir.Value:
@@ -99,7 +131,7 @@ def _over_channels(op: Tape, raw: ir.Value, sign: str) -> ir.Value:
 
 def _percentile(op: Tape, values: ir.Value, how: Finish) -> ir.Value:
     """The percentile of each map, [B, 1, 1], interpolated between the two neighbours as numpy does."""
-    count = how.size[0] * how.size[1]
+    count = math.prod(how.size)
     position = (count - 1) * how.percentile / 100
     below = math.floor(position)
     share = position - below

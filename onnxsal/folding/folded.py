@@ -13,10 +13,14 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
+from onnxsal.kernels.plane import plane_size
 from onnxsal.records import Boxes, CoarseMasks, Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
 Declared = Boxes | CoarseMasks
+
+_MASKING = 2
+"""Axes of maps that mask, at most."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,11 @@ class Folded:
     x: str
     """The name of the picture's input in all programs."""
     shape: Shape
-    """Of one picture, or of what the draws vary in its place."""
+    """Of one thing [C, *S], or of what the draws vary in its place; draws have its positions as rows and columns."""
     maps: int
     """Of the layer; 0 where there is none."""
     baseline: Callable[[Tape, ir.Value], ir.Value]
-    """The baseline [B, C, H, W] of pictures x."""
+    """The baseline [B, C, rows, columns] of x."""
     key: tuple[int, int] = (0, 0)
     rows: int = 8
     """Draws that go through the model at once."""
@@ -62,11 +66,27 @@ class Folded:
         return None if isinstance(masks, Grids) else masks
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width of the maps that mask; 0 where none do."""
+    def size(self) -> tuple[int, ...]:
+        """The positions S of what is varied."""
+        return self.shape[1:]
+
+    @property
+    def maps_size(self) -> tuple[int, ...]:
+        """The positions of the maps that mask; 0 rows and columns where none do.
+
+        Raises: UnsupportedError: they have more than two axes.
+        """
         maps = self.head_outputs().get("maps")
-        height, width = _inner(maps)[-2:] if maps is not None else (0, 0)
-        return height, width
+        if maps is None:
+            return 0, 0
+        if len(size := _inner(maps)[1:]) > _MASKING:
+            raise UnsupportedError(f"maps of a layer mask things of one or two axes; this one has {len(size)}")
+        return size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the maps that mask; 0 where none do."""
+        return plane_size(self.maps_size)
 
     @property
     def placement(self) -> Placement:
@@ -123,7 +143,7 @@ class Folded:
         if self.record.moments.per == "mask":
             return dict.fromkeys(self.record.moments.names, (self.masks,))
         if self.record.moments.per == "weighted":
-            return dict.fromkeys((*self.record.moments.names, "mask"), self.shape[1:])
+            return dict.fromkeys((*self.record.moments.names, "mask"), self.size)
         outputs = typed(self.body).outputs
         return {name: _inner(outputs[name]) for name in self.record.moments.names}
 
@@ -156,7 +176,7 @@ def raw_shape(result: Program | Record) -> tuple[int | None, ...]:
     """Return the shape of a program's or record's map behind the batch axis; None where a side is not known."""
     if isinstance(result, Record) and result.tail is None:
         if result.moments.per == "weighted":
-            return None, None
+            return (None,) * positions_of(result)
         name = result.moments.names[0]
         if isinstance(result.body, Record):
             return raw_shape(result.body)
@@ -166,6 +186,14 @@ def raw_shape(result: Program | Record) -> tuple[int | None, ...]:
         assert program is not None
         value = typed(program).outputs["saliency"]
     return tuple(d if isinstance(d, int) else None for d in (dims(value) or ())[1:])
+
+
+def positions_of(result: Program | Record) -> int:
+    """Return how many axes of positions there are in what a program or record explains."""
+    program: Program | Record = result
+    while isinstance(program, Record):
+        program = program.body
+    return len(dims(next(iter(program.inputs.values()))) or (None,) * 4) - 2
 
 
 def total_weight(record: Record) -> float:

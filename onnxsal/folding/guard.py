@@ -45,7 +45,7 @@ def _branch(op: Tape, name: str, build: Build) -> tuple[ir.Graph, Mapping[str, i
     outputs = dict(build(tape))
     for key, value in outputs.items():
         node = value.producer()
-        if node is None or node.graph is not tape.graph:
-            outputs[key] = tape.Identity(value)
+        if node is None or node.graph is not tape.graph or value in tape.graph.outputs:
+            outputs[key] = tape.copy(value)  # ONNX Runtime leaves the first of two outputs that are one value unwritten
         tape.graph.outputs.append(outputs[key])
     return tape.graph, outputs

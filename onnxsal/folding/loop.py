@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
+from onnxsal.folding.planes import off_plane, on_plane
 from onnxsal.folding.sums import BOOL, INT64, Body, Outside, Varied, added, drawn, evaluated, kept, no_sums, weighed
 from onnxsal.graph import Tape
 
@@ -30,7 +31,7 @@ def fold_record(
 
     Args:
         op: a branch that runs only where an explanation is asked for.
-        x: the clean pictures [B, C, H, W].
+        x: the clean things [B, C, *S].
         shared: the model's own values.
         targets: the programs' target inputs, [B] or [B, M].
     """
@@ -40,13 +41,14 @@ def fold_record(
         state = graft(
             op, record.head, {folded.x: x, **_taken(record.head.inputs, targets)}, shared.head, outputs=wanted
         )
-    varied = x if record.varies == "x" else _shielded(op, state[record.varies])
+    varied = on_plane(op, x if record.varies == "x" else _shielded(op, state[record.varies]), folded.size)
     if folded.top:
-        state["kept"] = kept(op, state["maps"], folded.top)
+        state["kept"] = kept(op, on_plane(op, state["maps"], folded.maps_size), folded.top)
     base = folded.baseline(op, varied)
     needed = _taken(folded.body.inputs, targets)
     if folded.references:
-        outputs = graft(op, folded.body, {folded.x: base, **needed}, shared.weights, outputs=folded.references)
+        given = {folded.x: off_plane(op, base, folded.size), **needed}
+        outputs = graft(op, folded.body, given, shared.weights, outputs=folded.references)
         state.update({f"reference/{name}": value for name, value in outputs.items()})
     outside = Outside(Varied(varied, base), state, shared.weights, needed)
     return outside.varied, {**state, **_loop(op, folded, outside)}
@@ -72,7 +74,7 @@ def _loop(op: Tape, folded: Folded, outside: Outside) -> dict[str, ir.Value]:
     z, mask = drawn(body, folded, chunk, outside)
     outputs = evaluated(body, folded, z, chunk, outside)
     if folded.record.moments.per == "weighted" and mask is not None:
-        outputs = weighed(body, outputs, mask)
+        outputs = weighed(body, outputs, mask, folded.size)
     found = added(body, folded, chunk, outputs, sums)
     body.give(go, *(found[name] for name in initial))
     turns = op.Mul(op.Squeeze(batch, [0]), folded.schedule.turns)

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from onnxsal.folding import noise as counter
 from onnxsal.folding.declared import box_masks, coarse_masks
+from onnxsal.folding.planes import on_plane, plane_shape
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.resize import Taps, inside, taps
 from onnxsal.records import Boxes, CoarseMasks, Draws, Grids, Noise
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,29 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Source:
-    """What a chunk is drawn from: one image's x and baseline [1, C, H, W], its maps [K, h, w] or declared masks."""
+    """What a chunk is drawn from: x and baseline of one thing, [1, C, rows, columns], its maps [K, h, w] or masks."""
 
     x: ir.Value
     baseline: ir.Value
     maps: ir.Value | None
     declared: Boxes | CoarseMasks | None
-    shape: Shape
+    whole: Shape
+    """Of the thing itself, [C, *S]."""
     grid: tuple[int, int]
     """Height and width of the maps."""
     key: tuple[int, int]
     placement: Placement = WHOLE_IMAGE
     """Where the maps lie in the picture."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of x as the draws have it, [C, rows, columns]."""
+        return plane_shape(self.whole)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its rows and columns."""
+        return self.shape[1:]
 
 
 def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value, ir.Value | None]:
@@ -109,7 +121,7 @@ def _hidden(op: Tape, source: Source) -> ir.Value:
     """The baseline stands where the maps cover nothing of the picture."""
     if source.placement.is_whole:
         return source.x
-    seen = inside(source.shape[1:], source.placement)
+    seen = inside(source.size, source.placement)
     return op.Where(op.const(seen), source.x, source.baseline)
 
 
@@ -122,9 +134,11 @@ def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
     """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
     if isinstance(source.declared, CoarseMasks):
-        return coarse_masks(op, source.declared, source.shape[1:], chunk.samples, source.key[0]), None
+        masks = coarse_masks(op, source.declared, source.whole[1:], chunk.samples, source.key[0])
+        return on_plane(op, masks, source.whole[1:]), None
     if chunk.masks is not None and source.declared is not None:
-        return box_masks(op, source.declared, source.shape[1:], chunk.masks), None
+        masks = box_masks(op, source.declared, source.whole[1:], chunk.masks)
+        return on_plane(op, masks, source.whole[1:]), None
     if chunk.masks is None or source.maps is None:
         return None, None
     assert isinstance(draws.masks, Grids)
@@ -150,7 +164,7 @@ def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
 
 def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
     """Return maps [r, 1, h, w] at the picture's size."""
-    return stretched(op, maps, source.grid, source.shape[1:], source.placement)
+    return stretched(op, maps, source.grid, source.size, source.placement)
 
 
 def stretched(op: Tape, maps: ir.Value, grid: tuple[int, ...], size: tuple[int, int], placement: Placement) -> ir.Value:

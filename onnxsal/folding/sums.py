@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
+from onnxsal.folding.planes import maps_off_plane, maps_on_plane, off_plane
 from onnxsal.folding.rows import Chunk, Source, fill
 from onnxsal.graph import Tape
 from onnxsal.graph.shapes import rank
@@ -20,7 +21,7 @@ Named = dict[str, ir.Value]
 
 
 class Varied(NamedTuple):
-    """What the draws vary, the pictures or a layer's activation, and its baseline, both [B, C, H, W]."""
+    """What the draws vary, things or a layer's activation, and its baseline, both [B, C, rows, columns]."""
 
     x: ir.Value
     baseline: ir.Value
@@ -62,7 +63,7 @@ def no_sums(op: Tape, folded: Folded, batch: ir.Value) -> dict[str, ir.Value]:
 
 
 def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.Value, ir.Value | None]:
-    """Return a chunk's rows [r, C, H, W], and their masks [r, 1, H, W]."""
+    """Return a chunk's rows [r, C, rows, columns], and their masks [r, 1, rows, columns]."""
     one, head = op.Unsqueeze(chunk.image, [0]), outside.head
     x, base = (op.Gather(p, one, axis=0) for p in outside.varied)
     maps = None
@@ -70,23 +71,24 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.
         maps = op.Gather(head["maps"], chunk.image, axis=0)
         if "kept" in head:
             maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
+        maps = maps_on_plane(op, maps, folded.maps_size)
     source = Source(x, base, maps, folded.declared, folded.shape, folded.grid, folded.key, folded.placement)
     return fill(op, folded.record.draws, chunk, source)
 
 
 def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outside) -> Named:
-    """Return what the body puts out for a chunk's rows z [r, C, H, W], which are of one image."""
+    """Return what the body puts out for a chunk's rows z [r, C, rows, columns], which are of one thing."""
     one, many = op.Unsqueeze(chunk.image, [0]), op.Shape(z, start=0, end=1)
     ranks = {name: rank(value) or 1 for name, value in folded.body.inputs.items()}
     feeds = {n: repeated(op, op.Gather(v, one, axis=0), many, ranks[n]) for n, v in outside.targets.items()}
     names = [name for name in folded.record.moments.names if name in folded.moments]
-    return graft(op, folded.body, {folded.x: z, **feeds}, outside.weights, outputs=names)
+    return graft(op, folded.body, {folded.x: off_plane(op, z, folded.size), **feeds}, outside.weights, outputs=names)
 
 
-def weighed(op: Tape, outputs: Named, mask: ir.Value) -> Named:
-    """Return outputs [r] times their masks [r, 1, H, W], and the masks, [r, H, W]."""
-    flat = op.Squeeze(mask, [1])
-    return {**{name: op.Mul(op.Reshape(y, [-1, 1, 1]), flat) for name, y in outputs.items()}, "mask": flat}
+def weighed(op: Tape, outputs: Named, mask: ir.Value, size: tuple[int, ...]) -> Named:
+    """Return outputs [r] times their masks [r, 1, rows, columns], and the masks, both [r, *S]."""
+    flat, ones = maps_off_plane(op, op.Squeeze(mask, [1]), size), [1] * len(size)
+    return {**{name: op.Mul(op.Reshape(y, [-1, *ones]), flat) for name, y in outputs.items()}, "mask": flat}
 
 
 def repeated(op: Tape, value: ir.Value, many: ir.Value, axes: int) -> ir.Value:

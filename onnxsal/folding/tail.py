@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values, raw_shape, total_weight
 from onnxsal.folding.graft import graft
+from onnxsal.folding.planes import off_plane
 from onnxsal.folding.sums import BOOL, FLOAT, INT64, Body, Varied
 from onnxsal.graph import Tape
 from onnxsal.records import Grids
@@ -39,7 +40,7 @@ def _raw(op: Tape, folded: Folded, images: Varied, state: Values, number: ir.Val
     assert tail is not None
     one = op.Unsqueeze(number, [0])
     mine = {name: op.Gather(value, one, axis=0) for name, value in state.items()}
-    x, base = (op.Gather(p, one, axis=0) for p in images)
+    x, base = (off_plane(op, op.Gather(p, one, axis=0), folded.size) for p in images)
     given = {**mine, **_moments(op, folded, mine), "x": x, "baseline": base}
     if "drawn" in tail.inputs:
         given["drawn"] = _drawn(op, folded, mine)
@@ -80,7 +81,8 @@ def _drawn(op: Tape, folded: Folded, mine: Values) -> ir.Value:
     ones = op.const(np.ones(folded.maps, np.float32))
     if masks.skip_flat:
         maps = op.Squeeze(mine["maps"], [0])
-        span = op.Sub(op.ReduceMax(maps, [1, 2], keepdims=0), op.ReduceMin(maps, [1, 2], keepdims=0))
+        axes = list(range(1, 1 + len(folded.maps_size)))
+        span = op.Sub(op.ReduceMax(maps, axes, keepdims=0), op.ReduceMin(maps, axes, keepdims=0))
         ones = op.Cast(op.Greater(span, 0.0), to=FLOAT)
     if "kept" in mine:
         zeros, kept = op.const(np.zeros(folded.maps, np.float32)), op.Squeeze(mine["kept"], [0])

@@ -62,13 +62,18 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("target", (f"{goal[0]} minus {goal[1]}" if isinstance(goal, list) else str(goal)) + _places(known)),
         ("layer", ", ".join(known["layer"]) or "none: it works on the picture"),
         ("score", str(known["score"])),
-        ("picture", f"{taken['name']!r}: {taken['type']} {taken['axes']}, {taken['size'][1]} x {taken['size'][0]}, "
-                    f"{taken['channels']} channels"),
+        ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",
+         f"{taken['name']!r}: {taken['type']} {taken['axes']}, {_size(taken['size'])}, {taken['channels']} channels"),
         ("gives", ", ".join([given["name"], *known["outputs"]])),
         *(("note", note) for note in known.get("notes", ())),
         ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
         ("made by", f"onnxsal {known['onnxsal']}"),
     ]  # fmt: skip
+
+
+def _size(sizes: Sequence[int]) -> str:
+    """Return width x height, and of other positions each in its order."""
+    return " x ".join(map(str, sizes[::-1] if len(sizes) == 2 else sizes))
 
 
 def _places(known: Mapping[str, Any]) -> str:

@@ -1,0 +1,60 @@
+"""What lies in front of an explained value inside a model: in a compiled file it is computed, as in the model's own."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxsal.folding import graft
+from onnxsal.graph import Program, dims
+from onnxsal.graph.cut import cut
+from onnxsal.graph.program import Trace
+from onnxsal.model import Model
+from onnxsal.model.inner import front
+
+ONE = "what lies in front of the explained value takes one thing at a time: the compiled file does too (batch 1)"
+
+
+def front_of(model: Model) -> Program | None:
+    """Return what makes the explained value of the inputs that nobody holds; None where that is an input itself."""
+    if not any(each.role == "inside" for each in model.inputs):
+        return None
+    program: Program = model.program("front", lambda: front(model.source, model.asked))
+    return program
+
+
+def takes_one(model: Model) -> bool:
+    """Whether what lies in front of the explained value has not as many rows as that, as far as its shapes tell."""
+    program = front_of(model)
+    if program is None:
+        return False
+    (made,) = program.outputs.values()
+    rows = {(dims(value) or (None,))[0] for value in (made, *program.inputs.values())}
+    return len(rows) > 1 or not isinstance(next(iter(rows)), str)
+
+
+def laid_in_front(trace: Trace, model: Model) -> None:
+    """Compute the explained value from the model's own inputs, which the graph takes in its place from here on."""
+    program = front_of(model)
+    if program is None:
+        return
+    name = model.anatomy.entry.input
+    old = trace[name]
+    inputs = {own: _input(own, value, old) for own, value in program.inputs.items()}
+
+    def made() -> ir.Value:
+        return graft(trace, program, inputs, {})[name]
+
+    value = cut(trace, old, made)
+    value.type, value.shape = old.type, old.shape
+    at = list(trace.graph.inputs).index(old)
+    trace.graph.inputs.remove(old)
+    for number, each in enumerate(inputs.values()):
+        trace.graph.inputs.insert(at + number, each)
+    trace.rename(name, old, value)
+
+
+def _input(name: str, like: ir.Value, explained: ir.Value) -> ir.Value:
+    """Return an input of the file: of as many rows as the explained value has."""
+    shape, rows = list(dims(like) or ()), (dims(explained) or (None,))[0]
+    shape = [rows, *shape[1:]] if shape and not isinstance(shape[0], int) else shape
+    return ir.Value(name=name, type=like.type, shape=ir.Shape(shape))
