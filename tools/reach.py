@@ -9,7 +9,9 @@ how that is asked of onnxsal (`load`, `target`). The judge is the original file 
 and central differences of it at four steps, beside the gradient that onnxsal gives: along a random direction of the
 input, which a wrong or missing part of the gradient shows in, and along the gradient itself, where the score moves so
 much that kinks and rounding hardly count. The direction is led through onnxsal's own reading of the input, so that a
-wrong reading shows as well.
+wrong reading shows as well. A file that rounds inside moves in steps: its differences are taken with the rounding held
+as it is at the input (tools/straight.py), and its score is the deployed file's. Of a file that takes ids the value
+behind them is explained (`inside`), and the judge is the file cut there.
 """
 
 from __future__ import annotations
@@ -24,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from reach_cases import Array, Case, read_cases
+from reach_cases import Array, Case, judged_file, read_cases
+from straight import opened, straight
 
 import onnxsal
 from onnxsal.errors import OnnxsalError
-from onnxsal.runtime.environment import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 AGREES = 0.02
@@ -43,43 +44,44 @@ class Judge:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.name, self.index = parsed(case.score)
-        model = onnx.load(case.file)
-        for value in model.graph.input if case.undeclared else ():
-            for size in value.type.tensor_type.shape.dim:
-                size.Clear()
-        if self.name not in {value.name for value in model.graph.output}:
-            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.name))
+        model = judged_file(case, self.name)
+        self.inputs = {value.name for value in model.graph.input}
         self.session = opened(model)
-        self.reference = None if case.like is None else self.values(case.like).ravel()
+        self.moving = opened(straight(model, self.feeds(case.x))) if case.rounds else self.session
+        self.reference = None if case.like is None else self.values(self.session, case.like).ravel()
 
-    def values(self, x: Array) -> Array:
+    def feeds(self, x: Array) -> dict[str, Array]:
+        """Return what goes in with a value of the input that is explained."""
+        return {name: x for name, x in {self.case.explained: x, **self.case.held}.items() if name in self.inputs}
+
+    def values(self, session: Any, x: Array) -> Array:
         """Return the value that is put out, float64."""
-        feeds = {self.case.explained: x, **self.case.held}
-        return np.asarray(self.session.run([self.name], feeds)[0], np.float64)
+        return np.asarray(session.run([self.name], self.feeds(x))[0], np.float64)
 
     def score(self, x: Array) -> float:
-        """Return the score: a sum or mean of elements, or the cosine to the reference."""
-        found = self.values(x)
+        """Return the score of the deployed file."""
+        return self._score(self.session, x)
+
+    def _score(self, session: Any, x: Array) -> float:
+        """A sum or mean of elements, or the cosine to the reference."""
+        found = self.values(session, x)
         if self.reference is not None:
             a, b = found.ravel(), self.reference
             return float(a @ b / np.sqrt(a @ a * (b @ b)))
         chosen = found[self.index]
         return float(chosen.mean() if self.case.reduce == "mean" else chosen.sum())
 
+    def off(self) -> float:
+        """Return how far the file without its rounding is from the deployed one at the input: nothing but float32."""
+        right = self.score(self.case.x)
+        return abs(self._score(self.moving, self.case.x) - right) / max(abs(right), 1e-3)
+
     def slopes(self, direction: Array) -> list[float]:
         """Return central differences of the score along a direction, at each step."""
         moved = [direction * np.asarray(step * self.case.span, direction.dtype) for step in self.case.steps]
-        return [
-            (self.score(self.case.x + each) - self.score(self.case.x - each)) / (2 * step * self.case.span)
-            for each, step in zip(moved, self.case.steps, strict=True)
-        ]
-
-
-def opened(model: onnx.ModelProto) -> Any:
-    """Return the session of a model, all of whose warnings are its owner's."""
-    options = onnxruntime().SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        ends = [[self._score(self.moving, self.case.x + sign * each) for sign in (1, -1)] for each in moved]
+        return [(up - down) / (2 * step * self.case.span)
+                for (up, down), step in zip(ends, self.case.steps, strict=True)]  # fmt: skip
 
 
 def parsed(score: str) -> tuple[str, tuple[Any, ...]]:
@@ -135,7 +137,8 @@ class Read:
 def read(case: Case) -> Read:
     """Return a case as onnxsal reads it. Raises: OnnxsalError: the file, or what is asked of it, is refused."""
     model = onnxsal.load(case.file, **case.load).fitting(case.x)
-    return Read(case, model, onnxsal.explain(model, case.x, method="gradient", target=asked_target(case)))
+    thing = case.x if case.ids is None else case.ids
+    return Read(case, model, onnxsal.explain(model, thing, method="gradient", target=asked_target(case)))
 
 
 def decided(model: onnxsal.Model) -> str:
@@ -198,9 +201,7 @@ def verdict(seen: Read, pairs: Sequence[tuple[float, Sequence[float]]], right: f
     gaps = [min(apart(slope, each, usual) for each in slopes) for slope, slopes in pairs]
     wrong = any(gap > allowed(slopes, usual) for gap, (_, slopes) in zip(gaps, pairs, strict=True))
     shown = ", own ".join(f"{gap:.2%}" for gap in gaps)
-    if wrong and seen.case.rounds:
-        said.append(f"moves in steps, not to be judged by differences ({shown})")
-    elif wrong:
+    if wrong:
         said.append(f"SLOPE DIFFERS {shown}")
     return ", ".join(said) or f"right ({shown})"
 

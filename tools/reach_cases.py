@@ -5,13 +5,16 @@ from __future__ import annotations
 import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from straight import opened
 
 STEPS = (1e-3, 1e-4, 3e-5, 1e-5)
 """Of the input's range. Kinks spoil the large ones, rounding the small ones."""
@@ -37,9 +40,11 @@ class Case:
     load: Mapping[str, Any] = field(default_factory=dict)
     like: Array | None = None
     """Of an embedding: what it is compared with, a value of the input."""
+    ids: Array | None = None
+    """What is fed to the file where `explained` is a value inside of it that is computed from this."""
     steps: Sequence[float] = STEPS
     rounds: bool = False
-    """Whether the file rounds values inside to what it meets (dynamic int8), so that it moves in steps."""
+    """Whether the file rounds values inside (int8), so that it moves in steps: differences are taken without them."""
     undeclared: bool = False
     """Whether the sizes that the file declares are wrong, so that ONNX Runtime would refuse what its owner feeds."""
     refused: str = ""
@@ -63,11 +68,64 @@ def _case(name: str, about: dict[str, Any], folder: Path) -> Case:
     x = (low + (high - low) * drawn).astype(about.get("type", "float32"))
     held = {key: made(rng, value) for key, value in about.get("held", {}).items()}
     like = (low + (high - low) * noisy(rng, about["shape"])).astype(x.dtype) if about.get("like") else None
-    return Case(
+    case = Case(
         name=name, file=folder / f"{about.get('file', name)}.onnx", kind=about["kind"], explained=about["input"], x=x,
         span=high - low, held=held, like=like, load=loading(about, held),
         **{key: about[key] for key in _AS_WRITTEN if key in about},
     )  # fmt: skip
+    return behind_ids(case, about["inside"]) if "inside" in about and case.file.exists() else case
+
+
+def behind_ids(case: Case, value: str) -> Case:
+    """Return the case with what the file computes from its ids in their place, as the value that is explained."""
+    model = onnx.load(case.file)
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(value))
+    (found,) = opened(model).run([value], {case.explained: case.x, **case.held})
+    load = {"explained": value, **({"inputs": dict(case.held)} if case.held else {})}
+    return replace(case, explained=value, x=found, ids=case.x, span=float(np.ptp(found)), load=load)
+
+
+def judged_file(case: Case, score: str) -> onnx.ModelProto:
+    """Return the original file for the judge, with the value `score` put out.
+
+    Sizes that are declared wrongly are off; where a value inside is explained, the file is cut there.
+    """
+    model = onnx.load(case.file)
+    for value in model.graph.input if case.undeclared else ():
+        for size in value.type.tensor_type.shape.dim:
+            size.Clear()
+    if score not in {value.name for value in model.graph.output}:
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(score))
+    if case.ids is not None:
+        _cut(model.graph, case.explained, score)
+    return model
+
+
+def _cut(graph: onnx.GraphProto, value: str, score: str) -> None:
+    """The value becomes an input, and what the score does not need goes."""
+    made = {name: node for node in graph.node for name in node.output}
+    needed, todo = set[str](), [score]
+    while todo:
+        name = todo.pop()
+        if name not in needed and name != value:
+            needed.add(name)
+            todo += read_by(made[name]) if name in made else []
+    _keep(graph.node, [node for node in graph.node if needed & set(node.output)])
+    _keep(graph.input, [each for each in graph.input if each.name in needed])
+    _keep(graph.output, [each for each in graph.output if each.name == score])
+    graph.input.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
+
+
+def _keep(field_of: Any, kept: Sequence[Any]) -> None:
+    copies = deepcopy(list(kept))
+    del field_of[:]
+    field_of.extend(copies)
+
+
+def read_by(node: onnx.NodeProto) -> list[str]:
+    """Return the names that a node reads, in its branches too."""
+    inner = [name for each in node.attribute for other in each.g.node for name in read_by(other)]
+    return [name for name in (*node.input, *inner) if name]
 
 
 def written(rng: np.random.Generator, shape: Sequence[int], text: str) -> Array:

@@ -1,0 +1,208 @@
+"""A file with its rounding taken out: the function of the straight-through gradient, for differences to judge.
+
+A quantised file moves in steps, so that no difference of it tells a gradient. In the file that is made here each
+quantiser gives way to x + (y0 - x0) where its range holds x0 and to y0 where it clipped, x0 and y0 being what it took
+and gave in the deployed file at one input; products of integers become those of the numbers that they stand for; the
+LSTM of bytes becomes the standard's, plus what they differ by there. So at that input every value is the deployed
+file's own, and around it nothing rounds: steps of scales that follow the input (DynamicQuantizeLinear) are held, as
+straight-through gradients hold them. Nothing of onnxsal is used but its way of opening ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from onnxsal.runtime.environment import onnxruntime
+
+Array = NDArray[Any]
+_LSTM_OWN = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"}
+_READ = {"DynamicQuantizeLinear", "QuantizeLinear", "DynamicQuantizeLSTM"}
+
+
+def opened(model: onnx.ModelProto) -> Any:
+    """Return the session of a model, all of whose warnings are its owner's."""
+    options = onnxruntime().SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def straight(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelProto:
+    """Return the model with its rounding at ``feeds`` held. Raises: KeyError: an operator on bytes is not known."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    twin = _Twin(out, _recorded(model, feeds))
+    nodes = [made for node in model.graph.node for made in twin.instead(node)]
+    del out.graph.node[:]
+    out.graph.node.extend(nodes)
+    del out.graph.value_info[:]
+    return out
+
+
+def _recorded(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what the operators that round take and give, and every constant."""
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    wanted = {n: None for node in model.graph.node if node.op_type in _READ for n in (*node.input, *node.output) if n}
+    known = {*held, *feeds}
+    del exposed.graph.output[:]
+    names = [name for name in wanted if name not in known]
+    exposed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    if names:
+        held |= dict(zip(names, opened(exposed).run(names, dict(feeds)), strict=True))
+    return held | dict(feeds)
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """Writes nodes anew. ``at`` is every number that is known at the input."""
+
+    model: onnx.ModelProto
+    at: dict[str, Array]
+
+    def instead(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
+        """Return what stands in place of a node."""
+        if any(each.type == onnx.AttributeProto.GRAPH for each in node.attribute):
+            bodies = [n.op_type for each in node.attribute for n in each.g.node if n.op_type in _WRITERS]
+            if bodies:
+                raise KeyError(f"{bodies[0]} in a branch of {node.name!r}")
+        write = _WRITERS.get(node.op_type)
+        return [node] if write is None else write(self, node)
+
+    def constant(self, name: str, value: Array) -> str:
+        """Return the name of a new number of the file."""
+        self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def number(self, name: str, zero: str, wide: Callable[[Array], Array] = lambda each: each) -> Array:
+        """Return the numbers that integers of the file stand for, before their scale."""
+        value = self.at[name].astype(np.float32)
+        return value - wide(self.at[zero].astype(np.float32)) if zero else value
+
+
+def _shifted(twin: _Twin, x: str, y: str, moved: Array, kept: Array | None = None) -> list[onnx.NodeProto]:
+    """Return nodes for y = kept x + moved."""
+    if kept is not None and not kept.all():
+        gate = helper.make_node("Mul", [x, twin.constant(f"{y}|kept", kept.astype(np.float32))], [f"{y}|inside"])
+        return [gate, *_shifted(twin, f"{y}|inside", y, moved)]
+    return [helper.make_node("Add", [x, twin.constant(f"{y}|moved", moved.astype(np.float32))], [y])]
+
+
+def _dynamic(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The bytes become their numbers, counted in steps of 1 from 0."""
+    x, (q, scale, zero) = node.input[0], node.output
+    gave = twin.at[scale] * (twin.at[q].astype(np.float32) - twin.at[zero].astype(np.float32))
+    twin.constant(scale, np.float32(1))
+    twin.at[zero] = np.zeros((), np.float32)
+    return _shifted(twin, x, q, gave - twin.at[x])
+
+
+def _along(node: onnx.NodeProto, value: Array, rank: int) -> Array:
+    """Return a scale or a zero point so that it broadcasts over what it belongs to."""
+    axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
+    return value if value.size == 1 else value.reshape([-1 if i == axis % rank else 1 for i in range(rank)])
+
+
+def _quantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """What is inside the range goes through, as torch.fake_quantize has it; the bytes become their numbers."""
+    x, y = twin.at[node.input[0]], node.output[0]
+    q, info = twin.at[y], np.iinfo(twin.at[y].dtype)
+    scale = _along(node, twin.at[node.input[1]], x.ndim).astype(np.float32)
+    zero = _along(node, twin.at[node.input[2]], x.ndim).astype(np.float32) if len(node.input) > 2 else np.float32(0)
+    steps = np.rint(x / scale) + zero
+    kept = (steps >= info.min) & (steps <= info.max)
+    gave = scale * (q.astype(np.float32) - zero)
+    return _shifted(twin, node.input[0], f"{y}|real", gave - np.where(kept, x, 0), kept)
+
+
+def _dequantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Behind a quantiser of the same scale: its numbers. Of constants: as it is."""
+    made = {each.output[0]: each for each in twin.model.graph.node}
+    maker = made.get(node.input[0])
+    if maker is None or maker.op_type not in ("QuantizeLinear", "DynamicQuantizeLinear"):
+        return [node]
+    scales = maker.input[1:] if maker.op_type == "QuantizeLinear" else maker.output[1:]
+    if maker.op_type == "QuantizeLinear":
+        same = all(np.array_equal(twin.at[a], twin.at[b]) for a, b in zip(scales, node.input[1:], strict=True))
+        if not same:
+            raise KeyError(f"DequantizeLinear {node.name!r} of another scale than its quantiser's")
+    source = f"{node.input[0]}|real" if maker.op_type == "QuantizeLinear" else node.input[0]
+    return [helper.make_node("Identity", [source], [node.output[0]])]
+
+
+def _operand(twin: _Twin, name: str, zero: str, wide: Callable[[Array], Array] = lambda each: each) -> str:
+    """Return the float numbers of an integer operand: a constant's own, or what a quantiser gave way to."""
+    weights = {each.name for each in twin.model.graph.initializer}
+    if name not in weights:
+        return name
+    return twin.constant(f"{name}|number|{zero}", twin.number(name, zero, wide)) if name in twin.at else name
+
+
+def _product(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    given = [*node.input, "", ""]
+    a, b = (_operand(twin, given[i], given[i + 2]) for i in (0, 1))
+    return [helper.make_node("MatMul", [a, b], list(node.output))]
+
+
+def _convolution(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    given = [*node.input, "", ""]
+    weight = _operand(twin, given[1], given[3], lambda zero: zero.reshape(-1, 1, 1, 1) if zero.ndim else zero)
+    made = helper.make_node("Conv", [given[0], weight], list(node.output))
+    made.attribute.extend(node.attribute)
+    return [made]
+
+
+def _lstm_weight(twin: _Twin, w: str, scale: str, zero: str) -> Array:
+    """The standard's [directions, 4 hidden, inputs] of bytes [directions, inputs, 4 hidden]."""
+
+    def wide(each: Array) -> Array:
+        return each.reshape(1, 1, -1) if each.ndim == 0 else each[:, None] if each.ndim == 2 else each[:, None, None]
+
+    number = twin.number(w, zero, wide) * wide(twin.at[scale])
+    return np.ascontiguousarray(np.swapaxes(number, 1, 2), np.float32)
+
+
+def _lstm(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The standard's LSTM, and what the deployed one gave more at the input."""
+    given = [*node.input, *[""] * (12 - len(node.input))]
+    weights = [twin.constant(f"{given[i]}|{node.output[0]}", _lstm_weight(twin, given[i], given[j], given[j + 1]))
+               for i, j in ((1, 8), (2, 10))]  # fmt: skip
+    inputs = [given[0], *weights, *given[3:8]]
+    made = helper.make_node("LSTM", inputs, [name and f"{name}|float" for name in node.output])
+    made.attribute.extend(each for each in node.attribute if each.name in _LSTM_OWN)
+    numbers = {each.name: numpy_helper.to_array(each) for each in twin.model.graph.initializer if each.name in weights}
+    floats = _alone(made, {name: {**twin.at, **numbers}[name] for name in inputs if name}, twin.model)
+    shifts = [
+        each
+        for name in node.output
+        if name
+        for each in _shifted(twin, f"{name}|float", name, twin.at[name] - floats[f"{name}|float"])
+    ]
+    return [made, *shifts]
+
+
+def _alone(node: onnx.NodeProto, feeds: Mapping[str, Array], model: onnx.ModelProto) -> dict[str, Array]:
+    """Return what one node gives."""
+    inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+              for name, value in feeds.items()]  # fmt: skip
+    names = [name for name in node.output if name]
+    graph = helper.make_graph([node], "alone", inputs, [helper.make_empty_tensor_value_info(name) for name in names])
+    alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return dict(zip(names, opened(alone).run(names, dict(feeds)), strict=True))
+
+
+_WRITERS: dict[str, Callable[[_Twin, onnx.NodeProto], list[onnx.NodeProto]]] = {
+    "DynamicQuantizeLinear": _dynamic,
+    "QuantizeLinear": _quantise,
+    "DequantizeLinear": _dequantise,
+    "MatMulInteger": _product,
+    "ConvInteger": _convolution,
+    "DynamicQuantizeLSTM": _lstm,
+}
