@@ -11,7 +11,7 @@ straight-through gradients hold them. Nothing of onnxsal is used but its way of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -62,10 +62,11 @@ def _recorded(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, A
 
 @dataclass(frozen=True)
 class _Twin:
-    """Writes nodes anew. ``at`` is every number that is known at the input."""
+    """Writes nodes anew. ``at`` is every number that is known at the input, ``floats`` what were integers before."""
 
     model: onnx.ModelProto
     at: dict[str, Array]
+    floats: set[str] = field(default_factory=set)
 
     def instead(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
         """Return what stands in place of a node."""
@@ -96,12 +97,13 @@ def _shifted(twin: _Twin, x: str, y: str, moved: Array, kept: Array | None = Non
 
 
 def _dynamic(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The bytes become their numbers, counted in steps of 1 from 0."""
+    """The bytes become how many steps they count from the zero point, and the size of a step is held."""
     x, (q, scale, zero) = node.input[0], node.output
-    gave = twin.at[scale] * (twin.at[q].astype(np.float32) - twin.at[zero].astype(np.float32))
-    twin.constant(scale, np.float32(1))
-    twin.at[zero] = np.zeros((), np.float32)
-    return _shifted(twin, x, q, gave - twin.at[x])
+    step, gave = twin.at[scale], twin.at[q].astype(np.float32) - twin.at[zero].astype(np.float32)
+    twin.constant(scale, step)
+    twin.floats.add(q)
+    counted = helper.make_node("Div", [x, scale], [f"{q}|counted"])
+    return [counted, *_shifted(twin, f"{q}|counted", q, gave - twin.at[x] / step)]
 
 
 def _along(node: onnx.NodeProto, value: Array, rank: int) -> Array:
@@ -133,8 +135,8 @@ def _dequantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         same = all(np.array_equal(twin.at[a], twin.at[b]) for a, b in zip(scales, node.input[1:], strict=True))
         if not same:
             raise KeyError(f"DequantizeLinear {node.name!r} of another scale than its quantiser's")
-    source = f"{node.input[0]}|real" if maker.op_type == "QuantizeLinear" else node.input[0]
-    return [helper.make_node("Identity", [source], [node.output[0]])]
+        return [helper.make_node("Identity", [f"{node.input[0]}|real"], [node.output[0]])]
+    return [helper.make_node("Mul", [node.input[0], maker.output[1]], [node.output[0]])]
 
 
 def _operand(twin: _Twin, name: str, zero: str, wide: Callable[[Array], Array] = lambda each: each) -> str:
@@ -147,6 +149,7 @@ def _operand(twin: _Twin, name: str, zero: str, wide: Callable[[Array], Array] =
 
 def _product(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     given = [*node.input, "", ""]
+    twin.floats.add(node.output[0])
     a, b = (_operand(twin, given[i], given[i + 2]) for i in (0, 1))
     return [helper.make_node("MatMul", [a, b], list(node.output))]
 
@@ -154,9 +157,21 @@ def _product(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
 def _convolution(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     given = [*node.input, "", ""]
     weight = _operand(twin, given[1], given[3], lambda zero: zero.reshape(-1, 1, 1, 1) if zero.ndim else zero)
+    twin.floats.add(node.output[0])
     made = helper.make_node("Conv", [given[0], weight], list(node.output))
     made.attribute.extend(node.attribute)
     return [made]
+
+
+def _sum(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """A bias in whole steps is added to products that are floats now."""
+    if not twin.floats & set(node.input):
+        return [node]
+    twin.floats.add(node.output[0])
+    casts = [helper.make_node("Cast", [name], [f"{name}|{node.output[0]}"], to=onnx.TensorProto.FLOAT)
+             for name in node.input if name not in twin.floats]  # fmt: skip
+    inputs = [name if name in twin.floats else f"{name}|{node.output[0]}" for name in node.input]
+    return [*casts, helper.make_node("Add", inputs, list(node.output))]
 
 
 def _lstm_weight(twin: _Twin, w: str, scale: str, zero: str) -> Array:
@@ -199,6 +214,7 @@ def _alone(node: onnx.NodeProto, feeds: Mapping[str, Array], model: onnx.ModelPr
 
 
 _WRITERS: dict[str, Callable[[_Twin, onnx.NodeProto], list[onnx.NodeProto]]] = {
+    "Add": _sum,
     "DynamicQuantizeLinear": _dynamic,
     "QuantizeLinear": _quantise,
     "DequantizeLinear": _dequantise,
