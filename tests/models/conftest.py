@@ -34,6 +34,7 @@ def training() -> ModuleType:
 @pytest.fixture(scope="session")
 def network(scenes: ModuleType) -> ModuleType:
     """The module ``models/network.py``."""
+    _module("layers")
     return _module("network")
 
 
