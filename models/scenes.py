@@ -42,6 +42,12 @@ class Scene:
         union: NDArray[np.bool_] = np.logical_or.reduce(self.masks)
         return union
 
+    @property
+    def boxes(self) -> NDArray[np.float32]:
+        """Return the objects' boxes, float32 [n, 4]: left, top, right, bottom in pixels, the pixels' outer edges."""
+        found = [(c.min(), r.min(), c.max() + 1, r.max() + 1) for r, c in map(np.nonzero, self.masks)]
+        return np.array(found, np.float32).reshape(-1, 4)
+
 
 # Outlines: the signed distance (negative inside) of points in a shape's own frame, where it fits a circle of radius 1.
 
@@ -134,6 +140,11 @@ def draw_pair(seed: int, *, size: int = 96, labels: tuple[int, int] | None = Non
     choice = np.random.Generator(np.random.PCG64([seed, 0]))
     first, second = choice.choice(len(LABELS), size=2, replace=False)
     return _draw(seed, (int(first), int(second)) if labels is None else labels, size, noise)
+
+
+def draw_objects(seed: int, labels: tuple[int, ...], *, size: int = 96, noise: float = 0.0) -> Scene:
+    """Return a scene with an object of each of these classes."""
+    return _draw(seed, labels, size, noise)
 
 
 def _draw(seed: int, labels: tuple[int, ...], size: int, noise: float) -> Scene:
