@@ -45,6 +45,31 @@ def measure(training: ModuleType, network: ModuleType) -> ModuleType:
     return _module("measure")
 
 
+@pytest.fixture(scope="session")
+def detector_network(scenes: ModuleType) -> ModuleType:
+    """The module ``models/detector_network.py``."""
+    _module("layers")
+    return _module("detector_network")
+
+
+@pytest.fixture(scope="session")
+def detector_scenes(detector_network: ModuleType) -> ModuleType:
+    """The module ``models/detector_scenes.py``."""
+    return _module("detector_scenes")
+
+
+@pytest.fixture(scope="session")
+def detector_measure(detector_scenes: ModuleType) -> ModuleType:
+    """The module ``models/detector_measure.py``."""
+    return _module("detector_measure")
+
+
+@pytest.fixture(scope="session")
+def detector_recipe(detector_measure: ModuleType, training: ModuleType) -> ModuleType:
+    """The module ``models/detector_recipe.py``."""
+    return _module("detector_recipe")
+
+
 def _module(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
     assert spec is not None

@@ -7,9 +7,11 @@ shares nothing with onnxsal's. All say what the bundled detector says: its weigh
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import detector_decoders as read
 import detector_forms as forms
@@ -18,6 +20,8 @@ import onnx
 import onnxruntime
 from detector_decoders import Found, Reader
 from onnx import TensorProto, helper, numpy_helper, parser
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 BUNDLED = Path(__file__).resolve().parents[2] / "models" / "detector.onnx"
 LABELS = ("disc", "square", "triangle")
@@ -41,6 +45,7 @@ class Form:
     Args: text: what stands behind the bundled detector. outputs: their declarations, as the text format has them.
         one: whether the file takes one picture, as with NonMaxSuppression. once: whether the file says each object
         once itself. softmax: whether scores are a softmax beside "nothing", and not sigmoids.
+        description: what has to be said of it beside the file, where its graph does not prove it.
     """
 
     text: str
@@ -51,6 +56,7 @@ class Form:
     softmax: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
     after: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None
+    description: Mapping[str, Any] | None = None
 
     def model(self) -> onnx.ModelProto:
         """Return the file."""
@@ -76,13 +82,47 @@ def feeds(model: onnx.ModelProto, picture: np.ndarray) -> dict[str, np.ndarray]:
     if first.type.tensor_type.elem_type == TensorProto.UINT8:
         return {first.name: np.rint(picture * 255).astype(np.uint8).transpose(1, 2, 0)[None]}
     scale = {value.name: np.ones((1, 2), np.float32) for value in model.graph.input[1:]}
-    return {first.name: picture[None].astype(np.float32), **scale}
+    kind = np.float16 if first.type.tensor_type.elem_type == TensorProto.FLOAT16 else np.float32
+    return {first.name: picture[None].astype(kind), **scale}
 
 
 @functools.cache
 def bundled() -> onnx.ModelProto:
     """Return the bundled detector."""
     return onnx.load(BUNDLED)
+
+
+def half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a file of float16, inputs and outputs as well."""
+    return convert_float_to_float16(model)
+
+
+def int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a file whose convolutions are of bytes, with scales from thirty pictures; its boxes stay floats."""
+    names = [node.name for node in model.graph.node if node.op_type == "Conv" and not node.name.startswith("ways")]
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
+        onnx.save(model, before)
+        quantize_static(before, after, _Pictures(), nodes_to_quantize=names, per_channel=True)
+        return onnx.load(after)
+
+
+class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+    """Pictures to calibrate with: flat grounds with a bright and a dark box."""
+
+    def __init__(self) -> None:
+        self._rng, self._left = np.random.default_rng(0), 30
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next picture, if there is one."""
+        if self._left == 0:
+            return None
+        self._left -= 1
+        picture = np.tile(self._rng.random((1, 3, 1, 1)), (1, 1, forms.SIZE, forms.SIZE))
+        for _ in range(3):
+            x, y, w, h = self._rng.integers(0, 48, 4)
+            picture[:, :, y : y + h, x : x + w] = self._rng.random((1, 3, 1, 1))
+        return {"images": (picture + 0.05 * self._rng.standard_normal(picture.shape)).astype(np.float32)}
 
 
 @functools.cache
@@ -182,13 +222,17 @@ def _ultralytics(task: str = "detect", **more: str) -> dict[str, str]:
     return {**ULTRALYTICS, "task": task, **more}
 
 
+GRID = {
+    "boxes": "output[:, :, 0:4]", "format": "cxcywh", "unit": "pixels", "objectness": "output[:, :, 4:5]",
+    "scores": "output[:, :, 5:8]", "activation": "none", "strides": [8, 16],
+}  # fmt: skip
 V8 = "output0 = Concat <axis = 1> (boxes, p)"
 ROW = "float[N, {0}, P] output0"
 FORMS: dict[str, Form] = {
     "v8": Form(V8, ROW.format(7), read.v8, metadata=_ultralytics()),
     "v5": Form(forms.V5, "float[N, P, 8] output0", read.v5, metadata={"stride": "16", "names": ULTRALYTICS["names"]}),
     "v4": Form(forms.V4, "float[N, P, 1, 4] boxes_out, float[N, P, 3] confs", read.v4),
-    "yolox": Form(forms.YOLOX, "float[N, P, 8] output", read.yolox),
+    "yolox": Form(forms.YOLOX, "float[N, P, 8] output", read.yolox, description=GRID),
     "end2end": Form(
         forms.END2END, "float[N, M, 6] output0", read.end2end, once=True, metadata=_ultralytics(end2end="True")
     ),
@@ -244,5 +288,7 @@ FORMS: dict[str, Form] = {
     ),
     "pose": Form(forms.POSE, ROW.format(22), read.pose, metadata=_ultralytics("pose", kpt_shape="[5, 3]")),
     "obb": Form(forms.OBB, ROW.format(8), read.v8, metadata=_ultralytics("obb")),
+    "float16": Form(V8, ROW.format(7), read.v8, metadata=_ultralytics(half="True"), after=half),
+    "int8": Form(V8, ROW.format(7), read.v8, metadata=_ultralytics(), after=int8),
 }
 """Every form by its name."""
