@@ -1,4 +1,4 @@
-"""Boxes from COCO, Pascal VOC and CSV files, by picture, in pixels of the photograph."""
+"""Boxes from COCO, Pascal VOC, YOLO and CSV files, by picture."""
 
 from __future__ import annotations
 
@@ -12,34 +12,45 @@ from xml.etree import ElementTree
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.items import Box, Item
 from onnxsal.evaluation.match import matched
+from onnxsal.evaluation.yolo import Kind, read_yolo
 from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
 Boxes = dict[str, list[Box]]
-Marked = dict[str, list[tuple[Box, str | None]]]
+Marked = Mapping[str, Sequence[tuple[Box, Kind | None]]]
 """Boxes with what is in them, where the file says it."""
 
 
 def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Item]:
     """Return the pictures with their boxes; one that is in no file keeps none.
 
-    Args: source: COCO (.json), Pascal VOC (.xml, or a folder of them), CSV (image,left,top,right,bottom or
-        image,x,y,width,height), or a mapping from names to boxes (left, top, right, bottom).
+    Args: source: COCO (.json), Pascal VOC (.xml, or a folder of them), a folder of YOLO's labels (.txt), CSV
+        (image,left,top,right,bottom or image,x,y,width,height), or a mapping from names to boxes (left, top, right,
+        bottom).
     Raises: UsageError: it cannot be read, or holds none of these pictures.
     """
     if source is None:
         return list(items)
-    known = _given(source) if isinstance(source, Mapping) else read_marked(source)
+    shares = not isinstance(source, Mapping) and _is_yolo(Path(source))
     where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
+    known = _given(source) if isinstance(source, Mapping) else _read(Path(source), shares)
     marks = matched(items, known, where)
-    found = [each if own is None else replace(each, boxes=tuple(box for box, _ in own), kinds=tuple(k for _, k in own))
-             for each, own in zip(items, marks, strict=True)]  # fmt: skip
+    found = [each if own is None else _marked(each, own, shares) for each, own in zip(items, marks, strict=True)]
     if not any(own is not None for own in marks):
         names = f": it names {next(iter(known))!r}, and there is {items[0].name!r}" if known else ""
         raise UsageError(
             f"{where} has boxes for {len(known)} pictures, but for none of these{names}{nearest(items[0].name, known)}"
         )
     return found
+
+
+def _read(path: Path, shares: bool) -> Marked:
+    return read_yolo(path) if shares else read_marked(path)
+
+
+def _marked(item: Item, marks: Sequence[tuple[Box, Kind | None]], shares: bool) -> Item:
+    boxes, kinds = (tuple(part) for part in zip(*marks, strict=True)) if marks else ((), ())
+    return replace(item, boxes=boxes, kinds=kinds, shares=shares)
 
 
 def of_classes(items: Sequence[Item], model: Model) -> list[Item]:
@@ -51,11 +62,14 @@ def of_classes(items: Sequence[Item], model: Model) -> list[Item]:
     classes = {kind: _class(model, kind) for kind in names}
     if all(index is None for index in classes.values()):
         return list(items)
-    return [each if each.kinds is None else replace(each, classes=tuple(classes.get(k or "") for k in each.kinds))
+    known: dict[Kind | None, int | None] = {**classes, None: None}
+    return [each if each.kinds is None else replace(each, classes=tuple(known[k] for k in each.kinds))
             for each in items]  # fmt: skip
 
 
-def _class(model: Model, kind: str) -> int | None:
+def _class(model: Model, kind: Kind) -> int | None:
+    if isinstance(kind, int):
+        return kind
     try:
         return None if model.labels is None else model.labels.exactly(kind)
     except UsageError:
@@ -74,6 +88,10 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
     return {name: [box for box, _ in marks] for name, marks in read_marked(source).items()}
 
 
+def _is_yolo(path: Path) -> bool:
+    return path.is_dir() and not any(path.glob("*.xml")) and any(path.rglob("*.txt"))
+
+
 def read_marked(source: str | os.PathLike[str]) -> Marked:
     """Return the same with what is in each box: COCO's category, Pascal VOC's name, a CSV's column label or class."""
     path = Path(source)
@@ -83,15 +101,17 @@ def read_marked(source: str | os.PathLike[str]) -> Marked:
         raise UsageError(f"no such file of boxes: {str(path)!r}{nearest_file(path)}")
     readers = {".json": _coco, ".xml": _voc, ".csv": _csv}
     if path.suffix.lower() not in readers:
-        raise UsageError(f"boxes are read from COCO .json, Pascal VOC .xml, or .csv; got {str(path)!r}")
+        raise UsageError(
+            f"boxes are read from COCO .json, Pascal VOC .xml, a folder of YOLO's .txt, or .csv; got {str(path)!r}"
+        )
     return readers[path.suffix.lower()](path)
 
 
 def _folder(folder: Path) -> Marked:
     files = sorted(folder.glob("*.xml"))
     if not files:
-        raise UsageError(f"the folder {str(folder)!r} holds no Pascal VOC files (.xml)")
-    found: Marked = {}
+        raise UsageError(f"the folder {str(folder)!r} holds neither Pascal VOC files (.xml) nor YOLO's labels (.txt)")
+    found: dict[str, Any] = {}
     for file in files:
         marks = [mark for each in _voc(file).values() for mark in each]
         if marks:
@@ -111,7 +131,7 @@ def _coco(path: Path) -> Marked:
         unknown = [identity for identity, *_ in marks if identity not in names]
         if unknown:
             raise UsageError(f"{path}: an annotation has 'image_id' {unknown[0]!r}, and there is no image of this 'id'")
-        found: Marked = {names[identity]: [] for identity, *_ in marks}
+        found: dict[str, Any] = {names[identity]: [] for identity, *_ in marks}
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox'; "
                          f"something is wrong with {error}") from None  # fmt: skip
@@ -153,7 +173,7 @@ def _csv(path: Path) -> Marked:
             f"or image,x,y,width,height; got {','.join(head)}"
         )
     kind_at = next((head.index(name) for name in ("label", "class", "category") if name in head), None)
-    found: Marked = {}
+    found: dict[str, Any] = {}
     for line, row in enumerate(rows[1:], 2):
         if row:
             where = f"{path}, line {line}"

@@ -33,9 +33,10 @@ class Item:
         source: a path, a PIL picture, an array or a picture file's bytes.
         name: how results call it.
         truth: the class that it shows, an index or a label, where it is known.
-        boxes: of the object, in pixels of the photograph. mask: a picture of its size, above 0 on the object.
-        kinds: what is in each box, where it is written beside it; classes: the model's class of each, None for none
-            of them. Where there are classes, only boxes of the one that is explained count.
+        boxes: of the object, in pixels of the photograph, or, with ``shares``, in shares of its width and height.
+        mask: a picture of the photograph's size, above 0 on the object.
+        kinds: what is in each box, where it is written beside it, by its name or number; classes: the model's class of
+            each, None for none of them. Where there are classes, only boxes of the one that is explained count.
     """
 
     source: Any
@@ -43,8 +44,9 @@ class Item:
     truth: int | str | None = None
     boxes: tuple[Box, ...] | None = None
     mask: Path | None = None
-    kinds: tuple[str | None, ...] | None = None
+    kinds: tuple[str | int | None, ...] | None = None
     classes: tuple[int | None, ...] | None = None
+    shares: bool = False
 
     def boxes_of(self, target: object) -> tuple[Box, ...] | None:
         """Return the boxes that count where a class is explained; None where there are none."""

@@ -59,9 +59,10 @@ def moved_boxes(item: Item, at: Placement) -> NDArray[np.float64] | None:
     """
     if item.boxes is None:
         return None
-    for box in item.boxes:
+    for box in item.boxes if not item.shares else ():
         _check(item, box, at.photo)
-    across, down = at.scaled[0] / at.photo[0], at.scaled[1] / at.photo[1]
+    whole = (1, 1) if item.shares else at.photo
+    across, down = at.scaled[0] / whole[0], at.scaled[1] / whole[1]
     scaled = np.array(item.boxes, np.float64).reshape(-1, 4) * (across, down, across, down)
     shifted = scaled - (*at.offset, *at.offset)
     clipped = np.clip(shifted, 0, (*at.size, *at.size))

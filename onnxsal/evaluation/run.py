@@ -244,7 +244,8 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
 
 
 def _object_identity(item: Item) -> Any:
-    boxes = item.boxes if item.classes is None else [item.boxes, item.classes]
+    boxes: Any = item.boxes if item.classes is None else [item.boxes, item.classes]
+    boxes = ["shares", boxes] if item.shares else boxes
     if item.mask is None:
         return boxes
     return [boxes, Item(item.mask, item.name).digest()]

@@ -21,7 +21,7 @@ Examples:
   onnxsal evaluate model.onnx photos/ -m grad-cam++,layercam,score-cam
       deletion, insertion, average drop and sparseness of three methods
   onnxsal evaluate model.onnx photos/ -m grad-cam++ --masks masks/ --metrics energy-pointing,pointing-game
-      does the map lie on the object? (also --boxes: COCO, Pascal VOC, CSV)
+      does the map lie on the object? (also --boxes: COCO, Pascal VOC, YOLO, CSV)
   onnxsal evaluate model.onnx photos/ -m grad-cam++,smoothgrad --report report.html --csv rows.csv
       a page to read in a browser, and a row an image x method x metric
   onnxsal evaluate model.onnx photos/ --maps mine/ --metrics deletion,insertion
@@ -52,7 +52,7 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.option("--label-offset", type=int, metavar="N", help="Added to labels that are numbers. By default 1 for models "
               "whose class 0 is the background.")  # fmt: skip
 @click.option("--boxes", metavar="FILE", help="Where the objects are: COCO .json, Pascal VOC .xml (or a folder of "
-              "them), or .csv.")  # fmt: skip
+              "them), a folder of YOLO's labels, or .csv.")  # fmt: skip
 @click.option("--masks", metavar="FOLDER", help="Where the objects are: pictures named like the photographs and of "
               "their size, above 0 on the object.")  # fmt: skip
 @click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="Layer of class activation maps. By "
