@@ -59,10 +59,10 @@ def of_classes(items: Sequence[Item], model: Model) -> list[Item]:
     Otherwise, as with WordNet numbers, nothing is known of them, and every box stands for the object.
     """
     names = {kind for each in items for kind in each.kinds or () if kind is not None}
-    classes = {kind: _class(model, kind) for kind in names}
+    classes: dict[Kind | None, int | None] = {kind: _class(model, kind) for kind in names}
     if all(index is None for index in classes.values()):
         return list(items)
-    known: dict[Kind | None, int | None] = {**classes, None: None}
+    known = {**classes, None: None}
     return [each if each.kinds is None else replace(each, classes=tuple(known[k] for k in each.kinds))
             for each in items]  # fmt: skip
 
