@@ -34,6 +34,7 @@ from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import made_up
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.rounded import rounded_notes
+from onnxsal.model.rows import rows_kept
 from onnxsal.model.taken import normal_form, recognised
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
@@ -126,13 +127,14 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     write_moved(normal.graph)
     session = Probe(running)
     wanted = wanted_of(asked, file.name, file.metadata)
-    anatomy, freeing = freed(normal, modality, session, wanted, holding.rows)
+    rows = rows_kept(normal, modality.find_entry(normal.graph), wanted, session)
+    anatomy, freeing = freed(rows.model, modality, session, wanted, holding.rows)
     chosen = chosen_head(anatomy, wanted, file.name)
     unmark_open(anatomy.model.graph)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
-    told = (*task_of(anatomy).notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
+    told = (*task_of(anatomy).notes, *rows.notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
             *rounded_notes(anatomy))  # fmt: skip
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
@@ -140,8 +142,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         metadata=file.metadata, question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
         any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, assumed=settled.assumed,
-        decided=(*chosen.decided, *holding.decided, *task_of(anatomy).decided, *sized.decided, *settled.decisions,
-                 *words.decided),
+        decided=(*chosen.decided, *holding.decided, *rows.decided, *task_of(anatomy).decided, *sized.decided,
+                 *settled.decisions, *words.decided),
         **vars(running),
     )  # fmt: skip
     if session.last is not None and session.serves(anatomy):
