@@ -174,10 +174,20 @@ def _automatic(pairs: Sequence[tuple[ir.Value, Layer]], flow: _Flow, known: Layo
 
     One through which everything flows goes before others of its grid: a whole layer before a branch of it. Of several
     views of the picture that which covers most goes first. What only tells an operator where to look is none, nor what
-    is one of several views that are put together behind it.
+    is one of several views that are put together behind it. Where the score is the best of all positions, as that of a
+    map of anomalies, they all compete for it: what lies in front of the map is asked where nothing else does.
     """
+    chosen = _chosen_in(pairs, flow, known, full_edges(flow.nodes, flow.logit, known, flow.weighted))
+    if chosen is not None or not pairs:
+        return chosen
+    competing = full_edges(flow.nodes, flow.logit, known, flow.weighted, best_selects=False)
+    return _chosen_in(pairs, flow, known, competing)
+
+
+def _chosen_in(
+    pairs: Sequence[tuple[ir.Value, Layer]], flow: _Flow, known: Layouts, edges: set[tuple[ir.Value, ir.Node]]
+) -> int | None:
     nodes, weighted = flow.nodes, flow.weighted
-    edges = full_edges(nodes, flow.logit, known, weighted)
     all_through = cuts(nodes, edges)
     needed = {value for value, _ in edges} - guides(nodes, known.lost)
     needed -= in_front(nodes, [node for node, why in known.lost.items() if why == APART]) - all_through

@@ -31,13 +31,15 @@ _INSIDE = frozenset({"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeez
 
 
 def full_edges(
-    nodes: list[ir.Node], logit: ir.Value, known: Layouts, weighted: set[ir.Value]
+    nodes: list[ir.Node], logit: ir.Value, known: Layouts, weighted: set[ir.Value], *, best_selects: bool = True
 ) -> set[tuple[ir.Value, ir.Node]]:
     """Return the edges (value, consumer) along which the score depends on every position of the value.
 
     A node that selects positions (the class token) passes on a partial need; one that mixes positions (attention's
     keys and values, convolution, pooling) needs all of them however few are asked for; others pass on what they get.
     The best of one score per position selects: ``weighted`` are the values in front of further weights, which are not.
+
+    Args: best_selects: whether it does. All positions compete for it, so that there may be layers in front all the same.
     """
     need: dict[ir.Value, bool] = {logit: True}
     taken: dict[ir.Value, int] = {}
@@ -50,12 +52,17 @@ def full_edges(
             if value is None or value.const_value is not None:
                 continue
             full = _needs_all(node, index, any(asked), known) or (any(asked) and _all_taken(node, value, known, taken))
-            if node.op_type == "ReduceMax" and _reduces_positions(node, known) and node.outputs[0] not in weighted:
+            if best_selects and _is_best(node, known) and node.outputs[0] not in weighted:
                 full = False
             need[value] = need.get(value, False) or full
             if full:
                 edges.add((value, node))
     return edges
+
+
+def _is_best(node: ir.Node, known: Layouts) -> bool:
+    """Whether a node takes the best of all positions."""
+    return node.op_type == "ReduceMax" and _reduces_positions(node, known)
 
 
 def _all_taken(node: ir.Node, value: ir.Value, known: Layouts, taken: dict[ir.Value, int]) -> bool:

@@ -8,12 +8,14 @@ for one picture at a time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxsal.errors import ModelError
+from onnxsal.graph.attributes import attributes
 from onnxsal.graph.batch import fixed_batch, set_size
 from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.names import node_title
@@ -44,15 +46,17 @@ class Restored:
     """Those of them of which nothing showed that it is the images' axis: an operator on the way is not followed."""
 
 
-def restored(model: ir.Model, name: str) -> Restored | None:
+def restored(model: ir.Model, name: str, outputs: Iterable[str] | None = None) -> Restored | None:
     """Return a model in normal form with the axis of the batch put back where its outputs have lost it; None where none
     has.
 
     A free batch becomes one of 1: a file that puts out what is of its first picture takes one at a time.
 
-    Args: name: the input whose leading axis is the batch.
+    Args: name: the input whose leading axis is the batch. outputs: those that are asked for; by default all.
     """
-    suspects = [str(v.name) for v in model.graph.outputs if _may_have_lost(v, fixed_batch(model, name))]
+    asked = None if outputs is None else set(outputs)
+    suspects = [str(v.name) for v in model.graph.outputs if _may_have_lost(v, fixed_batch(model, name))
+                and (asked is None or v.name in asked)]  # fmt: skip
     if not suspects or fixed_batch(model, name) not in (None, 1):
         return None
     try:
@@ -166,8 +170,9 @@ class _Walk:
         """Let a value be the output of that name in place of another."""
         old, own = self.outputs[output], row.name == output or str(row.name).startswith(PREFIX)
         new = row if own and not row.is_graph_output() else self.op.copy(row)
-        for each in (old, row):
-            each.name = self.op.unique("of/one") if each.name == output and each is not new else each.name
+        for each in (old, *self.rows.values()):
+            if each.name == output and each is not new:
+                each.name = self.op.unique("of/one")
         new.name = output
         new.metadata_props.update(old.metadata_props)
         self.graph.outputs[list(self.graph.outputs).index(old)] = new
@@ -188,10 +193,16 @@ def _followed(graph: ir.Graph, images: ir.Value) -> dict[ir.Value, int]:
     places, found = follow_images(graph, images, 1), {images: 0}
     for node in graph:
         read = [found[v] for v in node.inputs if v in found]
-        takes = {*taken_away(node), *((sliced_axes(node) or ()) if node.op_type == "Slice" else ())}
-        if not read or node.inputs[0] not in found or found[node.inputs[0]] not in takes:
-            found.update(_placed(node, places) if read else {})
+        if read and (node.inputs[0] not in found or found[node.inputs[0]] not in _ended(node)):
+            found.update(_placed(node, places))
     return found
+
+
+def _ended(node: ir.Node) -> list[int]:
+    """Return the axes that a node takes away, cuts, or lays together with others."""
+    if node.op_type == "Flatten" and not attributes(node)["axis"]:
+        return [0]
+    return (sliced_axes(node) or []) if node.op_type == "Slice" else taken_away(node)
 
 
 def _placed(node: ir.Node, places: Places) -> dict[ir.Value, int]:

@@ -18,7 +18,9 @@ from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
 from onnxsal.model.file_report import described, file_facts, operator_counts, operator_name
 from onnxsal.model.model import Model
+from onnxsal.model.rows import ROWS
 from onnxsal.model.words import facts_in
+from onnxsal.tasks.indexed import one_of
 from onnxsal.tasks.registry import read_alone
 
 _LEVELS = {"UINT8": 256, "INT8": 256, "UINT16": 65536, "INT16": 65536, "UINT4": 16, "INT4": 16}
@@ -68,8 +70,15 @@ def _outputs(model: Model) -> list[dict[str, Any]]:
     """Return what each output is: how it is read where it is the one that is explained, and how an element is named."""
     graph, source = model.anatomy.model.graph, model.source.graph
     known = {str(v.name): v for v in graph.outputs}
-    found = described(source.outputs)
-    return [{**each, **(read_alone(graph, each["name"]) if each["name"] in known else {})} for each in found]
+    found = [{**each, **(read_alone(graph, each["name"]) if each["name"] in known else {})}
+             for each in described(source.outputs)]  # fmt: skip
+    put_back = {decision.value for decision in model.decided if decision.what == ROWS}
+    return [each | _as_the_file_has_it(each) if each["name"] in put_back else each for each in found]
+
+
+def _as_the_file_has_it(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an element of an output is named whose axis of the batch is not the file's own."""
+    return {"element": str(one_of(output["name"], output["shape"]))}
 
 
 def _operations(scores: Program) -> dict[str, Any]:

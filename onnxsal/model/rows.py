@@ -18,6 +18,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.lost_rows import Restored, restored
 from onnxsal.model.batch_axis import Probe
 from onnxsal.tasks import Task, Wanted
+from onnxsal.tasks.outputs import OPEN
 from onnxsal.tasks.registry import LAST, recognise
 
 ROWS = "rows"
@@ -58,7 +59,8 @@ def rows_kept(model: ir.Model, entry: Entry, wanted: Wanted, session: Probe) -> 
     """
     if wanted.task == LAST or not entry.input_axes.startswith("N"):
         return Rows(model)
-    found = restored(model, entry.input)
+    closed = [str(v.name) for v in model.graph.outputs if OPEN not in v.metadata_props]  # the others hold steps
+    found = restored(model, entry.input, closed)
     if found is None or not _is_read(found, wanted) or not _same(model, found, entry, session):
         return Rows(model)
     return Rows(found.model, tuple(found.lost.items()))

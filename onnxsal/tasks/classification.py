@@ -24,9 +24,9 @@ from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds
 from onnxsal.tasks.outputs import (
     ACTIVATIONS,
-    OPEN,
     ancestors,
     behind,
+    holds_steps,
     made_by,
     main_output,
     named_outputs,
@@ -288,7 +288,7 @@ def _head_behind(
     """
     if any(node.op_type == "NonMaxSuppression" for node in ancestors(output)):
         return None, "comes from NonMaxSuppression: this is a detector"
-    if proven and OPEN in output.metadata_props:
+    if proven and holds_steps(output):
         return None, "is as long as what goes in: steps, and no classes"
     chain = list(behind(output))
     found = next((v for v in chain if made_by(v) in ACTIVATIONS), None)

@@ -52,7 +52,10 @@ ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoi
 """Standard operators that make probabilities, or their logarithms, and which activation each is."""
 
 OPEN = "onnxsal.open"
-"""Mark of an output whose axes behind the first are as long as what goes in: its file leaves them open by name."""
+"""Mark of an output with an axis that is as long as what goes in: its file leaves it open by name."""
+
+_BEHIND, _FIRST = "behind", "first"
+"""Where that is: behind the first axis, or at the place of the batch."""
 
 
 def made_by(value: ir.Value) -> str:
@@ -62,10 +65,19 @@ def made_by(value: ir.Value) -> str:
 
 
 def mark_open(graph: ir.Graph) -> None:
-    """Mark the outputs with an axis behind the first that the graph, before any size is chosen, leaves open by name."""
+    """Mark the outputs with an axis that the graph, before any size is chosen, leaves open by name, and is no batch."""
+    batches = {(dims(v) or (None,))[0] for v in graph.inputs}
     for output in graph.outputs:
-        if any(isinstance(d, str) for d in (dims(output) or ())[1:]):
-            output.metadata_props[OPEN] = "1"
+        first, *others = dims(output) or (None,)
+        if any(isinstance(d, str) for d in others):
+            output.metadata_props[OPEN] = _BEHIND
+        elif isinstance(first, str) and first.rpartition("*")[2] not in batches:
+            output.metadata_props[OPEN] = _FIRST
+
+
+def holds_steps(output: ir.Value) -> bool:
+    """Return whether an output is as long as what goes in, behind its axis of the batch."""
+    return output.metadata_props.get(OPEN) == _BEHIND
 
 
 def unmark_open(graph: ir.Graph) -> None:

@@ -60,10 +60,12 @@ def given(file: onnx.ModelProto, name: str, x: Any = X) -> Any:
     return session.run([name], {"x": np.asarray(x, np.float32)})[0]
 
 
-def assert_slope(file: onnx.ModelProto, target: Any, output: str, index: Any) -> onnxsal.Explanation:
+def assert_slope(
+    file: onnx.ModelProto, target: Any, output: str, index: Any, task: str | None = None
+) -> onnxsal.Explanation:
     """The gradient of an element is the file's own central difference, and its score the file's own number."""
-    found = onnxsal.explain(file if isinstance(file, onnxsal.Model) else onnxsal.load(file), X, method="gradient",
-                            target=target)  # fmt: skip
+    opened = file if isinstance(file, onnxsal.Model) else onnxsal.load(file, task=task)
+    found = onnxsal.explain(opened, X, method="gradient", target=target)
     along = np.random.default_rng(1).normal(0, 1, X.shape)
     ends = [float(given(file, output, X + sign * STEP * along)[index].sum()) for sign in (1, -1)]
     expected = (ends[0] - ends[1]) / (2 * STEP)
@@ -162,9 +164,9 @@ def test_an_output_without_a_batch_runs_one_by_one() -> None:
 
 def test_one_number_needs_no_index() -> None:
     file = model("float y", "y = ReduceMean <keepdims = 0> (z)")
-    opened = onnxsal.load(file)
+    opened = onnxsal.load(file, task="element")
     for target in (None, "y", Element("y")):
-        assert assert_slope(file, target, "y", ()).label == "y"
+        assert assert_slope(file, target, "y", (), task="element").label == "y"
     assert [each.logit for each in opened.predict(X)] == [pytest.approx(float(given(file, "y")))]
 
 
