@@ -31,10 +31,12 @@ from onnxsal.anatomy.indexing import elements_gathered, scattered
 from onnxsal.anatomy.known import Follow, Found, Layout, Layouts, Sizes
 from onnxsal.anatomy.moving import centred, padded, reversed_sequence, trimmed, widened
 from onnxsal.anatomy.operators import QUERIES, SPECTRAL, Kind, described, kind_of
+from onnxsal.anatomy.parts import Entry
 from onnxsal.anatomy.resampling import is_fixed, region, resized, sampled, spectrum
 from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
-from onnxsal.kernels.placement import ZERO, chained
+from onnxsal.graph.program import values_by_name
+from onnxsal.kernels.placement import ZERO, Placement, chained, without_copies
 
 _MOST = 2
 """Axes of positions that are followed."""
@@ -61,6 +63,25 @@ def layouts(graph: ir.Graph, image: ir.Value, axes: str, spatial: str = "HW") ->
         if any(v in known.found for v in node.inputs if v is not None):
             _visit(node, known)
     return known
+
+
+def where_it_lies(graph: ir.Graph, entry: Entry, name: str) -> Placement | None:
+    """Return where the rows and columns of a value lie in the picture that goes in; None where they are not followed.
+
+    Those of a value without positions of its own, one for the whole picture, are not.
+    """
+    values = values_by_name(graph)
+    layout = layouts(graph, values[entry.value], entry.value_axes, entry.spatial).get(values[name])
+    if layout is None or any(layout.tags.count(tag) != 1 for tag in ("H", "W")):
+        return None
+    rows, columns = (side_of(layout.axes[layout.tags.index(tag)]) for tag in ("H", "W"))
+    return Placement(without_copies(rows) or rows, without_copies(columns) or columns)
+
+
+def tags_of(graph: ir.Graph, entry: Entry, value: ir.Value) -> tuple[str | None, ...]:
+    """Return what the axes of a value hold, as ``Layout.tags`` has it; nothing where they are not followed."""
+    layout = layouts(graph, values_by_name(graph)[entry.value], entry.value_axes, entry.spatial).get(value)
+    return () if layout is None else layout.tags
 
 
 def followed(nodes: Sequence[ir.Node], value: ir.Value, axes: tuple[Axis, ...], like: Layouts) -> Layouts:

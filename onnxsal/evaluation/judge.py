@@ -18,9 +18,10 @@ from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, pl
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer
 from onnxsal.evaluation.sources import Found, Source, Subject
-from onnxsal.explanation.target import TargetSource, resolve_target
+from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
+from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
 from onnxsal.records import spread
 from onnxsal.tasks import Target
@@ -129,11 +130,7 @@ def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:
     positions = model.task.where(goal)
     if positions is None:
         return None
-    rows, columns = (
-        np.arange(size) * count // size for size, count in zip(model.image_size, positions.shape, strict=True)
-    )
-    found: NDArray[np.bool_] = positions[rows[:, None], columns[None]]
-    return found
+    return placed_in(model, Frame.whole(model.size)).onto(positions, model.image_size)
 
 
 def _object(model: Model, item: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:

@@ -163,13 +163,20 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
     saliency = normalise(one.raw) if several else maps[0]
     manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
-    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *one.notes]
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal), *one.notes]
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=score, logit=logit, image=image, box=box,
         manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
         modality=request.model.modality.name, task=request.model.task.name,
     )  # fmt: skip
+
+
+def _assumed(goal: Target) -> list[str]:
+    """Return what was assumed of where a target is asked for."""
+    region = goal.about.get("region", [])
+    places = region if isinstance(region, list) else [region]
+    return list(dict.fromkeys(each["assumed"] for each in places if "assumed" in each))
 
 
 def _scored(request: Request, group: _Explained, goal: Target) -> tuple[float, float]:

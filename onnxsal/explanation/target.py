@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from onnxsal.anatomy import Score, X
+from onnxsal.anatomy.layout import where_it_lies
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
+from onnxsal.kernels.placement import Placement
 from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
@@ -104,8 +106,32 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
 
 def _frame(model: Model, sample: Sample | None) -> Frame | None:
     if sample is not None and sample.seen is not None:
-        return sample.seen.frame
-    return Frame.whole(model.size) if len(model.size) == 2 else None
+        return placed_in(model, sample.seen.frame)
+    return placed_in(model, Frame.whole(model.size)) if len(model.size) == 2 else None
+
+
+def placed_in(model: Model, frame: Frame) -> Frame:
+    """Return a frame that knows where the positions of the model's output lie in the picture that it takes."""
+    if not model.task.has_regions:
+        return frame
+    found: Placement | None = model.program(("lies", model.task.logit), lambda: _lies(model))
+    if found is None:
+        return replace(frame, assumed=f"{ASSUMED} {model.task.logit!r}")
+    rows, columns = (
+        tuple((float(s.low), float(s.high), float(s.start), float(s.stop)) for s in side)
+        for side in (found.rows, found.columns)
+    )
+    return replace(frame, rows=rows, columns=columns)
+
+
+ASSUMED = (
+    "the region is taken to lie as if the output covered the model's picture evenly: rows and columns of the picture "
+    "are not followed through the graph to"
+)
+
+
+def _lies(model: Model) -> Placement | None:
+    return where_it_lies(model.anatomy.model.graph, model.anatomy.entry, model.task.logit)
 
 
 def _program(target: Program) -> Target:

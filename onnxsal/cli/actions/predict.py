@@ -16,13 +16,15 @@ from onnxsal.cli.outputs import Template, check_outputs
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
 from onnxsal.errors import ImageError, OnnxsalError, UsageError
 from onnxsal.explanation.explanation import finite
+from onnxsal.explanation.target import placed_in
+from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.image import try_presets
 from onnxsal.modalities.image.modality import known
 from onnxsal.model import Model, Prediction, Sample
 from onnxsal.model.input_size import is_assumed
 from onnxsal.tasks.dense import RegionPrediction
 from onnxsal.tasks.task import Floats, Numbers
-from onnxsal.viz.regions import Drawn, draw_regions
+from onnxsal.viz.regions import Drawn, Mask, draw_regions
 from onnxsal.viz.save import image_format, save_image
 
 Found = TypeVar("Found")
@@ -100,6 +102,13 @@ class _Seen:
     why: str
     sizes: Mapping[Size, list[Prediction]]
     """What it sees at the likely sizes, where nothing says its own."""
+    frame: Frame | None
+    """Where the positions of the output lie in the picture."""
+
+    def drawn(self, mask: Mask) -> Mask:
+        """Return positions as they are drawn over the model's picture."""
+        assert self.frame is not None
+        return mask if self.frame.is_even else self.frame.onto(mask, self.sample.x.shape[1:])
 
 
 def _seen(model: Model, image: str, top: int) -> _Seen:
@@ -108,7 +117,8 @@ def _seen(model: Model, image: str, top: int) -> _Seen:
     numbers = model.outputs(sample.x)
     classes = model.task.predict(numbers, model.labels, top)
     why = "" if classes else model.task.nothing(numbers, model.labels)
-    return _Seen(sample, numbers, classes, why, tried_sizes(model, image, min(top, _SIDE_BY_SIDE)))
+    frame = None if sample.seen is None else placed_in(model, sample.seen.frame)
+    return _Seen(sample, numbers, classes, why, tried_sizes(model, image, min(top, _SIDE_BY_SIDE)), frame)
 
 
 def _sizes(model: Model, sizes: Mapping[Size, list[Prediction]]) -> list[str]:
@@ -127,7 +137,8 @@ def _plain_sizes(sizes: Mapping[Size, list[Prediction]]) -> dict[str, Any]:
 
 def _draw(seen: _Seen, path: Path) -> Path:
     canvas = seen.sample.image()
-    regions = [Drawn(p.mask, p.name, f"{100 * p.share:.3g} %") for p in seen.classes if isinstance(p, RegionPrediction)]
+    found = [p for p in seen.classes if isinstance(p, RegionPrediction)]
+    regions = [Drawn(seen.drawn(p.mask), p.name, f"{100 * p.share:.3g} %") for p in found]
     save_image(draw_regions(canvas.photo, regions, canvas.box), path)
     return path
 

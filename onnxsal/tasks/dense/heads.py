@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from onnxsal.anatomy.layout import tags_of
 from onnxsal.anatomy.parts import Entry
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
@@ -61,6 +62,8 @@ def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
     place = next((found for v in rest if (found := _place(v, over, entry)) is not None), None)
     if place is None:
         return f"has not the shape [batch, classes, height, width]{_open(rest, entry)}"
+    if over is None and len(place.shape) == 3 and place.axis != 1:  # by proportions, which a crop inside may change
+        place = replace(place, axis=_axis_followed(place.logit, entry) or place.axis)
     if place.axis is None:
         return f"has shape {list(place.shape)} behind the batch, and nothing says which of its axes holds the classes"
     if proven and over is None and (why := _unproven(activated, place, entry)):
@@ -192,6 +195,14 @@ def _axis_by(shape: tuple[int, ...], size: tuple[int, ...] | None) -> int | None
         if fits:
             return fits[0] if len(fits) == 1 else None
     return None
+
+
+def _axis_followed(value: ir.Value, entry: Entry) -> int | None:
+    """Return the axis of the classes where the picture's rows and columns are followed to the other two."""
+    if value.graph is None or entry.spatial != "HW":
+        return None
+    tags = tags_of(value.graph, entry, value)
+    return {(2, 3): 1, (1, 2): 3}.get(tuple(i for i, tag in enumerate(tags) if tag in ("H", "W")))
 
 
 def _lies_over(pair: tuple[int, ...], size: tuple[int, ...] | None, near: float = 1.0) -> bool:

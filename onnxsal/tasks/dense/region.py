@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import NotSeenError, UsageError
 from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.labels import Labels
 
@@ -56,8 +56,11 @@ class Region:
         kind = self._kind()
         covered = (_IN_PIXELS if self.pixels else _SHARED)[kind](getattr(self, kind), grid, frame)
         if not covered.any():
-            raise UsageError(f"the region holds no position of the output{_seen_part(frame) if self.pixels else ''}")
-        return At(self.target, covered / covered.sum(), self._about(kind))
+            kind_of = NotSeenError if self.pixels else UsageError  # other photographs may be larger
+            raise kind_of(f"the region holds no position of the output{_seen_part(frame) if self.pixels else ''}")
+        about = self._about(kind)
+        assumed = {"assumed": frame.assumed} if self.pixels and frame.assumed else {}
+        return At(self.target, covered / covered.sum(), {**about, **assumed})
 
     def _kind(self) -> str:
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
@@ -160,7 +163,7 @@ def _mask_of_output(given: Any, grid: Grid, _: Frame) -> Doubles:
 def _mask_of_photo(given: Any, grid: Grid, frame: Frame) -> Doubles:
     found, (width, height) = _mask(given), frame.photo
     if found.shape != (height, width):
-        raise UsageError(
+        raise NotSeenError(
             f"a region's mask in pixels has the photograph's height and width {[height, width]}; got "
             f"{list(found.shape)}"
         )
@@ -194,7 +197,10 @@ def _point_in_pixels(point: Sequence[float], grid: Grid, frame: Frame) -> Double
     """The position under a point: pixel 0 is everything from 0 to 1."""
     if not (0 <= point[0] <= frame.photo[0] and 0 <= point[1] <= frame.photo[1]):
         return np.zeros(grid)
-    return _cell(*frame.shares(point[0], point[1]), grid)
+    found, at = np.zeros(grid), frame.position(point[0], point[1], grid)
+    if at is not None:
+        found[at] = 1
+    return found
 
 
 def _cell(x: float, y: float, grid: Grid) -> Doubles:
@@ -213,11 +219,10 @@ def _check_shares(kind: str, numbers: Sequence[float]) -> None:
 
 
 def _seen_part(frame: Frame) -> str:
-    left, top, width, height = frame.box
-    right, bottom = min(left + width, frame.photo[0]), min(top + height, frame.photo[1])
+    left, top, right, bottom = frame.seen
     return (
-        f": of the photograph ({frame.photo[0]} x {frame.photo[1]}) the model sees the columns {max(left, 0):.4g} to "
-        f"{right:.4g} and the rows {max(top, 0):.4g} to {bottom:.4g}"
+        f": of the photograph ({frame.photo[0]} x {frame.photo[1]}) the model sees the columns {left:.4g} to "
+        f"{right:.4g} and the rows {top:.4g} to {bottom:.4g}"
     )
 
 
