@@ -53,12 +53,12 @@ def flow(graph: ir.Graph, sources: Sequence[ir.Value], scores: Sequence[ir.Value
     for node in nodes:
         if node.op_type not in _SHAPES and any(v in data for v in operands(node)):
             data.update(node.outputs)
+    smooth = frozenset(v for v in dependent(nodes, sources, rules) if v is not None)
     counted: set[ir.Value] = set(scores)
     for node in reversed(nodes):
         if any(v in counted for v in node.outputs):
             through = [v for i, v in enumerate(operands(node)) if flows(node, i, rules)]
-            counted.update(v for v in through if v is not None and carries(v))
-    smooth = frozenset(v for v in dependent(nodes, sources, rules) if v is not None)
+            counted.update(v for v in through if v is not None and (carries(v) or v in smooth))
     return Flow(tuple(nodes), frozenset(data), smooth, frozenset(counted))
 
 

@@ -36,9 +36,9 @@ def backward(
     """
     before = frozenset(op.graph)
     nodes = _path(list(op.graph if nodes is None else nodes), seeds, wrt, rules)
-    _refuse_unknown(nodes, rules)
-    pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
     goal = _Goal(dependent(nodes, wrt, rules), frozenset(wrt))
+    _refuse_unknown(nodes, rules, goal)
+    pending: dict[ir.Value, list[ir.Value]] = {value: [seed] for value, seed in seeds.items()}
     for node in reversed(nodes):
         _step(op, node, pending, goal, rules)
     found = [op.total(pending[v]) if v in pending else None for v in wrt]
@@ -140,8 +140,10 @@ def dependent(nodes: Sequence[ir.Node], wrt: Sequence[ir.Value], rules: RuleSet)
     """Return the values that depend on ``wrt`` through inputs that a gradient can flow to."""
     dependent: set[ir.Value | None] = set(wrt)
     for node in nodes:
-        if any(v in dependent and flows(node, i, rules) for i, v in enumerate(operands(node))):
-            dependent.update(v for v in node.outputs if carries(v))
+        known = [v for i, v in enumerate(operands(node)) if v in dependent and flows(node, i, rules)]
+        if known:
+            sums = any(_is_sum(v) for v in known)
+            dependent.update(v for v in node.outputs if carries(v) or (sums and _is_sum(v)))
     return dependent
 
 
@@ -149,6 +151,9 @@ _EXACT = frozenset({"BOOL", "INT32", "INT64", "UINT32", "UINT64", "STRING"})
 
 
 _SUMS = frozenset({"ConvInteger", "MatMulInteger"})
+_KEEP_SUMS = frozenset({"Add", "Concat", "Expand", "Flatten", "Identity", "Neg", "ReduceSum", "Reshape", "Slice",
+                        "Split", "Squeeze", "Sub", "Sum", "Transpose", "Unsqueeze"})  # fmt: skip
+"""What is done to sums of integer kernels while they are integers: a bias in whole steps is added, they are moved."""
 
 
 def carries(value: ir.Value) -> bool:
@@ -157,6 +162,17 @@ def carries(value: ir.Value) -> bool:
     if node is not None and node.op_type in _SUMS and not node.domain:
         return True
     return value.dtype is None or value.dtype.name not in _EXACT
+
+
+def _is_sum(value: ir.Value | None) -> bool:
+    """Return whether a value that depends on something is an integer: only sums of integer kernels do."""
+    return value is not None and value.dtype in (ir.DataType.INT32, ir.DataType.INT64)
+
+
+def _on_sums(node: ir.Node, wanted: set[ir.Value | None]) -> bool:
+    """Whether a node does something to sums of integer kernels that has no rule for integers."""
+    known = node.domain or node.op_type in _SUMS | _KEEP_SUMS
+    return not known and any(_is_sum(v) and v in wanted for v in node.outputs)
 
 
 def flows(node: ir.Node, index: int, rules: RuleSet) -> bool:
@@ -176,8 +192,9 @@ def _why(node: ir.Node) -> str:
     return "no rule"
 
 
-def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet) -> None:
+def _refuse_unknown(nodes: Sequence[ir.Node], rules: RuleSet, goal: _Goal) -> None:
     missing = [(node, _why(node)) for node in nodes if rules.find(node) is None]
+    missing += [(node, "on integers, no rule") for node in nodes if _on_sums(node, goal.dependent)]
     refused = [(node, reason) for node in nodes if (reason := rules.refuses(node) or unfamiliar(node))]
     if not missing and not refused:
         return
