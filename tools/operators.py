@@ -65,7 +65,7 @@ GAPS = {
     "com.microsoft.nchwc or named Nhwc: the layout of one machine; optimise up to ORT_ENABLE_EXTENDED only",
     "Resize": "by its scales, of which sizes are steps and places are not; by its region with antialias",
     "Resize (keep_aspect_ratio_policy)": "over the batch or the channels, not nearest",
-    "RoiAlign": "mode max, of which runtimes disagree; a sampling_ratio of 0, where each region has a grid of its own",
+    "RoiAlign": "mode max, of which runtimes disagree",
     "RotaryEmbedding (com.microsoft)": "packed batches, a scale",
     "Scan of opset 8": "sequence lengths, which no later opset has",
     "Sequence operators": "places or lengths known only at run time; a sequence that is an input of the model",

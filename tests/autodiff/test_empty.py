@@ -33,7 +33,6 @@ ROWS: list[tuple[str, list[tuple[int | None, ...]], list[np.ndarray], dict[str, 
     ("InstanceNormalization", [(None, 3, 8, 8)], [floats(3), floats(3)], {}),
     ("Concat", [(None, 6), (2, 6)], [], {"axis": 0}),
     ("ScatterND", [(3, 6)], [np.zeros((0, 1), np.int64), floats(0, 6)], {}),
-    ("RoiAlign", [(1, 3, 8, 8), (None, 4)], [numbers()], {"output_height": 3, "output_width": 2, "sampling_ratio": 2}),
     ("MaxRoiPool", [(1, 3, 8, 8), (None, 5)], [], {"pooled_shape": [3, 2]}),
 ]  # fmt: skip
 

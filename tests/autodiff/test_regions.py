@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from checker import Case, check, close, feeds_of, gradient_model, model_of, quotient, run_ort
 
@@ -36,7 +37,9 @@ def aligned(wrt: list[int], **extra: object) -> Case:
 
 @pytest.mark.parametrize("wrt", [[0], [1]], ids=["picture", "regions"])
 @pytest.mark.parametrize("mode", ["half_pixel", "output_half_pixel"])
-@pytest.mark.parametrize("extra", [{}, {"spatial_scale": 0.6, "sampling_ratio": 3}], ids=["plain", "scaled"])
+@pytest.mark.parametrize("extra", [{}, {"spatial_scale": 0.6, "sampling_ratio": 3}, {"sampling_ratio": 0},
+                                   {"spatial_scale": 0.7, "sampling_ratio": 0}],
+                         ids=["plain", "scaled", "own grids", "own grids, scaled"])  # fmt: skip
 def test_roi_align(wrt: list[int], mode: str, extra: dict[str, object]) -> None:
     case = aligned(wrt, coordinate_transformation_mode=mode, **extra)
     model, feeds = model_of(case, np.dtype(np.float64)), feeds_of(case, np.dtype(np.float64))
@@ -50,9 +53,37 @@ def test_roi_align(wrt: list[int], mode: str, extra: dict[str, object]) -> None:
     close(got, slope, 1e-5, 1.0)
 
 
-@pytest.mark.parametrize("extra", [{"mode": "max"}, {"sampling_ratio": 0}], ids=str)
-def test_grids_that_differ_are_refused_by_name(extra: dict[str, object]) -> None:
-    model = model_of(aligned([0], **extra), np.dtype(np.float32))
+def test_regions_of_no_size_and_outside_have_no_samples_of_their_own() -> None:
+    """A region turned inside out has none, and gives 0 in ONNX Runtime too; one outside has some, of which none counts."""
+    rois = np.array([[3.0, 3.0, 2.0, 2.0], [-9.0, 1.0, -4.0, 5.0], [1.0, 1.0, 6.0, 4.0]])
+    case = Case("RoiAlign", [R.normal(size=(2, 3, 7, 8)), rois, IMAGES], {**ALIGN, "sampling_ratio": 0}, wrt=[0, 1])
+    model, feeds = model_of(case, np.dtype(np.float64)), feeds_of(case, np.dtype(np.float64))
+    seed = np.ones(run_ort(model, feeds)["y0"].shape)
+    found = run_ort(gradient_model(model, ["y0"], ["x0", "x1"]), {**feeds, "seed/y0": seed})
+    assert not found["grad/x0"][0].any() and not found["grad/x1"][:2].any()
+    assert not run_ort(model, feeds)["y0"][:2].any()
+    assert found["grad/x0"].sum() == pytest.approx(3 * 2 * 3)  # each bin of each channel is a mean
+
+
+@pytest.mark.parametrize("ratio", [2, 0])
+def test_no_region_at_a_level(ratio: int) -> None:
+    """As torchvision's exports have it: the picture's number is a column of the regions."""
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]> g (float[2, 3, 7, 8] x, float[n, 5] r)
+        => (float[n, 3, 3, 2] y) {{
+        a = Constant<value_ints = [1, 4]> () first, rois = Split<axis = 1> (r, a) one = Constant<value_ints = [1]> ()
+        flat = Squeeze (first, one) images = Cast<to = 7> (flat)
+        y = RoiAlign<output_height = 3, output_width = 2, sampling_ratio = {ratio}> (x, rois, images) }}""")
+    graph, x = gradient_model(model, ["y"], ["x", "r"]), R.normal(size=(2, 3, 7, 8)).astype(np.float32)
+    for count in (0, 1, 4):
+        boxes = np.abs(R.normal(size=(count, 5)) * [0, 1, 1, 1, 1] + [1, 0, 0, 4, 4]).astype(np.float32)
+        y = run_ort(model, {"x": x, "r": boxes})["y"]
+        found = run_ort(graph, {"x": x, "r": boxes, "seed/y": np.ones_like(y)})
+        assert found["grad/r"].shape == boxes.shape and not found["grad/x"][0].any()
+        assert found["grad/x"].sum() == pytest.approx(y.size, rel=1e-4)
+
+
+def test_the_largest_of_samples_is_refused_by_name() -> None:
+    model = model_of(aligned([0], mode="max"), np.dtype(np.float32))
     with pytest.raises(UnsupportedError, match=r"RoiAlign .*no gradient with"):
         gradient_model(model, ["y0"], ["x0"])
 
