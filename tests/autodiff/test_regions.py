@@ -54,7 +54,7 @@ def test_roi_align(wrt: list[int], mode: str, extra: dict[str, object]) -> None:
 
 
 def test_regions_of_no_size_and_outside_have_no_samples_of_their_own() -> None:
-    """A region turned inside out has none, and gives 0 in ONNX Runtime too; one outside has some, of which none counts."""
+    """A region turned inside out has none, and is 0 in ONNX Runtime too; one outside has some, of which none counts."""
     rois = np.array([[3.0, 3.0, 2.0, 2.0], [-9.0, 1.0, -4.0, 5.0], [1.0, 1.0, 6.0, 4.0]])
     case = Case("RoiAlign", [R.normal(size=(2, 3, 7, 8)), rois, IMAGES], {**ALIGN, "sampling_ratio": 0}, wrt=[0, 1])
     model, feeds = model_of(case, np.dtype(np.float64)), feeds_of(case, np.dtype(np.float64))
