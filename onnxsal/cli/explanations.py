@@ -43,14 +43,12 @@ def as_text(result: Result) -> list[str]:
 
 
 def _class(explanation: Explanation) -> str:
-    if not isinstance(explanation.target, int | tuple):
-        return f"{explanation.label}, {explanation.logit:.4g}"
+    shown = score_of(explanation)
     if isinstance(explanation.target, tuple):
         first, second = explanation.target
-        shown = score_of(explanation)
         return f"{explanation.label} ({first} minus {second}){', ' if shown else ''}{shown}"
     number = f" ({explanation.target})" if isinstance(explanation.target, int) else ""
-    return f"{explanation.label}{number}, {percent(explanation.score) or f'{explanation.logit:.4g}'}"
+    return f"{explanation.label}{number}, {shown}"
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

@@ -98,12 +98,14 @@ def caption_of(explanation: Drawable) -> Caption:
 def score_of(explanation: Drawable) -> str:
     """Return the probability of the class, or of a pair what is explained: the difference of its logits.
 
-    Where there is no probability it is the number, and nothing where there is none either.
+    Where there is no class or no probability it is the number, and nothing where there is none either.
     """
     if np.isnan(explanation.logit):
         return "" if isinstance(explanation.target, tuple) else percent(explanation.score)
     if isinstance(explanation.target, tuple):
         return f"{'values' if np.isnan(explanation.score) else 'logits'} {explanation.logit:+.2f}"
+    if not isinstance(explanation.target, int):  # an element, a reference: no class, so that its score is no share
+        return f"{explanation.logit:.4g}"
     return percent(explanation.score) or f"{explanation.logit:.4g}"
 
 

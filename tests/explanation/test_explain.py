@@ -436,6 +436,14 @@ def test_a_partial_map_says_so_in_its_picture(model: onnxsal.Model) -> None:
     assert (shown[0] != shown[1]).any()
 
 
+def test_no_percentage_is_drawn_of_what_is_no_class(model: onnxsal.Model) -> None:
+    output = model.task.output
+    of = [f"{output}[0, 1]", f"{output}[0, :]", onnxsal.Element(output, 0, 2), select_one(model)]
+    for found in [onnxsal.explain(model, X, method="gradient", target=target) for target in of]:
+        assert caption_of(found).value == f"{found.logit:.4g}", found.label
+    assert caption_of(onnxsal.explain(model, X, method="gradient", target=1)).value.endswith(" %")
+
+
 def test_a_sign_for_a_layers_map_is_refused_before_it_is_made(model: onnxsal.Model) -> None:
     with pytest.raises(UsageError, match="option sign is for maps of pixels; 'ss-cam' gives one of a layer"):
         onnxsal.explain(model, X, method="ss-cam", sign="signed", progress=lambda *_: pytest.fail("it has begun"))
