@@ -39,7 +39,7 @@ def full_edges(
     keys and values, convolution, pooling) needs all of them however few are asked for; others pass on what they get.
     The best of one score per position selects: ``weighted`` are the values in front of further weights, which are not.
 
-    Args: best_selects: whether it does. All positions compete for it, so there may be layers in front all the same.
+    Args: best_selects: whether it does. All positions compete for it: there may be layers in front all the same.
     """
     need: dict[ir.Value, bool] = {logit: True}
     taken: dict[ir.Value, int] = {}
