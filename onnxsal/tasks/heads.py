@@ -17,7 +17,7 @@ from onnxsal.decisions import Decision
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.normalised import embeds
-from onnxsal.tasks.outputs import ACTIVATIONS, ancestors, behind, made_by, main_outputs
+from onnxsal.tasks.outputs import ACTIVATIONS, ancestors, behind, made_by, main_outputs, origin
 from onnxsal.tasks.task import Task
 
 Alone = Callable[[str], Task | None]
@@ -122,7 +122,7 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
     chosen = next((each for each in best if each.output is own), best[0])
     rivals = [c for c in (*best, *_strangers(chosen, read, fits)) if c is not chosen and not _hangs_on(c, chosen)]
     rivals = [] if chosen.task.by_element else rivals
-    others = [_shape_told(v) for v in floats if v is not chosen.output]
+    others = [_shape_told(v) for v in floats if origin(v) is not origin(chosen.output)]
     return Choice(
         chosen.task, _why(chosen, candidates, ranks, rivals), (chosen.told, *others),
         tuple((str(each.output.name), each.told) for each in rivals),

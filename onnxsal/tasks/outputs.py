@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
 from onnxsal.graph import dims
+from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
 DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
@@ -34,18 +36,24 @@ def main_output(outputs: Sequence[ir.Value]) -> int:
 
 
 def main_outputs(outputs: Sequence[ir.Value]) -> list[int]:
-    """Return which outputs are neither auxiliary nor features, in their order; several that dress up one value are one.
+    """Return which outputs are neither auxiliary nor features, in their order; several that dress up one value are one,
+    the first that holds floats.
 
     Features are what another output is worked out from; auxiliary heads hang on fewer nodes.
     """
-    origins = [list(behind(output))[-1] for output in outputs]
-    upstream = [ancestors(origin) for origin in origins]
-    makers = [origin.producer() for origin in origins]
+    origins = [origin(output) for output in outputs]
+    upstream = [ancestors(each) for each in origins]
+    makers = [each.producer() for each in origins]
     ends = [i for i, maker in enumerate(makers) if not any(maker in nodes for nodes in upstream)]
     most = max(len(upstream[i]) for i in ends)
     deep = [i for i in ends if most - len(upstream[i]) <= max(4, _ASIDE * most)]
-    first = {origins[i]: i for i in reversed(deep)}
-    return [i for i in deep if first[origins[i]] == i]
+    alike = {each: [i for i in deep if origins[i] is each] for each in dict.fromkeys(origins[i] for i in deep)}
+    return [next((i for i in group if is_float(outputs[i])), group[0]) for group in alike.values()]
+
+
+def origin(output: ir.Value) -> ir.Value:
+    """Return the value that an output only dresses up."""
+    return list(behind(output))[-1]
 
 
 ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
@@ -78,6 +86,18 @@ def mark_open(graph: ir.Graph) -> None:
 def holds_steps(output: ir.Value) -> bool:
     """Return whether an output is as long as what goes in, behind its axis of the batch."""
     return output.metadata_props.get(OPEN) == _BEHIND
+
+
+@contextmanager
+def marked(graph: ir.Graph, steps: Collection[str]) -> Iterator[None]:
+    """Mark the outputs of these names as holding steps, as long as it takes."""
+    for output in graph.outputs:
+        if output.name in steps:
+            output.metadata_props[OPEN] = _BEHIND
+    try:
+        yield
+    finally:
+        unmark_open(graph)
 
 
 def unmark_open(graph: ir.Graph) -> None:
