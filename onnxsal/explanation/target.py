@@ -16,7 +16,7 @@ from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.dense import Region
 from onnxsal.tasks.embedding import Embedding, Like, is_like
-from onnxsal.tasks.indexed import Element
+from onnxsal.tasks.indexed import Element, named_by
 from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.registry import LAST
 
@@ -61,8 +61,18 @@ def _element(model: Model, target: Any) -> Element | None:
     if not isinstance(target, str) or (model.labels is not None and target.strip() in model.labels.names):
         return None
     found = Element.read(target, names)
+    if found is None and (name := named_by(target)) and not _is_label(model, target):
+        return _known(Element(name), names)
     own = found is not None and not found.index and found.output == model.task.output
     return None if own else found
+
+
+def _is_label(model: Model, text: str) -> bool:
+    """Whether text names a class of a model, such as one whose label ends in a number in brackets."""
+    try:
+        return model.labels is not None and model.labels.find(text) >= 0
+    except UsageError:
+        return False
 
 
 def _known(element: Element, names: Sequence[str]) -> Element:

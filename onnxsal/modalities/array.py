@@ -86,7 +86,7 @@ class ArrayModality:
         if own is None or own.shape != expected or array.dtype.kind not in "fiub":
             raise UsageError(
                 f"{name!r} is {array.dtype} {list(array.shape)}, and {entry.input!r} takes floats {list(expected)}"
-                f"{'' if own is None else '; where its file leaves a length open, size= opens it for another'}"
+                f"{'' if own is None or own.shape == expected else _lengths(own, reader)}"
             )
         x = reader.enter((own if entry.one_by_one else own[None]).astype(entry.dtype.numpy()))
         if not np.isfinite(x).all():
@@ -96,6 +96,16 @@ class ArrayModality:
     def blank(self, reader: Reader) -> Floats:
         """Return zero: nothing says what nothing there is, [1]."""
         return np.zeros(reader.entry.channels, np.float32)
+
+
+def _lengths(own: NDArray[Any], reader: Reader) -> str:
+    """Say of an array of the input's axes which lengths its file fixes, or how it is opened for others."""
+    sizes = zip(reader.entry.spatial, own.shape, reader.size, strict=True)
+    wrong = [(at, letter, size) for at, (letter, n, size) in enumerate(sizes) if n != size]
+    fixed = [f"axis {at} to {size}" for at, letter, size in wrong if letter not in reader.open_axes]
+    if fixed:
+        return f": the file fixes {', '.join(fixed)}"
+    return ": the file leaves that open, and it was opened for another size (size=, --size)"
 
 
 def _own(array: NDArray[Any], entry: Entry) -> NDArray[Any] | None:

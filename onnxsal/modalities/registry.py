@@ -100,6 +100,8 @@ class Reader:
     """What ``Modality.preprocess`` found, or None."""
     enter: Callable[[NDArray[Any]], Floats]
     """From the model's own input, one thing with its batch axis, to the explained value x [C, *S]."""
+    open_axes: frozenset[str] = frozenset()
+    """The letters of the positions whose size the file leaves open."""
 
 
 class Modality(Protocol):

@@ -42,7 +42,7 @@ from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
 from onnxsal.tasks.labels import LabelSource
-from onnxsal.tasks.outputs import mark_open, unmark_open
+from onnxsal.tasks.outputs import holds_steps, mark_open, unmark_open
 
 
 def load(
@@ -130,6 +130,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     rows = rows_kept(normal, modality.find_entry(normal.graph), wanted, session)
     anatomy, freeing = freed(rows.model, modality, session, wanted, holding.rows)
     chosen = chosen_head(anatomy, wanted, file.name)
+    steps = tuple(str(v.name) for v in anatomy.model.graph.outputs if holds_steps(v))
     unmark_open(anatomy.model.graph)
     anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
     drawn = drawn_by(anatomy)
@@ -141,7 +142,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         digest=file.digest, notes=(*chosen.notes, *holding.notes, *told, *settled.notes, *words.notes),
         metadata=file.metadata, question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
-        any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, assumed=settled.assumed,
+        any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, steps=steps,
+        assumed=settled.assumed,
         decided=(*chosen.decided, *holding.decided, *rows.decided, *task_of(anatomy).decided, *sized.decided,
                  *settled.decisions, *words.decided),
         **vars(running),

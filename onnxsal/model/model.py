@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.decisions import Decision
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
@@ -88,6 +88,8 @@ class Model:
     """What every input of the file is: explained, held and at what, read by nobody."""
     open_sizes: tuple[bool, ...] = ()
     """Of which of its positions the file leaves the size open."""
+    steps: tuple[str, ...] = ()
+    """The outputs that are as long as what goes in."""
     assumed: tuple[str, ...] = ()
     """What is to be said beside the notes where probabilities are shown: nothing proves them."""
     threads: int | None = None
@@ -157,6 +159,16 @@ class Model:
         found = self.fitter(self, image)
         model: Model = found.model
         return model.task.predict(model.outputs(model.prepare(found.thing).x), model.labels, top)
+
+    def predicted(self, x: Floats) -> Prediction:
+        """Return the first of what the task shows of an explained value x [C, H, W], such as the most probable class.
+
+        Raises: UsageError: it shows nothing. As ``outputs``.
+        """
+        numbers = self.outputs(x)
+        for found in self.task.predict(numbers, self.labels, 1):
+            return found
+        raise UsageError(f"nothing is predicted: {self.task.nothing(numbers, self.labels)}")
 
     def outputs(self, x: Floats) -> Numbers:
         """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
@@ -261,7 +273,7 @@ class Model:
     def _reader(self) -> Reader:
         program = self.program("stem", lambda: stem(self.anatomy))
         shape = dims(program.inputs[self.anatomy.entry.input]) or ()
-        return Reader(self.anatomy.entry, self.size, shape, self.preprocess, self._entered)
+        return Reader(self.anatomy.entry, self.size, shape, self.preprocess, self._entered, self._open_axes())
 
     def _entered(self, feed: NDArray[Any]) -> Floats:
         program = self.program("stem", lambda: stem(self.anatomy))

@@ -21,6 +21,7 @@ from onnxsal.model.model import Model
 from onnxsal.model.rows import ROWS
 from onnxsal.model.words import facts_in
 from onnxsal.tasks.indexed import one_of
+from onnxsal.tasks.outputs import marked
 from onnxsal.tasks.registry import read_alone
 
 _LEVELS = {"UINT8": 256, "INT8": 256, "UINT16": 65536, "INT16": 65536, "UINT4": 16, "INT4": 16}
@@ -70,8 +71,9 @@ def _outputs(model: Model) -> list[dict[str, Any]]:
     """Return what each output is: how it is read where it is the one that is explained, and how an element is named."""
     graph, source = model.anatomy.model.graph, model.source.graph
     known = {str(v.name): v for v in graph.outputs}
-    found = [{**each, **(read_alone(graph, each["name"]) if each["name"] in known else {})}
-             for each in described(source.outputs)]  # fmt: skip
+    with marked(graph, model.steps):
+        found = [{**each, **(read_alone(graph, each["name"]) if each["name"] in known else {})}
+                 for each in described(source.outputs)]  # fmt: skip
     put_back = {decision.value for decision in model.decided if decision.what == ROWS}
     return [each | _as_the_file_has_it(each) if each["name"] in put_back else each for each in found]
 

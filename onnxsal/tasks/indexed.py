@@ -18,6 +18,7 @@ Index = int | slice | EllipsisType
 Columns = NDArray[np.int64]
 
 _TEXT = re.compile(r"(.*)\[([^\[\]]*)\]\s*", re.DOTALL)
+_INDEX = re.compile(r"\s*(-?\d+|\.\.\.|[-\d\s]*:[-\d\s:]*)\s*")
 _MIDDLE = 2
 
 
@@ -82,6 +83,14 @@ class Element:
         at = next((i for i, each in enumerate(self.index) if each is Ellipsis), len(self.index))
         before, after = self.index[:at], self.index[at + 1 :]
         return (*before, *[slice(None)] * missing, *after)  # type: ignore[arg-type]
+
+
+def named_by(text: str) -> str:
+    """Return the output that text with an index behind it speaks of, whatever outputs there are; nothing where it is
+    no such text."""
+    found = _TEXT.fullmatch(text)
+    indexed = found is not None and all(_INDEX.fullmatch(part) for part in _parts(found[2]))
+    return found[1].strip() if found is not None and indexed else ""
 
 
 def _written(entry: Index) -> str:
@@ -165,4 +174,4 @@ def example(output: str, shape: Sequence[int | str | None] | None) -> str:
     return f"for example -t {shlex.quote(str(one_of(output, shape)))} (a slice such as : is summed)"
 
 
-__all__ = ["Columns", "Element", "example", "one_of", "shown"]
+__all__ = ["Columns", "Element", "example", "named_by", "one_of", "shown"]

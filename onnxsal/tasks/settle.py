@@ -16,7 +16,10 @@ VALUE = "value"
 IMAGENET = (1000, 1001)
 """Numbers of classes of which one alone is true."""
 
-_OPTIONS = "--activation softmax or sigmoid where they are logits, none where they are probabilities, --task regression"
+_OPTIONS = (
+    "--activation softmax or sigmoid where they are logits, none where they are probabilities, --task regression or "
+    "embedding"
+)
 
 
 def proven(task: Task, proof: str) -> Settled:
@@ -58,7 +61,7 @@ def _assumed(task: Task, why: str) -> Settled:
     note = (
         f"nothing says what makes probabilities of the {task.size} numbers in {task.output!r}: softmax is taken, as "
         "for classes of which one is true (--activation softmax); --activation sigmoid where several can be, "
-        "--task regression where they are no scores of classes"
+        "--task regression where they are no scores of classes, --task embedding where they are a vector to compare"
     )
     return Settled(task, (Decision("activation", "softmax", f"{why}, assumed"),), assumed=(note,))
 
