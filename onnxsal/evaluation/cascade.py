@@ -20,6 +20,10 @@ class Cascade:
     seed: int = 0
     _made: dict[int, Model] = field(default_factory=dict, repr=False, compare=False)
 
+    def on(self, model: Model) -> Cascade:
+        """Return that of the same file opened for another size; itself of its own model."""
+        return self if model is self.model else Cascade(model, self.stages, self.seed)
+
     def models(self) -> list[Model]:
         """Return the copies, least changed first; later ones have the earlier ones' draws."""
         return [self._model(count) for count in self.counts()]

@@ -257,7 +257,8 @@ def _seen(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> list[
 
 
 def _cells(model: Model, group: Sequence[Seen]) -> list[Job]:
-    whole = mosaic([model.prepare(each.item.source).image().image for each in group], model.image_size)
+    tiles = [model.fitter(model, each.item.source).sample.image().image for each in group]
+    whole = mosaic(tiles, model.image_size)
     names = " + ".join(each.item.name for each in group)
     return [Job(Item(whole, f"{each.item.name} in {names}"), each.target, None, at) for at, each in enumerate(group)]
 

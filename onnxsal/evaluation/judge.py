@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,14 +107,15 @@ class Conditions:
 def opened(model: Model, item: Item, target: TargetSource, conditions: Conditions) -> Opened:
     """Return a picture ready to be judged.
 
-    Args: target: what to explain, None for the predicted class.
+    Args: model: is opened for the picture, as explain does it. target: what to explain, None for the predicted class.
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
-    prepared = model.prepare(item.source)
+    found = model.fitter(model, item.source)
+    model, prepared = found.model, found.sample
     numbers = model.outputs(prepared.x)
     goal = resolve_target(model, target, numbers, prepared)
     asked = goal.target if target is None else target
-    subject, rows, at = Subject(prepared, item.name, asked), conditions.batch_size, conditions.cell
+    subject, rows, at = Subject(prepared, item.name, asked, model), conditions.batch_size, conditions.cell
     probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
     given = {
         "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
@@ -122,7 +124,8 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     }  # fmt: skip
     place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)
     told = goal.target if isinstance(goal.target, int | str) else None
-    return Opened(subject, told, goal.label, model.task.shown(goal, numbers)[0], given | place, boxed)
+    shown = model.task.shown(goal, numbers)[0] if "probability" in model.task.kinds else math.nan
+    return Opened(subject, told, goal.label, shown, given | place, boxed)
 
 
 def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:

@@ -53,8 +53,11 @@ class Setup:
         preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json(inside=False)
         runtime = [full_name(self.model.provider), onnxruntime().__version__]
         held = [[name, constant.digest] for name, constant in sorted(self.model.asked.held.items())]
-        explained = [] if self.model.asked.explained is None else [self.model.asked.explained]
-        return [__version__, runtime, self.model.digest, preprocess, *held, *explained]
+        asked = self.model.asked
+        explained = [] if asked.explained is None else [asked.explained]
+        said = {name: getattr(asked, name) for name in ("task", "head", "activation", "size")}
+        opened = {name: fingerprint(value) for name, value in said.items() if value is not None}
+        return [__version__, runtime, self.model.digest, preprocess, *held, *explained, *([opened] if opened else [])]
 
 
 @dataclass(frozen=True)

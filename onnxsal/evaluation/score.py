@@ -24,17 +24,20 @@ PROBABILITY, LOGIT = PROBABILITIES, LOGITS
 def scorer(model: Model, target: int | Target, batch_size: int, output: str = PROBABILITY) -> Score:
     """Return the function from pictures [N, C, H, W] to the probability (or logit) of a class or a target, [N].
 
-    It raises ModelError where the model's score is NaN or infinite: a fault of this model on these pictures, which
-    ends nothing but what asked for it.
+    Of a score that somebody wrote it is that. It raises ModelError where the model's score is NaN or infinite: a fault
+    of this model on these pictures, which ends nothing but what asked for it.
     """
     goal = one(target, "") if isinstance(target, int) else target
-    session = model.session(model.program("body", lambda: body(model.anatomy)))
+    own = goal.program
+    session = model.session(own or model.program("body", lambda: body(model.anatomy)))
+    name = "score" if own is not None else output
 
     def score(images: Floats) -> Doubles:
         several = min(batch_size, len(images)) > 1
         size = 1 if several and one_by_one(model, images[0]) is not None else batch_size
         spans = range(0, len(images), size)
-        parts = [goal.values(session.run({X: images[at : at + size]}, [output])[output]) for at in spans]
+        runs = [session.run({X: images[at : at + size]}, [name])[name] for at in spans]
+        parts = runs if own is not None else [goal.values(each) for each in runs]
         found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
         wrong = len(found) - int(np.isfinite(found).sum())
         if wrong:

@@ -34,6 +34,8 @@ class Subject:
     prepared: Sample
     name: str
     target: TargetSource
+    model: Model
+    """Opened for the picture."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,12 @@ class Explained:
 
     def map(self, subject: Subject) -> Found:
         """Return the map of a picture."""
-        (made,) = explain_prepared(self.request, subject.prepared, [subject.target])
+        return self._of(self.request.on(subject.model), subject)
+
+    def _of(self, request: Request, subject: Subject) -> Found:
+        (made,) = explain_prepared(request, subject.prepared, [subject.target])
         manifest = made.manifest
-        notes = tuple(n for n in manifest["notes"] if n not in (*self.request.model.notes, *subject.prepared.notes))
+        notes = tuple(n for n in manifest["notes"] if n not in (*request.model.notes, *subject.prepared.notes))
         return Found(made.saliency, made.raw, manifest["seconds"], manifest["forwards"], manifest["backwards"], notes)
 
     def maps(self, subject: Subject) -> Maps:
@@ -121,8 +126,9 @@ class Explained:
 
     def randomised(self, subject: Subject) -> Floats:
         """Return the maps of the same class by models of ever fewer learnt weights, [K, H, W]."""
-        requests = (replace(self.request, model=model) for model in self.cascade.models())
-        return np.stack([replace(self, request=request).map(subject).saliency for request in requests])
+        request = self.request.on(subject.model)
+        models = self.cascade.on(subject.model).models()
+        return np.stack([self._of(replace(request, model=model), subject).saliency for model in models])
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,6 @@ class Stored:
 
     label: str
     folder: Path
-    size: tuple[int, int]
     files: Mapping[str, Path]
 
     cost = 1
@@ -148,7 +153,7 @@ class Stored:
         """
         started = time.perf_counter()
         path = self.path(subject.name)
-        found = _checked(read_file(path, "the map"), path, self.size)
+        found = _checked(read_file(path, "the map"), path, subject.prepared.x.shape[1:])
         return Found(found, None, time.perf_counter() - started, 0, 0)
 
     def path(self, name: str) -> Path:
@@ -162,7 +167,7 @@ class Stored:
         """Files have no map by another model."""
 
 
-def _checked(values: NDArray[Any], path: Path, size: tuple[int, int]) -> Floats:
+def _checked(values: NDArray[Any], path: Path, size: tuple[int, ...]) -> Floats:
     shape = list(values.shape)
     squeezed = values[0] if values.ndim == 3 and len(values) == 1 else values
     if squeezed.shape != size:
@@ -211,16 +216,16 @@ def sources(
     found: list[Source] = [
         _explained(cascade, each.label, *of, making) for each, of in zip(methods, planned, strict=True)
     ]
-    found += [_stored(Path(each.name), model, images) for each in maps]
+    found += [_stored(Path(each.name), images) for each in maps]
     return tuple(found)
 
 
-def _stored(folder: Path, model: Model, images: Sequence[Item]) -> Stored:
+def _stored(folder: Path, images: Sequence[Item]) -> Stored:
     if not folder.is_dir():
         raise UsageError(f"maps are read from a folder of .npy files; there is no folder {str(folder)!r}")
     paths = matched(images, files_below(folder, (".npy",)), f"the folder {str(folder)!r}")
     files = {each.name: path for each, path in zip(images, paths, strict=True) if path is not None}
-    return Stored(f"maps in {folder}", folder, model.image_size, files)
+    return Stored(f"maps in {folder}", folder, files)
 
 
 def _planned(each: Named, making: Making) -> tuple[MethodPlan, Common]:

@@ -19,6 +19,7 @@ from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image
 from onnxsal.explanation.target import TargetSource
 from onnxsal.model import Model
+from onnxsal.model.fitted import Fitted
 from onnxsal.options import Parameter, check_options, options_of
 from onnxsal.viz.colour import Pixels
 
@@ -42,6 +43,11 @@ class Case:
     def model(self) -> Model:
         """The model, opened when it is first asked for."""
         return self.opened(self.path).for_images("an experiment")
+
+    def fitted(self, image: Any) -> Fitted:
+        """Return a picture and the model opened for it, as explaining does it."""
+        found: Fitted = self.model.fitter(self.model, image)
+        return found
 
     def count(self, total: int) -> Callable[[], None]:
         """Return what to call after each of ``total`` steps."""

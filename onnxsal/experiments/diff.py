@@ -153,7 +153,8 @@ def _request(model: Model, how: How, layer: str | None) -> Request:
 
 def _pair(requests: tuple[Request, Request], image: str, target: TargetSource) -> Pair:
     models = requests[0].model, requests[1].model
-    scores = [model.scores(model.prepare(image).x)[1] for model in models]
+    fitted = [model.fitter(model, image) for model in models]
+    scores = [each.model.scores(each.sample.x)[1] for each in fitted]
     tops = [int(np.argmax(each)) for each in scores]
     predicted = [(m.label(k), float(p[k])) for m, k, p in zip(models, tops, scores, strict=True)]
     goal = tops[0] if target is None else target

@@ -103,8 +103,7 @@ def pairs(case: Case) -> list[Scene]:
 
 def _mosaics(case: Case) -> list[Scene]:
     """Photographs side by side, each with the next one of another class."""
-    seen_as = [(image, case.model.prepare(image)) for image in case.images]
-    named = [(p.image().image, int(np.argmax(case.model.scores(p.x)[1]))) for _, p in seen_as]
+    named = [_predicted(case, image) for image in case.images]
     height, width = case.model.image_size
     found: list[Scene] = []
     for (first, a), (second, b) in zip(named, named[1:] + named[:1], strict=True):
@@ -117,6 +116,13 @@ def _mosaics(case: Case) -> list[Scene]:
             "picture(s), of one class to this model"
         )
     return found if len(named) > 2 else found[:1]
+
+
+def _predicted(case: Case, image: str) -> tuple[Pixels, int]:
+    """Return a photograph as the model sees it, and the class that it sees."""
+    fitted = case.fitted(image)
+    prepared = fitted.sample
+    return prepared.image().image, int(np.argmax(fitted.model.scores(prepared.x)[1]))
 
 
 def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from onnxsal.errors import UsageError
 from onnxsal.experiments.base import Case, Outcome, Table, experiment, single
 from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.target import resolve_target
+from onnxsal.explanation.request import Fitting
+from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.methods.parts import trace_with_gradient
 from onnxsal.options import Level, Samples
 from onnxsal.viz.caption import Caption
@@ -58,7 +60,7 @@ def feature_maps(
     """
     sheet = _Sheet(case, single(case), {"samples": samples, "noise": noise})
     whole = sheet.explained()
-    layer, activity = sheet.layer, _activity(case, sheet.layer, sheet.image)
+    layer, activity = sheet.layer, _activity(sheet.fitting, case.target)
     chosen = _chosen(maps, layer, activity, count)
     spots = {k: neurons or _strongest(activity.maps[k]) for k in chosen}
     step = case.count(1 + len(chosen) + len(chosen[:_WITH_NEURONS]))
@@ -85,10 +87,15 @@ class _Sheet:
     image: str
     options: dict[str, Any]
 
+    @cached_property
+    def fitting(self) -> Fitting:
+        """What is asked of the model that is opened for the picture, and that."""
+        return self.case.explainer("smooth-grad-cam++").request.fitting(self.image)
+
     @property
     def layer(self) -> Layer:
         """The layer that is shown."""
-        return self.case.explainer("smooth-grad-cam++").request.layers[0]
+        return self.fitting.request.layers[0]
 
     def explained(self, **more: Any) -> Explanation:
         """Return the map of the layer, or of what ``maps`` and ``neurons`` choose of it."""
@@ -106,10 +113,10 @@ def _table(activity: _Activity, chosen: Sequence[int]) -> Table:
     return Table(("map", "part of the score", "highest activation", "strongest neuron"), rows)
 
 
-def _activity(case: Case, layer: Layer, image: str) -> _Activity:
-    model = case.model
-    x = model.prepare(image).x
-    goal = resolve_target(model, case.target, model.outputs(x))
+def _activity(fitting: Fitting, target: TargetSource) -> _Activity:
+    model, layer = fitting.request.model, fitting.request.layers[0]
+    x = model.prepare(fitting.thing).x
+    goal = resolve_target(model, target, model.outputs(x))
     op, a, g = trace_with_gradient(model.score("logit", goal), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})

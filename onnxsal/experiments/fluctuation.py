@@ -71,13 +71,14 @@ def fluctuation(
     default where the gradient of the picture itself is largest.
     """
     case.check_layer("gradient")
-    prepared = case.model.prepare(single(case))
-    goal = resolve_target(case.model, case.target, case.model.outputs(prepared.x))
-    place = _place(case.model, prepared.x, goal, pixel)
+    fitted = case.fitted(single(case))
+    model, prepared = fitted.model, fitted.sample
+    goal = resolve_target(model, case.target, model.outputs(prepared.x))
+    place = _place(model, prepared.x, goal, pixel)
     far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
-    path = _Path(case.model, goal, prepared, far, place)
+    path = _Path(model, goal, prepared, far, place)
     walk = _walk(case, path, steps)
-    names = channel_names(case.model)
+    names = channel_names(model)
     rows = tuple(_row(name, walk, k) for k, name in enumerate(names))
     columns = ("channel", "mean", "standard deviation", "lowest", "highest", "changes of sign")
     return Outcome(

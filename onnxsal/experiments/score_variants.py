@@ -79,9 +79,10 @@ def _run(case: Case, make: Explain, steps: int, step: Callable[[], None]) -> _Fo
     for image in case.images:
         each = make(image, case.target)
         found.maps.append(each)
-        x = case.model.prepare(image).x
-        black = spread(case.model.black(), x.shape).astype(np.float32)
-        given = {"score": scorer(case.model, each.target), "x": x, "saliency": each.saliency, "baseline": black}
+        fitted = case.fitted(image)
+        model, x = fitted.model, fitted.sample.x
+        black = spread(model.black(), x.shape).astype(np.float32)
+        given = {"score": scorer(model, each.target), "x": x, "saliency": each.saliency, "baseline": black}
         for metric in METRICS:
             found.judged[metric].append(get(metric)(**given, steps=steps))
         step()

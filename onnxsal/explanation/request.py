@@ -44,12 +44,19 @@ class Request:
         Raises: as ``onnxsal.load`` of what is given; UsageError: a layer is not there at that size.
         """
         found = self.model.fitter(self.model, thing)
-        if found.model is self.model:
-            return Fitting(self, found.thing)
-        layers = tuple(choose_layer(found.model, self.steps, layer.name) for layer in self.layers)
+        return Fitting(self.on(found.model), found.thing)
+
+    def on(self, model: Model) -> Request:
+        """Return the request on the same file opened otherwise, with its layers there; itself on its own model.
+
+        Raises: UsageError: a layer is not there.
+        """
+        if model is self.model:
+            return self
+        layers = tuple(choose_layer(model, self.steps, layer.name) for layer in self.layers)
         for layer in layers:
-            check_positions(found.model, layer)
-        return Fitting(replace(self, model=found.model, layers=layers), found.thing)
+            check_positions(model, layer)
+        return replace(self, model=model, layers=layers)
 
     def pixel_sign(self, channels: int) -> Sign:
         """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""

@@ -110,8 +110,17 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
             f"only embeddings are like something, and the output {model.task.output!r} is taken for {model.task.name}; "
             "if it is a vector whose direction counts, say so: --task embedding (task=)"
         )
+    if _is_region(target) and not model.task.has_regions:
+        raise UsageError(
+            f"regions are of models of regions, and the output {model.task.output!r} is taken for {model.task.name}; "
+            "if it holds one score per class of every position, say so: --task dense (task=)"
+        )
     placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
     return model.task.resolve(placed, numbers, model.labels)
+
+
+def _is_region(target: Any) -> bool:
+    return any(isinstance(each, Region) for each in (target if isinstance(target, tuple) else (target,)))
 
 
 def _frame(model: Model, sample: Sample | None) -> Frame | None:

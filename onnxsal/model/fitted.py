@@ -13,6 +13,7 @@ from onnxsal.errors import ImageError, UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.npy import is_npy, read_array
+from onnxsal.modalities.registry import Sample
 from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.living import living
@@ -25,6 +26,11 @@ class Fitted:
 
     model: Model
     thing: Any
+
+    @property
+    def sample(self) -> Sample:
+        """The thing as the model takes it. Raises: as ``Model.prepare``."""
+        return self.model.prepare(self.thing)
 
 
 def fitted(model: Model, thing: Any) -> Fitted:

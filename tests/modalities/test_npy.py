@@ -12,6 +12,7 @@ from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.sources import Stored, Subject
 from onnxsal.modalities.image.masks import read_mask
 from onnxsal.modalities.npy import is_npy, opened, read_array, read_file
+from onnxsal.modalities.registry import Sample
 from onnxsal.model.constants import Constant
 from onnxsal.tasks.embedding import Embedding, Like
 
@@ -20,8 +21,8 @@ ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 def stored(path: Path) -> object:
     """Read a map that was made elsewhere."""
-    source = Stored("maps", path.parent, (2, 3), {"photo": path})
-    return source.map(Subject(None, "photo", None)).saliency  # type: ignore[arg-type]
+    source, sample = Stored("maps", path.parent, {"photo": path}), Sample(ARRAY[None], "photo")
+    return source.map(Subject(sample, "photo", None, None)).saliency  # type: ignore[arg-type]
 
 
 def reference(path: Path) -> object:

@@ -13,7 +13,7 @@ from onnxsal._version import __version__
 from onnxsal.cli.actions.experiment import plain
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
@@ -67,7 +67,7 @@ def diff_models(asked: Asked) -> int:
     _check_files(asked, images)
     models = asked.openings[0](), asked.openings[1]()
     for model in models:
-        tell(model.notes, model.name)
+        tell(notes_of(model, images), model.name)
     layers = asked.layer, asked.layer_b or asked.layer
     how = How(asked.method, dict(once(asked.settings)), layers, parsed(asked.target), asked.seed)
     progress = Progress("comparing")

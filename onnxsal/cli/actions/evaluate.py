@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
@@ -78,7 +78,7 @@ def evaluate_all(asked: Asked) -> int:
     images = gathered(asked.images)
     _check(asked, images)
     model = asked.opening()
-    tell([*model.notes, *_unread(asked)])
+    tell([*notes_of(model, images), *_unread(asked)])
     progress = _Progress()
     try:
         found = evaluate(

@@ -12,7 +12,7 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.cli.actions.explain import parsed
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
@@ -78,7 +78,7 @@ def _read(asked: Asked, found: Experiment) -> list[str]:
 def _case(asked: Asked, progress: Progress) -> Case:
     def opened(path: str) -> Model:
         model = replace(asked.opening, model=path)()
-        tell(model.notes)
+        tell(notes_of(model, asked.images))
         return model
 
     return Case(asked.model, asked.images, opened, parsed(asked.target), asked.layer, asked.seed, progress)

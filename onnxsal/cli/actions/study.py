@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from onnxsal._version import __version__
 from onnxsal.cli.actions.experiment import plain
 from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
-from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
@@ -55,7 +56,7 @@ def _write(asked: Asked) -> int:
     check_page(page, "a study")
     images = gathered(asked.files[1:])
     check_outputs([Path(page)], [*_opening(asked).files, *images])
-    study = Study(_makers(asked), images, parsed(asked.target), asked.question or QUESTION, asked.seed)
+    study = Study(_makers(asked, images), images, parsed(asked.target), asked.question or QUESTION, asked.seed)
     progress = Progress("drawing maps")
     try:
         content = make(study, progress=progress)
@@ -72,11 +73,11 @@ def _opening(asked: Asked) -> Opening:
     return replace(asked.opening, model=asked.files[0])
 
 
-def _makers(asked: Asked) -> dict[str, Explain]:
+def _makers(asked: Asked, images: Sequence[str]) -> dict[str, Explain]:
     """What makes the maps, every option checked before the model is opened."""
     plans = planned(asked.methods, asked.settings)
     model = _opening(asked)().for_images("a study")
-    tell(model.notes)
+    tell(notes_of(model, images))
     return {
         name: Explain(
             prepare_request(

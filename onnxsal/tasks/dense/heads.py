@@ -202,8 +202,8 @@ def _axis_followed(value: ir.Value, entry: Entry) -> int | None:
     if value.graph is None or entry.spatial != "HW":
         return None
     tags = tags_of(value.graph, entry, value)
-    followed = [i for i, tag in enumerate(tags) if tag in ("H", "W")]
-    return 1 if followed == [2, 3] else 3 if followed == [1, 2] else None
+    found = [i for i, tag in enumerate(tags) if tag in ("H", "W")]
+    return 1 if found == [2, 3] else 3 if found == [1, 2] else None
 
 
 def _lies_over(pair: tuple[int, ...], size: tuple[int, ...] | None, near: float = 1.0) -> bool:
