@@ -23,13 +23,19 @@ from onnxsal.runtime.environment import onnxruntime
 
 Array = NDArray[Any]
 _LSTM_OWN = {"activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"}
-_READ = {"DynamicQuantizeLinear", "QuantizeLinear", "DynamicQuantizeLSTM"}
+_READ = {"DynamicQuantizeLinear", "QuantizeLinear", "DynamicQuantizeLSTM", "MatMulInteger", "ConvInteger"}
 
 
-def opened(model: onnx.ModelProto) -> Any:
-    """Return the session of a model, all of whose warnings are its owner's."""
+def opened(model: onnx.ModelProto, *, as_written: bool = False) -> Any:
+    """Return the session of a model, all of whose warnings are its owner's.
+
+    ``as_written``: what is read of the inside is what the file says. Optimised, a session whose values are read is
+    another: a dequantised weight beside no other integer has what it meets rounded to int8.
+    """
     options = onnxruntime().SessionOptions()
     options.log_severity_level = 4
+    if as_written:
+        options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -37,7 +43,7 @@ def straight(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelPr
     """Return the model with its rounding at ``feeds`` held. Raises: KeyError: an operator on bytes is not known."""
     out = onnx.ModelProto()
     out.CopyFrom(model)
-    twin = _Twin(out, _recorded(model, feeds))
+    twin = _Twin(out, _recorded(model, feeds), {name: node for node in model.graph.node for name in node.output})
     nodes = [made for node in model.graph.node for made in twin.instead(node)]
     del out.graph.node[:]
     out.graph.node.extend(nodes)
@@ -56,16 +62,17 @@ def _recorded(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, A
     names = [name for name in wanted if name not in known]
     exposed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     if names:
-        held |= dict(zip(names, opened(exposed).run(names, dict(feeds)), strict=True))
+        held |= dict(zip(names, opened(exposed, as_written=True).run(names, dict(feeds)), strict=True))
     return held | dict(feeds)
 
 
 @dataclass(frozen=True)
 class _Twin:
-    """Writes nodes anew. ``at`` is every number that is known at the input, ``floats`` what were integers before."""
+    """Writes nodes anew. ``at`` is every number known at the input, ``floats`` what were integers before."""
 
     model: onnx.ModelProto
     at: dict[str, Array]
+    makers: dict[str, onnx.NodeProto]
     floats: set[str] = field(default_factory=set)
 
     def instead(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
@@ -125,18 +132,23 @@ def _quantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
 
 
 def _dequantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Behind a quantiser of the same scale: its numbers. Of constants: as it is."""
-    made = {each.output[0]: each for each in twin.model.graph.node}
-    maker = made.get(node.input[0])
+    """Behind a quantiser: its numbers. A constant becomes them, since ONNX Runtime rounds what meets one."""
+    maker = twin.makers.get(node.input[0])
     if maker is None or maker.op_type not in ("QuantizeLinear", "DynamicQuantizeLinear"):
-        return [node]
-    scales = maker.input[1:] if maker.op_type == "QuantizeLinear" else maker.output[1:]
-    if maker.op_type == "QuantizeLinear":
-        same = all(np.array_equal(twin.at[a], twin.at[b]) for a, b in zip(scales, node.input[1:], strict=True))
-        if not same:
-            raise KeyError(f"DequantizeLinear {node.name!r} of another scale than its quantiser's")
-        return [helper.make_node("Identity", [f"{node.input[0]}|real"], [node.output[0]])]
-    return [helper.make_node("Mul", [node.input[0], maker.output[1]], [node.output[0]])]
+        return _constant(twin, node) if node.input[0] in twin.at else [node]
+    if maker.op_type == "DynamicQuantizeLinear":
+        return [helper.make_node("Mul", [node.input[0], maker.output[1]], [node.output[0]])]
+    if not all(np.array_equal(twin.at[a], twin.at[b]) for a, b in zip(maker.input[1:], node.input[1:], strict=True)):
+        raise KeyError(f"DequantizeLinear {node.name!r} of another scale than its quantiser's")
+    return [helper.make_node("Identity", [f"{node.input[0]}|real"], [node.output[0]])]
+
+
+def _constant(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    value = twin.at[node.input[0]].astype(np.float32)
+    scale = _along(node, twin.at[node.input[1]], value.ndim)
+    zero = _along(node, twin.at[node.input[2]], value.ndim).astype(np.float32) if len(node.input) > 2 else np.float32(0)
+    held = twin.constant(f"{node.output[0]}|held", ((value - zero) * scale).astype(np.float32))
+    return [helper.make_node("Identity", [held], [node.output[0]])]
 
 
 def _operand(twin: _Twin, name: str, zero: str, wide: Callable[[Array], Array] = lambda each: each) -> str:
@@ -149,18 +161,28 @@ def _operand(twin: _Twin, name: str, zero: str, wide: Callable[[Array], Array] =
 
 def _product(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     given = [*node.input, "", ""]
-    twin.floats.add(node.output[0])
-    a, b = (_operand(twin, given[i], given[i + 2]) for i in (0, 1))
-    return [helper.make_node("MatMul", [a, b], list(node.output))]
+    right = _operand(twin, given[1], given[3])
+    return _kernel(twin, node, helper.make_node("MatMul", [_operand(twin, given[0], given[2]), right], []))
 
 
 def _convolution(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     given = [*node.input, "", ""]
     weight = _operand(twin, given[1], given[3], lambda zero: zero.reshape(-1, 1, 1, 1) if zero.ndim else zero)
-    twin.floats.add(node.output[0])
-    made = helper.make_node("Conv", [given[0], weight], list(node.output))
+    made = helper.make_node("Conv", [given[0], weight], [])
     made.attribute.extend(node.attribute)
-    return [made]
+    return _kernel(twin, node, made)
+
+
+def _kernel(twin: _Twin, node: onnx.NodeProto, made: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """A product of floats, and what the kernel gave more: on processors without VNNI sums of two products saturate."""
+    y, given = node.output[0], [*node.input, "", ""]
+    made.output.append(f"{y}|float")
+    zeros = dict(zip(made.input, given[2:4], strict=True))
+    weights = {each.name: numpy_helper.to_array(each) for each in twin.model.graph.initializer}
+    feeds = {n: weights[n] if n in weights else twin.number(n, zeros[n]) for n in made.input}
+    found = _alone(made, feeds, twin.model)[f"{y}|float"]
+    twin.floats.add(y)
+    return [made, *_shifted(twin, f"{y}|float", y, twin.at[y] - found)]
 
 
 def _sum(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
