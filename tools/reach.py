@@ -137,7 +137,7 @@ class Read:
 def read(case: Case) -> Read:
     """Return a case as onnxsal reads it. Raises: OnnxsalError: the file, or what is asked of it, is refused."""
     model = onnxsal.load(case.file, **case.load).fitting(case.x)
-    thing = case.x if case.ids is None else case.ids
+    thing = case.x if case.ids is None else {}
     return Read(case, model, onnxsal.explain(model, thing, method="gradient", target=asked_target(case)))
 
 

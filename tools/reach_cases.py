@@ -81,8 +81,9 @@ def behind_ids(case: Case, value: str) -> Case:
     model = onnx.load(case.file)
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(value))
     (found,) = opened(model).run([value], {case.explained: case.x, **case.held})
-    load = {"explained": value, **({"inputs": dict(case.held)} if case.held else {})}
-    return replace(case, explained=value, x=found, ids=case.x, span=float(np.ptp(found)), load=load)
+    held = {**case.held, case.explained: case.x}
+    load = {"explained": value, "inputs": held}
+    return replace(case, explained=value, x=found, ids=case.x, held=held, span=float(np.ptp(found)), load=load)
 
 
 def judged_file(case: Case, score: str) -> onnx.ModelProto:

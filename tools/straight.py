@@ -1,8 +1,9 @@
 """A file with its rounding taken out: the function of the straight-through gradient, for differences to judge.
 
 A quantised file moves in steps, so that no difference of it tells a gradient. In the file that is made here each
-quantiser gives way to x + (y0 - x0) where its range holds x0 and to y0 where it clipped, x0 and y0 being what it took
-and gave in the deployed file at one input; products of integers become those of the numbers that they stand for; the
+quantiser gives way to x + (y0 - x0) inside its range and to y0 where it clipped, x0 and y0 being what it took and gave
+in the deployed file at one input (what came out as the first or the last step counts as clipped, as onnxsal has it, or
+with ``ends`` passes where it rounds to that, as torch.fake_quantize has it); products of integers become those of the numbers that they stand for; the
 LSTM of bytes becomes the standard's, plus what they differ by there. So at that input every value is the deployed
 file's own, and around it nothing rounds: steps of scales that follow the input (DynamicQuantizeLinear) are held, as
 straight-through gradients hold them. Nothing of onnxsal is used but its way of opening ONNX Runtime.
@@ -39,11 +40,11 @@ def opened(model: onnx.ModelProto, *, as_written: bool = False) -> Any:
     return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def straight(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelProto:
+def straight(model: onnx.ModelProto, feeds: Mapping[str, Array], *, ends: bool = False) -> onnx.ModelProto:
     """Return the model with its rounding at ``feeds`` held. Raises: KeyError: an operator on bytes is not known."""
     out = onnx.ModelProto()
     out.CopyFrom(model)
-    twin = _Twin(out, _recorded(model, feeds), {name: node for node in model.graph.node for name in node.output})
+    twin = _Twin(out, _recorded(model, feeds), {name: node for node in model.graph.node for name in node.output}, ends)
     nodes = [made for node in model.graph.node for made in twin.instead(node)]
     del out.graph.node[:]
     out.graph.node.extend(nodes)
@@ -52,18 +53,34 @@ def straight(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelPr
 
 
 def _recorded(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Return what the operators that round take and give, and every constant."""
+    """Return what the operators that round take and give, and every constant.
+
+    Quantised values are those of the optimised session, whose kernels may saturate; all else follows from them.
+    """
+    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer} | dict(feeds)
+    wanted = {n: None for node in model.graph.node if node.op_type in _READ for n in (*node.input, *node.output) if n}
+    quantised = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    rounded = _values(model, feeds, quantised)
+    left = onnx.ModelProto()
+    left.CopyFrom(model)
+    kept = [node for node in model.graph.node if node.op_type != "QuantizeLinear"]
+    del left.graph.node[:]
+    left.graph.node.extend(kept)
+    left.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in rounded.items())
+    held |= rounded
+    return held | _values(left, feeds, [name for name in wanted if name not in held], as_written=True)
+
+
+def _values(
+    model: onnx.ModelProto, feeds: Mapping[str, Array], names: list[str], *, as_written: bool = False
+) -> dict[str, Array]:
+    if not names:
+        return {}
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
-    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    wanted = {n: None for node in model.graph.node if node.op_type in _READ for n in (*node.input, *node.output) if n}
-    known = {*held, *feeds}
     del exposed.graph.output[:]
-    names = [name for name in wanted if name not in known]
     exposed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    if names:
-        held |= dict(zip(names, opened(exposed, as_written=True).run(names, dict(feeds)), strict=True))
-    return held | dict(feeds)
+    return dict(zip(names, opened(exposed, as_written=as_written).run(names, dict(feeds)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class _Twin:
     model: onnx.ModelProto
     at: dict[str, Array]
     makers: dict[str, onnx.NodeProto]
+    ends: bool
     floats: set[str] = field(default_factory=set)
 
     def instead(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
@@ -120,13 +138,13 @@ def _along(node: onnx.NodeProto, value: Array, rank: int) -> Array:
 
 
 def _quantise(twin: _Twin, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """What is inside the range goes through, as torch.fake_quantize has it; the bytes become their numbers."""
+    """What is inside the range goes through; the bytes become their numbers."""
     x, y = twin.at[node.input[0]], node.output[0]
     q, info = twin.at[y], np.iinfo(twin.at[y].dtype)
     scale = _along(node, twin.at[node.input[1]], x.ndim).astype(np.float32)
     zero = _along(node, twin.at[node.input[2]], x.ndim).astype(np.float32) if len(node.input) > 2 else np.float32(0)
     steps = np.rint(x / scale) + zero
-    kept = (steps >= info.min) & (steps <= info.max)
+    kept = (steps >= info.min) & (steps <= info.max) if twin.ends else (q > info.min) & (q < info.max)
     gave = scale * (q.astype(np.float32) - zero)
     return _shifted(twin, node.input[0], f"{y}|real", gave - np.where(kept, x, 0), kept)
 

@@ -80,15 +80,17 @@ def test_a_convolution_of_bytes_pads_with_nought(tool: Any) -> None:
     np.testing.assert_allclose(slopes(tool, twin, x).ravel(), expected, rtol=1e-3)
 
 
-def test_what_a_quantiser_clips_does_not_move(tool: Any) -> None:
-    """Steps of 0.01 from -1.28 to 1.27: -3, 1.31 and 4 are outside."""
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_a_quantiser_clips_does_not_move(tool: Any, ends: bool) -> None:
+    """Steps of 0.01 from -1.28 to 1.27: -3, 1.31 and 4 are outside, 1.272 rounds to the last step."""
     nodes = [("QuantizeLinear", "x s z", "q"), ("DequantizeLinear", "q s z", "d"), ("Mul", "d d", "y")]
-    deployed = model(nodes, [1, 8], s=np.float32(0.01), z=np.int8(0))
-    twin = tool.straight(deployed, {"x": X})
-    np.testing.assert_allclose(run(tool, twin, X), run(tool, deployed, X), rtol=1e-6, atol=1e-7)
-    rounded = np.rint(X.astype(np.float64) / 0.01) * 0.01
-    expected = np.where((X < -1.28) | (X > 1.27), 0, 2 * rounded)
-    np.testing.assert_allclose(slopes(tool, twin, X), expected, atol=1e-4)
+    deployed, x = model(nodes, [1, 8], s=np.float32(0.01), z=np.int8(0)), X.copy()
+    x[0, 4] = 1.272
+    twin = tool.straight(deployed, {"x": x}, ends=ends)
+    np.testing.assert_allclose(run(tool, twin, x), run(tool, deployed, x), rtol=1e-6, atol=1e-7)
+    rounded = np.rint(x.astype(np.float64) / 0.01) * 0.01
+    expected = np.where((x < -1.28) | (x > (1.275 if ends else 1.265)), 0, 2 * rounded)
+    np.testing.assert_allclose(slopes(tool, twin, x), expected, atol=1e-4)
 
 
 def test_an_lstm_of_bytes_moves_like_the_one_of_numbers(tool: Any) -> None:
