@@ -2,11 +2,12 @@
 
 A quantised file moves in steps, so that no difference of it tells a gradient. In the file that is made here each
 quantiser gives way to x + (y0 - x0) inside its range and to y0 where it clipped, x0 and y0 being what it took and gave
-in the deployed file at one input (what came out as the first or the last step counts as clipped, as onnxsal has it, or
-with ``ends`` passes where it rounds to that, as torch.fake_quantize has it); products of integers become those of the numbers that they stand for; the
-LSTM of bytes becomes the standard's, plus what they differ by there. So at that input every value is the deployed
-file's own, and around it nothing rounds: steps of scales that follow the input (DynamicQuantizeLinear) are held, as
-straight-through gradients hold them. Nothing of onnxsal is used but its way of opening ONNX Runtime.
+in the deployed file at one input. What came out as the first or the last step counts as clipped, as onnxsal has it, or
+with ``ends`` passes where it rounds to that, as torch.fake_quantize has it. Products of integers become those of the
+numbers that they stand for, the LSTM of bytes the standard's, plus what they differ by there. So at that input every
+value is the deployed file's own, and around it nothing rounds: steps of scales that follow the input
+(DynamicQuantizeLinear) are held, as straight-through gradients hold them. Nothing of onnxsal is used but its way of
+opening ONNX Runtime.
 """
 
 from __future__ import annotations
