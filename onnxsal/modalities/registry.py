@@ -85,6 +85,8 @@ class StatedSize:
 
     sizes: Mapping[str, int]
     where: str
+    note: str = ""
+    """What is to be told where that was not the whole size."""
 
 
 @dataclass(frozen=True)

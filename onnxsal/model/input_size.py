@@ -187,6 +187,9 @@ def _stated(opening: _Opening, stated: tuple[StatedSize, ...]) -> Sized:
             f"the model does not run at {said(first.sizes)}, which {first.where} says: {error}; {opening.option} "
             "opens it for another size"
         ) from None
+    if first.note:
+        note = f"{first.note}; {opening.option} opens the model for another size"
+        return Sized(made, (Decision("size", said(first.sizes), first.note),), (note,))
     return Sized(made, (Decision("size", said(first.sizes), f"{first.where} says so"),))
 
 

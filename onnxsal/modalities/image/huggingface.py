@@ -77,8 +77,10 @@ def _fit(config: Mapping[str, Any], name: str) -> tuple[Any, float | None]:
     if isinstance(size, Mapping) and set(size) == {"longest_edge"}:
         return "pad", None
     side, crop = _side(size, name), bool(config.get("do_center_crop"))
-    if "crop_pct" in config:
+    if config.get("crop_pct") is not None:
         return _convnext(side, number(config["crop_pct"], "crop_pct", name))
+    if kind_of(config).startswith("Perceiver") and crop:
+        return "crop", side / _side(config.get("crop_size", side), name)  # it crops that share first and resizes then
     if kind_of(config).startswith("Levit"):
         return "crop", _LEVIT_FRACTION
     # DeiT's processor takes a single number for both sides, and crops the square that it becomes.
@@ -98,7 +100,10 @@ def kind_of(config: Mapping[str, Any]) -> str:
 
 
 def _fraction(config: Mapping[str, Any], resized: float, name: str) -> float:
-    share = _side(config.get("crop_size", resized), name) / resized
+    cropped, size = config.get("crop_size", resized), config["size"]
+    if isinstance(cropped, Mapping) and cropped.get("height") != cropped.get("width") and "height" not in size:
+        raise UsageError(f"{name}: a crop of {cropped!r} behind the shorter edge of {size!r} is not known: no square")
+    share = _side(cropped, name) / resized
     if share > 1:
         raise UsageError(
             f"{name}: crop_size is larger than size; the picture would have to be padded, which is not known"

@@ -35,7 +35,7 @@ def stated_sizes(source: Any, path: str | os.PathLike[str], metadata: Mapping[st
     Raises: UsageError: a file beside it is not JSON.
     """
     for kind in (_given(source), _beside(Path(path), metadata), _of_architecture(Path(path))):
-        found = tuple(StatedSize({"H": sides[0], "W": sides[1]}, where) for where, sides in kind)
+        found = tuple(StatedSize({"H": sides[0], "W": sides[1]}, where, note) for where, sides, note in kind)
         if found:
             return found
     return ()
@@ -89,12 +89,12 @@ def _of_object(size: Mapping[str, Any]) -> Sides | None:
     return sides_of(edges[0]) if len(edges) == 1 else None  # both: the sides follow from the picture's
 
 
-Said = Iterator[tuple[str, Sides]]
+Said = Iterator[tuple[str, Sides, str]]
 
 
 def _given(source: Any) -> Said:
     if isinstance(source, Mapping):
-        yield from _from(_of_processor(source) or _of_mean(source, Path()), "preprocess=")
+        yield from _from(_of_processor(source) or _of_mean(source, Path()), "preprocess=", _edge(source))
     elif isinstance(source, str | os.PathLike) and str(source).endswith(".json"):
         yield from _in_file(Path(source), _of_processor)
 
@@ -120,12 +120,12 @@ def _in_file(path: Path, read: Callable[[Mapping[str, Any]], Sides | None]) -> S
         return
     config = parse_json(read_text(path, "configuration"), str(path))
     if isinstance(config, Mapping):
-        yield from _from(read(config) or _of_mean(config, path.parent), str(path))
+        yield from _from(read(config) or _of_mean(config, path.parent), str(path), _edge(config))
 
 
-def _from(sides: Sides | None, where: str) -> Said:
+def _from(sides: Sides | None, where: str, edge: str = "") -> Said:
     if sides is not None:
-        yield where, sides
+        yield where, sides, edge and f"{where} says {edge} alone, of which a square is made"
 
 
 def _of_word(text: str, folder: Path) -> Sides | None:
@@ -168,8 +168,27 @@ def _of_processor(config: Mapping[str, Any]) -> Sides | None:
     return _resized(config) if config.get("do_resize", True) else None
 
 
+def _edge(config: Mapping[str, Any]) -> str:
+    """The one edge that a processor resizes to where nothing crops or pads to a square: pictures keep their shape."""
+    inner = config.get("image_processor")
+    if isinstance(inner, Mapping):
+        return _edge(inner)
+    size, kind = config.get("size"), kind_of(config)
+    padded, share = isinstance(config.get("pad_size"), Mapping), config.get("crop_pct")
+    cut = config.get("do_center_crop") or share is not None or padded
+    if cut or not is_huggingface(config) or not isinstance(size, Mapping) or kind.startswith(_CROPS_BY_ITSELF):
+        return ""
+    return f"{next(iter(size))} {next(iter(size.values()))}" if len(size) == 1 and "edge" in next(iter(size)) else ""
+
+
+_CROPS_BY_ITSELF = ("ConvNext", "PoolFormer")
+"""Processors whose default is a crop, which older files do not repeat."""
+
+
 def _resized(config: Mapping[str, Any]) -> Sides | None:
     size = config.get("size")
+    if config.get("keep_aspect_ratio"):
+        return None
     if isinstance(size, list) and kind_of(config).startswith("Donut"):  # in its older files width comes first
         size = size[::-1]
     return sides_of(size)

@@ -198,6 +198,19 @@ CLIP = {
         (HALF | {"size": {"shortest_edge": 224}, "crop_pct": 0.9}, "crop", 0.9, None),
         (HALF | {"size": {"shortest_edge": 384}, "crop_pct": 0.9}, "squash", 1.0, None),
         (HALF | {"size": {"longest_edge": 512}}, "pad", 1.0, None),
+        (HALF | {"size": {"shortest_edge": 224}, "crop_pct": None}, "crop", 1.0, None),
+        (
+            HALF
+            | {
+                "size": {"height": 224, "width": 224},
+                "do_center_crop": True,
+                "crop_size": {"height": 256, "width": 256},
+                "image_processor_type": "PerceiverImageProcessor",
+            },
+            "crop",
+            0.875,
+            None,
+        ),
         (HALF | {"do_resize": False}, "crop", 0.875, None),
         (
             HALF | {"size": 224, "do_center_crop": True, "image_processor_type": "LevitImageProcessor"},
@@ -224,6 +237,14 @@ def test_hugging_face_fits(config: dict[str, Any], fit: str, fraction: float, re
     found = as_preprocess(config)
     assert (found.fit, found.fraction) == (fit, fraction)
     assert resample in (None, found.resample)
+
+
+def test_a_crop_that_is_no_square_behind_one_edge_is_refused() -> None:
+    """transformers cuts it out of a picture whose shorter edge alone is known: no share of both sides says that."""
+    config = HALF | {"do_center_crop": True, "crop_size": {"height": 160, "width": 192}}
+    with pytest.raises(UsageError, match=r"'height': 160, 'width': 192.*is not known: no square"):
+        as_preprocess(config | {"size": {"shortest_edge": 224}})
+    assert as_preprocess(config | {"size": {"height": 256, "width": 256}}).fraction == 0.625
 
 
 def test_hugging_face_normalisation() -> None:

@@ -67,6 +67,7 @@ PROCESSORS: dict[str, tuple[dict[str, Any], tuple[int, int] | None]] = {
     "Swin2SR, which pads to a multiple": ({"do_resize": False, "pad_size": 8, "do_pad": True}, None),
     "DETR": ({"size": {"shortest_edge": 800, "longest_edge": 1333}}, None),
     "resizing switched off": ({"do_resize": False, "size": 224}, None),
+    "DPT that keeps the shape": ({"size": {"height": 384, "width": 384}, "keep_aspect_ratio": True}, None),
 }  # fmt: skip
 
 
@@ -83,6 +84,30 @@ def test_processors_of_transformers(name: str, tmp_path: Path) -> None:
         found = stated_sizes(None, folder / "model.onnx", {})
         assert [tuple(each.sizes.values()) for each in found] == ([] if expected is None else [expected])
         assert all(str(folder / f"{where}.json") == each.where for each in found)
+
+
+EDGES: dict[str, tuple[dict[str, Any], str]] = {
+    "CLIP without its crop": ({"size": {"shortest_edge": 224}, "do_center_crop": False}, "shortest_edge 224"),
+    "the longer edge without padding": ({"size": {"longest_edge": 64}}, "longest_edge 64"),
+    "CLIP": ({"size": {"shortest_edge": 224}, "do_center_crop": True, "crop_size": SQUARE}, ""),
+    "ConvNeXt": ({"size": {"shortest_edge": 288}, "crop_pct": 0.875}, ""),
+    "ConvNeXt of old": ({"size": {"shortest_edge": 224}, "feature_extractor_type": "ConvNextFeatureExtractor"}, ""),
+    "SAM": ({"size": {"longest_edge": 224}, "do_pad": True, "pad_size": SQUARE}, ""),
+    "ViT": ({"size": SQUARE}, ""),
+    "ViT of old": ({"size": 224}, ""),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_square_that_is_made_of_one_edge_is_told(name: str, tmp_path: Path) -> None:
+    """The processor itself keeps the photograph's shape there: the size is no word of the file's."""
+    config, said = EDGES[name]
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(NORMAL | config))
+    (found,) = stated_sizes(None, tmp_path / "model.onnx", {})
+    assert found.note == (said and f"{path} says {said} alone, of which a square is made")
+    (told,) = stated_sizes(NORMAL | config, "m.onnx", {})
+    assert told.note == (said and f"preprocess= says {said} alone, of which a square is made")
 
 
 TIMM = {"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 288, 288], "test_input_size": [3, 320, 320]}}
