@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxsal.anatomy import Score, X
 from onnxsal.anatomy.layout import where_it_lies
@@ -14,14 +14,18 @@ from onnxsal.kernels.placement import Placement
 from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
-from onnxsal.tasks.dense import Region
-from onnxsal.tasks.embedding import Embedding, Like, is_like
-from onnxsal.tasks.indexed import Element, named_by
 from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.registry import LAST
 
-One = int | str | Region | Element | Like
-TargetSource = One | tuple[One, One] | Program | None
+if TYPE_CHECKING:  # other tasks than the model's are loaded for a target of theirs alone
+    from onnxsal.tasks.dense import Region
+    from onnxsal.tasks.embedding import Like
+    from onnxsal.tasks.indexed import Element
+
+    One = int | str | Region | Element | Like
+    TargetSource = One | tuple[One, One] | Program | None
+else:
+    TargetSource = Any
 
 
 def opened_for(model: Model, target: TargetSource) -> Model:
@@ -55,6 +59,10 @@ def _outputs_named(model: Model, target: TargetSource) -> list[str]:
 
 
 def _element(model: Model, target: Any) -> Element | None:
+    if _is_class(target):
+        return None
+    from onnxsal.tasks.indexed import Element, named_by
+
     names = [str(value.name) for value in model.anatomy.model.graph.outputs]
     if isinstance(target, Element):
         return _known(target, names)
@@ -73,6 +81,11 @@ def _is_label(model: Model, text: str) -> bool:
         return model.labels is not None and model.labels.find(text) >= 0
     except UsageError:
         return False
+
+
+def _is_class(target: Any) -> bool:
+    """Whether a target is a class by its number, or the predicted one: nothing of another task."""
+    return target is None or isinstance(target, int)
 
 
 def _known(element: Element, names: Sequence[str]) -> Element:
@@ -105,6 +118,16 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
     """
     if isinstance(target, Program):
         return _program(target)
+    if not _is_class(target):
+        _check_reference(model, target)
+    placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
+    return model.task.resolve(placed, numbers, model.labels)
+
+
+def _check_reference(model: Model, target: Any) -> None:
+    """Check that references are of embeddings and regions of models of regions. Raises: UsageError: they are not."""
+    from onnxsal.tasks.embedding import Embedding, is_like
+
     if is_like(target) and not isinstance(model.task, Embedding):
         raise UsageError(
             f"only embeddings are like something, and the output {model.task.output!r} is taken for {model.task.name}; "
@@ -115,11 +138,11 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
             f"regions are of models of regions, and the output {model.task.output!r} is taken for {model.task.name}; "
             "if it holds one score per class of every position, say so: --task dense (task=)"
         )
-    placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
-    return model.task.resolve(placed, numbers, model.labels)
 
 
 def _is_region(target: Any) -> bool:
+    from onnxsal.tasks.dense import Region
+
     return any(isinstance(each, Region) for each in (target if isinstance(target, tuple) else (target,)))
 
 
