@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from onnxsal._version import __version__
+from onnxsal.importing import uncollected
 
 if TYPE_CHECKING:
     from onnxsal.autodiff import defvjp, vjp
@@ -79,7 +80,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name when it is first used: ``import onnxsal`` itself stays light."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'onnxsal' has no attribute {name!r}")
-    found = getattr(importlib.import_module(_PUBLIC[name]), name)
+    with uncollected():
+        found = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = found
     return found
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 
-GROUND = {"_version", "errors", "plugins", "files", "options", "fingerprint", "decisions", "plain_yaml"}
+GROUND = {"_version", "errors", "plugins", "files", "options", "fingerprint", "decisions", "plain_yaml", "importing"}
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",
     "folding", "tasks", "modalities",
@@ -22,6 +22,7 @@ BELOW_MODELS = GROUND | {
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
+    "importing": set(),
     "plugins": {"_version", "errors"},
     "files": {"errors"},
     "options": {"errors"},

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from onnxsal.cli.options import Names, Once, OneMethod, Setting, loading_options, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """Write the MODEL together with its explanation, as one standard .onnx file.
 
@@ -69,7 +70,8 @@ class OneFile(Once):
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @loading_options
 def command(**given: Any) -> None:
-    from onnxsal.cli.actions.compile import write_compiled
+    with uncollected():
+        from onnxsal.cli.actions.compile import write_compiled
 
     given["give"] = tuple(dict.fromkeys(name for names in given["give"] for name in names)) or ("saliency",)
     del given["model"]  # the opening has it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from onnxsal.importing import uncollected
+
 HELP = """Explain a bundled scene with six methods, and write onnxsal-demo.png in this folder.
 
 Nothing of your own is needed. The scene comes with an exact mask of the object, so the share of each map that
@@ -18,11 +20,12 @@ def command() -> None:
     from onnxsal.files import check_writable
 
     check_writable(IMAGE)
-    import numpy as np
+    with uncollected():
+        import numpy as np
 
-    from onnxsal.cli.actions.demo import as_text, demonstrate
-    from onnxsal.explanation.figure import compare
-    from onnxsal.viz.save import save_image
+        from onnxsal.cli.actions.demo import as_text, demonstrate
+        from onnxsal.explanation.figure import compare
+        from onnxsal.viz.save import save_image
 
     shown = demonstrate()
     save_image(np.asarray(compare(shown.explanations)), IMAGE)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onnxsal.cli.options import OneMethod, Setting, images_argument, json_option, loading_options
+from onnxsal.importing import uncollected
 
 HELP = """Compare where two models look: A against B on every IMAGE (files, folders, patterns).
 
@@ -38,6 +39,7 @@ Examples:
 @loading_options
 @json_option
 def command(**given: Any) -> int:
-    from onnxsal.cli.actions.diff import Asked, diff_models
+    with uncollected():
+        from onnxsal.cli.actions.diff import Asked, diff_models
 
     return diff_models(Asked(**given))

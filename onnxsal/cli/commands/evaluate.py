@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from onnxsal.cli.options import Setting, loading_options, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
@@ -75,7 +76,8 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.option("--parquet", metavar="FILE", help="The same as typed columns (needs pyarrow: onnxsal[parquet]).")
 @loading_options
 def command(**given: Any) -> int:
-    from onnxsal.cli.actions.evaluate import Asked, evaluate_all
+    with uncollected():
+        from onnxsal.cli.actions.evaluate import Asked, evaluate_all
 
     _refuse_settings(given.pop("settings"), given["methods"])
     context = click.get_current_context()

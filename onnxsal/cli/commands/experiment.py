@@ -9,6 +9,7 @@ import click
 from onnxsal.cli.options import Setting, images_argument, json_option, loading_options, model_argument
 from onnxsal.errors import UsageError
 from onnxsal.experiments import catalogue
+from onnxsal.importing import uncollected
 
 HELP = """Repeat an experiment of the papers on your MODEL: numbers on the terminal, a figure in OUT.
 
@@ -76,7 +77,8 @@ def _command(name: str) -> click.Command:
     @model_argument
     @images_argument
     def run(**given: Any) -> int:
-        from onnxsal.cli.actions.experiment import Asked, run_experiment
+        with uncollected():
+            from onnxsal.cli.actions.experiment import Asked, run_experiment
 
         return run_experiment(Asked(name=name, **given))
 

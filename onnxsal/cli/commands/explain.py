@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onnxsal.cli.options import Methods, Setting, Size, images_argument, json_option, loading_options, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """Draw on each IMAGE where the MODEL looked.
 
@@ -90,7 +91,8 @@ a method takes: onnxsal methods -m METHOD.
 @loading_options
 @json_option
 def command(**given: Any) -> int:
-    from onnxsal.cli.actions.explain import Asked, explain_all
+    with uncollected():
+        from onnxsal.cli.actions.explain import Asked, explain_all
 
     given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or ("grad-cam++",)
     return explain_all(Asked(**given))

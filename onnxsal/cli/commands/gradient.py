@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxsal.cli.options import Held, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """Write the MODEL with its gradient: standard operators, all inputs and outputs kept.
 
@@ -46,10 +47,11 @@ def command(
 
     check_outputs([Path(output)], [model])
     check_model(output)
-    from onnxsal.autodiff import gradient_model
-    from onnxsal.autodiff.gradient import ZERO
-    from onnxsal.graph import load_ir, save_ir, told_of_files
-    from onnxsal.model.held import fixed
+    with uncollected():
+        from onnxsal.autodiff import gradient_model
+        from onnxsal.autodiff.gradient import ZERO
+        from onnxsal.graph import load_ir, save_ir, told_of_files
+        from onnxsal.model.held import fixed
 
     # Not by way of a message, which would not know in which folder external weights lie, and is bound to 2 GiB.
     given = load_ir(model)

@@ -6,6 +6,7 @@ import click
 
 from onnxsal.cli.opening import Opening
 from onnxsal.cli.options import json_option, loading_options, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """List the layers of the MODEL that maps can be made of.
 
@@ -20,7 +21,8 @@ further weighted operator.
 @loading_options
 @json_option
 def command(model: str, opening: Opening, as_json: bool) -> None:
-    from onnxsal.cli.actions.inspect import opened_or_why, print_layers, print_no_layers
+    with uncollected():
+        from onnxsal.cli.actions.inspect import opened_or_why, print_layers, print_no_layers
 
     opened = opened_or_why(opening)
     if isinstance(opened, str):

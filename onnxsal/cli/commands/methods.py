@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxsal.cli.options import json_option, provider_option
+from onnxsal.importing import uncollected
 
 HELP = """List the methods: when to choose each, what it costs, which package brings it.
 
@@ -25,8 +26,9 @@ Examples:
 @provider_option
 @json_option
 def command(model: str | None, method: str | None, provider: str | None, as_json: bool) -> None:
-    from onnxsal.cli.actions.methods import print_method, print_methods
-    from onnxsal.cli.opening import Opening
+    with uncollected():
+        from onnxsal.cli.actions.methods import print_method, print_methods
+        from onnxsal.cli.opening import Opening
 
     opened = None if model is None else Opening(model, provider=provider)
     if method is not None:

@@ -6,6 +6,7 @@ import click
 
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument
+from onnxsal.importing import uncollected
 
 HELP = """Show the classes that the MODEL sees in each IMAGE.
 
@@ -32,7 +33,8 @@ Examples:
     help="Also draw the regions of classes; {stem} and {folder} of the image are filled in.",
 )  # fmt: skip
 def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool, output: str | None) -> int:
-    from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
+    with uncollected():
+        from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
 
     pictures = drawings(output, images, opening)
     opened = opening()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onnxsal.cli.options import Methods, Setting, json_option, loading_options
+from onnxsal.importing import uncollected
 
 HELP = """Write a page that asks people which map they trust, or count their answers (--tally).
 
@@ -37,6 +38,7 @@ Examples:
 @loading_options
 @json_option
 def command(**given: Any) -> int:
-    from onnxsal.cli.actions.study import Asked, run_study
+    with uncollected():
+        from onnxsal.cli.actions.study import Asked, run_study
 
     return run_study(Asked(**given))
