@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,8 @@ def test_workers_do_run_on_one_thread() -> None:
     assert numba.config.NUMBA_NUM_THREADS == 1
     assert parallel.WORKER in numba.config.CACHE_DIR
     assert onnxruntime.InferenceSession.__init__.__name__ == "bounded"
+    assert gc.get_threshold() == parallel.GARBAGE
+    assert not sys.dont_write_bytecode
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.0, False), (5.0, False), (7.9, False), (8.1, True)])
