@@ -14,10 +14,11 @@ import onnx
 import onnxruntime
 import pytest
 import tiny_models as tiny
+from click.shell_completion import ShellComplete
 
 import onnxsal
 from onnxsal import plugins
-from onnxsal.cli.root import COMMANDS
+from onnxsal.cli.root import COMMANDS, root
 from onnxsal.modalities.image import PRESETS
 
 
@@ -230,15 +231,18 @@ def test_completion_scripts(run, shell: str) -> None:
     assert "_ONNXSAL_COMPLETE" in ended.out
 
 
-def test_completion_knows_commands_and_methods(folder: Path) -> None:
-    def complete(words: str, last: int) -> str:
-        environment = {**os.environ, "_ONNXSAL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(last)}
-        command = [sys.executable, "-c", "from onnxsal.cli import main; main()"]
-        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout
+def test_completion_knows_commands(folder: Path) -> None:
+    asked = {"_ONNXSAL_COMPLETE": "bash_complete", "COMP_WORDS": "onnxsal ex", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from onnxsal.cli import main; main()"]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **asked})
+    assert "plain,explain" in ended.stdout
 
-    assert "plain,explain" in complete("onnxsal ex", 1)
-    assert "plain,score-cam" in complete("onnxsal explain m.onnx a.png -m score", 5)
-    assert "plain,gradient,eigencam" in complete("onnxsal explain m.onnx a.png -m gradient,eig", 5)
+
+@pytest.mark.parametrize(("typed", "wanted"), [("score", "score-cam"), ("gradient,eig", "gradient,eigencam")])
+def test_completion_knows_methods(typed: str, wanted: str) -> None:
+    shell = ShellComplete(root, {}, "onnxsal", "_ONNXSAL_COMPLETE")
+    found = shell.get_completions(["explain", "m.onnx", "a.png", "-m"], typed)
+    assert [(each.type, each.value) for each in found] == [("plain", wanted)]
 
 
 def test_demo(run, folder: Path) -> None:
