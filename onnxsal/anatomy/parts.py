@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.anatomy.score import Picked
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
@@ -128,6 +129,18 @@ class Head:
     def ends(self, kind: str) -> tuple[float, float] | None:
         """Return the least and the greatest number of a kind, None where there are none."""
         return (0.0, 1.0) if kind == "probability" else None
+
+    def levels(self, graph: ir.Graph) -> Sequence[Sequence[str]]:
+        """Return, for each level of a pyramid that scores are read from, the values that branches of it end in; none
+        where there is no pyramid."""
+        return ()
+
+    def scored(self, op: Trace, kind: str) -> Picked | None:
+        """Return the score of a kind that is no column of its numbers; None of those that are.
+
+        Args: op: of the program that puts out its numbers; the score's inputs are added to it.
+        """
+        return None
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return the numbers of every kind by the name that they are put out under, of a model's values by name."""

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.graph import Program
 
 _DIGITS = 6
 """Of the ends of a sum."""
+
+
+Arrays = Mapping[str, NDArray[Any]]
+
+Pick = Callable[[Arrays, Arrays], NDArray[np.float32]]
+"""From what the program that predicts puts out and what a score is fed to the score: [B], or [B, T] of T targets whose
+feeds have an axis for them behind the batch's."""
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A score that is worked out of a head's numbers, as a value of a graph and of numbers that are there already."""
+
+    value: ir.Value
+    ends: tuple[float, float] | None
+    reads: tuple[str, ...]
+    """The outputs of the program that predicts of which it is worked out."""
+    pick: Pick
 
 
 @dataclass(frozen=True)
@@ -27,6 +48,12 @@ class Score(Program):
     source: str | None = None
     """The output, [B, N], of the program that predicts, whose columns it picks: one run of that serves any target. None
     where it has to be run itself."""
+
+    reads: tuple[str, ...] = ()
+    """The outputs of the program that predicts that ``pick`` reads."""
+    pick: Pick | None = field(default=None, compare=False)
+    """What works it out of these, so that one run of that serves any target; None where it is a column of ``source``,
+    or has to be run itself."""
 
     def of(self, coefficients: NDArray[np.float32] | None) -> Score:
         """Return the same program with the ends of a sum of terms that have this one's, times their coefficients.

@@ -25,6 +25,9 @@ TARGET = "sal/target"
 COEFFICIENTS = "sal/coefficients"
 """What each term is multiplied with: float32 [B, M]."""
 
+BOX = "sal/box"
+"""The box that candidates are matched with, float32 [B, 4]: left, top, right, bottom in pixels of ``sal/x``."""
+
 SCORE = "score"
 """What is explained: float32 [B]."""
 
@@ -37,7 +40,10 @@ SHAPE = "sal/shape"
 EMBEDDINGS = "sal/embeddings"
 """The vectors of which VALUES are the directions: float32 [B, N]."""
 
-OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, EMBEDDINGS, SHAPE})
+BOXES, LABELS = "sal/boxes", "sal/labels"
+"""The corners of a detector's candidates, float32 [B, N x 4], and the class of each where it has one, [B, N]."""
+
+OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, EMBEDDINGS, SHAPE, BOXES, LABELS, BOX})
 """Names that programs give to what goes in and out."""
 
 
@@ -147,22 +153,26 @@ def select(anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False) -> 
     beside them is not touched.
     """
     op = body(anatomy).extend()
+    own = anatomy.head.scored(op, kind)
+    if own is not None:
+        return Score(op.finish_with({SCORE: own.value}).model, kind, own.ends, None, own.reads, own.pick)
     source = anatomy.head.kinds[kind]
     made = op.finish_with({SCORE: (_sum if weighted else _one)(op, op[source])})
     return Score(made.model, kind, anatomy.head.ends(kind), source)
 
 
 def _one(op: Trace, scores: ir.Value) -> ir.Value:
-    target = op.input(TARGET, ir.DataType.INT64, _rows_of(op))
+    target = op.input(TARGET, ir.DataType.INT64, rows_of(op))
     return op.Squeeze(op.GatherElements(scores, op.Unsqueeze(target, [1]), axis=1), [1])
 
 
 def _sum(op: Trace, scores: ir.Value) -> ir.Value:
-    target = op.input(TARGET, ir.DataType.INT64, [*_rows_of(op), "terms"])
-    coefficients = op.input(COEFFICIENTS, ir.DataType.FLOAT, [*_rows_of(op), "terms"])
+    target = op.input(TARGET, ir.DataType.INT64, [*rows_of(op), "terms"])
+    coefficients = op.input(COEFFICIENTS, ir.DataType.FLOAT, [*rows_of(op), "terms"])
     terms = op.Mul(op.GatherElements(scores, target, axis=1), coefficients)
     return op.ReduceSum(terms, [1], keepdims=0)
 
 
-def _rows_of(op: Trace) -> list[int | str | None]:
+def rows_of(op: Trace) -> list[int | str | None]:
+    """Return the shape of what has one number a row of ``sal/x``."""
     return [(dims(op[X]) or ("batch",))[0]]

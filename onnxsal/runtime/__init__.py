@@ -9,15 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxsal.runtime.column_session import ColumnSession
+    from onnxsal.runtime.column_session import ColumnSession, PickedSession
     from onnxsal.runtime.reference import ReferenceSession
     from onnxsal.runtime.session import DeviceBuffer, Session
 
 _WHERE = {
-    "ColumnSession": "column_session", "DeviceBuffer": "session", "ReferenceSession": "reference", "Session": "session",
+    "ColumnSession": "column_session", "DeviceBuffer": "session", "PickedSession": "column_session",
+    "ReferenceSession": "reference", "Session": "session",
 }  # fmt: skip
 
-__all__ = ["ColumnSession", "DeviceBuffer", "ReferenceSession", "Session"]
+__all__ = ["ColumnSession", "DeviceBuffer", "PickedSession", "ReferenceSession", "Session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,32 @@ class ColumnSession:
         if self._coefficients is None:
             return {"score": values}
         return {"score": (values * feeds[self._coefficients]).sum(axis=-1)}
+
+
+class PickedSession(ColumnSession):
+    """A session in place of a program that works its score out of several of the outputs of another one.
+
+    ``pick`` returns the score of what that puts out and of what is fed beside: [B], or [B, T] of several targets, whose
+    feeds have an axis for them behind the batch's.
+    """
+
+    def __init__(
+        self, session: Session, sources: Sequence[str], feeds: Sequence[str],
+        pick: Callable[[Mapping[str, Array], Mapping[str, Array]], Array],
+    ) -> None:  # fmt: skip
+        super().__init__(session, sources[0], feeds[0])
+        self.inputs = (*session.inputs, *feeds)
+        self._sources, self._pick = list(sources), pick
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Return ``score`` for arrays by name. Raises: ModelError: the run failed."""
+        return {"score": self._pick(self.session.run(feeds, self._sources), feeds)}
+
+    def run_placed(
+        self, places: Mapping[str, DeviceBuffer], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Return ``score`` for inputs that lie where they are used. Raises: ModelError: the run failed."""
+        return {"score": self._pick(self.session.run_placed(places, feeds, self._sources), feeds)}
 
 
 def _columns(values: Array, index: Array) -> Array:

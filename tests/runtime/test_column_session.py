@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from onnxsal.graph.program import empty
-from onnxsal.runtime import ColumnSession, DeviceBuffer, Session
+from onnxsal.runtime import ColumnSession, DeviceBuffer, PickedSession, Session
 
 X = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
@@ -47,3 +47,19 @@ def test_several_sums_an_image() -> None:
     found = picked("coefficients").run({"x": X, "target": target, "coefficients": weights})["score"]
     wanted = np.einsum("btm,btm->bt", 2 * X[np.arange(3)[:, None, None], target], weights)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_a_score_is_worked_out_of_several_outputs() -> None:
+    """What is picked sees all outputs that it asks for, and everything that is fed."""
+    op = empty(21)
+    x = op.input("x", ir.DataType.FLOAT, ["n", 2])
+    session = Session(op.finish(other=op.Neg(x), scores=op.Add(x, x)))
+    picked = PickedSession(
+        session,
+        ("other", "scores"),
+        ("at",),
+        lambda found, fed: found["other"][:, 0] + found["scores"][:, 1] * fed["at"],
+    )
+    given = np.array([[1, 2], [3, 4]], np.float32)
+    assert picked.inputs == ("x", "at")
+    assert picked.run({"x": given, "at": np.array([1.0, 10.0])})["score"].tolist() == [3, 77]
