@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,15 @@ _STRIPE = 14
 
 _FEW = 7
 """Rows of the legend in large letters."""
+
+
+class Named(Protocol):
+    """What a legend has a row for."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def draw_regions(photo: Pixels, regions: Sequence[Drawn], box: Box | None = None
     spread = [_spread(each.mask, at, shown.shape[:2]) for each in regions]
     drawn = _tinted(shown, spread, _spread(np.ones((1, 1), bool), at, shown.shape[:2]))
     numbered = _numbered(drawn, spread)
-    return np.vstack([numbered, _legend(regions, shown.shape[1])])
+    return np.vstack([numbered, legend(regions, shown.shape[1], "no region")])
 
 
 def _spread(mask: Mask, box: Box, shape: tuple[int, ...]) -> Mask:
@@ -122,7 +132,7 @@ def _numbered(image: Pixels, masks: Sequence[Mask]) -> Pixels:
     for at, mask in enumerate(masks):
         if mask.any():
             y, x = _broadest(mask & (top == at) if (mask & (top == at)).any() else mask)
-            _badge(draw, (x, y), at, letters)
+            badge(draw, (x, y), at, letters)
     return np.asarray(canvas)
 
 
@@ -147,7 +157,7 @@ def _broadest(mask: Mask) -> tuple[int, int]:
     return (int(ys[middle]) - 1) * step, (int(xs[middle]) - 1) * step
 
 
-def _badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], number: int, letters: int) -> None:
+def badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], number: int, letters: int) -> None:
     """Draw a number on a disc of its colour, moved into the picture where it would hang over."""
     size = round(letters * 0.78)
     line = fit_line(str(number + 1), 1e9, size)
@@ -173,11 +183,11 @@ class _Row:
     letters: int
 
 
-def _legend(regions: Sequence[Drawn], width: int) -> Pixels:
-    """Return a row a region, in as many columns as fit: number on its colour, name, detail."""
+def legend(regions: Sequence[Named], width: int, nothing: str) -> Pixels:
+    """Return a row a region, in as many columns as fit: number on its colour, name, detail; ``nothing`` of none."""
     letters = type_size(width) if len(regions) <= _FEW else round(type_size(width) * 0.72)
     high, margin = round(letters * 1.75), round(letters * 0.7)
-    entries = list(regions) or [Drawn(np.zeros((1, 1), bool), "no region")]
+    entries: list[Named] = list(regions) or [Drawn(np.zeros((1, 1), bool), nothing)]
     wide = max(fit_line(f"{each.name} {each.detail}", 1e9, letters).width for each in entries) + 3.5 * letters
     columns = max(1, min(len(entries), int((width - margin) // wide)))
     rows, across = -(-len(entries) // columns), (width - margin) // columns
@@ -189,10 +199,10 @@ def _legend(regions: Sequence[Drawn], width: int) -> Pixels:
     return np.asarray(canvas)
 
 
-def _entry(draw: ImageDraw.ImageDraw, row: _Row, each: Drawn, number: int | None) -> None:
+def _entry(draw: ImageDraw.ImageDraw, row: _Row, each: Named, number: int | None) -> None:
     x = row.x
     if number is not None:
-        _badge(draw, (x + row.letters * 0.75, row.y), number, round(row.letters * 0.95))
+        badge(draw, (x + row.letters * 0.75, row.y), number, round(row.letters * 0.95))
         x += row.letters * 2
     behind = fit_line(each.detail, row.room, row.letters)
     line = fit_line(each.name, max(row.letters * 3, row.room - behind.width - row.letters), row.letters)
