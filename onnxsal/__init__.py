@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
     from onnxsal.tasks.dense import Region
+    from onnxsal.tasks.detection import Box
     from onnxsal.tasks.embedding import Like
     from onnxsal.tasks.indexed import Element
     from onnxsal.tasks.registry import task
 
 _PUBLIC = {
+    "Box": "onnxsal.tasks.detection",
     "Element": "onnxsal.tasks.indexed",
     "Evaluation": "onnxsal.evaluation",
     "Explanation": "onnxsal.explanation",
@@ -52,6 +54,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Box",
     "Element",
     "Evaluation",
     "Explanation",

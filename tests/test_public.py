@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SIGNATURES = {
     "load": "(path, *, preprocess=None, labels=None, provider=None, custom_ops=(), threads=None, memory=None, "
-    "task=None, size=None, head=None, activation=None, explained=None, inputs=None)",
+    "task=None, size=None, head=None, activation=None, explained=None, inputs=None, "
+    "threshold=None, iou=None)",
     "explain": "(model, image, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
@@ -35,7 +36,7 @@ SIGNATURES = {
     "metric": "(name, *, paper, when='', higher_is_better=True, batched=False, ends=(-inf, inf))",
     "task": "(name, *, when='')",
 }
-TYPES = {"Element", "Evaluation", "Explanation", "Like", "Method", "Model", "Region"}
+TYPES = {"Box", "Element", "Evaluation", "Explanation", "Like", "Method", "Model", "Region"}
 
 MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",

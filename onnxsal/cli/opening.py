@@ -31,6 +31,8 @@ class Opening:
     activation: str | None = None
     explained: str | None = None
     inputs: Sequence[tuple[str, str]] = ()
+    threshold: float | None = None
+    iou: float | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class Opening:
         return load(
             self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
             task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,
-            explained=self.explained, inputs=dict(self.inputs),
+            explained=self.explained, inputs=dict(self.inputs), threshold=self.threshold, iou=self.iou,
         )  # fmt: skip
 
 

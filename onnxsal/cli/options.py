@@ -203,4 +203,12 @@ _LOADING: list[Callable[[Any], Any]] = [
         "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE",
         help="What another input is held at: a .npy file, or numbers. May be repeated.",
     ),
+    click.option(
+        "--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
+        help="Of a detector: the score above which something is detected. [default: 0.25]",
+    ),
+    click.option(
+        "--iou", type=click.FloatRange(0, 1), metavar="IOU",
+        help="Of a detector: the overlap above which two boxes of a class are one. By default 0.5, or its file's own.",
+    ),
 ]  # fmt: skip

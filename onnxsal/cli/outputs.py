@@ -90,7 +90,8 @@ def _values(image: str, method: str, target: str) -> dict[str, str]:
 
 def default_template(targets: Sequence[str | None]) -> Template:
     """Return the name that a picture gets unless told otherwise."""
-    return Template("{stem}.{method}.{target}.png" if len(targets) > 1 else "{stem}.{method}.png", "-o")
+    several = len(targets) > 1 or "all" in targets
+    return Template("{stem}.{method}.{target}.png" if several else "{stem}.{method}.png", "-o")
 
 
 def slug(target: str | None) -> str:

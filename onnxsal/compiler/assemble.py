@@ -14,6 +14,7 @@ from onnxsal.anatomy.select import explained
 from onnxsal.compiler.front import laid_in_front
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.work import Result, Values, Work
+from onnxsal.explanation.method_plan import FUSE
 from onnxsal.explanation.request import Request
 from onnxsal.folding import (
     Folded,
@@ -186,7 +187,7 @@ def _weights(there: Values) -> Values:
 def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None) -> Values:
     finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
     maps = [finish_map(op, raw, how) for raw, how in zip(raws, finishes, strict=True)]
-    raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse)
+    raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse or FUSE)
     saliency = maps[0] if len(maps) == 1 else normalised(op, raw, len(work.shape) - 1)
     made = {"saliency": saliency, "raw": raw}
     if "drawing" in work.form.outputs:

@@ -88,11 +88,13 @@ def explain(
         raise UsageError("target=[]: expected at least one class, or None for the predicted one")
     common, chosen = split_options(options)
     images = image if isinstance(image, list) else [image]
-    targets = target if isinstance(target, list) else [target]
+    targets: list[Any] = target if isinstance(target, list) else [target]
     request = prepare_request(
         opened_for_all(model if isinstance(model, Model) else _opened(model, image), targets),
         plan(method, chosen), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
     )  # fmt: skip
+    if not isinstance(target, list) and request.model.task.is_several(target, request.model.labels):
+        raise UsageError(f"target={target!r} stands for several: target=[{target!r}] gives a list of explanations")
     targets = [looked_at(request.model, each) for each in targets]
     found: list[Explanation] = []
     for each in images:

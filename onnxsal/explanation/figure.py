@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import UsageError, nearest
 from onnxsal.kernels.plane import plane
 from onnxsal.modalities.registry import Seen
+from onnxsal.viz.boxes import boxed
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
@@ -73,13 +74,23 @@ def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float
     saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
     if kind == "overlay":
         photo, box = for_display(seen.photo, seen.box)
-        return overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
+        drawn = overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
+        return _boxed(drawn, explanation, seen.photo)
     shown = (
         heat_map(saliency, colours=colours, signed=explanation.signed)
         if kind == "heat"
         else product(seen.image, saliency)
     )
     return for_display(shown)[0]
+
+
+def _boxed(drawn: NDArray[np.uint8], explanation: Drawable, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a drawing with the box that is explained on it, where there is one."""
+    found = explanation.manifest.get("detection")
+    if not isinstance(found, Mapping):
+        return drawn
+    scale = drawn.shape[1] / photo.shape[1]
+    return boxed(drawn, [n * scale for n in found.get("asked_box", found["box"])])
 
 
 def caption_of(explanation: Drawable) -> Caption:

@@ -30,7 +30,8 @@ class Common:
     """None: ``BATCH``, on a GPU ``GPU_BATCH``."""
     sign: Sign | None = None
     percentile: Annotated[float, Range(_ABOVE_ZERO, 100)] = 99.0
-    fuse: Literal["mean", "max"] = "mean"
+    fuse: Literal["mean", "max"] | None = None
+    """None: ``mean`` of layers that were named, ``max`` of the levels of a pyramid."""
     forwards: Samples | None = None
     """Limits of methods that run many times: images through the model, seconds, relative standard error."""
     seconds: Annotated[float, Range(0)] | None = None
@@ -39,6 +40,9 @@ class Common:
     """Whether an interruption gives the map so far; the command line's default is that it does."""
     progress: Callable[[int, int], None] | None = None
 
+
+FUSE: Literal["mean"] = "mean"
+"""How layers that were named are fused."""
 
 COMMON = tuple(name for name in Common.__dataclass_fields__ if name != "progress")
 """Names of the options that every method takes, as text can give them."""

@@ -18,6 +18,7 @@ from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.limits import seconds_left, share_of_limits, unused_limits
 from onnxsal.explanation.manifest import manifest_of, variant_of
+from onnxsal.explanation.method_plan import FUSE
 from onnxsal.explanation.outcome import BEGUN, Outcome, few_maps, fused, noted, warnings_of
 from onnxsal.explanation.request import Request, no_sign, request_for
 from onnxsal.explanation.target import TargetSource, resolve_target
@@ -73,7 +74,9 @@ def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]
     found = list[_Group]()
     for own, several in _by_request(request, targets):
         numbers = own.model.outputs(prepared.x)
-        goals = [resolve_target(own.model, target, numbers, prepared) for target in several]
+        task, labels = own.model.task, own.model.labels
+        each = [one for target in several for one in task.several(target, numbers, labels)]
+        goals = [task.aimed(resolve_target(own.model, one, numbers, prepared), own.score) for one in each]
         found += [(own, together, numbers) for together in _together(own, goals)]
     return found
 
@@ -94,7 +97,7 @@ def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     """Return the targets in groups that the same runs serve; most methods need runs of their own for each."""
     alike = (
         len(goals) > 1
-        and len({(goal.weighted, len(goal.indices)) for goal in goals}) == 1
+        and len({(goal.weighted, len(goal.indices), goal.kind) for goal in goals}) == 1
         and not any(g.program for g in goals)
     )
     if not alike or request.steps.backward or request.steps.inner is not None:
@@ -159,7 +162,7 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
         saliency_of(request, o.raw, sign, layer) for o, layer in zip(outcomes, request.layers or (None,), strict=False)
     ]
     several, names = len(request.layers) > 1, [layer.name for layer in request.layers]
-    one = fused(outcomes, maps, names, request.common.fuse) if several else outcomes[0]
+    one = fused(outcomes, maps, names, request.common.fuse or FUSE) if several else outcomes[0]
     saliency = normalise(one.raw) if several else maps[0]
     manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
@@ -168,7 +171,7 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=score, logit=logit, image=image, box=box,
         manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
-        modality=request.model.modality.name, task=request.model.task.name,
+        modality=request.model.modality.name, task=request.model.task.name, detection=goal.about.get("detection"),
     )  # fmt: skip
 
 

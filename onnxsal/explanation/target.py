@@ -19,10 +19,11 @@ from onnxsal.tasks.registry import LAST
 
 if TYPE_CHECKING:  # other tasks than the model's are loaded for a target of theirs alone
     from onnxsal.tasks.dense import Region
+    from onnxsal.tasks.detection import Box
     from onnxsal.tasks.embedding import Like
     from onnxsal.tasks.indexed import Element
 
-    One = int | str | Region | Element | Like
+    One = int | str | Region | Element | Like | Box
     TargetSource = One | tuple[One, One] | Program | None
 else:
     TargetSource = Any

@@ -25,6 +25,10 @@ class Asked:
     explained: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """What other inputs are held at: given as ``load`` takes it, read here, ``held`` by their names."""
+    threshold: float | None = None
+    """The score from which on something is detected."""
+    iou: float | None = None
+    """How far two detections of a class may overlap."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", constants(self.inputs))

@@ -14,6 +14,7 @@ from onnxsal.tasks import Wanted
 from onnxsal.tasks.heads import Choice
 from onnxsal.tasks.label_sources import find_labels, given_names
 from onnxsal.tasks.registry import choice_of
+from onnxsal.tasks.words import Words
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Chosen:
 
 def wanted_of(asked: Asked, path: str, metadata: Mapping[str, str]) -> Wanted:
     """Return what was said of the outputs, and how many names of classes are known."""
-    return replace(asked.wanted, fits=partial(_are_named, asked, path, metadata))
+    fits = partial(_are_named, asked, path, metadata)
+    return replace(asked.wanted, fits=fits, words=Words(path, metadata, asked.activation, fits))
 
 
 def chosen_head(anatomy: Anatomy, wanted: Wanted, path: str) -> Chosen:

@@ -39,7 +39,7 @@ from onnxsal.model.taken import normal_form, recognised
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
-from onnxsal.tasks import task_of
+from onnxsal.tasks import Task, task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
 from onnxsal.tasks.labels import LabelSource
 from onnxsal.tasks.outputs import holds_steps, mark_open, unmark_open
@@ -60,6 +60,8 @@ def load(
     activation: str | None = None,
     explained: str | None = None,
     inputs: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    iou: float | None = None,
 ) -> Model:
     """Return a model ready to predict and to be explained.
 
@@ -83,6 +85,9 @@ def load(
         activation: what makes probabilities of it: ``softmax``, ``sigmoid``, or ``none`` where it holds them already.
         explained: the input that is explained, where there are several.
         inputs: what the other inputs are held at, by their names: arrays, numbers, or ``.npy`` files.
+        threshold: of a detector: the score above which a candidate is a detection, by default 0.25.
+        iou: of a detector: the overlap (intersection over union) above which two boxes of a class are one, by default
+            0.5; none where the file itself leaves one box an object.
     Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
     UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.
     """
@@ -94,7 +99,7 @@ def load(
         check_operators(source)
     check_processor(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
-    asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}))
+    asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}), threshold, iou)
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     try:
         return _opened(source, file, asked, running)
@@ -162,6 +167,9 @@ def _settled(anatomy: Anatomy, asked: Asked, known: File, run: Callable[[Head], 
     evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, run)
     settled = task.settled(evidence)
     head = settled.task
+    if asked.threshold is not None or asked.iou is not None:
+        assert isinstance(head, Task)
+        head = head.ruled(asked.threshold, asked.iou)
     if head == task:
         return anatomy, settled
     layers = anatomy.layers if head.logit == task.logit else find_layers(graph, anatomy.entry, head)

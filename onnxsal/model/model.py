@@ -27,7 +27,7 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.roles import Input
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.model.words import preprocess_decisions
-from onnxsal.runtime import ColumnSession, Session
+from onnxsal.runtime import ColumnSession, PickedSession, Session
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
 from onnxsal.tasks import Numbers, Prediction, Target, Task, task_of
@@ -154,11 +154,18 @@ class Model:
     def predict(self, image: ImageSource | NDArray[Any], *, top: int = 5) -> list[Prediction]:
         """Return what the task shows of a picture, such as the most probable classes, best first.
 
+        Args: top: how many; boxes of a detector are in pixels of the photograph.
         Raises: ImageError: the picture cannot be read. UsageError: the preprocessing is unknown.
         """
         found = self.fitter(self, image)
         model: Model = found.model
-        return model.task.predict(model.outputs(model.prepare(found.thing).x), model.labels, top)
+        sample = model.prepare(found.thing)
+        return model.seen(sample, model.outputs(sample.x), top)
+
+    def seen(self, sample: Sample, numbers: Numbers, top: int | None = None) -> list[Prediction]:
+        """Return what the task shows of a picture that was prepared and run before; places are of the photograph."""
+        shown = self.task.predict(numbers, self.labels, self.task.most if top is None else top)
+        return self.task.onto_photo(shown, None if sample.seen is None else sample.seen.frame)
 
     def predicted(self, x: Floats) -> Prediction:
         """Return the first of what the task shows of an explained value x [C, H, W], such as the most probable class.
@@ -295,6 +302,7 @@ class Model:
         """
         if target is not None and target.program is not None:
             return target.program
+        kind = kind if target is None or target.kind is None else target.kind
         weighted = self.task.weighted if target is None else target.weighted
         made: Score = self.program(("score", kind, weighted), lambda: select(self.anatomy, kind, weighted=weighted))
         return made.of(None if target is None else target.coefficients) if weighted else made
@@ -307,7 +315,12 @@ class Model:
         return self._scoring(program) or self._sessions(program)
 
     def _scoring(self, program: Program) -> ColumnSession | None:
-        if not isinstance(program, Score) or program.source is None:
+        if not isinstance(program, Score):
+            return None
+        if program.pick is not None:
+            fed = [name for name in program.inputs if name != X]
+            return PickedSession(self._whole(), program.reads, fed, program.pick)
+        if program.source is None:
             return None
         return ColumnSession(
             self._whole(), program.source, TARGET, COEFFICIENTS if COEFFICIENTS in program.inputs else None

@@ -16,10 +16,12 @@ from onnxsal.errors import EnvironmentSetupError, UnsupportedError, UsageError, 
 from onnxsal.tasks.heads import Choice, Fits, choose, told
 from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.task import Task
+from onnxsal.tasks.words import NOTHING, Words
 
 plugins.offer(
     plugins.TASKS,
     {
+        "detection": "onnxsal.tasks.detection.task:Detection",
         "ordinal": "onnxsal.tasks.ordinal:Ordinal",
         "ordinal-conditional": "onnxsal.tasks.ordinal:Conditional",
         "classification": "onnxsal.tasks.classification:Classification",
@@ -95,6 +97,8 @@ class Wanted:
     """``softmax``, ``sigmoid`` or ``none``: what makes probabilities of it."""
     fits: Fits = field(default=lambda classes: False, compare=False)
     """Whether so many labels are known of the file."""
+    words: Words = field(default=NOTHING, compare=False)
+    """What else may be known of the file."""
     settled: Task | None = None
     """A task that running was asked for, in another graph of the same model."""
 
@@ -140,7 +144,8 @@ def read_alone(graph: ir.Graph, output: str) -> dict[str, str | None]:
 
 
 def _wanted(graph: ir.Graph, wanted: Wanted) -> Task:
-    found = get(wanted.task).assume(graph) if wanted.task is not None else _proven(graph)
+    asked = None if wanted.task is None else get(wanted.task)
+    found = _proven(graph, wanted.words) if asked is None else asked.find_said(graph, wanted.words, asked=True)
     if wanted.task is None and wanted.activation is not None and found.probabilities_by is None:
         return get("classification").assume(graph)  # who speaks of an activation speaks of classes
     return found
@@ -190,11 +195,11 @@ def _only(graph: ir.Graph, head: str | None) -> Iterator[None]:
             graph.outputs[:] = every
 
 
-def _proven(graph: ir.Graph) -> Task:
+def _proven(graph: ir.Graph, words: Words) -> Task:
     """Return the first task that the graph proves. Raises: UnsupportedError: not even the last one takes it."""
     for each in names():
         try:
-            return get(each).find(graph)
+            return get(each).find_said(graph, words)
         except (UnsupportedError, EnvironmentSetupError):  # a broken package hurts only who needs it
             if each == LAST:
                 raise

@@ -30,6 +30,10 @@ class Target:
     """What each is multiplied with, float32 [M]."""
     about: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """What else makes it again, as plain data under names of its own, such as the region."""
+    kind: str | None = None
+    """The kind of numbers that its columns are of; None: that which is asked for."""
+    fed: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
+    """What its score is fed beside, one image: a box [1, 4]."""
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +51,7 @@ class Target:
         if self.program is not None:
             return {}
         if not self.weighted:
-            return {TARGET: self.indices}
+            return {TARGET: self.indices, **self.fed}
         return {TARGET: self.indices[None], COEFFICIENTS: self.coefficients[None]}
 
     def value(self, scores: Floats) -> float:

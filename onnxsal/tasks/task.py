@@ -19,6 +19,10 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
+from onnxsal.tasks.words import Words
+
+MOST = 5
+"""How much of a picture is shown where nobody says it."""
 
 Floats = NDArray[np.float32]
 Numbers = Mapping[str, Floats]
@@ -61,6 +65,9 @@ class Task(Head):
     """As ``onnxsal.task`` registered it."""
     when: ClassVar[str] = ""
 
+    by_rivals: ClassVar[bool] = True
+    """Whether another output of the same task may be meant in its place."""
+
     is_features: ClassVar[bool] = False
     """Whether its output may be what others are worked out from, and ``find`` tells which of several it is."""
 
@@ -83,6 +90,29 @@ class Task(Head):
         """
         return cls.find(graph)
 
+    @classmethod
+    def find_said(cls, graph: ir.Graph, words: Words, *, asked: bool = False) -> Self:
+        """Return the task that a graph proves, or the words of its file with it; where it is asked for, as ``assume``.
+
+        Raises: UnsupportedError: it is none. UsageError: the words are wrong.
+        """
+        return cls.assume(graph) if asked else cls.find(graph)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The file's outputs that it is of."""
+        return (self.output,)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of its classes, where it was told them as it was recognised."""
+        return ()
+
+    @property
+    def most(self) -> int:
+        """How much of a picture ``predict`` shows where nobody says it."""
+        return MOST
+
     @property
     def probabilities_by(self) -> str | None:
         """What makes probabilities of its numbers: ``softmax``, ``sigmoid``; None where it has none."""
@@ -94,6 +124,13 @@ class Task(Head):
         Raises: UsageError: it has no probabilities, or there is no such activation.
         """
         raise UsageError(f"activation={activation!r}: the task {self.name!r} makes no probabilities")
+
+    def ruled(self, threshold: float | None, overlap: float | None) -> Self:
+        """Return the same with other limits of what is detected: its score, and how far two may overlap (IoU).
+
+        Raises: UsageError: it detects nothing, or they are not of 0 to 1.
+        """
+        raise UsageError(f"threshold and iou are for detections, and the task is {self.name!r}")
 
     def settled(self, evidence: Evidence) -> Settled:
         """Return the task after what is known of a file beside what its graph proves, and what was decided by it."""
@@ -147,6 +184,11 @@ class Task(Head):
         return False
 
     @property
+    def has_boxes(self) -> bool:
+        """Whether what it predicts are boxes in the picture."""
+        return False
+
+    @property
     def labelled(self) -> int:
         """How many names its labels are; 0 where nothing has a name."""
         return 0
@@ -187,6 +229,22 @@ class Task(Head):
         Raises: UsageError: they are of another number.
         """
         return labels.checked(self.labelled)
+
+    def is_several(self, target: Any, labels: Labels | None) -> bool:
+        """Whether a target stands for several, so that there is an explanation of each."""
+        return False
+
+    def several(self, target: Any, numbers: Numbers, labels: Labels | None) -> list[Any]:
+        """Return the targets that one stands for, such as everything that is seen; itself alone mostly."""
+        return [target]
+
+    def aimed(self, target: Target, kind: str) -> Target:
+        """Return a resolved target as the score of a kind is fed."""
+        return target
+
+    def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
+        """Return predictions with the places in them in pixels of the photograph."""
+        return list(predictions)
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
         """Return what a user's target means; None is what the model predicts.

@@ -14,13 +14,14 @@ from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, UsageError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.figure import Kind, compare
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
+from onnxsal.tasks.detection.task import ALL
 from onnxsal.tasks.embedding import PREFIX, files_in
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import image_format, save_image
@@ -161,12 +162,25 @@ def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result
     """
     maps, interrupted = _explained(requests, image, asked.seen)
     tell(_image_notes(requests[0], maps), Path(image).name)
+    goals = _goals(asked.goals, len(maps[0]))
+    if len(goals) > len(asked.goals) and "target" not in asked.drawing.fields:
+        raise UsageError(f"-t {ALL} gives {len(goals)} pictures: tell them apart with {{target}} in -o")
     rows = [
         [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
         for at in range(len(maps[0]))
     ]
-    made = [_write(asked, image, goal, row) for goal, row in zip(asked.goals, rows, strict=False)]
+    made = [_write(asked, image, goal, row) for goal, row in zip(goals, rows, strict=False)]
     return [replace(result, interrupted=interrupted) for result in made]
+
+
+def _goals(goals: Sequence[str | None], found: int) -> list[str | None]:
+    """Return the target of each explanation; one that stands for several is numbered."""
+    more = found - len(goals)
+    several = [at for at, goal in enumerate(goals) if (goal or "").strip() == ALL]
+    if not several:
+        return list(goals)
+    at = several[0]
+    return [*goals[:at], *(f"{ALL}-{k}" for k in range(1, more + 2)), *goals[at + 1 :]]
 
 
 def _explained(

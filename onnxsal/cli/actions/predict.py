@@ -23,7 +23,9 @@ from onnxsal.modalities.image.modality import known
 from onnxsal.model import Model, Prediction, Sample
 from onnxsal.model.input_size import is_assumed
 from onnxsal.tasks.dense import RegionPrediction
+from onnxsal.tasks.detection import BoxPrediction
 from onnxsal.tasks.task import Floats, Numbers
+from onnxsal.viz.boxes import DrawnBox, draw_boxes
 from onnxsal.viz.regions import Drawn, Mask, draw_regions
 from onnxsal.viz.save import image_format, save_image
 
@@ -54,16 +56,16 @@ def drawings(output: str | None, images: Sequence[str], opening: Opening) -> dic
 
 
 def predict_all(
-    model: Model, images: Sequence[str], top: int, *, as_json: bool, pictures: Mapping[str, Path] | None = None
+    model: Model, images: Sequence[str], top: int | None, *, as_json: bool, pictures: Mapping[str, Path] | None = None
 ) -> int:
     """Print what the model sees in every picture, such as the most probable classes; return the exit status.
 
     Args: pictures: where to draw it, by image.
     """
-    if pictures and not model.task.has_regions:
+    if pictures and not (model.task.has_regions or model.task.has_boxes):
         raise UsageError(
-            f"-o draws regions, and {Path(model.name).name} is of the task {model.task.name!r}, which has none: "
-            "leave it out, or see where the model looked with onnxsal explain"
+            f"-o draws regions and boxes, and {Path(model.name).name} is of the task {model.task.name!r}, which has "
+            "none: leave it out, or see where the model looked with onnxsal explain"
         )
     found, status = _each(images, lambda image: _seen(model, image, top))
     drawn = {image: str(_draw(seen, path)) for image, seen in found if (path := (pictures or {}).get(image))}
@@ -71,7 +73,7 @@ def predict_all(
     alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
         results = [
-            {"image": i, "classes": [_facts(p) for p in seen.classes]}
+            {"image": i, **_listed(seen.classes, model)}
             | ({"picture": drawn[i]} if i in drawn else {})
             | _plain_sizes(seen.sizes)
             for i, seen in found
@@ -111,14 +113,26 @@ class _Seen:
         return mask if self.frame.is_even else self.frame.onto(mask, self.sample.x.shape[1:])
 
 
-def _seen(model: Model, image: str, top: int) -> _Seen:
+def _listed(seen: Sequence[Prediction], model: Model) -> dict[str, Any]:
+    """Return what is seen as JSON holds it: detections of a detector, classes of others."""
+    if not model.task.has_boxes:
+        return {"classes": [_facts(p) for p in seen]}
+    boxes = [p for p in seen if isinstance(p, BoxPrediction)]
+    return {"detections": [
+        {"label": p.label, "index": p.index, "score": p.probability, "logit": p.logit, "box": list(p.box)}
+        for p in boxes
+    ]}  # fmt: skip
+
+
+def _seen(model: Model, image: str, top: int | None) -> _Seen:
     fitted = model.fitter(model, image)
     model, sample = fitted.model, fitted.model.prepare(fitted.thing)
     numbers = model.outputs(sample.x)
-    classes = model.task.predict(numbers, model.labels, top)
+    classes = model.seen(sample, numbers, top)
     why = "" if classes else model.task.nothing(numbers, model.labels)
     frame = None if sample.seen is None else placed_in(model, sample.seen.frame)
-    return _Seen(sample, numbers, classes, why, tried_sizes(model, image, min(top, _SIDE_BY_SIDE)), frame)
+    sizes = tried_sizes(model, image, min(top or _SIDE_BY_SIDE, _SIDE_BY_SIDE))
+    return _Seen(sample, numbers, classes, why, sizes, frame)
 
 
 def _sizes(model: Model, sizes: Mapping[Size, list[Prediction]]) -> list[str]:
@@ -137,6 +151,11 @@ def _plain_sizes(sizes: Mapping[Size, list[Prediction]]) -> dict[str, Any]:
 
 def _draw(seen: _Seen, path: Path) -> Path:
     canvas = seen.sample.image()
+    boxes = [p for p in seen.classes if isinstance(p, BoxPrediction)]
+    if boxes:
+        drawn = [DrawnBox(p.box, p.label, percent(p.probability)) for p in boxes]
+        save_image(draw_boxes(canvas.photo, drawn), path)
+        return path
     found = [p for p in seen.classes if isinstance(p, RegionPrediction)]
     regions = [Drawn(seen.drawn(p.mask), p.name, f"{100 * p.share:.3g} %") for p in found]
     save_image(draw_regions(canvas.photo, regions, canvas.box), path)

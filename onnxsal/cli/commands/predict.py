@@ -8,7 +8,7 @@ from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument
 from onnxsal.importing import uncollected
 
-HELP = """Show the classes that the MODEL sees in each IMAGE.
+HELP = """Show the classes that the MODEL sees in each IMAGE, of a detector the boxes.
 
 Where neither the model nor a file beside it says how pictures are prepared, the classes under every usual
 preparation are shown, so that you can pick the one that names what is on the picture.
@@ -19,20 +19,30 @@ Examples:
   onnxsal predict model.onnx dog.jpg --preprocess imagenet --top 3
   onnxsal predict segmenter.onnx street.jpg -o regions.png
       the regions of classes, drawn on the photograph
+  onnxsal predict detector.onnx street.jpg --threshold 0.4 -o boxes.png
+      what a detector finds: label, score, #k and box
 """
 
 
 @click.command("predict", help=HELP, short_help="Show what the model sees, and find its preprocessing.")
 @model_argument
 @images_argument
-@click.option("--top", type=click.IntRange(1), default=5, metavar="N", help="How many classes. [default: 5]")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=None,
+    metavar="N",
+    help="How many classes. [default: 5, and all that is detected]",
+)
 @loading_options
 @json_option
 @click.option(
     "-o", "--output", metavar="PICTURE",
-    help="Also draw the regions of classes; {stem} and {folder} of the image are filled in.",
+    help="Also draw the regions of classes, or the boxes; {stem} and {folder} of the image are filled in.",
 )  # fmt: skip
-def command(model: str, images: tuple[str, ...], top: int, opening: Opening, as_json: bool, output: str | None) -> int:
+def command(
+    model: str, images: tuple[str, ...], top: int | None, opening: Opening, as_json: bool, output: str | None
+) -> int:
     with uncollected():
         from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
 

@@ -1,0 +1,137 @@
+"""Where a graph has its candidates: a box and the scores of classes for each, and how they are written as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.anatomy.select import BOXES, LABELS, LOGITS, PROBABILITIES
+from onnxsal.graph import Tape
+from onnxsal.graph.program import Trace
+from onnxsal.tasks.detection.rows import Rows
+
+FORMS = ("ltrb", "cxcywh", "ltwh", "tlbr")
+"""What the four numbers of a box may be: left, top, right, bottom; middle and size; left, top and size; TensorFlow's
+top, left, bottom, right."""
+
+UNITS = ("pixels", "shares")
+"""Pixels of the model's picture, or shares of it from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Boxes of YOLOX that its file leaves to others to decode: offsets from cells, and logarithms of sizes in cells."""
+
+    strides: tuple[int, ...]
+    """Pixels a cell, level behind level."""
+
+    def cells(self, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return column, row and stride of every cell of a picture (height, width), [N, 3]."""
+        levels = []
+        for stride in self.strides:
+            y, x = np.indices((size[0] // stride, size[1] // stride)).reshape(2, -1)
+            levels.append(np.stack([x, y, np.full_like(x, stride)], axis=1))
+        return np.concatenate(levels).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Where boxes and scores are, and what they are."""
+
+    outputs: tuple[str, ...]
+    """The file's outputs that they are of, the one that is named first."""
+    boxes: Rows
+    form: str
+    unit: str
+    probabilities: Rows | None = None
+    logits: Rows | None = None
+    activation: str = "none"
+    """What makes probabilities of logits where the file does not: ``sigmoid``, ``softmax``."""
+    objectness: Rows | None = None
+    """What class scores are multiplied with."""
+    labels: Rows | None = None
+    """The class of each candidate, where it has one score alone."""
+    background: int | None = None
+    """The class that is no object."""
+    suppress: bool = True
+    """Whether one object may have several candidates, so that all but the best are to be left out."""
+    overlap: float | None = None
+    """The IoU from which on the file itself leaves a candidate out; None where it does not say."""
+    count: int | None = None
+    """How many there are; None where that depends on the picture."""
+    grid: Grid | None = None
+    proof: str = ""
+
+    @property
+    def classes(self) -> int:
+        """How many scores a candidate has."""
+        scores = self.probabilities or self.logits
+        assert scores is not None
+        return scores.channels
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values that are read."""
+        parts = (self.logits, self.probabilities, self.boxes, self.objectness, self.labels)
+        return tuple(dict.fromkeys(name for part in parts if part is not None for name in part.values))
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether a score has a logit: a product of two probabilities has none."""
+        return self.logits is not None and self.objectness is None
+
+    @property
+    def batched(self) -> bool:
+        """Whether its rows are those of several pictures."""
+        return self.boxes.batched
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace, size: tuple[int, int]) -> dict[str, ir.Value]:
+        """Return scores, [B, N x K], and boxes, [B, N x 4]: left, top, right, bottom in pixels of a picture (height,
+        width); candidate by candidate."""
+        found = {BOXES: _flat(op, self._corners(op, self.boxes.write(op, values), size), self.count, 4)}
+        logits = None if self.logits is None else self.logits.write(op, values)
+        if self.has_logits and logits is not None:
+            found[LOGITS] = _flat(op, logits, self.count, self.classes)
+        found[PROBABILITIES] = _flat(op, self._shares(op, values, logits), self.count, self.classes)
+        if self.labels is not None:
+            found[LABELS] = _flat(op, self.labels.write(op, values), self.count, 1)
+        return found
+
+    def _shares(self, op: Tape, values: Mapping[str, ir.Value] | Trace, logits: ir.Value | None) -> ir.Value:
+        if self.probabilities is not None:
+            found = self.probabilities.write(op, values)
+        else:
+            assert logits is not None
+            found = op.Softmax(logits, axis=2) if self.activation == "softmax" else op.Sigmoid(logits)
+        return found if self.objectness is None else op.Mul(found, self.objectness.write(op, values))
+
+    def _corners(self, op: Tape, boxes: ir.Value, size: tuple[int, int]) -> ir.Value:
+        if self.grid is not None:
+            boxes = _decoded(op, boxes, self.grid.cells(size))
+        first, last = op.Slice(boxes, [0], [2], [2]), op.Slice(boxes, [2], [4], [2])
+        if self.form == "cxcywh":
+            half = op.Mul(last, 0.5)
+            first, last = op.Sub(first, half), op.Add(first, half)
+        elif self.form == "ltwh":
+            last = op.Add(first, last)
+        corners = op.Concat(first, last, axis=2)
+        if self.form == "tlbr":
+            corners = op.Gather(boxes, op.const(np.array([1, 0, 3, 2])), axis=2)
+        height, width = size
+        return (
+            corners if self.unit == "pixels" else op.Mul(corners, op.const(np.array([width, height] * 2, np.float32)))
+        )
+
+
+def _flat(op: Tape, rows: ir.Value, count: int | None, channels: int) -> ir.Value:
+    return op.Flatten(rows, axis=1) if count is None else op.Reshape(rows, [-1, count * channels])
+
+
+def _decoded(op: Tape, boxes: ir.Value, cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ir.Value:
+    """Return middles and sizes in pixels. Source: YOLOX (Ge et al. 2021, arXiv:2107.08430), demo_utils of its code."""
+    places, strides = op.const(cells[None, :, :2]), op.const(cells[None, :, 2:])
+    middles = op.Mul(op.Add(op.Slice(boxes, [0], [2], [2]), places), strides)
+    return op.Concat(middles, op.Mul(op.Exp(op.Slice(boxes, [2], [4], [2])), strides), axis=2)

@@ -1,0 +1,145 @@
+"""What a graph proves of boxes by how it works them out: which numbers they are, and in which unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.graph.as_run import constant_of
+from onnxsal.tasks.detection.pieces import Piece, pieces_of
+
+_ARITHMETIC = frozenset({
+    "Add", "Cast", "Clip", "Concat", "Div", "Exp", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+    "Identity", "Max", "Min", "Mul", "Neg", "Pow", "Reshape", "ScatterND", "Slice", "Softplus", "Split", "Squeeze",
+    "Sub", "Tile", "Transpose", "Unsqueeze", "Where",
+})  # fmt: skip
+"""What decodes boxes; whatever else makes numbers made those that are decoded."""
+
+_BEYOND = 8.0
+"""A constant in the decoding from which on boxes are in pixels: strides and anchors are, shares have none."""
+
+_BOTH = 2
+_COORDINATES = 4
+_MOST = 400
+
+
+def form_of(pieces: Sequence[Piece]) -> str | None:
+    """Return what four channels are by how they are made: ``ltrb`` or ``cxcywh``; None where that is not seen."""
+    if sum(piece.channels for piece in pieces) != _COORDINATES:
+        return None
+    if len(pieces) == 1:
+        piece = pieces[0]
+        inner = _scaled(piece.values[0])
+        if inner is None or not piece.is_whole():
+            return None
+        found = pieces_of(inner, piece.axis)
+        return form_of(found) if len(found) > 1 or (found and found[0].values[0] is not piece.values[0]) else None
+    near, far = _halves(pieces)
+    if near is None or far is None:
+        return None
+    return _form(near, far)
+
+
+def _halves(pieces: Sequence[Piece]) -> tuple[ir.Value | None, ir.Value | None]:
+    """Return the values of the first and of the last two channels."""
+    if [p.channels for p in pieces] in ([2, 2], [1, 1, 1, 1]):
+        return pieces[0].values[0], pieces[-1].values[0]
+    return None, None
+
+
+def _form(near: ir.Value, far: ir.Value) -> str | None:
+    first, second = (_unscaled(value) for value in (near, far))
+    if _is(first, "Sub") and _is(second, "Add"):
+        return "ltrb"
+    if _is(first, "Add") and _is(second, "Sub") and _is_half(near):
+        return "cxcywh"
+    grows = [any(_is(v, "Exp", "Pow", "Softplus") or _is_square(v) for v in _decoding(value)) for value in (near, far)]
+    return "cxcywh" if grows == [False, True] else None
+
+
+def _is(value: ir.Value, *operators: str) -> bool:
+    node = value.producer()
+    return node is not None and not node.domain and node.op_type in operators
+
+
+def _is_square(value: ir.Value) -> bool:
+    node = value.producer()
+    return _is(value, "Mul") and node is not None and node.inputs[0] is node.inputs[1]
+
+
+def _is_half(value: ir.Value) -> bool:
+    """Whether a value is half of another: the middle of two."""
+    node = value.producer()
+    if node is None or node.op_type not in ("Div", "Mul"):
+        return False
+    numbers = [constant_of(v) for v in node.inputs]
+    wanted = 2.0 if node.op_type == "Div" else 0.5
+    return any(n is not None and n.size and bool((np.asarray(n) == wanted).all()) for n in numbers)
+
+
+def _scaled(value: ir.Value) -> ir.Value | None:
+    """Return what a value is a multiple of, by constants; the value itself where it is none."""
+    return _unscaled(value)
+
+
+def _unscaled(value: ir.Value) -> ir.Value:
+    for _ in range(_COORDINATES):
+        node = value.producer()
+        if node is None or node.domain:
+            return value
+        if node.op_type in ("Clip", "Identity", "Cast") and node.inputs[0] is not None:
+            value = node.inputs[0]
+            continue
+        if node.op_type not in ("Mul", "Div") or len(node.inputs) != _BOTH:
+            return value
+        left, right = node.inputs
+        if right is not None and left is not None and constant_of(right) is not None:
+            value = left
+        elif node.op_type == "Mul" and left is not None and right is not None and constant_of(left) is not None:
+            value = right
+        else:
+            return value
+    return value
+
+
+def unit_of(values: Sequence[ir.Value]) -> str:
+    """Return ``pixels`` or ``shares`` (of the picture, 0 to 1), by the constants that decode boxes."""
+    return "pixels" if any(_largest(value) >= _BEYOND for value in values) else "shares"
+
+
+def _largest(value: ir.Value) -> float:
+    """Return the largest number that a value's decoding adds or multiplies by."""
+    found = 0.0
+    for each in _decoding(value):
+        node = each.producer()
+        if node is None or node.op_type not in ("Add", "Sub", "Mul", "Div", "Min", "Clip"):
+            continue
+        for at, operand in enumerate(node.inputs):
+            numbers = constant_of(operand)
+            if numbers is None or not numbers.size or numbers.dtype.kind != "f":
+                continue
+            sizes = np.abs(numbers[np.isfinite(numbers)])
+            most = float(sizes.max()) if sizes.size else 0.0
+            divides = node.op_type == "Div" and at == 1
+            found = max(found, 1 / most if divides and most else 0.0 if divides else most)
+    return found
+
+
+def is_decoded(values: Sequence[ir.Value]) -> bool:
+    """Return whether boxes are worked out of what a layer puts out, rather than being that."""
+    return all(any(_is(v, "Add", "Sub", "Mul", "Exp") for v in _decoding(value)) for value in values)
+
+
+def _decoding(value: ir.Value) -> Iterator[ir.Value]:
+    """Yield the values that decode boxes, last first."""
+    seen, waiting = set[ir.Value](), [value]
+    while waiting and len(seen) < _MOST:
+        each = waiting.pop()
+        node = each.producer()
+        if each in seen or node is None or node.domain or node.op_type not in _ARITHMETIC:
+            continue
+        seen.add(each)
+        yield each
+        waiting += [v for v in node.inputs if v is not None]

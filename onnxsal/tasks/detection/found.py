@@ -1,0 +1,114 @@
+"""What a detector's numbers say of a picture: its candidates, and which of them are detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.tasks.detection.box import Sides, sides_of
+from onnxsal.tasks.detection.overlap import iou, kept
+from onnxsal.tasks.task import Numbers
+
+Floats = NDArray[np.float32]
+
+THRESHOLD, OVERLAP = 0.25, 0.5
+"""The score from which on a candidate is a detection, and the IoU from which on two of a class are one."""
+
+MOST = 300
+"""Detections of a picture that are told of."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a candidate is a detection."""
+
+    threshold: float = THRESHOLD
+    overlap: float | None = OVERLAP
+    """None where the file leaves one candidate of an object itself."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """A candidate: its row, its class, the score of that, and its box in pixels of the model's picture."""
+
+    row: int
+    index: int
+    score: float
+    box: Sides
+
+
+@dataclass(frozen=True)
+class Table:
+    """The candidates of a picture: scores [N, K], boxes [N, 4] and, where each has a class of its own, classes [N]."""
+
+    scores: Floats
+    boxes: Floats
+    labels: NDArray[np.int64] | None
+    background: int | None
+
+    @classmethod
+    def of(cls, numbers: Numbers, classes: int, background: int | None) -> Table:
+        """Return what numbers hold."""
+        boxes = numbers["box"].reshape(-1, 4)
+        labels = np.rint(numbers["label"]).astype(np.int64) if "label" in numbers else None
+        return cls(numbers["probability"].reshape(len(boxes), classes), boxes, labels, background)
+
+    def _objects(self) -> Floats:
+        """Return the scores, 0 for the class that is no object."""
+        if self.background is None:
+            return self.scores
+        found = self.scores.copy()
+        found[:, self.background] = 0
+        return found
+
+    def detections(self, rule: Rule) -> list[Detected]:
+        """Return the detections, best first: the best class of each candidate above the threshold, one an object."""
+        scores = self._objects()
+        if not len(scores):
+            return []
+        columns = scores.argmax(axis=1)
+        best = scores[np.arange(len(scores)), columns]
+        order = np.argsort(-best, kind="stable")
+        order = order[best[order] > rule.threshold]
+        classes = columns[order] if self.labels is None else self.labels[order]
+        if rule.overlap is not None:
+            left = kept(self.boxes[order], classes, rule.overlap)
+            order, classes = order[left], classes[left]
+        pairs = list(zip(order[:MOST], classes[:MOST], strict=True))
+        return [Detected(int(row), int(k), float(best[row]), sides_of(self.boxes[row])) for row, k in pairs]
+
+    def best(self, index: int | None = None) -> Detected | None:
+        """Return the surest candidate, of a class or of any; None where there is none."""
+        scores = self._of_class(index) if index is not None else self._objects().max(axis=1, initial=0)
+        if not len(scores) or (index is not None and not np.isfinite(scores).any()):
+            return None
+        row = int(scores.argmax())
+        kind = index if index is not None else self._class(row)
+        return Detected(row, kind, float(scores[row]), sides_of(self.boxes[row]))
+
+    def _class(self, row: int) -> int:
+        return int(self._objects()[row].argmax()) if self.labels is None else int(self.labels[row])
+
+    def _of_class(self, index: int) -> Floats:
+        """Return the score of a class for every candidate, -inf for those of others."""
+        if self.labels is None:
+            return self.scores[:, index]
+        return np.where(self.labels == index, self.scores[:, 0], -np.inf).astype(np.float32)
+
+    def at(self, index: int, box: Sides) -> Detected | None:
+        """Return the candidate that a box of a class is matched with; None where no candidate overlaps it.
+
+        The one of the highest IoU times score of the class; candidates whose IoU is 0.5 or more go before all others.
+        """
+        if not len(self.boxes):
+            return None
+        overlaps = iou(self.boxes, np.asarray(box)[None])
+        scores = np.where(np.isneginf(self._of_class(index)), 0, self._of_class(index))
+        near = overlaps >= OVERLAP
+        value = overlaps * scores + near
+        if not (overlaps * (scores > 0)).any():
+            return None
+        row = int(value.argmax())
+        return Detected(row, index, float(scores[row]), sides_of(self.boxes[row]))

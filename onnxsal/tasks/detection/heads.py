@@ -1,0 +1,292 @@
+"""Which candidates a graph has, and what proves it: a shape alone is no proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import onnx_ir as ir
+
+from onnxsal.graph import attributes, dims
+from onnxsal.graph.as_run import constant_of
+from onnxsal.graph.names import node_title
+from onnxsal.graph.shapes import is_float
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.decoding import form_of, is_decoded, unit_of
+from onnxsal.tasks.detection.in_front import in_front
+from onnxsal.tasks.detection.pieces import Piece, pieces_of
+from onnxsal.tasks.detection.rows import Rows, count_of, whole
+
+_BOX = 4
+_NAMED = {"boxes": ("boxes", "detection_boxes"), "scores": ("scores", "detection_scores"),
+          "labels": ("labels", "detection_classes")}  # fmt: skip
+
+
+def proven(graph: ir.Graph) -> Candidates | None:
+    """Return the candidates that parts of a graph prove, None where they prove none."""
+    for find in _FORMS:
+        found = find(graph)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_suppression(graph: ir.Graph) -> Candidates | None:
+    """Inputs 0 and 1 of a NonMaxSuppression."""
+    nodes = [node for node in graph if node.op_type == "NonMaxSuppression" and not node.domain]
+    if len(nodes) != 1 or nodes[0].inputs[0] is None or nodes[0].inputs[1] is None:
+        return None
+    node, boxes, scores = nodes[0], nodes[0].inputs[0], nodes[0].inputs[1]
+    shape, count = dims(scores), count_of(boxes, 2)
+    if shape is None or len(shape) != 3 or not isinstance(shape[1], int) or count is None or shape[2] != count:
+        return None
+    if not any(each is node for output in graph.outputs for each in _all_behind(output)):
+        return None
+    found = pieces_of(boxes, 2)
+    middle = int(attributes(node).get("center_point_box", 0)) == 1
+    form = "cxcywh" if middle else form_of(found) or "ltrb"
+    return Candidates(
+        tuple(str(v.name) for v in graph.outputs), whole(boxes, 2), form,
+        unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 1), logits=_logits(scores, 1),
+        suppress=True, overlap=_number(node, 3), count=count, proof=f"what {node_title(node)} reads",
+    )  # fmt: skip
+
+
+def _number(node: ir.Node, at: int) -> float | None:
+    found = constant_of(node.inputs[at]) if len(node.inputs) > at else None
+    return float(found.reshape(-1)[0]) if found is not None and found.size else None
+
+
+def _all_behind(value: ir.Value) -> Iterator[ir.Node]:
+    seen, waiting = set[ir.Node](), [value.producer()]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        waiting += [v.producer() for v in node.inputs if v is not None]
+
+
+def _logits(value: ir.Value, axis: int) -> Rows | None:
+    """Return what stands in front of the Sigmoid or Softmax that makes scores; None where there is none."""
+    found = pieces_of(value, axis)
+    return found[0].operands if len(found) == 1 and _activates(found[0]) else None
+
+
+def _activates(piece: Piece) -> bool:
+    if piece.made_by == "Sigmoid":
+        return True
+    node = piece.values[0].producer()
+    if piece.made_by != "Softmax" or node is None:
+        return False
+    rank = len(dims(piece.values[0]) or (0,))
+    return int(attributes(node).get("axis", -1)) % rank == piece.axis
+
+
+def _of_one_output(graph: ir.Graph) -> Candidates | None:
+    """An output of boxes and scores side by side."""
+    for output in graph.outputs:
+        shape = dims(output)
+        if shape is None or len(shape) != 3 or not is_float(output):
+            continue
+        for axis in (1, 2):
+            if isinstance(shape[axis], int) and (found := _side_by_side(output, axis)) is not None:
+                return found
+    return None
+
+
+def _side_by_side(output: ir.Value, axis: int) -> Candidates | None:
+    found = pieces_of(output, axis)
+    if len(found) < 2:
+        return None
+    boxes, rest = _leading(found)
+    if not boxes:
+        return None
+    picked = _picked(output, boxes, rest)
+    return picked if picked is not None else _scored(output, axis, boxes, rest)
+
+
+def _leading(pieces: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """Return the pieces of the first four channels and the others; none where no four begin them."""
+    at = 0
+    for i, piece in enumerate(pieces):
+        at += piece.channels
+        if at == _BOX:
+            return list(pieces[: i + 1]), list(pieces[i + 1 :])
+        if at > _BOX:
+            break
+    return [], []
+
+
+def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) -> Candidates | None:
+    """Boxes with a Sigmoid's scores behind them, and what else there may be behind these."""
+    if not rest or rest[0].made_by != "Sigmoid":
+        return None
+    values = [v for piece in boxes for v in piece.values]
+    normalised = len(boxes) == 1 and boxes[0].made_by == "Sigmoid"
+    if not normalised and not is_decoded(values):
+        return None
+    form = "cxcywh" if normalised else form_of(boxes)
+    scores = _classes(rest)
+    if form is None or scores is None:
+        return None
+    objectness, classes = scores
+    own = Rows((str(output.name),), axis, 0, _BOX)
+    return Candidates(
+        (str(output.name),), boxes[0].rows if len(boxes) == 1 else own, form,
+        "shares" if normalised else unit_of(values), probabilities=classes.rows, logits=classes.operands,
+        objectness=None if objectness is None else objectness.rows, suppress=not normalised,
+        count=count_of(output, axis), proof=_proof(boxes, classes),
+    )  # fmt: skip
+
+
+def _proof(boxes: Sequence[Piece], classes: Piece) -> str:
+    names = ", ".join(dict.fromkeys(repr(str(v.name)) for p in boxes for v in p.values[:1]))
+    return f"decoded boxes {names} beside the scores of {_title(classes.values[0])}"
+
+
+def _title(value: ir.Value) -> str:
+    node = value.producer()
+    return repr(str(value.name)) if node is None else node_title(node)
+
+
+def _classes(rest: Sequence[Piece]) -> tuple[Piece | None, Piece] | None:
+    """Return the objectness, where there is one, and the scores of the classes."""
+    first = rest[0]
+    inside = first.start == _BOX and not first.is_whole()  # one Sigmoid over boxes, objectness and classes: YOLOv5
+    if inside and first.channels > 1:
+        return _cut(first, 0, 1), _cut(first, 1, first.channels)
+    if first.channels == 1 and len(rest) > 1 and rest[1].made_by == "Sigmoid":
+        return first, rest[1]
+    return None if inside else (None, first)
+
+
+def _cut(piece: Piece, start: int, stop: int) -> Piece:
+    return Piece(piece.values, piece.axis, piece.start + start, piece.start + stop)
+
+
+def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidates | None:
+    """Boxes, one score and the number of a class: what top-k or NonMaxSuppression picked, read in front of it."""
+    if len(rest) < 2 or [p.channels for p in rest[:2]] != [1, 1]:
+        return None
+    whole_numbers = [_is_counted(piece) for piece in rest[:2]]
+    if whole_numbers.count(True) != 1:
+        return None
+    score, label = (rest[1], rest[0]) if whole_numbers[0] else (rest[0], rest[1])
+    names = (str(output.name),)
+    read = in_front(boxes, score)
+    if read is not None:
+        return _before(names, read.boxes, read.scores, _title(score.values[0]))
+    values = [v for piece in boxes for v in piece.values]
+    if len(boxes) > 1:
+        return None
+    return Candidates(
+        names, boxes[0].rows, form_of(boxes) or "ltrb", unit_of(values), probabilities=score.rows, labels=label.rows,
+        suppress=False, count=count_of(output, boxes[0].axis),
+        proof=f"{_title(label.values[0])} makes numbers of classes beside boxes and a score",
+    )  # fmt: skip
+
+
+def _before(names: tuple[str, ...], boxes: ir.Value, scores: ir.Value, by: str) -> Candidates | None:
+    found = pieces_of(boxes, 2)
+    form = form_of(found)
+    if form is None:
+        form = "cxcywh" if len(found) == 1 and found[0].made_by == "Sigmoid" else None
+    if form is None:
+        return None
+    logits = _logits(scores, 2)
+    return Candidates(
+        names, whole(boxes, 2), form, unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 2),
+        logits=logits, suppress=False, count=count_of(boxes, 2), proof=f"the boxes and scores in front of {by}",
+    )  # fmt: skip
+
+
+def _is_counted(piece: Piece) -> bool:
+    """Whether a column holds whole numbers, cast: of classes, by their indices."""
+    node = piece.values[0].producer()
+    source = None if node is None or node.op_type != "Cast" else node.inputs[0]
+    return source is not None and source.dtype is not None and not is_float(source)
+
+
+def _of_pair(graph: ir.Graph) -> Candidates | None:
+    """An output of boxes and one of scores, [B, N, 4] and [B, N, K]."""
+    floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) == 3]
+    for boxes in floats:
+        if (dims(boxes) or ())[2] != _BOX:
+            continue
+        for scores in floats:
+            if scores is not boxes and _alike(boxes, scores) and (found := _paired(boxes, scores)) is not None:
+                return found
+    return None
+
+
+def _alike(boxes: ir.Value, scores: ir.Value) -> bool:
+    return count_of(boxes, 2) is not None and count_of(boxes, 2) == count_of(scores, 2)
+
+
+def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None:
+    """Return the pair of boxes that a Sigmoid makes and of logits, as the kin of DETR put them out.
+
+    Args: activation: what makes probabilities of the logits, which no operator of the file does: with ``softmax`` the
+    last one is that of no object. why: who says so.
+    """
+    floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) == 3]
+    pairs = [(a, b) for a in floats for b in floats if a is not b and (dims(a) or ())[2] == _BOX and _alike(a, b)]
+    for boxes, scores in pairs:
+        made = pieces_of(boxes, 2)
+        classes = (dims(scores) or ())[2]
+        if len(made) != 1 or made[0].made_by != "Sigmoid" or not isinstance(classes, int):
+            continue
+        return Candidates(
+            (str(scores.name), str(boxes.name)), whole(boxes, 2), "cxcywh", "shares", logits=whole(scores, 2),
+            activation=activation, background=classes - 1 if activation == "softmax" else None, suppress=False,
+            count=count_of(boxes, 2),
+            proof=f"as many logits {scores.name!r} as boxes of {_title(made[0].values[0])}; {activation} {why}",
+        )  # fmt: skip
+    return None
+
+
+def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
+    made, shares = pieces_of(boxes, 2), pieces_of(scores, 2)
+    values = [v for p in made for v in p.values]
+    normalised = len(made) == 1 and made[0].made_by == "Sigmoid"
+    form = "cxcywh" if normalised else form_of(made) if is_decoded(values) else None
+    if form is None or len(shares) != 1 or not _activates(shares[0]):
+        return None
+    exclusive = shares[0].made_by == "Softmax"
+    classes = shares[0].channels
+    return Candidates(
+        (str(scores.name), str(boxes.name)), whole(boxes, 2), form, "shares" if normalised else unit_of(values),
+        probabilities=whole(scores, 2), logits=shares[0].operands,
+        background=None if not exclusive else classes - 1 if normalised else 0,
+        suppress=not normalised, count=count_of(boxes, 2),
+        proof=f"as many boxes {boxes.name!r} as scores of {_title(shares[0].values[0])}",
+    )  # fmt: skip
+
+
+def _of_three(graph: ir.Graph) -> Candidates | None:
+    """What is left of torchvision's and TensorFlow's detectors: boxes, scores and numbers of classes."""
+    outputs = {str(v.name): v for v in graph.outputs}
+    found = {part: next((outputs[n] for n in names if n in outputs), None) for part, names in _NAMED.items()}
+    boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
+    if boxes is None or scores is None or labels is None:
+        return None
+    shape = dims(boxes)
+    batched = shape is not None and len(shape) == 3
+    ranks = [len(dims(v) or ()) for v in (boxes, scores, labels)]
+    if shape is None or shape[-1] != _BOX or ranks != ([3, 2, 2] if batched else [2, 1, 1]) or not is_float(scores):
+        return None
+    of_tensorflow = str(boxes.name).startswith("detection_")
+    return Candidates(
+        (str(boxes.name), str(scores.name), str(labels.name)), whole(boxes, len(shape) - 1, batched=batched),
+        "tlbr" if of_tensorflow else "ltrb", "shares" if of_tensorflow else "pixels",
+        probabilities=whole(scores, None, batched=batched), labels=whole(labels, None, batched=batched),
+        suppress=False, count=count_of(boxes, len(shape) - 1, batched=batched),
+        proof=f"the outputs {boxes.name!r}, {scores.name!r}, {labels.name!r}, as "
+        f"{'TensorFlow' if of_tensorflow else 'torchvision'} names them",
+    )  # fmt: skip
+
+
+_FORMS: tuple[Callable[[ir.Graph], Candidates | None], ...] = (
+    _of_three, _of_suppression, _of_one_output, _of_pair,
+)  # fmt: skip

@@ -1,0 +1,73 @@
+"""The levels of the pyramid that candidates are read from: the values whose rows are put together behind each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnxsal.graph import attributes, dims
+from onnxsal.graph.as_run import constant_of
+from onnxsal.graph.program import values_by_name
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.rows import Rows
+
+_MOST = 600
+_LEAST = 2
+
+
+def levels_of(graph: ir.Graph, of: Candidates) -> list[tuple[str, ...]]:
+    """Return, level by level, the values that scores and boxes of it are read from; none where there is one level."""
+    values = values_by_name(graph)
+    scores = _levels(values, of.logits or of.probabilities, None)
+    if len(scores) < _LEAST:
+        return []
+    boxes = _levels(values, of.boxes, len(scores))
+    pairs = zip(scores, boxes if len(boxes) == len(scores) else scores, strict=True)
+    return [tuple(dict.fromkeys((str(a.name), str(b.name)))) for a, b in pairs]
+
+
+def _levels(values: dict[str, ir.Value], rows: Rows | None, count: int | None) -> list[ir.Value]:
+    """Return the values that rows are joined from. Args: count: how many they have to be."""
+    if rows is None:
+        return []
+    if len(rows.values) > 1:
+        return [values[name] for name in rows.values]
+    joined = _join(values[rows.values[0]], count)
+    return [] if joined is None else [v for v in joined.inputs if v is not None]
+
+
+def _join(value: ir.Value, count: int | None) -> ir.Node | None:
+    """Return the nearest Concat behind a value that puts grids behind each other."""
+    seen, waiting = set[ir.Value](), [value]
+    while waiting and len(seen) < _MOST:
+        each = waiting.pop(0)
+        node = each.producer()
+        if each in seen or node is None:
+            continue
+        seen.add(each)
+        if _joins(node, count):
+            return node
+        waiting += [v for v in node.inputs if v is not None]
+    return None
+
+
+def _joins(node: ir.Node, count: int | None) -> bool:
+    if node.op_type != "Concat" or node.domain or len(node.inputs) < _LEAST:
+        return False
+    if count is not None and len(node.inputs) != count:
+        return False
+    shapes = [dims(v) if v is not None else None for v in node.inputs]
+    if any(shape is None or len(shape) != 3 for shape in shapes) or any(
+        constant_of(v) is not None for v in node.inputs
+    ):
+        return False
+    axis = int(attributes(node)["axis"]) % 3
+    return axis in (1, 2) and _falls([(shape or ())[axis] for shape in shapes])
+
+
+def _falls(sizes: Sequence[int | str | None]) -> bool:
+    """Whether every level has fewer candidates than the one before it, as strides grow, or more."""
+    numbers = [n for n in sizes if isinstance(n, int)]
+    order = sorted(set(numbers), reverse=True)
+    return len(numbers) == len(sizes) and numbers in (order, order[::-1])

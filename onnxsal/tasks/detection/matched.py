@@ -1,0 +1,80 @@
+"""The score that is matched anew in every picture: the highest IoU with a box times the score of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy.score import Picked
+from onnxsal.anatomy.select import BOX, BOXES, LABELS, PROBABILITIES, TARGET, rows_of
+from onnxsal.graph import Tape
+from onnxsal.graph.program import Trace
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.overlap import iou
+
+Array = NDArray[np.generic]
+
+
+def match(op: Trace, of: Candidates, ends: tuple[float, float] | None) -> Picked:
+    """Return the score of a class, ``sal/target`` int64 [B], at a box, ``sal/box`` float32 [B, 4]: max over candidates
+    of IoU times score, float32 [B].
+
+    Source: Petsiuk et al. 2021, arXiv:2006.03204, eq. 1. Deviation: the class's own score in place of the cosine of
+    class vectors times objectness, as xaitk-saliency and others have it for detectors without these.
+    """
+    target = op.input(TARGET, ir.DataType.INT64, rows_of(op))
+    box = op.input(BOX, ir.DataType.FLOAT, [*rows_of(op), 4])
+    rows = op.Reshape(op[BOXES], [0, -1, 4])
+    scores = op.Reshape(op[PROBABILITIES], [0, -1, of.classes])
+    if of.labels is None:
+        count = op.Shape(rows, start=1, end=2)
+        place = op.Expand(op.Unsqueeze(target, [1, 2]), op.Concat(op.Shape(rows, start=0, end=1), count, [1], axis=0))
+        own = op.Squeeze(op.GatherElements(scores, place, axis=2), [2])
+    else:
+        numbers = op.Cast(op.Round(op[LABELS]), to=ir.DataType.INT64)
+        same = op.Cast(op.Equal(numbers, op.Unsqueeze(target, [1])), to=ir.DataType.FLOAT)
+        own = op.Mul(op.Squeeze(scores, [2]), same)
+    values = op.Mul(_iou(op, rows, op.Unsqueeze(box, [1])), own)
+    # A picture without candidates has the score 0.
+    none = op.Expand(0.0, op.Concat(op.Shape(rows, start=0, end=1), [1], axis=0))
+    value = op.ReduceMax(op.Concat(values, none, axis=1), [1], keepdims=0)
+    reads = (PROBABILITIES, BOXES, *((LABELS,) if of.labels is not None else ()))
+    return Picked(value, ends, reads, partial(_picked, of.classes))
+
+
+def _iou(op: Tape, boxes: ir.Value, box: ir.Value) -> ir.Value:
+    low, high = ([op.Slice(v, [a], [b], [2]) for v in (boxes, box)] for a, b in ((0, 2), (2, 4)))
+    common = _area(op, op.Max(low[0], low[1]), op.Min(high[0], high[1]))
+    areas = [_area(op, a, b) for a, b in zip(low, high, strict=True)]
+    together = op.Sub(op.Add(areas[0], areas[1]), common)
+    return op.Squeeze(op.Div(common, op.Max(together, 1e-9)), [2])
+
+
+def _area(op: Tape, first: ir.Value, last: ir.Value) -> ir.Value:
+    sides = op.Relu(op.Sub(last, first))
+    return op.Mul(op.Slice(sides, [0], [1], [2]), op.Slice(sides, [1], [2], [2]))
+
+
+def _picked(classes: int, found: Mapping[str, Array], feeds: Mapping[str, Array]) -> NDArray[np.float32]:
+    """Return the same of numbers that were computed already: [B], or [B, T] of several targets."""
+    target, box = feeds[TARGET], np.asarray(feeds[BOX], np.float32)
+    boxes = np.asarray(found[BOXES], np.float32).reshape(len(found[BOXES]), -1, 4)
+    scores = np.asarray(found[PROBABILITIES], np.float32).reshape(*boxes.shape[:2], classes)
+    several, aims = target.reshape(len(target), -1), box.reshape(len(box), -1, 4)
+    columns = [_one(scores, boxes, found.get(LABELS), several[:, t], aims[:, t]) for t in range(several.shape[1])]
+    return np.stack(columns, axis=1).reshape(target.shape)
+
+
+def _one(
+    scores: NDArray[np.float32], boxes: NDArray[np.float32], labels: Array | None, target: Array, aim: Array
+) -> NDArray[np.float32]:
+    if labels is None:
+        own = scores[np.arange(len(scores)), :, target.astype(np.int64)]
+    else:
+        own = scores[:, :, 0] * (np.rint(np.asarray(labels, np.float32)) == target[:, None])
+    values = iou(boxes, np.asarray(aim, np.float32)[:, None]) * own
+    return np.asarray(values.max(axis=1, initial=0), np.float32)

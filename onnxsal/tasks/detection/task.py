@@ -1,0 +1,411 @@
+"""Detection: boxes with classes, whatever a file puts out of them.
+
+A target is a candidate's score of a class, or a coordinate of its box (ODAM: Zhao et al. 2023, arXiv:2304.06354). It is
+matched on the clean picture; methods that change the picture match it anew each time (D-RISE: Petsiuk et al. 2021,
+arXiv:2006.03204, eq. 1, without the cosine of class vectors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.anatomy.score import Picked
+from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES
+from onnxsal.decisions import Decision
+from onnxsal.errors import NotSeenError, UnsupportedError, UsageError, nearest
+from onnxsal.graph import Tape
+from onnxsal.graph.program import Trace
+from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.classes import class_index
+from onnxsal.tasks.detection.box import SIDES, Asked, Box, Sides, number, on_photo, placed, told
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.found import Detected, Rule, Table
+from onnxsal.tasks.detection.heads import proven
+from onnxsal.tasks.detection.levels import levels_of
+from onnxsal.tasks.detection.matched import match
+from onnxsal.tasks.detection.unproven import refusal
+from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.registry import task
+from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Numbers, Prediction, Task
+from onnxsal.tasks.words import NOTHING, Words
+
+RULE = Rule()
+
+ALL = "all"
+"""The target that is every detection."""
+
+MATCH = "match"
+"""The kind of score that is matched anew in every picture."""
+
+
+@dataclass(frozen=True)
+class BoxPrediction(Prediction):
+    """A detection: its class, its score, its number and its box."""
+
+    number: int = 0
+    """By which ``#k`` names it, best first."""
+    box: Sides = (0.0, 0.0, 0.0, 0.0)
+    """Left, top, right, bottom. Units: pixels of the photograph, of an array those of the input."""
+
+    @property
+    def told(self) -> str:
+        """The target that it is, and where it lies."""
+        return f"#{self.number} {self.label} ({self.index}) at {told(self.box)}"
+
+
+@dataclass(frozen=True)
+class Instance(Target):
+    """A target that is a candidate of a picture."""
+
+    detected: Detected | None = field(default=None, compare=False)
+    aim: Sides | None = field(default=None, compare=False)
+    """The box that it is matched with, in pixels of the model's picture."""
+
+
+@task("detection", when="boxes with classes: YOLO, SSD, DETR, Faster R-CNN and their kin")
+@dataclass(frozen=True)
+class Detection(Task):
+    """Where the candidates of a detector are, for a picture of one size (height, width)."""
+
+    by_rivals: ClassVar[bool] = False
+
+    candidates: Candidates
+    picture: tuple[int, int]
+    rule: Rule = RULE
+    names: tuple[str, ...] = ()
+    """Of its classes, where the JSON beside the file has them."""
+    said: bool = False
+    """Whether words of the file took part, which its graph does not have."""
+
+    @classmethod
+    def find(cls, graph: ir.Graph) -> Self:
+        """Return the task of the candidates that parts of a graph prove. Raises: UnsupportedError: they prove none."""
+        return cls.find_said(graph, NOTHING)
+
+    @classmethod
+    def find_said(cls, graph: ir.Graph, words: Words, *, asked: bool = False) -> Self:
+        """Return the same, or what the file's metadata and the JSON beside it say."""
+        told_of = of_json(graph, words)
+        if told_of is not None:
+            return cls._of(graph, told_of.candidates, names=told_of.names, said=True)
+        found = proven(graph)
+        if found is not None:
+            names = names_in(words) if found.labels is not None else ()
+            return cls._of(graph, found, names=names, said=bool(names))
+        stated = of_pair(graph, words) or of_metadata(graph, words)
+        if stated is not None:
+            return cls._of(graph, stated.candidates, names=stated.names, said=True)
+        raise UnsupportedError(refusal(graph, words))
+
+    @classmethod
+    def _of(cls, graph: ir.Graph, found: Candidates, *, names: tuple[str, ...] = (), said: bool = False) -> Self:
+        size = recognise(graph)[1].size
+        if size is None or len(size) != 2:
+            raise UnsupportedError(f"boxes need the size of the picture, which is {size}")
+        overlap = (found.overlap or RULE.overlap) if found.suppress else None
+        rule = Rule(overlap=overlap)
+        scores = found.logits or found.probabilities
+        value = scores.values[0] if scores is not None and len(scores.values) == 1 else found.outputs[0]
+        return cls(found.outputs[0], value, found, (size[0], size[1]), rule, names, said)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The file's outputs that it is of."""
+        return self.candidates.outputs
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The values that scores and boxes are read from."""
+        return self.candidates.reads
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Scores, [B, candidates x classes], and the corners of boxes, [B, candidates x 4], candidate by candidate."""
+        scores = {"logit": LOGITS} if self.candidates.has_logits else {}
+        return {**scores, "probability": PROBABILITIES, "box": BOXES}
+
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """The class of each candidate, where each has one of its own."""
+        return {} if self.candidates.labels is None else {"label": LABELS}
+
+    def ruled(self, threshold: float | None, overlap: float | None) -> Self:
+        """Return the same with another threshold of scores, another IoU from which on two are one object."""
+        for name, value in (("threshold", threshold), ("iou", overlap)):
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise UsageError(f"{name}={value!r}: expected a number from 0 to 1")
+        limits = {"threshold": threshold, "overlap": overlap}
+        return replace(self, rule=replace(self.rule, **{k: v for k, v in limits.items() if v is not None}))
+
+    @property
+    def probabilities_by(self) -> str | None:
+        """What makes probabilities of logits where the file does not; None where it does."""
+        return None if self.candidates.probabilities is not None else self.candidates.activation
+
+    def kind(self, wanted: str) -> str:
+        """Return the kind that a method would like: what changes the picture is matched anew in every one."""
+        if wanted == "probability":
+            return MATCH
+        return wanted if wanted in self.kinds and wanted != "box" else next(iter(self.kinds))
+
+    def checked_kind(self, given: str) -> str:
+        """Return a kind that was asked for. Raises: UsageError: there is no such."""
+        known = (*(kind for kind in self.kinds if kind != "box"), MATCH)
+        if given not in known:
+            raise UsageError(f"score={given!r}: expected {' or '.join(known)}{nearest(str(given), known)}")
+        return given
+
+    def ends(self, kind: str) -> tuple[float, float] | None:
+        """Return the least and the greatest number of a kind."""
+        return (0.0, 1.0) if kind in ("probability", MATCH) else None
+
+    @property
+    def by_running(self) -> bool:
+        """Whether words tell of it, which another graph of the same model does not have."""
+        return self.said
+
+    @property
+    def alone(self) -> bool:
+        """Whether its candidates are those of one picture."""
+        return not self.candidates.batched or self.candidates.count is None
+
+    @property
+    def size(self) -> int:
+        """Candidates times classes; at least the classes where only running tells how many candidates there are."""
+        return (self.candidates.count or 1) * self.candidates.classes
+
+    @property
+    def has_boxes(self) -> bool:
+        """That is what it is about."""
+        return True
+
+    @property
+    def labelled(self) -> int:
+        """Every class has a name; of files that number their classes nothing says how many there are."""
+        return len(self.names) if self.candidates.labels is not None else self.candidates.classes
+
+    @property
+    def name_counts(self) -> tuple[int, ...]:
+        """As many names as classes, or one less where one of these is no object; as the JSON says where it does."""
+        if self.names or self.candidates.labels is not None:
+            return (len(self.names),)
+        less = () if self.candidates.background is None else (self.labelled - 1,)
+        return (self.labelled, *less)
+
+    def named(self, labels: Labels) -> Labels:
+        """Return labels as the classes are counted. Raises: UsageError: they are of another number."""
+        at, count = self.candidates.background, self.candidates.classes
+        if at is not None and len(labels) == count - 1:
+            return replace(labels, names=(*labels.names[:at], "background", *labels.names[at:]))
+        return labels if self.candidates.labels is not None else labels.checked(count)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names that the JSON beside the file gives."""
+        return self.names
+
+    @property
+    def decided(self) -> tuple[Decision, ...]:
+        """What its candidates were found by."""
+        found = self.candidates
+        boxes = f"{found.form} in {found.unit}"
+        return (Decision("task", self.name, found.proof), Decision("boxes", boxes, found.proof))
+
+    def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
+        """Return scores and corners, float32."""
+        return self.candidates.write(op, values, self.picture)
+
+    def levels(self, graph: ir.Graph) -> Sequence[Sequence[str]]:
+        """Return the values that each level's scores and boxes are read from."""
+        return levels_of(graph, self.candidates)
+
+    def scored(self, op: Trace, kind: str) -> Picked | None:
+        """Return the score that is matched anew in every picture; None of other kinds."""
+        return match(op, self.candidates, self.ends(kind)) if kind == MATCH else None
+
+    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+        """Return a target with its box on the model's picture; text such as ``dog@10,20,200,180`` has one."""
+        if isinstance(target, tuple):
+            raise UsageError("a pair of detections is not explained: one is, or all with the target 'all'")
+        return placed(target, frame, self.picture, labels)
+
+    def is_several(self, target: Any, labels: Labels | None) -> bool:
+        """Whether it is ``all``, where no class is called so."""
+        return isinstance(target, str) and target.strip() == ALL and not (labels is not None and ALL in labels.names)
+
+    def several(self, target: Any, numbers: Numbers, labels: Labels | None) -> list[Any]:
+        """Return the targets that one stands for: of ``all`` every detection, best first."""
+        if not self.is_several(target, labels):
+            return [target]
+        found = self._table(numbers).detections(self.rule)
+        if not found:
+            raise NotSeenError(self.nothing(numbers, labels))
+        return [f"#{k}" for k in range(1, len(found) + 1)]
+
+    def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
+        """Return the candidate that a target means: None is the best detection, a label its best one, ``#k`` the k-th,
+        a ``Box`` the one that matches it best.
+
+        Raises: NotSeenError: nothing is detected, or not that label. UsageError: there is no such class or number.
+        """
+        asked = target if isinstance(target, Asked) else placed(target, None, self.picture, labels)
+        if not numbers:
+            raise UsageError("what a detector finds depends on the picture: name a Box, or a picture")
+        table = self._table(numbers)
+        if asked.box is not None:
+            return self._boxed(asked, asked.box, table, labels)
+        return self._target(asked, self._detected(asked, table, numbers, labels), labels)
+
+    def _table(self, numbers: Numbers) -> Table:
+        return Table.of(numbers, self.candidates.classes, self.candidates.background)
+
+    def _index(self, wanted: Any, labels: Labels | None) -> int:
+        if self.candidates.labels is None:
+            return class_index(self.candidates.classes, labels, wanted)
+        text = wanted.strip() if isinstance(wanted, str) else ""
+        if labels is not None:
+            return class_index(len(labels), labels, wanted)
+        if isinstance(wanted, int | np.integer) or text.lstrip("-").isdecimal():
+            return int(wanted)
+        raise UsageError(f"{wanted!r}: the file numbers its classes and nothing names them: --labels (labels=) does")
+
+    def _detected(self, asked: Asked, table: Table, numbers: Numbers, labels: Labels | None) -> Detected:
+        found, at = table.detections(self.rule), number(asked.wanted)
+        if at is not None:
+            if not 1 <= at <= len(found):
+                raise UsageError(
+                    f"there is no detection #{at}: there are {len(found)} above {self.rule.threshold:g}"
+                    if found else f"there is no detection #{at}: {self.nothing(numbers, labels)}"
+                )  # fmt: skip
+            return found[at - 1]
+        if asked.wanted is None:
+            if not found:
+                raise NotSeenError(f"{self.nothing(numbers, labels)}. {self._ask(table.best(), asked, labels)}")
+            return found[0]
+        index = self._index(asked.wanted, labels)
+        mine = next((each for each in found if each.index == index), None)
+        if mine is None:
+            raise NotSeenError(self._not_seen(index, table, asked, labels))
+        return mine
+
+    def _not_seen(self, index: int, table: Table, asked: Asked, labels: Labels | None) -> str:
+        best, name = table.best(index), _name(labels, index)
+        if best is None:
+            return f"no {name!r} is detected on this picture, and no candidate is one"
+        return (
+            f"no {name!r} is detected on this picture: its best candidate has {best.score:.3g}, and a detection has "
+            f"more than {self.rule.threshold:g} and is of no other class. {self._ask(best, asked, labels)}"
+        )
+
+    def _ask(self, best: Detected | None, asked: Asked, labels: Labels | None) -> str:
+        """Return how a candidate that is no detection is asked for."""
+        if best is None:
+            return "Lower --threshold (threshold=)"
+        box = told(asked.on_photo(best.box, self.picture))
+        return (
+            f"Ask for it by its box, -t '{_name(labels, best.index)}@{box}' (onnxsal.Box), or lower --threshold "
+            "(threshold=)"
+        )
+
+    def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
+        """Return why ``predict`` shows nothing of a picture."""
+        best = self._table(numbers).best()
+        if best is None:
+            return "nothing is detected: the model has no candidate at all"
+        return (
+            f"nothing is detected above {self.rule.threshold:g}: the best candidate is "
+            f"{_name(labels, best.index)!r} with {best.score:.3g}"
+        )
+
+    def _boxed(self, asked: Asked, box: Sides, table: Table, labels: Labels | None) -> Target:
+        if asked.wanted is None:
+            raise UsageError("a box needs the label that is asked for there")
+        index = self._index(asked.wanted, labels)
+        found = table.at(index, box)
+        if found is None:
+            raise NotSeenError(
+                f"no candidate of {_name(labels, index)!r} overlaps the box {told(asked.on_photo(box, self.picture))}"
+            )
+        return self._target(asked, found, labels)
+
+    def _target(self, asked: Asked, found: Detected, labels: Labels | None) -> Instance:
+        name = _name(labels, found.index)
+        label = f"{name}, {asked.side}" if asked.side is not None else name
+        photo = [round(n, 2) for n in asked.on_photo(found.box, self.picture)]
+        about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
+        if asked.box is not None:
+            about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
+        column = found.row * self.candidates.classes + (0 if self.candidates.labels is not None else found.index)
+        if asked.side is not None:
+            column = found.row * len(SIDES) + SIDES.index(asked.side)
+        return Instance(
+            found.index, label, None, np.array([column], np.int64), np.ones(1, np.float32), {"detection": about},
+            kind=None if asked.side is None else "box", detected=found, aim=asked.box or found.box,
+        )  # fmt: skip
+
+    def aimed(self, target: Target, kind: str) -> Target:
+        """Return a target as the score of a kind is fed: what is matched anew is fed its class and its box."""
+        if kind != MATCH or not isinstance(target, Instance) or target.kind is not None or target.detected is None:
+            return target
+        index, box = np.array([target.detected.index], np.int64), np.asarray(target.aim, np.float32)
+        return replace(target, indices=index, fed={BOX: box[None]})
+
+    def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return the detections, best first; boxes in pixels of the model's picture."""
+        found = self._table(numbers).detections(self.rule)[:top]
+        return [self._prediction(k, each, numbers, labels) for k, each in enumerate(found, 1)]
+
+    def _prediction(self, at: int, found: Detected, numbers: Numbers, labels: Labels | None) -> BoxPrediction:
+        column = found.row * self.candidates.classes + (0 if self.candidates.labels is not None else found.index)
+        logit = float(numbers["logit"][column]) if "logit" in numbers else float("nan")
+        return BoxPrediction(found.index, _name(labels, found.index), found.score, logit, at, found.box)
+
+    def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
+        """Return predictions with their boxes in pixels of the photograph."""
+        return [
+            replace(p, box=on_photo(p.box, frame, self.picture)) if isinstance(p, BoxPrediction) else p
+            for p in predictions
+        ]
+
+    @property
+    def most(self) -> int:
+        """All that are detected are shown."""
+        return 300
+
+    def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
+        """Return the score and its logit; of a coordinate NaN and the number."""
+        if target.kind == "box":
+            return float("nan"), target.value(numbers["box"])
+        if not isinstance(target, Instance) or target.detected is None:
+            return super().shown(target, numbers)
+        found = target.detected
+        logit = self._prediction(0, found, numbers, None).logit
+        return found.score, logit
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``onnxsal inspect`` tells of the output."""
+        found = self.candidates
+        return {"name": self.output, "task": self.name, "logit": self.logit, "outputs": list(found.outputs),
+                "classes": found.classes if found.labels is None else None, "candidates": found.count,
+                "boxes": found.form, "unit": found.unit, "proof": found.proof,
+                "suppressed": found.suppress}  # fmt: skip
+
+    def written(self) -> dict[str, Any]:
+        """Return what a compiled file says of its output."""
+        return {"name": self.output, "task": self.name, "classes": self.candidates.classes}
+
+
+def _name(labels: Labels | None, index: int) -> str:
+    """Return the name of a class, its number where it has none: files may number more than are named."""
+    return labels.short(index) if labels is not None and 0 <= index < len(labels) else f"class {index}"
+
+
+__all__ = ["Box", "BoxPrediction", "Detection"]

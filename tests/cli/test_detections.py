@@ -1,0 +1,76 @@
+"""Detectors on a command line: what predict lists and draws, what explain takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+from tiny_detectors import NAMES, detector
+
+from onnxsal.cli import main
+from onnxsal.tasks.detection.overlap import iou
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(detector("v8", metadata={"onnxsal.labels": "\n".join(NAMES)}), "detector.onnx")
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[8:24, 8:24, 0] = 255
+    photo[32:48, 40:56, 1] = 255
+    Image.fromarray(photo).save("blobs.png")
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return int(main(list(arguments)) or 0)
+
+
+def test_predict_lists_every_detection_with_its_box(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", "detector.onnx", "blobs.png", "--json", "-o", "boxes.png") == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    found: list[dict[str, Any]] = result["detections"]
+    assert "classes" not in result
+    assert len(found) > 5
+    assert set(found[0]) == {"label", "index", "score", "logit", "box"}
+    for each in found:
+        blob = {"red": [8.0, 8, 24, 24], "green": [40.0, 32, 56, 48]}[each["label"]]
+        assert iou(np.array([each["box"]]), np.array([blob]))[0] > 0, each
+    with Image.open("boxes.png") as drawn:
+        assert drawn.width == 512
+        assert drawn.height > drawn.width  # the legend
+    assert run("predict", "detector.onnx", "blobs.png", "--threshold", "0.9") == 0
+    lines = capsys.readouterr().out
+    assert "#1 green (1) at" in lines
+    assert len(lines.splitlines()) < 5 + len(found)
+
+
+def test_predict_says_what_the_best_candidate_has(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save("black.png")
+    assert run("predict", "detector.onnx", "black.png") == 0
+    assert "nothing is detected above 0.25: the best candidate is" in capsys.readouterr().out
+
+
+def test_explain_takes_numbers_boxes_and_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "#2", "-t", "blue@40,32,56,48", "--json")
+        == 0
+    )
+    second, box = json.loads(capsys.readouterr().out)["explanations"]
+    assert (second["label"], box["label"]) == ("green", "blue")
+    assert box["manifest"]["detection"]["asked_box"] == [40, 32, 56, 48]
+    assert run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "all", "--threshold", "0.9") == 0
+    written = sorted(path.name for path in folder.glob("blobs.gradient.all-*.png"))
+    assert written == [f"blobs.gradient.all-{k}.png" for k in range(1, len(written) + 1)]
+    assert len(written) > 1
+
+
+def test_all_needs_a_name_for_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "all", "-o", "one.png") == 2
+    assert "{target}" in capsys.readouterr().err
+    assert not Path("one.png").exists()

@@ -1,0 +1,189 @@
+"""Detectors are recognised by proof: by parts of their graphs, words of their files, or the JSON beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tiny_detectors import NAMES, SIDE, TEXTS, TOTAL, detector, picture
+
+import onnxsal
+from onnxsal import errors
+from onnxsal.model import Model
+from onnxsal.runtime.environment import onnxruntime
+from onnxsal.tasks.detection import Detection
+
+BLOBS = picture((0, 4, 4), (1, 20, 16))
+YOLOX = {
+    "boxes": "output[:, :, 0:4]", "format": "cxcywh", "objectness": "output[:, :, 4]", "scores": "output[:, :, 5:]",
+    "strides": [4, 8], "labels": list(NAMES),
+}  # fmt: skip
+
+
+def task_of(model: Model) -> Detection:
+    assert isinstance(model.task, Detection)
+    return model.task
+
+
+def outputs(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
+    """Return what ONNX Runtime itself gives for a file."""
+    session = onnxruntime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return list(session.run(None, {"picture": x}))
+
+
+def corners(boxes: np.ndarray) -> np.ndarray:
+    half = boxes[..., 2:] / 2
+    return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
+
+
+def expected(form: str, found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return corners [N, 4] and scores [N, K] as a form's documentation says that outputs are read."""
+    first = found[0]
+    if form in ("v8", "segment", "pose"):
+        return corners(first[0, :4].T), first[0, 4:7].T
+    if form == "v5":
+        return corners(first[0, :, :4]), first[0, :, 4:5] * first[0, :, 5:]
+    if form == "detr":
+        return corners(first[0]) * SIDE, found[1][0]
+    return first[0] * SIDE, found[1][0]
+
+
+@pytest.mark.parametrize("form", ["v8", "segment", "pose", "v5", "detr", "ssd"])
+def test_numbers_are_those_of_the_file(form: str) -> None:
+    proto = detector(form)
+    model = onnxsal.load(proto)
+    task = task_of(model)
+    boxes, scores = expected(form, outputs(proto, BLOBS))
+    numbers = model.outputs(BLOBS[0])
+    np.testing.assert_allclose(numbers["box"].reshape(-1, 4), boxes, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(numbers["probability"].reshape(-1, 3), scores, rtol=1e-5, atol=1e-6)
+    assert (task.candidates.classes, task.candidates.count) == (3, TOTAL)
+    if form == "v5":
+        assert "logit" not in numbers
+    elif form == "ssd":
+        shares = np.exp(numbers["logit"].reshape(-1, 3))
+        np.testing.assert_allclose(shares / shares.sum(1, keepdims=True), scores, rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_allclose(1 / (1 + np.exp(-numbers["logit"])), scores.reshape(-1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["nms", "end2end"])
+def test_candidates_are_read_in_front_of_what_picks_them(form: str) -> None:
+    """All of them, as the same detector puts them out without."""
+    found, whole = (onnxsal.load(detector(each)).outputs(BLOBS[0]) for each in (form, "v8"))
+    for kind in ("logit", "probability", "box"):
+        np.testing.assert_allclose(found[kind], whole[kind], rtol=1e-5, atol=1e-5)
+
+
+def test_the_file_s_own_overlap_is_taken_and_top_k_needs_none() -> None:
+    rules = {form: task_of(onnxsal.load(detector(form))).rule.overlap for form in ("nms", "end2end", "v8")}
+    assert rules == {"nms": pytest.approx(0.4), "end2end": None, "v8": 0.5}
+
+
+def test_rows_of_boxes_labels_and_scores_without_a_batch() -> None:
+    proto = detector("three")
+    model = onnxsal.load(proto)
+    boxes, scores, labels = outputs(proto, BLOBS)
+    found = model.predict(BLOBS, top=100)
+    order = np.argsort(-scores, kind="stable")
+    assert [p.index for p in found] == labels[order].tolist()
+    np.testing.assert_allclose([p.probability for p in found], scores[order], rtol=1e-6)
+    np.testing.assert_allclose([p.box for p in found], boxes[order], rtol=1e-5)  # type: ignore[attr-defined]
+
+
+def test_one_class_and_mask_coefficients_are_no_other_classes() -> None:
+    """[1, 37, 8400] is one class and 32 coefficients, as here [1, 9, 80] is one and four."""
+    task = task_of(onnxsal.load(detector("segment", classes=1)))
+    assert (task.candidates.classes, task.candidates.form) == (1, "cxcywh")
+
+
+def test_keypoints_behind_one_class_are_no_other_classes() -> None:
+    """[1, 56, 8400] is one class and 17 keypoints, which looks like detection with 52."""
+    assert task_of(onnxsal.load(detector("pose", classes=1))).candidates.classes == 1
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_boxes_that_others_decode_are_not_proven_by_their_shape(classes: int) -> None:
+    """[1, 3549, 6] may be YOLOX with one class, and no box, score, class of something found."""
+    assert onnxsal.load(detector("yolox", classes=classes)).task.name == "element"
+    with pytest.raises(errors.UnsupportedError, match="nothing proves boxes") as caught:
+        onnxsal.load(detector("yolox", classes=classes), task="detection")
+    text = str(caught.value)
+    known = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    assert known == YOLOX | {"unit": "pixels", "activation": "none", "labels": ["..."],
+                             "scores": f"output[:, :, 5:{5 + classes}]",
+                             "objectness": "output[:, :, 4:5]"}  # fmt: skip
+
+
+def test_the_json_beside_a_file_says_what_its_graph_does_not(tmp_path: Path) -> None:
+    proto = detector("yolox")
+    onnx.save(proto, tmp_path / "own.onnx")
+    (tmp_path / "own.detection.json").write_text(json.dumps(YOLOX), encoding="utf-8")
+    model = onnxsal.load(tmp_path / "own.onnx")
+    assert model.labels is not None
+    assert model.labels.names == NAMES
+    raw = outputs(proto, BLOBS)[0][0]
+    centres, sizes = [], []
+    for at in range(TOTAL):  # Ge et al. 2021, as the code beside it decodes a cell
+        stride, cell = (4, at) if at < 64 else (8, at - 64)
+        row, column = divmod(cell, SIDE // stride)
+        centres.append([(raw[at, 0] + column) * stride, (raw[at, 1] + row) * stride])
+        sizes.append(np.exp(raw[at, 2:4]) * stride)
+    numbers = model.outputs(BLOBS[0])
+    np.testing.assert_allclose(
+        numbers["box"].reshape(-1, 4), corners(np.hstack([centres, sizes])), rtol=1e-5, atol=1e-4
+    )
+    np.testing.assert_allclose(numbers["probability"].reshape(-1, 3), raw[:, 4:5] * raw[:, 5:], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"boxes": "output[:, :, 0:3]"}, "boxes has 3 numbers"),
+        ({"boxes": "outptu[:, :, 0:4]"}, "expected a part of an output"),
+        ({"boxes": "output[:, 0:2, 0:4]"}, "cuts several axes"),
+        ({"format": "xywh"}, "format is one of ltrb, cxcywh"),
+        ({"scores": None}, "scores is missing"),
+        ({"score": "output"}, "there is no key 'score'.*scores"),
+        ({"strides": 8}, "strides are whole numbers"),
+        ({"objectness": "output[:, :, 4:6]"}, "objectness has 2 numbers"),
+        ({"activation": "soft"}, "activation is one of none"),
+        ({"background": 7}, "background is the index of one of 3"),
+    ],
+)
+def test_a_wrong_description_says_what_is_wrong(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    onnx.save(detector("yolox"), tmp_path / "own.onnx")
+    (tmp_path / "own.detection.json").write_text(json.dumps(YOLOX | change), encoding="utf-8")
+    with pytest.raises(errors.UsageError, match=message):
+        onnxsal.load(tmp_path / "own.onnx")
+
+
+def test_ultralytics_words_and_a_shape_tell_what_a_graph_hides() -> None:
+    """The same numbers behind one operator more, through which no pieces are seen."""
+    proto = detector("v8", metadata={"task": "detect", "names": str(dict(enumerate(NAMES))), "stride": "8"})
+    proto.graph.node[-1].output[0] = "joined"
+    proto.graph.node.append(onnx.helper.make_node("Abs", ["joined"], ["output0"]))
+    model = onnxsal.load(proto)
+    found = task_of(model).candidates
+    assert (found.classes, found.form, found.has_logits) == (3, "cxcywh", False)
+    assert model.labels is not None
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    del bare.metadata_props[:]
+    assert onnxsal.load(bare).task.name == "element"
+
+
+def test_every_form_but_one_is_recognised_by_its_graph() -> None:
+    names = {form: onnxsal.load(detector(form)).task.name for form in TEXTS}
+    assert {form for form, name in names.items() if name != "detection"} == {"yolox"}
+
+
+def test_what_is_no_detector_is_none() -> None:
+    import tiny_models
+
+    assert onnxsal.load(tiny_models.classifier()).task.name == "classification"
+    with pytest.raises(errors.UnsupportedError, match="no shape allows"):
+        onnxsal.load(tiny_models.classifier(), task="detection")
