@@ -21,6 +21,7 @@ from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float, static
 from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.detection.unproven import suspected
 from onnxsal.tasks.indexed import Columns, Element, example, one_of, shown
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import behind, main_output, named_outputs
@@ -57,13 +58,16 @@ class ElementTask(Task):
     tasks: tuple[str, ...] = ()
     """Tasks that its shape allows and nothing proves: a user may say that it is one of them."""
 
+    boxes: bool = False
+    """Whether it is likely that boxes with classes are among the outputs."""
+
     by_element: ClassVar[bool] = True
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
         """Return the task of the main output that holds floats. Raises: UnsupportedError: none does."""
         found = cls.assume(graph)
-        return replace(found, wanted=False, tasks=_allowed(graph, found.output))
+        return replace(found, wanted=False, tasks=_allowed(graph, found.output), boxes=suspected(graph))
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Self:
@@ -178,7 +182,10 @@ class ElementTask(Task):
     def saying(self) -> str:
         """How a user says what else it holds, as the end of a message."""
         ways = [f"--task {name} ({get(name).when})" for name in self.tasks]
-        return f"; or say what it holds, where that is so: {' or '.join(ways)}" if ways else ""
+        said = f"; or say what it holds, where that is so: {' or '.join(ways)}" if ways else ""
+        return (
+            f"{said}; it looks like a detector's boxes: --task detection tells what is missing" if self.boxes else said
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -60,6 +60,13 @@ class Candidates:
     """Whether one object may have several candidates, so that all but the best are to be left out."""
     overlap: float | None = None
     """The IoU from which on the file itself leaves a candidate out; None where it does not say."""
+    least: float | None = None
+    """The score from which on the file itself keeps a candidate; None where it does not say."""
+    several: bool = False
+    """Whether one candidate may be of several classes, as it may behind NonMaxSuppression, which is asked class by
+    class."""
+    in_doubt: bool = False
+    """Whether the first of its scores may be that of any object, and no class: one Sigmoid makes all of them."""
     count: int | None = None
     """How many there are; None where that depends on the picture."""
     grid: Grid | None = None
@@ -71,6 +78,13 @@ class Candidates:
         scores = self.probabilities or self.logits
         assert scores is not None
         return scores.channels
+
+    @property
+    def with_objectness(self) -> Candidates:
+        """The same, the first of its scores that of any object, which the others are multiplied with."""
+        assert self.probabilities is not None
+        first, others = self.probabilities.part(0, 1), self.probabilities.part(1, self.classes)
+        return replace(self, objectness=first, probabilities=others, logits=None, in_doubt=False)
 
     @property
     def reads(self) -> tuple[str, ...]:

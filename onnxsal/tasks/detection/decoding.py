@@ -17,6 +17,12 @@ _ARITHMETIC = frozenset({
 })  # fmt: skip
 """What decodes boxes; whatever else makes numbers made those that are decoded."""
 
+_ORDERS = frozenset({
+    "Cast", "Clip", "Concat", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+    "Unsqueeze",
+})  # fmt: skip
+"""What leaves numbers as they are."""
+
 _BEYOND = 8.0
 """A constant in the decoding from which on boxes are in pixels: strides and anchors are, shares have none."""
 
@@ -105,8 +111,32 @@ def _unscaled(value: ir.Value) -> ir.Value:
 
 
 def unit_of(values: Sequence[ir.Value]) -> str:
-    """Return ``pixels`` or ``shares`` (of the picture, 0 to 1), by the constants that decode boxes."""
+    """Return ``pixels`` or ``shares`` (of the picture, 0 to 1), by the constants that decode boxes.
+
+    What is at last divided by a side are shares, whatever it was before.
+    """
+    if values and all(_last_factor(value) <= 1 / _BEYOND for value in values):
+        return "shares"
     return "pixels" if any(_largest(value) >= _BEYOND for value in values) else "shares"
+
+
+def _last_factor(value: ir.Value) -> float:
+    """Return what a value is multiplied with at last, by a constant behind all sums."""
+    for _ in range(_MOST):
+        node = value.producer()
+        if node is None or node.domain or not node.inputs or node.inputs[0] is None:
+            return 1.0
+        if node.op_type in ("Mul", "Div"):
+            numbers = [constant_of(v) for v in node.inputs]
+            at = next((i for i, n in enumerate(numbers) if n is not None and n.size and n.dtype.kind == "f"), None)
+            if at is None or (node.op_type == "Div" and at == 0):
+                return 1.0
+            most = float(np.abs(np.asarray(numbers[at], np.float64)).max())
+            return most if node.op_type == "Mul" else 1 / most if most else 1.0
+        if node.op_type not in _ORDERS:
+            return 1.0
+        value = node.inputs[0]
+    return 1.0
 
 
 def _largest(value: ir.Value) -> float:

@@ -27,6 +27,8 @@ class Rule:
     threshold: float = THRESHOLD
     overlap: float | None = OVERLAP
     """None where the file leaves one candidate of an object itself."""
+    several: bool = False
+    """Whether a candidate may be of several classes."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,17 @@ class Table:
         scores = self._objects()
         if not len(scores):
             return []
-        columns = scores.argmax(axis=1)
-        best = scores[np.arange(len(scores)), columns]
-        order = np.argsort(-best, kind="stable")
-        order = order[best[order] > rule.threshold]
-        classes = columns[order] if self.labels is None else self.labels[order]
-        if rule.overlap is not None:
-            left = kept(self.boxes[order], classes, rule.overlap)
-            order, classes = order[left], classes[left]
-        pairs = list(zip(order[:MOST], classes[:MOST], strict=True))
-        return [Detected(int(row), int(k), float(best[row]), sides_of(self.boxes[row])) for row, k in pairs]
+        if not rule.several:
+            scores = np.where(np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None], scores, 0)
+        rows, columns = np.nonzero(scores > rule.threshold)
+        order = np.argsort(-scores[rows, columns], kind="stable")
+        rows, columns = rows[order], columns[order]
+        classes = columns if self.labels is None else self.labels[rows]
+        left = list(range(len(rows))) if rule.overlap is None else kept(self.boxes[rows], classes, rule.overlap)
+        return [
+            Detected(int(rows[i]), int(classes[i]), float(scores[rows[i], columns[i]]), sides_of(self.boxes[rows[i]]))
+            for i in left[:MOST]
+        ]
 
     def best(self, index: int | None = None) -> Detected | None:
         """Return the surest candidate, of a class or of any; None where there is none."""

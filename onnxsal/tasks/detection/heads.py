@@ -17,8 +17,12 @@ from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
 
 _BOX = 4
-_NAMED = {"boxes": ("boxes", "detection_boxes"), "scores": ("scores", "detection_scores"),
-          "labels": ("labels", "detection_classes")}  # fmt: skip
+_NAMED = {
+    "torchvision": ("boxes", "scores", "labels"),
+    "TensorFlow": ("detection_boxes", "detection_scores", "detection_classes"),
+    "TensorRT": ("det_boxes", "det_scores", "det_classes"),
+}
+"""How outputs of boxes, of their scores and of their classes are called, and by whom."""
 
 
 def proven(graph: ir.Graph) -> Candidates | None:
@@ -47,7 +51,8 @@ def _of_suppression(graph: ir.Graph) -> Candidates | None:
     return Candidates(
         tuple(str(v.name) for v in graph.outputs), whole(boxes, 2), form,
         unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 1), logits=_logits(scores, 1),
-        suppress=True, overlap=_number(node, 3), count=count, proof=f"what {node_title(node)} reads",
+        overlap=_number(node, 3), least=_number(node, 4), several=True, count=count,
+        proof=f"what {node_title(node)} reads",
     )  # fmt: skip
 
 
@@ -136,6 +141,7 @@ def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) 
         (str(output.name),), boxes[0].rows if len(boxes) == 1 else own, form,
         "shares" if normalised else unit_of(values), probabilities=classes.rows, logits=classes.operands,
         objectness=None if objectness is None else objectness.rows, suppress=not normalised,
+        in_doubt=objectness is None and not normalised and classes.channels > 1,
         count=count_of(output, axis), proof=_proof(boxes, classes),
     )  # fmt: skip
 
@@ -210,18 +216,28 @@ def _is_counted(piece: Piece) -> bool:
 
 def _of_pair(graph: ir.Graph) -> Candidates | None:
     """An output of boxes and one of scores, [B, N, 4] and [B, N, K]."""
-    floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) == 3]
+    floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) in (3, 4)]
     for boxes in floats:
-        if (dims(boxes) or ())[2] != _BOX:
+        if (dims(boxes) or ())[-1] != _BOX:
             continue
         for scores in floats:
-            if scores is not boxes and _alike(boxes, scores) and (found := _paired(boxes, scores)) is not None:
+            if (
+                scores is not boxes
+                and len(dims(scores) or ()) == 3
+                and _alike(boxes, scores)
+                and (found := _paired(boxes, scores)) is not None
+            ):
                 return found
     return None
 
 
 def _alike(boxes: ir.Value, scores: ir.Value) -> bool:
-    return count_of(boxes, 2) is not None and count_of(boxes, 2) == count_of(scores, 2)
+    count = count_of(boxes, _last(boxes))
+    return count is not None and count == count_of(scores, 2)
+
+
+def _last(value: ir.Value) -> int:
+    return len(dims(value) or ()) - 1
 
 
 def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None:
@@ -247,7 +263,7 @@ def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None
 
 
 def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
-    made, shares = pieces_of(boxes, 2), pieces_of(scores, 2)
+    made, shares = pieces_of(boxes, _last(boxes)), pieces_of(scores, 2)
     values = [v for p in made for v in p.values]
     normalised = len(made) == 1 and made[0].made_by == "Sigmoid"
     form = "cxcywh" if normalised else form_of(made) if is_decoded(values) else None
@@ -256,37 +272,55 @@ def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
     exclusive = shares[0].made_by == "Softmax"
     classes = shares[0].channels
     return Candidates(
-        (str(scores.name), str(boxes.name)), whole(boxes, 2), form, "shares" if normalised else unit_of(values),
+        (str(scores.name), str(boxes.name)), whole(boxes, _last(boxes)), form,
+        "shares" if normalised else unit_of(values),
         probabilities=whole(scores, 2), logits=shares[0].operands,
         background=None if not exclusive else classes - 1 if normalised else 0,
-        suppress=not normalised, count=count_of(boxes, 2),
+        suppress=not normalised, count=count_of(scores, 2),
         proof=f"as many boxes {boxes.name!r} as scores of {_title(shares[0].values[0])}",
     )  # fmt: skip
 
 
 def _of_three(graph: ir.Graph) -> Candidates | None:
-    """What is left of torchvision's and TensorFlow's detectors: boxes, scores and numbers of classes."""
+    """What detectors that pick for themselves put out: boxes, scores and numbers of classes, by their names."""
     outputs = {str(v.name): v for v in graph.outputs}
-    found = {part: next((outputs[n] for n in names if n in outputs), None) for part, names in _NAMED.items()}
-    boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
-    if boxes is None or scores is None or labels is None:
+    by = next((by for by, names in _NAMED.items() if outputs.keys() >= set(names)), None)
+    if by is None:
         return None
+    boxes, scores, labels = (outputs[name] for name in _NAMED[by])
     shape = dims(boxes)
     batched = shape is not None and len(shape) == 3
     ranks = [len(dims(v) or ()) for v in (boxes, scores, labels)]
     if shape is None or shape[-1] != _BOX or ranks != ([3, 2, 2] if batched else [2, 1, 1]) or not is_float(scores):
         return None
-    of_tensorflow = str(boxes.name).startswith("detection_")
+    of_tensorflow = by == "TensorFlow"
     return Candidates(
         (str(boxes.name), str(scores.name), str(labels.name)), whole(boxes, len(shape) - 1, batched=batched),
         "tlbr" if of_tensorflow else "ltrb", "shares" if of_tensorflow else "pixels",
         probabilities=whole(scores, None, batched=batched), labels=whole(labels, None, batched=batched),
         suppress=False, count=count_of(boxes, len(shape) - 1, batched=batched),
-        proof=f"the outputs {boxes.name!r}, {scores.name!r}, {labels.name!r}, as "
-        f"{'TensorFlow' if of_tensorflow else 'torchvision'} names them",
+        proof=f"the outputs {boxes.name!r}, {scores.name!r}, {labels.name!r}, as {by} names them",
+    )  # fmt: skip
+
+
+def _of_two(graph: ir.Graph) -> Candidates | None:
+    """MMDeploy's and MMDetection's ``dets``, [B, M, 5] or [M, 5], boxes and a score, and ``labels``."""
+    outputs = {str(v.name): v for v in graph.outputs}
+    if not outputs.keys() >= {"dets", "labels"}:
+        return None
+    dets, labels = outputs["dets"], outputs["labels"]
+    shape, batched = dims(dets), len(dims(dets) or ()) == 3
+    if shape is None or shape[-1] != _BOX + 1 or len(dims(labels) or ()) != len(shape) - 1 or is_float(labels):
+        return None
+    rows = whole(dets, len(shape) - 1, batched=batched)
+    return Candidates(
+        ("dets", "labels"), rows.part(0, _BOX), "ltrb", "pixels", probabilities=rows.part(_BOX, _BOX + 1),
+        labels=whole(labels, None, batched=batched), suppress=False,
+        count=count_of(dets, len(shape) - 1, batched=batched),
+        proof="the outputs 'dets' and 'labels', as MMDeploy names them",
     )  # fmt: skip
 
 
 _FORMS: tuple[Callable[[ir.Graph], Candidates | None], ...] = (
-    _of_three, _of_suppression, _of_one_output, _of_pair,
+    _of_three, _of_two, _of_suppression, _of_one_output, _of_pair,
 )  # fmt: skip

@@ -30,7 +30,7 @@ from onnxsal.tasks.detection.heads import proven
 from onnxsal.tasks.detection.levels import levels_of
 from onnxsal.tasks.detection.matched import match
 from onnxsal.tasks.detection.unproven import refusal
-from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair
+from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair, told_apart
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
@@ -96,7 +96,7 @@ class Detection(Task):
         told_of = of_json(graph, words)
         if told_of is not None:
             return cls._of(graph, told_of.candidates, names=told_of.names, said=True)
-        found = proven(graph)
+        found = told_apart(proven(graph), words)
         if found is not None:
             names = names_in(words) if found.labels is not None else ()
             return cls._of(graph, found, names=names, said=bool(names))
@@ -111,7 +111,7 @@ class Detection(Task):
         if size is None or len(size) != 2:
             raise UnsupportedError(f"boxes need the size of the picture, which is {size}")
         overlap = (found.overlap or RULE.overlap) if found.suppress else None
-        rule = Rule(overlap=overlap)
+        rule = Rule(max(RULE.threshold, found.least or 0.0), overlap, found.several)
         scores = found.logits or found.probabilities
         value = scores.values[0] if scores is not None and len(scores.values) == 1 else found.outputs[0]
         return cls(found.outputs[0], value, found, (size[0], size[1]), rule, names, said)

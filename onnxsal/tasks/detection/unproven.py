@@ -16,7 +16,7 @@ from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.words import SUFFIX, beside, names_in
 from onnxsal.tasks.indexed import shown
 from onnxsal.tasks.outputs import named_outputs
-from onnxsal.tasks.words import Words
+from onnxsal.tasks.words import NOTHING, Words
 
 _STRIDES = (4, 8, 16, 32, 64, 128)
 _BOX = 4
@@ -37,6 +37,13 @@ def refusal(graph: ir.Graph, words: Words) -> str:
         f"nothing proves boxes with classes: {shapes}. If there are some, describe them in {name} beside the file, "
         f"each ... filled in (docs/detection.md): {json.dumps(known)}"
     )
+
+
+def suspected(graph: ir.Graph) -> bool:
+    """Return whether boxes are likely though nothing proves them: as many rows as grids over the picture have cells, or
+    boxes of a Sigmoid beside as many logits."""
+    found = description(graph, NOTHING)
+    return found is not None and (found["unit"] != "..." or "strides" in found)
 
 
 def description(graph: ir.Graph, words: Words) -> dict[str, Any] | None:

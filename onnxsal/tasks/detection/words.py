@@ -95,6 +95,19 @@ def _of_sizes(
     return None
 
 
+def told_apart(found: Candidates | None, words: Words) -> Candidates | None:
+    """Return candidates whose first score may be that of any object as the number of labels says it.
+
+    Without labels the classes are those of channels that come first, as YOLOv8 and later put them out; where channels
+    come last, as in YOLOv5 with its objectness, nothing proves which it is: None.
+    """
+    if found is None or not found.in_doubt or words.fits(found.classes):
+        return found
+    if words.fits(found.classes - 1):
+        return found.with_objectness
+    return found if found.probabilities is not None and found.probabilities.axis == 1 else None
+
+
 def of_pair(graph: ir.Graph, words: Words) -> Stated | None:
     """Return the candidates of DETR's kin: boxes and logits, and what a user or the number of labels says of these.
 
