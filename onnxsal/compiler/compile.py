@@ -116,7 +116,7 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
         _check_domains(model)
     if not asked.keep_random:
         _check_repeatable(model)
-    goal = _goal(model, asked.target)
+    goal = _goal(request, asked.target)
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
@@ -181,13 +181,14 @@ def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
     return names  # type: ignore[return-value]
 
 
-def _goal(model: Model, target: Any) -> FileTarget:
+def _goal(request: Request, target: Any) -> FileTarget:
+    model = request.model
     if isinstance(target, str) and target == "input":
         return FileTarget(None, as_input=True)
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         check_own(found.program, model)
-    return FileTarget(found)
+    return FileTarget(None if found is None else model.task.aimed(found, request.score))
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:

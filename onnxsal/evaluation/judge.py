@@ -17,7 +17,7 @@ from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.named import Named
 from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, placement
 from onnxsal.evaluation.rows import About
-from onnxsal.evaluation.score import scorer
+from onnxsal.evaluation.score import scorer_of
 from onnxsal.evaluation.sources import Found, Source, Subject
 from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
@@ -116,9 +116,9 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     goal = resolve_target(model, target, numbers, prepared)
     asked = goal.target if target is None else target
     subject, rows, at = Subject(prepared, item.name, asked, model), conditions.batch_size, conditions.cell
-    probability, logit = (model.task.kinds[model.task.kind(kind)] for kind in ("probability", "logit"))
+    probability, logit = (scorer_of(model, goal, model.task.kind(kind), rows) for kind in ("probability", "logit"))
     given = {
-        "score": scorer(model, goal, rows, probability), "logit": scorer(model, goal, rows, logit), "x": prepared.x,
+        "score": probability, "logit": logit, "x": prepared.x,
         "baseline": spread(model.black(), prepared.x.shape), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip

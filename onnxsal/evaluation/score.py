@@ -32,12 +32,34 @@ def scorer(model: Model, target: int | Target, batch_size: int, output: str = PR
     session = model.session(own or model.program("body", lambda: body(model.anatomy)))
     name = "score" if own is not None else output
 
+    def run(x: Floats) -> Floats:
+        found: Floats = session.run({X: x}, [name])[name]
+        return found if own is not None else goal.values(found)
+
+    return _batched(model, run, batch_size)
+
+
+def scorer_of(model: Model, target: Target, kind: str, batch_size: int) -> Score:
+    """Return the same of a kind of score: one that is no column of the numbers is worked out in every picture anew."""
+    if target.program is not None or kind in model.task.kinds:
+        return scorer(model, target, batch_size, model.task.kinds.get(kind, PROBABILITY))
+    goal = model.task.aimed(target, kind)
+    session = model.session(model.score(kind, goal))
+
+    def run(x: Floats) -> Floats:
+        fed = {name: np.repeat(value, len(x), axis=0) for name, value in goal.feeds.items()}
+        found: Floats = session.run({X: x, **fed})["score"]
+        return found
+
+    return _batched(model, run, batch_size)
+
+
+def _batched(model: Model, run: Callable[[Floats], Floats], batch_size: int) -> Score:
     def score(images: Floats) -> Doubles:
         several = min(batch_size, len(images)) > 1
         size = 1 if several and one_by_one(model, images[0]) is not None else batch_size
         spans = range(0, len(images), size)
-        runs = [session.run({X: images[at : at + size]}, [name])[name] for at in spans]
-        parts = runs if own is not None else [goal.values(each) for each in runs]
+        parts = [run(images[at : at + size]) for at in spans]
         found = np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
         wrong = len(found) - int(np.isfinite(found).sum())
         if wrong:

@@ -303,7 +303,7 @@ class Model:
         if target is not None and target.program is not None:
             return target.program
         kind = kind if target is None or target.kind is None else target.kind
-        weighted = self.task.weighted if target is None else target.weighted
+        weighted = self.task.weighted if target is None or target.is_open else target.weighted
         made: Score = self.program(("score", kind, weighted), lambda: select(self.anatomy, kind, weighted=weighted))
         return made.of(None if target is None else target.coefficients) if weighted else made
 

@@ -14,6 +14,7 @@ from onnxsal.anatomy import X
 from onnxsal.explanation.figure import draw
 from onnxsal.explanation.target import resolve_target
 from onnxsal.model import Model
+from onnxsal.runtime.environment import onnxruntime
 from onnxsal.tasks.detection import BoxPrediction
 from onnxsal.tasks.detection.overlap import iou, kept
 
@@ -255,3 +256,57 @@ def test_the_box_is_drawn_and_what_was_detected_is_in_the_manifest() -> None:
     assert explained.detection is not None
     left, top, right, _ = (round(n * scale) for n in explained.detection["box"])
     assert with_box[top, (left + right) // 2].tolist() == [255, 255, 255]
+
+
+# What a compiled file holds, and how maps are judged.
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "form"),
+    [
+        ("gradient", None, "v8"), ("gradient", "red", "v8"), ("layercam", None, "v5"), ("gradient", None, "ssd"),
+        ("gradient", "red", "end2end"),
+    ],
+)  # fmt: skip
+def test_a_compiled_file_explains_what_explain_does(method: str, target: Any, form: str) -> None:
+    own = model(form)
+    made = onnxsal.compile(own, method=method, target=target)
+    (saliency,) = run_file(made, {"picture": BLOBS}, ["saliency"])
+    explained = onnxsal.explain(own, BLOBS, method=method, target=target)
+    np.testing.assert_allclose(saliency[0], explained.saliency, atol=1e-4)
+
+
+def test_a_compiled_file_takes_a_class_and_explains_its_best_candidate() -> None:
+    own = model()
+    made = onnxsal.compile(own, method="gradient", target="input")
+    for index, name in enumerate(("red", "green")):
+        (saliency,) = run_file(made, {"picture": BLOBS, "target": np.array([index])}, ["saliency"])
+        explained = onnxsal.explain(own, BLOBS, method="gradient", target=name)
+        np.testing.assert_allclose(saliency[0], explained.saliency, atol=1e-4)
+
+
+def test_a_compiled_file_holds_a_box_that_is_matched_anew() -> None:
+    own, box = model(), Box("green", (20, 16, 28, 24))
+    made = onnxsal.compile(own, method="occlusion", target=box, patch=8, stride=4)
+    (saliency,) = run_file(made, {"picture": BLOBS}, ["saliency"])
+    explained = onnxsal.explain(own, BLOBS, method="occlusion", target=box, patch=8, stride=4)
+    np.testing.assert_allclose(saliency[0], explained.saliency, atol=1e-4)
+    with pytest.raises(errors.UsageError, match="--score match"):
+        onnxsal.compile(own, method="gradient", target=box)
+    with pytest.raises(errors.UsageError, match="of one picture"):
+        onnxsal.compile(own, method="gradient", target="#2")
+
+
+def run_file(made: Any, feeds: dict[str, np.ndarray], names: list[str]) -> list[np.ndarray]:
+    session = onnxruntime().InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    return list(session.run(names, feeds))
+
+
+def test_maps_are_judged_by_the_matched_score() -> None:
+    """What deletion begins with is the score that the picture has, and it ends with that of nothing."""
+    own = model()
+    found = onnxsal.evaluate(own, [BLOBS], methods=["gradient"], metrics=["deletion"])
+    (row,) = found.rows
+    curve = np.asarray(row.curves["score"]) if hasattr(row, "curves") else None
+    assert 0 < row.value < seen(own)[0].probability
+    assert curve is None or curve[0] == pytest.approx(seen(own)[0].probability, rel=1e-4)

@@ -187,3 +187,58 @@ def test_what_is_no_detector_is_none() -> None:
     assert onnxsal.load(tiny_models.classifier()).task.name == "classification"
     with pytest.raises(errors.UnsupportedError, match="no shape allows"):
         onnxsal.load(tiny_models.classifier(), task="detection")
+
+
+def joined(metadata: dict[str, str]) -> onnx.ModelProto:
+    """Return boxes beside four scores of one Sigmoid, channels last: three classes and objectness, or four classes."""
+    proto = detector("v8", classes=4, metadata=metadata)
+    sigmoid = next(node for node in proto.graph.node if node.op_type == "Sigmoid")
+    sigmoid.input[0] = "turned"
+    at = list(proto.graph.node).index(sigmoid)
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    turned = onnx.helper.make_node("Transpose", ["class_rows_of"], ["turned"], perm=[0, 2, 1])
+    boxes = onnx.helper.make_node("Transpose", ["boxes"], ["turned_boxes"], perm=[0, 2, 1])
+    proto.graph.node.extend([*nodes[:at], turned, *nodes[at:-1], boxes])
+    proto.graph.node.append(onnx.helper.make_node("Concat", ["turned_boxes", "p"], ["output0"], axis=2))
+    proto.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("output0", 1, ["N", TOTAL, 8]))
+    return proto
+
+
+def test_labels_tell_objectness_from_a_class() -> None:
+    three = task_of(onnxsal.load(joined({"names": "{0: 'a', 1: 'b', 2: 'c'}", "stride": "8"})))
+    four = task_of(onnxsal.load(joined({"names": "{0: 'a', 1: 'b', 2: 'c', 3: 'd'}", "stride": "8"})))
+    assert (three.candidates.classes, four.candidates.classes) == (3, 4)
+    whole = outputs(joined({}), BLOBS)[0][0]
+    numbers = onnxsal.load(joined({"names": "{0: 'a', 1: 'b', 2: 'c'}", "stride": "8"})).outputs(BLOBS[0])
+    np.testing.assert_allclose(numbers["probability"].reshape(-1, 3), whole[:, 4:5] * whole[:, 5:], rtol=1e-5)
+    assert onnxsal.load(joined({})).task.name == "element"
+
+
+def test_a_candidate_may_be_of_several_classes_behind_suppression_alone() -> None:
+    """Where two blobs lie on each other the file's NonMaxSuppression keeps both classes, as it is asked for each."""
+    both = picture((0, 8, 8), (1, 8, 8)) * np.float32(1.6)
+    proto = detector("nms")
+    rows = outputs(proto, both)[0]
+    found = onnxsal.load(proto, labels=list(NAMES)).predict(both, top=300)
+    assert len(found) == len(rows) > 0
+    assert task_of(onnxsal.load(detector("v8"))).rule.several is False
+
+
+def test_logits_beside_boxes_are_told_by_how_many_labels_there_are() -> None:
+    proto = detector("detr")
+    proto.graph.node.remove(proto.graph.node[-1])
+    proto.graph.output[1].name = "said"
+    assert onnxsal.load(proto).task.name == "element"
+    assert any("--task detection" in note for note in onnxsal.load(proto).notes)
+    each = task_of(onnxsal.load(proto, labels=["a", "b", "c"]))
+    one = task_of(onnxsal.load(proto, labels=["a", "b"]))
+    asked = task_of(onnxsal.load(proto, activation="softmax"))
+    assert [(t.candidates.activation, t.candidates.background) for t in (each, one, asked)] == [
+        ("sigmoid", None), ("softmax", 2), ("softmax", 2),
+    ]  # fmt: skip
+    said = outputs(proto, BLOBS)[1][0]
+    shares = np.exp(said) / np.exp(said).sum(1, keepdims=True)
+    numbers = onnxsal.load(proto, labels=["a", "b"]).outputs(BLOBS[0])
+    np.testing.assert_allclose(numbers["probability"].reshape(-1, 3), shares, rtol=1e-4, atol=1e-7)
+    assert {p.label for p in onnxsal.load(proto, labels=["a", "b"]).predict(BLOBS)} <= {"a", "b"}

@@ -20,8 +20,9 @@ Array = NDArray[np.generic]
 
 
 def match(op: Trace, of: Candidates, ends: tuple[float, float] | None) -> Picked:
-    """Return the score of a class, ``sal/target`` int64 [B], at a box, ``sal/box`` float32 [B, 4]: max over candidates
-    of IoU times score, float32 [B].
+    """Return the score of a class at a box, ``sal/box`` float32 [B, 4]: max over candidates of IoU times score, float32
+    [B]. The class is that of any column of the scores, ``sal/target`` int64 [B]; the class itself where each candidate
+    has one.
 
     Source: Petsiuk et al. 2021, arXiv:2006.03204, eq. 1. Deviation: the class's own score in place of the cosine of
     class vectors times objectness, as xaitk-saliency and others have it for detectors without these.
@@ -32,7 +33,8 @@ def match(op: Trace, of: Candidates, ends: tuple[float, float] | None) -> Picked
     scores = op.Reshape(op[PROBABILITIES], [0, -1, of.classes])
     if of.labels is None:
         count = op.Shape(rows, start=1, end=2)
-        place = op.Expand(op.Unsqueeze(target, [1, 2]), op.Concat(op.Shape(rows, start=0, end=1), count, [1], axis=0))
+        kind = op.Unsqueeze(op.Mod(target, of.classes), [1, 2])
+        place = op.Expand(kind, op.Concat(op.Shape(rows, start=0, end=1), count, [1], axis=0))
         own = op.Squeeze(op.GatherElements(scores, place, axis=2), [2])
     else:
         numbers = op.Cast(op.Round(op[LABELS]), to=ir.DataType.INT64)
@@ -73,7 +75,7 @@ def _one(
     scores: NDArray[np.float32], boxes: NDArray[np.float32], labels: Array | None, target: Array, aim: Array
 ) -> NDArray[np.float32]:
     if labels is None:
-        own = scores[np.arange(len(scores)), :, target.astype(np.int64)]
+        own = scores[np.arange(len(scores)), :, target.astype(np.int64) % scores.shape[2]]
     else:
         own = scores[:, :, 0] * (np.rint(np.asarray(labels, np.float32)) == target[:, None])
     values = iou(boxes, np.asarray(aim, np.float32)[:, None]) * own

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.anatomy.score import Picked
-from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES
+from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES, TARGET
 from onnxsal.decisions import Decision
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError, nearest
 from onnxsal.graph import Tape
@@ -258,11 +259,21 @@ class Detection(Task):
         """
         asked = target if isinstance(target, Asked) else placed(target, None, self.picture, labels)
         if not numbers:
-            raise UsageError("what a detector finds depends on the picture: name a Box, or a picture")
+            return self._without_picture(asked, labels)
         table = self._table(numbers)
         if asked.box is not None:
             return self._boxed(asked, asked.box, table, labels)
         return self._target(asked, self._detected(asked, table, numbers, labels), labels)
+
+    def _without_picture(self, asked: Asked, labels: Labels | None) -> Target:
+        """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
+        or a box."""
+        if asked.wanted is None or number(asked.wanted) is not None or asked.side is not None:
+            raise UsageError("a number, or a side of a box, is of one picture: name a label, or a label at a box")
+        index = self._index(asked.wanted, labels)
+        if asked.box is None:
+            return Target(index, _name(labels, index))
+        return self._target(asked, Detected(-1, index, float("nan"), asked.box), labels)
 
     def _table(self, numbers: Numbers) -> Table:
         return Table.of(numbers, self.candidates.classes, self.candidates.background)
@@ -343,7 +354,9 @@ class Detection(Task):
         about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
         if asked.box is not None:
             about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
-        column = found.row * self.candidates.classes + (0 if self.candidates.labels is not None else found.index)
+        column = max(found.row, 0) * self.candidates.classes + (
+            0 if self.candidates.labels is not None else found.index
+        )
         if asked.side is not None:
             column = found.row * len(SIDES) + SIDES.index(asked.side)
         return Instance(
@@ -353,10 +366,41 @@ class Detection(Task):
 
     def aimed(self, target: Target, kind: str) -> Target:
         """Return a target as the score of a kind is fed: what is matched anew is fed its class and its box."""
-        if kind != MATCH or not isinstance(target, Instance) or target.kind is not None or target.detected is None:
+        if not isinstance(target, Instance) or target.detected is None:
             return target
-        index, box = np.array([target.detected.index], np.int64), np.asarray(target.aim, np.float32)
-        return replace(target, indices=index, fed={BOX: box[None]})
+        if target.detected.row < 0 and (kind != MATCH or target.kind is not None):
+            raise UsageError(
+                "without a picture a box is matched with no candidate: --score match (score=) matches anew"
+            )
+        if kind != MATCH or target.kind is not None:
+            return target
+        box = np.asarray(target.aim, np.float32)[None]
+        index = target.indices if self.candidates.labels is None else np.array([target.detected.index], np.int64)
+        return replace(target, indices=index, fed={BOX: box})
+
+    def targets(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
+    ) -> dict[str, ir.Value]:
+        """Return the best candidate of each picture, of the class that is fed where one is: its column and its box.
+
+        It is explained whether or not it is above the threshold.
+        """
+        found = self.candidates
+        if found.labels is not None:
+            raise UsageError("a file that picks its boxes itself is compiled with a label at a box, and --score match")
+        objects = np.ones((1, 1, found.classes), np.float32)
+        if found.background is not None:
+            objects[..., found.background] = 0
+        scores = op.Mul(op.Reshape(numbers["probability"], [0, -1, found.classes]), op.const(objects))
+        if given is None:
+            column = op.ArgMax(op.Flatten(scores, axis=1), axis=1, keepdims=0)
+        else:
+            kind = op.Expand(given, batch)
+            rows = op.Concat(op.Shape(scores, start=0, end=2), [1], axis=0)
+            own = op.GatherElements(scores, op.Expand(op.Unsqueeze(kind, [1, 2]), rows), axis=2)
+            column = op.Add(op.Mul(op.ArgMax(op.Squeeze(own, [2]), axis=1, keepdims=0), found.classes), kind)
+        sides = op.Add(op.Mul(op.Unsqueeze(op.Div(column, found.classes), [1]), 4), op.const(np.arange(4)[None]))
+        return {TARGET: column, BOX: op.GatherElements(numbers["box"], sides, axis=1)}
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the detections, best first; boxes in pixels of the model's picture."""
@@ -389,6 +433,12 @@ class Detection(Task):
         found = target.detected
         logit = self._prediction(0, found, numbers, None).logit
         return found.score, logit
+
+    def any_target(self, rows: int, *, weighted: bool) -> dict[str, NDArray[Any]]:
+        """Return the first column, and the whole picture as a box."""
+        height, width = self.picture
+        whole = np.array([[0, 0, width, height]], np.float32)
+        return {**super().any_target(rows, weighted=weighted), BOX: whole.repeat(rows, axis=0)}
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
