@@ -18,7 +18,8 @@ def level_layers(anatomy: Anatomy) -> tuple[Layer, ...]:
     found = [_of_level(anatomy, names) for names in anatomy.head.levels(anatomy.model.graph)]
     known = {layer.name for layer in anatomy.layers.found}
     chosen = [layer for layer in found if layer is not None and layer.name in known]
-    return tuple(dict.fromkeys(chosen)) if len(chosen) == len(found) else ()
+    apart = tuple(dict.fromkeys(chosen))
+    return apart if len(apart) == len(found) else ()
 
 
 def _of_level(anatomy: Anatomy, names: Sequence[str]) -> Layer | None:

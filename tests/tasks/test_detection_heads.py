@@ -242,3 +242,19 @@ def test_logits_beside_boxes_are_told_by_how_many_labels_there_are() -> None:
     numbers = onnxsal.load(proto, labels=["a", "b"]).outputs(BLOBS[0])
     np.testing.assert_allclose(numbers["probability"].reshape(-1, 3), shares, rtol=1e-4, atol=1e-7)
     assert {p.label for p in onnxsal.load(proto, labels=["a", "b"]).predict(BLOBS)} <= {"a", "b"}
+
+
+@pytest.mark.parametrize("said", [{"end2end": "True"}, {"args": "{'nms': True, 'half': False}"}])
+def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> None:
+    """Behind an operator that hides the pieces: boxes, a score and the number of a class, and no candidates."""
+    names = str(dict(enumerate(NAMES)))
+    proto = detector("end2end", metadata={"task": "detect", "names": names, "stride": "8", **said})
+    proto.graph.node[-1].output[0] = "joined"
+    proto.graph.node.append(onnx.helper.make_node("Abs", ["joined"], ["output0"]))
+    model = onnxsal.load(proto)
+    rows = outputs(proto, BLOBS)[0][0]
+    found = model.predict(BLOBS, top=300)
+    sure = rows[rows[:, 4] > 0.25]
+    np.testing.assert_allclose([p.probability for p in found], sure[:, 4], rtol=1e-5)
+    assert [p.label for p in found] == [NAMES[int(k)] for k in sure[:, 5]]
+    np.testing.assert_allclose([p.box for p in found], sure[:, :4], rtol=1e-4)  # type: ignore[attr-defined]

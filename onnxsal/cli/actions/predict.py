@@ -68,7 +68,11 @@ def predict_all(
             "none: leave it out, or see where the model looked with onnxsal explain"
         )
     found, status = _each(images, lambda image: _seen(model, image, top))
-    drawn = {image: str(_draw(seen, path)) for image, seen in found if (path := (pictures or {}).get(image))}
+    drawn = {
+        image: str(_draw(seen, path, boxes=model.task.has_boxes))
+        for image, seen in found
+        if (path := (pictures or {}).get(image))
+    }
     tell(model.assumed if found else ())
     alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
@@ -149,11 +153,11 @@ def _plain_sizes(sizes: Mapping[Size, list[Prediction]]) -> dict[str, Any]:
     return {"sizes": {shown(size): [_facts(p) for p in seen] for size, seen in sizes.items()}} if sizes else {}
 
 
-def _draw(seen: _Seen, path: Path) -> Path:
+def _draw(seen: _Seen, path: Path, *, boxes: bool) -> Path:
     canvas = seen.sample.image()
-    boxes = [p for p in seen.classes if isinstance(p, BoxPrediction)]
     if boxes:
-        drawn = [DrawnBox(p.box, p.label, percent(p.probability)) for p in boxes]
+        detected = [p for p in seen.classes if isinstance(p, BoxPrediction)]
+        drawn = [DrawnBox(p.box, p.label, percent(p.probability)) for p in detected]
         save_image(draw_boxes(canvas.photo, drawn), path)
         return path
     found = [p for p in seen.classes if isinstance(p, RegionPrediction)]

@@ -78,6 +78,16 @@ def _logits(value: ir.Value, axis: int) -> Rows | None:
     return found[0].operands if len(found) == 1 and _activates(found[0]) else None
 
 
+def logits_at(value: ir.Value, axis: int, channels: tuple[int, int]) -> Rows | None:
+    """Return what stands in front of the Sigmoid that makes these channels of a value; None where none makes them."""
+    at = 0
+    for piece in pieces_of(value, axis):
+        if (at, at + piece.channels) == channels:
+            return piece.operands if piece.made_by == "Sigmoid" else None
+        at += piece.channels
+    return None
+
+
 def _activates(piece: Piece) -> bool:
     if piece.made_by == "Sigmoid":
         return True

@@ -10,6 +10,7 @@ from onnxsal.graph import attributes, dims
 from onnxsal.graph.as_run import constant_of
 from onnxsal.graph.program import values_by_name
 from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.pieces import pieces_of
 from onnxsal.tasks.detection.rows import Rows
 
 _MOST = 600
@@ -18,8 +19,10 @@ _LEAST = 2
 
 def levels_of(graph: ir.Graph, of: Candidates) -> list[tuple[str, ...]]:
     """Return, level by level, the values that scores and boxes of it are read from; none where there is one level."""
-    values = values_by_name(graph)
-    scores = _levels(values, of.logits or of.probabilities, None)
+    values, own = values_by_name(graph), of.logits or of.probabilities
+    if own is not None and own.values == of.boxes.values:  # what else lies in that value is not told from the scores
+        return []
+    scores = _levels(values, own, None)
     if len(scores) < _LEAST:
         return []
     boxes = _levels(values, of.boxes, len(scores))
@@ -33,7 +36,11 @@ def _levels(values: dict[str, ir.Value], rows: Rows | None, count: int | None) -
         return []
     if len(rows.values) > 1:
         return [values[name] for name in rows.values]
-    joined = _join(values[rows.values[0]], count)
+    value = values[rows.values[0]]
+    if count is not None and rows.axis is not None:  # boxes may be cut out beside the scores
+        pieces = pieces_of(value, rows.axis)
+        value = pieces[0].values[0] if pieces and len(pieces[0].values) == 1 else value
+    joined = _join(value, count)
     return [] if joined is None else [v for v in joined.inputs if v is not None]
 
 

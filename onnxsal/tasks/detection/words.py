@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onnxsal.files import parse_json, read_text
 from onnxsal.graph import dims
 from onnxsal.graph.program import values_by_name
 from onnxsal.tasks.detection.candidates import FORMS, UNITS, Candidates, Grid
-from onnxsal.tasks.detection.heads import logits_pair
+from onnxsal.tasks.detection.heads import logits_at, logits_pair
 from onnxsal.tasks.detection.rows import Rows, count_of
 from onnxsal.tasks.indexed import Element, shown
 from onnxsal.tasks.label_words import as_names, literal
@@ -28,6 +29,8 @@ ACTIVATIONS = ("none", "sigmoid", "softmax")
 _ULTRALYTICS = ("detect", "segment", "pose", "obb")
 _BOX = 4
 _RANK = 3
+
+Shape = tuple[int | str | None, ...]
 
 
 def names_in(words: Words) -> tuple[str, ...]:
@@ -63,36 +66,48 @@ def of_metadata(graph: ir.Graph, words: Words) -> Stated | None:
     shape = dims(output) or ()
     if len(shape) != _RANK:
         return None
-    where = f"the metadata 'names' ({len(names)}) and the shape {shown(shape)} of {output.name!r}"
-    found = _of_sizes(output, shape, len(names), where, words)
+    found = _of_sizes(output, shape, len(names), words)
     return None if found is None else Stated(found, names if found.labels is not None else ())
 
 
-def _of_sizes(
-    output: ir.Value, shape: tuple[int | str | None, ...], classes: int, where: str, words: Words
-) -> Candidates | None:
-    name, task = str(output.name), words.metadata.get("task")
-    rest = {"detect": 0, "obb": 1}.get(_kind(words))  # mask coefficients and keypoints are as many as they are
-
-    def fits(size: int | str | None, wanted: int) -> bool:
-        return isinstance(size, int) and (size == wanted + rest if rest is not None else size > wanted)
-
-    if task is not None and fits(shape[1], _BOX + classes):
-        return Candidates(
-            (name,), Rows((name,), 1, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 1), proof=where,
-            probabilities=Rows((name,), 1, _BOX, _BOX + classes),
-        )  # fmt: skip
-    if task is None and shape[2] == _BOX + 1 + classes:
-        return Candidates(
-            (name,), Rows((name,), 2, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 2), proof=where,
-            probabilities=Rows((name,), 2, _BOX + 1, _BOX + 1 + classes), objectness=Rows((name,), 2, _BOX, _BOX + 1),
-        )  # fmt: skip
-    if task is not None and fits(shape[2], _BOX + 2) and _is_picked(words):
-        return Candidates(
+def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Candidates | None:
+    name = str(output.name)
+    where = f"the metadata 'names' ({classes}) and the shape {shown(shape)} of {name!r}"
+    if _is_picked(words):
+        return None if shape[2] != _BOX + 2 + _more(output, words) else Candidates(
             (name,), Rows((name,), 2, 0, _BOX), "ltrb", "pixels", count=count_of(output, 2), proof=where,
             probabilities=Rows((name,), 2, _BOX, _BOX + 1), labels=Rows((name,), 2, _BOX + 1, _BOX + 2), suppress=False,
         )  # fmt: skip
-    return None
+    if "task" not in words.metadata:
+        return None if shape[2] != _BOX + 1 + classes else Candidates(
+            (name,), Rows((name,), 2, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 2), proof=where,
+            probabilities=Rows((name,), 2, _BOX + 1, _BOX + 1 + classes), objectness=Rows((name,), 2, _BOX, _BOX + 1),
+        )  # fmt: skip
+    if shape[1] != _BOX + classes + _more(output, words):
+        return None
+    return Candidates(
+        (name,), Rows((name,), 1, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 1), proof=where,
+        probabilities=Rows((name,), 1, _BOX, _BOX + classes), logits=logits_at(output, 1, (_BOX, _BOX + classes)),
+    )  # fmt: skip
+
+
+def _more(output: ir.Value, words: Words) -> int:
+    """Return how many numbers a candidate has behind its scores: an angle, keypoints, coefficients of prototypes."""
+    kind, graph = _kind(words), output.graph
+    if kind == "pose":
+        sizes = literal(words.metadata.get("kpt_shape", ""))
+        return prod(sizes) if isinstance(sizes, list) and all(isinstance(n, int) for n in sizes) else -1
+    if kind == "segment":
+        prototypes = next((dims(v) for v in (graph.outputs if graph else ()) if len(dims(v) or ()) == 4), None)
+        return prototypes[1] if prototypes is not None and isinstance(prototypes[1], int) else -1
+    return 1 if kind == "obb" else 0
+
+
+def _is_picked(words: Words) -> bool:
+    """Whether the metadata say that the file itself picks the best candidates."""
+    arguments = literal(words.metadata.get("args", ""))
+    picks = isinstance(arguments, Mapping) and arguments.get("nms") is True
+    return picks or words.metadata.get("end2end") == "True"
 
 
 def told_apart(found: Candidates | None, words: Words) -> Candidates | None:
@@ -125,13 +140,6 @@ def of_pair(graph: ir.Graph, words: Words) -> Stated | None:
         less = logits_pair(graph, "softmax", "as there is one label less than there are logits: the last is no object")
         return None if less is None else Stated(less)
     return None
-
-
-def _is_picked(words: Words) -> bool:
-    """Whether the metadata say that the file itself picks the best candidates."""
-    arguments = literal(words.metadata.get("args", ""))
-    picks = isinstance(arguments, Mapping) and arguments.get("nms") is True
-    return picks or words.metadata.get("end2end") == "True"
 
 
 def of_json(graph: ir.Graph, words: Words) -> Stated | None:
