@@ -22,8 +22,8 @@ from forms import Candidate, Form, Outputs, best_column, best_row, corners
 from torch import nn
 
 SIZE = 160
-SPREAD = 3.0
-"""What the class layers' weights are multiplied by: fresh ones leave every score at one half."""
+MEAN, DEVIATION = -2.0, 1.0
+"""Of class logits."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _exported(kind: Kind, model: Any, folder: Path) -> tuple[nn.Module, Path]:
     """Return the fused network and its file."""
     from ultralytics.engine.exporter import Exporter, NMSModel
 
-    options = {"format": "onnx", "imgsz": SIZE, "simplify": False, "opset": 17, "nms": kind.nms}
+    options = {"format": "onnx", "imgsz": SIZE, "batch": 1, "simplify": False, "opset": 17, "nms": kind.nms}
     exporter = Exporter(overrides=options)
     with chdir(folder), torch.no_grad():
         written = exporter(model=copy.deepcopy(model))
@@ -101,7 +101,7 @@ def _form(name: str, seed: int) -> Form:
     model = getattr(ultralytics, kind.family)(kind.yaml).model
     x = torch.sigmoid(zoo.inputs((1, 3, SIZE, SIZE), seed))
     zoo.settle(model, x)
-    _spread(model)
+    _spread(model, x)
     folder = Path(tempfile.mkdtemp())
     network, file = _exported(kind, model, folder)
     outputs = ("output0", "output1") if "segment" in name else ("output0",)
@@ -116,10 +116,20 @@ def _form(name: str, seed: int) -> Form:
 
 
 @torch.no_grad()
-def _spread(model: nn.Module) -> None:
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 1 and ("cv3" in name or "score_head" in name) and name.split(".")[-2].isdecimal():
-            parameter.mul_(SPREAD)
+def _spread(model: nn.Module, x: torch.Tensor) -> None:
+    """Scale and shift the class layers so that some scores are high and none is 1: fresh ones are anything at all."""
+    head = model.model[-1]
+    lists = [getattr(head, name, None) for name in ("cv3", "one2one_cv3")]
+    seen: dict[nn.Module, torch.Tensor] = {}
+    layers = [each[-1] for levels in lists if levels is not None for each in levels]
+    handles = [each.register_forward_hook(lambda layer, _, y: seen.update({layer: y})) for each in layers]
+    model(x)
+    for handle in handles:
+        handle.remove()
+    for layer, logits in seen.items():
+        scale = DEVIATION / logits.std()
+        layer.weight.mul_(scale)
+        layer.bias.sub_(logits.mean()).mul_(scale).add_(MEAN)
 
 
 def _facts(name: str, kind: Kind, classes: int) -> dict[str, Any]:
