@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -33,11 +33,12 @@ class Dimensions:
         """Return what an explained input and held ones say of names. Raises: UsageError: one held does not fit."""
         own = () if source is None else declared(source) or ()
         sizes: dict[str, int] = {}
+        batch = own[0] if len(own) > 1 else None
+        others = {*own[1:], *_beside(graph, batch)}
         for value in graph.inputs:
             constant = held.get(str(value.name))
             if constant is not None:
-                sizes |= _sizes(declared(value) or (), fitting(constant, value).shape, own)
-        batch = own[0] if len(own) > 1 else None
+                sizes |= _sizes(declared(value) or (), fitting(constant, value).shape, own, others)
         return cls(own, {name: size for name, size in sizes.items() if name != batch})
 
     def batch_axis(self, shape: tuple[Dim, ...]) -> int | None:
@@ -65,12 +66,21 @@ class Dimensions:
         return dim if isinstance(dim, int) else None if dim is None else self.sizes.get(dim)
 
 
-def _sizes(shape: tuple[Dim, ...], sizes: tuple[int, ...], own: tuple[Dim, ...]) -> dict[str, int]:
+def _beside(graph: ir.Graph, batch: Dim) -> set[Dim]:
+    """Return the names that stand beside the batch's in the shape of an output, as of pictures by texts."""
+    shapes = [dims(output) or () for output in graph.outputs]
+    return {d for shape in shapes if isinstance(batch, str) and batch in shape for d in shape if d != batch}
+
+
+def _sizes(
+    shape: tuple[Dim, ...], sizes: tuple[int, ...], own: tuple[Dim, ...], others: Collection[Dim]
+) -> dict[str, int]:
     """Return what the names of a held input's axes stand for. Args: own: the axes of the explained input, if it is one.
+    others: what is not its batch.
 
     One row of several axes may be that of a batch under another name, for two inputs seldom share theirs: it says
-    nothing, unless the name is that of a position of the explained input.
+    nothing, unless the name is known to be another.
     """
     pairs = [(d, n) for d, n in zip(shape, sizes, strict=False) if isinstance(d, str)]
-    row = shape[0] if own and len(sizes) > 1 and sizes[0] == 1 and shape and shape[0] not in own[1:] else None
+    row = shape[0] if own and len(sizes) > 1 and sizes[0] == 1 and shape and shape[0] not in others else None
     return {d: n for d, n in pairs if d != row}

@@ -14,13 +14,14 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import UsageError
 from onnxsal.graph.cut import placed
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
 from onnxsal.model.asked import Asked
 from onnxsal.model.constants import constants, fitting
 from onnxsal.model.defaults import Fill
 from onnxsal.model.dimensions import Dimensions, declared
-from onnxsal.model.living import remove_inputs
+from onnxsal.model.living import computed_from, remove_inputs, remove_outputs
 from onnxsal.model.roles import Input, Roles, check_names, free_inputs, roles_of
 
 UNREAD = "what is explained is not computed from it, so that 0 is as good as anything"
@@ -40,6 +41,8 @@ class Held:
 
     lost: tuple[str, ...] = ()
     """Outputs that are left out, since they are computed from inputs that the head is not."""
+    still: tuple[str, ...] = ()
+    """Outputs that are left out, since what is explained does not move them."""
 
     @property
     def decided(self) -> tuple[Decision, ...]:
@@ -58,7 +61,8 @@ class Held:
         unread = [repr(i.name) for i in self.inputs if i.role == "unread"]
         said = [f"{_listed(unread)}: {UNREAD}"] if unread else []
         gone = [f"outputs that are computed from them are left out: {', '.join(self.lost)}"] if self.lost else []
-        return (*stated, *said, *gone)
+        same = f"outputs that are not computed from {self.roles.explained!r} are left out: {', '.join(self.still)}"
+        return (*stated, *said, *gone, *([same] if self.still else []))
 
 
 def _listed(names: list[str]) -> str:
@@ -87,7 +91,21 @@ def held(source: ir.Model, asked: Asked) -> Held:
         _hold(graph, value, fill, explained)
     for name in roles.open if explained is None else (str(roles.explained),):
         _size(_input(graph, name), known)
-    return Held(work, roles, told, rows, lost)
+    return Held(work, roles, told, rows, lost, _without_still(graph, str(roles.explained), asked))
+
+
+def _without_still(graph: ir.Graph, explained: str, asked: Asked) -> tuple[str, ...]:
+    """Take out the outputs that are the same whatever the explained value is; return their names.
+
+    Raises: UsageError: one of them is asked for.
+    """
+    moved = computed_from(graph, [values_by_name(graph)[explained]])
+    still = [v for v in graph.outputs if v not in moved]
+    if asked.head in [v.name for v in still]:
+        others = ", ".join(repr(v.name) for v in graph.outputs if v in moved) or "none"
+        raise UsageError(f"head={asked.head!r}: it is not computed from {explained!r}, which is explained (of that are "
+                         f"{others}); --explained NAME (explained=) explains another value")  # fmt: skip
+    return remove_outputs(graph, still) if 0 < len(still) < len(graph.outputs) else ()
 
 
 def fixed(source: ir.Model, inputs: Mapping[str, Any]) -> ir.Model:

@@ -35,20 +35,31 @@ def living(
     return found
 
 
+def computed_from(graph: ir.Graph, sources: Sequence[ir.Value]) -> set[ir.Value]:
+    """Return the values that some are read for, themselves among them."""
+    reached = set(sources)
+    for node in graph if reached else ():
+        if any(v in reached for v in reads(node)):
+            reached.update(node.outputs)
+    return reached
+
+
 def remove_inputs(graph: ir.Graph, gone: Sequence[ir.Value]) -> tuple[str, ...]:
     """Take inputs out of a graph, with all nodes that no output needs; return the outputs that went with them.
 
     Args: gone: inputs that the outputs that count are not computed from.
     """
-    reached = set(gone)
-    for node in graph if gone else ():
-        if any(v in reached for v in reads(node)):
-            reached.update(node.outputs)
-    lost = [v for v in graph.outputs if v in reached]
-    if lost:
-        graph.outputs[:] = [v for v in graph.outputs if v not in reached]
-    alive = living(graph, None)
-    graph.remove([node for node in graph if not any(v in alive for v in node.outputs)], safe=True)
+    reached = computed_from(graph, gone)
+    lost = remove_outputs(graph, [v for v in graph.outputs if v in reached])
     for value in gone:
         graph.inputs.remove(value)
-    return tuple(str(v.name) for v in lost)
+    return lost
+
+
+def remove_outputs(graph: ir.Graph, gone: Sequence[ir.Value]) -> tuple[str, ...]:
+    """Take outputs out of a graph, with all nodes that no other one needs; return their names."""
+    if gone:
+        graph.outputs[:] = [v for v in graph.outputs if v not in gone]
+    alive = living(graph, None)
+    graph.remove([node for node in graph if not any(v in alive for v in node.outputs)], safe=True)
+    return tuple(str(v.name) for v in gone)

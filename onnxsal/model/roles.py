@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy.entry import shown
 from onnxsal.decisions import Decision
-from onnxsal.errors import UnsaidError, UsageError, nearest
+from onnxsal.errors import UnsaidError, UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.model.asked import Asked
@@ -131,7 +131,7 @@ def _chosen(graph: ir.Graph, asked: Asked, rest: Sequence[ir.Value], unread: Seq
         raise UnsaidError(_several(found, rest))
     if not found:
         if not rest:
-            raise UsageError(_all_held(graph))
+            raise _all_held(graph, asked, unread)
         found = [v for v in rest if not is_mask(v)]
         if len(found) != 1:
             raise UnsaidError(_several(found or rest, rest))
@@ -221,9 +221,10 @@ def _several(found: Sequence[ir.Value], rest: Sequence[ir.Value]) -> str:
 
 def _missing(missing: Sequence[ir.Value], explained: str) -> str:
     named = ", ".join(f"{v.name!r} {shown(v)}" for v in missing)
+    are = "they are" if len(missing) > 1 else "it is"
     return (
-        f"the model takes {named} beside: {explained} says what they are held at. Write "
-        f"{_to_write(missing)} (in Python load(inputs={{...}}))"
+        f"the model takes {named} beside: {explained} says what {are} held at. Write {_to_write(missing)} (in "
+        "Python load(inputs={...}))"
     )
 
 
@@ -231,6 +232,18 @@ def _to_write(values: Sequence[ir.Value]) -> str:
     return " ".join(f"--input {v.name}={'NUMBER' if declared(v) in ((), (1,)) else 'FILE.npy'}" for v in values)
 
 
-def _all_held(graph: ir.Graph) -> str:
-    taken = ", ".join(f"{v.name!r}" for v in free_inputs(graph))
-    return f"every input of the model is held ({taken}): leave one out, or name a float value inside, --explained NAME"
+def _all_held(graph: ir.Graph, asked: Asked, unread: Sequence[str]) -> UsageError | UnsupportedError:
+    """Return that nothing is left to explain: the file takes nothing, all is held, or the rest is not read."""
+    taken = ", ".join(f"{v.name!r}" for v in free_inputs(graph) if v.name in asked.held)
+    if not taken:
+        return UnsupportedError(
+            "the model takes no input that its outputs are computed from: there is nothing to explain"
+        )
+    if not unread:
+        return UsageError(f"every input of the model is held ({taken}): leave one out, or name a float value inside, "
+                          "--explained NAME")  # fmt: skip
+    return UsageError(
+        f"nothing is left to explain: {asked.head or 'what is put out'!r} is not computed from "
+        f"{', '.join(map(repr, unread))}, and {taken} is held: explain another output, --head NAME (head=), leave one "
+        "out, or name a float value inside, --explained NAME"
+    )

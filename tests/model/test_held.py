@@ -220,6 +220,13 @@ def test_what_does_not_fit_is_named(inputs: dict[str, Any], message: str) -> Non
         onnxsal.load(made(SCALARS), inputs=inputs)
 
 
+def test_a_model_without_inputs_has_nothing_to_explain() -> None:
+    with pytest.raises(
+        UnsupportedError, match="no input that its outputs are computed from: there is nothing to explain"
+    ):
+        onnxsal.load(made(HEAD + "() => (float[2] y) <float[2] a = {1, 2}> { y = Sin (a) }"))
+
+
 def test_shapes_that_do_not_fit_are_named(tmp_path: Path) -> None:
     two = RNG.normal(0, 1, (1, 4))
     for held, message in (

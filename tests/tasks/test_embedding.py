@@ -336,13 +336,46 @@ TWO_MODALITIES = """<ir_version: 10, opset_import: ["" : 21]>
 """The inputs and outputs of an exported CLIP, in their order."""
 
 
-def test_a_model_of_two_modalities_is_explained_by_a_text_in_three_ways() -> None:
+def two_modalities() -> onnx.ModelProto:
     proto = onnx.parser.parse_model(TWO_MODALITIES)
     weights = {"table": (20, 6), "w": (5, 3, 3, 3), "projection": (5, 6)}
     rng = np.random.default_rng(4)
     proto.graph.initializer.extend(
         onnx.numpy_helper.from_array(rng.normal(0, 0.4, shape).astype(np.float32), n) for n, shape in weights.items()
     )
+    return proto
+
+
+@pytest.mark.parametrize("texts", [1, 2])
+def test_texts_that_are_held_are_no_batch_of_pictures_however_many(texts: int) -> None:
+    proto = two_modalities()
+    ids = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])[:texts]
+    held, x = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}, X[:, :, :8, :8]
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    logits = session.run(["logits_per_image"], {**held, "pixel_values": x})[0]
+    model = onnxsal.load(proto, inputs=held)
+    assert (model.task.output, model.task.size) == ("logits_per_image", texts)
+    assert sorted(p.logit for p in model.predict(x)) == pytest.approx(sorted(logits[0].tolist()), rel=1e-5)
+    assert "outputs that are not computed from 'pixel_values' are left out: text_embeds" in model.notes
+    found = onnxsal.explain(model, x, method="gradient", target=texts - 1)
+    way = RNG.normal(0, 1, x.shape).astype(np.float32)
+    ends = [session.run(["logits_per_image"], {**held, "pixel_values": x + step * way})[0] for step in (5e-3, -5e-3)]
+    assert float((found.raw * way[0]).sum()) == pytest.approx(float((ends[0] - ends[1])[0, texts - 1]) / 1e-2, rel=0.02)
+
+
+def test_an_output_that_what_is_explained_does_not_move_is_refused() -> None:
+    ids = np.array([[1, 2, 3, 0]])
+    held = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
+    with pytest.raises(UsageError, match="not computed from 'pixel_values', and 'input_ids', 'attention_mask' is held"):
+        onnxsal.load(two_modalities(), inputs=held, head="text_embeds")
+    with pytest.raises(
+        UsageError, match=r"head='text_embeds': it is not computed from 'pixel_values', .*'image_embeds'"
+    ):
+        onnxsal.load(two_modalities(), inputs=held, head="text_embeds", explained="pixel_values")
+
+
+def test_a_model_of_two_modalities_is_explained_by_a_text_in_three_ways() -> None:
+    proto = two_modalities()
     ids = np.array([[1, 2, 3, 0], [4, 5, 0, 0], [7, 7, 8, 9]])
     held, x = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}, X[:, :, :8, :8]
     session = onnxruntime.InferenceSession(proto.SerializeToString())
