@@ -61,12 +61,26 @@ def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
         with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
             found = np.load(file, allow_pickle=False)
     except (*_UNREADABLE, MemoryError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = getattr(error, "strerror", None) or _what_is(path) or error
         raise ImageError(f"{about}{str(path)!r} is no array that NumPy can read: {why}") from None
     if not isinstance(found, np.ndarray):
         raise ImageError(f"{about}{str(path)!r} holds several arrays; name an .npy file of one")
     return found
 
+
+def _what_is(path: Path) -> str:
+    """Return what a file is that NumPy takes for something pickled, or nothing: the advice to run it would harm."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        return "it is empty"
+    if head.startswith(_NUMPY):
+        return ""
+    return f"it begins with {head[:8]!r}, and an .npy file with {_NUMPY!r}; numpy.save writes one"
+
+
+_NUMPY = b"\x93NUMPY"
+"""What an ``.npy`` file begins with."""
 
 _UNREADABLE = (OSError, ValueError, EOFError, TokenError, BadZipFile)
 """What NumPy raises of files that are damaged or something else; the last two of a header, and of an archive's end."""

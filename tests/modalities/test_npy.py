@@ -59,6 +59,15 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, opening: str, contents: b
         READERS[opening](path)
 
 
+@pytest.mark.parametrize(("contents", "why"), [(b"no array", r"it begins with b'no array', and an \.npy file with"),
+                         (b"\x89PNG\r\n\x1a\n", r"it begins with b'\\x89PNG"), (b"", "it is empty")])  # fmt: skip
+def test_nobody_is_told_to_unpickle_what_is_no_array(tmp_path: Path, contents: bytes, why: str) -> None:
+    (tmp_path / "broken.npy").write_bytes(contents)
+    with pytest.raises(ImageError, match=why) as raised:
+        read_file(tmp_path / "broken.npy")
+    assert "pickle" not in str(raised.value)
+
+
 @pytest.mark.parametrize("opening", READERS, ids=lambda text: text.strip(": ") or "an array")
 def test_several_arrays_are_none(tmp_path: Path, opening: str) -> None:
     path = tmp_path / "several.npy"
