@@ -61,7 +61,8 @@ def _parts(model: Model) -> dict[str, Any]:
     entry, automatic = model.anatomy.entry, model.anatomy.layers.automatic
     return {
         "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
-                  "size": list(model.size), "channels": entry.channels, "explained": entry.value},
+                  "size": list(model.size), "channels": entry.channels, "explained": entry.value,
+                  "modality": model.modality.name},
         "output": model.task.facts(),
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
     }  # fmt: skip

@@ -209,7 +209,8 @@ class Embedding(Task):
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
-        return {"name": self.output, "logit": self.logit, "task": self.name, "numbers": self.width}
+        return {"name": self.output, "logit": self.logit, "task": self.name, "numbers": self.width,
+                "target": "like:FILE"}  # fmt: skip
 
     def written(self) -> dict[str, Any]:
         """Return what a compiled file says of its output."""

@@ -49,6 +49,39 @@ def test_a_file_that_is_not_explained_is_told_of(run, folder: Path, text: str, w
     assert run("explain", "any.onnx", "red.png").status == 1
 
 
+TABLE = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 4] x) => (float[B, 1] y)
+    <float[4, 1] w = {1, 2, -1, 3}> { y = MatMul (x, w) }"""
+VOLUME = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 4, 2, 3, 2] x) => (float[B, 4] y)
+    <int64[3] axes = {2, 3, 4}> { m = ReduceMean <keepdims = 0> (x, axes) y = Softmax (m) }"""
+VECTOR = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 4] x) => (float[B, 4] y)
+    { s = Sin (x) y = LpNormalization (s) }"""
+GRID = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 5, 4] x) => (float[B, 5] y)
+    <int64[1] last = {-1}> { s = Sin (x) y = ReduceMean <keepdims = 0> (s, last) }"""
+ANY = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 4] x) => (float[2, B, 4] y)
+    <int64[1] front = {0}> { s = Sin (x) u = Unsqueeze (s, front) y = Concat <axis = 0> (u, u) }"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"), [(TABLE, (4,)), (VOLUME, (4, 2, 3, 2)), (VECTOR, (4,)), (GRID, (5, 4)), (ANY, (4,))]
+)
+def test_the_line_that_inspect_gives_explains(run, folder: Path, text: str, shape: tuple[int, ...]) -> None:
+    onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
+    np.save(folder / "thing.npy", np.linspace(0.2, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape))
+    ended = run("inspect", "any.onnx")
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("explain ")]
+    words = shlex.split(line.removeprefix("explain "))
+    given = [word.replace("THING.npy", "thing.npy").replace("like:FILE", "like:thing.npy") for word in words[1:]]
+    made = run(*given)
+    assert (words[0], made.status) == ("onnxsal", 0), made.err
+
+
+def test_a_file_that_takes_nothing_is_inspected(run, folder: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g () => (float[2] y) <float[2] a = {1, 2}> { y = Sin (a) }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
+    ended = run("inspect", "any.onnx")
+    assert (ended.status, "nothing to explain" in " ".join(ended.out.split())) == (0, True), ended.err
+
+
 def test_what_onnx_runtime_does_not_load_is_an_error(run, folder: Path) -> None:
     (folder / "text.onnx").write_text("no model")
     assert run("inspect", "text.onnx").status == 1

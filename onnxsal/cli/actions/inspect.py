@@ -142,9 +142,10 @@ def _outputs(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _command(known: Mapping[str, Any]) -> str:
     """Return the line that explains it, to be copied."""
-    thing = "IMAGE" if len(known["input"]["size"]) == 2 else "THING.npy"
+    thing = "IMAGE" if _is_image(known) else "THING.npy"
     target = known["output"].get("target")
-    asked = f" -m gradient -t {shlex.quote(target)}" if target else ""
+    method = " -m gradient" if known["layer"] is None or known["output"].get("task") == "element" else ""
+    asked = method + (f" -t {shlex.quote(target)}" if target else "")
     preprocess = " --preprocess P" if thing == "IMAGE" and known["preprocess"] is None else ""
     return f"onnxsal explain {shlex.quote(str(known['file']))} {thing}{preprocess}{asked}"
 
@@ -208,13 +209,17 @@ def _scores(given: Mapping[str, Any]) -> str:
 
 
 def _no_preprocess(known: Mapping[str, Any]) -> str:
-    image = len(known["input"]["size"]) == 2
-    return "unknown: find it with onnxsal predict MODEL IMAGE" if image else "none: it is taken as it is"
+    command = f"onnxsal predict {shlex.quote(str(known['file']))} IMAGE"
+    return f"unknown: find it with {command}" if _is_image(known) else "none: it is taken as it is"
+
+
+def _is_image(known: Mapping[str, Any]) -> bool:
+    return bool(known["input"]["modality"] == "image")
 
 
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     taken, given = known["input"], known["output"]
-    kind, across = "picture" if len(taken["size"]) == 2 else "input", " x ".join(map(str, taken["size"][::-1]))
+    kind, across = "picture" if _is_image(known) else "input", " x ".join(map(str, taken["size"][::-1]))
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
     return [
