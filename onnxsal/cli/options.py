@@ -62,6 +62,16 @@ class Held(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5
         return name.strip(), text.strip()
 
 
+def each_once(
+    ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return what inputs are held at. Raises: click.BadParameter: one is held at two things."""
+    names = [name for name, _ in given]
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise click.BadParameter(f"{twice[0]!r} is held at two things: leave one of them out", ctx, param)
+    return given
+
+
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
     """Names with commas between them."""
 
@@ -200,7 +210,7 @@ _LOADING: list[Callable[[Any], Any]] = [
     ),
     click.option("--explained", metavar="NAME", help="The input that is explained, where there are several."),
     click.option(
-        "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE",
+        "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE", callback=each_once,
         help="What another input is held at: a .npy file, or numbers. May be repeated.",
     ),
     click.option(

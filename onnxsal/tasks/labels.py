@@ -97,8 +97,14 @@ class Labels:
         owner = {synonym: index for index, name in enumerate(self.names) for synonym in _synonyms(name.casefold())}
         close = get_close_matches(wanted, owner, n=3, cutoff=0.6)
         said = " or ".join(f"{synonym!r} ({owner[synonym]})" for synonym in close)
-        return f"; did you mean {said}?" if close else f"; classes are 0 to {len(self.names) - 1}"
+        if close:
+            return f"; did you mean {said}?"
+        listed = f": {', '.join(map(self.short, range(len(self.names))))}" if len(self.names) <= _LISTED else ""
+        return f"; classes are 0 to {len(self.names) - 1}{listed}"
 
+
+_LISTED = 12
+"""Classes that a message lists."""
 
 LabelSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Labels
 

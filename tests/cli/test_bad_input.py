@@ -163,6 +163,8 @@ MISUSES = {
     "layer number": (["-l", "#99"], "no layer #99: the layers are #0 to"),
     "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
     "label": (["-t", "gren"], r"no class is called 'gren'; did you mean 'green' \(1\)"),
+    "label like none": (["-t", "xyz"], "no class is called 'xyz'; classes are 0 to 3: red, green, blue, "),
+    "input twice": (["--input", "a=1", "--input", "b=1", "--input", "a=2"], "'a' is held at two things"),
     "target": (["-t", "4"], "target 4 is out of range: the model has the classes 0 to 3"),
     "negative target": (["-t", "-1"], "target -1 is out of range"),
     "pair": (["-t", "red minus grean"], "no class is called 'grean'; did you mean 'green'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxsal.cli.options import Held, model_argument
+from onnxsal.cli.options import Held, each_once, model_argument
 from onnxsal.importing import uncollected
 
 HELP = """Write the MODEL with its gradient: standard operators, all inputs and outputs kept.
@@ -33,7 +33,7 @@ Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
 @click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided or deconv.")
 @click.option("--opset", type=int, metavar="N", help="17 or higher. [default: 21 or the model's]")
 @click.option(
-    "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE",
+    "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE", callback=each_once,
     help="What an input is held at inside the file: a .npy file, or numbers. May be repeated.",
 )  # fmt: skip
 def command(
