@@ -77,7 +77,7 @@ class SequenceModality:
         if batch.shape != (expected := tuple(wanted[letter] for letter in entry.input_axes)):
             raise UsageError(
                 f"{name!r} has the shape {list(array.shape)}, and the model takes {list(expected[1:])}"
-                "; where its file leaves the length open, load(size=...) opens it for another"
+                f"{_otherwise(batch.shape, expected)}"
             )
         x = reader.enter(batch.astype(entry.dtype.numpy()))
         if not np.isfinite(x).all():
@@ -106,6 +106,13 @@ def _axes(value: ir.Value) -> str | None:
         return None
     found = "".join("NCT"[last.order.index(axis)] for axis in range(3))
     return found if found in _ORDERS else None
+
+
+def _otherwise(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Say what to do with a sequence of another shape."""
+    if shape[:0:-1] == expected[1:]:
+        return ": its axes are the other way round, so hand over its transpose (array.T)"
+    return "; where its file leaves the length open, load(size=...) opens it for another"
 
 
 def _drawn(x: Floats) -> Seen:

@@ -84,8 +84,17 @@ def _written(text: str, name: str) -> tuple[Array, str]:
         except ValueError:
             pass
     if not path.is_file():
-        raise UsageError(f"input {name!r}: {text!r} is neither a file that is there nor numbers{nearest_file(path)}")
+        raise UsageError(f"input {name!r}: {text!r} is neither a file that is there nor numbers{_as_list(text)}"
+                         f"{nearest_file(path)}")  # fmt: skip
     return read_file(path, f"input {name!r}"), path.name
+
+
+def _as_list(text: str) -> str:
+    """Say how several numbers are written, where they are written otherwise."""
+    try:
+        return f" (a list is written [{text}])" if [float(part) for part in text.replace(",", " ").split()] else ""
+    except ValueError:
+        return ""
 
 
 def _told(array: Array) -> str:

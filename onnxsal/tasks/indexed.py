@@ -55,7 +55,7 @@ class Element:
             return cls(text)
         found = _TEXT.fullmatch(text)
         name = next((n for n in (found[1], found[1].rstrip()) if n in names), None) if found else None
-        return None if found is None or name is None else cls(name, *map(_entry, _parts(found[2])))
+        return None if found is None or name is None else cls(name, *(_entry(part, text) for part in _parts(found[2])))
 
     def columns(self, shape: Sequence[int | None]) -> Columns:
         """Return where in a flattened output of this shape, one input's, what is selected lies; int64 [M].
@@ -105,7 +105,7 @@ def _parts(inside: str) -> list[str]:
     return parts[:-1] if not parts[-1] else parts
 
 
-def _entry(part: str) -> Index:
+def _entry(part: str, text: str) -> Index:
     if part == "...":
         return Ellipsis
     try:
@@ -114,7 +114,9 @@ def _entry(part: str) -> Index:
         start, stop, *step = (int(text) if text.strip() else None for text in part.split(":"))
         return slice(start, stop, *step)
     except (ValueError, TypeError):
-        raise UsageError(f"{part!r} is no index: expected a number, a slice such as 2:5 or :, or ...") from None
+        raise UsageError(
+            f"{part!r} is no index, in {text!r}: expected a number, a slice such as 2:5 or :, or ..."
+        ) from None
 
 
 def _chosen(element: Element, axis: int, entry: int | slice, shape: Sequence[int | None]) -> Columns:

@@ -79,7 +79,9 @@ def get(name: str) -> type[Task]:
         raise UsageError(f"task={name!r}: expected the name of a task: {', '.join(names())}")
     if name in _MADE and name not in plugins.offers(plugins.TASKS):
         return _MADE[name]
-    offer = plugins.find(plugins.TASKS, name, kind="task", lister=f"tasks are {', '.join(names())}")
+    if name not in plugins.offers(plugins.TASKS):
+        raise UsageError(f"there is no task {name!r}{nearest(name, names())} (tasks are {', '.join(names())})")
+    offer = plugins.find(plugins.TASKS, name, kind="task", lister="onnxsal inspect")
     found = offer.load()
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise EnvironmentSetupError(f"{name!r} from {offer.origin} is not a task: {offer.target}")

@@ -322,7 +322,8 @@ class Task(Head):
         """Return a kind that was asked for. Raises: UsageError: the task has no such."""
         known = tuple(self.kinds)
         if given not in known:
-            raise UsageError(f"score={given!r}: expected {' or '.join(known)}{nearest(str(given), known)}")
+            expected = f"expected {' or '.join(known)}{nearest(str(given), known)}"
+            raise UsageError(f"score={given!r}: {expected}, which is what the task {self.name!r} explains")
         return given
 
 

@@ -197,6 +197,7 @@ def test_files_arrays_and_what_is_wrong_with_them(loaded: onnxsal.Model, tmp_pat
         (tmp_path / "several.npz", ImageError, "holds several arrays"),
         (X.astype(np.int64), UsageError, r"array of floats \[C, T\]; 'array' is int64 \[2, 24\]"),
         (X[:, :20], UsageError, r"has the shape \[2, 20\], and the model takes \[2, 24\]"),
+        (X.T, UsageError, "its axes are the other way round, so hand over its transpose"),
         (X * np.inf, UsageError, "not finite"),
         (3, UsageError, "an array of floats .* or an .npy file; got int"),
     ):

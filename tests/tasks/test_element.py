@@ -181,7 +181,7 @@ def test_one_number_needs_no_index() -> None:
         ("maps[1, 0, 0, 0]", "1 is out of range for axis 0"),
         ("maps[0, 0, 0, -7]", "-7 is out of range for axis 3"),
         ("maps[0, 0, 0, 3:3]", "selects nothing"),
-        ("maps[0, 0, 0, a]", "'a' is no index"),
+        ("maps[0, 0, 0, a]", r"'a' is no index, in 'maps\[0, 0, 0, a\]'"),
         ("maps[0, 0, 0, 1.5]", "'1.5' is no index"),
         ("maps[..., ...]", "0 entries"),
         (Element("maps", 0, 0, 0, True), "numbers, slices"),

@@ -100,13 +100,15 @@ def test_what_a_task_does_not_find_is_said(number: type[Task]) -> None:
 
 
 def test_kinds_that_a_task_lacks_are_refused(number: type[Task]) -> None:
-    with pytest.raises(UsageError, match="score='probability': expected value"):
+    with pytest.raises(UsageError, match="score='probability': expected value, which is what the task 'number'"):
         onnxsal.explain(onnxsal.load(NUMBER, task="number"), X, method="gradient", score="probability")
 
 
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="no task 'clasification'; did you mean 'classification'"):
         onnxsal.load(NUMBER, task="clasification")
+    with pytest.raises(UsageError, match=r"no task 'banana' \(tasks are .*classification.*, element\)"):
+        onnxsal.load(NUMBER, task="banana")
     with pytest.raises(UsageError, match=r"expected the name of a task: .*classification"):
         onnxsal.load(NUMBER, task=7)  # type: ignore[arg-type]
 

@@ -42,7 +42,7 @@ def find_entry(graph: ir.Graph) -> Entry:
     if len(graph.inputs) != 1 or (axes := _axes(graph.inputs[0])) is None:
         taken = ", ".join(f"{v.name!r} {shown(v)}" for v in graph.inputs)
         raise UnsupportedError(
-            "onnxsal explains models of one picture, [B, C, H, W] or [B, H, W, C] of numbers; "
+            "onnxsal explains models of one picture, [B, C, H, W] or [B, H, W, C] of numbers, or one array of floats; "
             f"this one takes {taken or 'nothing'}"
         )
     source = graph.inputs[0]

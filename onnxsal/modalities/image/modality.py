@@ -208,10 +208,16 @@ def _prepared(whole: NDArray[Any], reader: Reader) -> tuple[NDArray[Any], tuple[
     return np.moveaxis(reader.preprocess.values_of(levels[0])[None], 1, axis).astype(reader.entry.dtype.numpy()), ()
 
 
+def _how_many(feed: NDArray[Any]) -> str:
+    """Say how many there are, and where the first one is; nothing where the model makes them of what is finite."""
+    at = np.argwhere(~np.isfinite(feed))
+    return f": {len(at)} of {feed.size} are NaN or infinite, the first at {at[0, 1:].tolist()}" if len(at) else ""
+
+
 def _entered(feed: NDArray[Any], reader: Reader) -> Floats:
     x = reader.enter(feed)
     if not np.isfinite(x).all():
-        raise UsageError("the picture holds numbers that are not finite")
+        raise UsageError(f"the picture holds numbers that are not finite{_how_many(feed)}")
     return x
 
 

@@ -55,6 +55,8 @@ class Region:
         """
         kind = self._kind()
         covered = (_IN_PIXELS if self.pixels else _SHARED)[kind](getattr(self, kind), grid, frame)
+        if kind == "mask" and not _mask(self.mask).any():
+            raise UsageError(f"the region's mask{_file(self.mask)} is 0 everywhere: it is above 0 on the region")
         if not covered.any():
             kind_of = NotSeenError if self.pixels else UsageError  # other photographs may be larger
             raise kind_of(f"the region holds no position of the output{_seen_part(frame) if self.pixels else ''}")
@@ -128,6 +130,10 @@ def region_in(text: str, labels: Labels | None) -> Region | str:
         f"{text!r}: behind the @ stands a point X,Y or a box LEFT,TOP,RIGHT,BOTTOM in pixels of the photograph, or a "
         f"mask's file ({', '.join(_MASKS)})"
     )
+
+
+def _file(mask: Any) -> str:
+    return f" {os.fspath(mask)!r}" if isinstance(mask, str | os.PathLike) else ""
 
 
 def _are_numbers(given: Any, count: int) -> bool:
