@@ -23,10 +23,15 @@ from detector_network import CLASSES, GRIDS, SIZE, for_training, for_use, initia
 from detector_scenes import Answers, drawn
 from layers import Arrays
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from scenes import draw_objects
 from training import AdamW, Trainer, one_cycle
 
 import onnxsal
 
+DEMO = {"seed": 80_000_050, "size": 384, "labels": [0, 0, 2]}
+"""Two discs, the first one the surer, and a triangle."""
 PREPROCESS = {"preset": "unit", "fit": "pad"}
 FRESH = 20_000_000  # the first seed of what nothing is fitted to
 Floats = NDArray[np.float32]
@@ -93,6 +98,16 @@ def notes(settings: Settings) -> dict[str, str]:
     }
 
 
+def write_demo(folder: Path) -> None:
+    """Write demo_boxes.png and demo_boxes_mask.png: a large drawing of a scene, and its objects' numbers from 1 on."""
+    scene = draw_objects(DEMO["seed"], tuple(DEMO["labels"]), size=DEMO["size"])
+    origin = PngInfo()
+    origin.add_text("scene", json.dumps(DEMO))
+    Image.fromarray(scene.image).save(folder / "demo_boxes.png", optimize=True, pnginfo=origin)
+    numbers = (scene.masks * np.arange(1, len(scene.masks) + 1, dtype=np.uint8)[:, None, None]).sum(0, dtype=np.uint8)
+    Image.fromarray(numbers).save(folder / "demo_boxes_mask.png", optimize=True)
+
+
 def make(settings: Settings, folder: Path) -> None:
     """Train, write, measure and record the measurement in the file itself."""
     start = time.perf_counter()
@@ -103,6 +118,7 @@ def make(settings: Settings, folder: Path) -> None:
     onnx.save(for_use(weights, remarks), path)
     found = round(mean_precision(path, fresh(1_000, FRESH)), 4)
     onnx.save(for_use(weights, remarks | {"onnxsal.precision": json.dumps({"mAP50": found})}), path)
+    write_demo(folder)
     print(f"{path}: {path.stat().st_size} bytes, mAP at .5 {found}, {time.perf_counter() - start:.0f} s")
     if found <= 0.9:
         raise SystemExit("the model is not good enough: a mean average precision of .9 is asked for")

@@ -15,6 +15,7 @@ from typing import Any
 
 import detector_decoders as read
 import detector_forms as forms
+import drawn_objects
 import numpy as np
 import onnx
 import onnxruntime
@@ -45,7 +46,8 @@ class Form:
     Args: text: what stands behind the bundled detector. outputs: their declarations, as the text format has them.
         one: whether the file takes one picture, as with NonMaxSuppression. once: whether the file says each object
         once itself. softmax: whether scores are a softmax beside "nothing", and not sigmoids.
-        description: what has to be said of it beside the file, where its graph does not prove it.
+        description: what has to be said of it beside the file, where its graph does not prove it. first: the number
+            that the file gives the first class.
     """
 
     text: str
@@ -57,6 +59,12 @@ class Form:
     metadata: Mapping[str, str] = field(default_factory=dict)
     after: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None
     description: Mapping[str, Any] | None = None
+    first: int = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes as the file counts them."""
+        return (*("background",) * self.first, *LABELS)
 
     def model(self) -> onnx.ModelProto:
         """Return the file."""
@@ -98,7 +106,7 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def int8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a file whose convolutions are of bytes, with scales from thirty pictures; its boxes stay floats."""
+    """Return a file whose convolutions are of bytes, with scales from twenty pictures; its boxes stay floats."""
     names = [node.name for node in model.graph.node if node.op_type == "Conv" and not node.name.startswith("ways")]
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
@@ -108,21 +116,15 @@ def int8(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """Pictures to calibrate with: flat grounds with a bright and a dark box."""
+    """Drawn pictures to calibrate with."""
 
     def __init__(self) -> None:
-        self._rng, self._left = np.random.default_rng(0), 30
+        self._left = iter(range(60_000_000, 60_000_020))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the next picture, if there is one."""
-        if self._left == 0:
-            return None
-        self._left -= 1
-        picture = np.tile(self._rng.random((1, 3, 1, 1)), (1, 1, forms.SIZE, forms.SIZE))
-        for _ in range(3):
-            x, y, w, h = self._rng.integers(0, 48, 4)
-            picture[:, :, y : y + h, x : x + w] = self._rng.random((1, 3, 1, 1))
-        return {"images": (picture + 0.05 * self._rng.standard_normal(picture.shape)).astype(np.float32)}
+        seed = next(self._left, None)
+        return None if seed is None else {"images": drawn_objects.picture(seed)[None]}
 
 
 @functools.cache
@@ -226,6 +228,22 @@ GRID = {
     "boxes": "output[:, :, 0:4]", "format": "cxcywh", "unit": "pixels", "objectness": "output[:, :, 4:5]",
     "scores": "output[:, :, 5:8]", "activation": "none", "strides": [8, 16],
 }  # fmt: skip
+SAID = {
+    "mmdeploy": {
+        "boxes": "dets[:, :, 0:4]", "format": "ltrb", "scores": "dets[:, :, 4:5]", "classes": "labels", "nms": False,
+    },
+    "efficient": {
+        "boxes": "det_boxes", "format": "ltrb", "scores": "det_scores", "classes": "det_classes", "nms": False,
+    },
+    "loop": {
+        "boxes": "output[:, :, 0:4]", "format": "ltrb", "scores": "output[:, :, 4:5]", "classes": "output[:, :, 5:6]",
+        "nms": False,
+    },
+    "detr": {
+        "boxes": "pred_boxes", "format": "cxcywh", "unit": "shares", "scores": "logits", "activation": "sigmoid",
+        "nms": False,
+    },
+}  # fmt: skip
 V8 = "output0 = Concat <axis = 1> (boxes, p)"
 ROW = "float[N, {0}, P] output0"
 FORMS: dict[str, Form] = {
@@ -236,12 +254,19 @@ FORMS: dict[str, Form] = {
     "end2end": Form(
         forms.END2END, "float[N, M, 6] output0", read.end2end, once=True, metadata=_ultralytics(end2end="True")
     ),
-    "mmdeploy": Form(forms.MMDEPLOY, "float[N, M, 5] dets, int64[N, M] labels", read.mmdeploy, once=True),
+    "mmdeploy": Form(
+        forms.MMDEPLOY,
+        "float[N, M, 5] dets, int64[N, M] labels",
+        read.mmdeploy,
+        once=True,
+        description=SAID["mmdeploy"],
+    ),
     "efficient": Form(
         forms.EFFICIENT,
         "int32[N, 1] num_dets, float[N, M, 4] det_boxes, float[N, M] det_scores, int32[N, M] det_classes",
         read.efficient,
         once=True,
+        description=SAID["efficient"],
     ),
     "rows": Form(forms.ROWS, "float[n, 6] output", read.rows6, one=True, once=True),
     "v7": Form(forms.V7, "float[n, 7] output", read.v7, one=True, once=True),
@@ -252,6 +277,7 @@ FORMS: dict[str, Form] = {
         read.torchvision,
         one=True,
         once=True,
+        first=1,
     ),
     "tensorflow": Form(
         forms.TENSORFLOW,
@@ -261,19 +287,27 @@ FORMS: dict[str, Form] = {
         one=True,
         once=True,
         after=from_bytes,
+        first=1,
     ),
     "if": Form(forms.IF_EMPTY, "float[n, 6] output", read.rows6, one=True, once=True),
-    "loop": Form(forms.LOOP, "float[N, M, 6] output", read.loop, once=True),
-    "detr": Form(forms.DETR, "float[N, P, 3] logits_out, float[N, P, 4] pred_boxes", read.detr, once=True),
+    "loop": Form(forms.LOOP, "float[N, M, 6] output", read.loop, once=True, description=SAID["loop"]),
+    "detr": Form(
+        forms.DETR,
+        "float[N, P, 3] logits_out, float[N, P, 4] pred_boxes",
+        read.detr,
+        once=True,
+        description=SAID["detr"],
+    ),
     "detr softmax": Form(
         forms.DETR_SOFTMAX,
         "float[N, P, 4] logits_out, float[N, P, 4] pred_boxes",
         read.detr_softmax,
         once=True,
         softmax=True,
+        description={**SAID["detr"], "activation": "softmax", "background": 3},
     ),
     "rtdetr": Form(forms.RTDETR, "float[N, P, 7] output0", read.rtdetr, once=True, metadata=_ultralytics()),
-    "ssd": Form(forms.SSD, "float[N, P, 4] scores_out, float[N, P, 4] boxes_out", read.ssd, softmax=True),
+    "ssd": Form(forms.SSD, "float[N, P, 4] scores_out, float[N, P, 4] boxes_out", read.ssd, softmax=True, first=1),
     "levels": Form(
         forms.LEVELS,
         "float[N, A, 3] score_8, float[N, B, 3] score_16, float[N, A, 4] bbox_8, float[N, B, 4] bbox_16",
