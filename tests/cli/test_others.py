@@ -256,6 +256,22 @@ def test_demo(run, folder: Path) -> None:
     assert (folder / "onnxsal-demo.png").stat().st_size > 50_000
 
 
+def test_demo_of_boxes(run, folder: Path) -> None:
+    """Two discs: the map of each lies on that one."""
+    ended = run("demo", "--boxes")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0] == "onnxsal-demo-boxes.png"
+    shares = [(float(line.split()[-5]), float(line.split()[-4])) for line in _shares_in(lines)]
+    assert len(shares) == 6
+    assert all(on_it > 20 * on_other for on_it, on_other in shares)
+    assert (folder / "onnxsal-demo-boxes.png").stat().st_size > 50_000
+
+
+def _shares_in(lines: list[str]) -> list[str]:
+    return [line.replace("%", " ") for line in lines if line.endswith("on the other") and " of #" in line]
+
+
 def test_demo_where_nothing_can_be_written(run, folder: Path) -> None:
     (folder / "onnxsal-demo.png").mkdir()
     ended = run("demo")
