@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -12,7 +13,7 @@ from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.decoding import form_of, is_decoded, unit_of
-from onnxsal.tasks.detection.in_front import in_front
+from onnxsal.tasks.detection.in_front import classes_in_front, in_front
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
 
@@ -192,7 +193,7 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     names = (str(output.name),)
     read = in_front(boxes, score)
     if read is not None:
-        return _before(names, read.boxes, read.scores, _title(score.values[0]))
+        return _with_classes(_before(names, read.boxes, read.scores, _title(score.values[0])), label)
     values = [v for piece in boxes for v in piece.values]
     if len(boxes) > 1:
         return None
@@ -201,6 +202,16 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
         suppress=False, count=count_of(output, boxes[0].axis),
         proof=f"{_title(label.values[0])} makes numbers of classes beside boxes and a score",
     )  # fmt: skip
+
+
+def _with_classes(found: Candidates | None, label: Piece) -> Candidates | None:
+    """Return candidates that have one score each with their classes, where these were gathered beside it."""
+    if found is None or found.classes > 1:
+        return found
+    classes = classes_in_front(label, found.count)
+    if classes is None:
+        return found
+    return replace(found, labels=whole(classes, 2 if len(dims(classes) or ()) == 3 else None))
 
 
 def _before(names: tuple[str, ...], boxes: ir.Value, scores: ir.Value, by: str) -> Candidates | None:

@@ -38,6 +38,18 @@ def in_front(boxes: Sequence[Piece], score: Piece) -> InFront | None:
     return InFront(all_boxes, all_scores) if same else None
 
 
+def classes_in_front(label: Piece, count: int | None) -> ir.Value | None:
+    """Return the classes of all candidates, one of each, where that of a picked one was gathered from them.
+
+    None where it is worked out of the index of what was picked, as where every class of a candidate competes.
+    """
+    found = _first(label.values[0])
+    shape = dims(found)
+    if found is label.values[0] or shape is None or count is None:
+        return None
+    return found if tuple(shape[1:]) in ((count,), (count, 1)) else None
+
+
 def _first(value: ir.Value) -> ir.Value:
     """Return what a value was picked from, as far back as anything was; itself where nothing was."""
     found, each = value, value
