@@ -143,8 +143,9 @@ class Detection(Task):
         for name, value in (("threshold", threshold), ("iou", overlap)):
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise UsageError(f"{name}={value!r}: expected a number from 0 to 1")
-        limits = {"threshold": threshold, "overlap": overlap}
-        return replace(self, rule=replace(self.rule, **{k: v for k, v in limits.items() if v is not None}))
+        least = self.rule.threshold if threshold is None else threshold
+        same = self.rule.overlap if overlap is None else overlap
+        return replace(self, rule=replace(self.rule, threshold=least, overlap=same))
 
     @property
     def probabilities_by(self) -> str | None:
