@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,12 @@ from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import computed_from, remove_inputs, remove_outputs
 from onnxsal.model.roles import Input, Roles, check_names, free_inputs, roles_of
 
+_FLAT = 2
+"""Axes behind the first that an input has at most that holds the rows of a table or a graph, and no images."""
+
+_ANY = re.compile(r"b|n|bs|s\d+|.*(batch|dim|unk|unnamed|dynamic).*", re.IGNORECASE)
+"""Names of an axis that say that it is the batch, or nothing: exporters give them."""
+
 UNREAD = "what is explained is not computed from it, so that 0 is as good as anything"
 
 
@@ -43,13 +50,20 @@ class Held:
     """Outputs that are left out, since they are computed from inputs that the head is not."""
     still: tuple[str, ...] = ()
     """Outputs that are left out, since what is explained does not move them."""
+    together: tuple[str, int] | None = None
+    """A held input that says that the first axis of the explained one is no batch, and how long that is."""
 
     @property
     def decided(self) -> tuple[Decision, ...]:
         """What was decided of the inputs; nothing where there is but one."""
         several = len(self.inputs) > 1 or self.roles.inner
         inner = [Decision("explained", str(self.roles.explained), "as was said")] if self.roles.inner else []
-        return (*inner, *(each.decision() for each in self.inputs)) if several else ()
+        whole = [Decision("batch", "none", self._whole())] if self.together else []
+        return (*inner, *whole, *(each.decision() for each in self.inputs)) if several else ()
+
+    def _whole(self) -> str:
+        name, rows = self.together or ("", 1)
+        return f"{name!r} is held at {rows} rows: so many of {self.roles.explained!r} go in together, and are no batch"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -62,7 +76,8 @@ class Held:
         said = [f"{_listed(unread)}: {UNREAD}"] if unread else []
         gone = [f"outputs that are computed from them are left out: {', '.join(self.lost)}"] if self.lost else []
         same = f"outputs that are not computed from {self.roles.explained!r} are left out: {', '.join(self.still)}"
-        return (*stated, *said, *gone, *([same] if self.still else []))
+        last = [*([same] if self.still else []), *([self._whole()] if self.together else [])]
+        return (*stated, *said, *gone, *last)
 
 
 def _listed(names: list[str]) -> str:
@@ -82,6 +97,10 @@ def held(source: ir.Model, asked: Asked) -> Held:
     told = _told(graph, roles, asked)
     explained = None if roles.inner else _input(graph, str(roles.explained))
     known = Dimensions.of(graph, explained, asked.held)
+    together = None if explained is None else _together(graph, explained, asked, known)
+    if together is not None and explained is not None:
+        explained.shape = ir.Shape([together[1], *(declared(explained) or ())[1:]])
+        known = Dimensions.of(graph, explained, asked.held)
     lost = remove_inputs(graph, [_input(graph, name) for name in roles.unread]) if roles.unread else ()
     rows: dict[str, int] = {}
     for name, fill in _fills(graph, roles, asked, known).items():
@@ -91,7 +110,7 @@ def held(source: ir.Model, asked: Asked) -> Held:
         _hold(graph, value, fill, explained)
     for name in roles.open if explained is None else (str(roles.explained),):
         _size(_input(graph, name), known)
-    return Held(work, roles, told, rows, lost, _without_still(graph, str(roles.explained), asked))
+    return Held(work, roles, told, rows, lost, _without_still(graph, str(roles.explained), asked), together)
 
 
 def _without_still(graph: ir.Graph, explained: str, asked: Asked) -> tuple[str, ...]:
@@ -106,6 +125,24 @@ def _without_still(graph: ir.Graph, explained: str, asked: Asked) -> tuple[str, 
         raise UsageError(f"head={asked.head!r}: it is not computed from {explained!r}, which is explained (of that are "
                          f"{others}); --explained NAME (explained=) explains another value")  # fmt: skip
     return remove_outputs(graph, still) if 0 < len(still) < len(graph.outputs) else ()
+
+
+def _together(graph: ir.Graph, explained: ir.Value, asked: Asked, known: Dimensions) -> tuple[str, int] | None:
+    """Return a held input with as many rows as the explained one has to have, and how many: atoms of one molecule are
+    no batch. None where the axis is called a batch, all are held at one row, or at different numbers, or images go in.
+    """
+    axis, *others = declared(explained) or (None,)
+    if not isinstance(axis, str) or _ANY.fullmatch(axis) or not others or len(others) > _FLAT:
+        return None
+    rows = {}
+    for name, constant in asked.held.items():
+        value = _input(graph, name)
+        at = known.batch_axis(declared(value) or ())
+        array = fitting(constant, value)
+        if at is not None and (declared(value) or ())[at] == axis and at < array.ndim:
+            rows[name] = array.shape[at]
+    several = [(name, count) for name, count in rows.items() if count != 1]
+    return several[0] if several and len(set(rows.values())) == 1 else None
 
 
 def fixed(source: ir.Model, inputs: Mapping[str, Any]) -> ir.Model:

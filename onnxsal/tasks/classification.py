@@ -25,6 +25,7 @@ from onnxsal.tasks.normalised import embeds
 from onnxsal.tasks.outputs import (
     ACTIVATIONS,
     ancestors,
+    batches,
     behind,
     holds_steps,
     made_by,
@@ -265,7 +266,7 @@ def find_head(graph: ir.Graph, *, proven: bool = False, assumed: bool = False) -
         assumed: a user says that there are some, whatever else an output may look like.
     Raises: UnsupportedError: no output holds one score per class; each is named with what it is instead.
     """
-    batch = next(((dims(v) or (None,))[0] for v in graph.inputs), None)
+    batch = next(iter(batches(graph)), None)
     found = [
         (output, *_head_behind(output, batch, "" if assumed else embeds(output), proven=proven))
         for output in graph.outputs

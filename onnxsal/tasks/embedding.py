@@ -27,7 +27,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.npy import is_npy, read_file
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds, normalised
-from onnxsal.tasks.outputs import ancestors, behind, open_quantiser
+from onnxsal.tasks.outputs import ancestors, batches, behind, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Fed, Numbers, Prediction, Task
@@ -345,8 +345,7 @@ def _made(
 ) -> Embedding | None:
     """Return the embedding that a vector [B, N], [B, N, 1, 1] and the like is; None where it is none."""
     first, *rest = (vector is not None and dims(vector)) or (0,)
-    batches = {(dims(each) or (None,))[0] for each in graph.inputs} | {None}
     wide = [d for d in rest if d != 1]
-    if vector is None or len(wide) != 1 or not isinstance(wide[0], int) or first not in batches:
+    if vector is None or len(wide) != 1 or not isinstance(wide[0], int) or first not in {*batches(graph), None}:
         return None
     return Embedding(str(output.name), str(vector.name), wide[0], why, proven)

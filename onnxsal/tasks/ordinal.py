@@ -28,7 +28,7 @@ from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.held import operand
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.outputs import behind, open_quantiser
+from onnxsal.tasks.outputs import batches, behind, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target, one
 from onnxsal.tasks.task import Numbers, Prediction, Task, label_of
@@ -79,7 +79,7 @@ class Ordinal(Task):
         except UnsupportedError:
             for output in graph.outputs:
                 logits = _logits(output)
-                if logits is not None:
+                if logits is not None and not _are_things(graph, logits):
                     return cls(str(output.name), str(logits.name), _wide(logits))
         found = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
         raise UnsupportedError(f"no output is [batch, K - 1] of logits or sigmoids: {found}")
@@ -195,6 +195,12 @@ class Conditional(Ordinal):
     def find(cls, graph: ir.Graph) -> Conditional:
         """Raise: no graph tells it from other sigmoids. Raises: UnsupportedError: always."""
         raise UnsupportedError("an ordinal head of conditional sigmoids is asked for (--task ordinal-conditional)")
+
+
+def _are_things(graph: ir.Graph, logits: ir.Value) -> bool:
+    """Whether rows of logits are parts of one thing that goes in, and no batch."""
+    rows = (dims(logits) or (None,))[0]
+    return isinstance(rows, int) and rows > 1 and rows not in batches(graph)
 
 
 def _logits(output: ir.Value) -> ir.Value | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import onnx_ir as ir
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import STRAIGHT_THROUGH
+from onnxsal.modalities.registry import recognise
 
 DRESS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Cast",
                     "Identity", "Transpose", "Dropout", "ArgMax", "TopK", "ZipMap", "ArrayFeatureExtractor",
@@ -74,18 +76,29 @@ def made_by(value: ir.Value) -> str:
 
 def mark_open(graph: ir.Graph) -> None:
     """Mark the outputs with an axis that the graph, before any size is chosen, leaves open by name, and is no batch."""
-    batches = {(dims(v) or (None,))[0] for v in graph.inputs}
+    known = {(dims(v) or (None,))[0] for v in graph.inputs}
     for output in graph.outputs:
         first, *others = dims(output) or (None,)
         if any(isinstance(d, str) for d in others):
             output.metadata_props[OPEN] = _BEHIND
-        elif isinstance(first, str) and first.rpartition("*")[2] not in batches:
+        elif isinstance(first, str) and first.rpartition("*")[2] not in known:
             output.metadata_props[OPEN] = _FIRST
 
 
 def holds_steps(output: ir.Value) -> bool:
     """Return whether an output is as long as what goes in, behind its axis of the batch."""
     return output.metadata_props.get(OPEN) == _BEHIND
+
+
+def batches(graph: ir.Graph) -> list[int | str]:
+    """Return how many things go in, as the inputs say it: 1 where that which is explained has no axis for several,
+    however long its first one is; that of the first input in front.
+    """
+    leading = [d for v in graph.inputs if (d := (dims(v) or (None,))[0]) is not None]
+    if leading and isinstance(leading[0], int) and leading[0] > 1:
+        with suppress(UnsupportedError):
+            return [1] if recognise(graph)[1].one_by_one else leading
+    return leading
 
 
 @contextmanager

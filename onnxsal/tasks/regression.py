@@ -17,7 +17,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.tasks import settle
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.outputs import behind, named_outputs, open_quantiser
+from onnxsal.tasks.outputs import batches, behind, named_outputs, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target, difference, one
 from onnxsal.tasks.task import Numbers, Prediction, Task
@@ -132,6 +132,5 @@ def _is_of(graph: ir.Graph, value: ir.Value, rank: int, *, proven: bool) -> bool
 def _of_a_batch(graph: ir.Graph, shape: tuple[int | str | None, ...], *, proven: bool) -> bool:
     """Whether the first axis may be the batch: proven where an input has the same, allowed where it is open or 1."""
     first, *others = shape
-    batches = {(dims(each) or (None,))[0] for each in graph.inputs} - {None}
-    same = first in batches or not (proven or (isinstance(first, int) and first != 1))
+    same = first in batches(graph) or not (proven or (isinstance(first, int) and first != 1))
     return all(isinstance(d, int) for d in others) and same

@@ -374,3 +374,46 @@ def test_what_is_held_beside_bytes_leaves_the_value_behind_them_explained() -> N
     file = onnxsal.compile(model, method="gradient", target=1)
     run = onnxruntime.InferenceSession(file.SerializeToString()).run(["saliency"], {"x": np.stack([photo] * 3)})[0]
     np.testing.assert_allclose(run, np.stack([found.saliency] * 3), atol=1e-5)
+
+
+GRAPH = onnx.parser.parse_model(
+    '<ir_version: 8, opset_import: ["": 17]> g (float[atoms, 3] pos, int64[atoms] kind, float[2, 4] table) '
+    "=> (float[atoms, 4] y) { e = Gather (table, kind) r = ReduceSum <keepdims = 0> (pos) n = Mul (pos, pos) "
+    "s = ReduceMax <axes = [1], keepdims = 1> (n) t = Mul (e, s) y = Mul (t, r) }"
+)
+"""Every row of the output hangs on all rows of ``pos``: atoms of one molecule."""
+
+
+def test_rows_that_held_inputs_have_too_go_in_together() -> None:
+    """They are no batch: the map has all of them, and is the file's own slope."""
+    rng = np.random.default_rng(0)
+    pos, kind, table = rng.normal(0, 1, (5, 3)), rng.integers(0, 2, 5), rng.normal(0, 1, (2, 4))
+    held = {"kind": kind, "table": table.astype(np.float32)}
+    opened = onnxsal.load(GRAPH, explained="pos", inputs=held)
+    assert any("'kind' is held at 5 rows" in note for note in opened.notes)
+    assert [d.value for d in opened.decided if d.what == "batch"] == ["none"]
+    found = onnxsal.explain(opened, pos.astype(np.float32), target="y[3, 1]", method="gradient")
+    assert found.raw.shape[-2:] == (5, 3)
+
+    def number(at: np.ndarray) -> float:
+        return float(table[kind[3], 1] * (at[3] ** 2).max() * at.sum())
+
+    assert found.logit == pytest.approx(number(pos), rel=1e-5)
+    slopes = np.zeros((5, 3))
+    for i in np.ndindex(5, 3):
+        step = np.zeros((5, 3))
+        step[i] = 1e-6
+        slopes[i] = (number(pos + step) - number(pos - step)) / 2e-6
+    np.testing.assert_allclose(found.raw.reshape(5, 3), slopes, rtol=1e-4, atol=1e-5)
+    for task in ("regression", "embedding", "ordinal", "classification"):
+        with pytest.raises(UnsupportedError):
+            onnxsal.load(GRAPH, explained="pos", inputs=held, task=task)
+
+
+def test_rows_that_disagree_are_refused() -> None:
+    two = onnx.ModelProto.FromString(GRAPH.SerializeToString())
+    two.graph.input.append(onnx.helper.make_tensor_value_info("more", 1, ["atoms"]))
+    two.graph.node.insert(0, onnx.helper.make_node("Add", ["pos", "pos"], ["unused"]))
+    held = {"kind": [0, 1, 0], "table": np.ones((2, 4)), "more": [1.0, 2.0]}
+    with pytest.raises(UsageError, match="hold it at one row"):
+        onnxsal.load(two, explained="pos", inputs=held)
