@@ -85,6 +85,11 @@ def patches(grid: tuple[int, int], dropped: int, size: int, place: Placement = W
     return (Atom(Index("T", size, grid, dropped, place), 1, size),)
 
 
+def is_side(name: str | None) -> bool:
+    """Return whether a name is of an axis of positions: ``H``, ``W``, or another letter in front of these."""
+    return name is not None and len(name) == 1 and name not in ("B", "T")
+
+
 def name_of(axis: Axis) -> str | None:
     """Return ``B``, ``H``, ``W`` or ``T`` where an axis holds all of it in order, else None."""
     names = [a.index.name if a.index and a.stride * a.extent == a.index.total else None for a in axis]
@@ -113,7 +118,7 @@ def positions(axes: Sequence[Axis]) -> int:
     """Return how many positions of the picture these axes tell apart."""
     count = 1
     for index, extent in ((a.index, a.extent) for axis in axes for a in axis):
-        if index is not None and index.name in ("H", "W"):
+        if index is not None and is_side(index.name):
             count *= extent
         elif index is not None and index.name == "T":
             count *= math.prod(index.grid) if extent == index.total else extent

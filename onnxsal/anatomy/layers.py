@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy.axes import place_of, side_of, size_of, tokens_of
 from onnxsal.anatomy.known import Layout, Layouts
-from onnxsal.anatomy.layout import APART, layouts
+from onnxsal.anatomy.layout import APART, layouts, letters_of
 from onnxsal.anatomy.means import inside_means
 from onnxsal.anatomy.operators import described
 from onnxsal.anatomy.parts import Entry, Head, Layer
@@ -20,7 +20,7 @@ from onnxsal.anatomy.weights import moving_values, weighted_below
 from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
-from onnxsal.kernels.placement import Placement, without_copies
+from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement, without_copies
 
 _WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
 _NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"
@@ -105,8 +105,9 @@ def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
     values = values_by_name(graph)
     source, logit = values[entry.value], values[head.logit]
     nodes = _between(graph, source, logit)
-    known = layouts(graph, source, entry.value_axes, entry.spatial)
-    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known))]
+    known = _followed(graph, source, entry, nodes)
+    names = letters_of(entry.spatial)
+    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known, names))]
     pairs = _without_detours(pairs, nodes, logit, known)
     pairs, aliases = _merge_twins(pairs)
     flow = _flow(graph, nodes, logit, known, head)
@@ -115,6 +116,32 @@ def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
         tuple(layer for _, layer in pairs), _automatic(pairs, flow, known), aliases,
         _last_lost(lost) or _hidden(graph, logit),
     )  # fmt: skip
+
+
+def _followed(graph: ir.Graph, source: ir.Value, entry: Entry, nodes: Sequence[ir.Node]) -> Layouts:
+    """Return where axes are followed to; of numbers without channels of their own, the most of them that layers have.
+
+    A convolution over a volume [B, C, D, H, W] mixes what lies along C: its maps have D, H and W.
+    """
+    known = layouts(graph, source, entry.value_axes, entry.spatial)
+    if "C" in entry.value_axes:
+        return known
+    names = letters_of(entry.spatial)
+    having = [own for node in nodes for v in node.outputs if (own := _own_axes(known.get(v), names, known))]
+    if not having or known.spread in having:
+        return known
+    most = max(map(len, having))
+    return layouts(graph, source, entry.value_axes, entry.spatial, next(o for o in reversed(having) if len(o) == most))
+
+
+def _own_axes(layout: Layout | None, names: Sequence[str], known: Layouts) -> frozenset[str] | None:
+    """Return the axes of positions that a value has beside one of channels, None where it is none of feature maps."""
+    if layout is None or not known.is_batch(layout.axes[0]):
+        return None
+    own = [tag for tag in layout.tags[1:] if tag in names]
+    whole = [size_of(axis) for axis, tag in zip(layout.axes, layout.tags, strict=True) if tag in own]
+    alone = len(own) == len(set(own)) == len(layout.tags) - 2
+    return frozenset(tag for tag in own if tag) if alone and math.prod(whole) > 1 else None
 
 
 def _last_lost(lost: dict[ir.Node, str]) -> str:
@@ -232,44 +259,45 @@ def _hidden(graph: ir.Graph, logit: ir.Value) -> str:
     return ""
 
 
-def _layer(value: ir.Value, known: Layouts) -> Layer | None:
+def _layer(value: ir.Value, known: Layouts, names: Sequence[str] = ("H", "W")) -> Layer | None:
     layout, sizes, node = known.get(value), known.sizes(value), value.producer()
     if layout is None or sizes is None or node is None or not known.is_batch(layout.axes[0]):
         return None
-    places = _places(layout, known.spread)
+    places = _places(layout, [name for name in names if name in known.spread])
     if places is None:
         return None
     spatial, grid, beside = places
-    if math.prod(grid) <= 1:
+    placement = _placement(layout, spatial)
+    if math.prod(grid) <= 1 or placement is None:
         return None
     (channel,) = set(range(1, len(sizes))) - set(spatial)
+    absent = tuple(i for i, name in enumerate(names) if name not in known.spread)
+    for axis in absent:
+        grid = (*grid[:axis], 1, *grid[axis:])
     return Layer(
-        str(value.name), node.op_type, channel, spatial, grid, sizes[channel], *beside,
-        _placement(layout, spatial), layout.assumed,
+        str(value.name), node.op_type, channel, spatial, grid, sizes[channel], *beside, placement, layout.assumed,
+        absent,
     )  # fmt: skip
 
 
-def _placement(layout: Layout, spatial: Sequence[int]) -> Placement:
-    """Return where the positions of a value lie in the picture."""
+def _placement(layout: Layout, spatial: Sequence[int]) -> Placement | None:
+    """Return where the positions of a value lie in the picture; None of more than two axes that are not where it is."""
     if layout.tags[spatial[0]] == "T":
         return place_of(layout.axes[spatial[0]])
-    if len(spatial) == 1:
-        side = side_of(layout.axes[spatial[0]])
-        return Placement(columns=without_copies(side) or side)
-    rows, columns = (without_copies(side) or side for side in (side_of(layout.axes[axis]) for axis in spatial))
-    return Placement(rows, columns)
+    own = {str(layout.tags[axis]): side_of(layout.axes[axis]) for axis in spatial}
+    sides = {name: without_copies(side) or side for name, side in own.items()}
+    if not sides.keys() <= {"H", "W"}:
+        return WHOLE_IMAGE if all(side == WHOLE for side in sides.values()) else None
+    return Placement(sides.get("H", WHOLE), sides.get("W", WHOLE))
 
 
-def _places(layout: Layout, spread: frozenset[str]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, int]] | None:
-    """Return the axes of the positions, their grid, and the tokens in front of them and behind."""
+def _places(layout: Layout, names: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, int]] | None:
+    """Return the axes of the positions called so, their grid, and the tokens in front of them and behind."""
     tags = list(layout.tags)
-    if spread == {"W"}:
-        single = len(tags) == 3 and tags.count("W") == 1
-        return ((tags.index("W"),), (size_of(layout.axes[tags.index("W")]),), (0, 0)) if single else None
-    if len(tags) == 4 and tags.count("H") == 1 and tags.count("W") == 1:
-        h, w = tags.index("H"), tags.index("W")
-        return (h, w), (size_of(layout.axes[h]), size_of(layout.axes[w])), (0, 0)
-    if len(tags) == 3 and tags.count("T") == 1:
+    if len(tags) == 2 + len(names) and all(tags.count(name) == 1 for name in names):
+        axes = tuple(tags.index(name) for name in names)
+        return axes, tuple(size_of(layout.axes[axis]) for axis in axes), (0, 0)
+    if list(names) == ["H", "W"] and len(tags) == 3 and tags.count("T") == 1:
         tokens = tags.index("T")
         grid, dropped = tokens_of(layout.axes[tokens])
         return (tokens,), grid, (dropped, size_of(layout.axes[tokens]) - dropped - grid[0] * grid[1])

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.axes import (
     Axis,
     common,
+    is_side,
     moved,
     name_of,
     patches,
@@ -38,31 +39,35 @@ from onnxsal.graph.infer import batch_symbols
 from onnxsal.graph.program import values_by_name
 from onnxsal.kernels.placement import ZERO, Placement, chained, without_copies
 
-_MOST = 2
-"""Axes of positions that are followed."""
 
-
-def layouts(graph: ir.Graph, image: ir.Value, axes: str, spatial: str = "HW") -> Layouts:
+def layouts(
+    graph: ir.Graph, image: ir.Value, axes: str, spatial: str = "HW", spread: frozenset[str] | None = None
+) -> Layouts:
     """Return the layout of every value whose axes can be followed from the explained one.
 
-    Args: axes, spatial: those of its ``Entry``. Two positions are rows and columns, a single one columns; of more than
-    these nothing is followed.
+    Args: axes, spatial: those of its ``Entry``. Two positions are rows and columns, a single one columns; of more the
+    last two are these, and the others have their own letters. spread: those that a layer has, where it is not all.
     """
     known = Layouts(batch_symbols(graph))
     sizes = known.sizes(image)
     if sizes is None:
         return known
     known.batch = dict(zip(axes, sizes, strict=True)).get("N", 1)
-    if len(spatial) > _MOST or not sizes:
+    if not sizes:
         return known
-    names = {"N": "B", **dict(zip(spatial[-2:], "HW"[-len(spatial) :], strict=True))}
-    known.spread = frozenset(names.values()) - {"B"}
+    names = {"N": "B", **dict(zip(spatial, letters_of(spatial), strict=True))}
+    known.spread = spread or frozenset(letters_of(spatial))
     start = [whole(names[a], s) if a in names else unknown(s) for a, s in zip(axes, sizes, strict=True)]
     known.found[image] = Layout(tuple(start))
     for node in graph:
         if any(v in known.found for v in node.inputs if v is not None):
             _visit(node, known)
     return known
+
+
+def letters_of(spatial: str) -> tuple[str, ...]:
+    """Return what the axes of positions are called where they are followed."""
+    return (*spatial[:-2], *"HW"[-len(spatial) :])
 
 
 def where_it_lies(graph: ir.Graph, entry: Entry, name: str) -> Placement | None:
@@ -204,7 +209,7 @@ def _resized(axis: Axis, before: int, after: int, stride: int) -> Axis:
     name = name_of(axis)
     if before == after:
         return axis
-    if name not in ("H", "W"):
+    if name is None or not is_side(name):
         return unknown(after)
     taken = Fraction(before - after * stride, before) if stride and before - after * stride >= stride else ZERO
     return whole(name, after, side_of(axis), slack_of(axis) + taken)

@@ -167,6 +167,8 @@ class Layer:
     """Where rows and columns lie in the picture, which crops, flips, padding in front may have moved."""
     assumed: tuple[str, ...] = ()
     """Operators in front of it of which it is only assumed that they keep positions; running tells."""
+    absent: tuple[int, ...] = ()
+    """Which axes of S the value has not, having mixed what lies along them: there the grid has one position for all."""
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -176,14 +178,20 @@ class Layer:
     @property
     def is_tokens(self) -> bool:
         """Whether its positions lie in a row though they have several axes: patches."""
-        return len(self.spatial_axes) != len(self.grid)
+        return len(self.spatial_axes) + len(self.absent) != len(self.grid)
+
+    @property
+    def lacking(self) -> list[int]:
+        """The axes of [B, K, *grid] that the value has not."""
+        return [2 + axis for axis in self.absent]
 
     def maps(self, op: Tape, value: ir.Value) -> ir.Value:
         """Return a value of this layer's layout as feature maps, float32 [B, K, *grid]."""
         value = op.cast(value, ir.DataType.FLOAT)
         if not self.is_tokens:
             order = [0, self.channel_axis, *self.spatial_axes]
-            return value if order == sorted(order) else op.Transpose(value, perm=order)
+            value = value if order == sorted(order) else op.Transpose(value, perm=order)
+            return op.Unsqueeze(value, self.lacking) if self.absent else value
         (tokens,) = self.spatial_axes
         if self.dropped_tokens or self.trailing_tokens:
             end = self.dropped_tokens + math.prod(self.grid)

@@ -72,14 +72,15 @@ class Folded:
 
     @property
     def maps_size(self) -> tuple[int, ...]:
-        """The positions of the maps that mask; 0 rows and columns where none do.
+        """The positions of the head's maps; 0 rows and columns where there are none.
 
-        Raises: UnsupportedError: they have more than two axes.
+        Raises: UnsupportedError: they mask, and have more than two axes.
         """
         maps = self.head_outputs().get("maps")
         if maps is None:
             return 0, 0
-        if len(size := _inner(maps)[1:]) > _MASKING:
+        size = _inner(maps)[1:]
+        if len(size) > _MASKING and isinstance(self.record.draws.masks, Grids):
             raise UnsupportedError(f"maps of a layer mask things of one or two axes; this one has {len(size)}")
         return size
 

@@ -50,6 +50,7 @@ def _without_image(op: Trace, image: ir.Value, maps: ir.Value, layer: Layer) -> 
 def _in_layout(op: Tape, maps: ir.Value, layer: Layer) -> ir.Value:
     """Return maps [B, K, h, w] in the layout that the layer's value has."""
     if not layer.is_tokens:
+        maps = op.Squeeze(maps, layer.lacking) if layer.absent else maps
         order = [0, layer.channel_axis, *layer.spatial_axes]
         back = [order.index(axis) for axis in range(len(order))]
         return maps if back == sorted(back) else op.Transpose(maps, perm=back)

@@ -110,7 +110,7 @@ def said(model: Model, layer: Layer) -> tuple[str, ...]:
 
 def _verdicts(model: Model, layer: Layer) -> dict[str, Verdict]:
     graph, entry = model.anatomy.model.graph, model.anatomy.entry
-    known = layouts(graph, values_by_name(graph)[entry.value], entry.value_axes)
+    known = layouts(graph, values_by_name(graph)[entry.value], entry.value_axes, entry.spatial)
     probes = (_probe(node, graph, known) for node in graph if described(node) in layer.assumed)
     return {probe.operator: _verdict(model, probe) for probe in probes if probe is not None}
 

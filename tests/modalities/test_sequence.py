@@ -241,8 +241,6 @@ def test_the_map_is_drawn_over_the_channels(loaded: onnxsal.Model, tmp_path: Pat
 
 
 def test_what_is_for_images_alone_says_so(loaded: onnxsal.Model, net: onnx.ModelProto, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="models of images"):
-        onnxsal.compile(loaded, method="gradient", target=0)
     for what in ("an experiment", "diff", "a study"):
         with pytest.raises(UnsupportedError, match=f"{what} is for models of images; this model takes sequence"):
             loaded.for_images(what)
