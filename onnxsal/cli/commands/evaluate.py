@@ -49,7 +49,7 @@ METRICS = "deletion,insertion,average-drop,sparseness"
               "file of picture,label lines.")  # fmt: skip
 @click.option("-t", "--target", default="predicted", metavar="TARGET",
               help="Explain the class that the model predicts (default); label, the one that --truth says; or what "
-              "explain takes, the same of all pictures: a class, like:FILE.")  # fmt: skip
+              'explain takes, the same of all pictures: a class, CLASS@X,Y, "NAME[0, 3]", like:FILE.')  # fmt: skip
 @click.option("--label-offset", type=int, metavar="N", help="Added to labels that are numbers. By default 1 for models "
               "whose class 0 is the background.")  # fmt: skip
 @click.option("--boxes", metavar="FILE", help="Where the objects are: COCO .json, Pascal VOC .xml (or a folder of "
