@@ -14,6 +14,7 @@ from onnxsal.autodiff.registry import find
 from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.model.roles import is_read
 
 _SHOWN = 3
 
@@ -111,7 +112,7 @@ def _first_floats(graph: ir.Graph, own: Collection[str]) -> list[ir.Value]:
     reached: set[ir.Value | None] = set(graph.inputs)
     for node in graph:
         if any(v in reached for v in node.inputs):
-            if found := [v for v in node.outputs if _is_float(v) and v.name in own]:
+            if found := [v for v in node.outputs if _is_float(v) and v.name in own and is_read(v)]:
                 return found[:1]
             reached.update(node.outputs)
     return []

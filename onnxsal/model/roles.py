@@ -190,7 +190,10 @@ def _inside(graph: ir.Graph, asked: Asked, free: Sequence[ir.Value]) -> Roles:
 
 
 def float_values_behind(graph: ir.Graph, source: ir.Value, most: int = 6) -> list[str]:
-    """Return the names of the first float values that are computed from one of integers."""
+    """Return the names of the first float values that are computed from one of integers and read for themselves.
+
+    A quantiser dequantises an int8 table's rows once for each reader: those that Shape reads carry nothing on.
+    """
     reached: set[ir.Value | None] = {source}
     found: list[str] = []
     for node in graph:
@@ -198,10 +201,16 @@ def float_values_behind(graph: ir.Graph, source: ir.Value, most: int = 6) -> lis
             continue
         for value in node.outputs:
             if is_float(value) or (value.dtype is None and (node.op_type == "Gather" or _to_float(node))):
-                found.append(str(value.name))
+                found += [str(value.name)] if is_read(value) else []
             else:
                 reached.add(value)
     return found[:most]
+
+
+def is_read(value: ir.Value) -> bool:
+    """Return whether a value is put out, or read for more than its shape."""
+    readers = [node.op_type for node in value.consumers()]
+    return value.is_graph_output() or any(reader not in ("Shape", "Size") for reader in readers)
 
 
 def _to_float(node: ir.Node) -> bool:
