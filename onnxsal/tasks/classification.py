@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import onnx_ir as ir
 from onnxsal.anatomy import TARGET
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES, VALUES
 from onnxsal.errors import UnsupportedError, UsageError, nearest
-from onnxsal.graph import Tape, attributes, dims
+from onnxsal.graph import Tape, dims
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace, values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks import settle
+from onnxsal.tasks.class_scores import as_far, class_count, instead, over_classes, same_batch, shape_shown
 from onnxsal.tasks.classes import class_index, class_target
 from onnxsal.tasks.evidence import Evidence, Settled, are_within
 from onnxsal.tasks.held import Held
@@ -298,17 +299,17 @@ def _head_behind(
     scores = chain if found is None else list(behind(source(found)))
     proved = held_behind(chain) if found is None else None
     own = [v for v in scores if is_float(v)]
-    logit = next((v for v in own if _classes(v) is not None), None)
+    logit = next((v for v in own if class_count(v) is not None), None)
     alone = proved is not None or (found is not None and made_by(found) == "Sigmoid")
     if logit is None and alone:  # [B], whose numbers are known to be of that kind
         logit = next((v for v in own if len(dims(v) or ()) == 1), None)
     if logit is None:
-        return None, _instead(scores, output)
-    classes = _classes(logit) or 1
-    if not _same_batch(logit, batch):
-        return None, f"has shape {_shown(logit)}, whose rows are not the pictures{_as_far(logit)}"
-    if found is not None and not _over_classes(found, classes):
-        return None, f"has shape {_shown(logit)} and a {made_by(found)} over another axis than the classes"
+        return None, instead(scores, output)
+    classes = class_count(logit) or 1
+    if not same_batch(logit, batch):
+        return None, f"has shape {shape_shown(logit)}, whose rows are not the pictures{as_far(logit)}"
+    if found is not None and not over_classes(found, classes):
+        return None, f"has shape {shape_shown(logit)} and a {made_by(found)} over another axis than the classes"
     if proved is not None:
         return _read_as(output, chain[-1], proved, classes), ""
     if proven and classes == 1 and found is None:
@@ -335,65 +336,3 @@ def _read_as(output: ir.Value, value: ir.Value, found: Held, classes: int) -> Cl
         str(output.name), logit, None if remade else str(value.name), activation, classes, reading,
         proof_of(found, value, str(output.name)),
     )  # fmt: skip
-
-
-def _classes(value: ir.Value) -> int | None:
-    """Return the number of classes of a value [B, K], or [B, K, 1, 1] and the like."""
-    shape = dims(value)
-    if shape is None or len(shape) < 2:
-        return None
-    wide = [d for d in shape[1:] if d != 1]
-    if not wide:
-        return 1
-    return wide[0] if len(wide) == 1 and isinstance(wide[0], int) else None
-
-
-def _same_batch(value: ir.Value, batch: int | str | None) -> bool:
-    leading = (dims(value) or (None,))[0]
-    return leading is None or batch is None or leading == batch
-
-
-def _over_classes(probability: ir.Value, classes: int) -> bool:
-    node = probability.producer()
-    if node is None or node.op_type == "Sigmoid" or node.inputs[0] is None:
-        return True
-    shape = dims(node.inputs[0]) or ()
-    axis = int(attributes(node).get("axis", -1))
-    return -len(shape) <= axis < len(shape) and shape[axis] in (classes, None)
-
-
-def _instead(scores: Sequence[ir.Value], output: ir.Value) -> str:
-    """Say what an output without a score per class is."""
-    value = next((v for v in scores if is_float(v)), None)
-    if not isinstance(output.type, ir.TensorType) and output.type is not None:
-        return f"is a {'sequence or map' if value is None else 'sequence or map of scores that are not one per class'}"
-    if lost := _lost_behind(scores):
-        return f"has an unknown shape, for onnx knows none of what comes out of {', '.join(lost[:3])}"
-    if value is None:
-        return f"holds {output.dtype or 'values of unknown type'}, not float scores"
-    rank = len(dims(value) or ())
-    kinds = {3: ": rows of boxes or tokens?", 4: ": scores of every position, as in segmentation?"}
-    return f"has shape {_shown(value)}, not [batch, classes]{kinds.get(rank, '')}"
-
-
-def _lost_behind(scores: Sequence[ir.Value]) -> list[str]:
-    """Return the operators behind scores of unknown shape at which shapes are lost: what they read is known."""
-    unknown = [v for v in scores if dims(v) is None]
-    nodes = {node for v in unknown for node in (v.producer(), *ancestors(v)) if node is not None}
-    return sorted(node_title(node) for node in nodes if any(dims(v) is None for v in node.outputs) and _all_known(node))
-
-
-def _as_far(value: ir.Value) -> str:
-    """Say which operators nobody sees through, where there are some on the way to a value."""
-    lost = sorted(node_title(n) for n in ancestors(value) if any(dims(v) is None for v in n.outputs) and _all_known(n))
-    return (
-        f", as far as they can be followed: onnx knows none of what comes out of {', '.join(lost[:3])}" if lost else ""
-    )
-
-
-def _all_known(node: ir.Node) -> bool:
-    return all(v is None or dims(v) is not None for v in node.inputs)
-
-
-def _shown(value: ir.Value) -> str:
-    return "[" + ", ".join(str(d or "?") for d in dims(value) or ()) + "]"
