@@ -38,10 +38,12 @@ def elements_gathered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -
         return None
     numbers, how = _numbered(source), attributes(node)
     if node.op_type == "GatherElements":
-        return _read([source], np.take_along_axis(numbers, indices, how.get("axis", 0)), sizes)
-    if how.get("batch_dims", 0):
+        places = _along(indices, how.get("axis", 0))
+    elif how.get("batch_dims", 0):
         return None
-    return _read([source], numbers[tuple(np.moveaxis(indices, -1, 0))], sizes)
+    else:
+        places = tuple(np.moveaxis(indices, -1, 0))
+    return _read([source], numbers[places], sizes) if _fit(places, numbers) else None
 
 
 def scattered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -51,12 +53,27 @@ def scattered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
     indices, how = _indices(node), attributes(node)
     if data is None or placed is None or indices is None or how.get("reduction", "none") != "none":
         return _as_it_was(data, sizes)
-    numbers = _numbered(data)
-    if node.op_type == "ScatterElements":
-        np.put_along_axis(numbers, indices, _numbered(placed), how.get("axis", 0))
-    else:
-        numbers[tuple(np.moveaxis(indices, -1, 0))] = _numbered(placed)
+    numbers, along = _numbered(data), node.op_type == "ScatterElements"
+    places = _along(indices, how.get("axis", 0)) if along else tuple(np.moveaxis(indices, -1, 0))
+    if not _fit(places, numbers) or numbers[places].shape != tuple(placed.sizes):
+        return _as_it_was(data, sizes)
+    numbers[places] = _numbered(placed)
     return _read([data, placed], numbers, sizes)
+
+
+def _along(indices: NDArray[Any], axis: int) -> tuple[NDArray[Any], ...]:
+    """Return the places of an operator on elements: their own in ``indices``, but along the axis."""
+    places = list(np.indices(indices.shape, sparse=True))
+    places[axis] = indices
+    return tuple(places)
+
+
+def _fit(places: tuple[NDArray[Any], ...], numbers: Numbers) -> bool:
+    """Return whether all places are in a value: of a batch that is tried, indices of the file's own may not be."""
+    return len(places) <= numbers.ndim and all(
+        not len(place.ravel()) or (-size <= place.min() and place.max() < size)
+        for place, size in zip(places, numbers.shape, strict=False)
+    )
 
 
 def _as_it_was(data: _Source | None, sizes: Sizes) -> Found:
