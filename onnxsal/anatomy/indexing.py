@@ -63,7 +63,7 @@ def scattered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
 
 def _along(indices: NDArray[Any], axis: int) -> tuple[NDArray[Any], ...]:
     """Return the places of an operator on elements: their own in ``indices``, but along the axis."""
-    places = list(np.indices(indices.shape, sparse=True))
+    places: list[NDArray[Any]] = list(np.indices(indices.shape, sparse=True))
     places[axis] = indices
     return tuple(places)
 

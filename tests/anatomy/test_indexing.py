@@ -29,8 +29,9 @@ PLACES = {
 def model_of(operator: str) -> onnx.ModelProto:
     """A picture whose elements are moved by constant indices, a convolution and three classes."""
     constants, nodes = PLACES[operator]
-    held = {**constants, "rows": np.array([5, 6]), "w": R.normal(size=(4, 2 if operator == "GatherElements" else 3, 1, 1))
-            .astype(np.float32), "d": R.normal(size=(4, 3)).astype(np.float32)}  # fmt: skip
+    channels = 2 if operator == "GatherElements" else 3
+    held = {**constants, "rows": np.array([5, 6]), "w": R.normal(size=(4, channels, 1, 1)).astype(np.float32),
+            "d": R.normal(size=(4, 3)).astype(np.float32)}  # fmt: skip
     rest = [("Conv", "m w", "a", {}), ("Relu", "a", "b", {}), ("GlobalAveragePool", "b", "p", {}),
             ("Flatten", "p", "f", {}), ("MatMul", "f d", "y", {})]  # fmt: skip
     made = [helper.make_node(op, i.split(), [o], **how) for op, i, o, how in [*nodes, *rest]]

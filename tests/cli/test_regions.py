@@ -90,7 +90,7 @@ def test_what_cannot_be_written_is_said_first(run: Run, more: tuple[str, ...], m
 def test_there_is_nothing_to_draw_of_a_classifier(run: Run) -> None:
     ended = run("predict", "model.onnx", "red.png", "--preprocess", "unit", "-o", "r.png")
     assert ended.status == 2
-    assert "-o draws regions, and model.onnx is of the task 'classification'" in ended.err
+    assert "-o draws regions and boxes, and model.onnx is of the task 'classification'" in ended.err
 
 
 def test_a_picture_needs_one_preset(run: Run) -> None:

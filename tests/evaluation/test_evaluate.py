@@ -326,7 +326,7 @@ def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model,
 
     from onnxsal.evaluation import judge as judge_module
 
-    real, paths = judge_module.scorer, sorted(photos.glob("*.png"))[:3]
+    real, paths = judge_module.scorer_of, sorted(photos.glob("*.png"))[:3]
     calls = []
 
     def scorer(*args: object) -> object:
@@ -337,7 +337,7 @@ def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model,
     broken.session.return_value.run.side_effect = lambda feeds, names: {
         names[0]: np.full((len(next(iter(feeds.values()))), 4), np.nan)
     }
-    with mock.patch.object(judge_module, "scorer", scorer):
+    with mock.patch.object(judge_module, "scorer_of", scorer):
         found = judge(model, paths)
     assert {(f.image, f.method) for f in found.failures} == {(paths[1].name, m) for m in METHODS}
     assert all("deletion[steps=4]: the model's score is NaN or infinite on" in f.message for f in found.failures)

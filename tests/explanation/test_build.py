@@ -35,7 +35,7 @@ def mine() -> onnxsal.Method:
 
 def test_common_options_are_told_from_the_methods_own() -> None:
     common, own = split_options({"batch_size": "3", "seconds": 2, "samples": 7, "keep_partial": "true"})
-    assert (common.batch_size, common.seconds, common.keep_partial, common.fuse) == (3, 2.0, True, "mean")
+    assert (common.batch_size, common.seconds, common.keep_partial, common.fuse) == (3, 2.0, True, None)
     assert own == {"samples": 7}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onnxsal.cli.actions.demo import bundled
 from onnxsal.cli.text import bar, percent, table, wrapped
@@ -53,8 +52,9 @@ def _masks(explanation: Explanation) -> list[NDArray[np.bool_]]:
     """Return the masks of the two objects as the model saw the scene, [H, W]: their numbers are those of detections."""
     height, width = explanation.saliency.shape
     numbers = np.asarray(read_image(bundled("demo_boxes_mask.png")).pixels.convert("L"))
-    each = [Image.fromarray(np.where(numbers == k, 255, 0).astype(np.uint8)) for k in range(1, len(ASKED) + 1)]
-    return [np.asarray(seen_through(mask, explanation.canvas().box, (width, height))) > 127 for mask in each]
+    box, of_each = explanation.canvas().box, range(1, len(ASKED) + 1)
+    masks = [read_image(np.where(numbers == k, 255, 0).astype(np.uint8)).pixels.convert("L") for k in of_each]
+    return [np.asarray(seen_through(mask, box, (width, height))) > 127 for mask in masks]
 
 
 def boxes_as_text(path: str, shown: list[Shown]) -> list[str]:
