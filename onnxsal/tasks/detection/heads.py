@@ -197,8 +197,11 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     values = [v for piece in boxes for v in piece.values]
     if len(boxes) > 1:
         return None
+    form = form_of(boxes) or ("cxcywh" if boxes[0].made_by == "Sigmoid" else None)
+    if form is None:  # picked by what is not looked through: nothing tells what its four numbers are
+        return None
     return Candidates(
-        names, boxes[0].rows, form_of(boxes) or "ltrb", unit_of(values), probabilities=score.rows, labels=label.rows,
+        names, boxes[0].rows, form, unit_of(values), probabilities=score.rows, labels=label.rows,
         suppress=False, count=count_of(output, boxes[0].axis),
         proof=f"{_title(label.values[0])} makes numbers of classes beside boxes and a score",
     )  # fmt: skip

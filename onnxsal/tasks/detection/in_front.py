@@ -14,6 +14,7 @@ from onnxsal.tasks.detection.rows import count_of
 _PICKS = frozenset({"Gather", "GatherElements", "GatherND", "ReduceMax"})
 _NAMES_ANEW = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast"})
 _DEPTH = 24
+_RANK = 3
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def classes_in_front(label: Piece, count: int | None) -> ir.Value | None:
 
 
 def _first(value: ir.Value) -> ir.Value:
-    """Return what a value was picked from, as far back as anything was; itself where nothing was."""
-    found, each = value, value
+    """Return what a value was picked from, as far back as anything was, [B, N, C]; itself where nothing was."""
+    found, each, picked = value, value, False
     for _ in range(_DEPTH):
         node = each.producer()
         if node is None or node.domain or not node.inputs or node.inputs[0] is None:
@@ -62,17 +63,6 @@ def _first(value: ir.Value) -> ir.Value:
         picks = node.op_type in _PICKS or node.op_type == "TopK"
         if not picks and node.op_type not in _NAMES_ANEW:
             break
-        each = node.inputs[0]
-        found = each if picks or found is not value else found
-    return found if len(dims(found) or ()) == 3 else _named(found)
-
-
-def _named(value: ir.Value) -> ir.Value:
-    """Return the value of three axes that one of others only names anew, itself where there is none."""
-    each = value
-    for _ in range(_DEPTH):
-        node = each.producer()
-        if len(dims(each) or ()) == 3 or node is None or node.op_type not in _NAMES_ANEW or node.inputs[0] is None:
-            break
-        each = node.inputs[0]
-    return each if len(dims(each) or ()) == 3 else value
+        each, picked = node.inputs[0], picked or picks
+        found = each if picked and len(dims(each) or ()) == _RANK else found
+    return found

@@ -9,6 +9,7 @@ from math import prod
 import onnx_ir as ir
 
 from onnxsal.graph import attributes, dims
+from onnxsal.graph.as_run import constant_of
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.rows import Rows
 from onnxsal.tasks.held import numbers_of, operand
@@ -101,10 +102,28 @@ def _behind(of: _Range, node: ir.Node) -> _Range | None:
     if node.op_type in _NAMED_ANEW:
         axis = axis_in_front(of.value, source, of.axis)
         return None if axis is None else _Range(source, axis, of.start, of.stop)
+    if node.op_type == "Gather":
+        return _one_of(of, node)
     if node.op_type in ("Split", "Slice"):
         at = _offset(of, node)
         return None if at is None else _Range(source, of.axis, at + of.start, at + of.stop)
     return None
+
+
+def _one_of(of: _Range, node: ir.Node) -> _Range | None:
+    """Return the same channels of the one value that a Gather takes out of several that were stacked, such as the last
+    of a decoder's layers."""
+    stacked, index = _first(of.value), constant_of(operand(node, 1))
+    maker = None if stacked is None else stacked.producer()
+    if stacked is None or maker is None or maker.op_type != "Concat" or index is None or index.ndim:
+        return None
+    rank = len(dims(stacked) or ())
+    axis = int(attributes(node).get("axis", 0)) % rank
+    sizes = {(dims(v) or (None,) * rank)[axis] if v is not None else None for v in maker.inputs}
+    if int(attributes(maker)["axis"]) % rank != axis or sizes != {1}:
+        return None
+    found = maker.inputs[int(index) % len(maker.inputs)]
+    return None if found is None else _Range(found, of.axis + (of.axis >= axis), of.start, of.stop)
 
 
 def axis_in_front(value: ir.Value, source: ir.Value, axis: int) -> int | None:
