@@ -155,6 +155,13 @@ def tensorflow(outputs: Outputs) -> Found:
     return listed(boxes[:, [1, 0, 3, 2]] * SIZE, _one(outputs, "detection_classes")[:count] - 1, scores)
 
 
+def v3(outputs: Outputs) -> Found:
+    """All boxes as top, left, bottom, right; scores [B, K, P]; the picked ones by picture, class and number."""
+    boxes, scores = _one(outputs, "boxes")[:, [1, 0, 3, 2]], _one(outputs, "scores")
+    _, kinds, rows = outputs["indices"].astype(np.int64).T
+    return listed(boxes[rows], kinds, scores[kinds, rows])
+
+
 def _shares(rows: Array) -> Array:
     return cornered(rows[:, :2], rows[:, 2:4]) * SIZE
 

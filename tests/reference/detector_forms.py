@@ -187,12 +187,36 @@ NMS = (
     score = GatherND (p, picked)
 """
 )
+# NonMaxSuppression over middles and extents; the zoo's YOLOv3: all boxes as y x y x, all scores class by class, and the
+# picked indices.
+CENTRED = (
+    CORNERS
+    + """
+    flat = Transpose <perm = [0, 2, 1]> (boxes)
+    picked = NonMaxSuppression <center_point_box = 1> (flat, p, most, limit, least)
+    kind = Gather <axis = 1> (picked, second)
+    row = Gather <axis = 1> (picked, third)
+    all_boxes = Squeeze (corners, row0)
+    box = Gather <axis = 0> (all_boxes, row)
+    score = GatherND (p, picked)
+"""
+)
+V3 = (
+    CORNERS
+    + """
+    l, t, r, b = Split <axis = 2> (corners, singles)
+    boxes_out = Concat <axis = 2> (t, l, b, r)
+    scores_out = Identity (p)
+    indices = NonMaxSuppression (boxes_out, scores_out, most, limit, least)
+"""
+)
 COLUMNS = """
     score_column = Unsqueeze (score, axis1)
     kinds = Cast <to = 1> (kind)
     kind_column = Unsqueeze (kinds, axis1)
 """
 ROWS = NMS + COLUMNS + "output = Concat <axis = 1> (box, score_column, kind_column)"
+CENTRED_ROWS = CENTRED + COLUMNS + "output = Concat <axis = 1> (box, score_column, kind_column)"
 V7 = (
     NMS
     + COLUMNS

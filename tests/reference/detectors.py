@@ -270,6 +270,14 @@ FORMS: dict[str, Form] = {
     ),
     "rows": Form(forms.ROWS, "float[n, 6] output", read.rows6, one=True, once=True),
     "v7": Form(forms.V7, "float[n, 7] output", read.v7, one=True, once=True),
+    "centred": Form(forms.CENTRED_ROWS, "float[n, 6] output", read.rows6, one=True, once=True),
+    "v3": Form(
+        forms.V3,
+        "float[1, P, 4] boxes_out, float[1, 3, P] scores_out, int64[n, 3] indices",
+        read.v3,
+        one=True,
+        once=True,
+    ),
     "paddle": Form(forms.PADDLE, "float[n, 6] detected, int32[N] bbox_num", read.paddle, one=True, once=True),
     "torchvision": Form(
         forms.TORCHVISION,

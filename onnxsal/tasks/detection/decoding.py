@@ -32,7 +32,8 @@ _MOST = 400
 
 
 def form_of(pieces: Sequence[Piece]) -> str | None:
-    """Return what four channels are by how they are made: ``ltrb`` or ``cxcywh``; None where that is not seen."""
+    """Return what four channels are by how they are made: ``ltrb``, ``cxcywh``, or ``tlbr`` where the two of a corner
+    change places; None where that is not seen."""
     if sum(piece.channels for piece in pieces) != _COORDINATES:
         return None
     if len(pieces) == 1:
@@ -45,7 +46,16 @@ def form_of(pieces: Sequence[Piece]) -> str | None:
     near, far = _halves(pieces)
     if near is None or far is None:
         return None
-    return _form(near, far)
+    found = _form(near, far)
+    return ("tlbr" if found == "ltrb" else None) if _is_turned(pieces) else found
+
+
+def _is_turned(pieces: Sequence[Piece]) -> bool:
+    """Whether y stands before x: the second channel of the same values before the first, in both halves."""
+    if len(pieces) != _COORDINATES:
+        return False
+    pairs = (pieces[:_BOTH], pieces[_BOTH:])
+    return all(a.values == b.values and a.start > b.start for a, b in pairs)
 
 
 def _halves(pieces: Sequence[Piece]) -> tuple[ir.Value | None, ir.Value | None]:
