@@ -198,8 +198,9 @@ def _optional(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _scores(given: Mapping[str, Any]) -> str:
-    if "classes" not in given:  # of a task without classes
-        return f"{given['task']}: {_name(given['logit'])}"
+    if "probability" not in given:  # of a task without classes, or whose scores are not of the whole input
+        classes = f", {given['classes']:,} classes" if "classes" in given else ""
+        return f"{given['task']}{classes}: {_name(given['logit'])}"
     probability = "" if given["probability"] is None else f", {given['activation']} inside"
     if given["logit"] is None:
         held = given["probability"] or given["name"]
