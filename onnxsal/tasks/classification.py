@@ -25,6 +25,7 @@ from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.normalised import embeds
 from onnxsal.tasks.outputs import (
     ACTIVATIONS,
+    VOID,
     ancestors,
     batches,
     behind,
@@ -269,7 +270,7 @@ def find_head(graph: ir.Graph, *, proven: bool = False, assumed: bool = False) -
     """
     batch = next(iter(batches(graph)), None)
     found = [
-        (output, *_head_behind(output, batch, "" if assumed else embeds(output), proven=proven))
+        (output, *_head_behind(output, batch, "" if assumed else embeds(output), proven=proven, assumed=assumed))
         for output in graph.outputs
     ]
     heads = [(output, head) for output, head, _ in found if head is not None]
@@ -282,7 +283,7 @@ def find_head(graph: ir.Graph, *, proven: bool = False, assumed: bool = False) -
 
 
 def _head_behind(
-    output: ir.Value, batch: int | str | None, embeds: str, *, proven: bool
+    output: ir.Value, batch: int | str | None, embeds: str, *, proven: bool, assumed: bool
 ) -> tuple[Classification | None, str]:
     """Return the head behind an output, or None and what the output is instead.
 
@@ -310,6 +311,10 @@ def _head_behind(
         return None, f"has shape {shape_shown(logit)}, whose rows are not the pictures{as_far(logit)}"
     if found is not None and not over_classes(found, classes):
         return None, f"has shape {shape_shown(logit)} and a {made_by(found)} over another axis than the classes"
+    if found is not None and classes == 1 and made_by(found) in VOID:
+        if not assumed:
+            return None, f"is {made_by(found)} over one number, which is the same whatever goes in"
+        found = None  # who says that there are classes means the number in front of it
     if proved is not None:
         return _read_as(output, chain[-1], proved, classes), ""
     if proven and classes == 1 and found is None:

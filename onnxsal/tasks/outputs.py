@@ -61,6 +61,9 @@ def origin(output: ir.Value) -> ir.Value:
 ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 """Standard operators that make probabilities, or their logarithms, and which activation each is."""
 
+VOID = frozenset({"Softmax", "LogSoftmax"})
+"""Those that give one number, 1 or 0, where they go over one."""
+
 OPEN = "onnxsal.open"
 """Mark of an output with an axis that is as long as what goes in: its file leaves it open by name."""
 

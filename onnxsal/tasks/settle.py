@@ -5,8 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.decisions import Decision
+from onnxsal.graph.program import values_by_name
 from onnxsal.tasks.activation import is_unbounded
 from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
+from onnxsal.tasks.outputs import VOID, made_by
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
 
@@ -97,6 +99,13 @@ def numbers(task: Task, evidence: Evidence) -> Settled:
         return Settled(task, (Decision("task", task.name, said.where),))
     if task.size == 1 and said is not None and said.kind == "sigmoid" and said.fits(1):
         return _decided(_one_logit(evidence, "sigmoid"), "sigmoid", said.where)
+    made = made_by(values_by_name(evidence.graph)[task.logit])
+    if task.size == 1 and made in VOID:
+        note = (
+            f"{task.output!r} is {made} over one number, which is the same whatever goes in: --activation sigmoid "
+            "(activation=) explains the number in front of it as a logit"
+        )
+        return Settled(task, (Decision("task", task.name, f"{made} over one number proves no classes"),), (note,))
     if task.size == 1 and evidence.names in (1, 2):
         return _named(task, evidence)
     note = (

@@ -240,6 +240,20 @@ def test_one_logit_is_two_classes(shape: str) -> None:
         onnxsal.load(proto, labels=["a", "b", "c"])
 
 
+@pytest.mark.parametrize("made", ["Softmax", "LogSoftmax"])
+def test_a_softmax_over_one_number_proves_no_classes(made: str) -> None:
+    proto = model(f"o = MatMul(f, s) y = {made}<axis = 1>(o)", "float[n, 1] y")
+    opened, value = onnxsal.load(proto), float(run(proto)[0, 0])
+    (shown,) = opened.predict(X)
+    assert (np.isnan(shown.probability), shown.logit) == (True, value)
+    assert f"'y' is {made} over one number, which is the same whatever goes in: --activation sigmoid" in opened.notes[0]
+    assert not gradient(opened, 0).any()
+    logit = float(run(model("y = MatMul(f, s)", "float[n, 1] y"))[0, 0])
+    said = onnxsal.load(proto, activation="sigmoid")
+    np.testing.assert_allclose(probability(said)[1], 1 / (1 + np.exp(-logit)), rtol=1e-5)
+    assert gradient(said, 1).any()
+
+
 def test_one_number_is_shown_as_it_is_until_somebody_says_what_it_is() -> None:
     proto = model("y = MatMul(f, s)", "float[n, 1] y")
     opened, value = onnxsal.load(proto), float(run(proto)[0, 0])

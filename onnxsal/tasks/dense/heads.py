@@ -66,6 +66,8 @@ def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
         place = replace(place, axis=_axis_followed(place.logit, entry) or place.axis)
     if place.axis is None:
         return f"has shape {list(place.shape)} behind the batch, and nothing says which of its axes holds the classes"
+    if over is not None and place.classes == 1:
+        return f"is {made_by(over)} over an axis of one number, which is the same whatever goes in"
     if proven and over is None and (why := _unproven(activated, place, entry)):
         return f"{why}; if its channels are classes, say so: task='dense' (--task dense)"
     made = "" if activated is None else made_by(activated)
