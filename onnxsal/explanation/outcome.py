@@ -100,7 +100,8 @@ def fused(
 
         numbers = {"relative_error": relative(stderr, raw)}
     about = _about(outcomes, layers)
-    notes = [note for o in outcomes for note in o.notes]
+    seen = [o for o, each in zip(outcomes, maps, strict=True) if how == "max" and each.any()]
+    notes = [note for o in seen or outcomes for note in o.notes]  # a level of a pyramid without a share takes none away
     notes += [*warnings_of(numbers), *_ended_notes(about, layers[len(outcomes) :])]
     forwards, backwards = sum(o.forwards for o in outcomes), sum(o.backwards for o in outcomes)
     samples = {o.samples for o in outcomes}

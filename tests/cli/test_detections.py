@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tiny_detectors import NAMES, detector
 
+import onnxsal
 from onnxsal.cli import main
 from onnxsal.tasks.detection.overlap import iou
 
@@ -74,3 +75,16 @@ def test_all_needs_a_name_for_each(folder: Path, capsys: pytest.CaptureFixture[s
     assert run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "all", "-o", "one.png") == 2
     assert "{target}" in capsys.readouterr().err
     assert not Path("one.png").exists()
+
+
+def test_inspect_tells_of_a_detector(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "detector.onnx") == 0
+    assert f"detection, {len(NAMES)} classes: " in capsys.readouterr().out
+
+
+def test_a_level_that_an_object_has_no_share_of_is_no_fault() -> None:
+    """A disc that the coarse grid of the bundled detector finds: the map of the fine one is empty, as it should be."""
+    models = Path(__file__).resolve().parents[2] / "models"
+    found = onnxsal.explain(models / "detector.onnx", models / "demo_boxes.png", method="layercam", target="#2")
+    assert found.raw.any()
+    assert not [note for note in found.manifest["notes"] if "is empty" in note]

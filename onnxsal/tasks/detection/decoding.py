@@ -46,8 +46,8 @@ def form_of(pieces: Sequence[Piece]) -> str | None:
     near, far = _halves(pieces)
     if near is None or far is None:
         return None
-    found = _form(near, far)
-    return ("tlbr" if found == "ltrb" else None) if _is_turned(pieces) else found
+    form = _form(near, far)
+    return ("tlbr" if form == "ltrb" else None) if _is_turned(pieces) else form
 
 
 def _is_turned(pieces: Sequence[Piece]) -> bool:
