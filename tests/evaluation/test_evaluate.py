@@ -334,6 +334,7 @@ def test_a_score_that_is_not_finite_ends_one_metric_of_one_picture(model: Model,
         return real(broken, *args[1:]) if len(calls) in (3, 4) else real(*args)
 
     broken = mock.MagicMock(wraps=model)
+    broken.task = model.task
     broken.session.return_value.run.side_effect = lambda feeds, names: {
         names[0]: np.full((len(next(iter(feeds.values()))), 4), np.nan)
     }
