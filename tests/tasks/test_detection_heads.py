@@ -258,3 +258,21 @@ def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> 
     np.testing.assert_allclose([p.probability for p in found], sure[:, 4], rtol=1e-5)
     assert [p.label for p in found] == [NAMES[int(k)] for k in sure[:, 5]]
     np.testing.assert_allclose([p.box for p in found], sure[:, :4], rtol=1e-4)  # type: ignore[attr-defined]
+
+
+def test_anchors_of_several_levels_in_pixels_tell_the_unit() -> None:
+    """Constants that are put together first, as torchvision's anchors are: boxes [N, P, 4] beside scores."""
+    proto = detector("ssd")
+    priors = next(tensor for tensor in proto.graph.initializer if tensor.name == "priors")
+    whole = onnx.numpy_helper.to_array(priors) * SIDE
+    proto.graph.initializer.remove(priors)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(whole[:, :64], "fine_priors"))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(whole[:, 64:], "coarse_priors"))
+    proto.graph.node.insert(
+        0, onnx.helper.make_node("Concat", ["fine_priors", "coarse_priors"], ["priors_of_all"], axis=1)
+    )
+    for node in proto.graph.node:
+        node.input[:] = ["priors_of_all" if name == "priors" else name for name in node.input]
+    model = onnxsal.load(proto)
+    assert task_of(model).candidates.unit == "pixels"
+    np.testing.assert_allclose(model.outputs(BLOBS[0])["box"].reshape(-1, 4), outputs(proto, BLOBS)[0][0], rtol=1e-5)

@@ -150,11 +150,11 @@ def _last_factor(value: ir.Value) -> float:
 
 
 def _largest(value: ir.Value) -> float:
-    """Return the largest number that a value's decoding adds or multiplies by."""
+    """Return the largest number in a value's decoding: what it adds, multiplies by, or picks anchors from."""
     found = 0.0
     for each in _decoding(value):
         node = each.producer()
-        if node is None or node.op_type not in ("Add", "Sub", "Mul", "Div", "Min", "Clip"):
+        if node is None:
             continue
         for at, operand in enumerate(node.inputs):
             numbers = constant_of(operand)
