@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from tiny_detectors import NAMES, SIDE, TEXTS, TOTAL, detector, picture
 
 import onnxsal
 from onnxsal import errors
+from onnxsal.graph.program import empty
 from onnxsal.model import Model
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.tasks.detection import Detection
+from onnxsal.tasks.detection.decoding import unit_of
 
 BLOBS = picture((0, 4, 4), (1, 20, 16))
 YOLOX = {
@@ -260,19 +263,11 @@ def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> 
     np.testing.assert_allclose([p.box for p in found], sure[:, :4], rtol=1e-4)  # type: ignore[attr-defined]
 
 
-def test_anchors_of_several_levels_in_pixels_tell_the_unit() -> None:
-    """Constants that are put together first, as torchvision's anchors are: boxes [N, P, 4] beside scores."""
-    proto = detector("ssd")
-    priors = next(tensor for tensor in proto.graph.initializer if tensor.name == "priors")
-    whole = onnx.numpy_helper.to_array(priors) * SIDE
-    proto.graph.initializer.remove(priors)
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(whole[:, :64], "fine_priors"))
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(whole[:, 64:], "coarse_priors"))
-    proto.graph.node.insert(
-        0, onnx.helper.make_node("Concat", ["fine_priors", "coarse_priors"], ["priors_of_all"], axis=1)
-    )
-    for node in proto.graph.node:
-        node.input[:] = ["priors_of_all" if name == "priors" else name for name in node.input]
-    model = onnxsal.load(proto)
-    assert task_of(model).candidates.unit == "pixels"
-    np.testing.assert_allclose(model.outputs(BLOBS[0])["box"].reshape(-1, 4), outputs(proto, BLOBS)[0][0], rtol=1e-5)
+@pytest.mark.parametrize(("scale", "unit"), [(1.0, "shares"), (32.0, "pixels")])
+def test_anchors_that_are_put_together_first_tell_the_unit(scale: float, unit: str) -> None:
+    """As torchvision's are, which are too many to be folded into one constant."""
+    op = empty(21)
+    x = op.input("x", ir.DataType.FLOAT, [1, 4, 2])
+    fine, coarse = (op.const(np.full((1, 2, 2), scale * share, np.float32)) for share in (0.25, 0.75))
+    middles = op.Gather(op.Concat(fine, coarse, axis=1), op.const(np.array([1, 0])), axis=2)
+    assert unit_of([op.Add(op.Mul(x, 0.1), middles)]) == unit
