@@ -26,7 +26,7 @@ from importlib.resources import files
 import onnxsal
 
 here = files("onnxsal")
-wanted = ("py.typed", "tasks/imagenet.txt", "_bundled/shapes.onnx")
+wanted = ("py.typed", "tasks/imagenet.txt", "_bundled/shapes.onnx", "_bundled/detector.onnx")
 pages = (
     "evaluation/report/templates/page.html.j2", "evaluation/report/style.css", "experiments/templates/study.html.j2",
 )
