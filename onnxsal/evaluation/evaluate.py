@@ -230,16 +230,20 @@ def _on_mosaics(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Opti
     seen = [each for job in jobs for each in _seen(setup, job, journal, found)]
     groups = grouped(seen, given.confidence)[: given.mosaics]
     if not groups:
-        message = (
-            f"a mosaic needs four pictures of four classes that the model is sure of (confidence {given.confidence}); "
-            f"of {len(seen)} pictures too few are: lower confidence, or give more pictures"
-        )
+        message = _no_mosaic(setup.model, len(seen), given.confidence)
         if not more:
             raise UsageError(message)
         found.failures.append(Failure("mosaics", None, message))
     cells = [job for group in groups for job in _cells(setup.model, group)]
     _add(found, judge_all(setup, cells, journal, given.progress))
     return found
+
+
+def _no_mosaic(model: Model, seen: int, confidence: float) -> str:
+    needs = f"a mosaic needs four pictures of four classes that the model is sure of (confidence {confidence})"
+    if "probability" not in model.task.kinds:
+        return f"{needs}, and nothing makes probabilities of {model.task.output!r} (--activation says what does)"
+    return f"{needs}; of {seen} pictures too few are: lower confidence, or give more pictures"
 
 
 def _seen(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> list[Seen]:

@@ -35,7 +35,7 @@ class Pair:
 
     Attributes:
         first, second: both maps for one class, the target or what the first model predicts.
-        predicted: what each of the models predicts, as a label, and how probable it is.
+        predicted: what each of the models predicts, as a label, and how probable it is, NaN where it does not say.
         cosine, ssim, rank: agreement of the maps, 1 for equal ones; NaN where one is flat.
         probabilities: of the explained class.
     """
@@ -55,9 +55,22 @@ class Pair:
         return self.first.score, self.second.score
 
     @property
+    def told(self) -> tuple[str, str]:
+        """What each predicts, as it is shown."""
+        return _told(self.predicted[0], self.first), _told(self.predicted[1], self.second)
+
+    @property
     def difference(self) -> Floats:
         """The second map minus the first, [H, W] of the first model, within -1 and 1."""
         return np.asarray(_onto(self.second, self.first) - _magnitude(self.first), np.float32)
+
+
+def _told(predicted: tuple[str, float], explained: Explanation) -> str:
+    """Return a prediction with how probable it is, or its number where that is known and no probability."""
+    label, probability = predicted
+    if not math.isnan(probability):
+        return f"{label} {100 * probability:.0f} %"
+    return f"{label} {explained.logit:.4g}" if explained.label == label else label
 
 
 @dataclass(frozen=True)
@@ -154,9 +167,8 @@ def _request(model: Model, how: How, layer: str | None) -> Request:
 def _pair(requests: tuple[Request, Request], image: str, target: TargetSource) -> Pair:
     models = requests[0].model, requests[1].model
     fitted = [model.fitter(model, image) for model in models]
-    scores = [each.model.scores(each.sample.x)[1] for each in fitted]
-    tops = [int(np.argmax(each)) for each in scores]
-    predicted = [(m.label(k), float(p[k])) for m, k, p in zip(models, tops, scores, strict=True)]
+    seen = [each.model.predicted(each.sample.x) for each in fitted]
+    tops, predicted = [each.index for each in seen], [(each.label, each.probability) for each in seen]
     goal = tops[0] if target is None else target
     goal_b = _in_second(models, goal, image)
     first = explain_image(requests[0], image, [goal])[0]
@@ -181,7 +193,8 @@ def translated(models: tuple[Model, Model], target: TargetSource, *, strict: boo
     first, second = models
     if isinstance(target, tuple):
         return translated(models, target[0]), translated(models, target[1])  # type: ignore[return-value]
-    index = resolve_target(first, target, {"probability": np.zeros(first.task.labelled, np.float32)}).target
+    nothing = {kind: np.zeros(first.task.labelled, np.float32) for kind in first.task.kinds if first.task.labelled}
+    index = resolve_target(first, target, nothing).target
     if first.task.labelled == second.task.labelled or not isinstance(index, int):
         return index if isinstance(index, int) else target
     labels = _labels(models)

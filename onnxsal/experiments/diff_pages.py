@@ -131,10 +131,9 @@ def agreement(pair: Pair) -> str:
 
 
 def _classes(pair: Pair) -> str:
-    (a, p), (b, q) = pair.predicted
-    return (
-        f"{a} {100 * p:.0f} % and {100 * q:.0f} %" if pair.same_class else f"{a} {100 * p:.0f} %, {b} {100 * q:.0f} %"
-    )
+    first, second = pair.told
+    same = pair.same_class and pair.predicted[0][0] == pair.predicted[1][0]
+    return f"{first} and {second.removeprefix(pair.predicted[1][0]).strip()}" if same else f"{first}, {second}"
 
 
 def _table(drift: Drift) -> Table:
@@ -149,5 +148,4 @@ def _table(drift: Drift) -> Table:
 def _cells(pair: Pair) -> Sequence[Cell | str]:
     found = [getattr(pair, name) for name in AGREEMENTS]
     numbers = [Cell("flat" if math.isnan(value) else f"{value:.3f}", value) for value in found]
-    classes = [f"{label} {100 * p:.0f} %" for label, p in pair.predicted]
-    return [Path(pair.image).name, *numbers, *classes, "yes" if pair.same_class else "no"]
+    return [Path(pair.image).name, *numbers, *pair.told, "yes" if pair.same_class else "no"]

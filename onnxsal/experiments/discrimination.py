@@ -122,7 +122,7 @@ def _predicted(case: Case, image: str) -> tuple[Pixels, int]:
     """Return a photograph as the model sees it, and the class that it sees."""
     fitted = case.fitted(image)
     prepared = fitted.sample
-    return prepared.image().image, int(np.argmax(fitted.model.scores(prepared.x)[1]))
+    return prepared.image().image, fitted.model.predicted(prepared.x).index
 
 
 def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:

@@ -77,7 +77,7 @@ def repeated(case: Case) -> list[Scene]:
 def _mosaic(case: Case, image: str, count: int) -> Scene:
     fitted = case.fitted(image)
     prepared = fitted.sample
-    target = int(np.argmax(fitted.model.scores(prepared.x)[1]))
+    target = fitted.model.predicted(prepared.x).index
     tile = prepared.image().image
     grey = np.full_like(tile, 127)
     tiles = [tile if k % 2 == 0 else tile[:, ::-1] for k in range(count)] + [grey] * (4 - count)

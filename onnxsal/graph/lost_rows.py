@@ -202,6 +202,8 @@ def _ended(node: ir.Node) -> list[int]:
     """Return the axes that a node takes away, cuts, or lays together with others."""
     if node.op_type == "Flatten" and not attributes(node)["axis"]:
         return [0]
+    if node.op_type == "Split":
+        return [attributes(node)["axis"] % max(len(dims(node.outputs[0]) or ()), 1)]
     return (sliced_axes(node) or []) if node.op_type == "Slice" else taken_away(node)
 
 

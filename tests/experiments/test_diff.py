@@ -168,3 +168,19 @@ def test_float_and_int8_of_one_network_look_at_the_same_things(shared: Path) -> 
     drift = compare((models[0], models[1]), images, How())
     assert drift.same_class.value == 1.0
     assert min(pair.cosine for pair in drift.pairs) > 0.99
+
+
+def test_classes_without_probabilities_are_compared_by_their_numbers(tmp_path: Path, photo) -> None:
+    """Squares of tanh are no shares of a whole: the class is that of the highest, and no argmax of NaN, which is 0."""
+    end = "logits = Gemm (flat, w3, b3)"
+    text = tiny_models.BODY.replace(end, f"{end.replace('logits', 'z')} t = Tanh (z) logits = Mul (t, t)")
+    models = []
+    for name, scale in (("a", 0.3), ("b", 0.6)):
+        arrays = tiny_models.weights()
+        arrays["w3"] = arrays["w3"] * np.float32(scale)
+        models.append(load(tiny_models.write(tiny_models.build(text, arrays), tmp_path / f"{name}.onnx")))
+    assert list(models[0].task.kinds) == ["value"]
+    pair = compare((models[0], models[1]), [str(photo("b", BLUE))], How(method="gradient")).pairs[0]
+    assert [label for label, _ in pair.predicted] == ["blue", "blue"] and pair.first.label == "blue"
+    assert pair.told == (f"blue {pair.first.logit:.4g}", f"blue {pair.second.logit:.4g}")
+    assert np.isnan(pair.probabilities).all()

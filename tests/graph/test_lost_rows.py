@@ -29,6 +29,7 @@ TAILS = {  # each with the shape of one picture's output
     "y = Reshape(z, minus)": (4,),
     "q = Flatten<axis=0>(z) y = Squeeze(q, zero)": (4,),
     "q = Slice(z, zero, one, zero) y = Squeeze(q, zero)": (4,),
+    "s = Split<axis=0>(z, one) y = Squeeze(s, zero)": (4,),
     "y = ReduceMean<axes=[0], keepdims=0>(z)": (4,),
     "y = ReduceMax<axes=[0], keepdims=0>(z)": (4,),
     "y = ReduceL2<axes=[0], keepdims=0>(z)": (4,),

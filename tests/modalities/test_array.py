@@ -142,7 +142,9 @@ def test_an_array_s_own_size_opens_the_model_for_it() -> None:
     found = onnxsal.explain(opened, x, method="gradient", target=1)
     np.testing.assert_allclose(found.raw[0], -2 * np.cos(x) / 12, rtol=1e-5)
     assert opened.predict(x)[0].logit == pytest.approx(max(np.sin(x).mean(), -2 * np.sin(x).mean()), rel=1e-5)
-    with pytest.raises(UsageError, match=r"float32 \[12\], and 'x' takes floats \[20\]"):
+    with pytest.raises(
+        UsageError, match=r"float32 \[12\], and 'x' takes floats \[20\]: the file leaves that open.*size="
+    ):
         onnxsal.explain(onnxsal.load(onnx.parser.parse_model(text), size=20), x, method="gradient")
 
 
@@ -152,7 +154,7 @@ def test_files_and_what_is_wrong_with_them(tmp_path: Path) -> None:
     assert opened.prepare(tmp_path / "row.npy").name == "row.npy"
     for thing, error, message in (
         (tmp_path / "raw.npy", ImageError, "no such file.*did you mean 'row.npy'"),
-        (x[:3], UsageError, r"float64 \[3\], and 'x' takes floats \[4\]"),
+        (x[:3], UsageError, r"float64 \[3\], and 'x' takes floats \[4\]: the file fixes axis 0 to 4$"),
         (np.stack([x, x]), UsageError, r"float64 \[2, 4\], and 'x' takes floats \[4\]"),
         (x * np.nan, UsageError, "not finite"),
         (x.astype(complex), UsageError, r"complex128 \[4\], and"),

@@ -151,3 +151,21 @@ def test_heads_on_the_way_to_the_last_one_are_no_rivals() -> None:
     )
     opened = onnxsal.load(file)
     assert (opened.task.output, opened.question) == ("last", "")
+
+
+def test_outputs_that_dress_up_one_value_are_one_head() -> None:
+    """A label and its probabilities, as Custom Vision writes them: the floats are the head, and nothing else is."""
+    file = model(
+        "int64[B] best, float[B, 5] p", "z = MatMul (f, v5) p = Softmax (z) best = ArgMax <axis = 1, keepdims = 0> (p)"
+    )
+    opened = onnxsal.load(file)
+    assert opened.task.output == "p"
+    assert not [note for note in opened.notes if "explains" in note]
+
+
+def test_a_misspelt_output_is_named_as_one() -> None:
+    opened = onnxsal.load(COARSE, labels=["a [0]", "b"])
+    with pytest.raises(UsageError, match=r"the model has no output 'fin'; did you mean 'fine'\?"):
+        onnxsal.explain(opened, X, target="fin[0, 1]", method="gradient")
+    two = onnxsal.load(COARSE, labels=["a [0]", "b"], head="coarse")
+    assert onnxsal.explain(two, X, target="a [0]", method="gradient").label == "a [0]"

@@ -106,7 +106,7 @@ def as_text(asked: Asked, drift: Drift) -> list[str]:
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    classes = (f"{shortened(label, 24)} {100 * p:.0f} %" for label, p in pair.predicted)
+    classes = (shortened(told, 30) for told in pair.told)
     found = [getattr(pair, name) for name in AGREEMENTS]
     numbers = ("flat" if value != value else f"{value:.3f}" for value in found)
     return (shortened(Path(pair.image).name, 32), *numbers, *classes)
@@ -126,7 +126,7 @@ def as_document(asked: Asked, drift: Drift) -> str:
 
 
 def _plain(pair: Pair) -> dict[str, Any]:
-    predicted = [{"label": label, "probability": p} for label, p in pair.predicted]
+    predicted = [{"label": label, "probability": plain(p)} for label, p in pair.predicted]
     return {
         "image": pair.image, "explained": pair.first.label, "probabilities": [plain(p) for p in pair.probabilities],
         "predicted": predicted, "same_class": pair.same_class,
