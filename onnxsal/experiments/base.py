@@ -18,13 +18,25 @@ from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image
 from onnxsal.explanation.target import TargetSource
-from onnxsal.model import Model
+from onnxsal.model import Model, Prediction
 from onnxsal.model.fitted import Fitted
 from onnxsal.options import Parameter, check_options, options_of
 from onnxsal.viz.colour import Pixels
 
 Cell = str | int | float | Estimate
 Progress = Callable[[int, int], None]
+
+
+def predicted(fitted: Fitted) -> Prediction:
+    """Return the first of what a model shows of a thing, such as the most probable class.
+
+    Raises: UsageError: it shows nothing. As ``Model.outputs``.
+    """
+    model: Model = fitted.model
+    numbers = model.outputs(fitted.sample.x)
+    for found in model.task.predict(numbers, model.labels, 1):
+        return found
+    raise UsageError(f"nothing is predicted: {model.task.nothing(numbers, model.labels)}")
 
 
 @dataclass(frozen=True)

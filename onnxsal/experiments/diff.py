@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.experiments.base import predicted
 from onnxsal.experiments.classes import same_class
 from onnxsal.experiments.statistics import Estimate, mean, share
 from onnxsal.explanation import Explanation
@@ -167,14 +168,14 @@ def _request(model: Model, how: How, layer: str | None) -> Request:
 def _pair(requests: tuple[Request, Request], image: str, target: TargetSource) -> Pair:
     models = requests[0].model, requests[1].model
     fitted = [model.fitter(model, image) for model in models]
-    seen = [each.model.predicted(each.sample.x) for each in fitted]
-    tops, predicted = [each.index for each in seen], [(each.label, each.probability) for each in seen]
+    seen = [predicted(each) for each in fitted]
+    tops, told = [each.index for each in seen], [(each.label, each.probability) for each in seen]
     goal = tops[0] if target is None else target
     goal_b = _in_second(models, goal, image)
     first = explain_image(requests[0], image, [goal])[0]
     second = explain_image(requests[1], image, [goal_b])[0]
     same = translated(models, tops[0], strict=False) == tops[1]
-    return Pair(image, first, second, (predicted[0], predicted[1]), same, *_agreements(first, second))
+    return Pair(image, first, second, (told[0], told[1]), same, *_agreements(first, second))
 
 
 def _in_second(models: tuple[Model, Model], goal: TargetSource, image: str) -> TargetSource:

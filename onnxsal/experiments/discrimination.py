@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxsal.errors import ImageError, UsageError
-from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
+from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment, predicted
 from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.measures import share_inside
 from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
@@ -122,7 +122,7 @@ def _predicted(case: Case, image: str) -> tuple[Pixels, int]:
     """Return a photograph as the model sees it, and the class that it sees."""
     fitted = case.fitted(image)
     prepared = fitted.sample
-    return prepared.image().image, fitted.model.predicted(prepared.x).index
+    return prepared.image().image, predicted(fitted).index
 
 
 def _judged(make: Explain, scene: Scene, step: Callable[[], None]) -> _Judged:

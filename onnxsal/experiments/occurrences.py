@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from onnxsal.errors import ImageError
-from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment
+from onnxsal.experiments.base import Case, Explain, Outcome, Table, experiment, predicted
 from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.measures import hit
 from onnxsal.experiments.scenes import Scene, is_folder, mosaic, read_scenes
@@ -77,7 +77,7 @@ def repeated(case: Case) -> list[Scene]:
 def _mosaic(case: Case, image: str, count: int) -> Scene:
     fitted = case.fitted(image)
     prepared = fitted.sample
-    target = fitted.model.predicted(prepared.x).index
+    target = predicted(fitted).index
     tile = prepared.image().image
     grey = np.full_like(tile, 127)
     tiles = [tile if k % 2 == 0 else tile[:, ::-1] for k in range(count)] + [grey] * (4 - count)

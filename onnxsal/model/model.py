@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.decisions import Decision
-from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
@@ -166,16 +166,6 @@ class Model:
         """Return what the task shows of a picture that was prepared and run before; places are of the photograph."""
         shown = self.task.predict(numbers, self.labels, self.task.most if top is None else top)
         return self.task.onto_photo(shown, None if sample.seen is None else sample.seen.frame)
-
-    def predicted(self, x: Floats) -> Prediction:
-        """Return the first of what the task shows of an explained value x [C, H, W], such as the most probable class.
-
-        Raises: UsageError: it shows nothing. As ``outputs``.
-        """
-        numbers = self.outputs(x)
-        for found in self.task.predict(numbers, self.labels, 1):
-            return found
-        raise UsageError(f"nothing is predicted: {self.task.nothing(numbers, self.labels)}")
 
     def outputs(self, x: Floats) -> Numbers:
         """Return the numbers that the task speaks of, [N] of every kind, of an explained value x [C, H, W].
