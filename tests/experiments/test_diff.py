@@ -184,3 +184,11 @@ def test_classes_without_probabilities_are_compared_by_their_numbers(tmp_path: P
     assert [label for label, _ in pair.predicted] == ["blue", "blue"] and pair.first.label == "blue"
     assert pair.told == (f"blue {pair.first.logit:.4g}", f"blue {pair.second.logit:.4g}")
     assert np.isnan(pair.probabilities).all()
+
+
+def test_an_element_that_is_named_is_compared(tmp_path: Path, photo) -> None:
+    file = str(tiny_models.write(tiny_models.classifier(), tmp_path / "a.onnx"))
+    models = load(file, task="element"), load(file, task="element")
+    pair = compare(models, [str(photo("b", BLUE))], How(method="gradient", target="logits[0, 2]")).pairs[0]
+    assert pair.first.target == "logits[0, 2]" and pair.same_class
+    assert pair.cosine == pytest.approx(1.0, abs=1e-6)
