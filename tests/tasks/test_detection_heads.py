@@ -271,3 +271,49 @@ def test_anchors_that_are_put_together_first_tell_the_unit(scale: float, unit: s
     fine, coarse = (op.const(np.full((1, 2, 2), scale * share, np.float32)) for share in (0.25, 0.75))
     middles = op.Gather(op.Concat(fine, coarse, axis=1), op.const(np.array([1, 0])), axis=2)
     assert unit_of([op.Add(op.Mul(x, 0.1), middles)]) == unit
+
+
+SUPPRESSED = """
+<ir_version: 10, opset_import: ["": 21]>
+g (float[1, 3, 16, 16] picture) => (int64[n] rows)
+<int64[3] four = {1, 4, 256}, int64[3] two = {1, 2, 256}, int64[1] most = {9}, float[1] limit = {0.5},
+ float[1] least = {0.1}, int64 third = {2}>
+{
+    m = Conv (picture, w)
+    a = Reshape (m, four)
+    boxes = Transpose <perm = [0, 2, 1]> (a)
+    s = Conv (picture, v)
+    t = Reshape (s, two)
+    scores = Sigmoid (t)
+    picked = NonMaxSuppression (boxes, scores, most, limit, least)
+    rows = Gather <axis = 1> (picked, third)
+}
+"""
+
+
+def suppressed() -> onnx.ModelProto:
+    """A file whose NonMaxSuppression reads boxes of which nothing tells what their numbers are."""
+    proto, rng = onnx.parser.parse_model(SUPPRESSED), np.random.default_rng(5)
+    for name, channels in (("w", 4), ("v", 2)):
+        weight = rng.normal(size=(channels, 3, 1, 1)).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    return proto
+
+
+def test_suppression_proves_no_order_of_corners(tmp_path: Path) -> None:
+    """Left, top, right, bottom or turned give the same IoU: torchvision hands over the one, TensorFlow the other."""
+    onnx.save(suppressed(), tmp_path / "own.onnx")
+    with pytest.raises(errors.UnsupportedError, match="nothing proves boxes with classes") as said:
+        onnxsal.load(tmp_path / "own.onnx", task="detection")
+    text = str(said.value)
+    known, _ = json.JSONDecoder().raw_decode(text[text.index('{"') :])
+    assert (known["boxes"], known["scores"], known["format"]) == ("boxes", "scores[:, 0:2, :]", "...")
+    filled = {**known, "format": "tlbr", "unit": "pixels", "labels": ["a", "b"]}
+    (tmp_path / "own.detection.json").write_text(json.dumps(filled), encoding="utf-8")
+    x = np.random.default_rng(1).uniform(0, 1, (3, 16, 16)).astype(np.float32)
+    proto = suppressed()
+    proto.graph.output.extend([onnx.ValueInfoProto(name="boxes"), onnx.ValueInfoProto(name="scores")])
+    _, boxes, scores = outputs(proto, x[None])
+    numbers = onnxsal.load(tmp_path / "own.onnx").outputs(x)
+    np.testing.assert_allclose(numbers["box"].reshape(-1, 4), boxes[0][:, [1, 0, 3, 2]], rtol=1e-5)
+    np.testing.assert_allclose(numbers["probability"].reshape(-1, 2), scores[0].T, rtol=1e-5)

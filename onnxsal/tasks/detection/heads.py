@@ -48,7 +48,9 @@ def _of_suppression(graph: ir.Graph) -> Candidates | None:
         return None
     found = pieces_of(boxes, 2)
     middle = int(attributes(node).get("center_point_box", 0)) == 1
-    form = "cxcywh" if middle else form_of(found) or "ltrb"
+    form = "cxcywh" if middle else form_of(found)
+    if form is None:  # corners in either order give the same IoU, so that NonMaxSuppression proves none
+        return None
     return Candidates(
         tuple(str(v.name) for v in graph.outputs), whole(boxes, 2), form,
         unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 1), logits=_logits(scores, 1),

@@ -51,9 +51,9 @@ def description(graph: ir.Graph, words: Words) -> dict[str, Any] | None:
 
     Its keys are those of the JSON that ``words.of_json`` reads.
     """
-    pair = _pair(graph)
-    if pair is not None:
-        return pair
+    found = _suppressed(graph) or _pair(graph)
+    if found is not None:
+        return found
     for output in graph.outputs:
         shape = dims(output) or ()
         if len(shape) == 3 and is_float(output):
@@ -113,6 +113,19 @@ def _strides(graph: ir.Graph, count: int) -> list[int] | None:
             cells = [(size[0] // s) * (size[1] // s) for s in strides]
             if sum(cells) == count and all(cells):
                 return strides
+    return None
+
+
+def _suppressed(graph: ir.Graph) -> dict[str, Any] | None:
+    """Return what a NonMaxSuppression reads: boxes, whose corners it takes in either order, and scores."""
+    for node in graph:
+        if node.op_type != "NonMaxSuppression" or node.domain or None in node.inputs[:2]:
+            continue
+        boxes, scores = node.inputs[0], node.inputs[1]
+        shape = dims(scores) or () if scores is not None else ()
+        if boxes is not None and scores is not None and len(shape) == 3 and isinstance(shape[1], int):
+            return {"boxes": str(boxes.name), "format": "...", "unit": "...", "scores": _part(scores, 1, 0, shape[1]),
+                    "activation": "none", "labels": ["..."]}  # fmt: skip
     return None
 
 
