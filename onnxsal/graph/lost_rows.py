@@ -55,12 +55,14 @@ def restored(model: ir.Model, name: str, outputs: Iterable[str] | None = None) -
     Args: name: the input whose leading axis is the batch. outputs: those that are asked for; by default all.
     """
     asked = None if outputs is None else set(outputs)
-    suspects = [str(v.name) for v in model.graph.outputs if _may_have_lost(v, fixed_batch(model, name))
-                and (asked is None or v.name in asked)]  # fmt: skip
-    if not suspects or fixed_batch(model, name) not in (None, 1):
+    batch = fixed_batch(model, name)
+    suspects = [
+        str(v.name) for v in model.graph.outputs if _may_have_lost(v, batch) and (asked is None or v.name in asked)
+    ]
+    if not suspects or batch not in (None, 1):
         return None
     try:
-        work = model.clone() if fixed_batch(model, name) else set_size(model, name, {0: 1})
+        work = model.clone() if batch else set_size(model, name, {0: 1})
     except ModelError:  # it does not take one picture
         return None
     walk = _Walk(work.graph, name)

@@ -38,9 +38,9 @@ def form_of(pieces: Sequence[Piece]) -> str | None:
         return None
     if len(pieces) == 1:
         piece = pieces[0]
-        inner = _scaled(piece.values[0])
-        if inner is None or not piece.is_whole():
+        if not piece.is_whole():
             return None
+        inner = _unscaled(piece.values[0])
         found = pieces_of(inner, piece.axis)
         return form_of(found) if len(found) > 1 or (found and found[0].values[0] is not piece.values[0]) else None
     near, far = _halves(pieces)
@@ -95,12 +95,8 @@ def _is_half(value: ir.Value) -> bool:
     return any(n is not None and n.size and bool((np.asarray(n) == wanted).all()) for n in numbers)
 
 
-def _scaled(value: ir.Value) -> ir.Value | None:
-    """Return what a value is a multiple of, by constants; the value itself where it is none."""
-    return _unscaled(value)
-
-
 def _unscaled(value: ir.Value) -> ir.Value:
+    """Return what a value is a multiple of, by constants; the value itself where it is none."""
     for _ in range(_COORDINATES):
         node = value.producer()
         if node is None or node.domain:

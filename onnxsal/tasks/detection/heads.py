@@ -141,10 +141,10 @@ def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) 
     if not rest or rest[0].made_by != "Sigmoid":
         return None
     values = [v for piece in boxes for v in piece.values]
-    normalised = len(boxes) == 1 and boxes[0].made_by == "Sigmoid"
+    normalised = _is_normalised(boxes)
     if not normalised and not is_decoded(values):
         return None
-    form = "cxcywh" if normalised else form_of(boxes)
+    form = _form(boxes)
     scores = _classes(rest)
     if form is None or scores is None:
         return None
@@ -184,6 +184,15 @@ def _cut(piece: Piece, start: int, stop: int) -> Piece:
     return Piece(piece.values, piece.axis, piece.start + start, piece.start + stop)
 
 
+def _is_normalised(boxes: Sequence[Piece]) -> bool:
+    """Whether a Sigmoid makes all of a box: middle and size in shares of the picture, as DETR and its kin have it."""
+    return len(boxes) == 1 and boxes[0].made_by == "Sigmoid"
+
+
+def _form(boxes: Sequence[Piece]) -> str | None:
+    return "cxcywh" if _is_normalised(boxes) else form_of(boxes)
+
+
 def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidates | None:
     """Boxes, one score and the number of a class: what top-k or NonMaxSuppression picked, read in front of it."""
     if len(rest) < 2 or [p.channels for p in rest[:2]] != [1, 1]:
@@ -199,7 +208,7 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     values = [v for piece in boxes for v in piece.values]
     if len(boxes) > 1:
         return None
-    form = form_of(boxes) or ("cxcywh" if boxes[0].made_by == "Sigmoid" else None)
+    form = _form(boxes)
     if form is None:  # picked by what is not looked through: nothing tells what its four numbers are
         return None
     return Candidates(
@@ -221,9 +230,7 @@ def _with_classes(found: Candidates | None, label: Piece) -> Candidates | None:
 
 def _before(names: tuple[str, ...], boxes: ir.Value, scores: ir.Value, by: str) -> Candidates | None:
     found = pieces_of(boxes, 2)
-    form = form_of(found)
-    if form is None:
-        form = "cxcywh" if len(found) == 1 and found[0].made_by == "Sigmoid" else None
+    form = _form(found)
     if form is None:
         return None
     logits = _logits(scores, 2)
@@ -277,7 +284,7 @@ def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None
     for boxes, scores in pairs:
         made = pieces_of(boxes, 2)
         classes = (dims(scores) or ())[2]
-        if len(made) != 1 or made[0].made_by != "Sigmoid" or not isinstance(classes, int):
+        if not _is_normalised(made) or not isinstance(classes, int):
             continue
         return Candidates(
             (str(scores.name), str(boxes.name)), whole(boxes, 2), "cxcywh", "shares", logits=whole(scores, 2),
@@ -291,8 +298,8 @@ def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None
 def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
     made, shares = pieces_of(boxes, _last(boxes)), pieces_of(scores, 2)
     values = [v for p in made for v in p.values]
-    normalised = len(made) == 1 and made[0].made_by == "Sigmoid"
-    form = "cxcywh" if normalised else form_of(made) if is_decoded(values) else None
+    normalised = _is_normalised(made)
+    form = _form(made) if normalised or is_decoded(values) else None
     if form is None or len(shares) != 1 or not _activates(shares[0]):
         return None
     exclusive = shares[0].made_by == "Softmax"
