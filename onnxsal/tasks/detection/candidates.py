@@ -97,6 +97,10 @@ class Candidates:
         """Whether a score has a logit: a product of two probabilities has none."""
         return self.logits is not None and self.objectness is None
 
+    def column(self, row: int, index: int) -> int:
+        """Return where the score of a candidate's class is among all; where each has a class of its own, its score."""
+        return row * self.classes + (0 if self.labels is not None else index)
+
     @property
     def batched(self) -> bool:
         """Whether its rows are those of several pictures."""

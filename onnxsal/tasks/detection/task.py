@@ -8,7 +8,7 @@ arXiv:2006.03204, eq. 1, without the cosine of class vectors).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,20 +16,22 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy.score import Picked
-from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES, TARGET
+from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES
 from onnxsal.decisions import Decision
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.registry import recognise
-from onnxsal.tasks.classes import class_index
-from onnxsal.tasks.detection.box import SIDES, Asked, Box, Sides, number, on_photo, placed, told
+from onnxsal.tasks.detection.box import Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
-from onnxsal.tasks.detection.found import Detected, Rule, Table
+from onnxsal.tasks.detection.compiled import best_of
+from onnxsal.tasks.detection.found import MOST, Detected, Rule, Table
 from onnxsal.tasks.detection.heads import proven
+from onnxsal.tasks.detection.instances import BoxPrediction, Instance
 from onnxsal.tasks.detection.levels import levels_of
 from onnxsal.tasks.detection.matched import match
+from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
 from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair, told_apart
 from onnxsal.tasks.labels import Labels
@@ -45,30 +47,6 @@ ALL = "all"
 
 MATCH = "match"
 """The kind of score that is matched anew in every picture."""
-
-
-@dataclass(frozen=True)
-class BoxPrediction(Prediction):
-    """A detection: its class, its score, its number and its box."""
-
-    number: int = 0
-    """By which ``#k`` names it, best first."""
-    box: Sides = (0.0, 0.0, 0.0, 0.0)
-    """Left, top, right, bottom. Units: pixels of the photograph, of an array those of the input."""
-
-    @property
-    def told(self) -> str:
-        """The target that it is, and where it lies."""
-        return f"#{self.number} {self.label} ({self.index}) at {told(self.box)}"
-
-
-@dataclass(frozen=True)
-class Instance(Target):
-    """A target that is a candidate of a picture."""
-
-    detected: Detected | None = field(default=None, compare=False)
-    aim: Sides | None = field(default=None, compare=False)
-    """The box that it is matched with, in pixels of the model's picture."""
 
 
 @task("detection", when="boxes with classes: YOLO, SSD, DETR, Faster R-CNN and their kin")
@@ -259,111 +237,18 @@ class Detection(Task):
         Raises: NotSeenError: nothing is detected, or not that label. UsageError: there is no such class or number.
         """
         asked = target if isinstance(target, Asked) else placed(target, None, self.picture, labels)
-        if not numbers:
-            return self._without_picture(asked, labels)
-        table = self._table(numbers)
-        if asked.box is not None:
-            return self._boxed(asked, asked.box, table, labels)
-        return self._target(asked, self._detected(asked, table, numbers, labels), labels)
-
-    def _without_picture(self, asked: Asked, labels: Labels | None) -> Target:
-        """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
-        or a box."""
-        if asked.wanted is None or number(asked.wanted) is not None or asked.side is not None:
-            raise UsageError("a number, or a side of a box, is of one picture: name a label, or a label at a box")
-        index = self._index(asked.wanted, labels)
-        if asked.box is None:
-            return Target(index, _name(labels, index))
-        return self._target(asked, Detected(-1, index, float("nan"), asked.box), labels)
-
-    def _table(self, numbers: Numbers) -> Table:
-        return Table.of(numbers, self.candidates.classes, self.candidates.background)
-
-    def _index(self, wanted: Any, labels: Labels | None) -> int:
-        if self.candidates.labels is None:
-            return class_index(self.candidates.classes, labels, wanted)
-        text = wanted.strip() if isinstance(wanted, str) else ""
-        if labels is not None:
-            return class_index(len(labels), labels, wanted)
-        if isinstance(wanted, int | np.integer) or text.lstrip("-").isdecimal():
-            return int(wanted)
-        raise UsageError(f"{wanted!r}: the file numbers its classes and nothing names them: --labels (labels=) does")
-
-    def _detected(self, asked: Asked, table: Table, numbers: Numbers, labels: Labels | None) -> Detected:
-        found, at = table.detections(self.rule), number(asked.wanted)
-        if at is not None:
-            if not 1 <= at <= len(found):
-                raise UsageError(
-                    f"there is no detection #{at}: there are {len(found)} above {self.rule.threshold:g}"
-                    if found else f"there is no detection #{at}: {self.nothing(numbers, labels)}"
-                )  # fmt: skip
-            return found[at - 1]
-        if asked.wanted is None:
-            if not found:
-                raise NotSeenError(f"{self.nothing(numbers, labels)}. {self._ask(table.best(), asked, labels)}")
-            return found[0]
-        index = self._index(asked.wanted, labels)
-        mine = next((each for each in found if each.index == index), None)
-        if mine is None:
-            raise NotSeenError(self._not_seen(index, table, asked, labels))
-        return mine
-
-    def _not_seen(self, index: int, table: Table, asked: Asked, labels: Labels | None) -> str:
-        best, name = table.best(index), _name(labels, index)
-        if best is None:
-            return f"no {name!r} is detected on this picture, and no candidate is one"
-        return (
-            f"no {name!r} is detected on this picture: its best candidate has {best.score:.3g}, and a detection has "
-            f"more than {self.rule.threshold:g} and is of no other class. {self._ask(best, asked, labels)}"
-        )
-
-    def _ask(self, best: Detected | None, asked: Asked, labels: Labels | None) -> str:
-        """Return how a candidate that is no detection is asked for."""
-        if best is None:
-            return "Lower --threshold (threshold=)"
-        box = told(asked.on_photo(best.box, self.picture))
-        return (
-            f"Ask for it by its box, -t '{_name(labels, best.index)}@{box}' (onnxsal.Box), or lower --threshold "
-            "(threshold=)"
-        )
+        search = self._search(labels)
+        return search.found(asked, self._table(numbers)) if numbers else search.without_picture(asked)
 
     def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
         """Return why ``predict`` shows nothing of a picture."""
-        best = self._table(numbers).best()
-        if best is None:
-            return "nothing is detected: the model has no candidate at all"
-        return (
-            f"nothing is detected above {self.rule.threshold:g}: the best candidate is "
-            f"{_name(labels, best.index)!r} with {best.score:.3g}"
-        )
+        return self._search(labels).nothing(self._table(numbers))
 
-    def _boxed(self, asked: Asked, box: Sides, table: Table, labels: Labels | None) -> Target:
-        if asked.wanted is None:
-            raise UsageError("a box needs the label that is asked for there")
-        index = self._index(asked.wanted, labels)
-        found = table.at(index, box)
-        if found is None:
-            raise NotSeenError(
-                f"no candidate of {_name(labels, index)!r} overlaps the box {told(asked.on_photo(box, self.picture))}"
-            )
-        return self._target(asked, found, labels)
+    def _search(self, labels: Labels | None) -> Search:
+        return Search(self.candidates, self.picture, self.rule, labels)
 
-    def _target(self, asked: Asked, found: Detected, labels: Labels | None) -> Instance:
-        name = _name(labels, found.index)
-        label = f"{name}, {asked.side}" if asked.side is not None else name
-        photo = [round(n, 2) for n in asked.on_photo(found.box, self.picture)]
-        about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
-        if asked.box is not None:
-            about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
-        column = max(found.row, 0) * self.candidates.classes + (
-            0 if self.candidates.labels is not None else found.index
-        )
-        if asked.side is not None:
-            column = found.row * len(SIDES) + SIDES.index(asked.side)
-        return Instance(
-            found.index, label, None, np.array([column], np.int64), np.ones(1, np.float32), {"detection": about},
-            kind=None if asked.side is None else "box", detected=found, aim=asked.box or found.box,
-        )  # fmt: skip
+    def _table(self, numbers: Numbers) -> Table:
+        return Table.of(numbers, self.candidates.classes, self.candidates.background)
 
     def aimed(self, target: Target, kind: str) -> Target:
         """Return a target as the score of a kind is fed: what is matched anew is fed its class and its box."""
@@ -386,22 +271,7 @@ class Detection(Task):
 
         It is explained whether or not it is above the threshold.
         """
-        found = self.candidates
-        if found.labels is not None:
-            raise UsageError("a file that picks its boxes itself is compiled with a label at a box, and --score match")
-        objects = np.ones((1, 1, found.classes), np.float32)
-        if found.background is not None:
-            objects[..., found.background] = 0
-        scores = op.Mul(op.Reshape(numbers["probability"], [0, -1, found.classes]), op.const(objects))
-        if given is None:
-            column = op.ArgMax(op.Flatten(scores, axis=1), axis=1, keepdims=0)
-        else:
-            kind = op.Expand(given, batch)
-            rows = op.Concat(op.Shape(scores, start=0, end=2), [1], axis=0)
-            own = op.GatherElements(scores, op.Expand(op.Unsqueeze(kind, [1, 2]), rows), axis=2)
-            column = op.Add(op.Mul(op.ArgMax(op.Squeeze(own, [2]), axis=1, keepdims=0), found.classes), kind)
-        sides = op.Add(op.Mul(op.Unsqueeze(op.Div(column, found.classes), [1]), 4), op.const(np.arange(4)[None]))
-        return {TARGET: column, BOX: op.GatherElements(numbers["box"], sides, axis=1)}
+        return best_of(op, numbers, self.candidates, None if given is None else op.Expand(given, batch))
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the detections, best first; boxes in pixels of the model's picture."""
@@ -409,9 +279,9 @@ class Detection(Task):
         return [self._prediction(k, each, numbers, labels) for k, each in enumerate(found, 1)]
 
     def _prediction(self, at: int, found: Detected, numbers: Numbers, labels: Labels | None) -> BoxPrediction:
-        column = found.row * self.candidates.classes + (0 if self.candidates.labels is not None else found.index)
+        column = self.candidates.column(found.row, found.index)
         logit = float(numbers["logit"][column]) if "logit" in numbers else float("nan")
-        return BoxPrediction(found.index, _name(labels, found.index), found.score, logit, at, found.box)
+        return BoxPrediction(found.index, name_of(labels, found.index), found.score, logit, at, found.box)
 
     def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
         """Return predictions with their boxes in pixels of the photograph."""
@@ -423,7 +293,7 @@ class Detection(Task):
     @property
     def most(self) -> int:
         """All that are detected are shown."""
-        return 300
+        return MOST
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return the score and its logit; of a coordinate NaN and the number."""
@@ -452,11 +322,6 @@ class Detection(Task):
     def written(self) -> dict[str, Any]:
         """Return what a compiled file says of its output."""
         return {"name": self.output, "task": self.name, "classes": self.candidates.classes}
-
-
-def _name(labels: Labels | None, index: int) -> str:
-    """Return the name of a class, its number where it has none: files may number more than are named."""
-    return labels.short(index) if labels is not None and 0 <= index < len(labels) else f"class {index}"
 
 
 __all__ = ["Box", "BoxPrediction", "Detection"]

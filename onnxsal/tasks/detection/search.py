@@ -1,0 +1,130 @@
+"""Which candidate of a picture a target means, and what is said where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxsal.errors import NotSeenError, UsageError
+from onnxsal.tasks.classes import class_index
+from onnxsal.tasks.detection.box import SIDES, Asked, Sides, number, told
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.found import Detected, Rule, Table
+from onnxsal.tasks.detection.instances import Instance
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.target import Target
+
+
+@dataclass(frozen=True)
+class Search:
+    """A detector's candidates, for a picture of one size (height, width), and the names of their classes."""
+
+    candidates: Candidates
+    picture: tuple[int, int]
+    rule: Rule
+    labels: Labels | None
+
+    def found(self, asked: Asked, table: Table) -> Instance:
+        """Return the candidate that is asked for: the best detection, a label's best, the k-th, the one at a box.
+
+        Raises: NotSeenError: there is none. UsageError: there is no such class or number.
+        """
+        if asked.box is not None:
+            return self._target(asked, self._at(asked, asked.box, table))
+        return self._target(asked, self._detected(asked, table))
+
+    def without_picture(self, asked: Asked) -> Target:
+        """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
+        or a box. Raises: UsageError: it is of one picture."""
+        if asked.wanted is None or number(asked.wanted) is not None or asked.side is not None:
+            raise UsageError("a number, or a side of a box, is of one picture: name a label, or a label at a box")
+        index = self._index(asked.wanted)
+        if asked.box is None:
+            return Target(index, name_of(self.labels, index))
+        return self._target(asked, Detected(-1, index, float("nan"), asked.box))
+
+    def nothing(self, table: Table) -> str:
+        """Return why nothing is detected."""
+        best = table.best()
+        if best is None:
+            return "nothing is detected: the model has no candidate at all"
+        return (
+            f"nothing is detected above {self.rule.threshold:g}: the best candidate is "
+            f"{name_of(self.labels, best.index)!r} with {best.score:.3g}"
+        )
+
+    def _index(self, wanted: Any) -> int:
+        if self.candidates.labels is None:
+            return class_index(self.candidates.classes, self.labels, wanted)
+        text = wanted.strip() if isinstance(wanted, str) else ""
+        if self.labels is not None:
+            return class_index(len(self.labels), self.labels, wanted)
+        if isinstance(wanted, int | np.integer) or text.lstrip("-").isdecimal():
+            return int(wanted)
+        raise UsageError(f"{wanted!r}: the file numbers its classes and nothing names them: --labels (labels=) does")
+
+    def _detected(self, asked: Asked, table: Table) -> Detected:
+        found, at = table.detections(self.rule), number(asked.wanted)
+        if at is not None:
+            if not 1 <= at <= len(found):
+                why = f"there are {len(found)} above {self.rule.threshold:g}" if found else self.nothing(table)
+                raise UsageError(f"there is no detection #{at}: {why}")
+            return found[at - 1]
+        if asked.wanted is None:
+            if not found:
+                raise NotSeenError(f"{self.nothing(table)}. {self._ask(table.best(), asked)}")
+            return found[0]
+        index = self._index(asked.wanted)
+        mine = next((each for each in found if each.index == index), None)
+        if mine is None:
+            raise NotSeenError(self._not_seen(index, table, asked))
+        return mine
+
+    def _at(self, asked: Asked, box: Sides, table: Table) -> Detected:
+        if asked.wanted is None:
+            raise UsageError("a box needs the label that is asked for there")
+        index = self._index(asked.wanted)
+        found = table.at(index, box)
+        if found is None:
+            place = told(asked.on_photo(box, self.picture))
+            raise NotSeenError(f"no candidate of {name_of(self.labels, index)!r} overlaps the box {place}")
+        return found
+
+    def _not_seen(self, index: int, table: Table, asked: Asked) -> str:
+        best, name = table.best(index), name_of(self.labels, index)
+        if best is None:
+            return f"no {name!r} is detected on this picture, and no candidate is one"
+        return (
+            f"no {name!r} is detected on this picture: its best candidate has {best.score:.3g}, and a detection has "
+            f"more than {self.rule.threshold:g} and is of no other class. {self._ask(best, asked)}"
+        )
+
+    def _ask(self, best: Detected | None, asked: Asked) -> str:
+        """Return how a candidate that is no detection is asked for."""
+        if best is None:
+            return "Lower --threshold (threshold=)"
+        at = f"{name_of(self.labels, best.index)}@{told(asked.on_photo(best.box, self.picture))}"
+        return f"Ask for it by its box, -t '{at}' (onnxsal.Box), or lower --threshold (threshold=)"
+
+    def _target(self, asked: Asked, found: Detected) -> Instance:
+        name = name_of(self.labels, found.index)
+        label = f"{name}, {asked.side}" if asked.side is not None else name
+        photo = [round(n, 2) for n in asked.on_photo(found.box, self.picture)]
+        about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
+        if asked.box is not None:
+            about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
+        if asked.side is None:
+            column = self.candidates.column(max(found.row, 0), found.index)
+        else:
+            column = found.row * len(SIDES) + SIDES.index(asked.side)
+        return Instance(
+            found.index, label, None, np.array([column], np.int64), np.ones(1, np.float32), {"detection": about},
+            kind=None if asked.side is None else "box", detected=found, aim=asked.box or found.box,
+        )  # fmt: skip
+
+
+def name_of(labels: Labels | None, index: int) -> str:
+    """Return the name of a class, its number where it has none: files may number more than are named."""
+    return labels.short(index) if labels is not None and 0 <= index < len(labels) else f"class {index}"
