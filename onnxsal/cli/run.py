@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -16,16 +18,30 @@ from onnxsal.errors import OnnxsalError, nearest
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""
 
+GARBAGE = (20_000, 20, 100)
+"""Thresholds of the collection of garbage in a command: graphs are many small objects that live, and by Python's own
+thresholds looking at them again and again takes a tenth of a command on one photograph."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status of a command line: 0 done, 1 an input cannot be served, 2 misuse, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     _prepare_streams()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _collected_seldom():
         if not debug:
             warnings.simplefilter("ignore")
         return _run([each for each in given if each != "--debug"], debug)
+
+
+@contextmanager
+def _collected_seldom() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _prepare_streams() -> None:

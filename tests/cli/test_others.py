@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -39,6 +40,18 @@ def test_every_command_explains_itself_without_loading_anything(command: str) ->
     ended = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert f"Usage: onnxsal {command}" in ended.stdout
+
+
+def test_a_command_collects_garbage_seldom_and_leaves_what_it_found(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    within = []
+    monkeypatch.setattr(root, "main", lambda *_, **__: within.append(gc.get_threshold()))
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        run("--help")
+        assert (within, gc.get_threshold()) == ([(20_000, 20, 100)], (700, 10, 10))
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_version(run) -> None:
