@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -431,13 +432,18 @@ def test_several_pictures_in_the_reference_evaluator(method: str) -> None:
 # Real models
 
 
+@functools.cache
+def loaded_once(path: Path, preprocess: str | None) -> onnxsal.Model:
+    return onnxsal.load(path, preprocess=preprocess)
+
+
 @pytest.mark.slow("compiles real networks, explains with them and runs what was compiled")
 @pytest.mark.parametrize("name", ["squeezenet1.0_fp32", "mobilenet_v2_int8", "mobilenet_v1_025_int8"])
 @pytest.mark.parametrize("method", ["grad-cam++", "gradient", "smooth-grad-cam++", "score-cam", "recipro-cam"])
 def test_real_models(shared: Path, name: str, method: str) -> None:
     path = shared / "models" / f"{name}.onnx"
     options: dict[str, Any] = {"score-cam": {"top_k": 4}, "smooth-grad-cam++": {"samples": 2}}.get(method, {})
-    loaded = onnxsal.load(path, preprocess="caffe" if name.startswith("squeeze") else None)
+    loaded = loaded_once(path, "caffe" if name.startswith("squeeze") else None)
     proto = onnxsal.compile(loaded, method=method, bytes_in=name.startswith("squeeze"), **options)
     onnx.checker.check_model(proto, full_check=True)
     assert len(proto.SerializeToString()) <= 1.1 * path.stat().st_size + 2**20
