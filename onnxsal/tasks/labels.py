@@ -16,6 +16,14 @@ from onnxsal.files import read_text
 from onnxsal.tasks.label_files import parse_labels
 
 _LISTED = 12
+"""Classes that a message lists."""
+
+_BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
+
+
+def is_background(name: str) -> bool:
+    """Return whether a label says that it is that of what is none of the others."""
+    return name.strip().casefold() in _BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,6 @@ class Labels:
         listed = f": {', '.join(map(self.short, range(len(self.names))))}" if len(self.names) <= _LISTED else ""
         return f"; classes are 0 to {len(self.names) - 1}{listed}"
 
-
-_LISTED = 12
-"""Classes that a message lists."""
 
 LabelSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Labels
 

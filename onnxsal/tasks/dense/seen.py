@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from onnxsal.tasks.dense.region import Mask
 from onnxsal.tasks.dense.scores import DenseScores
-from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.labels import Labels, is_background
 from onnxsal.tasks.task import Numbers
 
-_BACKGROUND = frozenset({"background", "__background__", "bg", "void"})
 SURE = 0.5
 """Where a sigmoid says that a position belongs to a class."""
 
@@ -26,7 +25,7 @@ def members(scores: DenseScores, numbers: Numbers) -> Mask:
 def foreground(scores: DenseScores, labels: Labels | None) -> NDArray[np.int64]:
     """Return 1 for every class, 0 for those whose labels say that they are background; int64 [classes]."""
     names = () if labels is None or scores.classes == 1 else labels.names
-    return np.array([0 if name.strip().casefold() in _BACKGROUND else 1 for name in names] or [1] * scores.classes)
+    return np.array([0 if is_background(name) else 1 for name in names] or [1] * scores.classes)
 
 
 def surest(scores: DenseScores, numbers: Numbers, labels: Labels | None) -> int:
