@@ -247,6 +247,18 @@ def test_logits_beside_boxes_are_told_by_how_many_labels_there_are() -> None:
     assert {p.label for p in onnxsal.load(proto, labels=["a", "b"]).predict(BLOBS)} <= {"a", "b"}
 
 
+def test_which_score_is_no_object_is_said_by_a_label_or_in_a_note() -> None:
+    """The first (SSD) or the last (DETR) of a softmax is a rule of others, and no operator proves it."""
+    assumed = onnxsal.load(detector("ssd"), labels=["a", "b", "c"])
+    told = onnxsal.load(detector("ssd"), labels=["a", "b", "__background__"])
+    assert [task_of(each).candidates.background for each in (assumed, told)] == [0, 2]
+    assert [sum("that of no object" in note for note in each.notes) for each in (assumed, told)] == [1, 0]
+    shares = outputs(detector("ssd"), BLOBS)[1][0]
+    for model, own in ((assumed, shares[:, 1:]), (told, shares[:, :2])):
+        above = [p.probability for p in model.predict(BLOBS, top=300)]
+        assert max(above) == pytest.approx(own.max(), rel=1e-4)
+
+
 @pytest.mark.parametrize("said", [{"end2end": "True"}, {"args": "{'nms': True, 'half': False}"}])
 def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> None:
     """Behind an operator that hides the pieces: boxes, a score and the number of a class, and no candidates."""

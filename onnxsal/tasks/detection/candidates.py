@@ -56,6 +56,8 @@ class Candidates:
     """The class of each candidate, where it has one score alone."""
     background: int | None = None
     """The class that is no object."""
+    background_by: str = ""
+    """Who says which class that is; nobody where it is the first or the last as others have it."""
     suppress: bool = True
     """Whether one object may have several candidates, so that all but the best are to be left out."""
     overlap: float | None = None

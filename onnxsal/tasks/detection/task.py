@@ -23,6 +23,7 @@ from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.detection.background import settled_background
 from onnxsal.tasks.detection.box import Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import best_of
@@ -34,6 +35,7 @@ from onnxsal.tasks.detection.matched import match
 from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
 from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair, told_apart
+from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
@@ -124,6 +126,12 @@ class Detection(Task):
         least = self.rule.threshold if threshold is None else threshold
         same = self.rule.overlap if overlap is None else overlap
         return replace(self, rule=replace(self.rule, threshold=least, overlap=same))
+
+    def settled(self, evidence: Evidence) -> Settled:
+        """Return the task with the score of no object that labels name, where its graph does not prove which it is."""
+        found, decisions, note = settled_background(self.candidates, evidence)
+        same = found == self.candidates
+        return Settled(self if same else replace(self, candidates=found, said=True), decisions, (note,) if note else ())
 
     @property
     def probabilities_by(self) -> str | None:

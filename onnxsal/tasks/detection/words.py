@@ -173,7 +173,7 @@ def _stated(graph: ir.Graph, said: Mapping[str, Any], where: str) -> Stated:
         boxes, _word(said, "format", FORMS, where), _word(said, "unit", UNITS, where, default="pixels"),
         probabilities=parts["scores"] if shares else None, logits=None if shares else parts["scores"],
         activation=activation, objectness=parts.get("objectness"), labels=labels,
-        background=_index(said, "background", parts["scores"].channels, where),
+        background=_index(said, "background", parts["scores"].channels, where), background_by=where,
         suppress=bool(said.get("nms", True)), count=_count(values, boxes), grid=_grid(said, where), proof=where,
     )  # fmt: skip
     _check_counts(values, found, parts, where)
