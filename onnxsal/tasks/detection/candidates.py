@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.select import BOXES, LABELS, LOGITS, PROBABILITIES
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
+from onnxsal.tasks.detection.grids import Grid
 from onnxsal.tasks.detection.rows import Rows
 
 FORMS = ("ltrb", "cxcywh", "ltwh", "tlbr")
@@ -19,22 +20,6 @@ top, left, bottom, right."""
 
 UNITS = ("pixels", "shares")
 """Pixels of the model's picture, or shares of it from 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Boxes of YOLOX that its file leaves to others to decode: offsets from cells, and logarithms of sizes in cells."""
-
-    strides: tuple[int, ...]
-    """Pixels a cell, level behind level."""
-
-    def cells(self, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return column, row and stride of every cell of a picture (height, width), [N, 3]."""
-        levels = []
-        for stride in self.strides:
-            y, x = np.indices((size[0] // stride, size[1] // stride)).reshape(2, -1)
-            levels.append(np.stack([x, y, np.full_like(x, stride)], axis=1))
-        return np.concatenate(levels).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -130,7 +115,7 @@ class Candidates:
 
     def _corners(self, op: Tape, boxes: ir.Value, size: tuple[int, int]) -> ir.Value:
         if self.grid is not None:
-            boxes = _decoded(op, boxes, self.grid.cells(size))
+            boxes = self.grid.decoded(op, boxes, size)
         first, last = op.Slice(boxes, [0], [2], [2]), op.Slice(boxes, [2], [4], [2])
         if self.form == "cxcywh":
             half = op.Mul(last, 0.5)
@@ -148,10 +133,3 @@ class Candidates:
 
 def _flat(op: Tape, rows: ir.Value, count: int | None, channels: int) -> ir.Value:
     return op.Flatten(rows, axis=1) if count is None else op.Reshape(rows, [-1, count * channels])
-
-
-def _decoded(op: Tape, boxes: ir.Value, cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ir.Value:
-    """Return middles and sizes in pixels. Source: YOLOX (Ge et al. 2021, arXiv:2107.08430), demo_utils of its code."""
-    places, strides = op.const(cells[None, :, :2]), op.const(cells[None, :, 2:])
-    middles = op.Mul(op.Add(op.Slice(boxes, [0], [2], [2]), places), strides)
-    return op.Concat(middles, op.Mul(op.Exp(op.Slice(boxes, [2], [4], [2])), strides), axis=2)

@@ -14,7 +14,8 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.files import parse_json, read_text
 from onnxsal.graph import dims
 from onnxsal.graph.program import values_by_name
-from onnxsal.tasks.detection.candidates import FORMS, UNITS, Candidates, Grid
+from onnxsal.tasks.detection.candidates import FORMS, UNITS, Candidates
+from onnxsal.tasks.detection.grids import Grid
 from onnxsal.tasks.detection.heads import logits_at, logits_pair
 from onnxsal.tasks.detection.rows import Rows, count_of
 from onnxsal.tasks.indexed import Element, shown
