@@ -99,6 +99,8 @@ def _form(name: str, seed: int) -> Form:
     kind = KINDS[name]
     torch.manual_seed(seed)
     model = getattr(ultralytics, kind.family)(kind.yaml).model
+    if kind.family == "RTDETR":
+        zoo.enliven(model)  # its own weights leave attention uniform, and queries alike
     x = torch.sigmoid(zoo.inputs((1, 3, SIZE, SIZE), seed))
     zoo.settle(model, x)
     _spread(model, x)
@@ -122,6 +124,7 @@ def _spread(model: nn.Module, x: torch.Tensor) -> None:
     lists = [getattr(head, name, None) for name in ("cv3", "one2one_cv3")]
     seen: dict[nn.Module, torch.Tensor] = {}
     layers = [each[-1] for levels in lists if levels is not None for each in levels]
+    layers += list(getattr(head, "dec_score_head", []))[-1:]
     handles = [each.register_forward_hook(lambda layer, _, y: seen.update({layer: y})) for each in layers]
     model(x)
     for handle in handles:

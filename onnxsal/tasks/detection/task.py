@@ -27,6 +27,7 @@ from onnxsal.tasks.detection.background import settled_background
 from onnxsal.tasks.detection.box import Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import best_of
+from onnxsal.tasks.detection.described import of_json
 from onnxsal.tasks.detection.found import MOST, Detected, Rule, Table
 from onnxsal.tasks.detection.heads import proven
 from onnxsal.tasks.detection.instances import BoxPrediction, Instance
@@ -34,7 +35,7 @@ from onnxsal.tasks.detection.levels import levels_of
 from onnxsal.tasks.detection.matched import match
 from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
-from onnxsal.tasks.detection.words import names_in, of_json, of_metadata, of_pair, told_apart
+from onnxsal.tasks.detection.words import names_in, of_metadata, of_pair, told_apart
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.registry import task

@@ -12,8 +12,9 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.detection.described import SUFFIX, beside
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
-from onnxsal.tasks.detection.words import SUFFIX, beside, names_in
+from onnxsal.tasks.detection.words import names_in
 from onnxsal.tasks.indexed import shown
 from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.words import NOTHING, Words
@@ -49,7 +50,7 @@ def suspected(graph: ir.Graph) -> bool:
 def description(graph: ir.Graph, words: Words) -> dict[str, Any] | None:
     """Return the description of boxes as far as it is known, ``...`` where it is not; None where no shape allows any.
 
-    Its keys are those of the JSON that ``words.of_json`` reads.
+    Its keys are those of the JSON that ``described.of_json`` reads.
     """
     found = _suppressed(graph) or _pair(graph)
     if found is not None:
