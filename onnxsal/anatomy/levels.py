@@ -15,9 +15,12 @@ def level_layers(anatomy: Anatomy) -> tuple[Layer, ...]:
 
     Of a level with several branches, such as one for boxes and one for classes, the last layer that both hang on.
     """
-    found = [_of_level(anatomy, names) for names in anatomy.head.levels(anatomy.model.graph)]
+    levels = anatomy.head.levels(anatomy.model.graph)
+    found = [_of_level(anatomy, names) for names in levels]
     known = {layer.name for layer in anatomy.layers.found}
-    chosen = [layer for layer in found if layer is not None and layer.name in known]
+    outputs = {str(v.name) for v in anatomy.model.graph.outputs}
+    own = all(outputs.issuperset(names) for names in levels)  # the layers of other outputs are not those of the first
+    chosen = [layer for layer in found if layer is not None and (own or layer.name in known)]
     apart = tuple(dict.fromkeys(chosen))
     return apart if len(apart) == len(found) else ()
 

@@ -239,6 +239,15 @@ SAID = {
         "boxes": "output[:, :, 0:4]", "format": "ltrb", "scores": "output[:, :, 4:5]", "classes": "output[:, :, 5:6]",
         "nms": False,
     },
+    "levels": {
+        "boxes": ["bbox_8", "bbox_16"], "format": "distances", "unit": "strides", "scores": ["score_8", "score_16"],
+        "strides": [8, 16],
+    },
+    "raw": {
+        "boxes": ["output0[:, 0:32, :, :]", "output1[:, 0:32, :, :]"], "format": "distances", "unit": "strides",
+        "scores": ["output0[:, 32:35, :, :]", "output1[:, 32:35, :, :]"], "activation": "sigmoid", "bins": 8,
+        "strides": [8, 16],
+    },
     "detr": {
         "boxes": "pred_boxes", "format": "cxcywh", "unit": "shares", "scores": "logits", "activation": "sigmoid",
         "nms": False,
@@ -320,8 +329,11 @@ FORMS: dict[str, Form] = {
         forms.LEVELS,
         "float[N, A, 3] score_8, float[N, B, 3] score_16, float[N, A, 4] bbox_8, float[N, B, 4] bbox_16",
         read.levels,
+        description=SAID["levels"],
     ),
-    "raw": Form(forms.RAW, "float[N, 35, 12, 12] output0, float[N, 35, 6, 6] output1", read.raw),
+    "raw": Form(
+        forms.RAW, "float[N, 35, 12, 12] output0, float[N, 35, 6, 6] output1", read.raw, description=SAID["raw"]
+    ),
     "segment": Form(
         forms.SEGMENT,
         f"{ROW.format(13)}, float[N, 6, 24, 24] output1",

@@ -26,10 +26,9 @@ from onnxsal.errors import UnsupportedError
 COARSE = {"float16": 0.2, "int8": 0.01}
 """How far boxes may be off, in pixels; else a hundredth."""
 STEP = 0.02
-UNREAD = {"levels": "levels.detection.json", "raw": "no shape allows them"}
-"""Forms that neither their graph nor a description beside it tells of, and what is said of them."""
+LEVELS = ("levels", "raw")
+"""Forms of one output or two a level of the pyramid, decoded by others: nothing but a description tells of them."""
 TWINS = ("disc", "disc", "triangle")
-READ = [name for name in FORMS if name not in UNREAD]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def opened(folder: Path, name: str) -> onnxsal.Model:
     return onnxsal.load(path, preprocess=fitted, labels=list(FORMS[name].labels), task="detection", **held)
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", FORMS)
 def test_what_is_predicted_is_what_the_forms_own_reader_reads(folder: Path, name: str) -> None:
     model = opened(folder, name)
     for seed in PICTURES[:2]:
@@ -100,7 +99,7 @@ def ways(seed: int) -> list[NDArray[np.float32]]:
     return [np.float32(way / np.linalg.norm(way)) for way in found]
 
 
-@pytest.mark.parametrize("name", [name for name in READ if name not in COARSE])
+@pytest.mark.parametrize("name", [name for name in FORMS if name not in COARSE])
 def test_its_slopes_are_the_files_own_central_differences(folder: Path, name: str) -> None:
     seed, model = PICTURES[0], opened(folder, name)
     best, x = FORMS["v8"].found(picture(seed)), picture(seed)
@@ -113,10 +112,20 @@ def test_its_slopes_are_the_files_own_central_differences(folder: Path, name: st
         assert float((found * way).sum()) == pytest.approx((up - down) / (2 * STEP), rel=0.05, abs=2e-3)
 
 
-@pytest.mark.parametrize(("name", "said"), UNREAD.items())
-def test_levels_that_are_decoded_elsewhere_are_refused(folder: Path, name: str, said: str) -> None:
-    with pytest.raises(UnsupportedError, match=f"nothing proves boxes with classes.*{said}"):
-        opened(folder, name)
+@pytest.mark.parametrize("name", LEVELS)
+def test_levels_that_are_decoded_elsewhere_are_refused_with_what_is_known(name: str) -> None:
+    with pytest.raises(UnsupportedError, match="nothing proves boxes with classes") as caught:
+        onnxsal.load(FORMS[name].model(), task="detection")
+    text, described = str(caught.value), FORMS[name].description or {}
+    known, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
+    assert known["strides"] == described["strides"]
+    told = [part.split("[")[0] for part in known["boxes"]]
+    assert told == [part.split("[")[0] for part in described["boxes"]]
+
+
+def test_levels_of_their_own_have_a_layer_each(folder: Path) -> None:
+    found = onnxsal.explain(opened(folder, "raw"), drawn(folder, PICTURES[0]), method="layercam")
+    assert len(found.manifest["layer"]) == 2, found.manifest["layer"]
 
 
 CASES = [("gradient", 80_000_000), ("gradient", 80_000_050), ("layercam", 80_000_000), ("layercam", 80_000_050),

@@ -146,7 +146,7 @@ def test_the_json_beside_a_file_says_what_its_graph_does_not(tmp_path: Path) -> 
     ("change", "message"),
     [
         ({"boxes": "output[:, :, 0:3]"}, "boxes has 3 numbers"),
-        ({"boxes": "outptu[:, :, 0:4]"}, "expected a part of an output"),
+        ({"boxes": "outptu[:, :, 0:4]"}, "expected the part of an output"),
         ({"boxes": "output[:, 0:2, 0:4]"}, "cuts several axes"),
         ({"format": "xywh"}, "format is one of ltrb, cxcywh"),
         ({"scores": None}, "scores is missing"),
@@ -155,6 +155,10 @@ def test_the_json_beside_a_file_says_what_its_graph_does_not(tmp_path: Path) -> 
         ({"objectness": "output[:, :, 4:6]"}, "objectness has 2 numbers"),
         ({"activation": "soft"}, "activation is one of none"),
         ({"background": 7}, "background is the index of one of 3"),
+        ({"format": "distances"}, "unit is one of strides, pixels"),
+        ({"format": "distances", "unit": "strides", "bins": 8}, "boxes has 4 numbers for each candidate, expected 32"),
+        ({"strides": [4, 16]}, "there are 80 candidates, and strides .* make 64 [+] 4 = 68"),
+        ({"boxes": ["output[:, :, 0:4]", "output[:, :, 1:5]"]}, "the same part of an output"),
     ],
 )
 def test_a_wrong_description_says_what_is_wrong(tmp_path: Path, change: dict[str, object], message: str) -> None:

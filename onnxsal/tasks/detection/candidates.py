@@ -111,11 +111,16 @@ class Candidates:
         else:
             assert logits is not None
             found = op.Softmax(logits, axis=2) if self.activation == "softmax" else op.Sigmoid(logits)
-        return found if self.objectness is None else op.Mul(found, self.objectness.write(op, values))
+        if self.objectness is None:
+            return found
+        sure = self.objectness.write(op, values)
+        return op.Mul(found, op.Sigmoid(sure) if self.activation == "sigmoid" else sure)
 
     def _corners(self, op: Tape, boxes: ir.Value, size: tuple[int, int]) -> ir.Value:
         if self.grid is not None:
             boxes = self.grid.decoded(op, boxes, size)
+        if self.form == "ltrb":
+            return self._scaled(op, boxes, size)
         first, last = op.Slice(boxes, [0], [2], [2]), op.Slice(boxes, [2], [4], [2])
         if self.form == "cxcywh":
             half = op.Mul(last, 0.5)
@@ -125,10 +130,13 @@ class Candidates:
         corners = op.Concat(first, last, axis=2)
         if self.form == "tlbr":
             corners = op.Gather(boxes, op.const(np.array([1, 0, 3, 2])), axis=2)
+        return self._scaled(op, corners, size)
+
+    def _scaled(self, op: Tape, corners: ir.Value, size: tuple[int, int]) -> ir.Value:
+        if self.unit == "pixels":
+            return corners
         height, width = size
-        return (
-            corners if self.unit == "pixels" else op.Mul(corners, op.const(np.array([width, height] * 2, np.float32)))
-        )
+        return op.Mul(corners, op.const(np.array([width, height] * 2, np.float32)))
 
 
 def _flat(op: Tape, rows: ir.Value, count: int | None, channels: int) -> ir.Value:

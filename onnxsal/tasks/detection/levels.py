@@ -20,7 +20,9 @@ _LEAST = 2
 def levels_of(graph: ir.Graph, of: Candidates) -> list[tuple[str, ...]]:
     """Return, level by level, the values that scores and boxes of it are read from; none where there is one level."""
     values, own = values_by_name(graph), of.logits or of.probabilities
-    if own is not None and own.values == of.boxes.values:  # what else lies in that value is not told from the scores
+    if (
+        own is not None and own.values == of.boxes.values and len(own.values) < _LEAST
+    ):  # what else lies in that value is not told from the scores
         return []
     scores = _levels(values, own, None)
     if len(scores) < _LEAST:

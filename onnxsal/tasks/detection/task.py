@@ -92,6 +92,8 @@ class Detection(Task):
         size = recognise(graph)[1].size
         if size is None or len(size) != 2:
             raise UnsupportedError(f"boxes need the size of the picture, which is {size}")
+        if found.grid is not None:
+            found.grid.check(found.count, (size[0], size[1]), found.proof)
         overlap = (found.overlap or RULE.overlap) if found.suppress else None
         rule = Rule(max(RULE.threshold, found.least or 0.0), overlap, found.several)
         scores = found.logits or found.probabilities

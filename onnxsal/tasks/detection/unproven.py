@@ -8,22 +8,20 @@ from typing import Any
 
 import onnx_ir as ir
 
-from onnxsal.errors import UnsupportedError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
-from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.described import SUFFIX, beside
+from onnxsal.tasks.detection.level_outputs import of_levels, part, strides_of
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.words import names_in
 from onnxsal.tasks.indexed import shown
 from onnxsal.tasks.outputs import named_outputs
 from onnxsal.tasks.words import NOTHING, Words
 
-_STRIDES = (4, 8, 16, 32, 64, 128)
 _BOX = 4
 _LEAST = 16
 """Candidates that an output of boxes has at least."""
-_FEW = 3
+_FEW, _MAP = 3, 4
 
 
 def refusal(graph: ir.Graph, words: Words) -> str:
@@ -43,6 +41,8 @@ def refusal(graph: ir.Graph, words: Words) -> str:
 def suspected(graph: ir.Graph) -> bool:
     """Return whether boxes are likely though nothing proves them: as many rows as grids over the picture have cells, or
     boxes of a Sigmoid beside as many logits."""
+    if any(len(dims(v) or ()) == _MAP for v in graph.outputs):  # maps of several strides may be any features
+        return False
     found = description(graph, NOTHING)
     return found is not None and (found["unit"] != "..." or "strides" in found)
 
@@ -52,7 +52,7 @@ def description(graph: ir.Graph, words: Words) -> dict[str, Any] | None:
 
     Its keys are those of the JSON that ``described.of_json`` reads.
     """
-    found = _suppressed(graph) or _pair(graph)
+    found = _suppressed(graph) or of_levels(graph) or _pair(graph)
     if found is not None:
         return found
     for output in graph.outputs:
@@ -72,16 +72,16 @@ def _one(graph: ir.Graph, output: ir.Value, axis: int, words: Words) -> dict[str
         return None
     if axis == 1 and channels >= count:
         return None
-    strides, pieces = _strides(graph, count), pieces_of(output, axis)
+    strides, pieces = strides_of(graph, count), pieces_of(output, axis)
     sure = [piece.made_by == "Sigmoid" for piece in pieces]
     raw = strides is not None and bool(pieces) and pieces[0].channels == _BOX and not any(sure[:1])
     from_, objectness = _scores(pieces, sure)
     names = names_in(words)
     return {
-        "boxes": _part(output, axis, 0, _BOX), "format": "cxcywh" if raw and objectness else "...",
+        "boxes": part(output, axis, 0, _BOX), "format": "cxcywh" if raw and objectness else "...",
         "unit": "pixels" if strides is not None else "...",
-        **({"objectness": _part(output, axis, _BOX, _BOX + 1)} if objectness else {}),
-        "scores": _part(output, axis, from_, channels) if from_ else f"{_part(output, axis, _BOX, channels)} ...",
+        **({"objectness": part(output, axis, _BOX, _BOX + 1)} if objectness else {}),
+        "scores": part(output, axis, from_, channels) if from_ else f"{part(output, axis, _BOX, channels)} ...",
         "activation": "none" if any(sure) else "...",
         **({"strides": strides} if raw and objectness else {}), "labels": list(names) or ["..."],
     }  # fmt: skip
@@ -95,28 +95,6 @@ def _scores(pieces: list[Piece], sure: list[bool]) -> tuple[int, bool]:
     return (_BOX, False) if len(pieces) == _FEW - 1 and ones[0] == _BOX and sure[1] else (0, False)
 
 
-def _part(output: ir.Value, axis: int, start: int, stop: int) -> str:
-    cut = f"{start}:{stop}"
-    return f"{output.name}[:, {cut}, :]" if axis == 1 else f"{output.name}[:, :, {cut}]"
-
-
-def _strides(graph: ir.Graph, count: int) -> list[int] | None:
-    """Return the strides of grids over the picture that have as many cells together, None where none have."""
-    try:
-        size = recognise(graph)[1].size
-    except UnsupportedError:
-        return None
-    if size is None or len(size) != 2:
-        return None
-    for levels in (3, 4, 2, 5, 1):
-        for first in range(len(_STRIDES) - levels + 1):
-            strides = list(_STRIDES[first : first + levels])
-            cells = [(size[0] // s) * (size[1] // s) for s in strides]
-            if sum(cells) == count and all(cells):
-                return strides
-    return None
-
-
 def _suppressed(graph: ir.Graph) -> dict[str, Any] | None:
     """Return what a NonMaxSuppression reads: boxes, whose corners it takes in either order, and scores."""
     for node in graph:
@@ -125,7 +103,7 @@ def _suppressed(graph: ir.Graph) -> dict[str, Any] | None:
         boxes, scores = node.inputs[0], node.inputs[1]
         shape = dims(scores) or () if scores is not None else ()
         if boxes is not None and scores is not None and len(shape) == 3 and isinstance(shape[1], int):
-            return {"boxes": str(boxes.name), "format": "...", "unit": "...", "scores": _part(scores, 1, 0, shape[1]),
+            return {"boxes": str(boxes.name), "format": "...", "unit": "...", "scores": part(scores, 1, 0, shape[1]),
                     "activation": "none", "labels": ["..."]}  # fmt: skip
     return None
 
