@@ -103,11 +103,19 @@ class Wanted:
     """What else may be known of the file."""
     settled: Task | None = None
     """A task that running was asked for, in another graph of the same model."""
+    outputs: tuple[str, ...] = ()
+    """All outputs of the task that is explained, where it is known of which it is."""
 
     @classmethod
     def same(cls, task: Task) -> Wanted:
         """Return what finds a task again in another graph of the same model."""
-        return cls(task.name, task.output, task.probabilities_by, settled=task if task.by_running else None)
+        settled = task if task.by_running else None
+        return cls(task.name, task.output, task.probabilities_by, settled=settled, outputs=task.outputs)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The outputs that are looked at; none: all of them."""
+        return self.outputs or (() if self.head is None else (self.head,))
 
 
 ANYTHING = Wanted()
@@ -127,9 +135,9 @@ def recognise(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Task:
 
 def choice_of(graph: ir.Graph, wanted: Wanted = ANYTHING) -> Choice:
     """Return which output is explained, as which task, and why. Raises: as ``recognise``."""
-    with _only(graph, wanted.head):
+    with _only(graph, wanted.shown):
         found = _wanted(graph, wanted)
-        if len(graph.outputs) == 1:
+        if wanted.outputs or len(graph.outputs) == 1:
             return Choice(found, "asked for" if wanted.head is not None else "the only output", (repr(found.output),))
         return choose(graph, found, partial(_alone, graph, _tried(found, wanted)), wanted.fits)
 
@@ -169,7 +177,7 @@ def _there(name: str) -> type[Task] | None:
 
 def _alone(graph: ir.Graph, tried: Sequence[type[Task]], output: str) -> Task | None:
     """Return the first task that an output proves; None where it proves none."""
-    with _only(graph, output):
+    with _only(graph, (output,)):
         for kind in tried:
             try:
                 return kind.find(graph)
@@ -179,22 +187,21 @@ def _alone(graph: ir.Graph, tried: Sequence[type[Task]], output: str) -> Task | 
 
 
 @contextmanager
-def _only(graph: ir.Graph, head: str | None) -> Iterator[None]:
-    """Show a graph with one output alone to who looks for a head."""
+def _only(graph: ir.Graph, heads: Sequence[str]) -> Iterator[None]:
+    """Show a graph with some outputs alone to who looks for a head; with all of them where none is named."""
     every = list(graph.outputs)
-    if head is not None:
-        names = [str(v.name) for v in every]
+    names = [str(v.name) for v in every]
+    for head in heads:
         if head not in names:
             raise UsageError(
                 f"head={head!r}: the model has no such output{nearest(head, names)} (it has "
                 f"{named_outputs(list(map(repr, names)))})"
             )
-        graph.outputs[:] = [every[names.index(head)]]
+    graph.outputs[:] = [value for value in every if not heads or value.name in heads]
     try:
         yield
     finally:
-        if head is not None:
-            graph.outputs[:] = every
+        graph.outputs[:] = every
 
 
 def _proven(graph: ir.Graph, words: Words) -> Task:
@@ -211,7 +218,7 @@ def _proven(graph: ir.Graph, words: Words) -> Task:
 def assumed(graph: ir.Graph, output: str) -> list[str]:
     """Return the tasks that an output may be of, as far as its shape tells."""
     found = []
-    with _only(graph, output):
+    with _only(graph, (output,)):
         for each in names():
             try:
                 get(each).assume(graph)
