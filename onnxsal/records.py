@@ -110,17 +110,10 @@ class CoarseMasks:
 
     def make(self, seed: int, start: int, stop: int, size: tuple[int, ...]) -> Floats:
         """Return masks ``start`` to ``stop`` of a seed, [stop - start, *S]; mask k is the same in any batch."""
-        weights = self.enlarging(size)
-        drawn = zip(*self.draw(seed, start, stop, size), strict=True)
-        return np.stack([_enlarged(cells, shift, weights, size) for cells, shift in drawn])
+        from onnxsal.kernels.enlarge import enlarged  # numba: only who draws masks needs it
 
-
-def _enlarged(cells: NDArray[np.bool_], shift: Indices, weights: tuple[Doubles, ...], size: tuple[int, ...]) -> Floats:
-    mask = cells.astype(np.float64)
-    for axis, (first, table, n) in enumerate(zip(shift, weights, size, strict=True)):
-        wide = np.moveaxis(mask, axis, -1) @ table[first : first + n].T
-        mask = np.ascontiguousarray(np.moveaxis(wide, -1, axis))
-    return mask.astype(np.float32)
+        cells, first = self.draw(seed, start, stop, size)
+        return enlarged(cells, first, self.enlarging(size), size)
 
 
 Made = HostMasks | Boxes | CoarseMasks
