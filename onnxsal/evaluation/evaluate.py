@@ -25,7 +25,7 @@ from onnxsal.evaluation.run import Gathered, Job, Report, Setup, identity_of, ju
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.truth import Truth, resolved, with_truth
 from onnxsal.explanation.method_plan import Common
-from onnxsal.explanation.target import TargetSource, looked_at, opened_for
+from onnxsal.explanation.target import TargetSource, as_pair, looked_at, opened_for
 from onnxsal.fingerprint import fingerprint
 from onnxsal.metrics.registry import get
 from onnxsal.modalities.image import PreprocessSource
@@ -97,7 +97,9 @@ def evaluate(
     """
     given = checked(options)
     loaded = _loaded(model, given.preprocess).for_images("evaluate")
-    loaded = loaded if given.target in _BY_PICTURE else opened_for(loaded, given.target)
+    if given.target not in _BY_PICTURE:
+        given = replace(given, target=as_pair(loaded, given.target))
+        loaded = opened_for(loaded, given.target)
     judges = _judges(metrics)
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,7 +18,7 @@ from onnxsal.explanation import Explanation
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image
-from onnxsal.explanation.target import TargetSource, resolve_target
+from onnxsal.explanation.target import TargetSource, as_pair, resolve_target
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim
 from onnxsal.model import Model
@@ -122,6 +122,7 @@ def compare(
     UsageError: no picture is left.
     """
     models = models[0].for_images("diff"), models[1].for_images("diff")
+    how = replace(how, target=as_pair(models[0], how.target))
     _check_classes(models, how.target)
     requests = tuple(_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
     found: list[Pair] = []

@@ -68,9 +68,9 @@ def explain(
             preprocessed as the model says; or a float array shaped like the model's input, taken as it is. Of a model
             of several inputs {name: thing}: what is explained, and what the others are held at.
         method: see ``onnxsal.methods()``.
-        target: class index or label, None for the predicted class, (a, b) for a minus b; of an embedding what it is to
-            be like (``onnxsal.Like``); an ``Element`` of any output or its text (``"boxes[0, 4, 17]"``, slices summed);
-            or a Program from ``sal/x`` to ``score`` [B].
+        target: class index or label, None for the predicted class, (a, b) or text ``"a minus b"`` for a difference; of
+            an embedding what it is to be like (``onnxsal.Like``); an ``Element`` of any output or its text
+            (``"boxes[0, 4, 17]"``, slices summed); or a Program from ``sal/x`` to ``score`` [B].
         layer: value name, node name, unique suffix or ``#n``; several are fused; None chooses by reachability.
         score: ``logit`` or ``probability``; by default logit for gradients, the preset's for score-based methods.
         seed: of whatever the method draws; the same seed gives the same map.

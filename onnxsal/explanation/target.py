@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,40 @@ if TYPE_CHECKING:  # other tasks than the model's are loaded for a target of the
 else:
     TargetSource = Any
 
+_MINUS = " minus "
+"""Between the two of a pair, as text."""
+
+
+def as_pair(model: Model, target: TargetSource) -> TargetSource:
+    """Return a target, of text such as ``A minus B`` the pair that it means; a name that is written so is no pair."""
+    if not isinstance(target, str) or _MINUS not in target:
+        return target
+    from onnxsal.tasks.embedding import PREFIX
+
+    if target.strip().startswith(PREFIX) or _is_name(model, target):  # what is between references may be in their names
+        return target
+    starts = [found.start() for found in re.finditer(f"(?={_MINUS})", target)]  # "plus minus minus newt" has two
+    pairs = [(target[:at].strip(), target[at + len(_MINUS) :].strip()) for at in starts]
+    return next((pair for pair in pairs if all(_is_name(model, each) for each in pair)), pairs[0])
+
+
+def _is_name(model: Model, text: str) -> bool:
+    """Whether text names a class, or elements of an output."""
+    from onnxsal.tasks.indexed import Element
+
+    return _is_label(model, text) or Element.read(text, _outputs(model)) is not None
+
+
+def _outputs(model: Model) -> list[str]:
+    return [str(value.name) for value in model.anatomy.model.graph.outputs]
+
 
 def opened_for(model: Model, target: TargetSource) -> Model:
     """Return the model that answers a target: itself, or the same file opened for the output that an element names.
 
     Raises: UsageError: there is no such output, or the two of a pair are of different ones.
     """
-    outputs = _outputs_named(model, target)
+    outputs = _outputs_named(model, as_pair(model, target))
     if len(outputs) > 1:
         raise UsageError(f"a pair of elements (a, b) is of one output; got {' and '.join(map(repr, outputs))}")
     if not outputs or (model.task.name, model.task.output) == (LAST, outputs[0]):
@@ -64,7 +92,7 @@ def _element(model: Model, target: Any) -> Element | None:
         return None
     from onnxsal.tasks.indexed import Element, named_by
 
-    names = [str(value.name) for value in model.anatomy.model.graph.outputs]
+    names = _outputs(model)
     if isinstance(target, Element):
         return _known(target, names)
     if not isinstance(target, str) or (model.labels is not None and target.strip() in model.labels.names):
@@ -105,7 +133,9 @@ def looked_at(model: Model, target: TargetSource) -> TargetSource:
     """
     if isinstance(target, Program):
         return target
-    found: TargetSource = model.task.looked_at(target, lambda thing: model.outputs(model.prepare(thing).x))
+    found: TargetSource = model.task.looked_at(
+        as_pair(model, target), lambda thing: model.outputs(model.prepare(thing).x)
+    )
     return found
 
 
@@ -119,6 +149,7 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
     """
     if isinstance(target, Program):
         return _program(target)
+    target = as_pair(model, target)
     if not _is_class(target):
         _check_reference(model, target)
     placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)

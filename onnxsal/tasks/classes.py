@@ -25,17 +25,8 @@ def class_target(classes: int, labels: Labels | None, target: Any, numbers: Numb
             raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
         a, b = (class_index(classes, labels, each) for each in target)
         return difference((a, b), (label_of(labels, a), label_of(labels, b)))
-    try:
-        index = class_index(classes, labels, target)
-    except UsageError as error:
-        raise UsageError(f"{error}{_as_pair(target)}") from None
+    index = class_index(classes, labels, target)
     return one(index, label_of(labels, index))
-
-
-def _as_pair(target: Any) -> str:
-    """What to write for "A minus B", which is how the command line and manifests write a pair."""
-    first, minus, second = target.partition(" minus ") if isinstance(target, str) else ("", "", "")
-    return f"; for one class minus another give the pair {(first.strip(), second.strip())!r}" if minus else ""
 
 
 def class_index(classes: int, labels: Labels | None, target: Any) -> int:

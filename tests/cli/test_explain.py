@@ -18,7 +18,6 @@ from PIL import Image
 
 import onnxsal
 from onnxsal.cli.actions import explain as explaining
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.outputs import slug
 from onnxsal.errors import ModelError
 
@@ -143,20 +142,6 @@ def test_memory_bounds_the_batch(run, folder: Path, monkeypatch: pytest.MonkeyPa
         assert ended.status == 0, ended.err
         batches.append(json.loads(ended.out)["explanations"][0]["manifest"]["batch_size"])
     assert batches[0] < 8 == batches[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "target"),
-    [
-        (None, None),
-        ("tabby", "tabby"),
-        ("281", "281"),
-        ("tabby minus lynx", ("tabby", "lynx")),
-        ("terminus", "terminus"),
-    ],
-)
-def test_targets_as_they_are_written(text: str | None, target: object) -> None:
-    assert parsed(text) == target
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsal.cli.actions.explain import parsed
-
 Run = Callable[..., Any]
 
 NAMES = ("a.png", "b.png", "c minus d.png")
@@ -79,7 +77,6 @@ def test_a_reference_is_text(run: Run, embedder: onnx.ModelProto, folder: Path) 
     np.testing.assert_allclose([row["logit"] for row in rows], [a @ v for v in wanted.values()], atol=1e-5)
     text = run("explain", "one.onnx", "a.png", "-m", "gradient", "-t", "like:b.png").out
     assert f"like b.png, {a @ known['b.png']:.4g}" in text
-    assert parsed("like:a minus like:b") == "like:a minus like:b"
 
 
 def test_a_compiled_file_says_what_it_is_like(run: Run, embedder: onnx.ModelProto) -> None:

@@ -110,11 +110,41 @@ def test_a_pair_is_the_one_minus_the_other() -> None:
         onnxsal.explain(onnxsal.load(TWO), X, target=("p[0, 1]", "maps[0, 0, 0, 0]"))
 
 
-@pytest.mark.parametrize("name", ["a[0]", "up/to/[1, 2]", JSON, "x:0", "[0]"])
+HEADS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "classification": ("float[B, 5] y", "y = Softmax (z)", {}),
+    "classification, labelled": ("float[B, 5] y", "y = Identity (z)", {"labels": list("abcde")}),
+    "ordinal": ("float[B, 5] y", "y = Sigmoid (z)", {"task": "ordinal"}),
+    "regression": ("float[B, 5] y", "y = Identity (z)", {"task": "regression"}),
+    "embedding": ("float[B, 5] y", "n = ReduceL2 <keepdims = 1> (z, axis1) y = Div (z, n)", {}),
+    "dense": ("float[B, 4, 6, 6] y", "y = Softmax <axis = 1> (c)", {}),
+    "element": ("float[B, 4, 6, 6] y", "y = Identity (maps)", {"task": "element"}),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_one_element_minus_another_is_text_whatever_the_head(head: str) -> None:
+    outputs, nodes, said = HEADS[head]
+    file = model(outputs, nodes)
+    opened = onnxsal.load(file, **said)
+    assert opened.task.name == head.partition(",")[0]
+    rest: tuple[Any, ...] = (2, slice(3)) if "4, 6" in outputs else ()
+    text = "y[0, 3, 2, :3] minus y[0, :2, 2, :3]" if rest else "y[0, 3] minus y[0, :2]"
+    difference = lambda x: given(file, "y", x)[0, 3, *rest].sum() - given(file, "y", x)[0, :2, *rest].sum()
+    found = onnxsal.explain(opened, X, method="gradient", target=text)
+    assert (found.target, found.label, found.task) == (text, text, "element")
+    assert found.logit == found.score == pytest.approx(difference(X), rel=1e-4, abs=1e-6)
+    along = np.random.default_rng(1).normal(0, 1, X.shape)
+    expected = (difference(X + STEP * along) - difference(X - STEP * along)) / (2 * STEP)
+    assert float((found.raw * along[0]).sum()) == pytest.approx(expected, rel=5e-3, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", ["a[0]", "a minus b", "a[0, 1] minus b", "up/to/[1, 2]", JSON, "x:0", "[0]"])
 def test_a_name_may_have_any_signs(name: str) -> None:
     file = model("float[B, 5] p", "p = Softmax (z)")
     file.graph.output[0].name = file.graph.node[-1].output[0] = name
     opened = onnxsal.load(file)
+    pair = onnxsal.explain(opened, X, method="gradient", target=f"{name}[0, 3] minus {name}[0, 1]")
+    assert pair.score == pytest.approx(given(TWO, "p")[0, 3] - given(TWO, "p")[0, 1], rel=1e-5)
     found = onnxsal.explain(opened, X, method="gradient", target=f"{name}[0, 3]")
     assert (found.target, found.score) == (f"{name}[0, 3]", pytest.approx(given(TWO, "p")[0, 3], rel=1e-5))
     assert pickle.loads(pickle.dumps(Element(name, 0, slice(2)))) == Element(name, 0, slice(2))

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
@@ -34,8 +33,7 @@ def write_compiled(
     check_model(output)
     opened = opening()
     tell(opened.notes)
-    goal = target if target == "input" else parsed(target)
-    wanted = Asked(target=goal, layer=list(layers) or None, options=once(settings), **asked)
+    wanted = Asked(target=target, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)
     tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
     save_ir(made, output, source=opened.source)

@@ -11,7 +11,6 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.cli.actions.experiment import plain
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
@@ -69,7 +68,7 @@ def diff_models(asked: Asked) -> int:
     for model in models:
         tell(notes_of(model, images), model.name)
     layers = asked.layer, asked.layer_b or asked.layer
-    how = How(asked.method, dict(once(asked.settings)), layers, parsed(asked.target), asked.seed)
+    how = How(asked.method, dict(once(asked.settings)), layers, asked.target, asked.seed)
     progress = Progress("comparing")
     try:
         drift = compare(models, images, how, progress=progress)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
@@ -139,7 +138,7 @@ def _inputs(asked: Asked, images: Sequence[str]) -> list[str]:
 def _options(asked: Asked) -> dict[str, object]:
     layer = None if not asked.layers else asked.layers[0] if len(asked.layers) == 1 else list(asked.layers)
     same = {name: getattr(asked, name) for name in Options.__dataclass_fields__ if name in _SAME}
-    return {**same, "target": parsed(asked.target), "maps": list(asked.maps), "layer": layer, "journal": asked.kept}
+    return {**same, "target": asked.target, "maps": list(asked.maps), "layer": layer, "journal": asked.kept}
 
 
 _SAME = (

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from onnxsal._version import __version__
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs
 from onnxsal.cli.planning import once
@@ -81,7 +80,7 @@ def _case(asked: Asked, progress: Progress) -> Case:
         tell(notes_of(model, asked.images))
         return model
 
-    return Case(asked.model, asked.images, opened, parsed(asked.target), asked.layer, asked.seed, progress)
+    return Case(asked.model, asked.images, opened, asked.target, asked.layer, asked.seed, progress)
 
 
 def described(found: Experiment) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.tasks.detection.task import ALL
-from onnxsal.tasks.embedding import PREFIX, files_in
+from onnxsal.tasks.embedding import files_in
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import image_format, save_image
 
@@ -74,7 +74,7 @@ def explain_all(asked: Asked) -> int:
     _check_files(asked)
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(notes_of(requests[0].model, asked.images))
-    asked = replace(asked, seen=tuple(looked_at(requests[0].model, parsed(goal)) for goal in asked.goals))
+    asked = replace(asked, seen=tuple(looked_at(requests[0].model, goal) for goal in asked.goals))
     results: list[Result] = []
     try:
         return _all_served(asked, requests, results)
@@ -130,7 +130,7 @@ _KEPT = {"keep_partial": "true"}
 
 
 def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
-    model = opened_for_all(asked.opening(), [parsed(goal) for goal in asked.goals])
+    model = opened_for_all(asked.opening(), asked.goals)
     requests = []
     served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
     for steps, common in plans:
@@ -215,14 +215,6 @@ def _explain(request: Request, image: str, targets: Sequence[TargetSource]) -> l
         return explain_image(shown, image, targets)
     finally:
         progress.close()
-
-
-def parsed(target: str | None) -> TargetSource:
-    """Return a target as it is written on a command line: "A minus B" is a pair."""
-    if target is None or target.startswith(PREFIX):  # what is between references may be in a file's name
-        return target
-    first, minus, second = target.partition(" minus ")
-    return (first.strip(), second.strip()) if minus else target
 
 
 def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:

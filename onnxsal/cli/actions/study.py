@@ -9,7 +9,6 @@ from pathlib import Path
 
 from onnxsal._version import __version__
 from onnxsal.cli.actions.experiment import plain
-from onnxsal.cli.actions.explain import parsed
 from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
@@ -56,7 +55,7 @@ def _write(asked: Asked) -> int:
     check_page(page, "a study")
     images = gathered(asked.files[1:])
     check_outputs([Path(page)], [*_opening(asked).files, *images])
-    study = Study(_makers(asked, images), images, parsed(asked.target), asked.question or QUESTION, asked.seed)
+    study = Study(_makers(asked, images), images, asked.target, asked.question or QUESTION, asked.seed)
     progress = Progress("drawing maps")
     try:
         content = make(study, progress=progress)
