@@ -62,13 +62,30 @@ class PickedSession(ColumnSession):
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return ``score`` for arrays by name. Raises: ModelError: the run failed."""
-        return {"score": self._pick(self.session.run(feeds, self._sources), feeds)}
+        each = [feeds] if not self.session.single else [_row(feeds, i) for i in range(_count(feeds))]
+        return self._joined([self._pick(self.session.run(one, self._sources), one) for one in each])
 
     def run_placed(
         self, places: Mapping[str, DeviceBuffer], feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
     ) -> dict[str, Array]:
         """Return ``score`` for inputs that lie where they are used. Raises: ModelError: the run failed."""
-        return {"score": self._pick(self.session.run_placed(places, feeds, self._sources), feeds)}
+        each = [(places, feeds)]
+        if self.session.single:
+            rows = next(iter(places.values())).shape[0]
+            each = [({n: place.row(i) for n, place in places.items()}, _row(feeds, i)) for i in range(rows)]
+        return self._joined([self._pick(self.session.run_placed(*one, self._sources), one[1]) for one in each])
+
+    def _joined(self, scores: Sequence[Array]) -> dict[str, Array]:
+        """Return the scores of things that were run one by one: each may have as many numbers as it likes."""
+        return {"score": np.concatenate(scores)}
+
+
+def _count(feeds: Mapping[str, Array]) -> int:
+    return len(next(iter(feeds.values())))
+
+
+def _row(feeds: Mapping[str, Array], i: int) -> Mapping[str, Array]:
+    return {name: array[i : i + 1] for name, array in feeds.items()}
 
 
 def _columns(values: Array, index: Array) -> Array:
