@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
+from onnxsal.tasks.task import Sought
 from onnxsal.viz import overlay as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
 
@@ -57,8 +59,7 @@ def assemble(work: Work) -> ir.Model:
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
     came = frozenset(trace.graph)
-    fed = work.request.model.task.fed
-    ours = {EXPLAIN, *((fed.name,) if work.goal.as_input else ()), *work.form.outputs}
+    ours = {EXPLAIN, *(fed.name for fed in work.goal.inputs), *work.form.outputs, *work.told}
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
@@ -67,26 +68,60 @@ def assemble(work: Work) -> ir.Model:
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
     batch = _batch(source, anatomy.entry)
-    target = trace.input(fed.name, fed.dtype, [batch, *fed.shape]) if work.goal.as_input else None
+    given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in work.goal.inputs}
     explain = _explain_input(trace, required=work.form.explain_required)
-    inputs = _Inputs(source, target, photo)
+    sought = _sought(trace, work, given, source, there)
+    inputs = _Inputs(source, given, photo, sought)
 
     def then(op: Tape) -> Values:
         return _explanation(op, work, inputs, there)
 
-    found = guarded(trace, explain, then, lambda op: _nothing(op, work, source))
+    asked = explain if sought is None else trace.And(explain, _any(trace, sought.seen))
+    found = guarded(trace, asked, then, lambda op: _nothing(op, work, source))
     _read_copies(trace, own, found)
     read_apart(trace, came)
-    return _finished(work, trace, {**own, **found})
+    told = {} if sought is None else {name: sought.told[name] for name in work.told}
+    return _finished(work, trace, {**own, **found, **told})
+
+
+def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Values) -> Sought | None:
+    """Return what is explained of each picture, where the task looks for it before anything else."""
+    task, goal = work.request.model.task, work.goal
+    if goal.is_program or not task.told:
+        return None
+    batch = _count(trace, source, work.request.model.anatomy.entry)
+    fixed = {name: trace.const(value) for name, value in goal.constants(task.fed.name).items()}
+    asked = {name: _for_all(trace, value, batch) for name, value in {**fixed, **given}.items()}
+    return task.sought(trace, _numbers(trace, work, there), asked, work.request.score)
+
+
+def _for_all(op: Tape, value: ir.Value, batch: ir.Value) -> ir.Value:
+    """Return what says what is explained, of B or of one for all, for each picture, [B, ...]."""
+    rest = op.Shape(value, start=1)
+    return op.Expand(value, op.Concat(batch, rest, axis=0))
+
+
+def _numbers(op: Tape, work: Work, there: Values) -> Values:
+    """Return the model's numbers by kind, [B, N]."""
+    task = work.request.model.task
+    written = task.write(op, there)
+    return {kind: written[name] for kind, name in {**task.kinds, **task.beside}.items()}
+
+
+def _any(op: Tape, seen: ir.Value) -> ir.Value:
+    """Return whether one of bools [B] is true, a scalar."""
+    return op.Cast(op.ReduceMax(op.Cast(seen, to=ir.DataType.INT32), keepdims=0), to=ir.DataType.BOOL)
 
 
 @dataclass(frozen=True)
 class _Inputs:
     source: ir.Value
     """The model's own input, or what stands for it behind folded preprocessing."""
-    target: ir.Value | None
+    given: Values
+    """What says what is explained."""
     photo: ir.Value | None
     """Bytes [B, H, W, 3] to draw on."""
+    sought: Sought | None
 
 
 def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...]) -> Folded:
@@ -116,17 +151,29 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
 def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     anatomy = work.request.model.anatomy
     x = explained(op, there[anatomy.entry.value], anatomy.entry)
-    task, batch = work.request.model.task, _count(op, inputs.source, anatomy.entry)
-    written = task.write(op, there)
-    numbers = {kind: written[name] for kind, name in task.kinds.items()}
-    given = work.goal.opened(op) if inputs.target is None else inputs.target
-    fixed = work.goal.is_program or bool(work.goal.fixed_at(op, batch))
-    labels = work.request.model.labels
-    targets = work.goal.fixed_at(op, batch) if fixed else task.targets(op, numbers, given, batch, labels)
+    sought = inputs.sought
+    targets = _targets(op, work, inputs, there) if sought is None else sought.feeds
     pairs = zip(work.parts, work.layers, strict=True)
     read = _Read(x, targets, there)
     raws = [_map(op, work, part, layer, read) for part, layer in pairs]
+    if sought is not None:
+        raws = [_only_seen(op, raw, sought.seen) for raw in raws]
     return _outputs(op, work, raws, inputs.photo)
+
+
+def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
+    task, batch = work.request.model.task, _count(op, inputs.source, work.request.model.anatomy.entry)
+    numbers = _numbers(op, work, there)
+    given = inputs.given.get(task.fed.name) if inputs.given else work.goal.opened(op)
+    if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
+        return {} if work.goal.is_program else held
+    return task.targets(op, numbers, given, batch, work.request.model.labels)
+
+
+def _only_seen(op: Tape, raw: ir.Value, seen: ir.Value) -> ir.Value:
+    """Return maps [B, ...] that are 0 where nothing was seen that could be explained."""
+    ones = op.Expand(op.const([1]), op.Sub(op.Shape(op.Shape(raw)), op.const([1])))
+    return op.Where(op.Reshape(seen, op.Concat(op.Shape(seen), ones, axis=0)), raw, 0.0)
 
 
 @dataclass(frozen=True)
@@ -135,7 +182,7 @@ class _Read:
 
     x: ir.Value
     """The explained value, as ``sal/x``."""
-    targets: Values
+    targets: Mapping[str, ir.Value]
     """The programs' target inputs."""
     there: Values
     """The model's own values by name."""
@@ -192,7 +239,7 @@ def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None)
     made = {"saliency": saliency, "raw": raw}
     if "drawing" in work.form.outputs:
         made["drawing"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
-    return {name: made[name] for name in work.form.outputs}
+    return {name: made[name] for name in work.maps}
 
 
 def _style() -> Style:
@@ -211,7 +258,7 @@ def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
     """Zeros in place of what was not asked for."""
     batch = _count(op, source, work.request.model.anatomy.entry)
     found: Values = {}
-    for name in work.form.outputs:
+    for name in work.maps:
         shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
         zero = np.zeros(1, np.uint8 if name == "drawing" else np.float32)
         found[name] = op.ConstantOfShape(shape, value=ir.tensor(zero))
@@ -297,7 +344,10 @@ def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
         own = outputs[str(value.name)]
         own.type, own.shape = value.type, value.shape
     batch, shapes = _fed_batch(model.anatomy), _shapes(work)
-    for name in work.form.outputs:
+    for name, shape in work.told.items():
+        outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
+        outputs[name].shape = ir.Shape([batch, *shape] if None not in shape else shape)
+    for name in work.maps:
         outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])
     program = trace.finish_with(outputs)

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -18,7 +18,7 @@ from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.compiler.front import ONE, takes_one
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_score import check_own
-from onnxsal.compiler.work import FileTarget, Form, Kind, Work
+from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
@@ -30,8 +30,6 @@ from onnxsal.graph.moved import write_moved
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
 from onnxsal.model.load import load
-
-KINDS: tuple[str, ...] = get_args(Kind)
 
 _LIMITS = ("forwards", "seconds", "tolerance", "keep_partial", "progress")
 """Options of running that a file cannot have: it draws all samples, always."""
@@ -110,7 +108,7 @@ class Asked:
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
-    model = model if asked.target == "input" else opened_for(model, asked.target)
+    model = model if model.task.as_inputs(asked.target) is not None else opened_for(model, asked.target)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)
@@ -121,9 +119,9 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
     form = Form(_kinds(asked.give), preprocess, asked.explain_required)
-    _check_drawn(request.model, form)
-    _check_names(request.model, form, goal)
+    _check_given(request.model, form)
     work = Work(request, goal, form, _parts(request, goal))
+    _check_names(work)
     _check_sign(work)
     assembled = assemble(work)
     write_moved(assembled.graph)
@@ -183,12 +181,12 @@ def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
 
 def _goal(request: Request, target: Any) -> FileTarget:
     model = request.model
-    if isinstance(target, str) and target == "input":
-        return FileTarget(None, as_input=True)
+    asked = model.task.as_inputs(target)
+    inputs, target = asked if asked is not None else ((), target)
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         check_own(found.program, model)
-    return FileTarget(None if found is None else model.task.aimed(found, request.score))
+    return FileTarget(found, inputs)
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
@@ -201,8 +199,10 @@ def _check_sign(work: Work) -> None:
         raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
 
 
-def _check_drawn(model: Model, form: Form) -> None:
-    """Raise UnsupportedError where a picture is asked for of what is none."""
+def _check_given(model: Model, form: Form) -> None:
+    """Raise where detections are asked for of what detects nothing, or a picture of what is none."""
+    if "detections" in form.outputs and "detections" not in model.task.told:
+        raise UsageError(f"give=detections is for detectors, and the task is {model.task.name!r}")
     if "drawing" in form.outputs and len(model.size) != 2:
         raise UnsupportedError(
             f"give=drawing is a picture, and maps of this model are {' x '.join(map(str, model.size))} numbers "
@@ -210,11 +210,11 @@ def _check_drawn(model: Model, form: Form) -> None:
         )
 
 
-def _check_names(model: Model, form: Form, goal: FileTarget) -> None:
-    graph = model.anatomy.model.graph
-    inputs = {EXPLAIN, *((model.task.fed.name,) if goal.as_input else ())}
+def _check_names(work: Work) -> None:
+    graph, goal = work.request.model.anatomy.model.graph, work.goal
+    inputs = {EXPLAIN, *(fed.name for fed in goal.inputs)}
     taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
-    for kind, names in (("input", inputs), ("output", set(form.outputs))):
+    for kind, names in (("input", inputs), ("output", {*work.form.outputs, *work.told})):
         for name in sorted(names & taken):
             raise UnsupportedError(
                 f"the compiled model would have an {kind} {name!r}, and the model has a value of that name already as "

@@ -36,25 +36,42 @@ def _inputs(model: Model) -> dict[str, Any]:
     return {**({"held": held} if held else {}), **({"computed_from": made_of} if made_of else {})}
 
 
+def _target(work: Work) -> Any:
+    """Return what is explained: what is fixed, or where it comes from."""
+    goal = work.goal
+    if goal.is_program:
+        return "program"
+    fixed = None if goal.fixed is None else goal.fixed.target
+    if not goal.as_input:
+        return "predicted" if fixed is None else fixed
+    names = {each.name: "input" for each in goal.inputs}
+    return "input" if len(names) == 1 and fixed is None else {**({} if fixed is None else {"label": fixed}), **names}
+
+
+def _means(work: Work) -> dict[str, str]:
+    """Return what the inputs and outputs mean that a task has beside a class and maps, by name."""
+    names = [*(each.name for each in work.goal.inputs), *work.told]
+    return {name: text for name, text in work.request.model.task.means.items() if name in names}
+
+
 def _described(work: Work) -> dict[str, Any]:
     """What the file says of itself."""
     request, entry = work.request, work.request.model.anatomy.entry
-    fixed = None if work.goal.fixed is None else work.goal.fixed.target
     axes, dtype = entry.input_axes, entry.dtype.name.lower()
     if work.form.bytes_in:
         axes, dtype = entry.channels_last, "uint8"
     return {
         "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,
-        "target": "input" if work.goal.as_input else "program" if work.goal.is_program
-                  else "predicted" if fixed is None else fixed,
+        "target": _target(work),
         **({} if work.goal.fixed is None else work.goal.fixed.about),
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
         **_inputs(request.model),
         "output": request.model.task.written(),
-        "outputs": list(work.form.outputs), "notes": list(request.model.notes),
+        "outputs": [*work.form.outputs, *(name for name in work.told if name not in work.form.outputs)],
+        **({} if not (means := _means(work)) else {"means": means}), "notes": list(request.model.notes),
         **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
         "source_sha256": request.model.digest, "onnxsal": __version__,

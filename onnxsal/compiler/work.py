@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer
 from onnxsal.explanation.request import Request
@@ -14,8 +16,10 @@ from onnxsal.graph import Program, Tape
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
 from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Fed
 
-Kind = Literal["saliency", "raw", "drawing"]
+Kind = Literal["saliency", "raw", "drawing", "detections"]
+KINDS: tuple[str, ...] = get_args(Kind)
 Values = dict[str, ir.Value]
 Result = Program | Record
 
@@ -25,7 +29,8 @@ class FileTarget:
     """Where the compiled model takes its target from: an input, the prediction, or what is fixed."""
 
     fixed: Target | None
-    as_input: bool = False
+    inputs: tuple[Fed, ...] = ()
+    """The inputs of the file that say what is explained."""
 
     @property
     def is_program(self) -> bool:
@@ -36,6 +41,17 @@ class FileTarget:
         """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
         feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds
         return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
+
+    @property
+    def as_input(self) -> bool:
+        """Whether the file is told what it explains."""
+        return bool(self.inputs)
+
+    def constants(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return what is fixed of the inputs that a task looks with, one row: a class by its name, and its box."""
+        if self.fixed is None or not isinstance(self.fixed.target, int):
+            return {}
+        return {name: np.array([self.fixed.target]), **self.fixed.held}
 
     def opened(self, op: Tape) -> ir.Value | None:
         """Return a fixed target whose columns each picture decides, int64 [1]; None of others."""
@@ -73,6 +89,18 @@ class Work:
     def shape(self) -> tuple[int, ...]:
         """Of one explained thing, [C, *S]."""
         return (self.request.model.anatomy.entry.channels, *self.request.model.size)
+
+    @property
+    def told(self) -> dict[str, tuple[int | None, ...]]:
+        """The outputs of what is looked for before anything is explained, and their shapes: those of detections are
+        given where they are asked for, the others always."""
+        told = {} if self.goal.is_program else self.request.model.task.told
+        return {name: shape for name, shape in told.items() if name not in KINDS or name in self.form.outputs}
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The outputs that explaining makes."""
+        return tuple(name for name in self.form.outputs if name not in self.request.model.task.told)
 
     def is_own(self, part: Result) -> bool:
         """Whether a part's map is of the explained value itself, [C, *S], and not of a layer or of places."""

@@ -36,6 +36,11 @@ class Target:
     """What its score is fed beside, one image: a box [1, 4]."""
 
     @property
+    def held(self) -> Mapping[str, NDArray[Any]]:
+        """What a compiled file holds of it beside its class, one row, by the names of ``Task.as_inputs``."""
+        return {}
+
+    @property
     def is_open(self) -> bool:
         """Whether its columns depend on the picture and none has been seen yet."""
         return self.program is None and not len(self.indices)

@@ -54,6 +54,18 @@ class Fed:
 
 
 @dataclass(frozen=True)
+class Sought:
+    """What a compiled file explains of each picture, looked for before anything is explained."""
+
+    feeds: Mapping[str, ir.Value]
+    """The programs' target inputs by name."""
+    seen: ir.Value
+    """Whether there is something to explain, bool [B]."""
+    told: Mapping[str, ir.Value]
+    """More outputs of the file."""
+
+
+@dataclass(frozen=True)
 class Task(Head):
     """What a model's outputs mean. An instance is what was recognised in one graph: where its numbers are.
 
@@ -283,6 +295,31 @@ class Task(Head):
     def fed(self) -> Fed:
         """The input of a compiled file whose target is one: by default a column, int64 [B]."""
         return Fed("target", ir.DataType.INT64, ())
+
+    def as_inputs(self, target: Any) -> tuple[tuple[Fed, ...], Any] | None:
+        """Return the inputs of a compiled file that a target asks for, and what of it is fixed, None where nothing is;
+        None of a target that asks for none."""
+        return ((self.fed,), None) if isinstance(target, str) and target == "input" else None
+
+    @property
+    def told(self) -> Mapping[str, tuple[int | None, ...]]:
+        """The shape of every output, float32, that compiled files have of what they looked for; None: many."""
+        return {}
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """What those outputs mean, and the inputs of ``as_inputs`` beside a class."""
+        return {}
+
+    def sought(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], kind: str
+    ) -> Sought | None:
+        """Return what a compiled file explains of each picture; None where ``targets`` says it.
+
+        Args: numbers: [B, N] by kind. given: the inputs of ``as_inputs``, or what is fixed of them, [B, ...]. kind: of
+        the score.
+        """
+        return None
 
     def targets(
         self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None

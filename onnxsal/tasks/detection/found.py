@@ -16,6 +16,9 @@ Floats = NDArray[np.float32]
 THRESHOLD, OVERLAP = 0.25, 0.5
 """The score from which on a candidate is a detection, and the IoU from which on two of a class are one."""
 
+SAME = 0.999
+"""The IoU from which on a box that is asked for is a candidate's own, as where a detection is named by its box."""
+
 MOST = 300
 """Detections of a picture that are told of."""
 
@@ -103,14 +106,14 @@ class Table:
     def at(self, index: int, box: Sides) -> Detected | None:
         """Return the candidate that a box of a class is matched with; None where no candidate overlaps it.
 
-        The one of the highest IoU times score of the class; candidates whose IoU is 0.5 or more go before all others.
+        The one of the highest IoU times score of the class; candidates whose IoU is 0.5 or more go before all others,
+        and those whose own box it is before these.
         """
         if not len(self.boxes):
             return None
         overlaps = iou(self.boxes, np.asarray(box)[None])
         scores = np.where(np.isneginf(self._of_class(index)), 0, self._of_class(index))
-        near = overlaps >= OVERLAP
-        value = overlaps * scores + near
+        value = overlaps * scores + (overlaps >= OVERLAP) + (overlaps >= SAME)
         if not (overlaps * (scores > 0)).any():
             return None
         row = int(value.argmax())

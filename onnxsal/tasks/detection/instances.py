@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxsal.tasks.detection.box import Sides, told
 from onnxsal.tasks.detection.found import Detected
@@ -32,3 +37,8 @@ class Instance(Target):
     detected: Detected | None = field(default=None, compare=False)
     aim: Sides | None = field(default=None, compare=False)
     """The box that it is matched with, in pixels of the model's picture."""
+
+    @property
+    def held(self) -> Mapping[str, NDArray[Any]]:
+        """The box that a candidate is looked for at, in pixels of the model's picture."""
+        return {} if self.aim is None else {"box": np.array([self.aim], np.float32)}

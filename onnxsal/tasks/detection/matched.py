@@ -40,7 +40,7 @@ def match(op: Trace, of: Candidates, ends: tuple[float, float] | None) -> Picked
         numbers = op.Cast(op.Round(op[LABELS]), to=ir.DataType.INT64)
         same = op.Cast(op.Equal(numbers, op.Unsqueeze(target, [1])), to=ir.DataType.FLOAT)
         own = op.Mul(op.Squeeze(scores, [2]), same)
-    values = op.Mul(_iou(op, rows, op.Unsqueeze(box, [1])), own)
+    values = op.Mul(overlaps(op, rows, op.Unsqueeze(box, [1])), own)
     # A picture without candidates has the score 0.
     none = op.Expand(0.0, op.Concat(op.Shape(rows, start=0, end=1), [1], axis=0))
     value = op.ReduceMax(op.Concat(values, none, axis=1), [1], keepdims=0)
@@ -48,7 +48,8 @@ def match(op: Trace, of: Candidates, ends: tuple[float, float] | None) -> Picked
     return Picked(value, ends, reads, partial(_picked, of.classes))
 
 
-def _iou(op: Tape, boxes: ir.Value, box: ir.Value) -> ir.Value:
+def overlaps(op: Tape, boxes: ir.Value, box: ir.Value) -> ir.Value:
+    """Return the IoU of boxes with one, [B, N] of [B, N, 4] and [B, 1, 4]."""
     low, high = ([op.Slice(v, [a], [b], [2]) for v in (boxes, box)] for a, b in ((0, 2), (2, 4)))
     common = _area(op, op.Max(low[0], low[1]), op.Min(high[0], high[1]))
     areas = [_area(op, a, b) for a, b in zip(low, high, strict=True)]

@@ -26,7 +26,7 @@ from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.background import settled_background
 from onnxsal.tasks.detection.box import Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
-from onnxsal.tasks.detection.compiled import best_of
+from onnxsal.tasks.detection.compiled import Seen
 from onnxsal.tasks.detection.described import of_json
 from onnxsal.tasks.detection.found import MOST, Detected, Rule, Table
 from onnxsal.tasks.detection.heads import proven
@@ -40,13 +40,19 @@ from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
-from onnxsal.tasks.task import Numbers, Prediction, Task
+from onnxsal.tasks.task import Fed, Numbers, Prediction, Sought, Task
 from onnxsal.tasks.words import NOTHING, Words
 
 RULE = Rule()
 
 ALL = "all"
 """The target that is every detection."""
+
+INPUT = "input"
+"""The target that a compiled file takes as an input."""
+
+FED_BOX = Fed("box", ir.DataType.FLOAT, (4,))
+"""The box that a compiled file takes: left, top, right, bottom in pixels of its picture."""
 
 MATCH = "match"
 """The kind of score that is matched anew in every picture."""
@@ -265,24 +271,42 @@ class Detection(Task):
         """Return a target as the score of a kind is fed: what is matched anew is fed its class and its box."""
         if not isinstance(target, Instance) or target.detected is None:
             return target
-        if target.detected.row < 0 and (kind != MATCH or target.kind is not None):
-            raise UsageError(
-                "without a picture a box is matched with no candidate: --score match (score=) matches anew"
-            )
         if kind != MATCH or target.kind is not None:
             return target
         box = np.asarray(target.aim, np.float32)[None]
         index = target.indices if self.candidates.labels is None else np.array([target.detected.index], np.int64)
         return replace(target, indices=index, fed={BOX: box})
 
-    def targets(
-        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
-    ) -> dict[str, ir.Value]:
-        """Return the best candidate of each picture, of the class that is fed where one is: its column and its box.
+    def as_inputs(self, target: Any) -> tuple[tuple[Fed, ...], Any] | None:
+        """Return the class (``input``), the box of a class that is fixed (``dog@input``), or both (``input@input``)."""
+        name, at, place = target.rpartition("@") if isinstance(target, str) else ("", "", "")
+        if not at or place.strip() != INPUT:
+            return super().as_inputs(target)
+        return ((self.fed, FED_BOX), None) if name.strip() == INPUT else ((FED_BOX,), name.strip())
 
-        It is explained whether or not it is above the threshold.
-        """
-        return best_of(op, numbers, self.candidates, None if given is None else op.Expand(given, batch))
+    @property
+    def told(self) -> Mapping[str, tuple[int | None, ...]]:
+        """What is explained, box, score and class, of each picture; what is detected, on which picture."""
+        return {"explained": (6,), "detections": (None, 7)}
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """In words."""
+        sides = "left, top, right, bottom in pixels of the model's picture"
+        return {
+            "box": f"float32 [B, 4]: {sides}; the candidate that matches it best is explained",
+            "explained": f"float32 [B, 6]: {sides}, score, class of what is explained; where nothing is, NaN, "
+                         "and the map is 0",
+            "detections": f"float32 [D, 7], best first: which picture, {sides}, score, class",
+        }  # fmt: skip
+
+    def sought(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], kind: str
+    ) -> Sought | None:
+        """Return the best detection of each picture, that of a class, or the candidate at a box; and all detections."""
+        seen = Seen.of_numbers(op, numbers, self.candidates, self.rule)
+        found = seen.sought(given.get(self.fed.name), given.get(FED_BOX.name), self.picture, anew=kind == MATCH)
+        return replace(found, told={**found.told, "detections": seen.detections()})
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the detections, best first; boxes in pixels of the model's picture."""
@@ -332,7 +356,8 @@ class Detection(Task):
 
     def written(self) -> dict[str, Any]:
         """Return what a compiled file says of its output."""
-        return {"name": self.output, "task": self.name, "classes": self.candidates.classes}
+        return {"name": self.output, "task": self.name, "classes": self.labelled, "threshold": self.rule.threshold,
+                "iou": self.rule.overlap}  # fmt: skip
 
 
 __all__ = ["Box", "BoxPrediction", "Detection"]
