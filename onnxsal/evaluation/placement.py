@@ -14,7 +14,7 @@ from PIL import Image
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.items import Box, Item
 from onnxsal.evaluation.match import files_below, matched
-from onnxsal.modalities.image.fit import Placement, place
+from onnxsal.modalities.image.fit import Placement
 from onnxsal.modalities.image.masks import read_mask
 from onnxsal.modalities.image.preprocess import Preprocess
 
@@ -46,10 +46,10 @@ def with_masks(items: Sequence[Item], folder: str | os.PathLike[str] | None) -> 
 
 def placement(photo: tuple[int, int], size: tuple[int, int], preprocess: Preprocess | None) -> Placement:
     """Return where the model's picture (``size``: height, width) lies in a photograph (width, height)."""
-    wanted = size[1], size[0]
     if preprocess is None:
+        wanted = size[1], size[0]
         return Placement(wanted, wanted, (0, 0), wanted)
-    return place(photo, wanted, preprocess.fit, preprocess.fraction)
+    return preprocess.place(photo, size)
 
 
 def moved_boxes(item: Item, at: Placement) -> NDArray[np.float64] | None:

@@ -86,7 +86,8 @@ def preprocess_decisions(preprocess: Preprocess | None, *, given: bool) -> tuple
     value = said if isinstance(said, str) else preprocess.to_json(inside=False)
     why = GIVEN if given else "the input takes bytes" if preprocess.name == "raw" else preprocess.name
     fit = "; it does not say how a photograph is fitted: the largest centre part is taken"
-    return (Decision("preprocess", value, why + fit * preprocess.open_fit),)
+    told = preprocess.said and f"; {preprocess.said}"
+    return (Decision("preprocess", value, why + fit * preprocess.open_fit + told),)
 
 
 def _cut(source: ir.Model) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where the model's picture lies in the photograph, and the picture itself: crop, squash and pad."""
+"""Where the model's picture lies in the photograph, and the picture itself: crop, squash, pad and cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from PIL import Image
 
-Fit: TypeAlias = Literal["crop", "squash", "pad"]
+Fit: TypeAlias = Literal["crop", "squash", "pad", "cut"]
 Resample: TypeAlias = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -33,27 +33,42 @@ class Placement:
         return self.offset[0] * across, self.offset[1] * down, self.size[0] * across, self.size[1] * down
 
 
-def place(photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float) -> Placement:
+def place(
+    photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float, edge: int | None = None
+) -> Placement:
     """Return where a model's picture lies in a photograph; both sizes are (width, height).
 
     crop: scaled until the picture covers ``fraction`` of the tighter side, then the centre. squash: both sides scaled
-    on their own, then the centre ``fraction``. pad: scaled until all of the photograph fits. A photograph of the
-    model's own size stays as it is.
+    on their own, then the centre ``fraction``. pad: scaled until all of the photograph fits. cut: not scaled, the
+    centre. A photograph of the model's own size stays as it is.
+
+    Args: edge: in place of ``fraction`` what the shorter side is scaled to (crop), or both are (squash). The picture
+        may be larger than that.
     """
     if photo == size:
         return Placement(photo, photo, (0, 0), size)
-    scaled = _scaled(photo, size, fit, fraction)
+    scaled = _scaled(photo, size, fit, fraction) if edge is None else _to_edge(photo, fit, edge)
     left, top = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
     return Placement(photo, scaled, (left, top), size)
 
 
 def _scaled(photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float) -> tuple[int, int]:
+    if fit == "cut":
+        return photo
     across, down = _whole(size[0] / fraction) / photo[0], _whole(size[1] / fraction) / photo[1]
     if fit == "crop":
         across = down = max(across, down)
     if fit == "pad":
         across = down = min(size[0] / photo[0], size[1] / photo[1])
     return _whole(photo[0] * across), _whole(photo[1] * down)
+
+
+def _to_edge(photo: tuple[int, int], fit: Fit, edge: int) -> tuple[int, int]:
+    """The longer side is cut off to whole pixels, as torchvision and transformers do."""
+    if fit == "squash":
+        return edge, edge
+    short, long = min(photo), max(edge, edge * max(photo) // min(photo))
+    return (edge, long) if photo[0] == short else (long, edge)
 
 
 def _whole(side: float) -> int:
@@ -69,10 +84,11 @@ def draw(image: Image.Image, placement: Placement, resample: Resample, padding: 
     if placement.scaled == placement.photo == placement.size:
         return image
     how = Image.Resampling(RESAMPLES.index(resample))
-    if placement.scaled[0] * placement.scaled[1] > _LARGEST:
-        return _strip(image, placement, how)
     (left, top), (width, height) = placement.offset, placement.size
-    scaled = image.resize(placement.scaled, how)
+    is_scaled = placement.scaled != placement.photo
+    if is_scaled and placement.scaled[0] * placement.scaled[1] > _LARGEST and min(left, top) >= 0:
+        return _strip(image, placement, how)
+    scaled = image.resize(placement.scaled, how) if is_scaled else image
     if min(left, top) < 0:
         padded = Image.new(image.mode, placement.size, padding)
         padded.paste(scaled, (-left, -top))

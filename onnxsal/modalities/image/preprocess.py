@@ -16,6 +16,7 @@ from onnxsal.modalities.image.colours import Levels
 from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Placement, Resample, draw, place
 from onnxsal.modalities.image.images import Photo
 from onnxsal.modalities.image.mean_image import MeanImage
+from onnxsal.options import is_count
 
 ColourOrder: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
 
@@ -46,12 +47,16 @@ class Preprocess:
         colour: the model's channel order; ``grey`` is one channel (0.299 R + 0.587 G + 0.114 B), ``bands`` are those of
             an array, in its order.
         mean, std: one number for all channels, or one per channel in the model's order.
-        fit: ``crop`` the centre, ``squash`` to the model's size, or ``pad`` to it with ``pad_colour`` (RGB, 0 to 255).
+        fit: ``crop`` the centre, ``squash`` to the model's size, ``pad`` to it with ``pad_colour`` (RGB, 0 to 255), or
+            ``cut`` the centre out of the picture as it is, with ``pad_colour`` round a smaller one.
         crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
         resample: as Pillow does it, that is with antialiasing.
         mean_image: taken off in place of ``mean``, which is 0 then: one number a pixel, of the model's own size.
         name: where it comes from, for messages; it takes no part in comparison, nor does the next.
         open_fit: whether what it comes from leaves open how a photograph is fitted.
+        edge: pixels of the resized picture's shorter side (``crop``), or of both (``squash``), in place of
+            ``crop_fraction``.
+        said: what is to be told of it; it takes no part in comparison.
     Raises: UsageError: a part is unknown, of the wrong length, or not a number that makes sense.
     """
 
@@ -66,6 +71,8 @@ class Preprocess:
     mean_image: MeanImage | None = None
     name: str = field(default="own", compare=False)
     open_fit: bool = field(default=False, compare=False)
+    edge: int | None = None
+    said: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for key, value, known in (
@@ -78,6 +85,10 @@ class Preprocess:
         self._check_numbers()
         if self.crop_fraction is not None and not 0 < self.crop_fraction <= 1:
             raise self._wrong("crop_fraction", self.crop_fraction, "a number above 0 and up to 1")
+        if self.edge is not None and not (is_count(self.edge) and self.fit in ("crop", "squash")):
+            raise self._wrong("edge", self.edge, "a whole number from 1 on, of crop and squash")
+        if self.edge is not None and self.crop_fraction is not None:
+            raise self._wrong("edge", self.edge, "given in place of crop_fraction, not with it")
         if len(self.pad_colour) != 3 or not all(0 <= level <= 255 for level in self.pad_colour):
             raise self._wrong("pad_colour", self.pad_colour, "three whole numbers from 0 to 255")
 
@@ -118,7 +129,8 @@ class Preprocess:
         """Return whether another gives the same pixels, as far as both say how."""
         if (self.colour, self.table().shape, self.mean_image) != (other.colour, other.table().shape, other.mean_image):
             return False
-        fits = self.open_fit or other.open_fit or (self.fit, self.fraction) == (other.fit, other.fraction)
+        how, others = (self.fit, self.fraction, self.edge), (other.fit, other.fraction, other.edge)
+        fits = self.open_fit or other.open_fit or how == others
         return fits and bool(np.allclose(self.table(), other.table(), rtol=1e-3, atol=1e-3 * np.ptp(self.table())))
 
     def for_channels(self, count: int) -> Preprocess:
@@ -164,9 +176,13 @@ class Preprocess:
             )
         return planes
 
+    def place(self, photo: tuple[int, int], size: tuple[int, int]) -> Placement:
+        """Return where the model's picture (``size``: height, width) lies in a photograph (width, height)."""
+        return place(photo, (size[1], size[0]), self.fit, self.fraction, self.edge)
+
     def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
         """Return the photograph as a model of input ``size`` (height, width) sees it."""
-        placement = place(photo.pixels.size, (size[1], size[0]), self.fit, self.fraction)
+        placement = self.place(photo.pixels.size, size)
         image = draw(photo.pixels, placement, self.resample, self.pad_colour)
         seen = image.convert("L").convert("RGB") if self.colour == "grey" else image
         values = self._values(seen) if photo.levels is None else self._fine(photo.levels, placement)

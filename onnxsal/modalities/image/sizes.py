@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from onnxsal.files import beside, parse_json, read_text
-from onnxsal.modalities.image.huggingface import is_huggingface, kind_of
+from onnxsal.modalities.image.huggingface import is_huggingface
 from onnxsal.modalities.image.mean_image import is_mean_image, mean_image
+from onnxsal.modalities.image.processors import completed, facts_of, known_kind
 from onnxsal.modalities.registry import StatedSize
 
 _WORDS = ("onnxsal.preprocess", "imgsz", "input_size", "image_size", "img_size", "input_shape", "crop_size",
@@ -161,7 +162,8 @@ def _of_processor(config: Mapping[str, Any]) -> Sides | None:
         return _of_timm(config)
     if not is_huggingface(config):
         return sides_of(config.get("size"))
-    if config.get("do_center_crop") and "crop_size" in config and not kind_of(config).startswith("Perceiver"):
+    config = completed(config)
+    if config.get("do_center_crop") and "crop_size" in config and known_kind(config) != "Perceiver":
         return sides_of(config["crop_size"])  # Perceiver's crops first and resizes then
     if isinstance(config.get("pad_size"), Mapping):
         return sides_of(config["pad_size"])
@@ -173,23 +175,22 @@ def _edge(config: Mapping[str, Any]) -> str:
     inner = config.get("image_processor")
     if isinstance(inner, Mapping):
         return _edge(inner)
-    size, kind = config.get("size"), kind_of(config)
+    facts, config = facts_of(config), completed(config)
+    size = config.get("size")
     padded, share = isinstance(config.get("pad_size"), Mapping), config.get("crop_pct")
     cut = config.get("do_center_crop") or share is not None or padded
-    if cut or not is_huggingface(config) or not isinstance(size, Mapping) or kind.startswith(_CROPS_BY_ITSELF):
+    if isinstance(size, int) and not facts.square:
+        size = {"shortest_edge": size}
+    if cut or not is_huggingface(config) or not isinstance(size, Mapping):
         return ""
     return f"{next(iter(size))} {next(iter(size.values()))}" if len(size) == 1 and "edge" in next(iter(size)) else ""
-
-
-_CROPS_BY_ITSELF = ("ConvNext", "PoolFormer")
-"""Processors whose default is a crop, which older files do not repeat."""
 
 
 def _resized(config: Mapping[str, Any]) -> Sides | None:
     size = config.get("size")
     if config.get("keep_aspect_ratio"):
         return None
-    if isinstance(size, list) and kind_of(config).startswith("Donut"):  # in its older files width comes first
+    if isinstance(size, list) and known_kind(config) == "Donut":  # in its older files width comes first
         size = size[::-1]
     return sides_of(size)
 

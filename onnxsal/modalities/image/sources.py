@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from onnxsal.errors import UsageError, nearest
 from onnxsal.files import beside, number, numbers, parse_json, read_text
 from onnxsal.modalities.image.exports import foreign_form
-from onnxsal.modalities.image.huggingface import from_huggingface, is_huggingface
+from onnxsal.modalities.image.huggingface import OwnWaysError, from_huggingface, is_huggingface
 from onnxsal.modalities.image.mean_image import is_mean_image, mean_image
 from onnxsal.modalities.image.metadata import metadata_preprocess
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
@@ -31,6 +31,7 @@ _EXPORTED = (
     "metadata.json",  # Teachable Machine
     "inference.yml",  # PaddleX
 )
+_PASSED = "preprocessing passed over: {}"
 _FIELDS = tuple(part.name for part in fields(Preprocess) if part.compare and part.name != "mean_image")
 _KEYS = (*_FIELDS, "preset", "range", "size")
 
@@ -86,7 +87,8 @@ def gather_preprocess(
     pixels, a note says so.
 
     Args: channels: of the model's input, where they are known.
-    Raises: UsageError: the first of the first three is wrong; of what else cannot be read a note tells.
+    Raises: UsageError: the first of the first three is wrong; of what else cannot be read a note tells, and so it does
+        of a processor that has ways of its own.
     """
     where, model = "the model's metadata", Path(model_path)
     ours = (
@@ -98,7 +100,11 @@ def gather_preprocess(
     exported = [partial(_exported, p) for name in _EXPORTED for p in beside(model, name) if p.is_file()]
     others: list[Callable[[], Iterable[Preprocess]]] = [partial(_listed, read) for read in ours[1:]]
     others += [partial(metadata_preprocess, metadata, where), *exported]
-    return _gathered([read() for read in ours[:1]], others, channels)
+    try:
+        first, notes = [read() for read in ours[:1]], []
+    except OwnWaysError as error:
+        first, notes = [], [_PASSED.format(error)]
+    return _gathered(first, others, channels, notes)
 
 
 def _candidates(model: Path) -> tuple[Path, ...]:
@@ -122,15 +128,17 @@ def _listed(read: Callable[[], Preprocess]) -> list[Preprocess]:
 
 
 def _gathered(
-    found: list[Preprocess], others: Sequence[Callable[[], Iterable[Preprocess]]], channels: int | None
+    found: list[Preprocess],
+    others: Sequence[Callable[[], Iterable[Preprocess]]],
+    channels: int | None,
+    notes: list[str],
 ) -> Gathered:
     """Return the first that is there, with notes on what cannot be read and on what wants other pixels."""
-    notes = []
     for read in others:
         try:
             found += [each if channels is None else each.for_channels(channels) for each in read()]
         except UsageError as error:
-            notes.append(f"preprocessing passed over: {error}")
+            notes.append(_PASSED.format(error))
     other = next((each for each in found[1:] if not found[0].agrees(each)), None)
     if other is not None:
         said = f"{found[0].name} is taken, and {other.name} wants other pixels"

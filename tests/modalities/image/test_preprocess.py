@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from onnxsal.errors import UsageError
 from onnxsal.modalities.image import PRESETS, Photo, Preprocess, as_preprocess, find_preprocess, read_image, try_presets
+from onnxsal.modalities.image.sources import gather_preprocess
 
 
 def noise(height: int = 5, width: int = 7) -> np.ndarray:
@@ -103,6 +105,7 @@ def test_every_own_key_is_understood() -> None:
     }
     expected = Preprocess("BGR", 0.25, (1.0, 2.0, 3.0), (2.0,), "pad", 0.5, "bicubic", (1, 2, 3))
     assert as_preprocess(stated) == expected
+    assert as_preprocess({"fit": "squash", "edge": 9}) == Preprocess(fit="squash", edge=9)
 
 
 def test_keys_change_a_preset() -> None:
@@ -134,6 +137,8 @@ def test_a_range_is_what_black_and_white_become() -> None:
         ({"range": [0]}, "low, high"),
         ({"crop_fraction": 1.5}, "up to 1"),
         ({"pad_colour": [0, 0]}, "three whole numbers"),
+        ({"edge": 0}, "a whole number from 1 on"),
+        ({"edge": 9, "crop_fraction": 0.5}, "in place of crop_fraction"),
         ({"pad_colour": [0, 0, 256]}, "three whole numbers"),
         ({"colour": "grey", "mean": [1, 2, 3]}, "1 or 1 numbers"),
     ],
@@ -177,74 +182,99 @@ CLIP = {
 }
 
 
+EDGE_256 = {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
+
+
 @pytest.mark.parametrize(
-    ("config", "fit", "fraction", "resample"),
+    ("config", "fit", "side", "resample"),
     [
-        (CLIP, "crop", 1.0, "bicubic"),
+        (CLIP, "crop", 224, "bicubic"),
         (HALF | {"do_normalize": True, "size": 224, "resample": 2}, "squash", 1.0, "bilinear"),
         (HALF | {"size": {"height": 224, "width": 224}, "resample": 0}, "squash", 1.0, "nearest"),
-        (
-            HALF | {"size": {"height": 256, "width": 256}, "do_center_crop": True, "crop_size": 224},
-            "squash",
-            0.875,
-            None,
-        ),
-        (
-            HALF | {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
-            "crop",
-            0.875,
-            None,
-        ),
-        (HALF | {"size": {"shortest_edge": 224}, "crop_pct": 0.9}, "crop", 0.9, None),
+        (HALF | EDGE_256 | {"size": {"height": 256, "width": 256}}, "squash", 256, None),
+        (HALF | EDGE_256, "crop", 256, None),
+        (HALF | {"size": {"shortest_edge": 224}, "crop_pct": 0.9}, "crop", 248, None),
         (HALF | {"size": {"shortest_edge": 384}, "crop_pct": 0.9}, "squash", 1.0, None),
         (HALF | {"size": {"longest_edge": 512}}, "pad", 1.0, None),
         (HALF | {"size": {"shortest_edge": 224}, "crop_pct": None}, "crop", 1.0, None),
+        (HALF | {"do_resize": False}, "cut", 1.0, None),
+        (HALF | {"size": 224, "do_center_crop": True, "image_processor_type": "LevitImageProcessorPil"},
+         "crop", 256, None),
         (
-            HALF
-            | {
-                "size": {"height": 224, "width": 224},
-                "do_center_crop": True,
-                "crop_size": {"height": 256, "width": 256},
-                "image_processor_type": "PerceiverImageProcessor",
-            },
-            "crop",
-            0.875,
-            None,
-        ),
-        (HALF | {"do_resize": False}, "crop", 0.875, None),
-        (
-            HALF | {"size": 224, "do_center_crop": True, "image_processor_type": "LevitImageProcessor"},
-            "crop",
-            0.875,
-            None,
-        ),
-        (
-            HALF
-            | {
-                "size": 256,
-                "do_center_crop": True,
-                "crop_size": 224,
-                "resample": 3,
-                "feature_extractor_type": "DeiTFeatureExtractor",
-            },
-            "squash",
-            0.875,
-            "bicubic",
+            HALF | {"size": 256, "do_center_crop": True, "crop_size": 224, "resample": 3,
+                    "feature_extractor_type": "DeiTFeatureExtractor"}, "squash", 256, "bicubic",
         ),
     ],
-)
-def test_hugging_face_fits(config: dict[str, Any], fit: str, fraction: float, resample: str | None) -> None:
+)  # fmt: skip
+def test_hugging_face_fits(config: dict[str, Any], fit: str, side: float, resample: str | None) -> None:
     found = as_preprocess(config)
-    assert (found.fit, found.fraction) == (fit, fraction)
+    assert (found.fit, found.fraction if isinstance(side, float) else found.edge) == (fit, side)
     assert resample in (None, found.resample)
 
 
-def test_a_crop_that_is_no_square_behind_one_edge_is_refused() -> None:
-    """transformers cuts it out of a picture whose shorter edge alone is known: no share of both sides says that."""
-    config = HALF | {"do_center_crop": True, "crop_size": {"height": 160, "width": 192}}
-    with pytest.raises(UsageError, match=r"'height': 160, 'width': 192.*is not known: no square"):
-        as_preprocess(config | {"size": {"shortest_edge": 224}})
-    assert as_preprocess(config | {"size": {"height": 256, "width": 256}}).fraction == 0.625
+KINDS: dict[str, tuple[dict[str, Any], tuple[int, int] | None, tuple[int, int], bool]] = {
+    "CLIP, a crop that is no square": (
+        CLIP | {"crop_size": {"height": 40, "width": 56}, "size": 64}, (64, 0), (40, 56), False,
+    ),
+    "a crop that is larger": (CLIP | {"crop_size": 85, "size": 64}, (64, 0), (85, 85), False),
+    "no resizing": (CLIP | {"do_resize": False, "crop_size": {"height": 48, "width": 97}}, None, (48, 97), False),
+    "both sides first": (
+        HALF | EDGE_256 | {"size": {"height": 64, "width": 64}, "crop_size": 40}, (64, 64), (40, 40), False,
+    ),
+    "MobileViT, of its class alone": ({"image_processor_type": "MobileViTImageProcessor"}, (224, 0), (256, 256), True),
+    "DeiT of its class alone": (HALF | {"image_processor_type": "DeiTImageProcessorFast"}, (256, 256), (224, 224), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(61, 90), (130, 75)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_hugging_face_pixels(kind: str, shape: tuple[int, int]) -> None:
+    """Resized to its shorter edge, cut off to whole pixels, or to both sides; then the centre, 0 round a smaller one."""
+    config, resized, crop, flips = KINDS[kind]
+    array = np.random.default_rng(shape).integers(0, 256, (*shape, 3), np.uint8)
+    image = Image.fromarray(array)
+    if resized is not None:
+        (side, other), (width, height) = resized, image.size
+        sides = (side, side) if other else [side * each // min(width, height) for each in (width, height)]
+        image = image.resize(sides, Image.Resampling.BICUBIC)
+    pixels = np.asarray(image)
+    height, width = crop
+    margin = [max(0, -((each - side) // 2)) for each, side in zip(pixels.shape, crop, strict=False)]
+    padded = np.zeros((*np.maximum(crop, pixels.shape[:2]), 3))
+    padded[margin[0] :, margin[1] :][: pixels.shape[0], : pixels.shape[1]] = pixels
+    top, left = (padded.shape[0] - height) // 2, (padded.shape[1] - width) // 2
+    wanted = padded[top : top + height, left : left + width] / 255
+    config = config | {"resample": 3}
+    if config.get("image_mean"):
+        wanted = (wanted - config["image_mean"]) / config["image_std"]
+    found = as_preprocess(config).apply(
+        photo(np.random.default_rng(shape).integers(0, 256, (*shape, 3), np.uint8)), crop
+    )
+    np.testing.assert_allclose(found.values.transpose(1, 2, 0), wanted[..., ::-1] if flips else wanted, atol=1e-5)
+
+
+def test_what_no_processor_of_ours_does_is_a_note_and_nothing_is_guessed(tmp_path: Path) -> None:
+    model = tmp_path / "net.onnx"
+    for config, said in (
+        ({"image_processor_type": "SamImageProcessor"}, "'SamImageProcessor' of transformers .* of its own"),
+        (
+            CLIP | {"feature_extractor_type": None, "image_processor_type": "LlavaImageProcessor", "do_pad": True},
+            "do_pad true",
+        ),
+    ):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+        found = gather_preprocess(model, {})
+        assert found.preprocess is None
+        assert re.search(said, *found.notes)
+        with pytest.raises(UsageError, match=said):
+            as_preprocess(config)
+    (tmp_path / "net.preprocess.json").write_text('{"preset": "tf"}')
+    assert gather_preprocess(model, {}).preprocess == PRESETS["tf"]
+
+
+def test_padding_behind_the_normalisation_is_refused() -> None:
+    with pytest.raises(UsageError, match="pads behind the normalisation"):
+        as_preprocess(CLIP | {"do_pad": True, "pad_size": {"height": 256, "width": 256}})
 
 
 def test_hugging_face_normalisation() -> None:
@@ -259,6 +289,8 @@ def test_hugging_face_normalisation() -> None:
     np.testing.assert_allclose(offset.limits()[0], -1)
     twice = as_preprocess(HALF | {"do_normalize": True, "include_top": True})
     np.testing.assert_allclose(twice.limits()[1], 2)
+    once = as_preprocess(HALF | {"do_normalize": False, "include_top": True})
+    np.testing.assert_allclose(once.limits(), [[0] * 3, [2] * 3])
 
 
 @pytest.mark.parametrize(
@@ -268,7 +300,7 @@ def test_hugging_face_normalisation() -> None:
         (HALF | {"size": "large"}, "size is a number"),
         (HALF | {"size": {"depth": 3}}, "size is a number"),
         (HALF | {"resample": 9}, "resample"),
-        (HALF | {"size": 224, "do_center_crop": True, "crop_size": 256}, "larger than size"),
+        (HALF | {"size": {"height": 9, "width": 8}, "do_center_crop": True}, "no square"),
         (HALF | {"rescale_factor": "1/255"}, "rescale_factor is a number"),
     ],
 )
