@@ -41,7 +41,7 @@ def scorer(model: Model, target: int | Target, batch_size: int, output: str = PR
 
 def scorer_of(model: Model, target: Target, kind: str, batch_size: int) -> Score:
     """Return the same of a kind of score: one that is no column of the numbers is worked out in every picture anew."""
-    if target.program is not None or kind in model.task.kinds:
+    if target.program is not None or (target.kind is None and kind in model.task.kinds):
         return scorer(model, target, batch_size, model.task.kinds.get(kind, PROBABILITY))
     goal = model.task.aimed(target, kind)
     session = model.session(model.score(kind, goal))
