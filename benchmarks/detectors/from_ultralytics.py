@@ -52,6 +52,9 @@ KINDS = {
     "yolo26-end2end": Kind("yolo26n.yaml", nms=False),
     "yolo26-segment-end2end": Kind("yolo26n-seg.yaml", nms=False),
     "yolo26-pose-end2end": Kind("yolo26n-pose.yaml", nms=False),
+    "yolo26-obb-end2end": Kind("yolo26n-obb.yaml", nms=False),
+    "yolo11-pose-nms": Kind("yolo11n-pose.yaml", nms=True),
+    "yolo11-obb-nms": Kind("yolo11n-obb.yaml", nms=True),
     "ul-rtdetr": Kind("rtdetr-l.yaml", family="RTDETR"),
 }
 
