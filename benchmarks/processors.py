@@ -123,7 +123,7 @@ def of_transformers(folder: Path) -> Iterator[Told]:
         try:
             processor, place = made(**_without_text(made), **changes), folder / f"t{i}"
             _pixels_of(processor, photograph(SHAPES[0]))
-        except Exception as error:  # noqa: BLE001: no such configuration: it cannot be made, or does not run
+        except Exception as error:  # noqa: BLE001 - no such configuration: it cannot be made, or does not run
             print(f"# {kind} {changes}: {type(error).__name__}", file=sys.stderr)
             continue
         processor.save_pretrained(place)
@@ -257,14 +257,14 @@ def _turned(made: Any, switch: str) -> dict[str, Any]:
 def _same(made: Any, changes: dict[str, Any]) -> bool:
     try:
         return np.array_equal(*(_pixels_of(made(**each), photograph(SHAPES[1])) for each in ({}, changes)))
-    except Exception:  # noqa: BLE001: it does not run so
+    except Exception:  # noqa: BLE001 - it does not run so
         return False
 
 
 def _square(made: Any) -> dict[str, bool]:
     try:
         return {} if "height" in json.loads(made(size=160).to_json_string())["size"] else {"square": False}
-    except Exception:  # noqa: BLE001: it takes no single number
+    except Exception:  # noqa: BLE001 - it takes no single number
         return {}
 
 
@@ -273,7 +273,7 @@ def _own(made: Any, changes: dict[str, Any]) -> str:
     try:
         processor = made(**changes, **_without_text(made))
         theirs = [_pixels_of(processor, photograph(shape)) for shape in SHAPES]
-    except Exception:  # noqa: BLE001: as above
+    except Exception:  # noqa: BLE001 - as above
         return "" if changes else "it takes more than a photograph"
     if any(each.ndim != 3 for each in theirs):
         return "several pictures, or patches, of one photograph"

@@ -221,15 +221,15 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[int, int] | None, tuple[int, int], 
     "both sides first": (
         HALF | EDGE_256 | {"size": {"height": 64, "width": 64}, "crop_size": 40}, (64, 64), (40, 40), False,
     ),
-    "MobileViT, of its class alone": ({"image_processor_type": "MobileViTImageProcessor"}, (224, 0), (256, 256), True),
-    "DeiT of its class alone": (HALF | {"image_processor_type": "DeiTImageProcessorFast"}, (256, 256), (224, 224), False),
+    "MobileViT by its class": ({"image_processor_type": "MobileViTImageProcessor"}, (224, 0), (256, 256), True),
+    "DeiT by its class": (HALF | {"image_processor_type": "DeiTImageProcessorFast"}, (256, 256), (224, 224), False),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(61, 90), (130, 75)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_hugging_face_pixels(kind: str, shape: tuple[int, int]) -> None:
-    """Resized to its shorter edge, cut off to whole pixels, or to both sides; then the centre, 0 round a smaller one."""
+    """Resized to its shorter edge, cut to whole pixels, or to both sides; then the centre, 0 round a smaller one."""
     config, resized, crop, flips = KINDS[kind]
     array = np.random.default_rng(shape).integers(0, 256, (*shape, 3), np.uint8)
     image = Image.fromarray(array)
