@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from onnxsal.anatomy import Score, X
 from onnxsal.anatomy.layout import where_it_lies
 from onnxsal.errors import UsageError, nearest
@@ -65,9 +67,12 @@ def opened_for(model: Model, target: TargetSource) -> Model:
     outputs = _outputs_named(model, as_pair(model, target))
     if len(outputs) > 1:
         raise UsageError(f"a pair of elements (a, b) is of one output; got {' and '.join(map(repr, outputs))}")
-    if not outputs or (model.task.name, model.task.output) == (LAST, outputs[0]):
+    if not outputs:
         return model
     wanted: dict[str, Any] = {"task": LAST, "head": outputs[0], "labels": None, "activation": None}
+    if (model.task.name, model.task.output) == (LAST, outputs[0]):  # nothing is left to be said of it
+        notes = tuple(note for note in model.notes if note not in model.task.notes)
+        return replace(model, notes=notes, asked=replace(model.asked, **wanted)) if model.task.notes else model
     made: Model = model.program((LAST, outputs[0]), lambda: model.reopened(**wanted))
     return replace(made, preprocess=model.preprocess)
 
@@ -153,7 +158,16 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
     if not _is_class(target):
         _check_reference(model, target)
     placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
-    return model.task.resolve(placed, numbers, model.labels)
+    return _no_nought(model.task.resolve(placed, numbers, model.labels))
+
+
+def _no_nought(target: Target) -> Target:
+    """Return a target. Raises: UsageError: it takes away all that it adds up, so that it is 0 whatever goes in."""
+    if target.program is None and (target.coefficients < 0).any() and (target.coefficients > 0).any():
+        columns, place = np.unique(target.indices, return_inverse=True)
+        if not np.bincount(place.reshape(-1), target.coefficients, len(columns)).any():
+            raise UsageError(f"{target.label!r} is 0 whatever goes in: both are the same, and nothing tells them apart")
+    return target
 
 
 def _check_reference(model: Model, target: Any) -> None:

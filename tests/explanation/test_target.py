@@ -89,6 +89,7 @@ def test_a_list_gives_a_list(model: onnxsal.Model) -> None:
     [
         (5, "0 to 4"), (-1, "0 to 4"), ("9", "0 to 4"), ("dgo", "dog"), (1.5, "float"),
         ("cat minus dgo", "dog"), ("cat minus dog minus newt", "'dog minus newt'"), (" minus dog", "no class"),
+        (("cat", "0"), "0 whatever goes in"), ("dog minus dog", "'dog minus dog' is 0 whatever"),
         (True, "bool"), ((1, 2, 3), "3 of them"), ((1, 9), "0 to 4"),
     ],
 )  # fmt: skip

@@ -117,7 +117,7 @@ HEADS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "regression": ("float[B, 5] y", "y = Identity (z)", {"task": "regression"}),
     "embedding": ("float[B, 5] y", "n = ReduceL2 <keepdims = 1> (z, axis1) y = Div (z, n)", {}),
     "dense": ("float[B, 4, 6, 6] y", "y = Softmax <axis = 1> (c)", {}),
-    "element": ("float[B, 4, 6, 6] y", "y = Identity (maps)", {"task": "element"}),
+    "element": ("float[B, 4, 6, 6] y", "y = Identity (maps)", {}),
 }
 
 
@@ -132,6 +132,7 @@ def test_one_element_minus_another_is_text_whatever_the_head(head: str) -> None:
     difference = lambda x: given(file, "y", x)[0, 3, *rest].sum() - given(file, "y", x)[0, :2, *rest].sum()
     found = onnxsal.explain(opened, X, method="gradient", target=text)
     assert (found.target, found.label, found.task) == (text, text, "element")
+    assert not [note for note in found.manifest["notes"] if "any element of it can be explained" in note]
     assert found.logit == found.score == pytest.approx(difference(X), rel=1e-4, abs=1e-6)
     along = np.random.default_rng(1).normal(0, 1, X.shape)
     expected = (difference(X + STEP * along) - difference(X - STEP * along)) / (2 * STEP)
@@ -219,6 +220,7 @@ def test_one_number_needs_no_index() -> None:
         (Element("mops", 0), "no output 'mops'; did you mean 'maps'"),
         (("maps[0, 0, 0, 0]", 3), "of two classes or of two elements"),
         (7, "no element of it"),
+        ("maps[0, 0, 0, ::-1] minus maps[0, 0, 0, :]", "is 0 whatever goes in"),
     ],
 )
 def test_what_is_no_element_is_told(target: Any, message: str) -> None:
