@@ -77,6 +77,9 @@ class Task(Head):
     """As ``onnxsal.task`` registered it."""
     when: ClassVar[str] = ""
 
+    noun: ClassVar[str] = "target"
+    """What stands in front of its targets' names, such as ``class``."""
+
     by_rivals: ClassVar[bool] = True
     """Whether another output of the same task may be meant in its place."""
 
@@ -240,6 +243,11 @@ class Task(Head):
 
         Raises: UsageError: they are of another number.
         """
+        if not self.labelled:
+            raise UsageError(
+                f"{labels.source}: {len(labels)} labels, and the output {self.output!r} is taken for {self.name}, "
+                "whose numbers have no names: leave them out, or say what it holds with --task (task=)"
+            )
         return labels.checked(self.labelled)
 
     def is_several(self, target: Any, labels: Labels | None) -> bool:

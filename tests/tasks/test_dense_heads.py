@@ -144,6 +144,39 @@ def test_one_number_a_position_that_is_no_class(end: str, out: str) -> None:
         Dense.find(load_ir(proto).graph)
 
 
+@pytest.mark.parametrize(
+    ("end", "out"),
+    [("y = Softmax <axis = 1> (l)", "float[n, 1, 12, 12]"),
+     ("q = Transpose <perm = [0, 2, 3, 1]> (l) y = Softmax <axis = -1> (q)", "float[n, 12, 12, 1]")],
+)  # fmt: skip
+def test_a_softmax_over_one_number_proves_no_class(end: str, out: str) -> None:
+    """It is 1 whatever goes in: said to who asks for classes, and of the empty map of an element."""
+    proto = file(end, out, classes=1)
+    assert (run(proto, name="y") == 1).all()
+    with pytest.raises(UnsupportedError, match=r"'y' is Softmax over an axis of one number, .* whatever goes in"):
+        onnxsal.load(proto, task="dense")
+    model = onnxsal.load(proto)
+    assert model.task.name == "element"
+    found = onnxsal.explain(model, X, method="gradient", target="y[0, 0, 0, 0]")
+    assert not found.raw.any()
+    assert any("the map is 0 everywhere" in note and "(1 to 1)" in note for note in found.manifest["notes"])
+
+
+def test_as_many_labels_as_channels_are_its_classes() -> None:
+    """Nothing ends the logits: labels that fit say what channels are, others do not; each is told."""
+    proto = file("y = Identity (l) z = Identity (t)", "float[n, 4, 12, 12]", more=", float[n, 5, 12, 12] z")
+    model = onnxsal.load(proto, labels=list("abcd"))
+    assert (model.task.name, model.task.output) == ("dense", "y")
+    assert any("'y' is taken for dense: there are as many labels" in note for note in model.notes)
+    assert {d.what: d.why for d in model.decided}["task"] == "there are as many labels as it has channels"
+    said = onnxsal.load(file("y = Identity (l)", "float[n, 4, 12, 12]"), task="dense")
+    found, wanted = (onnxsal.explain(m, X, method="gradient", target=t) for m, t in ((model, "b"), (said, 1)))
+    np.testing.assert_array_equal(found.raw, wanted.raw)
+    assert onnxsal.load(proto, labels=list("abcde")).task.output == "z"
+    with pytest.raises(UsageError, match="3 labels, and the output 'y' is taken for element, whose numbers have no"):
+        onnxsal.load(proto, labels=list("abc"))
+
+
 def test_numbers_that_nothing_ends_are_run_and_told_of() -> None:
     """Asked for as dense: in [0, 1] they are probabilities already, outside they are logits; each is said."""
     held = onnxsal.load(file("y = Clip (l, low, high)", "float[n, 1, 12, 12]", classes=1), task="dense")

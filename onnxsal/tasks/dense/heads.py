@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -37,15 +37,18 @@ class DenseHead:
     proof: str
 
 
-def main_head(graph: ir.Graph, *, proven: bool) -> DenseHead:
+def main_head(graph: ir.Graph, *, proven: bool, named: Callable[[int], bool] | None = None) -> DenseHead:
     """Return the head of the main one of the outputs that have one.
 
-    Args: proven: a Softmax, Sigmoid or ArgMax goes over the classes; else shapes that allow them are enough.
+    Args:
+        proven: a Softmax, Sigmoid or ArgMax goes over the classes; else shapes that allow them are enough.
+        named: whether so many classes have names, which is asked of several then.
     Raises: UnsupportedError: no output has one.
     """
     entry = recognise(graph)[1]
     found = [(output, _behind(output, entry, proven=proven)) for output in graph.outputs]
     heads = [(output, head) for output, head in found if isinstance(head, DenseHead)]
+    heads = [(v, head) for v, head in heads if named is None or (head.classes > 1 and named(head.classes))]
     if heads:
         return heads[main_output([output for output, _ in heads])][1]
     reasons = named_outputs([f"{output.name!r} {reason}" for output, reason in found])

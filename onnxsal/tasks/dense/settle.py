@@ -8,13 +8,15 @@ from onnxsal.decisions import Decision
 from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
 
+NAMED = "there are as many labels as it has channels"
 _OPTIONS = "--activation softmax, sigmoid, or none where they are probabilities"
 
 
 def settled(task: DenseScores, evidence: Evidence) -> Settled:
     """Return the task with the probabilities that its graph proves, that were asked for, or that running tells."""
-    found = _activated(task, evidence)
-    return replace(found, decisions=(Decision("task", task.name, task.proof or "asked for"), *found.decisions))
+    found, why = _activated(task, evidence), task.proof or ("asked for" if evidence.task == task.name else NAMED)
+    notes = (f"{task.output!r} is taken for {task.name}: {NAMED}; --task says another",) if why == NAMED else ()
+    return replace(found, decisions=(Decision("task", task.name, why), *found.decisions), notes=(*notes, *found.notes))
 
 
 def _activated(task: DenseScores, evidence: Evidence) -> Settled:

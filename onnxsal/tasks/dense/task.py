@@ -7,15 +7,16 @@ default where the model itself sees the class on the clean picture. The region i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
-from onnxsal.errors import NotSeenError, UsageError
+from onnxsal.errors import NotSeenError, UnsupportedError, UsageError
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
@@ -32,6 +33,7 @@ from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers, Prediction, label_of
+from onnxsal.tasks.words import Words
 
 _ACTIVATIONS: Mapping[str, Callable[[Tape, ir.Value], ir.Value]] = {
     "softmax": lambda op, logits: op.Softmax(logits, axis=1),
@@ -57,6 +59,8 @@ class RegionPrediction(Prediction):
 class Dense(DenseScores):
     """Where the scores of positions are: [B, C, H, W], or [B, H, W, C] with the class on axis 3."""
 
+    noun: ClassVar[str] = "class"
+
     @classmethod
     def find(cls, graph: ir.Graph) -> Dense:
         """Return where they are: behind an output with a Softmax, Sigmoid or ArgMax over the classes, which proves it.
@@ -69,6 +73,19 @@ class Dense(DenseScores):
     def assume(cls, graph: ir.Graph) -> Dense:
         """Return where they are where shapes allow it: logits without an activation have one class a channel."""
         return cls(**vars(main_head(graph, proven=False)))
+
+    @classmethod
+    def find_said(cls, graph: ir.Graph, words: Words, *, asked: bool = False) -> Dense:
+        """Return what the graph proves; or scores without an activation that have as many classes as labels are known.
+
+        Raises: UnsupportedError: it proves none, and labels name something else.
+        """
+        try:
+            return super().find_said(graph, words, asked=asked)
+        except UnsupportedError as error:
+            with suppress(UnsupportedError):
+                return cls(**vars(main_head(graph, proven=False, named=words.fits)))
+            raise error
 
     @property
     def reads(self) -> tuple[str, ...]:
