@@ -13,6 +13,8 @@ from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL, score_of
 from onnxsal.explanation.request import Request
+from onnxsal.tasks.registry import get
+from onnxsal.tasks.task import Task
 
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""
@@ -33,13 +35,18 @@ class Result:
 
 
 def as_text(result: Result) -> list[str]:
-    """Return the lines about one picture: its path, then class and methods, indented."""
+    """Return the lines about one picture: its path, then what is explained and the methods, indented."""
     first = result.made[0][1]
-    lines = [result.drawing, f"  class   {_class(first)}"]
+    lines = [result.drawing, f"  {_noun(first):6}  {_class(first)}"]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
     return lines + [f"  {'arrays' if at == 0 else '':6}  {path}" for at, path in enumerate(result.numbers)]
+
+
+def _noun(explanation: Explanation) -> str:
+    """Return what its target is: a class, of tasks that have some, unless it is a program."""
+    return get(explanation.task).noun if explanation.target is not None else Task.noun
 
 
 def _class(explanation: Explanation) -> str:

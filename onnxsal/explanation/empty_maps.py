@@ -133,7 +133,7 @@ def _not_multiplied(
     )  # fmt: skip
     return (
         f"{_what(case)}: nothing in it is above 0 (ReLU). The gradient there is not 0, but weights and maps add up to "
-        f"nothing that speaks for the class; {by_place}a pair (this class minus another) asks what tells them apart"
+        f"nothing that speaks for it; {by_place}a pair (this target minus another) asks what tells them apart"
     )
 
 

@@ -85,7 +85,7 @@ def explain(
     but has an operator or a head that this method cannot serve.
     """
     if isinstance(target, list) and not target:
-        raise UsageError("target=[]: expected at least one class, or None for the predicted one")
+        raise UsageError("target=[]: expected at least one target, or None for what is predicted")
     common, chosen = split_options(options)
     images = image if isinstance(image, list) else [image]
     targets: list[Any] = target if isinstance(target, list) else [target]

@@ -29,8 +29,8 @@ def class_target(classes: int, labels: Labels | None, target: Any, numbers: Numb
     return one(index, label_of(labels, index))
 
 
-def class_index(classes: int, labels: Labels | None, target: Any) -> int:
-    """Return the class that an index or a label means.
+def class_index(classes: int, labels: Labels | None, target: Any, what: str = "classes") -> int:
+    """Return the class that an index or a label means. Args: what: messages call them.
 
     Raises: UsageError: out of range, unknown or ambiguous.
     """
@@ -47,7 +47,7 @@ def class_index(classes: int, labels: Labels | None, target: Any) -> int:
     else:
         raise UsageError(f"a target is an index, a label, a pair, None or a Program; got {type(target).__name__}")
     if not 0 <= index < classes:
-        raise UsageError(f"target {index} is out of range: the model has the classes 0 to {classes - 1}")
+        raise UsageError(f"target {index} is out of range: the model has the {what} 0 to {classes - 1}")
     return index
 
 

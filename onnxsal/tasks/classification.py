@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -53,6 +53,8 @@ class Classification(Task):
 
     One number is two classes: 1 is what it speaks for, 0 that it is not so.
     """
+
+    noun: ClassVar[str] = "class"
 
     probability: str | None
     """The value that holds probabilities, in front of any quantisation; None where the model ends in logits."""

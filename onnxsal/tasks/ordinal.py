@@ -141,7 +141,7 @@ class Ordinal(Task):
             return self._threshold(threshold[1], int(threshold[2]), labels)
         if isinstance(target, tuple):
             raise UsageError("an ordinal head has no pairs: give a rank, its name, 'rank >= k' or 'rank < k'")
-        index = class_index(self.ranks, labels, target)
+        index = class_index(self.ranks, labels, target, "ranks")
         return self._column(1 + self.steps + index, index, label_of(labels, index, "rank"))
 
     def _threshold(self, sign: str, k: int, labels: Labels | None) -> Target:

@@ -116,7 +116,7 @@ def test_predict_shows_numbers_that_can_be_copied(run, two: str) -> None:
     target = shlex.split(lines[0][1])
     made = run("explain", two, "red.png", "-m", "gradient", *target)
     assert made.status == 0, made.err
-    assert f"class   {target[1]}, {lines[0][0]}\n" in made.out
+    assert f"target  {target[1]}, {lines[0][0]}\n" in made.out
 
 
 def test_an_element_is_asked_for_whatever_the_task(run, two: str) -> None:

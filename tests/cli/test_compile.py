@@ -8,6 +8,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from onnxsal.cli.text import width
+from onnxsal.compiler.metadata import METADATA
+
 
 def test_a_compiled_file(run, folder: Path) -> None:
     ended = run(
@@ -20,6 +23,12 @@ def test_a_compiled_file(run, folder: Path) -> None:
     assert said.status == 0
     assert "score-cam (preset=official, top_k=2), seed 4" in said.out
     known = json.loads(run("inspect", "out.onnx", "--json").out)["explainer"]
+    noted = onnx.load(folder / "out.onnx")
+    (entry,) = [each for each in noted.metadata_props if each.key == METADATA]
+    entry.value = json.dumps(known | {"notes": ["a long note, " * 30]})
+    onnx.save(noted, folder / "noted.onnx")
+    lines = run("inspect", "noted.onnx").out.splitlines()
+    assert all(len(line) <= width() or "sha256" in line for line in lines) and sum("long" in line for line in lines) > 3
     assert (known["method"], known["target"], known["seed"]) == ("score-cam", "input", 4)
 
 

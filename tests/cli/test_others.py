@@ -173,6 +173,7 @@ def test_methods_lists_all_with_what_they_cost(run) -> None:
 def test_methods_on_a_model_are_in_seconds(run, folder: Path) -> None:
     found = {m["name"]: m["cost"] for m in json.loads(run("methods", "model.onnx", "--json").out)}
     assert found["score-cam"].endswith("s (7 forwards)")
+    assert found["similarity-map"] == "does not apply"
     tiny.write(tiny.without_rule(), folder / "norule.onnx")
     found = {m["name"]: m["cost"] for m in json.loads(run("methods", "norule.onnx", "--json").out)}
     assert found["gradient"] == found["smoothgrad"] == "has no gradient"

@@ -86,7 +86,7 @@ def test_labels_in_the_file_name_classes_alone(run: Run) -> None:
 def test_explain_shows_the_value(run: Run) -> None:
     ended = run("explain", *HOW, "-m", "gradient")
     assert ended.status == 0, ended.err
-    assert f"class   twice the mean (0), {value():.4g}\n" in ended.out
+    assert f"target  twice the mean (0), {value():.4g}\n" in ended.out
 
 
 def test_inspect_names_the_task(run: Run) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onnxsal.cli.actions.inspect import print_rows
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
@@ -47,8 +48,7 @@ def print_explainer(name: str, known: Mapping[str, Any], *, as_json: bool) -> No
         print(json.dumps({"file": name, "explainer": known}, indent=2))
         return
     rows = [("file", name), *_facts(known)]
-    indent = max(len(title) for title, _ in rows) + 2
-    print("\n".join(f"{title:{indent}}{text}" for title, text in rows))
+    print_rows(rows)
 
 
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:

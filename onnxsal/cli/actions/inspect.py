@@ -49,7 +49,7 @@ def print_file(name: str, why: str, *, as_json: bool) -> None:
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     rows = [("file", name), ("made by", known["producer"] or "unknown"), ("size", size)]
     rows += [(kind, _value(each)) for kind in ("input", "output") for each in known[f"{kind}s"]]
-    _print_rows([*rows, ("explain", why), *(("works", line) for line in known["works"])])
+    print_rows([*rows, ("explain", why), *(("works", line) for line in known["works"])])
 
 
 def _value(given: Mapping[str, Any]) -> str:
@@ -117,11 +117,11 @@ def print_model(model: Model, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(known, indent=2, default=str))
         return
-    _print_rows(_facts(known))
+    print_rows(_facts(known))
     _print_costs(known["methods"])
 
 
-def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and what is said of them; commands stay on a line of their own, to be copied."""
     indent = max(len(name) for name, _ in rows) + 2
     for name, text in rows:

@@ -10,7 +10,8 @@ from typing import Any
 
 from onnxsal import plugins
 from onnxsal.cli.text import many, seconds, table, wrapped
-from onnxsal.errors import EnvironmentSetupError
+from onnxsal.errors import EnvironmentSetupError, UnsupportedError
+from onnxsal.explanation.build import choose_layer
 from onnxsal.explanation.method_plan import DEFAULT_INNER, plan
 from onnxsal.methods import get
 from onnxsal.methods.registry import Method, Parameter, shown_type
@@ -115,12 +116,15 @@ def _costs_on(model: Model) -> Callable[[str], str]:
 
     rates = measure(model)
     chosen = model.anatomy.layers.automatic
-    maps = 0 if chosen is None else model.layers[chosen].channels
 
     def cost(name: str) -> str:
         steps = plan(name, {})
         if steps.needs_layer and chosen is None:
             return "has no layer"
+        try:
+            maps = choose_layer(model, steps, None).channels if steps.needs_layer else 0
+        except UnsupportedError:
+            return "does not apply"
         more = rates.to_layer if steps.needs_layer else rates.to_pixels
         if steps.backward and more is None:
             return "has no gradient"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onnxsal.errors import ImageError
+from onnxsal.files import nearest_file
 from onnxsal.modalities.npy import is_npy, read_file
 
 _AS_THEY_ARE = ("1", "P", "I", "I;16", "F", "L")
@@ -32,5 +34,8 @@ def _values(path: str | os.PathLike[str]) -> NDArray[Any]:
     try:
         with Image.open(path) as image:
             return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("L"))
+    except FileNotFoundError:
+        raise ImageError(f"the mask: no such file: {os.fspath(path)!r}{nearest_file(Path(path))}") from None
     except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {error}") from None
+        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else getattr(error, "strerror", None)
+        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {why or error}") from None
