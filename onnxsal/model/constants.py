@@ -22,6 +22,7 @@ from onnxsal.modalities.npy import is_npy, read_file
 
 Array = NDArray[Any]
 
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 _SHORT = 60
 """Characters of numbers that are told in full."""
 
@@ -86,6 +87,11 @@ def _written(text: str, name: str) -> tuple[Array, str]:
     if not path.is_file():
         raise UsageError(f"input {name!r}: {text!r} is neither a file that is there nor numbers{_as_list(text)}"
                          f"{nearest_file(path)}")  # fmt: skip
+    if path.suffix.lower() in _PICTURES:
+        raise UsageError(
+            f"input {name!r} is held at numbers, and {path.name!r} is a picture: nothing says how this input wants its "
+            "pictures (--preprocess is of the one that is explained). Hold an .npy file of the prepared numbers"
+        )
     return read_file(path, f"input {name!r}"), path.name
 
 

@@ -5,6 +5,7 @@ What the graph and the user leave open is asked, with the words to answer in, ne
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -134,7 +135,7 @@ def _chosen(graph: ir.Graph, asked: Asked, rest: Sequence[ir.Value], unread: Seq
             raise _all_held(graph, asked, unread)
         found = [v for v in rest if not is_mask(v)]
         if len(found) != 1:
-            raise UnsaidError(_several(found or rest, rest))
+            raise UnsaidError(_of_integers(graph, found or rest, asked))
     (source,) = found
     others = [v for v in rest if v is not source]
     return Roles(str(source.name), fills=_filled(graph, others, asked, source), unread=tuple(unread))
@@ -225,6 +226,22 @@ def _several(found: Sequence[ir.Value], rest: Sequence[ir.Value]) -> str:
         f"the model takes several inputs, and nothing says which one is explained: {listed}. Name it and hold the "
         f"others: --explained {first.name} {_to_write([v for v in rest if v is not first])} (in Python "
         "load(explained=..., inputs={...}))"
+    )
+
+
+def _of_integers(graph: ir.Graph, found: Sequence[ir.Value], asked: Asked) -> str:
+    """Say that none of several inputs is of floats, and what can be explained behind them: the first float value."""
+    listed = ", ".join(f"{v.name!r} {shown(v)}" for v in found)
+    said = f"the model takes several inputs, none of floats, and integers have no gradient: {listed}"
+    inside = next((name for v in found for name in float_values_behind(graph, v)), None)
+    if inside is None:
+        return f"{said}. No float value that is computed from one of them was found, so nothing can be explained"
+    past = living(graph, asked.head, without=values_by_name(graph)[inside])
+    rest = [v for v in free_inputs(graph) if v in past and v.name not in asked.held and not is_mask(v)]
+    held = f" {_to_write(rest)}" if rest else ""
+    return (
+        f"{said}. Name a float value that is computed from one of them: --explained {shlex.quote(inside)}{held} (in "
+        "Python load(explained=..., inputs={...}))"
     )
 
 

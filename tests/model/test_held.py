@@ -258,6 +258,30 @@ def test_integers_are_told_what_is_explained_in_their_place() -> None:
         onnxsal.load(made(text))
 
 
+def test_of_several_inputs_of_integers_the_value_behind_one_is_told_and_works(tmp_path: Path) -> None:
+    """What the refusal says to write is written, and the map is the closed form: of a sum of tanh it is 1 - tanh²."""
+    table, kinds = RNG.normal(size=(9, 4)).astype(np.float32), RNG.normal(size=(2, 4)).astype(np.float32)
+    proto = onnx.parser.parse_model(
+        HEAD
+        + """(int64[B, T] ids, int64[B, T] kind) => (float[B] y) {
+        e = Gather (table, ids) k = Gather (kinds, kind) s = Add (e, k) t = Tanh (s)
+        y = ReduceSum <keepdims = 0> (t, axes) }"""
+    )
+    proto.graph.initializer.extend([
+        onnx.numpy_helper.from_array(table, "table"), onnx.numpy_helper.from_array(kinds, "kinds"),
+        onnx.numpy_helper.from_array(np.array([1, 2]), "axes"),
+    ])  # fmt: skip
+    with pytest.raises(UnsaidError, match=r"none of floats.* --explained e --input kind=FILE.npy"):
+        onnxsal.load(proto)
+    ids, kind = np.array([[3, 1, 8]]), np.array([[0, 1, 1]])
+    model = onnxsal.load(proto, explained="e", inputs={"kind": kind}, task="regression")
+    found = onnxsal.explain(model, ids, method="gradient")
+    (tmp_path / "kind.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"'kind' is held at numbers, and 'kind.png' is a picture"):
+        onnxsal.load(proto, explained="e", inputs={"kind": tmp_path / "kind.png"})
+    np.testing.assert_allclose(np.squeeze(found.raw), 1 - np.tanh(table[ids[0]] + kinds[kind[0]]) ** 2, rtol=1e-4)
+
+
 def test_it_can_be_pickled_and_compiled_files_say_what_is_fixed() -> None:
     proto = made(PICTURE)
     x, other = RNG.normal(0, 1, (1, 3, 8, 8)).astype(np.float32), RNG.normal(0, 1, (1, 4)).astype(np.float32)
