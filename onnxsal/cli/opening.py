@@ -26,7 +26,7 @@ class Opening:
     custom_ops: Sequence[str] = ()
     task: str | None = None
     threads: int | None = None
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     head: str | None = None
     activation: str | None = None
     explained: str | None = None

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import click
@@ -30,6 +30,39 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5
         if found is None:
             self.fail(f"{value!r} is no amount of memory; write for example 500M or 2G", param, ctx)
         return found
+
+
+class Several(click.Option):
+    """An option of one or several whole numbers: those that stand behind it are its own, as many as there are."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Add it, and have it take the numbers behind the first one too."""
+        super().add_to_parser(parser, ctx)
+        for spelt in self.opts:
+            option = parser._long_opt[spelt]
+            option.process = partial(_with_the_rest, option.process)
+
+
+def _with_the_rest(process: Callable[[Any, Any], None], value: str, state: Any) -> None:
+    several = [value]
+    while state.rargs and state.rargs[0].isdecimal():
+        several.append(state.rargs.pop(0))
+    process(" ".join(several), state)
+
+
+class Sides(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
+    """Whole numbers from 1 on: ``224 288``, or ``4096``."""
+
+    name = "sides"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return them as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        several = str(value).split()
+        if not several or not all(each.isdecimal() and int(each) > 0 for each in several):
+            self.fail(f"{value!r} is not one or several whole numbers from 1 on", param, ctx)
+        return tuple(map(int, several))
 
 
 class Setting(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on, not before
@@ -187,8 +220,8 @@ task_option = click.option(
     "--task", metavar="NAME", help="What the outputs mean, such as dense. By default what the graph proves."
 )
 size_option = click.option(
-    "--size", type=click.IntRange(1), nargs=2, metavar="H W",
-    help="Height and width to open the model for, where its file leaves them open.",
+    "--size", cls=Several, type=Sides(), metavar="H W",
+    help="Height and width to open the model for, where its file leaves them open; of a sequence its one length, N.",
 )  # fmt: skip
 
 _LOADING: list[Callable[[Any], Any]] = [

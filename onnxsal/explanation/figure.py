@@ -133,12 +133,14 @@ def percent(score: float) -> str:
 def compare(
     explanations: Sequence[Drawable], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
 ) -> PillowImage:
-    """Return a grid: the photograph first, then every explanation with its method's name."""
+    """Return a grid: the photograph, or what else was explained, first; then every explanation by its method's name."""
     first = explanations[0]
     seen = first.canvas()
     photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
     several = len({e.label for e in explanations}) > 1
-    tiles = [Tile(photo, "photograph" if kind == "overlay" else "as the model sees it", first.name)]
+    thing = getattr(first, "modality", "image")
+    whole = "photograph" if thing in ("image", "frame") else thing
+    tiles = [Tile(photo, whole if kind == "overlay" else "as the model sees it", first.name)]
     tiles += [Tile(_image(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
     heading = Caption(first.label, score_of(first)) if not several else None
     return as_image(grid(tiles, heading=heading))

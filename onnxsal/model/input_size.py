@@ -132,7 +132,8 @@ class _Opening:
     @property
     def option(self) -> str:
         """What settles the size, as messages name it."""
-        return "--size H W (size=)" if self.entry.spatial == "HW" else "size="
+        sides = {"HW": "H W"}.get(self.entry.spatial, "N" if len(self.entry.spatial) == 1 else "")
+        return f"--size {sides} (size=)" if sides else "size="
 
     def made(self, sizes: Sizes) -> ir.Model:
         """Return the model with these sizes of its input. Raises: ModelError: its shapes contradict each other then."""

@@ -13,6 +13,8 @@ import pytest
 import tiny_models as tiny
 from PIL import Image
 
+from onnxsal.explanation import figure
+
 WORDS = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] ids) => (float[B, T, 3] t)
     <float[4, 3] table = {0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1}>
     { rows = Gather (table, ids) t = Tanh (rows) }"""
@@ -73,6 +75,28 @@ def test_the_line_that_inspect_gives_explains(run, folder: Path, text: str, shap
     given = [word.replace("THING.npy", "thing.npy").replace("like:FILE", "like:thing.npy") for word in words[1:]]
     made = run(*given)
     assert (words[0], made.status) == ("onnxsal", 0), made.err
+
+
+TIME = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 1, T] x) => (float[B, 2] y)
+    <float[2, 1, 3] w = {1.0, 2.0, 3.0, -1.0, 0.5, 1.0}>
+    { a = Conv (x, w) b = GlobalMaxPool (a) y = Flatten (b) }"""
+
+
+def test_one_length_is_said_and_a_sequence_is_not_called_a_photograph(run, folder: Path, monkeypatch) -> None:
+    onnx.save(onnx.parser.parse_model(TIME), folder / "time.onnx")
+    np.save(folder / "thing.npy", np.linspace(-1, 1, 40, dtype=np.float32)[None])
+    for before, behind in ((["--size", "40"], []), ([], ["--size", "40"]), (["--size=40"], [])):
+        ended = run("inspect", *before, "time.onnx", *behind, "--json")
+        assert {"what": "size", "value": "T 40", "why": "asked for"} in json.loads(ended.out)["decided"], ended.err
+    assert "whole numbers from 1 on for T" in run("inspect", "time.onnx", "--size", "4", "5").err
+    assert "not one or several whole numbers" in run("inspect", "time.onnx", "--size", "0").err
+    drawn: list[str] = []
+    grid = figure.grid
+    monkeypatch.setattr(
+        figure, "grid", lambda tiles, **more: drawn.extend(t.title for t in tiles) or grid(tiles, **more)
+    )
+    made = run("explain", "time.onnx", "thing.npy", "-m", "gradient,occlusion", "-t", "0", "-o", "two.png")
+    assert (made.status, drawn) == (0, ["sequence", "gradient", "occlusion"]), made.err
 
 
 def test_a_file_that_takes_nothing_is_inspected(run, folder: Path) -> None:
