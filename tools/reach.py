@@ -10,8 +10,8 @@ and central differences of it at four steps, beside the gradient that onnxsal gi
 input, which a wrong or missing part of the gradient shows in, and along the gradient itself, where the score moves so
 much that kinks and rounding hardly count. The direction is led through onnxsal's own reading of the input, so that a
 wrong reading shows as well. A file that rounds inside moves in steps: its differences are taken with the rounding held
-as it is at the input (tools/straight.py), and its score is the deployed file's. Of a file that takes ids the value
-behind them is explained (`inside`), and the judge is the file cut there.
+as it is at the input, what is not clipped passing (tools/straight.py), and its score is the deployed file's. Of a file
+that takes ids the value behind them is explained (`inside`), and the judge is the file cut there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Judge:
         model = judged_file(case, self.name)
         self.inputs = {value.name for value in model.graph.input}
         self.session = opened(model)
-        self.moving = opened(straight(model, self.feeds(case.x))) if case.rounds else self.session
+        self.moving = opened(straight(model, self.feeds(case.x), ends=True)) if case.rounds else self.session
         self.reference = None if case.like is None else self.values(self.session, case.like).ravel()
 
     def feeds(self, x: Array) -> dict[str, Array]:

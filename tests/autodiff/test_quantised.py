@@ -58,9 +58,9 @@ def pair(middle: list[onnx.NodeProto] | None = None, before: str | None = None, 
 
 
 def test_clips_outside_the_range() -> None:
-    """Scale 0.1, zero point 10: values quantise to 0 up to -0.95, to 255 from 24.45 on."""
+    """Scale 0.1, zero point 10: -9 and 40 are outside, -1 is the first step itself, as black is that of a picture."""
     got = slope(pair(s=np.float32(0.1), z=np.uint8(10)))
-    np.testing.assert_array_equal(got, [[0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
+    np.testing.assert_array_equal(got, [[0, 1, 1, 1, 1, 1, 1, 1, 1, 0]])
 
 
 def test_relu_in_front_is_read_behind_quantisation() -> None:
@@ -78,13 +78,13 @@ def test_different_scales_multiply_the_slope() -> None:
     """The same steps read with twice the scale are twice the value, also behind an operator on integers."""
     middle = [helper.make_node("Reshape", ["q", "shape"], ["m"])]
     got = slope(pair(middle, s=np.float32(0.1), s2=np.float32(0.2), z=np.uint8(10), shape=np.array([2, 5])))
-    np.testing.assert_allclose(got, [[0, 0, 2, 2, 2, 2, 2, 2, 2, 0]])
+    np.testing.assert_allclose(got, [[0, 2, 2, 2, 2, 2, 2, 2, 2, 0]])
 
 
 def test_equal_scales_behind_an_operator_on_integers() -> None:
     middle = [helper.make_node("Reshape", ["q", "shape"], ["m"])]
     got = slope(pair(middle, s=np.float32(0.1), z=np.uint8(10), shape=np.array([5, 2])))
-    np.testing.assert_allclose(got, [[0, 0, 1, 1, 1, 1, 1, 1, 1, 0]])
+    np.testing.assert_allclose(got, [[0, 1, 1, 1, 1, 1, 1, 1, 1, 0]])
 
 
 def test_re_entry_passes_everything() -> None:
@@ -192,15 +192,47 @@ def test_the_scale_is_a_factor(shape: tuple[int, ...], scale: tuple[int, ...], e
     assert found.shape == scale
 
 
+ACTIVATIONS = {
+    "gelu": "t = Mul(c, r) e = Erf(t) p = Add(e, one) m = Mul(c, p) a = Mul(m, half)", "one gelu": "a = Gelu(c)",
+    "silu": "g = Sigmoid(c) a = Mul(g, c)", "softmax": "a = Softmax(c)", "hard swish": "a = HardSwish(c)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "scale", "zero", "clips"), [
+    ("gelu", 0.0441, 4, False), ("gelu", 0.0441, 2, True), ("one gelu", 0.17 / 0.6, 1, False), ("silu", 0.05, 6, False),
+    ("softmax", 1 / 255, 0, False), ("hard swish", 0.375 / 9, 9, False), ("hard swish", 0.375 / 9, 7, True),
+])  # fmt: skip
+def test_an_activation_that_ends_in_the_first_step_is_not_clipped_there(
+    name: str, scale: float, zero: int, clips: bool
+) -> None:
+    """Most probabilities of an attention and most of Gelu's left side round to the first step, and none below it."""
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[1, 12] x) => (float[1, 12] y, float[1, 12] a)
+        <float r = {{0.70710678}}, float one = {{1}}, float half = {{0.5}}, float s = {{{scale}}}, uint8 z = {{{zero}}}>
+        {{ c = LeakyRelu<alpha=1.0>(x) {ACTIVATIONS[name]}
+        q = QuantizeLinear(a, s, z) y = DequantizeLinear(q, s, z) }}"""
+    proto = onnx.parser.parse_model(text)
+    x, u = np.linspace(-6, 4, 12, dtype=np.float32)[None], np.random.default_rng(3).normal(size=(1, 12)).astype("f")
+    run = session(autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"]))
+    got = run.run(["grad/x"], {"x": x, "seed/y": u})[0][0]
+    judge, step = session(proto), np.float32(2**-6)
+    first = np.rint(judge.run(["a"], {"x": x})[0] / np.float32(scale)) + zero <= 0
+    ends = [[judge.run(["a"], {"x": x + sign * step * e})[0].astype(float) for sign in (1, -1)]
+            for e in np.eye(12, dtype=np.float32)]  # fmt: skip
+    wanted = [(u * ~(first & clips) * (up - down)).sum() / (2 * step) for up, down in ends]
+    np.testing.assert_allclose(got, wanted, atol=2e-3)
+    assert first.any()
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16])
 def test_gates_compare_floats(kind: type[np.integer]) -> None:
     """ONNX Runtime 1.20 has no kernel that compares bytes; a float holds every such integer."""
     nodes = [
-        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("MatMul", ["x", "w"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "s", "z"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
     ]
-    steps = np.float32(2 / np.iinfo(kind).max)
-    proto = model(nodes, arrays(s=steps, z=kind(np.iinfo(kind).max // 2)), [5])
+    steps, eye = np.float32(2 / np.iinfo(kind).max), np.eye(5, dtype=np.float32)
+    proto = model(nodes, arrays(s=steps, z=kind(np.iinfo(kind).max // 2), w=eye), [1, 5])
     graph = ir.from_proto(autodiff.gradient(ir.from_proto(proto), of=["y"], wrt=["x"]))
     compared = [v.dtype for n in graph.graph if n.op_type in ("Greater", "Less") for v in n.inputs if v is not None]
     assert compared == [ir.DataType.FLOAT] * 4

@@ -16,6 +16,7 @@ from onnxsal.autodiff.rules.gates import inside as gate
 from onnxsal.autodiff.rules.windows import operand
 from onnxsal.graph.attributes import attributes
 from onnxsal.graph.dequantised import dequantised, steps
+from onnxsal.graph.extremes import extremes
 from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import STRAIGHT_THROUGH, Tape
 
@@ -127,7 +128,22 @@ def _quantize(call: Call) -> list[Gradient]:
         g = op.Div(g, _steps(op, call.node, scale, x))
     if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1" or _repeats(call):
         return [g]
-    return [_not_clipped(call, g) if coarse(call.node) else inside(op, g, y, limits(call.node))]
+    exact = coarse(call.node) or _given(call)
+    return [_not_clipped(call, g) if exact else inside(op, g, y, limits(call.node))]
+
+
+def _given(call: Call) -> bool:
+    """Whether what is quantised is an input, moved or scaled: it is there as floats, and reading it costs no kernel.
+
+    There the end bins are black and white, as common in pictures as any other.
+    """
+    value = call.node.inputs[0]
+    while value is not None and value not in call.wrt and (node := value.producer()) is not None:
+        moving = [v for v in node.inputs if v is not None and constant(v) is None]
+        if node.domain or node.op_type not in _MOVES | _SCALES or not moving:
+            return False
+        value = moving[0]
+    return value is not None
 
 
 def _not_clipped(call: Call, g: ir.Value) -> ir.Value:
@@ -142,6 +158,7 @@ def _not_clipped(call: Call, g: ir.Value) -> ir.Value:
 
 
 _MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Identity"})
+_SCALES = frozenset({"Add", "Sub", "Mul", "Div", "Cast"})
 
 
 def _repeats(call: Call) -> bool:
@@ -190,25 +207,40 @@ Ends = tuple[float | np.ndarray[Any, Any], float | np.ndarray[Any, Any]]
 
 
 def inside(op: Tape, g: ir.Value, q: ir.Value, ends: Ends) -> ir.Value:
-    """Return ``g`` where the quantised value is strictly inside its range.
+    """Return ``g`` where the quantised value is strictly inside its range; an infinite end is none.
 
     It is compared as a float, which holds every such integer: not every runtime compares bytes.
     """
+    closed = [(below, end) for below, end in zip((True, False), ends, strict=True) if np.isfinite(end).all()]
+    if not closed:
+        return g
     number = op.cast(q, ir.DataType.FLOAT)
-    low, high = (op.const(np.asarray(end, np.float32)) for end in ends)
-    mask = op.And(op.Greater(number, low), op.Less(number, high))
+    bounds = [(below, op.const(np.asarray(end, np.float32))) for below, end in closed]
+    masks = [op.Greater(number, end) if below else op.Less(number, end) for below, end in bounds]
+    mask = masks[0] if len(masks) == 1 else op.And(*masks)
     return op.Mul(g, op.cast(mask, g.dtype)) if g.dtype == ir.DataType.FLOAT else op.gate(g, mask)
 
 
 def limits(node: ir.Node) -> Ends:
-    """Return the smallest and the largest value of a QuantizeLinear's type, or what an absorbed Clip leaves of them."""
+    """Return the smallest and the largest value of a QuantizeLinear's type, or what an absorbed Clip leaves of them.
+
+    Infinite where nothing can be clipped: most probabilities of an attention round to its first step, none below it.
+    """
     dtype = node.outputs[0].dtype or ir.DataType.UINT8
     low, high = float(dtype.min), float(dtype.max)
     rectifier = absorbed_by(node)
     if rectifier is None:
-        return low, high
+        return _reached(node, low, high)
     least, most = (None if b is None else _quantised(node, b) for b in _bounds(rectifier))
     return low if least is None else np.maximum(low, least), high if most is None else np.minimum(high, most)
+
+
+def _reached(node: ir.Node, low: float, high: float) -> Ends:
+    least, most = extremes(node.inputs[0])
+    if constant(node.inputs[1]) is None or (len(node.inputs) > 2 and constant(node.inputs[2]) is None):
+        return low, high
+    first, last = (_quantised(node, each) for each in (least, most))
+    return -np.inf if np.all(first >= low) else low, np.inf if np.all(last <= high) else high
 
 
 def absorbed_by(q: ir.Node) -> ir.Node | None:
