@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streaming": GROUND | {"runtime", "kernels", "graph", "records"},
     "folding": GROUND | {"runtime", "kernels", "graph", "records"},
     "modalities": GROUND | {"graph", "anatomy", "viz"},
-    "tasks": GROUND | {"graph", "anatomy", "modalities"},
+    "tasks": GROUND | {"graph", "kernels", "anatomy", "modalities"},
     "model": BELOW_MODELS,
     "explanation": BELOW_MODELS | {"model"},
     "compiler": BELOW_MODELS | {"model", "explanation"},

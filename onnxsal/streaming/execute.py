@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.kernels.plane import unplane
-from onnxsal.records import Moments, Record
+from onnxsal.records import Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
@@ -183,9 +183,10 @@ def _ended(work: Work, error: OverBudgetError) -> Reason:
 def _take(work: Work, batch: Batch, ran: Ran) -> None:
     """Take in a batch: all of it, for every target, or nothing, so that an end at any moment leaves whole sums."""
     stop = batch.start + batch.rows
-    moments, which = work.record.moments, work.plan.which(batch.start, stop)
-    masks = None if batch.masks is None or moments.per != "weighted" else unplane(batch.masks, work.plan.size)
-    found = [own if masks is None else _weighted(moments, own, masks) for own in ran.outputs]
+    which = work.plan.which(batch.start, stop)
+    weighted = work.record.moments.per == "weighted"
+    masks = None if batch.masks is None or not weighted else unplane(batch.masks, work.plan.size)
+    found = [own if masks is None else {**own, "mask": masks} for own in ran.outputs]
     steps = [sums.adding(own, *which) for sums, own in zip(work.sums, found, strict=True)]
     with whole():
         for step in steps:
@@ -193,11 +194,6 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
         work.rows, work.heads, work.draws = work.rows + ran.rows, work.heads + ran.heads, stop
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
-
-
-def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Array) -> dict[str, Array]:
-    products = {name: outputs[name].reshape(-1, *[1] * (masks.ndim - 1)) * masks for name in moments.names}
-    return {**products, "mask": masks}
 
 
 Call = Callable[[Mapping[str, Array], tuple[str, ...]], dict[str, Array]]

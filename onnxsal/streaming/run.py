@@ -106,7 +106,9 @@ def _prepared(
     except MemoryError as error:  # for all maps at once: no smaller batch would change it
         raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
     references = _references(record, plan, targets, settings)
-    sums = [_accumulator(record, plan, has_groups(record) or settings.shown is not None) for _ in targets]
+    grouped = has_groups(record) or settings.shown is not None
+    first = _accumulator(record, plan, grouped)
+    sums = [first, *(_accumulator(record, plan, grouped, first) for _ in targets[1:])]
     own = heads * len(targets) if len(heads) == 1 else heads
     finishes = [
         _finish(record, plan, each, {**head, **reference}, settings)
@@ -116,13 +118,13 @@ def _prepared(
     return Work(record, plan, subject, targets, settings, sums, finishes, images, settings.batch_size)
 
 
-def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
+def _accumulator(record: Record, plan: Plan, groups: bool, like: Accumulator | None = None) -> Accumulator:
     if plan.order is not None:
         return Stages(record.moments, plan.order)
     grouped = record.draws.sampled and groups
     return Accumulator(
         record.moments, masks=plan.per_sample, weights=record.draws.weights,
-        groups=min(GROUPS, plan.samples) if grouped else 1, squares=needs_squares(record),
+        groups=min(GROUPS, plan.samples) if grouped else 1, squares=needs_squares(record), like=like,
     )  # fmt: skip
 
 

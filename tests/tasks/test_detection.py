@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from tiny_detectors import NAMES, SIDE, detector, picture
 
 import onnxsal
 from onnxsal import Box, errors
-from onnxsal.anatomy import X
+from onnxsal.anatomy import TARGET, X
+from onnxsal.anatomy.select import BOX, BOXES, PROBABILITIES
 from onnxsal.explanation.figure import draw
 from onnxsal.explanation.target import resolve_target
+from onnxsal.graph.program import empty
 from onnxsal.model import Model
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.tasks.detection import BoxPrediction
+from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.matched import match
 from onnxsal.tasks.detection.overlap import iou, kept
+from onnxsal.tasks.detection.rows import Rows
 
 BLOBS = picture((0, 4, 4), (1, 20, 16))
 
@@ -205,6 +212,27 @@ def test_the_matched_score_is_the_best_overlap_times_score(form: str) -> None:
         wanted = (iou(boxes, np.array([[20.0, 16, 28, 24]])) * green).max()
         assert by_program[at] == pytest.approx(wanted, rel=1e-4)
         assert by_pick[at] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_matched_score_of_a_compiled_file_is_xaitks() -> None:
+    """The same as a graph, on the boxes and scores of tests/data/drise: float32 differs by 1e-7 at most."""
+    golden = np.load(Path(__file__).resolve().parents[1] / "data" / "drise" / "drise.npz")
+    boxes, scores = (golden["perturbed"][..., part].astype(np.float32) for part in (slice(4), slice(5, None)))
+    count, classes = scores.shape[1:]
+    op = empty(21)
+    op.input(X, ir.DataType.FLOAT, ["B", 3, SIDE, SIDE])
+    numbers = {BOXES: op.input(BOXES, ir.DataType.FLOAT, ["B", count * 4]),
+               PROBABILITIES: op.input(PROBABILITIES, ir.DataType.FLOAT, ["B", count * classes])}  # fmt: skip
+    rows = Rows(("unread",), 2, 0, classes)
+    of = Candidates(("unread",), rows, "ltrb", "pixels", probabilities=rows, count=count)
+    trace = op.finish(**{name.removeprefix("sal/"): op.Identity(v) for name, v in numbers.items()}).extend()
+    made = trace.finish(score=match(trace, of, None).value).to_proto()
+    for at, (row, wanted) in enumerate(zip(golden["found"], golden["class"].T, strict=True)):
+        kind, box = np.full(len(boxes), row[5:].argmax()), np.tile(row[:4].astype(np.float32), (len(boxes), 1))
+        feeds = {BOXES: boxes.reshape(len(boxes), -1), PROBABILITIES: scores.reshape(len(boxes), -1)}
+        unread = np.zeros((len(boxes), 3, SIDE, SIDE), np.float32)
+        (found,) = run_file(made, {X: unread, **feeds, TARGET: kind, BOX: box}, ["score"])
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-7, err_msg=f"detection {at}")
 
 
 def test_what_changes_the_picture_is_matched_anew_and_gradients_hold_their_match() -> None:

@@ -14,7 +14,6 @@ from onnxsal.anatomy.select import BOX, BOXES, LABELS, PROBABILITIES, TARGET, ro
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.tasks.detection.candidates import Candidates
-from onnxsal.tasks.detection.overlap import iou
 
 Array = NDArray[np.generic]
 
@@ -64,20 +63,16 @@ def _area(op: Tape, first: ir.Value, last: ir.Value) -> ir.Value:
 
 def _picked(classes: int, found: Mapping[str, Array], feeds: Mapping[str, Array]) -> NDArray[np.float32]:
     """Return the same of numbers that were computed already: [B], or [B, T] of several targets."""
-    target, box = feeds[TARGET], np.asarray(feeds[BOX], np.float32)
-    boxes = np.asarray(found[BOXES], np.float32).reshape(len(found[BOXES]), -1, 4)
+    from onnxsal.kernels.match import best_match  # numba: only what draws needs it
+
+    target, boxes = feeds[TARGET], np.asarray(found[BOXES], np.float32)
+    boxes = boxes.reshape(len(boxes), -1, 4)
+    kinds = target.reshape(len(target), -1).astype(np.int64)
     scores = np.asarray(found[PROBABILITIES], np.float32).reshape(*boxes.shape[:2], classes)
-    several, aims = target.reshape(len(target), -1), box.reshape(len(box), -1, 4)
-    columns = [_one(scores, boxes, found.get(LABELS), several[:, t], aims[:, t]) for t in range(several.shape[1])]
-    return np.stack(columns, axis=1).reshape(target.shape)
-
-
-def _one(
-    scores: NDArray[np.float32], boxes: NDArray[np.float32], labels: Array | None, target: Array, aim: Array
-) -> NDArray[np.float32]:
-    if labels is None:
-        own = scores[np.arange(len(scores)), :, target.astype(np.int64) % scores.shape[2]]
+    if LABELS in found:
+        same = np.rint(np.asarray(found[LABELS], np.float32))[:, :, None] == kinds[:, None]
+        scores, columns = np.where(same, scores, np.float32(0)), np.arange(kinds.shape[1])[None].repeat(len(kinds), 0)
     else:
-        own = scores[:, :, 0] * (np.rint(np.asarray(labels, np.float32)) == target[:, None])
-    values = iou(boxes, np.asarray(aim, np.float32)[:, None]) * own
-    return np.asarray(values.max(axis=1, initial=0), np.float32)
+        columns = kinds % classes
+    aims = np.asarray(feeds[BOX], np.float32).reshape(*kinds.shape, 4)
+    return best_match(boxes, scores, columns, aims).reshape(target.shape)
