@@ -22,6 +22,11 @@ export function describe(bytes, name) {
   if (!known.explainer.outputs.includes("saliency")) {
     throw new Wrong(`${name} gives no saliency.`, "Compile it with --give saliency, or leave --give out.");
   }
+  const { output, outputs } = known.explainer;
+  if (output.task === "detection" && !outputs.includes("detections")) {
+    throw new Wrong(`${name} does not list what it detects.`, "Compile it so that it does, and takes the box that is explained:",
+      `onnxsal compile … -t input@input --give saliency,detections --explain-required -o ${name}`);
+  }
   if (!known.preprocess) {
     if (known.explainer.input.type !== "uint8") {
       throw new Wrong(`${name} does not say how it wants its pictures.`, "Say it when compiling, for example:",

@@ -1,4 +1,5 @@
 // The page: which picture, which model, which class; what is drawn.
+import { buttons, choosable, detections, onPhoto, shares } from "./boxes.js";
 import { Wrong, describe } from "./compiled.js";
 import { drawn } from "./drawing.js";
 import { decode, fitted, place, values } from "./picture.js";
@@ -6,7 +7,8 @@ import * as runner from "./runner.js";
 
 const LARGEST = 1200, SMALLEST = 760, SHOWN = 5;
 const byId = (id) => document.getElementById(id);
-const state = { model: null, photo: null, scores: null, target: null, map: null, shown: null, turn: 0 };
+const nothing = { scores: null, found: null, target: null, map: null };
+const state = { model: null, photo: null, ...nothing, shown: null };
 const ready = { started: 0 };
 let queue = Promise.resolve();
 
@@ -41,7 +43,7 @@ async function takeModel(file) {
   } catch (error) {
     throw new Wrong(`${file.name} could not be loaded.`, firstLine(error));
   }
-  Object.assign(state, { model: { ...known, name: file.name, bytes: bytes.length, quick: inputs.includes("explain") }, scores: null, target: null, map: null });
+  Object.assign(state, { model: { ...known, name: file.name, bytes: bytes.length, quick: inputs.includes("explain") }, ...nothing });
   showModel();
 }
 
@@ -54,7 +56,7 @@ async function takePhoto(file) {
     throw new Wrong(`${file.name || "This"} is neither a picture that this browser can read nor an .onnx file.`,
       "Pictures are for example JPEG, PNG or WebP.");
   }
-  Object.assign(state, { photo, shown: forDisplay(photo), scores: null, target: null, map: null });
+  Object.assign(state, { photo, shown: forDisplay(photo), ...nothing });
   byId("hint").hidden = true;
   paint();
 }
@@ -79,15 +81,16 @@ function forDisplay(photo) {
 
 async function look() {
   const { explainer } = state.model;
-  let saliency = state.scores ? null : await predict();
-  busy(`Explaining “${label(state.target)}”`);
+  let saliency = state.scores || state.found ? null : await (detects() ? detect() : predict());
+  if (state.target === null) return nobody();
+  busy(`Explaining “${name()}”`);
   const begun = performance.now();
   saliency ??= (await run(true, ["saliency"])).saliency;
   state.map = { data: saliency.data, height: saliency.dims[1], width: saliency.dims[2], signed: explainer.signed };
   paint();
-  dispatchEvent(new CustomEvent("explained", { detail: { target: state.target, scores: state.scores, ...state.map } }));
+  dispatchEvent(new CustomEvent("explained", { detail: { target: state.target, scores: state.scores, found: state.found, ...state.map } }));
   const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
-  status(`Explained “${label(state.target)}” by ${explainer.method} in ${seconds(ready.started || begun)}.`);
+  status(`Explained “${name()}” by ${explainer.method} in ${seconds(ready.started || begun)}.`);
   ready.started = 0;
 }
 
@@ -103,15 +106,46 @@ async function predict() {
   return explainer.target === "input" && state.target !== 0 ? null : found.saliency ?? null;
 }
 
+/** Shows what is detected; returns the saliency where it had to be computed with that. */
+async function detect() {
+  const { explainer, quick } = state.model, chooses = explainer.target === "input" || explainer.target?.box === "input";
+  busy("Looking");
+  const found = await run(!chooses, chooses && quick ? ["detections"] : ["detections", "explained", "saliency"]);
+  state.found = detections(found.detections);
+  const first = state.found.findIndex((each) => chooses ? choosable(each, explainer.target, state.found)
+    : each.index === found.explained.data[5] && each.box.every((side, i) => Math.abs(side - found.explained.data[i]) < 0.01));
+  state.target = first < 0 ? null : first;
+  showDetections();
+  return chooses ? null : found.saliency ?? null;
+}
+
+function nobody() {
+  const { threshold } = state.model.explainer.output, { label: only } = Object(state.model.explainer.target);
+  state.map = null;
+  paint();
+  dispatchEvent(new CustomEvent("explained", { detail: { target: null, found: state.found, data: [], height: 0, width: 0 } }));
+  status(state.found.length ? `Nothing that this file explains is detected${only === undefined ? "" : `: no ${label(only)}`}.`
+    : `Nothing is detected above ${threshold}.`);
+  ready.started = 0;
+}
+
+const detects = () => state.model.explainer.output.task === "detection";
+
 async function run(explain, outputs) {
   const { explainer, preprocess } = state.model, { input } = explainer, [height, width] = input.size;
   const picture = fitted(state.photo, [width, height], preprocess);
   const shape = input.axes === "NHWC" ? [1, height, width, input.channels] : [1, input.channels, height, width];
   try {
-    return await runner.run({ name: input.name, values: values(picture, input, preprocess), shape, explain, target: state.target ?? 0, outputs });
+    return await runner.run({ name: input.name, values: values(picture, input, preprocess), shape, explain, outputs, ...asked() });
   } catch (error) {
     throw new Wrong(`${state.model.name} could not be run.`, firstLine(error));
   }
+}
+
+/** What is explained, as the file takes it: a class, or that of a detection and its box. */
+function asked() {
+  const detection = state.found?.[state.target ?? 0];
+  return detection ? { target: detection.index, box: detection.box } : { target: detects() ? 0 : state.target ?? 0, box: [0, 0, 1, 1] };
 }
 
 function probabilities(data, { activation, probabilities: done }) {
@@ -127,6 +161,9 @@ function probabilities(data, { activation, probabilities: done }) {
 }
 
 const label = (index) => state.model.labels?.[index] ?? `class ${index}`;
+const percent = (share) => `${(share * 100).toFixed(1)} %`;
+const title = ({ number, index }) => `#${number} ${label(index)}`;
+const name = () => state.found ? title(state.found[state.target]) : label(state.target);
 
 // What is shown
 
@@ -139,14 +176,28 @@ function paint() {
     shown = drawn(image, state.map, box.map((side) => side * scale), byId("opacity").value / 100);
   }
   canvas.getContext("2d").putImageData(shown, 0, 0);
-  canvas.ariaLabel = state.map ? `The photograph, with what speaks for ${label(state.target)} in colour` : "The photograph";
+  canvas.ariaLabel = state.map ? `The photograph, with what speaks for ${name()} in colour` : "The photograph";
+  byId("picture").style.setProperty("--ratio", image.width / image.height);
+  if (!state.found) byId("boxes").replaceChildren();
+}
+
+function showDetections() {
+  const { explainer, preprocess } = state.model, size = [explainer.input.size[1], explainer.input.size[0]];
+  const seen = place(state.photo, size, preprocess).box, open = (each) => choosable(each, explainer.target, state.found);
+  byId("boxes").replaceChildren(...buttons(state.found, { chosen: state.target, open, choose,
+    named: (each) => `${title(each)} ${percent(each.score)}`, placed: (each) => shares(onPhoto(each.box, seen, size), state.photo) }));
+  byId("classes").replaceChildren(...state.found.map((each, i) => row(i, open(each), title(each), each.score)));
+  byId("classes").classList.remove("fixed");
+  byId("classes-note").textContent = !state.found.length ? `Nothing above ${explainer.output.threshold}.` : state.found.some(open)
+    ? "Choose what to explain, here or in the picture." : "This file explains what it is surest of; compiled with -t input@input, it lets you choose.";
+  byId("other").hidden = true;
 }
 
 function showClasses() {
   const { explainer } = state.model, free = explainer.target === "input";
   const order = state.scores.map((_, i) => i).sort((a, b) => state.scores[b] - state.scores[a]).slice(0, SHOWN);
   if (!order.includes(state.target)) order.push(state.target);
-  byId("classes").replaceChildren(...order.map((index) => row(index, free)));
+  byId("classes").replaceChildren(...order.map((index) => row(index, free, label(index), state.scores[index])));
   byId("classes").classList.toggle("fixed", !free);
   byId("classes-note").textContent = free ? "Choose the class to explain." : Array.isArray(explainer.target)
     ? `This file explains ${label(explainer.target[0])} against ${label(explainer.target[1])}.`
@@ -155,13 +206,13 @@ function showClasses() {
   byId("all").replaceChildren(...state.scores.map((_, i) => new Option(label(i), i, false, i === state.target)));
 }
 
-function row(index, free) {
+function row(index, free, text, score) {
   const line = document.createElement("label"), name = document.createElement("b"), share = document.createElement("i");
   const chosen = Object.assign(document.createElement("input"),
     { type: "radio", name: "class", value: index, checked: index === state.target, disabled: !free });
-  name.textContent = label(index);
-  share.textContent = `${(state.scores[index] * 100).toFixed(1)} %`;
-  line.style.setProperty("--share", `${Math.min(100, state.scores[index] * 100)}%`);
+  name.textContent = text;
+  share.textContent = percent(score);
+  line.style.setProperty("--share", `${Math.min(100, score * 100)}%`);
   line.append(chosen, name, share);
   return line;
 }
@@ -174,6 +225,9 @@ function showModel() {
   byId("facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value).flatMap(([key, value]) =>
     [["dt", key], ["dd", value]].map(([tag, text]) => Object.assign(document.createElement(tag), { textContent: text }))));
   byId("classes").replaceChildren();
+  byId("boxes").replaceChildren();
+  byId("classes-title").textContent = detects() ? "It detects" : "It sees";
+  byId("classes-note").textContent = "";
   byId("other").hidden = true;
 }
 
@@ -208,9 +262,10 @@ function choose(target) {
   todo(async () => {
     if (target === state.target) return;
     clear();
+    const inPicture = byId("boxes").contains(document.activeElement);
     state.target = target;
-    showClasses();
-    document.querySelector("#classes input:checked")?.focus();
+    (state.found ? showDetections : showClasses)();
+    document.querySelector(inPicture ? '.box[aria-pressed="true"]' : "#classes input:checked")?.focus();
     await look();
   });
 }
@@ -249,8 +304,8 @@ addEventListener("paste", ({ clipboardData }) => {
 
 todo(async () => {
   busy("Starting");
-  const files = [];
-  for (const name of ["model.onnx", "example.png"]) {
+  const files = [], asked = new URLSearchParams(location.search);
+  for (const name of [asked.get("model") ?? "model.onnx", asked.get("picture") ?? "example.png"]) {
     const answer = await fetch(name).catch(() => null);
     if (answer?.ok) files.push(new File([await answer.blob()], name));
   }

@@ -12,10 +12,11 @@ const ACTIONS = {
     session = opened;
     return { inputs: session.inputNames };
   },
-  async run({ name, values, shape, explain, target, outputs }) {
+  async run({ name, values, shape, explain, target, box, outputs }) {
     const feeds = { [name]: new ort.Tensor(values instanceof Uint8Array ? "uint8" : "float32", values, shape) };
     if (session.inputNames.includes("explain")) feeds.explain = new ort.Tensor("bool", [explain], []);
     if (session.inputNames.includes("target")) feeds.target = new ort.Tensor("int64", [BigInt(target)], [1]);
+    if (session.inputNames.includes("box")) feeds.box = new ort.Tensor("float32", Float32Array.from(box), [1, 4]);
     const found = await session.run(feeds, outputs);
     return Object.fromEntries(outputs.map((each) => [each, { data: plain(found[each]), dims: found[each].dims }]));
   },

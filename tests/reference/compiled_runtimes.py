@@ -39,24 +39,51 @@ class Absent(Exception):
     """A runtime is not here; says why."""
 
 
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A compiled model, what it is fed, and what ``explain`` gives: ``saliency`` [1, H, W], and more of detectors."""
+
+    model: onnx.ModelProto
+    feeds: Arrays
+    wanted: Arrays
+
+
 @dataclass(frozen=True)
 class Jobs:
-    """A folder with compiled models and their picture."""
+    """A folder with compiled models and what they are fed."""
 
     folder: Path
-    wanted: Mapping[str, np.ndarray]
-    """The saliency [1, H, W] of each, by ``explain``."""
+    wanted: Mapping[str, Arrays]
+    feeds: Mapping[str, Arrays]
+
+
+def laid_out(folder: Path, jobs: Mapping[str, Job]) -> Jobs:
+    """Write models and feeds into a folder, and what there is in it for those who run them."""
+    told: dict[str, Any] = {}
+    for name, job in jobs.items():
+        onnx.save(job.model, folder / f"{name}.onnx")
+        for key, array in job.feeds.items():
+            np.ascontiguousarray(array).tofile(folder / f"{name}.{key}.in")
+        told[name] = {"feeds": {key: [str(a.dtype), list(a.shape)] for key, a in job.feeds.items()},
+                      "outputs": list(job.wanted)}  # fmt: skip
+    (folder / "jobs.json").write_text(json.dumps(told))
+    return Jobs(folder, {n: job.wanted for n, job in jobs.items()}, {n: job.feeds for n, job in jobs.items()})
 
 
 def prepare(folder: Path, methods: Sequence[str]) -> Jobs:
     """Compile the bundled model with each method; write models and picture into a folder."""
     model, images = onnxsal.load(BUNDLED), photos()
-    for name in methods:
-        onnx.save(onnxsal.compile(model, method=name, **QUICK.get(name, {})), folder / f"{name}.onnx")
-    images.feed(1).tofile(folder / "feed.f32")
-    jobs = {"models": list(methods), "shape": [1, 3, 96, 96]}
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    return Jobs(folder, {n: expected(model, images.pixels[:1], n, QUICK.get(n, {})) for n in methods})
+
+    def job(name: str) -> Job:
+        options = QUICK.get(name, {})
+        wanted = expected(model, images.pixels[:1], name, options)
+        made = onnxsal.compile(model, method=name, **options)
+        return Job(made, {"picture": images.feed(1)}, {"saliency": wanted})
+
+    return laid_out(folder, {name: job(name) for name in methods})
 
 
 def browser() -> str:
@@ -130,7 +157,7 @@ def differences(runtime: str, jobs: Jobs) -> tuple[dict[str, Cell], str]:
         return {name: _referenced(jobs, name) for name in jobs.wanted}, f"onnx {onnx.__version__}"
     command = [*COMMANDS[runtime](), str(jobs.folder)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1500, env=environment, check=False)
     if ended.returncode:
         raise RuntimeError(f"{runtime} ended with {ended.returncode}: {ended.stderr[-2000:]}")
     return {name: _cell(jobs, name) for name in jobs.wanted}, (jobs.folder / "version").read_text()
@@ -138,20 +165,28 @@ def differences(runtime: str, jobs: Jobs) -> tuple[dict[str, Cell], str]:
 
 def _referenced(jobs: Jobs, name: str) -> Cell:
     """What is not fed has to be: the reference evaluator knows no defaults."""
-    feeds: dict[str, Any] = {"picture": np.fromfile(jobs.folder / "feed.f32", np.float32).reshape(1, 3, 96, 96)}
     evaluator = ReferenceEvaluator(onnx.load(jobs.folder / f"{name}.onnx"))
     with np.errstate(all="ignore"):
-        (found,) = evaluator.run(["saliency"], {**feeds, "explain": np.array(True)})
-    return float(np.abs(found - jobs.wanted[name]).max())
+        (found,) = evaluator.run(["saliency"], {**jobs.feeds[name], "explain": np.array(True)})
+    return float(np.abs(found - jobs.wanted[name]["saliency"]).max())
 
 
 def _cell(jobs: Jobs, name: str) -> Cell:
-    wanted, found, error = jobs.wanted[name], jobs.folder / f"{name}.f32", jobs.folder / f"{name}.error"
-    if not found.exists():
-        return error.read_text().strip() or "no result"
-    away = np.fromfile(found, np.float32).reshape(wanted.shape) - wanted
-    found.unlink()
-    return float(np.abs(away).max())
+    """Return how far a map is from what it should be, or what else is wrong."""
+    error, given = jobs.folder / f"{name}.error", dict[str, np.ndarray]()
+    for output, wanted in jobs.wanted[name].items():
+        found = jobs.folder / f"{name}.{output}.out"
+        if not found.exists():
+            return error.read_text().strip() or "no result"
+        numbers = np.fromfile(found, np.float32)
+        found.unlink()
+        if numbers.size != wanted.size:
+            return f"{output} has {numbers.size} numbers, not {wanted.size}"
+        given[output] = numbers.reshape(wanted.shape)
+    for output in ("explained", "detections"):
+        if output in given and not np.allclose(given[output], jobs.wanted[name][output], rtol=1e-4, atol=1e-3):
+            return f"{output} is {given[output].round(3).tolist()}"
+    return float(np.abs(given["saliency"] - jobs.wanted[name]["saliency"]).max())
 
 
 def table() -> str:
@@ -161,12 +196,13 @@ def table() -> str:
         jobs = prepare(Path(folder), methods)
         columns = {runtime: differences(runtime, jobs) for runtime in runtimes}
     lines = [f"| method | {' | '.join(runtimes)} |", "| --- |" + " ---: |" * len(runtimes)]
-    lines += [f"| `{m}` | {' | '.join(_shown(columns[r][0][m]) for r in runtimes)} |" for m in methods]
+    lines += [f"| `{m}` | {' | '.join(shown(columns[r][0][m]) for r in runtimes)} |" for m in methods]
     versions = "; ".join(version for _, version in columns.values())
     return "\n".join([*lines, "", f"Made with onnxsal {onnxsal.__version__}; {versions}."])
 
 
-def _shown(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
+    """Return a cell of a table."""
     return cell.replace("|", "/").splitlines()[0][:80] if isinstance(cell, str) else f"{cell:.0e}"
 
 

@@ -15,8 +15,8 @@ page.on("request", (request) => {
 page.on("pageerror", (error) => said.failures.push(String(error)));
 await page.addInitScript(() => {
   window.maps = [];
-  addEventListener("explained", ({ detail: { data, height, width, target, scores } }) => {
-    window.maps.push({ data: [...data], height, width, target, scores });
+  addEventListener("explained", ({ detail: { data, height, width, target, scores, found } }) => {
+    window.maps.push({ data: [...data], height, width, target, scores, found });
   });
 });
 
@@ -46,6 +46,16 @@ async function drop(names) {
   }, given);
 }
 
+/** Returns what the boxes say, which is chosen, and where they lie in the picture, in shares of it. */
+const boxes = () => page.evaluate(() => {
+  const whole = document.getElementById("canvas").getBoundingClientRect();
+  return [...document.querySelectorAll(".box")].map((box) => {
+    const { left, top, right, bottom } = box.getBoundingClientRect();
+    return { text: box.innerText, chosen: box.ariaPressed === "true",
+      sides: [(left - whole.left) / whole.width, (top - whole.top) / whole.height, (right - whole.left) / whole.width, (bottom - whole.top) / whole.height] };
+  });
+});
+
 await map("start", () => page.goto(`${address}/web/index.html`));
 said.classes = await page.locator("#classes").innerText();
 said.overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
@@ -60,6 +70,25 @@ await problem("broken", "#model", `${files}/broken.onnx`);
 await map("dropped", () => drop(["bytes.onnx", "wide.png"]));
 said.note = await page.locator("#classes-note").innerText();
 said.status = await page.locator("#status").innerText();
+await problem("unlisted", "#model", `${files}/unlisted.onnx`);
+await map("best", () => drop(["detector.onnx", "letterboxed.png"]));
+said.boxes = await boxes();
+await map("clicked", () => page.locator(".box", { hasText: "#2" }).click());
+said.clicked = await boxes();
+await map("entered", async () => {
+  await page.locator(".box", { hasText: "#3" }).focus();
+  await page.keyboard.press("Enter");
+});
+said.focused = await page.evaluate(() => document.activeElement.innerText);
+await map("listed", async () => {
+  await page.locator("#classes input:checked").focus();
+  await page.keyboard.press("ArrowUp");
+});
+await map("nothing", () => drop(["empty.png"]));
+said.empty = [await page.locator("#status").innerText(), await page.locator(".box").count()];
+await map("inside", () => drop(["inside.onnx", "letterboxed.png"]));
+said.inside = [await page.locator("#classes-note").innerText(), await page.locator(".box:not([disabled])").allInnerTexts()];
+said.overflow += await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 writeFileSync(`${files}/said.json`, JSON.stringify(said));
 await opened.close();
 server.close();

@@ -43,6 +43,24 @@ def _files(files: Path) -> None:
     onnx.save(broken, files / "broken.onnx")
     with Image.open(MODELS / "demo.png") as image:
         image.convert("RGB").crop((0, 50, 384, 301)).save(files / "wide.png")
+    _detectors(files)
+
+
+def detector() -> onnxsal.Model:
+    """Return the bundled detector, to which photographs are shown whole, with grey beside them."""
+    fitted = {"preset": "unit", "fit": "pad", "pad_colour": (114, 114, 114)}
+    return onnxsal.load(MODELS / "detector.onnx", preprocess=fitted)
+
+
+def _detectors(files: Path) -> None:
+    given: dict[str, Any] = {"method": "gradient", "give": "saliency,detections"}
+    made = onnxsal.compile(detector(), target="input@input", explain_required=True, **given)
+    onnxsal.save(made, files / "detector.onnx")
+    onnxsal.save(onnxsal.compile(detector(), **given), files / "inside.onnx")
+    onnxsal.save(onnxsal.compile(detector(), method="gradient"), files / "unlisted.onnx")
+    with Image.open(MODELS / "demo_boxes.png") as image:
+        image.convert("RGB").crop((60, 0, 384, 384)).save(files / "letterboxed.png")
+    Image.new("RGB", (120, 90), (128, 128, 128)).save(files / "empty.png")
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +100,41 @@ def test_a_dropped_model_explains_a_dropped_photograph(said: dict[str, Any], com
         ("plain", "onnxsal compile plain.onnx -t input -o explained.onnx"),
         ("damaged", "damaged.onnx is not an ONNX model"),
         ("broken", "broken.onnx could not be loaded"),
+        ("unlisted", "-t input@input --give saliency,detections --explain-required -o unlisted.onnx"),
     ],
 )
 def test_a_wrong_file_is_said(said: dict[str, Any], wrong: str, message: str) -> None:
     assert message in said["problems"][wrong]
+
+
+def test_boxes_lie_in_the_photograph_where_predict_has_them(said: dict[str, Any], command: list[str]) -> None:
+    path = Path(command[-1]) / "letterboxed.png"
+    found, drawn = detector().predict(path), {box["text"]: box for box in said["boxes"]}
+    assert len(found) == len(drawn) == 3
+    with Image.open(path) as image:
+        size = np.array([*image.size, *image.size])
+    for k, each in enumerate(found, 1):
+        box = drawn[f"#{k} {each.label} {each.probability * 100:.1f} %"]
+        np.testing.assert_allclose(box["sides"], np.array(each.box) / size, atol=5e-3)
+        assert box["chosen"] == (k == 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"), [("best", 1), ("clicked", 2), ("entered", 3), ("listed", 2), ("inside", 1)]
+)
+def test_the_box_that_is_clicked_is_explained_as_in_python(
+    said: dict[str, Any], command: list[str], step: str, number: int
+) -> None:
+    path = Path(command[-1]) / "letterboxed.png"
+    wanted = onnxsal.explain(detector(), path, method="gradient", target=f"#{number}")
+    _same(said["maps"][step], wanted.saliency)
+
+
+def test_choosing_is_seen_and_focus_stays(said: dict[str, Any]) -> None:
+    assert [box["text"][:2] for box in said["clicked"] if box["chosen"]] == ["#2"]
+    assert said["focused"].startswith("#3")
+    assert said["empty"] == ["Nothing is detected above 0.25.", 0]
+    assert "-t input@input" in said["inside"][0] and [text[:2] for text in said["inside"][1]] == ["#1"]
 
 
 def test_it_fits_a_phone_and_asks_nobody_else(said: dict[str, Any]) -> None:
