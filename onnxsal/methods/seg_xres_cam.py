@@ -32,20 +32,20 @@ def seg_xres_cam(
     pooled gradient is brought back to the layer's size bilinearly, half-pixel centres.
     """
     op, a, g = trace_with_gradient(score, layer)
-    return op.finish(saliency=combine(op, _spread(op, _pooled(op, g, window, pool), g, window), a))
+    size = _size(a)  # of gradients that several branches add to nothing tells it
+    return op.finish(saliency=combine(op, _spread(op, _pooled(op, g, size, window, pool), size, window), a))
 
 
-def _pooled(op: Trace, g: ir.Value, window: int, pool: str) -> ir.Value:
+def _pooled(op: Trace, g: ir.Value, size: tuple[int, int], window: int, pool: str) -> ir.Value:
     """Return one number a window and channel, [B, K, rows, columns]."""
-    height, width = _size(g)
-    sides = [min(window, height), min(window, width)]
+    sides = [min(window, side) for side in size]
     how = {"kernel_shape": sides, "strides": sides, "ceil_mode": 1}
     return op.MaxPool(g, **how) if pool == "max" else op.AveragePool(g, count_include_pad=0, **how)
 
 
-def _spread(op: Trace, pooled: ir.Value, g: ir.Value, window: int) -> ir.Value:
+def _spread(op: Trace, pooled: ir.Value, size: tuple[int, int], window: int) -> ir.Value:
     """Return the windows' numbers on the layer's positions, by two matrices: bilinear between their middles."""
-    rows, columns = (_taps(size, window) for size in _size(g))
+    rows, columns = (_taps(side, window) for side in size)
     return op.MatMul(op.MatMul(op.const(rows), pooled), op.const(columns.T))
 
 

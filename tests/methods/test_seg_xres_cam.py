@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,13 @@ def test_it_is_a_file_as_well(tiny: onnxsal.Model) -> None:
 def test_options_that_are_none(tiny: onnxsal.Model, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         onnxsal.explain(tiny, X, method="seg-xres-cam", target=TARGET, **options)
+
+
+def test_a_layer_whose_gradient_several_branches_add_to() -> None:
+    """Nothing tells the gradient's size there; it is the layer's. With windows of one position it is HiResCAM."""
+    model = onnxsal.load(Path(__file__).parents[2] / "models" / "detector.onnx")
+    picture = Path(__file__).parents[2] / "models" / "demo_boxes.png"
+    found, wanted = (onnxsal.explain(model, picture, method=name, **options) for name, options in
+                     (("seg-xres-cam", {"window": 1}), ("hirescam", {})))  # fmt: skip
+    np.testing.assert_allclose(found.saliency, wanted.saliency, atol=1e-6)
+    assert found.saliency.max() == 1

@@ -85,9 +85,14 @@ def _named(form: str, *more: str) -> str:
     return " ".join((form.replace(" ", "_"), *more))
 
 
+WITHOUT = ("cam", "ablation-cam", "recipro-cam")
+"""Methods that the bundled detector has none of: its head is no mean of maps, and the part above one level does not run
+alone."""
+
+
 def methods_of_detectors() -> tuple[str, ...]:
-    """Return the methods that the bundled detector is explained by; its head is not linear, so that ``cam`` is none."""
-    return tuple(name for name in built_in() if name != "cam")
+    """Return the methods that the bundled detector is explained by."""
+    return tuple(name for name in built_in() if name not in WITHOUT)
 
 
 def table() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import compiled_detectors
 import pytest
 from compiled_cases import built_in
 from compiled_runtimes import COMMANDS, Absent, Jobs, differences, prepare
@@ -24,6 +25,24 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
 def test_every_method_in(jobs: Jobs, runtime: str) -> None:
     try:
         found, _ = differences(runtime, jobs)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
+    return compiled_detectors.prepare(
+        tmp_path_factory.mktemp("detectors"), compiled_detectors.FEW, ("rise", "score-cam")
+    )
+
+
+@pytest.mark.parametrize("runtime", list(COMMANDS)[1:])
+def test_detectors_in(request: pytest.FixtureRequest, runtime: str) -> None:
+    """Their maps, what is explained, and all that is detected; in ONNX Runtime tests/tasks holds them."""
+    try:
+        COMMANDS[runtime]()
+        found, _ = differences(runtime, request.getfixturevalue("detectors"))
     except Absent as reason:
         pytest.skip(str(reason))
     assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
