@@ -263,7 +263,10 @@ def test_which_score_is_no_object_is_said_by_a_label_or_in_a_note() -> None:
         assert max(above) == pytest.approx(own.max(), rel=1e-4)
 
 
-@pytest.mark.parametrize("said", [{"end2end": "True"}, {"args": "{'nms': True, 'half': False}"}])
+PICKED = [{"end2end": "True"}, {"args": "{'nms': True, 'half': False}"}, {"head": "RTDETRDecoder"}]
+
+
+@pytest.mark.parametrize("said", PICKED)
 def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> None:
     """Behind an operator that hides the pieces: boxes, a score and the number of a class, and no candidates."""
     names = str(dict(enumerate(NAMES)))
@@ -276,7 +279,10 @@ def test_words_tell_that_a_file_picks_its_boxes_itself(said: dict[str, str]) -> 
     sure = rows[rows[:, 4] > 0.25]
     np.testing.assert_allclose([p.probability for p in found], sure[:, 4], rtol=1e-5)
     assert [p.label for p in found] == [NAMES[int(k)] for k in sure[:, 5]]
-    np.testing.assert_allclose([p.box for p in found], sure[:, :4], rtol=1e-4)  # type: ignore[attr-defined]
+    boxes = corners(sure[:, :4]) * SIDE if "head" in said else sure[:, :4]  # RT-DETR's are middles and sizes in shares
+    np.testing.assert_allclose([p.box for p in found], boxes, rtol=1e-4)  # type: ignore[attr-defined]
+    fused = onnxsal.explain(model, BLOBS, method="layercam")
+    assert fused.manifest["layer"] == ["fine", "coarse"]
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(1.0, "shares"), (32.0, "pixels")])

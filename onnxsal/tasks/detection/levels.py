@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 
@@ -20,10 +20,8 @@ _LEAST = 2
 def levels_of(graph: ir.Graph, of: Candidates) -> list[tuple[str, ...]]:
     """Return, level by level, the values that scores and boxes of it are read from; none where there is one level."""
     values, own = values_by_name(graph), of.logits or of.probabilities
-    if (
-        own is not None and own.values == of.boxes.values and len(own.values) < _LEAST
-    ):  # what else lies in that value is not told from the scores
-        return []
+    if own is not None and own.values == of.boxes.values and len(own.values) < _LEAST:
+        return _behind_picked(values[own.values[0]])
     scores = _levels(values, own, None)
     if len(scores) < _LEAST:
         return []
@@ -46,8 +44,21 @@ def _levels(values: dict[str, ir.Value], rows: Rows | None, count: int | None) -
     return [] if joined is None else [v for v in joined.inputs if v is not None]
 
 
+def _behind_picked(value: ir.Value) -> list[tuple[str, ...]]:
+    """Return, level by level, all that is joined into a value that holds boxes, scores and what else was picked."""
+    joins = [node for node in _all_joins(value, None) if _has_rows(node)]
+    alike = [node for node in joins if _sizes(node) == _sizes(joins[0])]
+    levels = zip(*(node.inputs for node in alike), strict=True)
+    return [tuple(str(v.name) for v in level if v is not None) for level in levels]
+
+
 def _join(value: ir.Value, count: int | None) -> ir.Node | None:
     """Return the nearest Concat behind a value that puts grids behind each other."""
+    return next(_all_joins(value, count), None)
+
+
+def _all_joins(value: ir.Value, count: int | None) -> Iterator[ir.Node]:
+    """Yield every Concat behind a value that puts grids behind each other, nearest first, and none behind another."""
     seen, waiting = set[ir.Value](), [value]
     while waiting and len(seen) < _MOST:
         each = waiting.pop(0)
@@ -56,9 +67,23 @@ def _join(value: ir.Value, count: int | None) -> ir.Node | None:
             continue
         seen.add(each)
         if _joins(node, count):
-            return node
+            yield node
+            if _has_rows(node):
+                continue
         waiting += [v for v in node.inputs if v is not None]
-    return None
+
+
+def _has_rows(node: ir.Node) -> bool:
+    """Whether more is put behind each other than each has of numbers: candidates, and not boxes beside scores."""
+    axis = int(attributes(node)["axis"]) % 3
+    sizes, channels = _sizes(node), (dims(node.inputs[0]) or ())[3 - axis] if node.inputs[0] is not None else None
+    return isinstance(channels, int) and sum(size for size in sizes if isinstance(size, int)) > channels
+
+
+def _sizes(node: ir.Node) -> list[int | str | None]:
+    """Return how many candidates each level has."""
+    axis = int(attributes(node)["axis"])
+    return [(dims(v) or ())[axis] if v is not None else None for v in node.inputs]
 
 
 def _joins(node: ir.Node, count: int | None) -> bool:

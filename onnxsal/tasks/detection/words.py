@@ -17,6 +17,8 @@ from onnxsal.tasks.label_words import as_names, literal
 from onnxsal.tasks.words import Words
 
 _ULTRALYTICS = ("detect", "segment", "pose", "obb")
+_RTDETR = "RTDETRDecoder"
+"""The head whose picked boxes are middles and sizes in shares, where YOLO's are corners in pixels."""
 _BOX = 4
 _RANK = 3
 
@@ -50,11 +52,11 @@ def of_metadata(graph: ir.Graph, words: Words) -> Stated | None:
 def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Candidates | None:
     name = str(output.name)
     where = f"the metadata 'names' ({classes}) and the shape {shown(shape)} of {name!r}"
+    if words.metadata.get("head") == _RTDETR and shape[2] == _BOX + 2:
+        return _picked(name, output, "cxcywh", "shares", f"the metadata 'head' ({_RTDETR}) and {where}")
     if _is_picked(words):
-        return None if shape[2] != _BOX + 2 + _more(output, words) else Candidates(
-            (name,), Rows((name,), 2, 0, _BOX), "ltrb", "pixels", count=count_of(output, 2), proof=where,
-            probabilities=Rows((name,), 2, _BOX, _BOX + 1), labels=Rows((name,), 2, _BOX + 1, _BOX + 2), suppress=False,
-        )  # fmt: skip
+        fits = shape[2] == _BOX + 2 + _more(output, words)
+        return _picked(name, output, "ltrb", "pixels", where) if fits else None
     if "task" not in words.metadata:
         return None if shape[2] != _BOX + 1 + classes else Candidates(
             (name,), Rows((name,), 2, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 2), proof=where,
@@ -65,6 +67,14 @@ def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Can
     return Candidates(
         (name,), Rows((name,), 1, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 1), proof=where,
         probabilities=Rows((name,), 1, _BOX, _BOX + classes), logits=logits_at(output, 1, (_BOX, _BOX + classes)),
+    )  # fmt: skip
+
+
+def _picked(name: str, output: ir.Value, form: str, unit: str, proof: str) -> Candidates:
+    """Return the rows that a file has picked: box, score, number of the class."""
+    return Candidates(
+        (name,), Rows((name,), 2, 0, _BOX), form, unit, count=count_of(output, 2), proof=proof,
+        probabilities=Rows((name,), 2, _BOX, _BOX + 1), labels=Rows((name,), 2, _BOX + 1, _BOX + 2), suppress=False,
     )  # fmt: skip
 
 
