@@ -6,19 +6,37 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.evaluation.items import Box, Item
 from onnxsal.evaluation.match import matched
-from onnxsal.evaluation.yolo import Kind, read_yolo
+from onnxsal.evaluation.yolo import Kind, convention, read_yolo
 from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
 Boxes = dict[str, list[Box]]
-Marked = Mapping[str, Sequence[tuple[Box, Kind | None]]]
-"""Boxes with what is in them, where the file says it."""
+
+CROWD, DIFFICULT = "crowd", "difficult"
+"""Boxes that a detector is not judged by: a group in one box (COCO), an object that is hard to see (Pascal VOC)."""
+
+
+class Mark(NamedTuple):
+    """A box, what is in it where the file says so, and why a detector is not judged by it; empty where it is."""
+
+    box: Box
+    kind: Kind | None = None
+    ignored: str = ""
+
+
+class Marked(dict[str, list[Mark]]):
+    """Boxes by picture, and what the annotations tell of: every kind that they list or that a box of theirs has."""
+
+    def __init__(self, marks: Mapping[str, list[Mark]], listed: Iterable[Kind] = ()) -> None:
+        super().__init__(marks)
+        found = (mark.kind for each in self.values() for mark in each)
+        self.kinds: frozenset[Kind] = frozenset([*listed, *(kind for kind in found if kind is not None)])
 
 
 def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[str, Any] | None) -> list[Item]:
@@ -35,7 +53,10 @@ def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[s
     where = "the boxes given" if isinstance(source, Mapping) else os.fspath(source)
     known = _given(source) if isinstance(source, Mapping) else _read(Path(source), shares)
     marks = matched(items, known, where)
-    found = [each if own is None else _marked(each, own, shares) for each, own in zip(items, marks, strict=True)]
+    found = [
+        each if own is None else _marked(each, own, known.kinds, shares=shares)
+        for each, own in zip(items, marks, strict=True)
+    ]
     if not any(own is not None for own in marks):
         names = f": it names {next(iter(known))!r}, and there is {items[0].name!r}" if known else ""
         raise UsageError(
@@ -45,12 +66,15 @@ def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[s
 
 
 def _read(path: Path, shares: bool) -> Marked:
-    return read_yolo(path) if shares else read_marked(path)
+    if not shares:
+        return read_marked(path)
+    marks = {name: [Mark(*each) for each in found] for name, found in read_yolo(path).items()}
+    return Marked(marks, convention(path).names)
 
 
-def _marked(item: Item, marks: Sequence[tuple[Box, Kind | None]], shares: bool) -> Item:
-    boxes, kinds = (tuple(part) for part in zip(*marks, strict=True)) if marks else ((), ())
-    return replace(item, boxes=boxes, kinds=kinds, shares=shares)
+def _marked(item: Item, marks: Sequence[Mark], listed: frozenset[Kind], *, shares: bool) -> Item:
+    boxes, kinds, ignored = (tuple(part) for part in zip(*marks, strict=True)) if marks else ((), (), ())
+    return replace(item, boxes=boxes, kinds=kinds, shares=shares, ignored=ignored, listed=listed)
 
 
 def of_classes(items: Sequence[Item], model: Model) -> list[Item]:
@@ -77,7 +101,8 @@ def _class(model: Model, kind: Kind) -> int | None:
 
 
 def _given(source: Mapping[str, Any]) -> Marked:
-    return {name: [(_box(each, f"the boxes of {name!r}"), None) for each in boxes] for name, boxes in source.items()}
+    return Marked({name: [Mark(_box(each, f"the boxes of {name!r}")) for each in boxes]
+                   for name, boxes in source.items()})  # fmt: skip
 
 
 def read_boxes(source: str | os.PathLike[str]) -> Boxes:
@@ -85,7 +110,7 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
 
     Raises: UsageError: it cannot be read, or a box is none.
     """
-    return {name: [box for box, _ in marks] for name, marks in read_marked(source).items()}
+    return {name: [mark.box for mark in marks] for name, marks in read_marked(source).items()}
 
 
 def _is_yolo(path: Path) -> bool:
@@ -111,12 +136,7 @@ def _folder(folder: Path) -> Marked:
     files = sorted(folder.glob("*.xml"))
     if not files:
         raise UsageError(f"the folder {str(folder)!r} holds neither Pascal VOC files (.xml) nor YOLO's labels (.txt)")
-    found: dict[str, Any] = {}
-    for file in files:
-        marks = [mark for each in _voc(file).values() for mark in each]
-        if marks:
-            found[file.stem] = marks
-    return found
+    return Marked({file.stem: [mark for each in _voc(file).values() for mark in each] for file in files})
 
 
 def _coco(path: Path) -> Marked:
@@ -126,18 +146,19 @@ def _coco(path: Path) -> Marked:
     try:
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
         kinds = {each["id"]: str(each["name"]) for each in data.get("categories") or ()}
-        marks = [(each["image_id"], each["bbox"], kinds.get(each.get("category_id")))
+        marks = [(each["image_id"], each["bbox"], kinds.get(each.get("category_id")), bool(each.get("iscrowd")))
                  for each in data["annotations"] if "bbox" in each]  # fmt: skip
         unknown = [identity for identity, *_ in marks if identity not in names]
         if unknown:
             raise UsageError(f"{path}: an annotation has 'image_id' {unknown[0]!r}, and there is no image of this 'id'")
-        found: dict[str, Any] = {names[identity]: [] for identity, *_ in marks}
+        found: dict[str, list[Mark]] = {name: [] for name in names.values()}
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox'; "
                          f"something is wrong with {error}") from None  # fmt: skip
-    for identity, bbox, kind in marks:
-        found[names[identity]].append((_from_size(bbox, f"{path}, a bbox of {names[identity]!r}"), kind))
-    return found
+    for identity, bbox, kind, is_crowd in marks:
+        box = _from_size(bbox, f"{path}, a bbox of {names[identity]!r}")
+        found[names[identity]].append(Mark(box, kind, CROWD if is_crowd else ""))
+    return Marked(found, kinds.values())
 
 
 def _voc(path: Path) -> Marked:
@@ -151,8 +172,10 @@ def _voc(path: Path) -> Marked:
     marks = []
     for each, place in ((o, p) for o in root.iterfind("object") for p in o.iterfind("bndbox")):
         ends = [_coordinate(place.findtext(side), side, path) for side in ("xmin", "ymin", "xmax", "ymax")]
-        marks.append((_box([ends[0] - 1, ends[1] - 1, ends[2], ends[3]], str(path)), each.findtext("name")))
-    return {root.findtext("filename") or path.stem: marks} if marks else {}
+        box = _box([ends[0] - 1, ends[1] - 1, ends[2], ends[3]], str(path))
+        hard = (each.findtext("difficult") or "").strip() == "1"
+        marks.append(Mark(box, each.findtext("name"), DIFFICULT if hard else ""))
+    return Marked({root.findtext("filename") or path.stem: marks})
 
 
 def _coordinate(text: str | None, side: str, path: Path) -> float:
@@ -173,14 +196,14 @@ def _csv(path: Path) -> Marked:
             f"or image,x,y,width,height; got {','.join(head)}"
         )
     kind_at = next((head.index(name) for name in ("label", "class", "category") if name in head), None)
-    found: dict[str, Any] = {}
+    found: dict[str, list[Mark]] = {}
     for line, row in enumerate(rows[1:], 2):
         if row:
             where = f"{path}, line {line}"
             kind = None if kind_at is None else _cell(row, kind_at, where) or None
-            mark = (_csv_box(row, names[1:], sized, where), kind)
+            mark = Mark(_csv_box(row, names[1:], sized, where), kind)
             found.setdefault(_cell(row, names[0], where), []).append(mark)
-    return found
+    return Marked(found)
 
 
 _CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
+from onnxsal.evaluation.class_names import classes_of
+from onnxsal.evaluation.detections import summed
 from onnxsal.evaluation.evaluation import Evaluation
 from onnxsal.evaluation.items import Item, gather
 from onnxsal.evaluation.journal import Journal, key
@@ -33,6 +35,7 @@ from onnxsal.model import Model
 from onnxsal.model.batch_check import found_of
 from onnxsal.model.load import load
 from onnxsal.options import Range, Samples, parameter
+from onnxsal.tasks.detection.box import side_of
 
 Names = NameSource | Iterable[NameSource]
 
@@ -49,7 +52,8 @@ class Options:
         boxes, masks: where the objects are: files as ``with_boxes`` and ``with_masks`` read them.
         maps: folders of maps made elsewhere, ``.npy`` named like the pictures.
         target: explain the class that is ``predicted``, or the picture's ``label``; or one that ``explain`` takes, the
-            same for all pictures: a class, what they are to be like, an element.
+            same for all pictures: a class, what they are to be like, an element. Of a detector that is the best
+            detection, a label's best, ``#k``, ``all``, each of them, or a box.
         label_offset: added to labels that are numbers; by default 1 where class 0 is the background, else 0.
         journal: a file that keeps results at once, and from which an interrupted run goes on.
         confidence: how sure a picture's class has to be for a mosaic. mosaics: how many at most.
@@ -64,7 +68,7 @@ class Options:
     target: TargetSource = "predicted"
     label_offset: int | None = None
     layer: str | Sequence[str] | None = None
-    score: Literal["logit", "probability"] | None = None
+    score: Literal["logit", "probability", "match"] | None = None
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     preprocess: PreprocessSource | None = None
     batch_size: Samples = 8
@@ -107,8 +111,11 @@ def evaluate(
     jobs = _jobs(loaded, images, given)
     items = [job.item for job in jobs]
     made = sources(loaded, named(methods, "method"), _folders(given.maps), making, items)
-    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only)
+    classes = classes_of(loaded, items) if loaded.task.has_boxes and any(i.boxes is not None for i in items) else None
+    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only, classes)
     _check_asked(setup, jobs)
+    if loaded.task.has_boxes:
+        _check_detector(setup, given.target)
     journal = Journal(given.journal)
     try:
         return _evaluated(setup, jobs, journal, given)
@@ -150,7 +157,8 @@ def _judges(metrics: Names) -> tuple[Judge, ...]:
 
 def _check_asked(setup: Setup, jobs: Sequence[Job]) -> None:
     """Refuse metrics that could judge nothing here: a run without a row of theirs would not say why."""
-    placed = any(job.item.boxes is not None or job.item.mask is not None for job in jobs)
+    placed = setup.model.task.has_boxes
+    placed = placed or any(job.item.boxes is not None or job.item.mask is not None for job in jobs)
     computed = any(source.computed for source in setup.sources)
     for each in setup.judges:
         if each.needs_object and not placed:
@@ -170,6 +178,27 @@ def _check_asked(setup: Setup, jobs: Sequence[Job]) -> None:
             )
 
 
+_OF_CLASSES = {
+    "cell": "asks for the class that a whole picture shows, and a detection has a place: energy-pointing asks for it",
+    "randomised": "asks for the same detection by models that learnt nothing, which detect nothing",
+}
+"""What metrics need that a detector does not give, and why."""
+
+
+def _check_detector(setup: Setup, target: TargetSource) -> None:
+    """Refuse what has no answer for a detection, or none for a coordinate of its box."""
+    side = side_of(target, setup.model.labels)
+    for each in setup.judges:
+        for need, why in _OF_CLASSES.items():
+            if need in each.metric.needs:
+                raise UsageError(f"metric {each.label!r} {why}")
+        if side is not None and {"score", "logit"} & set(each.metric.needs):
+            raise UsageError(
+                f"metric {each.label!r} follows a score, and {target!r} is a coordinate in pixels, of which neither "
+                f"more nor less is better: ask for the detection without {side!r}"
+            )
+
+
 def _folders(maps: Any) -> list[Any]:
     from onnxsal.evaluation.named import Named
 
@@ -179,7 +208,8 @@ def _folders(maps: Any) -> list[Any]:
 
 def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
     items = with_truth(gather(images), given.truth)
-    items = with_masks(of_classes(with_boxes(items, given.boxes), model), given.masks)
+    items = with_boxes(items, given.boxes)
+    items = with_masks(items if model.task.has_boxes else of_classes(items, model), given.masks)
     truth = resolved(items, model, given.label_offset)
     if given.target == "label" and None in truth:
         raise UsageError(
@@ -207,6 +237,7 @@ def _evaluated(setup: Setup, jobs: Sequence[Job], journal: Journal, given: Optio
         metrics=tuple(_about(each, setup.model, given.target) for each in setup.judges),
         settings=_settings(setup, jobs, given),
         left_out={name: len(items) for name, items in gathered.without.items()}, journal=journal,
+        detections=summed(gathered.pictures, setup.classes, setup.model) if setup.model.task.has_boxes else None,
     )  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from onnxsal.evaluation.detections import Detections
 from onnxsal.evaluation.export import to_csv, to_json, to_parquet
 from onnxsal.evaluation.journal import Journal
+from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Failure, Row
 from onnxsal.evaluation.statistics import PROCEDURE
 from onnxsal.evaluation.summary import Summary, notes, summarise, text_table
@@ -26,6 +28,7 @@ class Evaluation:
         settings: everything that the values depend on.
         left_out: pictures that a metric had to leave out because their object is not in view, by its name.
         reused: how many rows were in the journal already.
+        detections: of a detector what it found on all pictures, held against the true boxes.
     """
 
     rows: tuple[Row, ...]
@@ -36,6 +39,7 @@ class Evaluation:
     reused: int = 0
     journal: Journal = field(default_factory=Journal, repr=False, compare=False)
     """Small copies of pictures and maps, for the report."""
+    detections: Detections | None = None
 
     @cached_property
     def summary(self) -> Summary:
@@ -50,9 +54,10 @@ class Evaluation:
         ``*`` stands at the best method of a metric and at those that may equal it: whose paired difference from it is
         not more than chance (sign-flip test, Holm's correction over all pairs of methods under the metric).
         """
+        found = [] if self.detections is None else ["", *self.detections.says()]
         if not self.rows:
-            return "no results"
-        return "\n".join([text_table(self.summary, width), "", *notes(self.summary)])
+            return "\n".join(["no results", *found])
+        return "\n".join([text_table(self.summary, width), "", *notes(self.summary), *found])
 
     def about(self) -> dict[str, Any]:
         """Return what is to know of the run as plain data: settings, summary, differences, failures."""
@@ -64,6 +69,7 @@ class Evaluation:
                             for m, each in summary.differences.items()},
             "higher_is_better": {m.name: m.higher_is_better for m in self.metrics},
             "failures": [vars(each) for each in self.failures], "left_out": dict(self.left_out),
+            **({} if self.detections is None else {"detections": self.detections.plain()}),
         }  # fmt: skip
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
@@ -86,3 +92,11 @@ class Evaluation:
         from onnxsal.evaluation.report.evaluation import write_report
 
         write_report(self, path)
+
+
+def left_out(count: int, found: Results) -> str:
+    """Return why a metric left out so many pictures or detections."""
+    if found.detections is not None:
+        return f"{count} {'detection is' if count == 1 else 'detections are'} on no true box of the label"
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    return f"the object of {pictures} is not in the model's view, or of another class"

@@ -17,30 +17,44 @@ COLUMNS = (
     "image", "target", "label", "probability", "truth", "method", "metric", "value", "parameters", "seconds",
     "forwards", "backwards", "details",
 )  # fmt: skip
-"""Of CSV, and of Parquet with ``curve`` after them."""
+"""Of CSV, and of Parquet with ``curve`` after them; of a detector ``detection`` is the last one."""
+
+DETECTION = "detection"
 
 
 def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
-    """Write a row a line, without curves; what is not known is empty, ``parameters`` and ``details`` are JSON."""
+    """Write a row a line, without curves; what is not known is empty, ``parameters``, ``details`` and
+    ``detection`` are JSON."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_cells(row) for row in rows)
+        columns = (*COLUMNS, *_more(rows))
+        writer.writerow(columns)
+        writer.writerows(_cells(row, columns) for row in rows)
 
 
-def _cells(row: Row) -> list[Any]:
+def _more(rows: Sequence[Row]) -> tuple[str, ...]:
+    return (DETECTION,) if any(row.detection is not None for row in rows) else ()
+
+
+def _cells(row: Row, columns: Sequence[str]) -> list[Any]:
     plain = _flat(row)
-    return [plain[name] for name in COLUMNS]
+    return [plain[name] for name in columns]
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    as_text = {name: json.dumps(finite(getattr(row, name)), default=str) for name in ("parameters", "details")}
+    names = ("parameters", "details", DETECTION)
+    as_text = {name: json.dumps(finite(getattr(row, name)), default=str) for name in names}
     return row.plain() | as_text
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    left_out = ("map_key",) if row.detection is not None else ("map_key", DETECTION)
+    return {name: value for name, value in row.plain().items() if name not in left_out}
 
 
 def to_json(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write one document: what is to know of the run, and ``rows`` with their curves; NaN is null."""
-    plain = [{name: value for name, value in row.plain().items() if name != "map_key"} for row in rows]
+    plain = [_plain(row) for row in rows]
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         json.dump({**finite(about), "rows": plain}, file, indent=1, default=str)
 
@@ -57,7 +71,8 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
              "truth": arrow.int64(), "method": arrow.string(), "metric": arrow.string(), "value": arrow.float64(),
              "parameters": arrow.string(), "seconds": arrow.float64(), "forwards": arrow.int64(),
              "backwards": arrow.int64(), "details": arrow.string(),
-             "curve": arrow.list_(arrow.list_(arrow.float64()))}  # fmt: skip
+             "curve": arrow.list_(arrow.list_(arrow.float64())),
+             **dict.fromkeys(_more(rows), arrow.string())}  # fmt: skip
     schema = arrow.schema(list(types.items()), metadata={"onnxsal": json.dumps(finite(about), default=str)})
     columns = {name: [each[name] for each in plain] for name in types}
     with replacing(path) as part:

@@ -37,6 +37,8 @@ class Item:
         mask: a picture of the photograph's size, above 0 on the object.
         kinds: what is in each box, where it is written beside it, by its name or number; classes: the model's class of
             each, None for none of them. Where there are classes, only boxes of the one that is explained count.
+        ignored: of each box why a detector is not judged by it, such as ``crowd``; empty where it is.
+        listed: every kind that the annotations tell of, on whatever picture.
     """
 
     source: Any
@@ -47,6 +49,8 @@ class Item:
     kinds: tuple[str | int | None, ...] | None = None
     classes: tuple[int | None, ...] | None = None
     shares: bool = False
+    ignored: tuple[str, ...] | None = None
+    listed: frozenset[str | int] = frozenset()
 
     def boxes_of(self, target: object) -> tuple[Box, ...] | None:
         """Return the boxes that count where a class is explained; None where there are none."""

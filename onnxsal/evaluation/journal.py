@@ -112,6 +112,8 @@ def _is_whole(entry: Any) -> bool:
         numbers = all(_is_number(entry[name]) for name in ("probability", "value"))
         numbers = numbers and (isinstance(entry["target"], str) or _is_number(entry["target"]))
         return numbers and all(isinstance(entry[name], str) for name in ("image", "label", "method", "metric"))
+    if entry["kind"] == "detections":
+        return all(isinstance(entry[name], list) for name in ("found", "chosen", "photo", "view"))
     coded = {"picture": "jpeg", "map": "png"}.get(entry["kind"])
     return coded is None or bool(binascii.a2b_base64(entry[coded], strict_mode=True))
 

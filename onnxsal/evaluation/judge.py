@@ -97,11 +97,13 @@ class Opened:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a picture is judged under: the seed of metrics that draw, rows a batch, and the cell of a mosaic."""
+    """What a picture is judged under: the seed of metrics that draw, rows a batch, the cell of a mosaic."""
 
     seed: int
     batch_size: int
     cell: int | None = None
+    within: bool = False
+    """Whether a mask counts within the boxes alone: it is of all objects, and one of them is explained."""
 
 
 def opened(model: Model, item: Item, target: TargetSource, conditions: Conditions) -> Opened:
@@ -115,14 +117,16 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     numbers = model.outputs(prepared.x)
     goal = resolve_target(model, target, numbers, prepared)
     asked = goal.target if target is None else target
-    subject, rows, at = Subject(prepared, item.name, asked, model), conditions.batch_size, conditions.cell
+    frame = None if prepared.seen is None else prepared.seen.frame
+    again = model.task.again(goal, asked, frame)
+    subject, rows, at = Subject(prepared, item.name, asked, model, again), conditions.batch_size, conditions.cell
     probability, logit = (scorer_of(model, goal, model.task.kind(kind), rows) for kind in ("probability", "logit"))
     given = {
         "score": probability, "logit": logit, "x": prepared.x,
         "baseline": spread(model.black(), prepared.x.shape), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
-    place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared)
+    place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared, within=conditions.within)
     told = goal.target if isinstance(goal.target, int | str) else None
     shown = model.task.shown(goal, numbers)[0] if "probability" in model.task.kinds else math.nan
     return Opened(subject, told, goal.label, shown, given | place, boxed)
@@ -136,10 +140,14 @@ def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:
     return placed_in(model, Frame.whole(model.size)).onto(positions, model.image_size)
 
 
-def _object(model: Model, item: Item, prepared: Sample) -> tuple[dict[str, Any], bool]:
+def _object(model: Model, item: Item, prepared: Sample, *, within: bool) -> tuple[dict[str, Any], bool]:
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.image_size, model.preprocess)
     boxes, mask = moved_boxes(item, at), moved_mask(item, at)
+    if within and mask is not None:
+        mask = mask & boxes_mask(boxes, model.image_size) if boxes is not None else None
+        mask = mask if mask is not None and mask.any() else None
+        return {"mask": mask, "boxes": boxes}, False
     if mask is not None or boxes is None:
         return {"mask": mask, "boxes": boxes}, False
     drawn = boxes_mask(boxes, model.image_size)

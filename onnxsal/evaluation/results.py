@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from onnxsal.evaluation.detections import Detections
 from onnxsal.evaluation.journal import Journal
 from onnxsal.evaluation.rows import Failure, Row
 from onnxsal.evaluation.summary import Summary
@@ -25,3 +26,5 @@ class Results(Protocol):
     def journal(self) -> Journal: ...
     @property
     def summary(self) -> Summary: ...
+    @property
+    def detections(self) -> Detections | None: ...

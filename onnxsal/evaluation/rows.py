@@ -26,6 +26,9 @@ class Row:
             what stood for the object, or the parts of a mean.
         curve: pairs of the share of pixels changed and the score there, for metrics that walk one.
         seconds, forwards, backwards: what the map cost, images through the model.
+        detection: of a detector which of the picture's detections is explained: ``number``, 1 for the surest, ``box``
+            (left, top, right, bottom in pixels of the photograph) and, where true boxes are known, ``verdict``,
+            ``true_box`` and ``iou``.
     """
 
     image: str
@@ -44,10 +47,21 @@ class Row:
     backwards: int = 0
     map_key: str = ""
     """What the map is called in the journal."""
+    detection: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """What is judged: the picture, or one of its detections."""
+        return self.image if self.detection is None else named(self.image, self.detection["number"])
 
     def plain(self) -> dict[str, Any]:
         """Return it as data that JSON can hold: NaN becomes None."""
         return {name: finite(value) for name, value in asdict(self).items()}
+
+
+def named(image: str, number: int | None) -> str:
+    """Return how results call a detection of a picture; of a box that was asked for and is none the picture."""
+    return image if number is None else f"{image} #{number}"
 
 
 def from_plain(entry: Mapping[str, Any]) -> Row:

@@ -8,16 +8,19 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, NotSeenError
+from onnxsal.evaluation.class_names import Classes
+from onnxsal.evaluation.detected import Chosen, OnPicture, held_against, look, object_of
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judge import Conditions, Judge, Made, Opened, opened, verdicts
 from onnxsal.evaluation.remaining_time import Pace
-from onnxsal.evaluation.rows import Failure, Row, from_plain
+from onnxsal.evaluation.rows import Failure, Row, from_plain, named
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
 from onnxsal.model import Model
+from onnxsal.tasks.detection import Detection
 
 APART = 300
 """Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""
@@ -44,6 +47,8 @@ class Setup:
     """Of drawing the model's weights anew, for metrics that ask for it."""
     known_only: bool = False
     """Whether only the journal is read, and nothing is judged."""
+    classes: Classes | None = None
+    """Of a detector: what annotations call its classes; None where there are none."""
 
     def identity(self) -> Any:
         """Return what every result depends on."""
@@ -57,6 +62,8 @@ class Setup:
         explained = [] if asked.explained is None else [asked.explained]
         said = {name: getattr(asked, name) for name in ("task", "head", "activation", "size")}
         opened = {name: fingerprint(value) for name, value in said.items() if value is not None}
+        if isinstance(self.model.task, Detection):  # what a JSON beside the file says is not in its hash
+            opened["detection"] = fingerprint([self.model.task.candidates, self.model.task.rule])
         return [__version__, runtime, self.model.digest, preprocess, *held, *explained, *([opened] if opened else [])]
 
 
@@ -68,6 +75,13 @@ class Job:
     target: TargetSource
     truth: int | None = None
     cell: int | None = None
+    detection: Chosen | None = None
+    """Of a detector what is explained."""
+
+    @property
+    def name(self) -> str:
+        """How results call what is judged: a picture, or one of its detections."""
+        return self.item.name if self.detection is None else named(self.item.name, self.detection.number)
 
 
 @dataclass
@@ -79,6 +93,8 @@ class Gathered:
     without: dict[str, set[str]] = field(default_factory=dict)
     """Pictures that a metric leaves out because nothing tells where their object is, by the metric's name."""
     reused: int = 0
+    pictures: list[OnPicture] = field(default_factory=list)
+    """What a detector finds on each."""
 
 
 def judge_all(setup: Setup, jobs: Sequence[Job], journal: Journal, report: Report | None = None) -> Gathered:
@@ -91,12 +107,37 @@ def judge_all(setup: Setup, jobs: Sequence[Job], journal: Journal, report: Repor
         if report is not None:
             report(pace.now(job.item.name))
         before = len(gathered.rows)
-        fresh = _judge_one(setup, job, journal, gathered)
+        fresh = sum(_judge_one(setup, each, journal, gathered) for each in _each(setup, job, journal, gathered))
         gathered.reused += len(gathered.rows) - before - fresh
         pace.step(worked=fresh > 0)
     if report is not None:
         report(pace.now(""))
     return gathered
+
+
+def _each(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> Sequence[Job]:
+    """Return a job of every detection that a target means; the job itself of other models."""
+    if not setup.model.task.has_boxes or job.cell is not None:
+        return [job]
+    try:
+        name = key(setup.identity(), job.item.name, job.item.digest(), identity_of(job.target))
+        entry = journal.get("detections", name)
+        if entry is None:
+            if setup.known_only:
+                return []
+            entry = look(setup.model, job.item.source, job.target)
+            journal.add("detections", name, entry)
+    except (ImageError, ModelError) as error:
+        gathered.failures.append(Failure(job.item.name, None, str(error)))
+        return []
+    found = held_against(entry, job.item, job.target, setup.model, setup.classes)
+    gathered.pictures.append(found)
+    if found.why:
+        gathered.failures.append(Failure(job.item.name, None, found.why))
+    return [
+        replace(job, target=each.target, detection=each, item=object_of(job.item, each, entry["photo"]))
+        for each in found.chosen
+    ]
 
 
 def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> int:
@@ -106,7 +147,7 @@ def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> 
         work = _Work(setup, job, journal, gathered, job.item.digest())
         fresh = work.run()
     except (ImageError, ModelError, NotSeenError) as error:
-        gathered.failures.append(Failure(job.item.name, None, str(error)))
+        gathered.failures.append(Failure(job.name, None, str(error)))
     if work is not None:
         work.collect()
     return fresh
@@ -161,7 +202,7 @@ class _Work:
     def _open(self) -> Opened:
         if self._opened is None:
             setup, job = self.setup, self.job
-            conditions = Conditions(setup.seed, setup.batch_size, job.cell)
+            conditions = Conditions(setup.seed, setup.batch_size, job.cell, job.detection is not None)
             self._opened = opened(setup.model, job.item, job.target, conditions)
             self.journal.add("picture", key(self._base), image_jpeg(self._opened.subject.prepared.image().image))
         return self._opened
@@ -172,7 +213,7 @@ class _Work:
         try:
             found = source.map(opened.subject)
         except (ImageError, ModelError, NotSeenError) as error:
-            self.gathered.failures.append(Failure(self.job.item.name, source.label, str(error)))
+            self.gathered.failures.append(Failure(self.job.name, source.label, str(error)))
             return
         self.journal.add("map", self._map_key(source), map_png(found.saliency) | {"picture": key(self._base)})
         yield found
@@ -197,7 +238,7 @@ class _Work:
         return len(made)
 
     def _failed(self, made: Made, message: str) -> None:
-        name = self.job.item.name
+        name = self.job.name
         self.gathered.failures += [Failure(name, source.label, message) for source, _ in made]
 
     def _row(self, source: Source, found: Found, judge: Judge, judgement: Any) -> Row:
@@ -219,14 +260,16 @@ class _Work:
                     continue
                 name = self._row_key(source, judge)
                 if (WITHOUT, name) in self.journal:
-                    self.gathered.without.setdefault(judge.label, set()).add(self.job.item.name)
+                    self.gathered.without.setdefault(judge.label, set()).add(self.job.name)
                 entry = self.journal.get("row", name)
                 if entry is not None:
                     row = from_plain(entry)
                     self.gathered.rows.append(self._labelled(row))
 
     def _labelled(self, row: Row) -> Row:
-        """Return a row with the label that its class has now."""
+        """Return a row with the label that its class has now, of a detection with the true box that it is on now."""
+        if self.job.detection is not None:
+            return replace(row, label=self.job.detection.label, detection=self.job.detection.plain())
         if not isinstance(row.target, int) or self.job.target not in (None, row.target):
             return row
         return replace(row, label=self.setup.model.label(row.target))

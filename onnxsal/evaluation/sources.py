@@ -36,6 +36,8 @@ class Subject:
     target: TargetSource
     model: Model
     """Opened for the picture."""
+    again: TargetSource = None
+    """What is explained of changed pictures, where that is asked for otherwise; None where it is not."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,10 @@ class Explained:
     def maps(self, subject: Subject) -> Maps:
         """Return the function from pictures to maps of the same class."""
 
+        target = subject.target if subject.again is None else subject.again
+
         def explained(images: Floats) -> Floats:
-            each = (replace(subject, prepared=replace(subject.prepared, x=x)) for x in images)
+            each = (replace(subject, target=target, prepared=replace(subject.prepared, x=x)) for x in images)
             return np.stack([self.map(one).saliency for one in each])
 
         return explained

@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ PROCEDURE = (
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of a metric over pictures, with its interval; ``n`` pictures have a value."""
+    """The mean of a metric over pictures or detections, with its interval; ``n`` of them have a value."""
 
     value: float
     low: float
@@ -70,19 +71,37 @@ class Difference:
 Values = Mapping[str, Mapping[str, float]]
 """A metric's values by method and picture; NaN counts as none."""
 
+Owners = Mapping[str, str]
+"""The picture that each value's name is of, where one picture has several values; other names are pictures."""
 
-def means(values: Values, ends: tuple[float, float] = (-math.inf, math.inf), seed: int = 0) -> dict[str, Mean]:
+_NO_OWNERS: Owners = MappingProxyType({})
+
+
+def means(
+    values: Values,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+    seed: int = 0,
+    owners: Owners = _NO_OWNERS,
+) -> dict[str, Mean]:
     """Return the mean of every method with its interval; all are resampled by the same draws of pictures.
 
-    Args: ends: the least and the greatest value, beyond which no interval reaches.
+    Args: ends: the least and the greatest value, beyond which no interval reaches. owners: a draw takes all values of a
+        picture or none, because they are not independent.
     """
-    names = sorted({image for each in values.values() for image in each})
+    names = sorted({owners.get(name, name) for each in values.values() for name in each})
     draws = drawn(len(names), seed)
-    return {method: _mean(_column(each, names), draws, ends) for method, each in values.items()}
+    return {method: _mean(*_columns(each, names, owners), draws, ends) for method, each in values.items()}
 
 
-def _column(values: Mapping[str, float], names: Sequence[str]) -> Doubles:
-    return np.array([values.get(name, np.nan) for name in names], np.float64)
+def _columns(values: Mapping[str, float], names: Sequence[str], owners: Owners) -> tuple[Doubles, NDArray[np.intp]]:
+    """Return the sum of each picture's values, NaN where it has none, and how many these are."""
+    places = {name: at for at, name in enumerate(names)}
+    sums, counts = np.zeros(len(names)), np.zeros(len(names), np.intp)
+    for name, value in values.items():
+        if math.isfinite(value):
+            sums[places[owners.get(name, name)]] += value
+            counts[places[owners.get(name, name)]] += 1
+    return np.where(counts > 0, sums, np.nan), counts
 
 
 def drawn(count: int, seed: int) -> NDArray[np.intp]:
@@ -90,54 +109,69 @@ def drawn(count: int, seed: int) -> NDArray[np.intp]:
     return np.random.default_rng(seed).integers(0, max(count, 1), (DRAWS, count))
 
 
-def _mean(column: Doubles, draws: NDArray[np.intp], ends: tuple[float, float]) -> Mean:
-    known = np.isfinite(column)
-    count = int(known.sum())
+def _mean(column: Doubles, each: NDArray[np.intp], draws: NDArray[np.intp], ends: tuple[float, float]) -> Mean:
+    known, count = np.isfinite(column), int(each.sum())
     if count == 0:
         return Mean(float("nan"), float("nan"), float("nan"), 0)
-    low, high = np.clip(interval(column, draws), *ends)
-    return Mean(float(column[known].mean()), float(low), float(high), count)
+    low, high = np.clip(interval(column, draws, each), *ends)
+    return Mean(float(column[known].sum() / count), float(low), float(high), count)
 
 
-def interval(column: Doubles, draws: NDArray[np.intp]) -> tuple[float, float]:
-    """Return the ends of a mean's interval, NaN for one or two values; draws without a value are left out."""
+def interval(column: Doubles, draws: NDArray[np.intp], each: NDArray[np.intp] | None = None) -> tuple[float, float]:
+    """Return the ends of a mean's interval, NaN for one or two pictures; draws without a value are left out.
+
+    Args: each: of how many values each of the column is the sum; by default of one. The mean is then that of all
+        values, a ratio of two sums, and its error that of the pictures' distances from it.
+    """
     known = np.isfinite(column)
+    each = known.astype(np.intp) if each is None else each
     count = int(known.sum())
     if count < _LEAST:
         return float("nan"), float("nan")
     if count < _FEW:
-        centre, half = column[known].mean(), student(count - 1) * column[known].std(ddof=1) / np.sqrt(count)
+        total = each[known].sum()
+        centre = column[known].sum() / total
+        apart = column[known] - centre * each[known]
+        half = student(count - 1) * np.sqrt((apart**2).sum() * count / (count - 1)) / total
         return float(centre - half), float(centre + half)
-    counts = known[draws].sum(axis=1)
+    counts = each[draws].sum(axis=1)
     sums = np.where(known, column, 0.0)[draws].sum(axis=1)
     drawn = sums[counts > 0] / counts[counts > 0]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def differences(values: Values, ends: tuple[float, float] = (-math.inf, math.inf), seed: int = 0) -> list[Difference]:
+def differences(
+    values: Values,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+    seed: int = 0,
+    owners: Owners = _NO_OWNERS,
+) -> list[Difference]:
     """Return every pair of methods compared, in the order of the methods; pairs that share no picture are left out.
 
-    Args: ends: the metric's; no interval reaches beyond the difference of the two.
+    Args: ends: the metric's; no interval reaches beyond the difference of the two. owners: signs are flipped picture by
+        picture.
     """
-    gaps = {pair: _gaps(values, pair) for pair in itertools.combinations(values, 2)}
-    kept = {pair: each for pair, each in gaps.items() if len(each)}
-    p = _all_p(kept, seed)
+    gaps = {pair: _gaps(values, pair, owners) for pair in itertools.combinations(values, 2)}
+    kept = {pair: each for pair, each in gaps.items() if len(each[0])}
+    p = _all_p({pair: sums for pair, (sums, _) in kept.items()}, seed)
     corrected = dict(zip(p, holm(list(p.values())), strict=True))
-    spans = {pair: _span(each, ends, seed) for pair, each in kept.items()}
+    spans = {pair: _span(*each, ends, seed) for pair, each in kept.items()}
     return [
-        Difference(*pair, float(each.mean()), *spans[pair], p[pair], corrected[pair], len(each))
-        for pair, each in kept.items()
+        Difference(*pair, float(sums.sum() / each.sum()), *spans[pair], p[pair], corrected[pair], int(each.sum()))
+        for pair, (sums, each) in kept.items()
     ]
 
 
 Pair = tuple[str, str]
 
 
-def _gaps(values: Values, pair: Pair) -> Doubles:
+def _gaps(values: Values, pair: Pair, owners: Owners) -> tuple[Doubles, NDArray[np.intp]]:
+    """Return the sums of the pictures' differences, and of how many each is."""
     a, b = (values[name] for name in pair)
-    gaps = np.array([a[image] - b[image] for image in sorted(a) if image in b], np.float64)
-    return gaps[np.isfinite(gaps)]
+    gaps = {name: a[name] - b[name] for name in sorted(a) if name in b}
+    sums, each = _columns(gaps, sorted({owners.get(name, name) for name in gaps}), owners)
+    return sums[each > 0], each[each > 0]
 
 
 def _all_p(gaps: Mapping[Pair, Doubles], seed: int) -> dict[Pair, float]:
@@ -150,9 +184,9 @@ def _all_p(gaps: Mapping[Pair, Doubles], seed: int) -> dict[Pair, float]:
     return {pair: found[pair] for pair in gaps}
 
 
-def _span(gaps: Doubles, ends: tuple[float, float], seed: int) -> tuple[float, float]:
+def _span(gaps: Doubles, each: NDArray[np.intp], ends: tuple[float, float], seed: int) -> tuple[float, float]:
     most = ends[1] - ends[0]
-    low, high = np.clip(interval(gaps, drawn(len(gaps), seed)), -most, most)
+    low, high = np.clip(interval(gaps, drawn(len(gaps), seed), each), -most, most)
     return float(low), float(high)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from onnxsal.evaluation.rows import About, Row
@@ -17,17 +17,24 @@ class Summary:
     methods: tuple[str, ...]
     metrics: tuple[About, ...]
     values: Mapping[str, Values]
-    """Values by metric, method and picture."""
+    """Values by metric, method and picture, or detection."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """The pictures that detections are on."""
 
     @cached_property
     def means(self) -> dict[str, dict[str, Mean]]:
         """Means with intervals, by metric and method."""
-        return {metric.name: means(self.values[metric.name], metric.ends) for metric in self.metrics}
+        return {
+            metric.name: means(self.values[metric.name], metric.ends, owners=self.owners) for metric in self.metrics
+        }
 
     @cached_property
     def differences(self) -> dict[str, list[Difference]]:
         """All pairs of methods compared, by metric."""
-        return {metric.name: differences(self.values[metric.name], metric.ends) for metric in self.metrics}
+        return {
+            metric.name: differences(self.values[metric.name], metric.ends, owners=self.owners)
+            for metric in self.metrics
+        }
 
     def best(self, metric: About) -> str | None:
         """Return the method of the best mean; None where no method has a value."""
@@ -50,9 +57,10 @@ def summarise(rows: Sequence[Row], metrics: Sequence[About]) -> Summary:
     methods = tuple(dict.fromkeys(row.method for row in rows))
     values: dict[str, dict[str, dict[str, float]]] = {each.name: {} for each in metrics}
     for row in rows:
-        values[row.metric].setdefault(row.method, {})[row.image] = row.value
+        values[row.metric].setdefault(row.method, {})[row.name] = row.value
+    owners = {row.name: row.image for row in rows if row.detection is not None}
     ordered = {metric: {m: each[m] for m in methods if m in each} for metric, each in values.items()}
-    return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered)
+    return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered, owners)
 
 
 def text_table(summary: Summary, width: int | None = None) -> str:
@@ -106,7 +114,8 @@ def notes(summary: Summary) -> list[str]:
     counts = {mean.n for each in summary.means.values() for mean in each.values()}
     lines = ["↑ higher is better, ↓ lower is better; 95 % intervals; * the best, and what may equal it by chance."]
     if len(counts) > 1:
-        lines.append("Numbers of pictures differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + ".")
+        what = "detections" if summary.owners else "pictures"
+        lines.append(f"Numbers of {what} differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + ".")
     return lines
 
 

@@ -262,6 +262,10 @@ class Task(Head):
         """Return a resolved target as the score of a kind is fed."""
         return target
 
+    def again(self, target: Target, asked: Any, frame: Frame | None) -> Any:
+        """Return how what a target was resolved to is asked for on a changed picture; mostly as it was asked for."""
+        return asked
+
     def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
         """Return predictions with the places in them in pixels of the photograph."""
         return list(predictions)

@@ -17,6 +17,7 @@ from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluate import Options, evaluate
+from onnxsal.evaluation.evaluation import left_out
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.judge import OBJECT
 from onnxsal.evaluation.named import named
@@ -154,8 +155,7 @@ def _notes(asked: Asked, found: Evaluation) -> list[str]:
     if found.journal.unreadable:
         notes.append(f"{many(found.journal.unreadable, 'line')} of {asked.kept} cut off by an interruption, made again")
     for metric, count in found.left_out.items():
-        images = many(count, "picture")
-        notes.append(f"{metric}: the object of {images} is not in the model's view, or of another class; left out")
+        notes.append(f"{metric}: {left_out(count, found)}; left out")
     return notes
 
 

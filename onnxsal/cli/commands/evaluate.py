@@ -23,6 +23,8 @@ Examples:
       deletion, insertion, average drop and sparseness of three methods
   onnxsal evaluate model.onnx photos/ -m grad-cam++ --masks masks/ --metrics energy-pointing,pointing-game
       does the map lie on the object? (also --boxes: COCO, Pascal VOC, YOLO, CSV)
+  onnxsal evaluate detector.onnx photos/ -t all -m layercam --boxes coco.json --metrics energy-pointing,deletion
+      a row a detection, each held against the true boxes
   onnxsal evaluate model.onnx photos/ -m grad-cam++,smoothgrad --report report.html --csv rows.csv
       a page to read in a browser, and a row an image x method x metric
   onnxsal evaluate model.onnx photos/ --maps mine/ --metrics deletion,insertion
@@ -49,7 +51,8 @@ METRICS = "deletion,insertion,average-drop,sparseness"
               "file of picture,label lines.")  # fmt: skip
 @click.option("-t", "--target", default="predicted", metavar="TARGET",
               help="Explain the class that the model predicts (default); label, the one that --truth says; or what "
-              'explain takes, the same of all pictures: a class, CLASS@X,Y, "NAME[0, 3]", like:FILE.')  # fmt: skip
+              'explain takes, the same of all pictures: a class, CLASS@X,Y, "NAME[0, 3]", like:FILE; of a detector '
+              "a label, #2, or all.")  # fmt: skip
 @click.option("--label-offset", type=int, metavar="N", help="Added to labels that are numbers. By default 1 for models "
               "whose class 0 is the background.")  # fmt: skip
 @click.option("--boxes", metavar="FILE", help="Where the objects are: COCO .json, Pascal VOC .xml (or a folder of "
@@ -58,7 +61,11 @@ METRICS = "deletion,insertion,average-drop,sparseness"
               "their size, above 0 on the object.")  # fmt: skip
 @click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="Layer of class activation maps. By "
               "default chosen. Several are fused.")  # fmt: skip
-@click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
+@click.option(
+    "--score",
+    metavar="S",
+    help="Explain the logit, the probability, or of a detector match. By default as the method says.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
 @click.option("--batch-size", type=click.IntRange(1), default=8, metavar="N", help="Pictures a run. [default: 8]")
 @click.option("--confidence", type=click.FloatRange(0, 1), default=0.8, metavar="P",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from onnxsal.evaluation.evaluation import left_out
 from onnxsal.evaluation.report.charts import Axis, Chart, Interval, Series, curves, intervals
 from onnxsal.evaluation.report.examples import examples
 from onnxsal.evaluation.report.page import Section, page
@@ -51,6 +52,7 @@ def report(found: Results) -> str:
         Section("Examples", examples(found), _EXAMPLES),
         Section("All values", _rows(found.rows), "Every picture, method and metric. Files written with --csv, --json "
                 "or --parquet hold the same."),
+        *([Section("Detections", part("blocks", "listed", found.detections.says()))] if found.detections else []),
         *([Section("Left out", _failures(found))] if found.failures or found.left_out else []),
         Section("Settings", _settings(found)),
     ]  # fmt: skip
@@ -126,15 +128,19 @@ def _chart(rows: Sequence[Judged], summary: Summary, metric: About) -> Chart:
 
 
 def _band(rows: Sequence[Judged], metric: About, method: str, at: int) -> Series | None:
-    given = [np.asarray(r.curve) for r in rows if r.metric == metric.name and r.method == method and r.curve]
-    found = [each for each in given if np.isfinite(each).all()]
-    same = [each for each in found if each.shape == found[0].shape]
+    given = [(r.image, np.asarray(r.curve)) for r in rows
+             if r.metric == metric.name and r.method == method and r.curve]  # fmt: skip
+    found = [(image, each) for image, each in given if np.isfinite(each).all()]
+    same = [(image, each) for image, each in found if each.shape == found[0][1].shape]
     if not same:
         return None
-    stack = np.stack(same)
+    stack = np.stack([each for _, each in same])
     mean = stack[..., 1].mean(axis=0)
-    draws = drawn(len(stack), 0)
-    ends = [interval(column, draws) for column in stack[..., 1].T] if len(stack) > 2 else None
+    places = {image: at for at, image in enumerate(dict.fromkeys(image for image, _ in same))}
+    owners = np.array([places[image] for image, _ in same])
+    sums, each, draws = np.zeros((len(places), stack.shape[1])), np.bincount(owners), drawn(len(places), 0)
+    np.add.at(sums, owners, stack[..., 1])
+    ends = [interval(column, draws, each) for column in sums.T] if len(places) > 2 else None
     low, high = (None, None) if ends is None else np.clip(ends, *_reach(stack[..., 1], metric)).T.tolist()
     return Series(method, stack[0, :, 0].tolist(), mean.tolist(), low, high, place=at)
 
@@ -202,7 +208,7 @@ def _rows(rows: Sequence[Judged]) -> Markup:
 
 
 def _value(row: Judged) -> Row:
-    cells = [Cell(row.image), Cell(row.label), _number(row.probability), Cell(row.method),
+    cells = [Cell(row.name), Cell(row.label), _number(row.probability), Cell(row.method),
              Cell(row.metric), _number(row.value)]  # fmt: skip
     return Row(cells, {"method": row.method, "metric": row.metric})
 
@@ -213,10 +219,7 @@ def _number(value: float) -> Cell:
 
 def _failures(found: Results) -> Markup:
     lines = [str(each) for each in found.failures]
-    lines += [
-        f"{metric}: the object of {n} pictures is not in the model's view, or of another class."
-        for metric, n in found.left_out.items()
-    ]
+    lines += [f"{metric}: {left_out(n, found)}." for metric, n in found.left_out.items()]
     return part("blocks", "listed", lines)
 
 

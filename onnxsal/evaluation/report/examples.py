@@ -72,7 +72,7 @@ def _figure(found: Results, row: Row, which: str) -> Figure | None:
     except (OSError, ValueError, SyntaxError):  # Pillow's, of an image that was damaged in the journal
         return None
     sure = "" if math.isnan(row.probability) else f" {100 * row.probability:.0f} %"
-    small = f"{row.image} · {row.label}{sure}"
+    small = f"{row.name} · {row.label}{sure}"
     data = {"method": row.method, "metric": row.metric, "example": which}
     return Figure(encoded(drawn, quality=76), f"{which}: {row.value:.3f}", small, data)
 

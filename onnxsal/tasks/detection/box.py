@@ -90,12 +90,16 @@ def told(box: Sequence[float]) -> str:
     return ",".join(f"{round(n)}" for n in box)
 
 
-def placed(target: Box | int | str | None, frame: Frame | None, size: tuple[int, int], labels: Labels | None) -> Asked:
+def placed(
+    target: Asked | Box | int | str | None, frame: Frame | None, size: tuple[int, int], labels: Labels | None
+) -> Asked:
     """Return what a target means on the model's picture: ``#2``, ``dog``, ``dog@10,20,200,180``; with a side behind it
     that coordinate, ``#2 left``.
 
     Raises: UsageError: a box is none, or outside the picture.
     """
+    if isinstance(target, Asked):
+        return target
     if isinstance(target, Box):
         _check_side(target.side)
         return Asked(target.label, frame, on_model(target.box, frame, size), target.side)
@@ -104,6 +108,14 @@ def placed(target: Box | int | str | None, frame: Frame | None, size: tuple[int,
     text, side = _side(target.strip())
     name, box = _at(text)
     return Asked(name or None, frame, None if box is None else on_model(box, frame, size), side)
+
+
+def side_of(target: object, labels: Labels | None) -> str | None:
+    """Return the side of a box that a target asks for; None where it asks for a score."""
+    if isinstance(target, Asked | Box):
+        return target.side
+    text = target.strip() if isinstance(target, str) else ""
+    return None if labels is not None and text in labels.names else _side(text)[1]
 
 
 def _check_side(side: str | None) -> None:
@@ -145,4 +157,4 @@ def sides_of(box: Sequence[float]) -> Sides:
     return left, top, right, bottom
 
 
-__all__ = ["SIDES", "Asked", "Box", "Sides", "number", "on_photo", "placed", "sides_of", "told"]
+__all__ = ["SIDES", "Asked", "Box", "Sides", "number", "on_photo", "placed", "side_of", "sides_of", "told"]

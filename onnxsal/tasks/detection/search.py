@@ -29,7 +29,7 @@ class Search:
     def found(self, asked: Asked, table: Table) -> Instance:
         """Return the candidate that is asked for: the best detection, a label's best, the k-th, the one at a box.
 
-        Raises: NotSeenError: there is none. UsageError: there is no such class or number.
+        Raises: NotSeenError: there is none, or not so many. UsageError: there is no such class.
         """
         if asked.box is not None:
             return self._target(asked, self._at(asked, asked.box, table))
@@ -70,7 +70,7 @@ class Search:
         if at is not None:
             if not 1 <= at <= len(found):
                 why = f"there are {len(found)} above {self.rule.threshold:g}" if found else self.nothing(table)
-                raise UsageError(f"there is no detection #{at}: {why}")
+                raise NotSeenError(f"there is no detection #{at}: {why}")
             return found[at - 1]
         if asked.wanted is None:
             if not found:

@@ -24,7 +24,7 @@ from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.background import settled_background
-from onnxsal.tasks.detection.box import Asked, Box, on_photo, placed
+from onnxsal.tasks.detection.box import SIDES, Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import Seen
 from onnxsal.tasks.detection.described import of_json
@@ -283,6 +283,13 @@ class Detection(Task):
         if not at or place.strip() != INPUT:
             return super().as_inputs(target)
         return ((self.fed, FED_BOX), None) if name.strip() == INPUT else ((FED_BOX,), name.strip())
+
+    def again(self, target: Target, asked: Any, frame: Frame | None) -> Any:
+        """Return the box of a candidate, with its class: a number is another object's on another picture."""
+        if not isinstance(target, Instance) or target.detected is None:
+            return asked
+        side = SIDES[int(target.indices[0]) % len(SIDES)] if target.kind == "box" else None
+        return Asked(target.detected.index, frame, target.aim, side)
 
     @property
     def told(self) -> Mapping[str, tuple[int | None, ...]]:
