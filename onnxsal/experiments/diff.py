@@ -122,23 +122,25 @@ def compare(
     UsageError: no picture is left.
     """
     models = models[0].for_images("diff"), models[1].for_images("diff")
+    if any(model.task.has_boxes for model in models):
+        raise UsageError("detectors find several objects on a picture: compare_detectors compares two of them")
     how = replace(how, target=as_pair(models[0], how.target))
     _check_classes(models, how.target)
-    requests = tuple(_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
+    requests = prepared(models, how)
     found: list[Pair] = []
     failures: list[tuple[str, ImageError | UsageError]] = []
     for at, image in enumerate(images):
         try:
-            found.append(_pair((requests[0], requests[1]), image, how.target))
+            found.append(_pair(requests, image, how.target))
         except (ImageError, _NoSuchClassError) as error:
             failures.append((image, error))
         if progress is not None:
             progress(at + 1, len(images))
     if not found:
-        _nothing_left([error for _, error in failures])
+        nothing_left([error for _, error in failures])
     order = sorted(found, key=lambda pair: -2.0 if math.isnan(pair.cosine) else pair.cosine)
     left_out = tuple((image, str(error)) for image, error in failures)
-    return Drift(tuple(order), left_out, _settings(models, requests, how))
+    return Drift(tuple(order), left_out, settings_of(models, requests, how))
 
 
 class _NoSuchClassError(UsageError):
@@ -153,11 +155,18 @@ def _check_classes(models: tuple[Model, Model], target: TargetSource) -> None:
         _labels(models)
 
 
-def _nothing_left(errors: Sequence[ImageError | UsageError]) -> NoReturn:
+def nothing_left(errors: Sequence[ImageError | UsageError]) -> NoReturn:
+    """Raise what is said where no picture is left."""
     if not errors:
         raise ImageError("there is no picture")
     kind = UsageError if isinstance(errors[0], UsageError) else ImageError
     raise kind(f"no picture can be compared: {errors[0]}")
+
+
+def prepared(models: tuple[Model, Model], how: How) -> tuple[Request, Request]:
+    """Return how either model is explained, checked before the first picture."""
+    first, second = (_request(model, how, layer) for model, layer in zip(models, how.layers, strict=True))
+    return first, second
 
 
 def _request(model: Model, how: How, layer: str | None) -> Request:
@@ -177,7 +186,7 @@ def _pair(requests: tuple[Request, Request], image: str, target: TargetSource) -
     second = explain_image(requests[1], image, [goal_b])[0]
     named = all(model.task.labelled for model in models)  # others have columns, and no classes to find again
     same = (translated(models, tops[0], strict=False) if named else tops[0]) == tops[1]
-    return Pair(image, first, second, (told[0], told[1]), same, *_agreements(first, second))
+    return Pair(image, first, second, (told[0], told[1]), same, *agreements(first, second))
 
 
 def _in_second(models: tuple[Model, Model], goal: TargetSource, image: str) -> TargetSource:
@@ -233,12 +242,14 @@ def _onto(explanation: Explanation, other: Explanation) -> Floats:
     return found if found.shape == size else np.asarray(bilinear(found, (size[0], size[1])), np.float32)
 
 
-def _agreements(first: Explanation, second: Explanation) -> tuple[float, float, float]:
+def agreements(first: Explanation, second: Explanation) -> tuple[float, float, float]:
+    """Return cosine, SSIM and rank correlation of two maps' magnitudes, at the first one's resolution."""
     a, b = _magnitude(first), _onto(second, first)
     return cosine(a, b), ssim(a, b), spearman(a, b)
 
 
-def _settings(models: tuple[Model, Model], requests: Sequence[Request], how: How) -> dict[str, Any]:
+def settings_of(models: tuple[Model, Model], requests: Sequence[Request], how: How) -> dict[str, Any]:
+    """Return what a comparison depends on."""
     from onnxsal.runtime.environment import onnxruntime
 
     layers = [each.layers[0].name if each.layers else None for each in requests]
@@ -276,4 +287,7 @@ def _range(estimate: Estimate) -> str:
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
-__all__ = ["AGREEMENTS", "Drift", "How", "Pair", "compare", "says", "translated"]
+__all__ = [
+    "AGREEMENTS", "Drift", "How", "Pair", "agreements", "compare", "nothing_left", "prepared", "says", "settings_of",
+    "translated",
+]  # fmt: skip

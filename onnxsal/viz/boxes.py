@@ -66,3 +66,16 @@ def boxed(image: Pixels, box: Sides) -> Pixels:
     canvas = Image.fromarray(image)
     outline(ImageDraw.Draw(canvas), box, _LIGHT, image.shape)
     return np.asarray(canvas)
+
+
+def outlined(
+    photo: Pixels, common: Sequence[Sides], alone: Sequence[Sides], one: tuple[int, int, int], two: tuple[int, int, int]
+) -> Pixels:
+    """Return the photograph with boxes of two kinds on it, each kind in a colour, uint8 [h, w, 3]."""
+    shown, at = for_display(photo, (0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])))
+    canvas = Image.fromarray(shown)
+    draw = ImageDraw.Draw(canvas)
+    for boxes, colour in ((common, one), (alone, two)):
+        for box in boxes:
+            outline(draw, _placed(box, at, photo), colour, shown.shape)
+    return np.asarray(canvas)

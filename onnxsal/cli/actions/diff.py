@@ -19,6 +19,7 @@ from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
 from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, says
 from onnxsal.experiments.diff_pages import drawn, write_report
+from onnxsal.model import Model
 from onnxsal.viz.save import image_format, save_image
 
 _LISTED = 8
@@ -69,6 +70,8 @@ def diff_models(asked: Asked) -> int:
         tell(notes_of(model, images), model.name)
     layers = asked.layer, asked.layer_b or asked.layer
     how = How(asked.method, dict(once(asked.settings)), layers, asked.target, asked.seed)
+    if any(model.task.has_boxes for model in models):
+        return _diff_detectors(asked, models, images, how)
     progress = Progress("comparing")
     try:
         drift = compare(models, images, how, progress=progress)
@@ -81,6 +84,30 @@ def diff_models(asked: Asked) -> int:
     if asked.report is not None:
         write_report(drift, asked.names, asked.report)
     print(as_document(asked, drift) if asked.as_json else "\n".join(as_text(asked, drift)))
+    return 1 if drift.failures else 0
+
+
+def _diff_detectors(asked: Asked, models: tuple[Model, Model], images: Sequence[str], how: How) -> int:
+    from onnxsal.cli.actions import detector_diff as told
+    from onnxsal.experiments import detector_diff_pages as pages
+    from onnxsal.experiments.detector_diff import compare_detectors
+
+    progress = Progress("comparing")
+    try:
+        drift = compare_detectors(models, images, how, progress=progress)
+    finally:
+        progress.close()
+    for _, why in drift.failures:
+        print(f"onnxsal: {why}", file=sys.stderr)
+    if asked.output is not None:
+        save_image(pages.drawn(drift, asked.names, most=asked.worst), asked.output)
+    if asked.report is not None:
+        pages.write_report(drift, asked.names, asked.report)
+    written = {"picture": asked.output, "report": asked.report}
+    if asked.as_json:
+        print(told.as_document(drift, (asked.first, asked.second), written))
+    else:
+        print("\n".join([*told.as_text(drift, asked.names), *(path for path in written.values() if path)]))
     return 1 if drift.failures else 0
 
 

@@ -12,7 +12,8 @@ from onnxsal.importing import uncollected
 HELP = """Compare where two models look: A against B on every IMAGE (files, folders, patterns).
 
 Both explain one class, by default what A predicts. Printed are how often they predict the same, how their maps agree
-(cosine, structural similarity, rank correlation; 1 is the same), and the pictures where they differ most.
+(cosine, structural similarity, rank correlation; 1 is the same), and the pictures where they differ most. Of two
+detectors every object that they find is compared, matched by label and overlap.
 
 \b
 Examples:
