@@ -66,7 +66,7 @@ class Choice:
         if not self.rivals:
             return ""
         names = [self.task.output, *(name for name, _ in self.rivals)]
-        command = f"onnxsal explain {shlex.quote(Path(file).name or 'MODEL')} IMAGE --head"
+        command = f"onnxsal explain {shlex.quote(Path(file).name or 'MODEL')} THING --head"
         copies = "".join(f"\n  {command} {shlex.quote(name)}" for name in names[:_SHOWN])
         return f"nothing tells which output is to be explained, {self.outputs[0]} or {self._or()}: name one{copies}"
 

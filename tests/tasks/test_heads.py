@@ -103,7 +103,7 @@ def test_where_nothing_decides_explain_asks(file: onnx.ModelProto, names: tuple[
     with pytest.raises(UsageError, match="nothing tells which output"):
         onnxsal.compile(opened, method="gradient")
     for name in names:
-        assert f"onnxsal explain MODEL IMAGE --head {name}" in str(error.value)
+        assert f"onnxsal explain MODEL THING --head {name}" in str(error.value)
         named = onnxsal.load(file, head=name)
         assert onnxsal.explain(named, X, method="gradient", target=1).task == "classification"
         assert named.decided[0].why == "asked for" and not any("--head" in note for note in named.notes)
@@ -114,7 +114,7 @@ def test_where_nothing_proves_classes_a_number_beside_them_is_asked_for() -> Non
     nodes = "z = MatMul (f, v10) a = MatMul (f, v2) s = ReduceMean <keepdims = 0> (a, axis)"
     file = model("float[B, 10] z, float[B] s", f"axis = Constant <value_ints = [1]> () {nodes}")
     opened = onnxsal.load(file)
-    assert "onnxsal explain MODEL IMAGE --head s" in opened.question
+    assert "onnxsal explain MODEL THING --head s" in opened.question
     assert onnxsal.load(file, labels=[*"abcdefghij"]).question == ""
     assert onnxsal.load(file, head="s").task.name == "regression"
     embedding = model("float[B, 10] e, float[B, 5] z", "l = MatMul (f, v10) e = LpNormalization (l) z = MatMul (f, v5)")
