@@ -171,7 +171,7 @@ def test_moved_numbers_are_gated_once(tmp_path: Path) -> None:
     g = unchanged(model, np.array([[-9, 0.5, 1, 9]], np.float32), tmp_path)
     np.testing.assert_array_equal(g, [[0, 1, 1, 0]])
     graph = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"])
-    assert Counter(n.op_type for n in graph.graph.node)["Greater"] == 1
+    assert Counter(n.op_type for n in graph.graph.node)["GreaterOrEqual"] == 1
 
 
 def test_moved_numbers_on_another_grid_are_gated_by_it(tmp_path: Path) -> None:

@@ -128,19 +128,19 @@ def _quantize(call: Call) -> list[Gradient]:
         g = op.Div(g, _steps(op, call.node, scale, x))
     if call.node.metadata_props.get(STRAIGHT_THROUGH) == "1" or _repeats(call):
         return [g]
-    exact = coarse(call.node) or _given(call)
+    exact = coarse(call.node) or _given(call.node)
     return [_not_clipped(call, g) if exact else inside(op, g, y, limits(call.node))]
 
 
-def _given(call: Call) -> bool:
+def _given(node: ir.Node) -> bool:
     """Whether what is quantised is an input, moved or scaled: it is there as floats, and reading it costs no kernel.
 
     There the end bins are black and white, as common in pictures as any other.
     """
-    value = call.node.inputs[0]
-    while value is not None and value not in call.wrt and (node := value.producer()) is not None:
-        moving = [v for v in node.inputs if v is not None and constant(v) is None]
-        if node.domain or node.op_type not in _MOVES | _SCALES or not moving:
+    value = node.inputs[0]
+    while value is not None and (maker := value.producer()) is not None:
+        moving = [v for v in maker.inputs if v is not None and constant(v) is None]
+        if maker.domain or maker.op_type not in _MOVES | _SCALES or not moving:
             return False
         value = moving[0]
     return value is not None
