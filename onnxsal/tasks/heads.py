@@ -26,6 +26,9 @@ Alone = Callable[[str], Task | None]
 Fits = Callable[[int], bool]
 """Whether so many labels are known of a file."""
 
+THING = "IMAGE"
+"""What stands in a command to copy for the thing that is explained, where nobody knows it."""
+
 _SHOWN = 3
 _BESIDE = 4
 """Operators that a head of its own may have beside those that another output is worked out from."""
@@ -66,7 +69,7 @@ class Choice:
         if not self.rivals:
             return ""
         names = [self.task.output, *(name for name, _ in self.rivals)]
-        command = f"onnxsal explain {shlex.quote(Path(file).name or 'MODEL')} THING --head"
+        command = f"onnxsal explain {shlex.quote(Path(file).name or 'MODEL')} {THING} --head"
         copies = "".join(f"\n  {command} {shlex.quote(name)}" for name in names[:_SHOWN])
         return f"nothing tells which output is to be explained, {self.outputs[0]} or {self._or()}: name one{copies}"
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -313,3 +314,14 @@ def test_ctrl_c_ends_a_process_with_one_line(folder: Path, kept: bool) -> None:
 def _hears_ctrl_c() -> None:
     """Shells let what they start in the background ignore the signal, and a process hands that down."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_a_command_to_copy_has_the_pictures_own_name(run, folder: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[n, 3, 16, 16] x) => (float[n, 3] a, float[n, 3] b)
+        { a = ReduceMean <keepdims = 0> (x, axes) m = ReduceMax <keepdims = 0> (x, axes) b = Neg (m) }"""
+    proto = onnx.parser.parse_model(text)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3]), "axes"))
+    onnx.save(proto, folder / "two heads.onnx")
+    ended = run("explain", "two heads.onnx", "red.png", "-m", "gradient", "--preprocess", "unit")
+    assert ended.status == 2
+    assert "onnxsal explain 'two heads.onnx' red.png --head a" in ended.err and "IMAGE" not in ended.err

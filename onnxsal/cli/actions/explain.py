@@ -14,6 +14,7 @@ from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
+from onnxsal.cli.text import command_line
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.figure import Kind, compare
@@ -23,6 +24,7 @@ from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.tasks.embedding import files_in
+from onnxsal.tasks.heads import THING
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import image_format, save_image
 
@@ -130,7 +132,9 @@ _KEPT = {"keep_partial": "true"}
 
 
 def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
-    model = opened_for_all(asked.opening(), asked.goals)
+    opened = asked.opening()
+    named = replace(opened, question=opened.question.replace(f" {THING} ", f" {command_line(asked.images[:1])} "))
+    model = opened_for_all(named, asked.goals)
     requests = []
     served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
     for steps, common in plans:
