@@ -26,7 +26,7 @@ Alone = Callable[[str], Task | None]
 Fits = Callable[[int], bool]
 """Whether so many labels are known of a file."""
 
-THING = "IMAGE"
+THING = "THING"
 """What stands in a command to copy for the thing that is explained, where nobody knows it."""
 
 _SHOWN = 3
