@@ -56,6 +56,14 @@ class Case:
         """The model, opened when it is first asked for."""
         return self.opened(self.path).for_images("an experiment")
 
+    def of_classes(self, what: str) -> None:
+        """Raise UsageError where the model names no class of a whole picture: which object is meant is not known."""
+        if self.model.task.has_boxes:
+            raise UsageError(
+                f"{what} asks for the class of a whole picture, and {self.model.name} is a detector, whose targets are "
+                "single objects: onnxsal evaluate --boxes (-t all) judges whether the map of each lies on it"
+            )
+
     def fitted(self, image: Any) -> Fitted:
         """Return a picture and the model opened for it, as explaining does it."""
         found: Fitted = self.model.fitter(self.model, image)
@@ -99,6 +107,10 @@ class Explain:
     request: Request
 
     def __call__(self, image: Any, target: TargetSource = None) -> Explanation:
+        """Return the map. Raises: UsageError: the target stands for several, of which there would be one each."""
+        model = self.request.model
+        if model.task.is_several(target, model.labels):
+            raise UsageError(f"target={target!r}: one detection is shown here; name it: a label, or '#2'")
         return explain_image(self.request, image, [target])[0]
 
     def seeded(self, seed: int) -> Explain:

@@ -59,6 +59,7 @@ def discrimination(
     Args: limit: the most scenes that are used.
     """
     case.check_layer(*methods)
+    case.of_classes("discrimination")
     scenes = pairs(case)[:limit]
     makers = {name: case.explainer(name) for name in methods}
     step = case.count(2 * len(scenes) * len(methods))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnxsal.explanation import Explanation
+from onnxsal.viz.boxes import boxed
 from onnxsal.viz.colour import Pixels, colourise
 from onnxsal.viz.overlay import for_display, overlay
 
@@ -13,8 +14,9 @@ def on_image(explanation: Explanation) -> Pixels:
 
 
 def over(image: Pixels, explanation: Explanation) -> Pixels:
-    """Return a map on a picture at a size for looking at."""
-    return overlay(for_display(image)[0], explanation.saliency, signed=explanation.signed)
+    """Return a map on a picture at a size for looking at, with the box of what is explained, where that has one."""
+    shown = overlay(for_display(image)[0], explanation.saliency, signed=explanation.signed)
+    return _framed(shown, explanation)
 
 
 def alone(explanation: Explanation) -> Pixels:
@@ -23,5 +25,16 @@ def alone(explanation: Explanation) -> Pixels:
 
 
 def seen(explanation: Explanation) -> Pixels:
-    """Return the picture that the model saw, at a size for looking at."""
-    return for_display(explanation.canvas().image)[0]
+    """Return the picture that the model saw, at a size for looking at, with the box of what is explained."""
+    return _framed(for_display(explanation.canvas().image)[0], explanation)
+
+
+def _framed(shown: Pixels, explanation: Explanation) -> Pixels:
+    """Return the model's picture with a detection's box, which is in pixels of the photograph."""
+    found = explanation.detection
+    if found is None:
+        return shown
+    left, top, width, height = explanation.canvas().box
+    x, y = shown.shape[1] / width, shown.shape[0] / height
+    box = found.get("asked_box", found["box"])
+    return boxed(shown, [(box[0] - left) * x, (box[1] - top) * y, (box[2] - left) * x, (box[3] - top) * y])

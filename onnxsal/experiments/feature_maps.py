@@ -59,6 +59,9 @@ def feature_maps(
         samples, noise: Smooth Grad-CAM++'s.
     """
     sheet = _Sheet(case, single(case), {"samples": samples, "noise": noise})
+    levels = [each.name for each in sheet.fitting.request.layers]
+    if len(levels) > 1:
+        raise UsageError(f"feature maps are of one layer, and the model has levels {', '.join(levels)}: name one (-l)")
     whole = sheet.explained()
     layer, activity = sheet.layer, _activity(sheet.fitting, case.target)
     chosen = _chosen(maps, layer, activity, count)
@@ -115,9 +118,10 @@ def _table(activity: _Activity, chosen: Sequence[int]) -> Table:
 
 def _activity(fitting: Fitting, target: TargetSource) -> _Activity:
     model, layer = fitting.request.model, fitting.request.layers[0]
-    x = model.prepare(fitting.thing).x
-    goal = resolve_target(model, target, model.outputs(x))
-    op, a, g = trace_with_gradient(model.score("logit", goal), layer)
+    sample = model.prepare(fitting.thing)
+    x = sample.x
+    goal = resolve_target(model, target, model.outputs(x), sample)
+    op, a, g = trace_with_gradient(model.score(model.task.kind("logit"), goal), layer)
     program = op.finish(maps=a, parts=op.ReduceSum(op.Mul(a, g), [2, 3], keepdims=0))
     found = model.session(program).run({X: x[None], **goal.feeds})
     return _Activity(found["maps"][0], found["parts"][0].astype(np.float64))

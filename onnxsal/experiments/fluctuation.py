@@ -73,7 +73,7 @@ def fluctuation(
     case.check_layer("gradient")
     fitted = case.fitted(single(case))
     model, prepared = fitted.model, fitted.sample
-    goal = resolve_target(model, case.target, model.outputs(prepared.x))
+    goal = resolve_target(model, case.target, model.outputs(prepared.x), prepared)
     place = _place(model, prepared.x, goal, pixel)
     far = noise * float(np.ptp(prepared.x)) * normal(case.seed, 0, 0, prepared.x.size).reshape(prepared.x.shape)
     path = _Path(model, goal, prepared, far, place)
@@ -97,7 +97,7 @@ def channel_names(model: Model) -> list[str]:
 
 
 def _gradients(model: Model, batch: Floats, goal: Target) -> tuple[Floats, Floats]:
-    score = model.score("logit", goal)
+    score = model.score(model.task.kind("logit"), goal)
     program = model.program(("fluctuation", score), lambda: input_gradient(score))
     feeds = {name: np.repeat(value, len(batch), axis=0) for name, value in goal.feeds.items()}
     session = model.session(program)

@@ -48,6 +48,7 @@ def occurrences(
     Args: limit: the most scenes that are used.
     """
     case.check_layer(*methods)
+    case.of_classes("occurrences")
     scenes = repeated(case)[:limit]
     makers = {name: case.explainer(name) for name in methods}
     step = case.count(len(scenes) * len(methods))

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from onnxsal.evaluation.score import Score
-from onnxsal.evaluation.score import scorer as probability
+from onnxsal.evaluation.score import Score, scorer_of
 from onnxsal.experiments.base import Case, Cell, Explain, Outcome, Table, experiment
 from onnxsal.experiments.drawn import on_image, seen
 from onnxsal.experiments.statistics import Estimate, mean
 from onnxsal.explanation import Explanation
+from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.metrics.judgement import Judgement
 from onnxsal.metrics.registry import get
-from onnxsal.model import Model
+from onnxsal.model.fitted import Fitted
 from onnxsal.options import Level, Samples
 from onnxsal.records import spread
 from onnxsal.viz.caption import Caption
@@ -82,18 +82,20 @@ def _run(case: Case, make: Explain, steps: int, step: Callable[[], None]) -> _Fo
         fitted = case.fitted(image)
         model, x = fitted.model, fitted.sample.x
         black = spread(model.black(), x.shape).astype(np.float32)
-        given = {"score": scorer(model, each.target), "x": x, "saliency": each.saliency, "baseline": black}
+        given = {"score": scorer(fitted, case.target), "x": x, "saliency": each.saliency, "baseline": black}
         for metric in METRICS:
             found.judged[metric].append(get(metric)(**given, steps=steps))
         step()
     return found
 
 
-def scorer(model: Model, target: int | tuple[int, int] | str | None) -> Score:
-    """Return the probability of a class as a function of pictures [N, C, H, W]."""
-    first = target[0] if isinstance(target, tuple) else target
-    assert isinstance(first, int)
-    return probability(model, first, _BATCH)
+def scorer(fitted: Fitted, target: TargetSource) -> Score:
+    """Return the score that metrics follow, from pictures [N, C, H, W]: the probability of a class, of a pair
+    that of the first, of a detection what is matched anew in every picture."""
+    model, sample = fitted.model, fitted.sample
+    one = target[0] if isinstance(target, tuple) else target
+    goal = resolve_target(model, one, model.outputs(sample.x), sample)
+    return scorer_of(model, goal, model.task.kind("probability"), _BATCH)
 
 
 def _area(found: _Found, metric: str) -> Estimate:

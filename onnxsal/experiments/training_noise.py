@@ -137,6 +137,7 @@ def _measured(
     step = case.count(len(trained) * len(smoothing.levels) * len(scenes))
     for each in trained:
         own = replace(case, path=each.path)
+        own.of_classes("training-noise")
         for level in smoothing.levels:
             count = smoothing.samples if level else 1
             make = own.explainer("smoothgrad", inner=smoothing.inner, samples=count, noise=level)
