@@ -31,6 +31,28 @@ def _add_both(sums: Any, squares: Any, rows: Any, groups: Any, weights: Any) -> 
             square[i] += weighted * value
 
 
+@kernel
+def _add_weighed(sums: Any, rows: Any, groups: Any, weights: Any) -> None:
+    step = 1024  # what is read for every target stays in the processor's first cache
+    for start in range(0, rows.shape[1], step):
+        stop = min(start + step, rows.shape[1])
+        for r in range(rows.shape[0]):
+            row = rows[r, start:stop]
+            for t in range(sums.shape[0]):
+                to, weight = sums[t, groups[r], start:stop], weights[t, r]
+                for i in range(row.size):
+                    to[i] += weight * np.float64(row[i])
+
+
+def add_weighed(y: NDArray[Any], groups: NDArray[np.int64], weights: Doubles, sums: Doubles) -> None:
+    """Add every row of y to the sums of its group, of each target times its weight there, in place.
+
+    Shape: y [R, ...]; groups [R]; weights [T, R]; sums float64 [T, G, ...], contiguous.
+    """
+    rows = np.ascontiguousarray(y, np.float32).reshape(len(groups), -1)
+    _add_weighed(sums.reshape(*sums.shape[:2], -1), rows, groups, np.ascontiguousarray(weights, np.float64))
+
+
 def add_rows(
     y: NDArray[Any], groups: NDArray[np.int64], weights: Doubles, sums: Doubles, squares: Doubles | None = None
 ) -> None:

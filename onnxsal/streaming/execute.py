@@ -10,14 +10,16 @@ import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
 from onnxsal.kernels.plane import unplane
-from onnxsal.records import Record
+from onnxsal.records import Moments, Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, Runner
 from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
+from onnxsal.streaming.plan import Indices
 from onnxsal.streaming.stages import Stages
+from onnxsal.streaming.weighed import Weighed
 from onnxsal.streaming.work import Array, OverBudgetError, Work
 
 Outputs = list[dict[str, Array]]
@@ -184,16 +186,29 @@ def _take(work: Work, batch: Batch, ran: Ran) -> None:
     """Take in a batch: all of it, for every target, or nothing, so that an end at any moment leaves whole sums."""
     stop = batch.start + batch.rows
     which = work.plan.which(batch.start, stop)
-    weighted = work.record.moments.per == "weighted"
-    masks = None if batch.masks is None or not weighted else unplane(batch.masks, work.plan.size)
-    found = [own if masks is None else {**own, "mask": masks} for own in ran.outputs]
-    steps = [sums.adding(own, *which) for sums, own in zip(work.sums, found, strict=True)]
+    steps = _steps(work, batch, ran, which)
     with whole():
         for step in steps:
             step()
         work.rows, work.heads, work.draws = work.rows + ran.rows, work.heads + ran.heads, stop
     if work.settings.progress is not None:
         work.settings.progress(work.draws, work.plan.total)
+
+
+def _steps(work: Work, batch: Batch, ran: Ran, which: tuple[Indices, Indices]) -> list[Callable[[], None]]:
+    """Return the steps that take in a batch; memory that they need is found here."""
+    moments, first = work.record.moments, work.sums[0]
+    masks = None if batch.masks is None or moments.per != "weighted" else unplane(batch.masks, work.plan.size)
+    if masks is not None and isinstance(first, Weighed):
+        others = [each for each in work.sums[1:] if isinstance(each, Weighed)]
+        return [first.adding_all(others, ran.outputs, masks, which[0])]
+    found = [own if masks is None else _weighted(moments, own, masks) for own in ran.outputs]
+    return [sums.adding(own, *which) for sums, own in zip(work.sums, found, strict=True)]
+
+
+def _weighted(moments: Moments, outputs: Mapping[str, Array], masks: Array) -> dict[str, Array]:
+    products = {name: outputs[name].reshape(-1, *[1] * (masks.ndim - 1)) * masks for name in moments.names}
+    return {**products, "mask": masks}
 
 
 Call = Callable[[Mapping[str, Array], tuple[str, ...]], dict[str, Array]]

@@ -48,12 +48,9 @@ class Accumulator:
     """Sums, and where they are asked for sums of squares, of named outputs by group of samples, in float64."""
 
     def __init__(
-        self, moments: Moments, *, masks: int, groups: int, squares: bool, weights: tuple[float, ...] | None = None,
-        like: Accumulator | None = None,
-    ) -> None:  # fmt: skip
-        """Args: like: another target's, which takes in the same draws before; the sums of masks are its."""
+        self, moments: Moments, *, masks: int, groups: int, squares: bool, weights: tuple[float, ...] | None = None
+    ) -> None:
         self.moments = moments
-        self._like = like
         self.groups = max(groups, 1)
         self._squared = squares
         self._by_mask = moments.per == "mask"
@@ -122,26 +119,15 @@ class Accumulator:
         return Stores(counts, sums, squares)
 
     def _adding_rows(self, outputs: Arrays, samples: Indices, weight: Doubles) -> Callable[[], None]:
-        rows = {name: self._rows(outputs, name, weight) for name in self._names()}
-        for y, _ in rows.values():
-            self._fit(y[0].nbytes * 2)
+        for name in self._names():
+            self._fit(outputs[name][0].nbytes * 2)
         groups, counts, steps = samples % self.groups, self.counts.copy(), []
         np.add.at(counts[:, 0], groups, weight)
-        for name, (y, weights) in rows.items():
+        for name in self._names():
+            y = np.ascontiguousarray(outputs[name], np.float32)
             squares = self._store(self._squares, name, y.shape[1:]) if self._squared else None
-            sums = self._store(self._sums, name, y.shape[1:])
-            if self._like is None or name != "mask":
-                steps.append((y, groups, weights, sums, squares))
+            steps.append((y, groups, weight, self._store(self._sums, name, y.shape[1:]), squares))
         return partial(self._add_rows, counts, steps)
-
-    def _rows(self, outputs: Arrays, name: str, weight: Doubles) -> tuple[Floats, Doubles]:
-        """Return what is added up by a name, float32 [R, ...], and what each row weighs."""
-        if self.moments.per != "weighted" or name == "mask":
-            return np.ascontiguousarray(outputs[name], np.float32), weight
-        masks, scores = np.ascontiguousarray(outputs["mask"], np.float32), outputs[name].reshape(-1)
-        if self._squared:
-            return masks * scores.reshape(-1, *[1] * (masks.ndim - 1)), weight
-        return masks, weight * scores  # no picture of products: of ten targets they would take as long as the model
 
     def _add_rows(self, counts: Doubles, steps: list[tuple[Any, ...]]) -> None:
         """Add outputs to sums too large to copy, in place; compiling, on the first call, comes before the first sum."""
@@ -151,9 +137,6 @@ class Accumulator:
         self.counts = counts
 
     def _store(self, stores: dict[str, Doubles], name: str, shape: tuple[int, ...]) -> Doubles:
-        if self._like is not None and name == "mask":
-            own = self._like._sums if stores is self._sums else self._like._squares
-            stores[name] = own[name]
         if name not in stores:
             stores[name] = np.zeros(self.counts.shape if self._by_mask else (self.groups, *shape))
         return stores[name]

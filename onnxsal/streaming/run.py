@@ -18,6 +18,7 @@ from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
 from onnxsal.streaming.stages import Stages
+from onnxsal.streaming.weighed import Weighed
 from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work
 
 Feeds = Mapping[str, Array]
@@ -106,9 +107,7 @@ def _prepared(
     except MemoryError as error:  # for all maps at once: no smaller batch would change it
         raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
     references = _references(record, plan, targets, settings)
-    grouped = has_groups(record) or settings.shown is not None
-    first = _accumulator(record, plan, grouped)
-    sums = [first, *(_accumulator(record, plan, grouped, first) for _ in targets[1:])]
+    sums = [_accumulator(record, plan, has_groups(record) or settings.shown is not None) for _ in targets]
     own = heads * len(targets) if len(heads) == 1 else heads
     finishes = [
         _finish(record, plan, each, {**head, **reference}, settings)
@@ -118,14 +117,15 @@ def _prepared(
     return Work(record, plan, subject, targets, settings, sums, finishes, images, settings.batch_size)
 
 
-def _accumulator(record: Record, plan: Plan, groups: bool, like: Accumulator | None = None) -> Accumulator:
+def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
     if plan.order is not None:
         return Stages(record.moments, plan.order)
-    grouped = record.draws.sampled and groups
+    count = min(GROUPS, plan.samples) if record.draws.sampled and groups else 1
+    if record.moments.per == "weighted" and not needs_squares(record):
+        return Weighed(record.moments, groups=count, weights=record.draws.weights)
     return Accumulator(
-        record.moments, masks=plan.per_sample, weights=record.draws.weights,
-        groups=min(GROUPS, plan.samples) if grouped else 1, squares=needs_squares(record), like=like,
-    )  # fmt: skip
+        record.moments, masks=plan.per_sample, weights=record.draws.weights, groups=count, squares=needs_squares(record)
+    )
 
 
 def _finish(record: Record, plan: Plan, sums: Accumulator, given: Feeds, settings: Settings) -> Finish:

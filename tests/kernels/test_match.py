@@ -9,7 +9,7 @@ import pytest
 
 from onnxsal.kernels.match import best_match
 from onnxsal.records import Moments
-from onnxsal.streaming.moments import Accumulator
+from onnxsal.streaming.weighed import Weighed
 from onnxsal.tasks.detection.overlap import iou
 
 XAITK = np.load(Path(__file__).resolve().parents[1] / "data" / "drise" / "drise.npz")
@@ -39,13 +39,11 @@ def test_scores_with_objectness_and_cosine_are_xaitks() -> None:
 
 def test_masks_weighed_with_them_give_its_maps_from_one_set_of_masks() -> None:
     """Of every detection the sum of the masks times its scores, over the sum of the masks; the largest number is 1."""
-    first = Accumulator(Moments(("score",), per="weighted"), masks=1, groups=4, squares=False)
-    others = [Accumulator(Moments(("score",), per="weighted"), masks=1, groups=4, squares=False, like=first)
-              for _ in FOUND[1:]]  # fmt: skip
+    first, *others = [Weighed(Moments(("score",), per="weighted"), groups=4) for _ in FOUND]
     for start in range(0, len(MASKS), 5):
         some = np.arange(start, min(start + 5, len(MASKS)))
-        for sums, scores in zip([first, *others], XAITK["objectness"].T, strict=True):
-            sums.add({"score": scores[some], "mask": MASKS[some]}, some, np.zeros_like(some))
+        outputs = [{"score": scores[some]} for scores in XAITK["objectness"].T]
+        first.adding_all(others, outputs, MASKS[some].astype(np.float32), some)()
     for sums, wanted in zip([first, *others], XAITK["saliency"], strict=True):
         totals = sums.totals()
         found = totals["mean/score"] / totals["mean/mask"]
