@@ -62,10 +62,11 @@ def compile(
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it, of an embedding a
             ``Like``, and so do an ``Element`` or its text, and a Program from ``sal/x`` to ``score`` [B]; ``"input"``
             adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the input ``reference``,
-            float32 [B, N] or [1, N], a vector of any length but 0.
+            float32 [B, N] or [1, N], a vector of any length but 0. A detector takes ``"input@input"``, a class and the
+            input ``box``, float32 [B, 4] or [1, 4], or a class that is fixed at such a box, ``"dog@input"``.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
-        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; or
-            several.
+        give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; of a
+            detector ``detections``, what ``Model.predict`` finds; or several.
         bytes_in: makes preprocessing part of the model: its input is bytes, red first, of the model's size.
         keep_custom: keeps the model's operators outside the standard domain; runtimes then need their library too.
         explain_required: gives ``explain`` no default, for runtimes that feed no inputs that have one (in JavaScript).
@@ -74,6 +75,9 @@ def compile(
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
+        Of detectors ``explained`` is float32 [B, 6]: the box that is explained in pixels of the model's picture, its
+        score, its class; where nothing is explained NaN, and the map 0. ``detections`` is float32 [D, 7]: the picture's
+        number, and the same six.
     Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Raises: UsageError, UnsupportedError: as ``explain`` does, and for what no file can hold.
     """

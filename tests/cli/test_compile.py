@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import tiny_detectors
 
 from onnxsal.cli.text import width
 from onnxsal.compiler.metadata import METADATA
@@ -85,3 +86,16 @@ def test_places_that_cannot_be_written(run, folder: Path) -> None:
     assert "does not exist" in run("compile", "model.onnx", "-o", "nowhere/out.onnx").err
     assert "would be overwritten" in run("compile", "model.onnx", "-o", "model.onnx").err
     assert "is a folder" in run("compile", "model.onnx", "-o", str(folder)).err
+
+
+def test_a_detector_s_file_says_what_it_takes_and_gives(run, folder: Path) -> None:
+    onnx.save(tiny_detectors.detector("v8"), folder / "detector.onnx")
+    given = ["detector.onnx", "-m", "gradient", "--give", "saliency,detections", "-o", "out.onnx"]
+    assert run("compile", *given, "-t", "1@input").out == "out.onnx\n"
+    said = run("inspect", "out.onnx").out
+    assert "target      1, at a box that is fed\n" in said
+    assert "gives       output0, saliency, detections, explained\n" in said
+    assert "box         float32 [B, 4]: left, top, right, bottom in pixels of the model's picture" in said
+    refused = run("compile", *given, "-t", "#2").err
+    assert "is of one picture" in refused
+    assert "-t input@input" in refused

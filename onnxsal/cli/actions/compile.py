@@ -54,19 +54,27 @@ def print_explainer(name: str, known: Mapping[str, Any], *, as_json: bool) -> No
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     taken, given = known["input"], known["output"]
     options = ", ".join(f"{name}={value}" for name, value in known["options"].items())
-    goal = known["target"]
     return [
         ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
-        ("target", (f"{goal[0]} minus {goal[1]}" if isinstance(goal, list) else str(goal)) + _places(known)),
+        ("target", _goal(known["target"]) + _places(known)),
         ("layer", ", ".join(known["layer"]) or "none: it works on the picture"),
         ("score", str(known["score"])),
         ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",
          f"{taken['name']!r}: {taken['type']} {taken['axes']}, {_size(taken['size'])}, {taken['channels']} channels"),
-        ("gives", ", ".join([given["name"], *known["outputs"]])),
+        ("gives", ", ".join(dict.fromkeys([given["name"], *known["outputs"]]))),
+        *((name, text) for name, text in known.get("means", {}).items()),
         *(("note", note) for note in known.get("notes", ())),
         ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
         ("made by", f"onnxsal {known['onnxsal']}"),
     ]  # fmt: skip
+
+
+def _goal(goal: Any) -> str:
+    if isinstance(goal, list):
+        return f"{goal[0]} minus {goal[1]}"
+    if isinstance(goal, dict):  # a class that is fixed or fed, at a box that is fed
+        return f"{goal.get('label', 'input')}, at a box that is fed"
+    return str(goal)
 
 
 def _size(sizes: Sequence[int]) -> str:

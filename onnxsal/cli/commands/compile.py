@@ -21,6 +21,8 @@ Examples:
       Grad-CAM++ for the class that is predicted
   onnxsal compile model.onnx -m score-cam -t input -o out.onnx
       Score-CAM for the class that is fed as `target`
+  onnxsal compile detector.onnx -m layercam -t input@input --give saliency,detections -o out.onnx
+      what is detected, and LayerCAM for the class and the box that are fed
   onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give drawing -o out.onnx
       bytes [B, H, W, 3] in, the map drawn over them out
 
@@ -45,7 +47,8 @@ class OneFile(Once):
     "--target",
     metavar="TARGET",
     help='Class by name or number, "A minus B", an element "NAME[0, 3]", a place CLASS@X,Y, like:FILE, or "input" for '
-    "an input `target` (of an embedding `reference`). By default what the model predicts.",
+    "an input `target` (of an embedding `reference`); of a detector CLASS@L,T,R,B, CLASS@input for an input `box`, "
+    "input@input for both. By default what the model predicts.",
 )
 @click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="As for explain. Several are fused.")
 @click.option("-O", "--option", "settings", type=Setting(), multiple=True, metavar="NAME=VALUE", help="Of the method.")
@@ -56,7 +59,8 @@ class OneFile(Once):
     type=Names(),
     multiple=True,
     metavar="NAMES",
-    help="saliency (default), raw (at the layer's resolution), drawing (in colour); several with commas, or repeated.",
+    help="saliency (default), raw (at the layer's resolution), drawing (in colour), detections (of a detector); "
+    "several with commas, or repeated.",
 )
 @click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
 @click.option(

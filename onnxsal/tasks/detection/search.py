@@ -39,7 +39,10 @@ class Search:
         """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
         or a box. Raises: UsageError: it is of one picture."""
         if asked.wanted is None or number(asked.wanted) is not None or asked.side is not None:
-            raise UsageError("a number, or a side of a box, is of one picture: name a label, or a label at a box")
+            raise UsageError(
+                "a number, or a side of a box, is of one picture: name a label, a label at a box, or take "
+                "the box as an input (-t input@input)"
+            )
         index = self._index(asked.wanted)
         if asked.box is None:
             return Target(index, name_of(self.labels, index))
