@@ -11,7 +11,7 @@ from typing import Any
 from onnxsal._version import __version__
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.explanation.explanation import Explanation, finite
-from onnxsal.explanation.figure import PARTIAL, score_of
+from onnxsal.explanation.figure import PARTIAL, score_of, title_of
 from onnxsal.explanation.request import Request
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
@@ -55,7 +55,7 @@ def _class(explanation: Explanation) -> str:
         first, second = explanation.target
         return f"{explanation.label} ({first} minus {second}){', ' if shown else ''}{shown}"
     number = f" ({explanation.target})" if isinstance(explanation.target, int) else ""
-    return f"{explanation.label}{number}, {shown}"
+    return f"{title_of(explanation)}{number}, {shown}"
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

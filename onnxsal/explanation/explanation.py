@@ -70,8 +70,8 @@ class Explanation:
     task: str = "classification"
     """What the model's outputs mean."""
     detection: Mapping[str, Any] | None = None
-    """What was detected, where a detector is explained: ``label``, ``index``, ``score`` and ``box`` (left, top, right,
-    bottom in pixels of the photograph), and ``asked_box`` where a box was asked for."""
+    """What was detected, where a detector is explained: ``label``, ``index``, ``score``, ``box`` (left, top, right,
+    bottom in pixels of the photograph) and ``number``, or ``asked_box`` where a box was asked for."""
 
     @property
     def method(self) -> str:

@@ -103,7 +103,17 @@ def caption_of(explanation: Drawable) -> Caption:
         parts.append(f"{samples} samples")
     if explanation.manifest.get("partial"):
         parts.append(PARTIAL)
-    return Caption(explanation.label, score_of(explanation), " · ".join(parts))
+    return Caption(title_of(explanation), score_of(explanation), " · ".join(parts))
+
+
+def title_of(explanation: Drawable) -> str:
+    """Return what is explained: its label; of detections, of which several may have one, the number or the box too."""
+    found = explanation.manifest.get("detection")
+    if not isinstance(found, Mapping):
+        return explanation.label
+    if "asked_box" in found:
+        return f"{explanation.label} at {','.join(str(round(n)) for n in found['asked_box'])}"
+    return f"#{found['number']} {explanation.label}" if "number" in found else explanation.label
 
 
 def score_of(explanation: Drawable) -> str:
@@ -137,12 +147,12 @@ def compare(
     first = explanations[0]
     seen = first.canvas()
     photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
-    several = len({e.label for e in explanations}) > 1
+    several = len({title_of(e) for e in explanations}) > 1
     thing = getattr(first, "modality", "image")
     whole = "photograph" if thing in ("image", "frame") else thing
     tiles = [Tile(photo, whole if kind == "overlay" else "as the model sees it", first.name)]
     tiles += [Tile(_image(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
-    heading = Caption(first.label, score_of(first)) if not several else None
+    heading = Caption(title_of(first), score_of(first)) if not several else None
     return as_image(grid(tiles, heading=heading))
 
 
@@ -150,4 +160,4 @@ def _detail(explanation: Drawable, with_label: bool) -> str:
     forwards = explanation.manifest["forwards"]
     part = f" ({PARTIAL})" if explanation.manifest.get("partial") else ""
     cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {explanation.manifest['seconds']:.2g} s"
-    return f"{explanation.label} {score_of(explanation)} · {cost}" if with_label else cost
+    return f"{title_of(explanation)} {score_of(explanation)} · {cost}" if with_label else cost

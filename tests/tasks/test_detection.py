@@ -14,6 +14,7 @@ import onnxsal
 from onnxsal import Box, errors
 from onnxsal.anatomy import TARGET, X
 from onnxsal.anatomy.select import BOX, BOXES, PROBABILITIES
+from onnxsal.explanation import figure
 from onnxsal.explanation.figure import draw
 from onnxsal.explanation.target import resolve_target
 from onnxsal.graph.program import empty
@@ -286,6 +287,25 @@ def test_the_box_is_drawn_and_what_was_detected_is_in_the_manifest() -> None:
     assert explained.detection is not None
     left, top, right, _ = (round(n * scale) for n in explained.detection["box"])
     assert with_box[top, (left + right) // 2].tolist() == [255, 255, 255]
+
+
+def test_pictures_name_which_detection_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one label: each has its number, a box its place, and a sheet of both has no heading of one of them."""
+    own, drawn = model(), list[tuple[list[str], Any]]()
+    monkeypatch.setattr(figure, "grid", lambda tiles, heading: drawn.append(([t.detail for t in tiles], heading))
+                        or np.zeros((4, 4, 3), np.uint8))  # fmt: skip
+    labels = [p.label for p in seen(own)]
+    second = next(k for k, label in enumerate(labels[1:], 2) if label == labels[0])
+    targets = [None, f"#{second}", Box(labels[0], (20, 16, 28.4, 24))]
+    found = onnxsal.explain(own, BLOBS, method="gradient", target=targets)
+    names = [f"#1 {labels[0]}", f"#{second} {labels[0]}", f"{labels[0]} at 20,16,28,24"]
+    assert [figure.caption_of(each).title for each in found] == names
+    figure.compare(found)
+    figure.compare([found[0], found[0]])
+    (details, none), (_, heading) = drawn
+    assert none is None
+    assert all(detail.startswith(name) for name, detail in zip(names, details[1:], strict=True))
+    assert heading.title == names[0]
 
 
 # What a compiled file holds, and how maps are judged.

@@ -33,7 +33,9 @@ class Search:
         """
         if asked.box is not None:
             return self._target(asked, self._at(asked, asked.box, table))
-        return self._target(asked, self._detected(asked, table))
+        detections = table.detections(self.rule)
+        found = self._detected(asked, table, detections)
+        return self._target(asked, found, number=detections.index(found) + 1)
 
     def without_picture(self, asked: Asked) -> Target:
         """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
@@ -68,8 +70,8 @@ class Search:
             return int(wanted)
         raise UsageError(f"{wanted!r}: the file numbers its classes and nothing names them: --labels (labels=) does")
 
-    def _detected(self, asked: Asked, table: Table) -> Detected:
-        found, at = table.detections(self.rule), number(asked.wanted)
+    def _detected(self, asked: Asked, table: Table, found: list[Detected]) -> Detected:
+        at = number(asked.wanted)
         if at is not None:
             if not 1 <= at <= len(found):
                 why = f"there are {len(found)} above {self.rule.threshold:g}" if found else self.nothing(table)
@@ -111,11 +113,13 @@ class Search:
         at = f"{name_of(self.labels, best.index)}@{told(asked.on_photo(best.box, self.picture))}"
         return f"Ask for it by its box, -t '{at}' (onnxsal.Box), or lower --threshold (threshold=)"
 
-    def _target(self, asked: Asked, found: Detected) -> Instance:
+    def _target(self, asked: Asked, found: Detected, *, number: int | None = None) -> Instance:
         name = name_of(self.labels, found.index)
         label = f"{name}, {asked.side}" if asked.side is not None else name
         photo = [round(n, 2) for n in asked.on_photo(found.box, self.picture)]
         about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
+        if number is not None:
+            about["number"] = number
         if asked.box is not None:
             about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
         if asked.side is None:
