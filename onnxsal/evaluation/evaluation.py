@@ -11,7 +11,6 @@ from typing import Any
 from onnxsal.evaluation.detections import Detections
 from onnxsal.evaluation.export import to_csv, to_json, to_parquet
 from onnxsal.evaluation.journal import Journal
-from onnxsal.evaluation.results import Results
 from onnxsal.evaluation.rows import About, Failure, Row
 from onnxsal.evaluation.statistics import PROCEDURE
 from onnxsal.evaluation.summary import Summary, notes, summarise, text_table
@@ -92,11 +91,3 @@ class Evaluation:
         from onnxsal.evaluation.report.evaluation import write_report
 
         write_report(self, path)
-
-
-def left_out(count: int, found: Results) -> str:
-    """Return why a metric left out so many pictures or detections."""
-    if found.detections is not None:
-        return f"{count} {'detection is' if count == 1 else 'detections are'} on no true box of the label"
-    pictures = "1 picture" if count == 1 else f"{count} pictures"
-    return f"the object of {pictures} is not in the model's view, or of another class"

@@ -28,3 +28,11 @@ class Results(Protocol):
     def summary(self) -> Summary: ...
     @property
     def detections(self) -> Detections | None: ...
+
+
+def left_out(count: int, found: Results) -> str:
+    """Return why a metric left out so many pictures or detections."""
+    if found.detections is not None:
+        return f"{count} {'detection is' if count == 1 else 'detections are'} on no true box of the label"
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    return f"the object of {pictures} is not in the model's view, or of another class"

@@ -27,7 +27,7 @@ def model() -> onnxsal.Model:
 
 
 @pytest.mark.parametrize(("kind", "source"), [("logit", LOGITS), ("probability", PROBABILITIES)])
-@pytest.mark.parametrize("target", [3, (0, 2), (2, 2)])
+@pytest.mark.parametrize("target", [3, (0, 2), (2, 1)])
 def test_a_column_is_what_the_program_itself_gives(
     model: onnxsal.Model, kind: str, source: str, target: int | tuple[int, int]
 ) -> None:
@@ -43,7 +43,7 @@ def test_the_ends_are_those_of_the_numbers(model: onnxsal.Model) -> None:
     steep = TinyNet()
     steep.v = steep.v * 1000
     sure, x = onnxsal.load(steep.model()), image()[None]
-    for target in [*range(CLASSES), *((a, b) for a in range(CLASSES) for b in range(CLASSES))]:
+    for target in [*range(CLASSES), *((a, b) for a in range(CLASSES) for b in range(CLASSES) if a != b)]:
         goal = resolve_target(sure, target, UNREAD)
         score = sure.score("probability", goal)
         low, high = score.ends or (0.0, 0.0)

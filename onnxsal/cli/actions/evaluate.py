@@ -17,11 +17,11 @@ from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
 from onnxsal.evaluation.evaluate import Options, evaluate
-from onnxsal.evaluation.evaluation import left_out
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.judge import OBJECT
 from onnxsal.evaluation.named import named
 from onnxsal.evaluation.remaining_time import Pace
+from onnxsal.evaluation.results import left_out
 from onnxsal.explanation.explanation import finite
 from onnxsal.metrics import registry
 from onnxsal.model.batch_check import found_of

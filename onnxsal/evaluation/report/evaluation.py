@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from onnxsal.evaluation.evaluation import left_out
 from onnxsal.evaluation.report.charts import Axis, Chart, Interval, Series, curves, intervals
 from onnxsal.evaluation.report.examples import examples
 from onnxsal.evaluation.report.page import Section, page
 from onnxsal.evaluation.report.render import part
 from onnxsal.evaluation.report.tables import Cell, Column, Row, Table
-from onnxsal.evaluation.results import Results
+from onnxsal.evaluation.results import Results, left_out
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
 from onnxsal.evaluation.statistics import PROCEDURE, Difference, Doubles, Mean, drawn, interval
