@@ -17,6 +17,19 @@ _AXIS = 1
 """Of DequantizeLinear, where it names none."""
 
 
+def own(op: Tape, v: ir.Value) -> ir.Value:
+    """Return a value for use in a gradient: one that was dequantised as arithmetic on its integers, bit for bit.
+
+    The forward's DequantizeLinear stays the forward's alone: what a runtime does to the readers of one (a Transpose
+    becomes a quantised one, equal nodes become one) it would do to the forward too.
+    """
+    node = v.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.domain:
+        return v
+    found = dequantised(op, node)
+    return v if found is None else found
+
+
 def dequantised(op: Tape, node: ir.Node) -> ir.Value | None:
     """Return what a DequantizeLinear gives, without it; None where the rank of its input decides and is not known."""
     x, scale, zero = [*node.inputs, None][:3]

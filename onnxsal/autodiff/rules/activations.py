@@ -7,10 +7,11 @@ import math
 import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
+from onnxsal.autodiff.rules.clipping import is_absorbed
 from onnxsal.autodiff.rules.coarse import unclipped
 from onnxsal.autodiff.rules.common import constant, number
 from onnxsal.autodiff.rules.gates import inside
-from onnxsal.autodiff.rules.quantised import again, is_absorbed
+from onnxsal.autodiff.rules.quantised import again
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
 

@@ -18,7 +18,7 @@ from onnxsal.graph.tape import Tape
 
 _FEW = frozenset({"INT4", "UINT4", "INT2", "UINT2"})
 Own = Callable[[Tape, ir.Value], ir.Value]
-"""Returns a value for use in a gradient, as ``quantised.own`` does."""
+"""Returns a value for use in a gradient, as ``dequantised.own`` does."""
 
 
 @dataclass(frozen=True)

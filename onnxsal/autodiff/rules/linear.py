@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, vjp
 from onnxsal.autodiff.rules.common import rank_of
-from onnxsal.autodiff.rules.quantised import float_weight, own
+from onnxsal.autodiff.rules.quantised import float_weight
+from onnxsal.graph.dequantised import own
 from onnxsal.graph.shapes import dims, rank
 from onnxsal.graph.tape import Tape
 

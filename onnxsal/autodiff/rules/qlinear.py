@@ -15,8 +15,8 @@ import onnx_ir as ir
 from onnxsal.autodiff.contrib import MICROSOFT, PARTS
 from onnxsal.autodiff.decompose import by_parts
 from onnxsal.autodiff.registry import Call, Gradient, Rule, register
+from onnxsal.autodiff.rules.clipping import inside
 from onnxsal.autodiff.rules.common import constant
-from onnxsal.autodiff.rules.quantised import inside
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.dequantised import steps
 from onnxsal.graph.names import node_title
