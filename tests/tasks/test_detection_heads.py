@@ -86,6 +86,17 @@ def test_the_file_s_own_overlap_is_taken_and_top_k_needs_none() -> None:
     assert rules == {"nms": pytest.approx(0.4), "end2end": None, "v8": 0.5}
 
 
+def test_boxes_by_rows_beside_scores_by_classes_are_a_pair() -> None:
+    """[B, N, 4] and [B, K, N], as PicoDet puts them out."""
+    proto = detector("nms")
+    del proto.graph.node[-2:], proto.graph.output[:]
+    for name, shape in (("turned_boxes", ["N", TOTAL, 4]), ("p", ["N", 3, TOTAL])):
+        proto.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, shape))
+    found, whole = onnxsal.load(proto).outputs(BLOBS[0]), onnxsal.load(detector("v8")).outputs(BLOBS[0])
+    for kind in ("logit", "probability", "box"):
+        np.testing.assert_allclose(found[kind], whole[kind], rtol=1e-5, atol=1e-5)
+
+
 def test_rows_of_boxes_labels_and_scores_without_a_batch() -> None:
     proto = detector("three")
     model = onnxsal.load(proto)

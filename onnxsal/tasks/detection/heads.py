@@ -248,7 +248,7 @@ def _is_counted(piece: Piece) -> bool:
 
 
 def _of_pair(graph: ir.Graph) -> Candidates | None:
-    """An output of boxes and one of scores, [B, N, 4] and [B, N, K]."""
+    """An output of boxes and one of scores, [B, N, 4] and [B, N, K] or [B, K, N]."""
     floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) in (3, 4)]
     for boxes in floats:
         if (dims(boxes) or ())[-1] != _BOX:
@@ -257,8 +257,8 @@ def _of_pair(graph: ir.Graph) -> Candidates | None:
             if (
                 scores is not boxes
                 and len(dims(scores) or ()) == 3
-                and _alike(boxes, scores)
-                and (found := _paired(boxes, scores)) is not None
+                and (axis := _axis_of(boxes, scores)) is not None
+                and (found := _paired(boxes, scores, axis)) is not None
             ):
                 return found
     return None
@@ -267,6 +267,14 @@ def _of_pair(graph: ir.Graph) -> Candidates | None:
 def _alike(boxes: ir.Value, scores: ir.Value) -> bool:
     count = count_of(boxes, _last(boxes))
     return count is not None and count == count_of(scores, 2)
+
+
+def _axis_of(boxes: ir.Value, scores: ir.Value) -> int | None:
+    """Return the axis of the classes of as many scores as there are boxes: the last, else the second; None of none."""
+    if _alike(boxes, scores):
+        return 2
+    count = count_of(boxes, _last(boxes))
+    return 1 if count is not None and count == count_of(scores, 1) else None
 
 
 def _last(value: ir.Value) -> int:
@@ -295,8 +303,8 @@ def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None
     return None
 
 
-def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
-    made, shares = pieces_of(boxes, _last(boxes)), pieces_of(scores, 2)
+def _paired(boxes: ir.Value, scores: ir.Value, axis: int) -> Candidates | None:
+    made, shares = pieces_of(boxes, _last(boxes)), pieces_of(scores, axis)
     values = [v for p in made for v in p.values]
     normalised = _is_normalised(made)
     form = _form(made) if normalised or is_decoded(values) else None
@@ -307,9 +315,9 @@ def _paired(boxes: ir.Value, scores: ir.Value) -> Candidates | None:
     return Candidates(
         (str(scores.name), str(boxes.name)), whole(boxes, _last(boxes)), form,
         "shares" if normalised else unit_of(values),
-        probabilities=whole(scores, 2), logits=shares[0].operands,
+        probabilities=whole(scores, axis), logits=shares[0].operands,
         background=None if not exclusive else classes - 1 if normalised else 0,
-        suppress=not normalised, count=count_of(scores, 2),
+        suppress=not normalised, count=count_of(scores, axis),
         proof=f"as many boxes {boxes.name!r} as scores of {_title(shares[0].values[0])}",
     )  # fmt: skip
 
