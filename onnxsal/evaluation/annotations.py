@@ -145,20 +145,35 @@ def _coco(path: Path) -> Marked:
         raise UsageError(f"{path} is no COCO file: expected an object with lists 'images' and 'annotations'")
     try:
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
-        kinds = {each["id"]: str(each["name"]) for each in data.get("categories") or ()}
+        kinds = _categories(data.get("categories") or (), path)
         marks = [(each["image_id"], each["bbox"], kinds.get(each.get("category_id")), bool(each.get("iscrowd")))
                  for each in data["annotations"] if "bbox" in each]  # fmt: skip
+        strange = [each["category_id"] for each in data["annotations"]
+                   if kinds and each.get("category_id") is not None and each["category_id"] not in kinds]  # fmt: skip
+        if strange:
+            raise UsageError(f"{path}: an annotation has 'category_id' {strange[0]!r}, and no category has this 'id'")
         unknown = [identity for identity, *_ in marks if identity not in names]
         if unknown:
             raise UsageError(f"{path}: an annotation has 'image_id' {unknown[0]!r}, and there is no image of this 'id'")
         found: dict[str, list[Mark]] = {name: [] for name in names.values()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox'; "
-                         f"something is wrong with {error}") from None  # fmt: skip
+        raise UsageError(f"{path}: an image has 'id' and 'file_name', an annotation 'image_id' and 'bbox', a category "
+                         f"'id' and 'name'; something is wrong with {error}") from None  # fmt: skip
     for identity, bbox, kind, is_crowd in marks:
         box = _from_size(bbox, f"{path}, a bbox of {names[identity]!r}")
         found[names[identity]].append(Mark(box, kind, CROWD if is_crowd else ""))
     return Marked(found, kinds.values())
+
+
+def _categories(listed: Iterable[Any], path: Path) -> dict[Any, str]:
+    """Return the names of categories by their numbers, which are no places in a list. Raises: UsageError: two share
+    one."""
+    found: dict[Any, str] = {}
+    for each in listed:
+        name = str(each["name"])
+        if found.setdefault(each["id"], name) != name:
+            raise UsageError(f"{path}: two categories have the 'id' {each['id']!r}: {found[each['id']]!r} and {name!r}")
+    return found
 
 
 def _voc(path: Path) -> Marked:

@@ -74,19 +74,23 @@ class Detections:
 
     def says(self) -> list[str]:
         """Return it in sentences."""
-        nothing = f", nothing on {self.empty} of them" if self.empty else ""
-        lines = [f"{self.found} detections on {self.pictures} pictures{nothing}; {self.judged} are judged"]
+        nothing = f", on {self.empty} of which nothing is detected" if self.empty else ""
+        lines = [f"detections: {self.found} on {_many(self.pictures, 'picture')}{nothing}; judged: {self.judged}"]
         if self.true is None:
             return [*lines, "no boxes are given (--boxes): the object is the detected box"]
         lines.append(
-            f"{self.true} are on a true box of their label (IoU {LEAST}), {len(self.false)} on none{_few(self.false)}; "
-            f"{len(self.missed)} true boxes are missed{_few(self.missed)}"
+            f"on a true box of the label (IoU {LEAST}): {self.true}; on none: {len(self.false)}{_few(self.false)}; "
+            f"true boxes missed: {len(self.missed)}{_few(self.missed)}"
         )
         if self.ignored:
-            lines.append(f"{self.ignored} are on a crowd or on what is difficult to see: neither right nor wrong")
+            lines.append(f"on a crowd or on what is difficult to see, neither right nor wrong: {self.ignored}")
         if self.unknown:
-            lines.append(f"{self.unknown} are of a label, or on a picture, that the annotations say nothing of")
+            lines.append(f"of a label, or on a picture, that the annotations say nothing of: {self.unknown}")
         return [*lines, *self.notes]
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 def _few(several: Sequence[Detection]) -> str:

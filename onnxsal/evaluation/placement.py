@@ -59,8 +59,7 @@ def moved_boxes(item: Item, at: Placement) -> NDArray[np.float64] | None:
     """
     if item.boxes is None:
         return None
-    for box in item.boxes if not item.shares else ():
-        _check(item, box, at.photo)
+    check_boxes(item, at.photo)
     whole = (1, 1) if item.shares else at.photo
     across, down = at.scaled[0] / whole[0], at.scaled[1] / whole[1]
     scaled = np.array(item.boxes, np.float64).reshape(-1, 4) * (across, down, across, down)
@@ -68,6 +67,12 @@ def moved_boxes(item: Item, at: Placement) -> NDArray[np.float64] | None:
     clipped = np.clip(shifted, 0, (*at.size, *at.size))
     seen = clipped[(clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])]
     return seen if len(seen) else None
+
+
+def check_boxes(item: Item, photo: tuple[int, int]) -> None:
+    """Raise ImageError where a box lies outside of the photograph (width, height), as of a picture of another size."""
+    for box in (item.boxes or ()) if not item.shares else ():
+        _check(item, box, photo)
 
 
 def _check(item: Item, box: Box, photo: tuple[int, int]) -> None:

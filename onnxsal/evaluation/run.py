@@ -13,6 +13,7 @@ from onnxsal.evaluation.detected import Chosen, OnPicture, held_against, look, o
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judge import Conditions, Judge, Made, Opened, opened, verdicts
+from onnxsal.evaluation.placement import check_boxes
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain, named
 from onnxsal.evaluation.sources import Found, Source, file_identity
@@ -127,6 +128,8 @@ def _each(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> Seque
                 return []
             entry = look(setup.model, job.item.source, job.target)
             journal.add("detections", name, entry)
+        width, height = entry["photo"]
+        check_boxes(job.item, (width, height))
     except (ImageError, ModelError) as error:
         gathered.failures.append(Failure(job.item.name, None, str(error)))
         return []

@@ -254,6 +254,16 @@ def test_names_of_no_class_are_refused(folder: Path) -> None:
         onnxsal.evaluate(detectors.BUNDLED, item, methods=["gradient"], metrics=["energy-pointing"])
 
 
+def test_boxes_of_a_picture_of_another_size_are_refused_by_name(folder: Path) -> None:
+    data = json.loads((folder / "coco.json").read_text())
+    data["annotations"][0]["bbox"] = [10, 10, 200, 20]
+    (folder / "coco.json").write_text(json.dumps(data))
+    found = judged(folder)
+    assert [failure.image for failure in found.failures] == ["0.png"]
+    assert "(10, 10, 210, 30) lies outside of the picture, which is 96 x 96" in found.failures[0].message
+    assert found.detections is not None and found.detections.pictures == 2
+
+
 def test_a_run_goes_on_with_other_annotations_and_another_threshold(folder: Path) -> None:
     """Rows that do not depend on the true boxes are taken from the journal, and say what their detection is on now."""
     given = {"metrics": ["sparseness", "energy-pointing"], "journal": folder / "run.jsonl"}

@@ -114,6 +114,16 @@ BAD_BOXES = {
         '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [0,0,-1,1]}]}',
         "no size",
     ),
+    "k.json": (
+        '{"images": [{"id": 1, "file_name": "x"}], "categories": [{"id": 1, "name": "a"}], "annotations": '
+        '[{"image_id": 1, "category_id": 0, "bbox": [0,0,1,1]}]}',
+        "'category_id' 0, and no category has this 'id'",
+    ),
+    "l.json": (
+        '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+        "two categories have the 'id' 1: 'a' and 'b'",
+    ),
+    "m.json": ('{"images": [], "annotations": ["bbox"]}', "something is wrong with"),
     "e.xml": ("<annotation>", "not valid XML"),
     "f.xml": ("<thing/>", "root is <thing>"),
     "q.csv": ('image,left,top,right,bottom\n"x,1,2,3,4\ny,1,2,3,4\n', r"q.csv, line 2: a quote .* does not close"),
