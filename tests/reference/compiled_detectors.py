@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,9 +95,8 @@ def methods_of_detectors() -> tuple[str, ...]:
     return tuple(name for name in built_in() if name not in WITHOUT)
 
 
-def table() -> str:
-    """Return the table of all methods and forms, and what it was made with, as Markdown."""
-    forms, methods = tuple(name for name in FORMS if name not in UNREAD), methods_of_detectors()
+def table(forms: tuple[str, ...], methods: tuple[str, ...]) -> str:
+    """Return the table of methods and forms, and what it was made with, as Markdown."""
     columns: dict[str, tuple[dict[str, Cell], str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         jobs = prepare(Path(folder), forms, methods)
@@ -121,9 +120,15 @@ def _worst(cells: list[Cell]) -> str:
 
 
 def main() -> None:
-    made = table()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--forms", help="of head, with commas; all by default")
+    parser.add_argument("--methods", help="on the first of these, with commas; all by default")
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args()
+    forms = args.forms.split(",") if args.forms else [name for name in FORMS if name not in UNREAD]
+    made = table(tuple(forms), tuple(args.methods.split(",")) if args.methods else methods_of_detectors())
     print(made)
-    if "--write" in sys.argv[1:]:
+    if args.write:
         text = PAGE.read_text(encoding="utf-8")
         before, rest = text.split(MARKS[0])
         PAGE.write_text(f"{before}{MARKS[0]}\n{made}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
