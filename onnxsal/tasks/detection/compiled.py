@@ -123,12 +123,21 @@ class Seen:
             limits = [op.const([float(n)], FLOAT) for n in (self.rule.overlap, self.rule.threshold)]
             count = op.Shape(by_class, start=2, end=3)
             chosen = op.NonMaxSuppression(self.boxes, by_class, count, *limits)
+        chosen = self._by_candidate(chosen, by_class)
         score = op.GatherND(by_class, chosen)
         box = op.GatherND(self.boxes, op.Gather(chosen, op.const([0, 2], INT), axis=1))
         ends = [op.Cast(op.Gather(chosen, op.const([at], INT), axis=1), to=FLOAT) for at in (0, 1)]
         rows = op.Concat(ends[0], box, op.Unsqueeze(score, [1]), ends[1], axis=1)
         _, order = op.emit("TopK", score, op.Shape(score), outputs=2, axis=0)
         return op.Gather(rows, order, axis=0)
+
+    def _by_candidate(self, chosen: ir.Value, by_class: ir.Value) -> ir.Value:
+        """Return picture, class and candidate, [D, 3], by candidate: of equal scores the first one's comes first."""
+        op = self.op
+        kind, row = (op.Squeeze(op.Gather(chosen, op.const([at], INT), axis=1), [1]) for at in (1, 2))
+        key = op.Add(op.Mul(row, op.Shape(by_class, start=1, end=2)), kind)
+        _, order = op.emit("TopK", key, op.Shape(key), outputs=2, axis=0, largest=0)
+        return op.Gather(chosen, order, axis=0)
 
     def _by_class(self) -> ir.Value:
         """Return scores [B, K, N], 0 where a candidate is of another class."""
