@@ -102,8 +102,6 @@ def _form(name: str, seed: int) -> Form:
     kind = KINDS[name]
     torch.manual_seed(seed)
     model = getattr(ultralytics, kind.family)(kind.yaml).model
-    if kind.family == "RTDETR":
-        zoo.enliven(model)  # its own weights leave attention uniform, and queries alike
     x = torch.sigmoid(zoo.inputs((1, 3, SIZE, SIZE), seed))
     zoo.settle(model, x)
     _spread(model, x)

@@ -44,16 +44,32 @@ def attached() -> Iterator[None]:
         yield
 
 
+def sound(module: nn.Module) -> nn.Module:
+    """The module with gradients laid out row by row in front of every batch normalisation.
+
+    PyTorch 2.13.0 mixes them up on the CPU where they come as tokens of one picture (findings/torch-batchnorm-of-one).
+    """
+
+    def in_rows(_: nn.Module, __: object, y: torch.Tensor) -> None:
+        if y.requires_grad:
+            y.register_hook(lambda grad: grad.contiguous())
+
+    for each in module.modules():
+        if isinstance(each, nn.modules.batchnorm._BatchNorm):
+            each.register_forward_hook(in_rows)
+    return module
+
+
 def refer(form: Form) -> Reference:
     """Return the reference of a form's best candidate."""
-    wide = copy.deepcopy(form.module).to(torch.float64)
+    wide = sound(copy.deepcopy(form.module).to(torch.float64))
     x = form.x.to(torch.float64)
     with torch.no_grad():
         outputs = _named(form, wide, x)
     arrays = {name: value.numpy() for name, value in outputs.items()}
     candidate = form.best(arrays)
     grad = _gradient(form, wide, x, candidate)
-    narrow = _gradient(form, copy.deepcopy(form.module), form.x, candidate)
+    narrow = _gradient(form, sound(copy.deepcopy(form.module)), form.x, candidate)
     return Reference(
         outputs=arrays, candidate=candidate, score=float(arrays[candidate.output][candidate.index]), grad=grad,
         float32_error=float(np.linalg.norm(narrow - grad) / np.linalg.norm(grad)),
