@@ -8,6 +8,9 @@ OUT/NAME.npz of each picture with a detection:
   (left, top, right, bottom in the input's pixels);
 - cam, uint8 [rows, H, W]: Ultralytics' map of each row alone; all, uint8 [H, W]: its map of everything above its
   threshold, up to 16 candidates, as ``visualize=True`` draws it; seconds: the processor's, of ``all`` on one thread.
+
+With ``--compare`` onnxsal explains each detection beside it, in the same process on one thread: the correlation of the
+two maps, and the processor's milliseconds of each.
 """
 
 from __future__ import annotations
@@ -116,6 +119,36 @@ def cam(model: torch.nn.Module, x: torch.Tensor, *, row: int | None = None) -> n
     return maps[0]
 
 
+class Beside:
+    """onnxsal's maps of the same detections, and how long both take."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        import onnxsal
+
+        self.explain = onnxsal.explain
+        self.model = onnxsal.load(path, size=(size, size), preprocess="unit", threads=1, threshold=LEAST, iou=OVERLAP)
+        self.rows: list[tuple[float, float, float]] = []
+
+    def add(self, model: torch.nn.Module, x: np.ndarray) -> str:
+        """Hold every detection of a picture against Ultralytics' map of its candidate; return the correlations."""
+        each = []
+        for number in range(1, len(self.model.predict(x[0], top=ROWS)) + 1):
+            start = time.process_time()
+            ours = self.explain(self.model, x[0], method="layercam", target=f"#{number}")
+            middle = time.process_time()
+            theirs = cam(model, torch.from_numpy(x), row=int(ours.detection["candidate"]))
+            each.append(float(np.corrcoef(ours.saliency.ravel(), theirs.ravel())[0, 1]))
+            self.rows.append((each[-1], middle - start, time.process_time() - middle))
+        return ", ".join(f"{value:.4f}" for value in each)
+
+    def summary(self) -> str:
+        """Return medians over the detections, without the first, which opens sessions."""
+        alike, ours, theirs = np.array(self.rows[1:]).T
+        return (f"{len(alike)} detections: correlation median {np.median(alike):.4f}, least {alike.min():.4f}; onnxsal "
+                f"{1e3 * np.median(ours):.0f} ms, Ultralytics {1e3 * np.median(theirs):.0f} ms, ratio "
+                f"{np.median(ours / theirs):.2f}")  # fmt: skip
+
+
 def main() -> None:
     """Write the maps of each picture that has a detection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,10 +157,12 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--yaml", default="yolov8n.yaml")
     parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--compare", action="store_true", help="with onnxsal")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     model, session = network(options.model, options.yaml), onnxruntime.InferenceSession(str(options.model))
+    beside = Beside(options.model, options.size) if options.compare else None
     for path in options.pictures:
         x = letterboxed(path, options.size)
         (output,) = session.run(None, {session.get_inputs()[0].name: x})
@@ -135,7 +170,10 @@ def main() -> None:
         if len(found[0]):
             ours = model(torch.from_numpy(x))[0].numpy()
             print(f"{path.name}: {write(options.out / path.stem, model, x, output, found)}, "
-                  f"off by {np.abs(ours - output).max() / np.abs(output).max():.1e}", flush=True)  # fmt: skip
+                  f"off by {np.abs(ours - output).max() / np.abs(output).max():.1e}"
+                  f"{'' if beside is None else f', correlation {beside.add(model, x)}'}", flush=True)  # fmt: skip
+    if beside is not None:
+        print(beside.summary())
 
 
 def write(path: Path, model: torch.nn.Module, x: np.ndarray, output: np.ndarray, found: tuple[np.ndarray, ...]) -> str:

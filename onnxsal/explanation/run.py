@@ -166,13 +166,27 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
     saliency = normalise(one.raw) if several else maps[0]
     manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
-    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal), *one.notes]
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal),
+             *_not_told_apart(request, group, goal), *one.notes]  # fmt: skip
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=score, logit=logit, image=image, box=box,
         manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
         modality=request.model.modality.name, task=request.model.task.name, detection=goal.about.get("detection"),
     )  # fmt: skip
+
+
+def _not_told_apart(request: Request, group: _Explained, goal: Target) -> list[str]:
+    """Return what is to be said of a method that hardly tells one object from another of its label."""
+    method = request.steps.innermost.method
+    others = request.model.task.alike(goal, group.numbers) if method.pools else 0
+    if not others:
+        return []
+    return [
+        f"{method.name!r} weighs each feature map as a whole, so that its map of one {goal.label!r} shows others too, "
+        f"and {others} more {'is' if others == 1 else 'are'} detected: layercam, hirescam, occlusion and gradients "
+        "tell them apart"
+    ]
 
 
 def _assumed(goal: Target) -> list[str]:

@@ -23,6 +23,7 @@ _ABOVE_SCORES = 1e30
 
 @method(
     "ablation-cam",
+    pools=True,
     paper="Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
     when="no gradients: what the score loses without each feature map; only the part above the layer runs",
     rules=None,

@@ -29,6 +29,7 @@ def _first_linear(anatomy: Anatomy) -> Layer:
 
 @method(
     "cam",
+    pools=True,
     paper="Zhou et al. 2016, arXiv:1512.04150, eq. 2",
     when="models that end in global average pooling and one linear layer; there it is exact",
     choose_layer=_first_linear,
@@ -50,6 +51,7 @@ def cam(score: Program, layer: Layer) -> Program:
 
 @method(
     "grad-cam",
+    pools=True,
     paper="Selvaraju et al. 2017, arXiv:1610.02391, eq. 1-2",
     when="the standard coarse map: robust, one backward pass",
 )
@@ -83,6 +85,7 @@ def layercam(score: Program, layer: Layer) -> Program:
 
 @method(
     "xgrad-cam",
+    pools=True,
     paper="Fu et al. 2020, arXiv:2008.02312",
     when="Grad-CAM with weights that add up to the score's share of the layer",
 )
@@ -100,6 +103,7 @@ def xgrad_cam(score: Program, layer: Layer) -> Program:
 
 @method(
     "grad-cam++",
+    pools=True,
     paper="Chattopadhay et al. 2018, arXiv:1710.11063, eq. 7 and 19",
     when="the default: several objects of a class, whole objects; one backward pass",
 )

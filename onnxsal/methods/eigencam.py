@@ -17,6 +17,7 @@ ITERATIONS = 30
 
 @method(
     "eigencam",
+    pools=True,
     paper="Muhammad & Yeasin 2020, arXiv:2008.00299",
     when="no gradient and no class: what stands out in the layer; works on any operator",
     rules=None,

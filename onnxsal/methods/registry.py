@@ -68,6 +68,9 @@ class Method:
     """Its own automatic layer, where the common rule does not fit."""
     origin: str = ""
     """Package and version that brought it."""
+    pools: bool = False
+    """Whether a feature map has one weight for the whole picture: then what it shows of one object it shows of others
+    like it."""
 
     def __call__(self, *args: Any, **options: Any) -> Result:
         return self.build(*args, **options)

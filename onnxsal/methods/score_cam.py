@@ -61,6 +61,7 @@ def _preset_score(presets: Mapping[str, Variant]) -> Callable[[Mapping[str, Any]
 
 @method(
     "score-cam",
+    pools=True,
     paper="Wang et al. 2020, arXiv:1910.01279, definition 3 and algorithm 1",
     when="forward passes only: any operator, any precision; one forward a feature map",
     score=_preset_score(SCORE_CAM),
@@ -90,6 +91,7 @@ def score_cam(
 
 @method(
     "ss-cam",
+    pools=True,
     paper="Wang et al. 2020, arXiv:2006.14255, SS-CAM (1) and (2)",
     when="Score-CAM with each score averaged over noise; costs N times as much",
     score=_preset_score(SS_CAM),
@@ -163,6 +165,7 @@ def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
 
 @method(
     "is-cam",
+    pools=True,
     paper="Naidu et al. 2020, arXiv:2010.03023, algorithm 1",
     when="Score-CAM with each score averaged over fainter and fuller masks",
     score="probability",

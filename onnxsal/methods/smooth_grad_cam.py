@@ -23,6 +23,7 @@ Preset = Literal["derived", "product", "printed", "paper"]
 
 @method(
     "smooth-grad-cam++",
+    pools=True,
     paper="Omeiza et al. 2019, arXiv:1908.01224",
     when="Grad-CAM++ with steadier weights; shows single feature maps and neurons",
     cost=Cost(lambda o, k: o["samples"] + 1, lambda o, k: o["samples"]),

@@ -298,6 +298,10 @@ class Task(Head):
         """Return why ``predict`` shows nothing of a picture."""
         return "nothing is seen"
 
+    def alike(self, target: Target, numbers: Numbers) -> int:
+        """Return how many other objects of the same label a picture shows, where a target is one of several."""
+        return 0
+
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return what an Explanation calls score and logit; NaN where there is no such number."""
         found = [target.value(numbers[kind]) if kind in numbers else float("nan") for kind in ("probability", "logit")]

@@ -289,6 +289,27 @@ def test_the_box_is_drawn_and_what_was_detected_is_in_the_manifest() -> None:
     assert with_box[top, (left + right) // 2].tolist() == [255, 255, 255]
 
 
+def test_a_method_that_does_not_tell_objects_apart_says_so() -> None:
+    """Two discs of the bundled detector: of the energy in their boxes nearly all is in the one that was asked for."""
+    models = Path(__file__).resolve().parents[2] / "models"
+    own, scene = onnxsal.load(models / "detector.onnx"), models / "demo_boxes.png"
+    discs = [p.box for p in seen(own, scene) if p.label == "disc"]
+    for at, found in enumerate(onnxsal.explain(own, scene, method="layercam", target=["#1", "#2"])):
+        inside = [energy(found.saliency, [n / 4 for n in box]) for box in discs]
+        assert inside[at] > 0.9 * sum(inside)
+        assert not any("as a whole" in note for note in found.manifest["notes"])
+    pooled = onnxsal.explain(own, scene, method="grad-cam++", target=["#1", "triangle"])
+    said = [[note for note in found.manifest["notes"] if "weighs each feature map as a whole" in note]
+            for found in pooled]  # fmt: skip
+    assert ["1 more is detected" in note for note in said[0]] == [True]
+    assert not said[1]
+
+
+def energy(saliency: np.ndarray, box: list[float]) -> float:
+    left, top, right, bottom = (round(n) for n in box)
+    return float(saliency[top:bottom, left:right].sum())
+
+
 def test_pictures_name_which_detection_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of one label: each has its number, a box its place, and a sheet of both has no heading of one of them."""
     own, drawn = model(), list[tuple[list[str], Any]]()

@@ -28,11 +28,12 @@ from onnxsal.tasks.detection.box import SIDES, Asked, Box, on_photo, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import Seen
 from onnxsal.tasks.detection.described import of_json
-from onnxsal.tasks.detection.found import MOST, Detected, Rule, Table
+from onnxsal.tasks.detection.found import MOST, OVERLAP, Detected, Rule, Table
 from onnxsal.tasks.detection.heads import proven
 from onnxsal.tasks.detection.instances import BoxPrediction, Instance
 from onnxsal.tasks.detection.levels import levels_of
 from onnxsal.tasks.detection.matched import match
+from onnxsal.tasks.detection.overlap import iou
 from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
 from onnxsal.tasks.detection.words import names_in, of_metadata, of_pair, told_apart
@@ -336,6 +337,15 @@ class Detection(Task):
     def most(self) -> int:
         """All that are detected are shown."""
         return MOST
+
+    def alike(self, target: Target, numbers: Numbers) -> int:
+        """Return how many other detections have the label of this one."""
+        own = target.detected if isinstance(target, Instance) else None
+        if own is None:
+            return 0
+        others = [d for d in self._table(numbers).detections(self.rule) if d.index == own.index]
+        boxes = np.array([d.box for d in others], np.float32).reshape(-1, 4)
+        return int((iou(boxes, np.array(own.box)[None]) < OVERLAP).sum())
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return the score and its logit; of a coordinate NaN and the number."""
