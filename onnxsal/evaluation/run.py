@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.evaluation.class_names import Classes
@@ -20,8 +23,10 @@ from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
+from onnxsal.modalities.registry import Seen
 from onnxsal.model import Model
 from onnxsal.tasks.detection import Detection
+from onnxsal.viz.boxes import boxed_in_view
 
 APART = 300
 """Methods of more images a map than this are judged on their own, so that an interruption costs one map at most."""
@@ -207,8 +212,13 @@ class _Work:
             setup, job = self.setup, self.job
             conditions = Conditions(setup.seed, setup.batch_size, job.cell, job.detection is not None)
             self._opened = opened(setup.model, job.item, job.target, conditions)
-            self.journal.add("picture", key(self._base), image_jpeg(self._opened.subject.prepared.image().image))
+            self.journal.add("picture", key(self._base), image_jpeg(self._shown(self._opened.subject.prepared.image())))
         return self._opened
+
+    def _shown(self, seen: Seen) -> NDArray[np.uint8]:
+        """The picture as the model saw it, with the box of the detection that is judged."""
+        found = self.job.detection
+        return seen.image if found is None else boxed_in_view(seen.image, found.box, seen.box)
 
     def _made(self, source: Source) -> Iterator[Found]:
         """The map, or nothing and a failure."""

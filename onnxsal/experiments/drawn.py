@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxsal.explanation import Explanation
-from onnxsal.viz.boxes import boxed
+from onnxsal.viz.boxes import boxed_in_view
 from onnxsal.viz.colour import Pixels, colourise
 from onnxsal.viz.overlay import for_display, overlay
 
@@ -34,7 +34,4 @@ def _framed(shown: Pixels, explanation: Explanation) -> Pixels:
     found = explanation.detection
     if found is None:
         return shown
-    left, top, width, height = explanation.canvas().box
-    x, y = shown.shape[1] / width, shown.shape[0] / height
-    box = found.get("asked_box", found["box"])
-    return boxed(shown, [(box[0] - left) * x, (box[1] - top) * y, (box[2] - left) * x, (box[3] - top) * y])
+    return boxed_in_view(shown, found.get("asked_box", found["box"]), explanation.canvas().box)

@@ -68,6 +68,16 @@ def boxed(image: Pixels, box: Sides) -> Pixels:
     return np.asarray(canvas)
 
 
+def boxed_in_view(shown: Pixels, box: Sides, view: Frame) -> Pixels:
+    """Return a model's picture with a box of the photograph on it, uint8 [h, w, 3].
+
+    Args: shown: the picture, at any size. view: left, top, width and height of what it shows of the photograph.
+    """
+    left, top, width, height = view
+    x, y = shown.shape[1] / width, shown.shape[0] / height
+    return boxed(shown, [(box[0] - left) * x, (box[1] - top) * y, (box[2] - left) * x, (box[3] - top) * y])
+
+
 def outlined(
     photo: Pixels, common: Sequence[Sides], alone: Sequence[Sides], one: tuple[int, int, int], two: tuple[int, int, int]
 ) -> Pixels:

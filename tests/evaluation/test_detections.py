@@ -24,6 +24,7 @@ from onnxsal.evaluation.matching import Truth, matched
 from onnxsal.evaluation.named import named
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.statistics import differences, means
+from onnxsal.evaluation.thumbnails import read_image_entry
 from onnxsal.metrics.registry import get
 
 CLASSES = drawn_objects.CLASSES
@@ -285,6 +286,12 @@ def test_a_run_goes_on_with_other_annotations_and_another_threshold(folder: Path
     assert plain["detections"]["true"] == 8 and plain["rows"][0]["detection"]["number"] == 1
     again.report(folder / "page.html")
     assert "0.png #4" in (folder / "page.html").read_text()
+    row = again.rows[0]
+    entry = again.journal.get("picture", again.journal.get("map", row.map_key)["picture"])  # type: ignore[index]
+    shown, seen = read_image_entry(entry).astype(float), drawn_objects.scene(SEEDS[0]).image  # type: ignore[arg-type]
+    moved = np.abs(shown - seen).max(axis=2)
+    left, top, right, _ = (round(n) for n in row.detection["box"])  # type: ignore[index]
+    assert moved[top : top + 2, left:right].min() > 50 > np.median(moved)
 
 
 def test_detections_of_one_picture_are_drawn_together() -> None:
