@@ -1,5 +1,6 @@
 // The boxes of a detector: read from its output, and laid over the photograph as buttons.
 
+/** With more boxes than these the tag of one shows where it is chosen, pointed at or focused. */
 const LABELLED = 12;
 
 /** Returns what a file's output `detections`, [D, 7], says of its first picture, best first. */
@@ -37,6 +38,7 @@ export function buttons(all, { chosen, named, placed, open, choose }) {
     tag.textContent = named(detection);
     button.append(tag);
     button.type = "button";
+    button.ariaLabel = tag.textContent;  // said where the tag is hidden, too
     button.className = ["box", share.top < 8 ? "under" : "", all.length > LABELLED ? "many" : ""].join(" ").trim();
     button.ariaPressed = String(at === chosen);
     button.disabled = at !== chosen && !open(detection);
