@@ -43,7 +43,25 @@ EMBEDDINGS = "sal/embeddings"
 BOXES, LABELS = "sal/boxes", "sal/labels"
 """The corners of a detector's candidates, float32 [B, N x 4], and the class of each where it has one, [B, N]."""
 
-OURS = frozenset({X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, EMBEDDINGS, SHAPE, BOXES, LABELS, BOX})
+ORIENTED, ANGLES = "sal/oriented", "sal/angles"
+"""Middle and size of boxes that are turned round their middles, float32 [B, N x 4], and by how much, [B, N]. Units:
+pixels, radians."""
+
+KEYPOINTS, VISIBILITY = "sal/keypoints", "sal/visibility"
+"""The numbers of a detector's keypoints, float32 [B, N x K x 2 or 3], and the logits of their visibility,
+[B, N x K]."""
+
+MASKS, PROTOTYPES = "sal/masks", "sal/prototypes"
+"""What the masks of a detector's candidates are put together with, float32 [B, N x M], and of, [B, M, h, w]."""
+
+MASK, CLASS = "sal/mask", "sal/class"
+"""The share that each position has in a score, float32 [B, h, w]; the class that candidates are matched by, int64
+[B]."""
+
+OURS = frozenset({
+    X, TARGET, COEFFICIENTS, SCORE, LOGITS, PROBABILITIES, VALUES, EMBEDDINGS, SHAPE, BOXES, LABELS, BOX, ORIENTED,
+    ANGLES, KEYPOINTS, VISIBILITY, MASKS, PROTOTYPES, MASK, CLASS,
+})  # fmt: skip
 """Names that programs give to what goes in and out."""
 
 

@@ -92,6 +92,7 @@ def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Va
     batch = _count(trace, source, work.request.model.anatomy.entry)
     fixed = {name: trace.const(value) for name, value in goal.constants(task.fed.name).items()}
     asked = {name: _for_all(trace, value, batch) for name, value in {**fixed, **given}.items()}
+    task = task if goal.fixed is None else task.opened(goal.fixed)
     return task.sought(trace, _numbers(trace, work, there), asked, work.request.score)
 
 

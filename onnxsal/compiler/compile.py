@@ -190,7 +190,7 @@ def _goal(request: Request, target: Any) -> FileTarget:
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         check_own(found.program, model)
-    return FileTarget(found, inputs)
+    return FileTarget(None if found is None else model.task.aimed(found, request.score), inputs)
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
@@ -206,6 +206,8 @@ def _check_sign(work: Work) -> None:
 def _check_given(model: Model, form: Form) -> None:
     """Raise where detections are asked for of what detects nothing, or a picture of what is none."""
     if "detections" in form.outputs and "detections" not in model.task.told:
+        if model.task.has_boxes:
+            raise UnsupportedError("give=detections: no operator leaves out boxes that are turned; predict lists them")
         raise UsageError(f"give=detections is for detectors, and the task is {model.task.name!r}")
     if "drawing" in form.outputs and len(model.size) != 2:
         raise UnsupportedError(

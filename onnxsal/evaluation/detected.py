@@ -15,7 +15,7 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model
 from onnxsal.tasks import Target
 from onnxsal.tasks.detection import BoxPrediction
-from onnxsal.tasks.detection.box import SIDES, Sides, on_photo, sides_of
+from onnxsal.tasks.detection.box import Sides, on_photo, sides_of
 from onnxsal.tasks.detection.instances import Instance
 from onnxsal.tasks.detection.search import name_of
 
@@ -90,7 +90,7 @@ def _chosen(goal: Target, found: Sequence[BoxPrediction], frame: Frame, size: tu
     assert isinstance(goal, Instance) and goal.detected is not None
     box, index = on_photo(goal.detected.box, frame, size), goal.detected.index
     number = next((each.number for each in found if each.index == index and each.box == box), None)
-    side = SIDES[int(goal.indices[0]) % len(SIDES)] if goal.kind == "box" else ""
+    side = goal.part.text if goal.part is not None else ""
     return {
         "number": number,
         "index": index,

@@ -35,7 +35,7 @@ from onnxsal.model import Model
 from onnxsal.model.batch_check import found_of
 from onnxsal.model.load import load
 from onnxsal.options import Range, Samples, parameter
-from onnxsal.tasks.detection.box import side_of
+from onnxsal.tasks.detection.box import place_of
 
 Names = NameSource | Iterable[NameSource]
 
@@ -187,7 +187,7 @@ _OF_CLASSES = {
 
 def _check_detector(setup: Setup, target: TargetSource) -> None:
     """Refuse what has no answer for a detection, or none for a coordinate of its box."""
-    side = side_of(target, setup.model.labels)
+    side = place_of(target, setup.model.labels)
     for each in setup.judges:
         for need, why in _OF_CLASSES.items():
             if need in each.metric.needs:

@@ -266,6 +266,10 @@ class Task(Head):
         """Return how what a target was resolved to is asked for on a changed picture; mostly as it was asked for."""
         return asked
 
+    def opened(self, target: Target) -> Self:
+        """Return the task whose ``targets`` are those of a target that each picture decides, inside a compiled file."""
+        return self
+
     def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
         """Return predictions with the places in them in pixels of the photograph."""
         return list(predictions)

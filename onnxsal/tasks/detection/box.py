@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from onnxsal.errors import UsageError
 from onnxsal.modalities.frame import Frame
+from onnxsal.tasks.detection.part import SIDES, Part, split
 from onnxsal.tasks.labels import Labels
 
 Sides = tuple[float, float, float, float]
-
-SIDES = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Box:
     Args:
         label: index or label of the class.
         box: left, top, right, bottom. Units: pixels of the upright photograph, of a float array those of the input.
-        side: ``left``, ``top``, ``right`` or ``bottom``, where that coordinate of the candidate's box is explained.
+        side: ``left``, ``top``, ``right`` or ``bottom``, where that coordinate of the candidate's box is explained;
+            ``angle`` of a turned one; ``mask``; ``keypoint 5`` by its number or name, ``keypoint 5 x`` for its place.
     """
 
     label: int | str
@@ -39,11 +39,16 @@ class Asked:
     frame: Frame | None
     box: Sides | None = None
     """In pixels of the model's picture."""
-    side: str | None = None
+    part: Part | None = None
+    """What of a candidate is explained; its class where there is none."""
 
     def on_photo(self, box: Sequence[float], size: tuple[int, int]) -> Sides:
         """Return a box of the model's picture (height, width) in pixels of the photograph."""
         return on_photo(box, self.frame, size)
+
+    def point_on_photo(self, point: Sequence[float], size: tuple[int, int]) -> tuple[float, float]:
+        """Return a place of the model's picture (height, width) in pixels of the photograph."""
+        return on_photo((*point, *point), self.frame, size)[:2]
 
 
 def on_photo(box: Sequence[float], frame: Frame | None, size: tuple[int, int]) -> Sides:
@@ -93,40 +98,33 @@ def told(box: Sequence[float]) -> str:
 def placed(
     target: Asked | Box | int | str | None, frame: Frame | None, size: tuple[int, int], labels: Labels | None
 ) -> Asked:
-    """Return what a target means on the model's picture: ``#2``, ``dog``, ``dog@10,20,200,180``; with a side behind it
-    that coordinate, ``#2 left``.
+    """Return what a target means on the model's picture: ``#2``, ``dog``, ``dog@10,20,200,180``; with a part behind it
+    that, ``#2 left``.
 
     Raises: UsageError: a box is none, or outside the picture.
     """
     if isinstance(target, Asked):
         return target
     if isinstance(target, Box):
-        _check_side(target.side)
-        return Asked(target.label, frame, on_model(target.box, frame, size), target.side)
+        part = None if target.side is None else Part.read(target.side)
+        return Asked(target.label, frame, on_model(target.box, frame, size), part)
     if not isinstance(target, str) or (labels is not None and target.strip() in labels.names):
         return Asked(target, frame)
-    text, side = _side(target.strip())
+    text, part = split(target.strip())
     name, box = _at(text)
-    return Asked(name or None, frame, None if box is None else on_model(box, frame, size), side)
+    return Asked(name or None, frame, None if box is None else on_model(box, frame, size), part)
 
 
-def side_of(target: object, labels: Labels | None) -> str | None:
-    """Return the side of a box that a target asks for; None where it asks for a score."""
-    if isinstance(target, Asked | Box):
-        return target.side
-    text = target.strip() if isinstance(target, str) else ""
-    return None if labels is not None and text in labels.names else _side(text)[1]
-
-
-def _check_side(side: str | None) -> None:
-    if side is not None and side not in SIDES:
-        raise UsageError(f"side={side!r}: expected {', '.join(SIDES)}")
-
-
-def _side(text: str) -> tuple[str, str | None]:
-    """Return text without the side at its end, and that; a side alone is that of the best detection."""
-    rest, _, last = text.rpartition(" ")
-    return (rest.strip(), last) if last in SIDES else (text, None)
+def place_of(target: object, labels: Labels | None) -> str | None:
+    """Return the part that a target asks for whose number says where something is; None where it asks for a score."""
+    if isinstance(target, Asked):
+        part = target.part
+    elif isinstance(target, Box):
+        part = None if target.side is None else Part.read(target.side)
+    else:
+        text = target.strip() if isinstance(target, str) else ""
+        part = None if labels is not None and text in labels.names else split(text)[1]
+    return part.text if part is not None and part.is_place else None
 
 
 def _at(text: str) -> tuple[str, Sides | None]:
@@ -157,4 +155,4 @@ def sides_of(box: Sequence[float]) -> Sides:
     return left, top, right, bottom
 
 
-__all__ = ["SIDES", "Asked", "Box", "Sides", "number", "on_photo", "placed", "side_of", "sides_of", "told"]
+__all__ = ["SIDES", "Asked", "Box", "Sides", "number", "on_photo", "place_of", "placed", "sides_of", "told"]

@@ -11,8 +11,9 @@ import onnx_ir as ir
 from onnxsal.anatomy.select import BOXES, LABELS, LOGITS, PROBABILITIES
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
+from onnxsal.tasks.detection.beside import Keypoints, Masks, Turned
 from onnxsal.tasks.detection.grids import Grid
-from onnxsal.tasks.detection.rows import Rows
+from onnxsal.tasks.detection.rows import Rows, flat
 
 FORMS = ("ltrb", "cxcywh", "ltwh", "tlbr")
 """What the four numbers of a box may be: left, top, right, bottom; middle and size; left, top and size; TensorFlow's
@@ -57,6 +58,12 @@ class Candidates:
     count: int | None = None
     """How many there are; None where that depends on the picture."""
     grid: Grid | None = None
+    rest: Rows | None = None
+    """Its channels behind boxes, scores and classes: what else there is of a candidate, whatever that is."""
+    turned: Turned | None = None
+    """By how much each box is turned round its middle, where it is."""
+    keypoints: Keypoints | None = None
+    masks: Masks | None = None
     proof: str = ""
 
     @property
@@ -77,7 +84,14 @@ class Candidates:
     def reads(self) -> tuple[str, ...]:
         """The values that are read."""
         parts = (self.logits, self.probabilities, self.boxes, self.objectness, self.labels)
-        return tuple(dict.fromkeys(name for part in parts if part is not None for name in part.values))
+        own = [name for part in parts if part is not None for name in part.values]
+        beside = (name for part in self.beside for name in part.reads)
+        return tuple(dict.fromkeys((*own, *beside)))
+
+    @property
+    def beside(self) -> tuple[Turned | Keypoints | Masks, ...]:
+        """What a candidate has beside its box and its scores."""
+        return tuple(part for part in (self.turned, self.keypoints, self.masks) if part is not None)
 
     @property
     def has_logits(self) -> bool:
@@ -95,15 +109,27 @@ class Candidates:
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace, size: tuple[int, int]) -> dict[str, ir.Value]:
         """Return scores, [B, N x K], and boxes, [B, N x 4]: left, top, right, bottom in pixels of a picture (height,
-        width); candidate by candidate."""
-        found = {BOXES: _flat(op, self._corners(op, self.boxes.write(op, values), size), self.count, 4)}
+        width), of turned ones the least upright box round them; candidate by candidate. And what is beside them."""
+        found = self._boxes(op, values, size)
         logits = None if self.logits is None else self.logits.write(op, values)
         if self.has_logits and logits is not None:
-            found[LOGITS] = _flat(op, logits, self.count, self.classes)
-        found[PROBABILITIES] = _flat(op, self._shares(op, values, logits), self.count, self.classes)
+            found[LOGITS] = flat(op, logits, self.count, self.classes)
+        found[PROBABILITIES] = flat(op, self._shares(op, values, logits), self.count, self.classes)
         if self.labels is not None:
-            found[LABELS] = _flat(op, self.labels.write(op, values), self.count, 1)
+            found[LABELS] = flat(op, self.labels.write(op, values), self.count, 1)
+        for part in (self.keypoints, self.masks):
+            found |= {} if part is None else part.write(op, values, self.count, self._scale(size))
         return found
+
+    def _boxes(self, op: Tape, values: Mapping[str, ir.Value] | Trace, size: tuple[int, int]) -> dict[str, ir.Value]:
+        boxes = self.boxes.write(op, values)
+        if self.turned is None:
+            return {BOXES: flat(op, self._corners(op, boxes, size), self.count, 4)}
+        return self.turned.write(op, values, self.count, boxes)
+
+    def _scale(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Return what x and y are multiplied with to be pixels."""
+        return (1.0, 1.0) if self.unit == "pixels" else (float(size[1]), float(size[0]))
 
     def _shares(self, op: Tape, values: Mapping[str, ir.Value] | Trace, logits: ir.Value | None) -> ir.Value:
         if self.probabilities is not None:
@@ -137,7 +163,3 @@ class Candidates:
             return corners
         height, width = size
         return op.Mul(corners, op.const(np.array([width, height] * 2, np.float32)))
-
-
-def _flat(op: Tape, rows: ir.Value, count: int | None, channels: int) -> ir.Value:
-    return op.Flatten(rows, axis=1) if count is None else op.Reshape(rows, [-1, count * channels])

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.anatomy.select import BOX, TARGET
+from onnxsal.anatomy.select import BOX, BOXES, CLASS, MASK, MASKS, PROTOTYPES, TARGET
 from onnxsal.graph import Tape
+from onnxsal.tasks.detection.anew import Parts
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.found import OVERLAP, SAME, Rule
 from onnxsal.tasks.detection.matched import overlaps
+from onnxsal.tasks.detection.part import Reading
 from onnxsal.tasks.task import Sought
 
 INT, FLOAT = ir.DataType.INT64, ir.DataType.FLOAT
@@ -34,6 +36,8 @@ class Seen:
     """[B, N, 4]."""
     kinds: ir.Value
     """The best class of each, int64 [B, N]."""
+    numbers: Mapping[str, ir.Value]
+    """By kind, [B, N x K] and so on."""
 
     @classmethod
     def of_numbers(cls, op: Tape, numbers: Mapping[str, ir.Value], of: Candidates, rule: Rule) -> Seen:
@@ -48,7 +52,7 @@ class Seen:
             objects[..., of.background] = 0
             scores = op.Mul(scores, op.const(objects))
         kinds = op.ArgMax(scores, axis=2, keepdims=0) if labels is None else op.Cast(op.Round(labels), to=INT)
-        return cls(op, of, rule, scores, boxes, kinds)
+        return cls(op, of, rule, scores, boxes, kinds, numbers)
 
     @property
     def best(self) -> ir.Value:
@@ -71,9 +75,12 @@ class Seen:
         known = op.And(op.GreaterOrEqual(column, op.const(0, INT)), op.LessOrEqual(column, op.const(last, INT)))
         return op.Where(op.And(same, known) if best and not self.rule.several else known, own, 0.0)
 
-    def sought(self, kind: ir.Value | None, box: ir.Value | None, size: tuple[int, int], *, anew: bool) -> Sought:
-        """Return the candidate that is explained of each picture: the best detection, that of a class, or the one that
-        matches a box of a class best.
+    def sought(
+        self, kind: ir.Value | None, box: ir.Value | None, size: tuple[int, int], *, anew: bool,
+        part: Reading | None = None,
+    ) -> Sought:  # fmt: skip
+        """Return the candidate that is explained of each picture, or a part of it: the best detection, that of a class,
+        or the one that matches a box of a class best.
 
         Args: kind: int64 [B]. box: [B, 4]. size: of a picture, (height, width). anew: whether the score is matched anew
         in every picture.
@@ -95,7 +102,33 @@ class Seen:
         explained = op.Where(op.Unsqueeze(seen, [1]), op.Concat(*told, axis=1), float("nan"))
         column = row if self.of.labels is not None else op.Add(op.Mul(row, op.const(self.of.classes, INT)), index)
         target = index if anew and self.of.labels is not None else op.Max(column, op.const(0, INT))
-        return Sought({TARGET: target, BOX: its_box if box is None else box}, seen, {"explained": explained})
+        aim = self._aim(row, its_box if box is None else box, asked=box is not None)
+        more = {} if part is None else self._part(part, Parts(self.of, size), row)
+        return Sought({TARGET: target, BOX: aim, CLASS: index, **more}, seen, {"explained": explained})
+
+    def _aim(self, row: ir.Value, box: ir.Value, *, asked: bool) -> ir.Value:
+        """Return the box that candidates are matched with: five numbers where they are turned."""
+        op = self.op
+        if self.of.turned is None:
+            return box
+        if asked:
+            first, last = op.Slice(box, [0], [2], [1]), op.Slice(box, [2], [4], [1])
+            upright = op.Mul(op.Slice(box, [0], [1], [1]), 0.0)
+            return op.Concat(op.Mul(op.Add(first, last), 0.5), op.Sub(last, first), upright, axis=1)
+        place = op.Unsqueeze(row, [1])
+        sides = op.Add(op.Mul(place, op.const(4, INT)), op.const(np.arange(4)[None]))
+        angle = op.GatherElements(self.numbers["angle"], place, axis=1)
+        return op.Concat(op.GatherElements(self.numbers["oriented"], sides, axis=1), angle, axis=1)
+
+    def _part(self, reading: Reading, parts: Parts, row: ir.Value) -> dict[str, ir.Value]:
+        """Return what is fed of a part of a candidate in place of its column: the part's own, and the share of each
+        position in its mask. Args: row: int64 [B]."""
+        op, numbers = self.op, self.numbers
+        if reading.kind != "mask":
+            return {TARGET: op.Add(op.Mul(row, op.const(reading.channels, INT)), op.const(reading.offset, INT))}
+        values = {BOXES: numbers["box"], MASKS: numbers["mask"], PROTOTYPES: numbers["prototype"]}
+        inside = op.Cast(parts.written_mask(op, values, row), to=FLOAT)
+        return {TARGET: row, MASK: op.Div(inside, op.Max(op.ReduceSum(inside, [1, 2], keepdims=1), 1.0))}
 
     def _at(self, own: ir.Value, box: ir.Value, size: tuple[int, int]) -> tuple[ir.Value, ir.Value]:
         op = self.op

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.graph import dims
 from onnxsal.graph.as_run import constant_of
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
 
@@ -166,6 +167,32 @@ def _largest(value: ir.Value) -> float:
 def is_decoded(values: Sequence[ir.Value]) -> bool:
     """Return whether boxes are worked out of what a layer puts out, rather than being that."""
     return all(any(_is(v, "Add", "Sub", "Mul", "Exp") for v in _decoding(value)) for value in values)
+
+
+def are_turned(boxes: Sequence[Piece], by: Piece) -> bool:
+    """Return whether boxes are worked out with the sine and the cosine of a channel: they are turned by it."""
+    found = {
+        node.op_type
+        for piece in boxes for value in piece.values for node in _read(value)
+        if node.op_type in ("Sin", "Cos") and _holds(node.inputs[0], by)
+    }  # fmt: skip
+    return by.channels == 1 and len(found) == _BOTH
+
+
+def _read(value: ir.Value) -> Iterator[ir.Node]:
+    """Yield the nodes whose numbers a decoding reads."""
+    nodes = (each.producer() for each in _decoding(value))
+    operands = (operand for node in nodes if node is not None for operand in node.inputs if operand is not None)
+    yield from (maker for operand in operands if (maker := operand.producer()) is not None and not maker.domain)
+
+
+def _holds(value: ir.Value | None, piece: Piece) -> bool:
+    """Whether a value is a piece of one channel, or is put together as that is."""
+    if value is None or value in piece.values:
+        return value is not None
+    axes = [axis for axis, size in enumerate(dims(value) or ()) if axis and size == 1]
+    made = (pieces_of(value, axis) for axis in axes)
+    return any(len(each) == 1 and set(each[0].values) == set(piece.values) for each in made)
 
 
 def _decoding(value: ir.Value) -> Iterator[ir.Value]:

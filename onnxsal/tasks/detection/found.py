@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.tasks.detection import oriented
 from onnxsal.tasks.detection.box import Sides, sides_of
 from onnxsal.tasks.detection.overlap import iou, kept
 from onnxsal.tasks.task import Numbers
@@ -42,6 +43,8 @@ class Detected:
     index: int
     score: float
     box: Sides
+    turned: tuple[float, ...] | None = None
+    """Middle, size and angle of a turned box, round which ``box`` is the least upright one."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,22 @@ class Table:
     boxes: Floats
     labels: NDArray[np.int64] | None
     background: int | None
+    turned: Floats | None = None
+    """Middles, sizes and angles of turned boxes, [N, 5]."""
 
     @classmethod
     def of(cls, numbers: Numbers, classes: int, background: int | None) -> Table:
         """Return what numbers hold."""
         boxes = numbers["box"].reshape(-1, 4)
         labels = np.rint(numbers["label"]).astype(np.int64) if "label" in numbers else None
-        return cls(numbers["probability"].reshape(len(boxes), classes), boxes, labels, background)
+        turned = None
+        if "angle" in numbers:
+            turned = np.concatenate([numbers["oriented"].reshape(-1, 4), numbers["angle"][:, None]], axis=1)
+        return cls(numbers["probability"].reshape(len(boxes), classes), boxes, labels, background, turned)
+
+    def _detected(self, row: int, index: int, score: float) -> Detected:
+        turned = None if self.turned is None else tuple(float(n) for n in self.turned[row])
+        return Detected(row, index, score, sides_of(self.boxes[row]), turned)
 
     def _objects(self) -> Floats:
         """Return the scores, 0 for the class that is no object."""
@@ -79,11 +91,13 @@ class Table:
         order = np.argsort(-scores[rows, columns], kind="stable")
         rows, columns = rows[order], columns[order]
         classes = columns if self.labels is None else self.labels[rows]
-        left = list(range(len(rows))) if rule.overlap is None else kept(self.boxes[rows], classes, rule.overlap)
-        return [
-            Detected(int(rows[i]), int(classes[i]), float(scores[rows[i], columns[i]]), sides_of(self.boxes[rows[i]]))
-            for i in left[:MOST]
-        ]
+        left = list(range(len(rows))) if rule.overlap is None else self._kept(rows, classes, rule.overlap)
+        return [self._detected(int(rows[i]), int(classes[i]), float(scores[rows[i], columns[i]])) for i in left[:MOST]]
+
+    def _kept(self, rows: NDArray[np.int64], classes: NDArray[np.int64], overlap: float) -> list[int]:
+        if self.turned is None:
+            return kept(self.boxes[rows], classes, overlap)
+        return kept(self.turned[rows], classes, overlap, by=oriented.overlap)
 
     def best(self, index: int | None = None) -> Detected | None:
         """Return the surest candidate, of a class or of any; None where there is none."""
@@ -92,7 +106,7 @@ class Table:
             return None
         row = int(scores.argmax())
         kind = index if index is not None else self._class(row)
-        return Detected(row, kind, float(scores[row]), sides_of(self.boxes[row]))
+        return self._detected(row, kind, float(scores[row]))
 
     def _class(self, row: int) -> int:
         return int(self._objects()[row].argmax()) if self.labels is None else int(self.labels[row])
@@ -117,4 +131,4 @@ class Table:
         if not (overlaps * (scores > 0)).any():
             return None
         row = int(value.argmax())
-        return Detected(row, index, float(scores[row]), sides_of(self.boxes[row]))
+        return self._detected(row, index, float(scores[row]))

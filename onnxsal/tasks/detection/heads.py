@@ -12,12 +12,13 @@ from onnxsal.graph.as_run import constant_of
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.candidates import Candidates
-from onnxsal.tasks.detection.decoding import form_of, is_decoded, unit_of
-from onnxsal.tasks.detection.in_front import classes_in_front, in_front
+from onnxsal.tasks.detection.decoding import are_turned, form_of, is_decoded, unit_of
+from onnxsal.tasks.detection.in_front import InFront, classes_in_front, in_front, rest_in_front
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
 
-_BOX = 4
+_BOX, _PICKED = 4, 6
+"""Numbers of a box; of a candidate that was picked, with its score and its class."""
 _NAMED = {
     "torchvision": ("boxes", "scores", "labels"),
     "TensorFlow": ("detection_boxes", "detection_scores", "detection_classes"),
@@ -144,7 +145,8 @@ def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) 
     normalised = _is_normalised(boxes)
     if not normalised and not is_decoded(values):
         return None
-    form = _form(boxes)
+    # Boxes that are turned are middle and size: of corners there would be four.
+    form = "cxcywh" if len(rest) > 1 and are_turned(boxes, rest[-1]) else _form(boxes)
     scores = _classes(rest)
     if form is None or scores is None:
         return None
@@ -155,8 +157,15 @@ def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) 
         "shares" if normalised else unit_of(values), probabilities=classes.rows, logits=classes.operands,
         objectness=None if objectness is None else objectness.rows, suppress=not normalised,
         in_doubt=objectness is None and not normalised and classes.channels > 1,
-        count=count_of(output, axis), proof=_proof(boxes, classes),
+        count=count_of(output, axis), rest=_behind(own, output, _BOX + (objectness is not None) + classes.channels),
+        proof=_proof(boxes, classes),
     )  # fmt: skip
+
+
+def _behind(rows: Rows, output: ir.Value, start: int) -> Rows | None:
+    """Return the channels of an output from one on; None where there are none."""
+    stop = (dims(output) or ())[rows.axis or 0]
+    return Rows(rows.values, rows.axis, start, stop) if isinstance(stop, int) and start < stop else None
 
 
 def _proof(boxes: Sequence[Piece], classes: Piece) -> str:
@@ -204,7 +213,9 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     names = (str(output.name),)
     read = in_front(boxes, score)
     if read is not None:
-        return _with_classes(_before(names, read.boxes, read.scores, _title(score.values[0])), label)
+        more = rest_in_front(rest[2:], count_of(read.boxes, 2))
+        found = _with_classes(_before(names, read, more, _title(score.values[0])), label)
+        return found if found is None or more is None else replace(found, rest=whole(more, 2))
     values = [v for piece in boxes for v in piece.values]
     if len(boxes) > 1:
         return None
@@ -214,6 +225,7 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     return Candidates(
         names, boxes[0].rows, form, unit_of(values), probabilities=score.rows, labels=label.rows,
         suppress=False, count=count_of(output, boxes[0].axis),
+        rest=_behind(Rows(names, boxes[0].axis, 0, _BOX), output, _PICKED),
         proof=f"{_title(label.values[0])} makes numbers of classes beside boxes and a score",
     )  # fmt: skip
 
@@ -228,9 +240,11 @@ def _with_classes(found: Candidates | None, label: Piece) -> Candidates | None:
     return replace(found, labels=whole(classes, 2 if len(dims(classes) or ()) == 3 else None))
 
 
-def _before(names: tuple[str, ...], boxes: ir.Value, scores: ir.Value, by: str) -> Candidates | None:
+def _before(names: tuple[str, ...], read: InFront, more: ir.Value | None, by: str) -> Candidates | None:
+    boxes, scores = read.boxes, read.scores
     found = pieces_of(boxes, 2)
-    form = _form(found)
+    turned = more is not None and are_turned(found, pieces_of(more, 2)[-1])
+    form = "cxcywh" if turned else _form(found)
     if form is None:
         return None
     logits = _logits(scores, 2)

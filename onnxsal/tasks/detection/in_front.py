@@ -51,6 +51,16 @@ def classes_in_front(label: Piece, count: int | None) -> ir.Value | None:
     return found if tuple(shape[1:]) in ((count,), (count, 1)) else None
 
 
+def rest_in_front(rest: Sequence[Piece], count: int | None) -> ir.Value | None:
+    """Return what else there is of all candidates, [B, N, C], where one value had it that was picked from."""
+    if len(rest) != 1:
+        return None
+    found = _first(rest[0].values[0])
+    shape = dims(found) or ()
+    same = found is not rest[0].values[0] and len(shape) == _RANK and shape[1] == count and count is not None
+    return found if same and shape[2] == rest[0].channels else None
+
+
 def _first(value: ir.Value) -> ir.Value:
     """Return what a value was picked from, as far back as anything was, [B, N, C]; itself where nothing was."""
     found, each, picked = value, value, False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,15 +27,18 @@ def _area(first: Doubles, last: Doubles) -> Doubles:
     return found
 
 
-def kept(boxes: NDArray[np.floating], classes: Indices, overlap: float) -> list[int]:
+Overlap = Callable[[NDArray[np.floating], NDArray[np.floating]], Doubles]
+
+
+def kept(boxes: NDArray[np.floating], classes: Indices, overlap: float, by: Overlap = iou) -> list[int]:
     """Return which boxes are left, best first as they come: one goes where a better one of its class overlaps it.
 
-    Args: overlap: the IoU above which two are one.
+    Args: overlap: that above which two are one. by: how far boxes overlap.
     """
     left, found = np.arange(len(boxes)), list[int]()
     while len(left):
         best, left = int(left[0]), left[1:]
         found.append(best)
         same = classes[left] == classes[best]
-        left = left[~(same & (iou(boxes[left], boxes[best][None]) > overlap))]
+        left = left[~(same & (by(boxes[left], boxes[best][None]) > overlap))]
     return found

@@ -77,3 +77,8 @@ def count_of(value: ir.Value, axis: int | None, *, batched: bool = True) -> int 
             return None
         found *= size
     return found
+
+
+def flat(op: Tape, rows: ir.Value, count: int | None, channels: int) -> ir.Value:
+    """Return rows [B, N, C] as [B, N x C], candidate by candidate."""
+    return op.Flatten(rows, axis=1) if count is None else op.Reshape(rows, [-1, count * channels])

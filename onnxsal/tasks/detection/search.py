@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from onnxsal.errors import NotSeenError, UsageError
 from onnxsal.tasks.classes import class_index
-from onnxsal.tasks.detection.box import SIDES, Asked, Sides, number, told
+from onnxsal.tasks.detection.box import Asked, Sides, number, told
 from onnxsal.tasks.detection.candidates import Candidates
+from onnxsal.tasks.detection.explained import Wanted
 from onnxsal.tasks.detection.found import Detected, Rule, Table
-from onnxsal.tasks.detection.instances import Instance
+from onnxsal.tasks.detection.instances import Details, Instance
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Numbers
 
 
 @dataclass(frozen=True)
@@ -26,29 +28,47 @@ class Search:
     rule: Rule
     labels: Labels | None
 
-    def found(self, asked: Asked, table: Table) -> Instance:
+    def table(self, numbers: Numbers) -> Table:
+        """Return the candidates that a picture's numbers hold."""
+        return Table.of(numbers, self.candidates.classes, self.candidates.background)
+
+    def found(self, asked: Asked, numbers: Numbers) -> Instance:
         """Return the candidate that is asked for: the best detection, a label's best, the k-th, the one at a box.
 
         Raises: NotSeenError: there is none, or not so many. UsageError: there is no such class.
         """
+        table, details = self.table(numbers), Details(self.candidates, numbers, self.picture)
         if asked.box is not None:
-            return self._target(asked, self._at(asked, asked.box, table))
+            return self._sought(asked, self._at(asked, asked.box, table)).target(details)
         detections = table.detections(self.rule)
         found = self._detected(asked, table, detections)
-        return self._target(asked, found, number=detections.index(found) + 1)
+        return replace(self._sought(asked, found), number=detections.index(found) + 1).target(details)
+
+    def _sought(self, asked: Asked, found: Detected) -> Wanted:
+        return Wanted(self.candidates, self.picture, asked, found, name_of(self.labels, found.index))
 
     def without_picture(self, asked: Asked) -> Target:
-        """Return a target that every picture is matched with anew: a class, of which its best candidate is explained,
-        or a box. Raises: UsageError: it is of one picture."""
-        if asked.wanted is None or number(asked.wanted) is not None or asked.side is not None:
+        """Return a target that every picture is matched with anew: a class, of which its best candidate is explained or
+        a part of that, or a box; of a part alone the best of any class.
+
+        Raises: UsageError: it is of one picture.
+        """
+        if number(asked.wanted) is not None or (asked.wanted is None and asked.part is None):
             raise UsageError(
-                "a number, or a side of a box, is of one picture: name a label, a label at a box, or take "
-                "the box as an input (-t input@input)"
+                "a number is of one picture: name a label, a label at a box, or take the box as an input "
+                "(-t input@input)"
             )
-        index = self._index(asked.wanted)
-        if asked.box is None:
-            return Target(index, name_of(self.labels, index))
-        return self._target(asked, Detected(-1, index, float("nan"), asked.box))
+        index = None if asked.wanted is None else self._index(asked.wanted)
+        if asked.box is not None and index is not None:
+            found = Detected(-1, index, float("nan"), asked.box)
+            return self._sought(asked, found).target(None)
+        label = "the best detection" if index is None else name_of(self.labels, index)
+        if asked.part is None:
+            return Target(index, label)
+        reading = asked.part.of(self.candidates, 0 if index is None else index)
+        about = {"part": asked.part.text}
+        return Instance(index, f"{label}, {asked.part.text}", about={"detection": about}, kind=reading.kind,
+                        part=asked.part, reading=reading)  # fmt: skip
 
     def nothing(self, table: Table) -> str:
         """Return why nothing is detected."""
@@ -112,24 +132,6 @@ class Search:
             return "Lower --threshold (threshold=)"
         at = f"{name_of(self.labels, best.index)}@{told(asked.on_photo(best.box, self.picture))}"
         return f"Ask for it by its box, -t '{at}' (onnxsal.Box), or lower --threshold (threshold=)"
-
-    def _target(self, asked: Asked, found: Detected, *, number: int | None = None) -> Instance:
-        name = name_of(self.labels, found.index)
-        label = f"{name}, {asked.side}" if asked.side is not None else name
-        photo = [round(n, 2) for n in asked.on_photo(found.box, self.picture)]
-        about = {"label": name, "index": found.index, "score": found.score, "candidate": found.row, "box": photo}
-        if number is not None:
-            about["number"] = number
-        if asked.box is not None:
-            about["asked_box"] = [round(n, 2) for n in asked.on_photo(asked.box, self.picture)]
-        if asked.side is None:
-            column = self.candidates.column(max(found.row, 0), found.index)
-        else:
-            column = found.row * len(SIDES) + SIDES.index(asked.side)
-        return Instance(
-            found.index, label, None, np.array([column], np.int64), np.ones(1, np.float32), {"detection": about},
-            kind=None if asked.side is None else "box", detected=found, aim=asked.box or found.box,
-        )  # fmt: skip
 
 
 def name_of(labels: Labels | None, index: int) -> str:

@@ -16,24 +16,42 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy.score import Picked
-from onnxsal.anatomy.select import BOX, BOXES, LABELS, LOGITS, PROBABILITIES
+from onnxsal.anatomy.select import (
+    ANGLES,
+    BOX,
+    BOXES,
+    CLASS,
+    KEYPOINTS,
+    LABELS,
+    LOGITS,
+    MASK,
+    MASKS,
+    ORIENTED,
+    PROBABILITIES,
+    PROTOTYPES,
+    VISIBILITY,
+)  # fmt: skip
 from onnxsal.decisions import Decision
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.registry import recognise
+from onnxsal.tasks.detection.anew import MATCH, SURE, Parts
 from onnxsal.tasks.detection.background import settled_background
-from onnxsal.tasks.detection.box import SIDES, Asked, Box, on_photo, placed
+from onnxsal.tasks.detection.box import Asked, Box, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import Seen
 from onnxsal.tasks.detection.described import of_json
-from onnxsal.tasks.detection.found import MOST, OVERLAP, Detected, Rule, Table
+from onnxsal.tasks.detection.explained import anew
+from onnxsal.tasks.detection.found import MOST, OVERLAP, Detected, Rule
 from onnxsal.tasks.detection.heads import proven
-from onnxsal.tasks.detection.instances import BoxPrediction, Instance
+from onnxsal.tasks.detection.instances import BoxPrediction, Details, Instance
 from onnxsal.tasks.detection.levels import levels_of
-from onnxsal.tasks.detection.matched import match
+from onnxsal.tasks.detection.matched import match, numbers_of_box
 from onnxsal.tasks.detection.overlap import iou
+from onnxsal.tasks.detection.part import Reading
+from onnxsal.tasks.detection.rest import with_rest
 from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
 from onnxsal.tasks.detection.words import names_in, of_metadata, of_pair, told_apart
@@ -55,8 +73,8 @@ INPUT = "input"
 FED_BOX = Fed("box", ir.DataType.FLOAT, (4,))
 """The box that a compiled file takes: left, top, right, bottom in pixels of its picture."""
 
-MATCH = "match"
-"""The kind of score that is matched anew in every picture."""
+SCORES = ("logit", "probability")
+"""Kinds of scores of classes; others are of parts of a candidate."""
 
 
 @task("detection", when="boxes with classes: YOLO, SSD, DETR, Faster R-CNN and their kin")
@@ -73,6 +91,8 @@ class Detection(Task):
     """Of its classes, where the JSON beside the file has them."""
     said: bool = False
     """Whether words of the file took part, which its graph does not have."""
+    reading: Reading | None = None
+    """The part of a candidate that is explained inside a compiled file."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
@@ -88,10 +108,12 @@ class Detection(Task):
         found = told_apart(proven(graph), words)
         if found is not None:
             names = names_in(words) if found.labels is not None else ()
-            return cls._of(graph, found, names=names, said=bool(names))
+            whole = with_rest(graph, found, words)
+            said = bool(names) or whole.beside != with_rest(graph, found, NOTHING).beside
+            return cls._of(graph, whole, names=names, said=said)
         stated = of_pair(graph, words) or of_metadata(graph, words)
         if stated is not None:
-            return cls._of(graph, stated.candidates, names=stated.names, said=True)
+            return cls._of(graph, with_rest(graph, stated.candidates, words), names=stated.names, said=True)
         raise UnsupportedError(refusal(graph, words))
 
     @classmethod
@@ -120,13 +142,21 @@ class Detection(Task):
     @property
     def kinds(self) -> Mapping[str, str]:
         """Scores, [B, candidates x classes], and the corners of boxes, [B, candidates x 4], candidate by candidate."""
-        scores = {"logit": LOGITS} if self.candidates.has_logits else {}
-        return {**scores, "probability": PROBABILITIES, "box": BOXES}
+        found, points = self.candidates, self.candidates.keypoints
+        scores = {"logit": LOGITS} if found.has_logits else {}
+        turned = {} if found.turned is None else {"angle": ANGLES}
+        keypoints = {} if points is None else {"keypoint": KEYPOINTS}
+        visible = {} if points is None or points.logits is None else {"visibility": VISIBILITY}
+        return {**scores, "probability": PROBABILITIES, "box": BOXES, **turned, **keypoints, **visible}
 
     @property
     def beside(self) -> Mapping[str, str]:
-        """The class of each candidate, where each has one of its own."""
-        return {} if self.candidates.labels is None else {"label": LABELS}
+        """The class of each candidate, where each has one of its own; middles and sizes of turned boxes; what masks are
+        put together of."""
+        found = self.candidates
+        labels = {} if found.labels is None else {"label": LABELS}
+        turned = {} if found.turned is None else {"oriented": ORIENTED}
+        return labels | turned | ({} if found.masks is None else {"mask": MASKS, "prototype": PROTOTYPES})
 
     def ruled(self, threshold: float | None, overlap: float | None) -> Self:
         """Return the same with another threshold of scores, another IoU from which on two are one object."""
@@ -152,18 +182,19 @@ class Detection(Task):
         """Return the kind that a method would like: what changes the picture is matched anew in every one."""
         if wanted == "probability":
             return MATCH
-        return wanted if wanted in self.kinds and wanted != "box" else next(iter(self.kinds))
+        return wanted if wanted in self.kinds and wanted in SCORES else next(iter(self.kinds))
 
     def checked_kind(self, given: str) -> str:
         """Return a kind that was asked for. Raises: UsageError: there is no such."""
-        known = (*(kind for kind in self.kinds if kind != "box"), MATCH)
+        known = (*(kind for kind in self.kinds if kind in SCORES), MATCH)
         if given not in known:
             raise UsageError(f"score={given!r}: expected {' or '.join(known)}{nearest(str(given), known)}")
         return given
 
     def ends(self, kind: str) -> tuple[float, float] | None:
         """Return the least and the greatest number of a kind."""
-        return (0.0, 1.0) if kind in ("probability", MATCH) else None
+        shares = kind in ("probability", MATCH, f"mask {MATCH}") or kind.startswith(SURE)
+        return (0.0, 1.0) if shares else None
 
     @property
     def by_running(self) -> bool:
@@ -226,8 +257,10 @@ class Detection(Task):
         return levels_of(graph, self.candidates)
 
     def scored(self, op: Trace, kind: str) -> Picked | None:
-        """Return the score that is matched anew in every picture; None of other kinds."""
-        return match(op, self.candidates, self.ends(kind)) if kind == MATCH else None
+        """Return the score that is matched anew in every picture, or that of a mask; None of other kinds."""
+        if kind == MATCH:
+            return match(op, self.candidates, self.ends(kind))
+        return Parts(self.candidates, self.picture).scored(op, kind, self.ends(kind))
 
     def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
         """Return a target with its box on the model's picture; text such as ``dog@10,20,200,180`` has one."""
@@ -243,7 +276,7 @@ class Detection(Task):
         """Return the targets that one stands for: of ``all`` every detection, best first."""
         if not self.is_several(target, labels):
             return [target]
-        found = self._table(numbers).detections(self.rule)
+        found = self._search(labels).table(numbers).detections(self.rule)
         if not found:
             raise NotSeenError(self.nothing(numbers, labels))
         return [f"#{k}" for k in range(1, len(found) + 1)]
@@ -256,27 +289,25 @@ class Detection(Task):
         """
         asked = target if isinstance(target, Asked) else placed(target, None, self.picture, labels)
         search = self._search(labels)
-        return search.found(asked, self._table(numbers)) if numbers else search.without_picture(asked)
+        return search.found(asked, numbers) if numbers else search.without_picture(asked)
 
     def nothing(self, numbers: Numbers, labels: Labels | None) -> str:
         """Return why ``predict`` shows nothing of a picture."""
-        return self._search(labels).nothing(self._table(numbers))
+        search = self._search(labels)
+        return search.nothing(search.table(numbers))
 
     def _search(self, labels: Labels | None) -> Search:
         return Search(self.candidates, self.picture, self.rule, labels)
 
-    def _table(self, numbers: Numbers) -> Table:
-        return Table.of(numbers, self.candidates.classes, self.candidates.background)
-
     def aimed(self, target: Target, kind: str) -> Target:
         """Return a target as the score of a kind is fed: what is matched anew is fed its class and its box."""
-        if not isinstance(target, Instance) or target.detected is None:
+        if not isinstance(target, Instance):
             return target
-        if kind != MATCH or target.kind is not None:
-            return target
-        box = np.asarray(target.aim, np.float32)[None]
-        index = target.indices if self.candidates.labels is None else np.array([target.detected.index], np.int64)
-        return replace(target, indices=index, fed={BOX: box})
+        return anew(target, self.candidates) if kind == MATCH else target
+
+    def opened(self, target: Target) -> Self:
+        """Return the same with the part of a candidate that a compiled file is of."""
+        return replace(self, reading=target.reading) if isinstance(target, Instance) else self
 
     def as_inputs(self, target: Any) -> tuple[tuple[Fed, ...], Any] | None:
         """Return the class (``input``), the box of a class that is fixed (``dog@input``), or both (``input@input``)."""
@@ -289,13 +320,14 @@ class Detection(Task):
         """Return the box of a candidate, with its class: a number is another object's on another picture."""
         if not isinstance(target, Instance) or target.detected is None:
             return asked
-        side = SIDES[int(target.indices[0]) % len(SIDES)] if target.kind == "box" else None
-        return Asked(target.detected.index, frame, target.aim, side)
+        return Asked(target.detected.index, frame, target.asked_box or target.detected.box, target.part)
 
     @property
     def told(self) -> Mapping[str, tuple[int | None, ...]]:
-        """What is explained, box, score and class, of each picture; what is detected, on which picture."""
-        return {"explained": (6,), "detections": (None, 7)}
+        """What is explained, box, score and class, of each picture; what is detected, on which picture. No operator
+        leaves out turned boxes."""
+        listed = self.candidates.turned is None or self.rule.overlap is None
+        return {"explained": (6,), **({"detections": (None, 7)} if listed else {})}
 
     @property
     def means(self) -> Mapping[str, str]:
@@ -311,15 +343,19 @@ class Detection(Task):
     def sought(
         self, op: Tape, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], kind: str
     ) -> Sought | None:
-        """Return the best detection of each picture, that of a class, or the candidate at a box; and all detections."""
+        """Return the best detection of each picture, that of a class, or the candidate at a box, or a part of it; and
+        all detections."""
         seen = Seen.of_numbers(op, numbers, self.candidates, self.rule)
-        found = seen.sought(given.get(self.fed.name), given.get(FED_BOX.name), self.picture, anew=kind == MATCH)
-        return replace(found, told={**found.told, "detections": seen.detections()})
+        index, box = given.get(self.fed.name), given.get(FED_BOX.name)
+        found = seen.sought(index, box, self.picture, anew=kind == MATCH, part=self.reading)
+        told = {"detections": seen.detections()} if "detections" in self.told else {}
+        return replace(found, told={**found.told, **told})
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the detections, best first; boxes in pixels of the model's picture."""
-        found = self._table(numbers).detections(self.rule)[:top]
-        return [self._prediction(k, each, numbers, labels) for k, each in enumerate(found, 1)]
+        found = self._search(labels).table(numbers).detections(self.rule)[:top]
+        details = Details(self.candidates, numbers, self.picture)
+        return [details.told(each, self._prediction(k, each, numbers, labels)) for k, each in enumerate(found, 1)]
 
     def _prediction(self, at: int, found: Detected, numbers: Numbers, labels: Labels | None) -> BoxPrediction:
         column = self.candidates.column(found.row, found.index)
@@ -328,10 +364,7 @@ class Detection(Task):
 
     def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
         """Return predictions with their boxes in pixels of the photograph."""
-        return [
-            replace(p, box=on_photo(p.box, frame, self.picture)) if isinstance(p, BoxPrediction) else p
-            for p in predictions
-        ]
+        return [p.onto(frame, self.picture) if isinstance(p, BoxPrediction) else p for p in predictions]
 
     @property
     def most(self) -> int:
@@ -343,25 +376,28 @@ class Detection(Task):
         own = target.detected if isinstance(target, Instance) else None
         if own is None:
             return 0
-        others = [d for d in self._table(numbers).detections(self.rule) if d.index == own.index]
+        others = [d for d in self._search(None).table(numbers).detections(self.rule) if d.index == own.index]
         boxes = np.array([d.box for d in others], np.float32).reshape(-1, 4)
         return int((iou(boxes, np.array(own.box)[None]) < OVERLAP).sum())
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
-        """Return the score and its logit; of a coordinate NaN and the number."""
-        if target.kind == "box":
-            return float("nan"), target.value(numbers["box"])
+        """Return the score and its logit; of a part how sure it is, NaN where it does not say, and the number."""
         if not isinstance(target, Instance) or target.detected is None:
             return super().shown(target, numbers)
+        if target.part is not None:
+            return target.shown
         found = target.detected
         logit = self._prediction(0, found, numbers, None).logit
         return found.score, logit
 
     def any_target(self, rows: int, *, weighted: bool) -> dict[str, NDArray[Any]]:
-        """Return the first column, and the whole picture as a box."""
+        """Return the first column, the whole picture as a box and as a mask, and the first class."""
         height, width = self.picture
-        whole = np.array([[0, 0, width, height]], np.float32)
-        return {**super().any_target(rows, weighted=weighted), BOX: whole.repeat(rows, axis=0)}
+        box = np.array([[0, 0, width, height, 0]], np.float32)[:, : numbers_of_box(self.candidates)]
+        masks = self.candidates.masks
+        mask = {} if masks is None else {MASK: np.ones((rows, *masks.grid), np.float32)}
+        fed: dict[str, NDArray[Any]] = {BOX: box.repeat(rows, axis=0), CLASS: np.zeros(rows, np.int64), **mask}
+        return {**super().any_target(rows, weighted=weighted), **fed}
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""

@@ -30,7 +30,7 @@ def names_in(words: Words) -> tuple[str, ...]:
     return as_names(literal(words.metadata["names"]), 0) if "names" in words.metadata else ()
 
 
-def _kind(words: Words) -> str:
+def kind_in(words: Words) -> str:
     """Return Ultralytics' task, where it is one of boxes; YOLOv5 writes names and stride alone."""
     told = words.metadata.get("task", "detect" if {"names", "stride"} <= words.metadata.keys() else "")
     return told if told in _ULTRALYTICS else ""
@@ -39,7 +39,7 @@ def _kind(words: Words) -> str:
 def of_metadata(graph: ir.Graph, words: Words) -> Stated | None:
     """Return the candidates that Ultralytics' metadata and the shape of the first output give together."""
     names = names_in(words)
-    if not _kind(words) or not names:
+    if not kind_in(words) or not names:
         return None
     output = graph.outputs[0]
     shape = dims(output) or ()
@@ -49,6 +49,11 @@ def of_metadata(graph: ir.Graph, words: Words) -> Stated | None:
     return None if found is None else Stated(found, names if found.labels is not None else ())
 
 
+def _rest(output: ir.Value, axis: int, start: int) -> Rows | None:
+    stop = (dims(output) or ())[axis]
+    return Rows((str(output.name),), axis, start, stop) if isinstance(stop, int) and start < stop else None
+
+
 def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Candidates | None:
     name = str(output.name)
     where = f"the metadata 'names' ({classes}) and the shape {shown(shape)} of {name!r}"
@@ -56,7 +61,8 @@ def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Can
         return _picked(name, output, "cxcywh", "shares", f"the metadata 'head' ({_RTDETR}) and {where}")
     if _is_picked(words):
         fits = shape[2] == _BOX + 2 + _more(output, words)
-        return _picked(name, output, "ltrb", "pixels", where) if fits else None
+        form = "cxcywh" if kind_in(words) == "obb" else "ltrb"
+        return _picked(name, output, form, "pixels", where) if fits else None
     if "task" not in words.metadata:
         return None if shape[2] != _BOX + 1 + classes else Candidates(
             (name,), Rows((name,), 2, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 2), proof=where,
@@ -67,6 +73,7 @@ def _of_sizes(output: ir.Value, shape: Shape, classes: int, words: Words) -> Can
     return Candidates(
         (name,), Rows((name,), 1, 0, _BOX), "cxcywh", "pixels", count=count_of(output, 1), proof=where,
         probabilities=Rows((name,), 1, _BOX, _BOX + classes), logits=logits_at(output, 1, (_BOX, _BOX + classes)),
+        rest=_rest(output, 1, _BOX + classes),
     )  # fmt: skip
 
 
@@ -74,16 +81,17 @@ def _picked(name: str, output: ir.Value, form: str, unit: str, proof: str) -> Ca
     """Return the rows that a file has picked: box, score, number of the class."""
     return Candidates(
         (name,), Rows((name,), 2, 0, _BOX), form, unit, count=count_of(output, 2), proof=proof,
+        rest=_rest(output, 2, _BOX + 2),
         probabilities=Rows((name,), 2, _BOX, _BOX + 1), labels=Rows((name,), 2, _BOX + 1, _BOX + 2), suppress=False,
     )  # fmt: skip
 
 
 def _more(output: ir.Value, words: Words) -> int:
     """Return how many numbers a candidate has behind its scores: an angle, keypoints, coefficients of prototypes."""
-    kind, graph = _kind(words), output.graph
+    kind, graph = kind_in(words), output.graph
     if kind == "pose":
         sizes = literal(words.metadata.get("kpt_shape", ""))
-        return prod(sizes) if isinstance(sizes, list) and all(isinstance(n, int) for n in sizes) else -1
+        return prod(sizes) if isinstance(sizes, list | tuple) and all(isinstance(n, int) for n in sizes) else -1
     if kind == "segment":
         prototypes = next((dims(v) for v in (graph.outputs if graph else ()) if len(dims(v) or ()) == 4), None)
         return prototypes[1] if prototypes is not None and isinstance(prototypes[1], int) else -1
