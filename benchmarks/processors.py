@@ -243,7 +243,8 @@ def _facts(made: Any) -> dict[str, Any]:
     defaults = {key: own[key] for key in KEYS if own.get(key) is not None and own[key] != 1 / 255}
     defaults |= {key: now for key, usual in SWITCHED.items() if (now := bool(own.get(key))) is not usual}
     ignored = [switch for switch in SWITCHES[:4] if _turned(made, switch) and _same(made, _turned(made, switch))]
-    return {"defaults": defaults, **_square(made)} | ({"ignored": ignored} if ignored else {})
+    runs = {} if made.__name__.endswith("Pil") else {"rounding": "inwards"}  # torchvision's centre in transformers
+    return {"defaults": defaults, **_square(made), **runs} | ({"ignored": ignored} if ignored else {})
 
 
 def _turned(made: Any, switch: str) -> dict[str, Any]:

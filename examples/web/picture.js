@@ -35,19 +35,29 @@ export async function decode(file) {
 }
 
 /** Returns { scaled, offset, box }: the photograph's scaled size, the model's picture in it, and in the photograph. */
-export function place(photo, size, { fit, crop_fraction }) {
-  const fraction = crop_fraction ?? (fit === "crop" ? 0.875 : 1);
+export function place(photo, size, { fit, crop_fraction, edge, rounding }) {
+  const fraction = crop_fraction ?? (fit === "crop" ? 0.875 : 1), torchvision = rounding === "torchvision";
   const whole = (side) => Math.max(1, halfEven(Math.round(side * 1e6) / 1e6));
-  let scaled = [photo.width, photo.height];
-  if (photo.width !== size[0] || photo.height !== size[1]) {
-    let ratios = [whole(size[0] / fraction) / photo.width, whole(size[1] / fraction) / photo.height];
-    if (fit === "crop") ratios = ratios.fill(Math.max(...ratios));
-    if (fit === "pad") ratios = ratios.fill(Math.min(size[0] / photo.width, size[1] / photo.height));
-    scaled = [whole(photo.width * ratios[0]), whole(photo.height * ratios[1])];
+  const [across, down] = size.map((side) =>
+    edge ?? (torchvision ? Math.max(1, Math.floor(side / fraction)) : whole(side / fraction)));
+  const own = [photo.width, photo.height], ratios = [across / own[0], down / own[1]];
+  let scaled = own;
+  if (fit === "cut" || (own[0] === size[0] && own[1] === size[1])) scaled = own;
+  else if (fit === "squash") scaled = [across, down];
+  else if (fit === "crop" && across === down && (edge || torchvision)) {
+    scaled = own.map((side) => Math.floor(across * side / Math.min(...own)));
+  } else {
+    const ratio = fit === "crop" ? Math.max(...ratios) : Math.min(...ratios);
+    scaled = own.map((side) => whole(side * ratio));
   }
-  const offset = [0, 1].map((i) => Math.floor((scaled[i] - size[i]) / 2));
+  const offset = scaled.map((side, i) => margin(side - size[i], rounding));
   const unit = [photo.width / scaled[0], photo.height / scaled[1]];
   return { scaled, offset, box: [offset[0] * unit[0], offset[1] * unit[1], size[0] * unit[0], size[1] * unit[1]] };
+}
+
+function margin(spare, rounding) {
+  if (!rounding) return Math.floor(spare / 2);
+  return rounding === "torchvision" && spare > 0 ? halfEven(spare / 2) : Math.trunc(spare / 2);
 }
 
 function halfEven(x) {

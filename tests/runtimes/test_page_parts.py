@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,15 @@ import pytest
 from compiled_runtimes import EXAMPLE, Absent, node
 
 from onnxsal.modalities.frame import Frame
-from onnxsal.modalities.image.fit import place
+from onnxsal.modalities.image import Preprocess
 from onnxsal.tasks.detection.box import on_photo
 
 SCRIPT = """
 import { choosable, detections, onPhoto, shares } from "./boxes.mjs";
 import { place } from "./picture.mjs";
-const { photos, fits, size, box, rows } = JSON.parse(process.argv[2]);
-const lie = photos.flatMap(([width, height]) => fits.map((fit) =>
-  onPhoto(box, place({ width, height }, size, { fit }).box, size)));
+const { photos, fits, sizes, box, rows } = JSON.parse(process.argv[2]);
+const lie = photos.flatMap(([width, height]) => fits.flatMap((fit) => sizes.map((size) =>
+  onPhoto(box, place({ width, height }, size, fit).box, size))));
 const found = detections({ data: Float32Array.from(rows.flat()), dims: [rows.length, 7] });
 const targets = [{ target: "input", box: "input" }, { label: 1, box: "input" }, "input", "predicted"];
 const whole = { width: 100, height: 100 };
@@ -30,12 +31,11 @@ const parts = [[-5, 10, 50, 200], [120, 0, 130, 9]].map((each) => shares(each, w
 console.log(JSON.stringify({ lie, found, shares: parts,
   open: targets.map((target) => found.map((each) => choosable(each, target, found))) }));
 """
-PHOTOS, FITS, SIZE, BOX = (
-    [(300, 200), (77, 190), (64, 48)],
-    ["crop", "squash", "pad"],
-    (64, 48),
-    (5.0, 7.5, 40.25, 33.0),
-)
+FITS: list[dict[str, Any]] = [{"fit": fit} for fit in ("crop", "squash", "pad", "cut")] + [
+    {"fit": "crop", "edge": 71}, {"fit": "squash", "edge": 33, "rounding": "inwards"},
+    *({"fit": fit, "crop_fraction": 0.7, "rounding": "torchvision"} for fit in ("crop", "squash", "pad")),
+]  # fmt: skip
+PHOTOS, SIZES, BOX = [(300, 201), (77, 190), (64, 48), (41, 40)], [(64, 48), (48, 48)], (5.0, 7.5, 40.25, 33.0)
 ROWS = [[0, 1, 2, 3, 4, 0.75, 1], [1, 9, 9, 12, 12, 0.625, 0], [0, 5, 6, 7, 8, 0.5, 2], [0, 2, 2, 9, 9, 0.25, 1]]
 
 
@@ -62,7 +62,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name in ("boxes", "picture"):
         shutil.copy(EXAMPLE / f"{name}.js", folder / f"{name}.mjs")
     (folder / "run.mjs").write_text(SCRIPT)
-    given = json.dumps({"photos": PHOTOS, "fits": FITS, "size": SIZE, "box": BOX, "rows": ROWS})
+    given = json.dumps({"photos": PHOTOS, "fits": FITS, "sizes": SIZES, "box": BOX, "rows": ROWS})
     ended = subprocess.run([program, str(folder / "run.mjs"), given], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
@@ -70,10 +70,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_boxes_lie_in_the_photograph_where_python_has_them(said: dict[str, Any]) -> None:
     wanted = []
-    for photo in PHOTOS:
-        for fit in FITS:
-            lies = place(photo, SIZE, fit, 0.875 if fit == "crop" else 1.0)
-            wanted.append(on_photo(BOX, Frame(photo, lies.box), SIZE[::-1]))
+    for photo, how, size in product(PHOTOS, FITS, SIZES):
+        lies = Preprocess(**how).place(photo, size[::-1])
+        wanted.append(on_photo(BOX, Frame(photo, lies.box), size[::-1]))
     np.testing.assert_allclose(said["lie"], wanted, atol=1e-3)
 
 

@@ -28,7 +28,7 @@ def _is_timm(config: Config) -> bool:
 
 
 def _from_timm(config: Config, name: str) -> Preprocess:
-    """As timm 1.0.28 resolves it where no test size is asked for; what is not stated is ImageNet's."""
+    """As timm 1.0.31 resolves it where no test size is asked for; what is not stated is ImageNet's."""
     found = config.get("pretrained_cfg")
     own = found if isinstance(found, Mapping) else config
     imagenet, how = PRESETS["imagenet"], str(own.get("interpolation") or "bicubic")
@@ -37,18 +37,18 @@ def _from_timm(config: Config, name: str) -> Preprocess:
     colour: Any = "grey" if len(mean) == 1 else "RGB"
     return Preprocess(
         colour=colour, scale=1 / 255, mean=mean, std=numbers(own.get("std") or list(imagenet.std), "std", name),
-        fit=fit, crop_fraction=share, resample=_resample(how, name), name=name,
+        fit=fit, rounding="torchvision", crop_fraction=share, resample=_resample(how, name), name=name,
         pad_colour=_levels(mean) if fit == "pad" else (0, 0, 0),
     )  # fmt: skip
 
 
-def _timm_fit(own: Config, name: str) -> tuple[Any, float | None]:
+def _timm_fit(own: Config, name: str) -> tuple[Any, float]:
     """The fit and its crop fraction."""
     share, mode = number(own.get("crop_pct") or _TIMM_FRACTION, "crop_pct", name), own.get("crop_mode") or "center"
     fits = {"center": "crop", "squash": "squash", "border": "pad"}
-    if mode not in fits or (mode == "border" and share != 1):
-        raise UsageError(f"{name}: crop_mode {mode!r} with crop_pct {share:g} is not known")
-    return fits[mode], None if mode == "border" else share
+    if mode not in fits:
+        raise UsageError(f"{name}: crop_mode is one of {', '.join(fits)}; got {mode!r}")
+    return fits[mode], share
 
 
 def _levels(mean: Sequence[float]) -> tuple[int, int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -9,11 +11,13 @@ from PIL import Image
 
 Fit: TypeAlias = Literal["crop", "squash", "pad", "cut"]
 Resample: TypeAlias = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+Rounding: TypeAlias = Literal["torchvision", "inwards"]
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float, float]
 
 FITS: tuple[str, ...] = get_args(Fit)
 RESAMPLES: tuple[str, ...] = get_args(Resample)  # in the order of Pillow's numbers 0 to 5
+ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 _LARGEST = 1 << 24
 
 
@@ -33,40 +37,69 @@ class Placement:
         return self.offset[0] * across, self.offset[1] * down, self.size[0] * across, self.size[1] * down
 
 
-def place(
-    photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float, edge: int | None = None
-) -> Placement:
+@dataclass(frozen=True)
+class Whole:
+    """How sides and margins become whole pixels.
+
+    Args:
+        edge: what the shorter side is scaled to (crop), or both are (squash), in place of the share that stays. The
+            model's picture may be larger than that.
+        rounding: by default sides are rounded, of an ``edge`` the longer one cut off, and half a pixel of a margin lies
+            behind the picture that is cropped, in front of one that is padded. ``torchvision`` cuts off the sides of
+            squares, and rounds half a margin to even, or has it behind what is padded. ``inwards`` cuts off margins
+            alone, as the classes of transformers do that run on torchvision.
+    """
+
+    edge: int | None = None
+    rounding: Rounding | None = None
+
+    def target(self, side: int, fraction: float) -> int:
+        """Return what a side of the model's picture is of, where it is this share of the scaled photograph's."""
+        if self.edge is not None:
+            return self.edge
+        return max(1, math.floor(side / fraction)) if self.rounding == "torchvision" else _whole(side / fraction)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the longer side follows from the shorter one, cut off."""
+        return self.edge is not None or self.rounding == "torchvision"
+
+    def margin(self, spare: int) -> int:
+        """Return how many pixels of those that are too many lie in front; what is missing is negative."""
+        if self.rounding is None:
+            return spare // 2
+        return round(spare / 2) if self.rounding == "torchvision" and spare > 0 else int(spare / 2)
+
+
+_PLAIN = Whole()
+
+
+def place(photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float, whole: Whole = _PLAIN) -> Placement:
     """Return where a model's picture lies in a photograph; both sizes are (width, height).
 
     crop: scaled until the picture covers ``fraction`` of the tighter side, then the centre. squash: both sides scaled
-    on their own, then the centre ``fraction``. pad: scaled until all of the photograph fits. cut: not scaled, the
-    centre. A photograph of the model's own size stays as it is.
-
-    Args: edge: in place of ``fraction`` what the shorter side is scaled to (crop), or both are (squash). The picture
-        may be larger than that.
+    on their own, then the centre ``fraction``. pad: scaled until all of the photograph fits, then the centre
+    ``fraction``. cut: not scaled, the centre. A photograph of the model's own size stays as it is.
     """
     if photo == size:
         return Placement(photo, photo, (0, 0), size)
-    scaled = _scaled(photo, size, fit, fraction) if edge is None else _to_edge(photo, fit, edge)
-    left, top = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
+    scaled = photo if fit == "cut" else _scaled(photo, fit, whole, [whole.target(side, fraction) for side in size])
+    left, top = (whole.margin(have - want) for have, want in zip(scaled, size, strict=True))
     return Placement(photo, scaled, (left, top), size)
 
 
-def _scaled(photo: tuple[int, int], size: tuple[int, int], fit: Fit, fraction: float) -> tuple[int, int]:
-    if fit == "cut":
-        return photo
-    across, down = _whole(size[0] / fraction) / photo[0], _whole(size[1] / fraction) / photo[1]
-    if fit == "crop":
-        across = down = max(across, down)
-    if fit == "pad":
-        across = down = min(size[0] / photo[0], size[1] / photo[1])
-    return _whole(photo[0] * across), _whole(photo[1] * down)
-
-
-def _to_edge(photo: tuple[int, int], fit: Fit, edge: int) -> tuple[int, int]:
-    """The longer side is cut off to whole pixels, as torchvision and transformers do."""
+def _scaled(photo: tuple[int, int], fit: Fit, whole: Whole, target: Sequence[int]) -> tuple[int, int]:
+    across, down = target
     if fit == "squash":
-        return edge, edge
+        return across, down
+    if fit == "crop" and whole.cuts and across == down:
+        return _cut_off(photo, across)
+    ratio = (max if fit == "crop" else min)(across / photo[0], down / photo[1])
+    return _whole(photo[0] * ratio), _whole(photo[1] * ratio)
+
+
+def _cut_off(photo: tuple[int, int], edge: int) -> tuple[int, int]:
+    """The longer side is cut off to whole pixels, as torchvision and transformers do."""
     short, long = min(photo), max(edge, edge * max(photo) // min(photo))
     return (edge, long) if photo[0] == short else (long, edge)
 
@@ -86,10 +119,12 @@ def draw(image: Image.Image, placement: Placement, resample: Resample, padding: 
     how = Image.Resampling(RESAMPLES.index(resample))
     (left, top), (width, height) = placement.offset, placement.size
     is_scaled = placement.scaled != placement.photo
-    if is_scaled and placement.scaled[0] * placement.scaled[1] > _LARGEST and min(left, top) >= 0:
+    # Of an odd margin nothing may lie in front: sides say whether the photograph covers the picture, not the offset.
+    covers = placement.scaled[0] >= width and placement.scaled[1] >= height
+    if is_scaled and placement.scaled[0] * placement.scaled[1] > _LARGEST and covers:
         return _strip(image, placement, how)
     scaled = image.resize(placement.scaled, how) if is_scaled else image
-    if min(left, top) < 0:
+    if not covers:
         padded = Image.new(image.mode, placement.size, padding)
         padded.paste(scaled, (-left, -top))
         return padded

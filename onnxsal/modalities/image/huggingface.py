@@ -57,6 +57,7 @@ def from_huggingface(config: Config, name: str) -> Preprocess:
         std=std,
         resample=_resample(config, name),
         name=name,
+        rounding=facts_of(config).rounding,
         **_fit(config, name),
     )
 

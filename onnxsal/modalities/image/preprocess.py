@@ -13,7 +13,20 @@ from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.modalities.image.colours import Levels
-from onnxsal.modalities.image.fit import FITS, RESAMPLES, Box, Colour, Fit, Placement, Resample, draw, place
+from onnxsal.modalities.image.fit import (
+    FITS,
+    RESAMPLES,
+    ROUNDINGS,
+    Box,
+    Colour,
+    Fit,
+    Placement,
+    Resample,
+    Rounding,
+    Whole,
+    draw,
+    place,
+)
 from onnxsal.modalities.image.images import Photo
 from onnxsal.modalities.image.mean_image import MeanImage
 from onnxsal.options import is_count
@@ -57,6 +70,8 @@ class Preprocess:
         edge: pixels of the resized picture's shorter side (``crop``), or of both (``squash``), in place of
             ``crop_fraction``.
         said: what is to be told of it; it takes no part in comparison.
+        rounding: how odd sides and margins become whole pixels: ``torchvision`` as there, ``inwards`` as the classes of
+            transformers that run on it; by default sides are rounded and half a margin lies in front of padding.
     Raises: UsageError: a part is unknown, of the wrong length, or not a number that makes sense.
     """
 
@@ -73,15 +88,18 @@ class Preprocess:
     open_fit: bool = field(default=False, compare=False)
     edge: int | None = None
     said: str = field(default="", compare=False)
+    rounding: Rounding | None = None
 
     def __post_init__(self) -> None:
         for key, value, known in (
             ("colour", self.colour, _ORDERS),
             ("fit", self.fit, FITS),
             ("resample", self.resample, RESAMPLES),
+            ("rounding", self.rounding, (None, *ROUNDINGS)),
         ):
             if value not in known:
-                raise self._wrong(key, value, f"one of {', '.join(known)}{nearest(str(value), known)}")
+                words = tuple(filter(None, known))
+                raise self._wrong(key, value, f"one of {', '.join(words)}{nearest(str(value), words)}")
         self._check_numbers()
         if self.crop_fraction is not None and not 0 < self.crop_fraction <= 1:
             raise self._wrong("crop_fraction", self.crop_fraction, "a number above 0 and up to 1")
@@ -130,7 +148,8 @@ class Preprocess:
         if (self.colour, self.table().shape, self.mean_image) != (other.colour, other.table().shape, other.mean_image):
             return False
         how, others = (self.fit, self.fraction, self.edge), (other.fit, other.fraction, other.edge)
-        fits = self.open_fit or other.open_fit or how == others
+        rounds = None in (self.rounding, other.rounding) or self.rounding == other.rounding
+        fits = self.open_fit or other.open_fit or (how == others and rounds)
         return fits and bool(np.allclose(self.table(), other.table(), rtol=1e-3, atol=1e-3 * np.ptp(self.table())))
 
     def for_channels(self, count: int) -> Preprocess:
@@ -178,7 +197,7 @@ class Preprocess:
 
     def place(self, photo: tuple[int, int], size: tuple[int, int]) -> Placement:
         """Return where the model's picture (``size``: height, width) lies in a photograph (width, height)."""
-        return place(photo, (size[1], size[0]), self.fit, self.fraction, self.edge)
+        return place(photo, (size[1], size[0]), self.fit, self.fraction, Whole(self.edge, self.rounding))
 
     def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
         """Return the photograph as a model of input ``size`` (height, width) sees it."""

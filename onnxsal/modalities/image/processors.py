@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 _SUFFIXES = ("Fast", "Pil", "ImageProcessor", "FeatureExtractor")
 
@@ -21,6 +21,7 @@ class Facts:
         square: whether a size of one number is both sides, rather than the shorter one.
         ignored: switches that it passes over.
         odd: switches that, turned from where they are by default, make it do what cannot be said in our words.
+        rounding: how odd margins are halved, in the words of ``Preprocess``.
         own: what it does in any case that cannot be said in our words; nothing of most.
     """
 
@@ -28,6 +29,7 @@ class Facts:
     square: bool = True
     ignored: Sequence[str] = ()
     odd: Sequence[str] = ()
+    rounding: Literal["inwards"] | None = None
     own: str = ""
 
 

@@ -41,9 +41,9 @@ def as_preprocess(source: PreprocessSource) -> Preprocess:
 
     A JSON object of ours has any of the keys ``preset`` (what the others start from, otherwise ``raw``), ``colour``,
     ``scale`` or ``range`` ([low, high] that black and white become before mean and std), ``mean`` (numbers, or an
-    ``.npy`` file of a mean picture, named from the folder of the JSON file on), ``std``, ``fit``,
-    ``crop_fraction``, ``resample``, ``pad_colour``, and ``size`` (height and width, for a model whose file leaves them
-    open, which takes no part in the result); or it is a Hugging Face ``preprocessor_config.json``.
+    ``.npy`` file of a mean picture, named from the folder of the JSON file on), ``std``, ``fit``, ``crop_fraction`` or
+    ``edge``, ``rounding``, ``resample``, ``pad_colour``, and ``size`` (height and width, for a model whose file leaves
+    them open, which takes no part in the result); or it is a Hugging Face ``preprocessor_config.json``.
 
     Raises: UsageError: there is no such preset or file, or a key or value is wrong.
     """

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from onnxsal.errors import UsageError
-from onnxsal.modalities.image import PRESETS, Preprocess, as_preprocess
+from onnxsal.modalities.image import PRESETS, Preprocess, as_preprocess, read_image
 from onnxsal.modalities.image.sources import Gathered, gather_preprocess
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -35,12 +36,44 @@ def test_timm_other_crops_and_channels() -> None:
     assert (timm(crop_mode="squash", crop_pct=1.0).fit, timm(crop_mode="squash").fraction) == ("squash", 0.95)
     padded = timm(crop_mode="border", crop_pct=1.0, mean=[0.5] * 3)
     assert (padded.fit, padded.pad_colour) == ("pad", (128, 128, 128))
+    with pytest.raises(UsageError, match="crop_mode is one of center, squash, border; got 'tiles'"):
+        timm(crop_mode="tiles")
     grey = timm(mean=[0.5], std=[0.5])
     assert (grey.colour, grey.mean) == ("grey", (0.5,))
-    with pytest.raises(UsageError, match=r"crop_mode 'border' with crop_pct 0.95 is not known"):
-        timm(crop_mode="border")
     with pytest.raises(UsageError, match=r"interpolation is one of nearest, .*; got 'random'"):
         timm(interpolation="random")
+
+
+# How it is fitted, the share that stays, the model's height and width, the photograph's width and height; what that is
+# resized to, and the left and top of the model's picture in it.
+CROPS: dict[str, tuple[tuple[str, float], tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]] = {
+    # 40 / 0.9 = 44.4, 44 * 90 / 61 = 64.9; (64 - 40) / 2 = 12
+    "sides are cut off": (("center", 0.9), (40, 40), (90, 61), (64, 44), (12, 2)),
+    # 40 / 0.88 = 45.5; (45 - 40) / 2 = 2.5 and (79 - 40) / 2 = 19.5, to even
+    "half a margin is even": (("center", 0.88), (40, 40), (75, 133), (45, 79), (2, 20)),
+    "enlarged": (("center", 0.9), (40, 40), (13, 21), (44, 71), (2, 16)),
+    # 55 / 0.9 = 61.1 and 41 / 0.9 = 45.6: the nearer of 90 / 61 and 77 / 45 is the first; 77 * 61 / 90 = 52.2
+    "no square": (("center", 0.9), (41, 55), (90, 77), (61, 52), (3, 6)),
+    "both sides": (("squash", 0.9), (40, 55), (90, 77), (61, 44), (3, 2)),
+    "a border": (("border", 1.0), (40, 40), (90, 61), (40, 27), (0, -6)),
+    "a border behind it": (("border", 1.0), (40, 40), (40, 39), (40, 39), (0, 0)),
+    "a border that is cropped": (("border", 0.9), (40, 40), (90, 61), (44, 30), (2, -5)),
+}
+
+
+@pytest.mark.parametrize("kind", CROPS)
+def test_timm_pixels(kind: str) -> None:
+    """Resized by Pillow to what timm and torchvision make of it, which was worked out by hand."""
+    (mode, share), size, photo, resized, (left, top) = CROPS[kind]
+    config = timm(crop_mode=mode, crop_pct=share)
+    array = np.random.default_rng(photo).integers(0, 256, (photo[1], photo[0], 3), np.uint8)
+    whole = np.asarray(Image.fromarray(array).resize(resized, Image.Resampling.BICUBIC))
+    wanted = np.full((*size, 3), np.round(np.multiply(MEAN, 255)))
+    height, width = min(size[0], resized[1]), min(size[1], resized[0])
+    seen = whole[max(0, top) :, max(0, left) :][:height, :width]
+    wanted[max(0, -top) :, max(0, -left) :][:height, :width] = seen
+    found = config.apply(read_image(array), size).values.transpose(1, 2, 0)
+    np.testing.assert_allclose(found, (wanted / 255 - MEAN) / STD, atol=1e-5)
 
 
 def test_timm_says_the_rest_by_its_defaults() -> None:

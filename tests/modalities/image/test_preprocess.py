@@ -222,6 +222,10 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[int, int] | None, tuple[int, int], 
         HALF | EDGE_256 | {"size": {"height": 64, "width": 64}, "crop_size": 40}, (64, 64), (40, 40), False,
     ),
     "MobileViT by its class": ({"image_processor_type": "MobileViTImageProcessor"}, (224, 0), (256, 256), True),
+    "of torchvision alone, padded": (
+        HALF | {"image_processor_type": "DINOv3ViTImageProcessor", "do_resize": False,
+                "do_center_crop": True, "crop_size": {"height": 64, "width": 98}}, None, (64, 98), False,
+    ),
     "DeiT by its class": (HALF | {"image_processor_type": "DeiTImageProcessorFast"}, (256, 256), (224, 224), False),
 }  # fmt: skip
 
@@ -239,7 +243,8 @@ def test_hugging_face_pixels(kind: str, shape: tuple[int, int]) -> None:
         image = image.resize(sides, Image.Resampling.BICUBIC)
     pixels = np.asarray(image)
     height, width = crop
-    margin = [max(0, -((each - side) // 2)) for each, side in zip(pixels.shape, crop, strict=False)]
+    odd = 0 if "alone" in kind else 1  # half a pixel of a margin: in front, or behind
+    margin = [max(0, (side - each + odd) // 2) for each, side in zip(pixels.shape, crop, strict=False)]
     padded = np.zeros((*np.maximum(crop, pixels.shape[:2]), 3))
     padded[margin[0] :, margin[1] :][: pixels.shape[0], : pixels.shape[1]] = pixels
     top, left = (padded.shape[0] - height) // 2, (padded.shape[1] - width) // 2
