@@ -90,7 +90,19 @@ def _boxed(drawn: NDArray[np.uint8], explanation: Drawable, photo: NDArray[np.ui
     if not isinstance(found, Mapping):
         return drawn
     scale = drawn.shape[1] / photo.shape[1]
-    return boxed(drawn, [n * scale for n in found.get("asked_box", found["box"])])
+    corners = None if "asked_box" in found else found.get("corners")
+    mask = found.get("mask")
+    return boxed(
+        drawn, [n * scale for n in found.get("asked_box", found["box"])],
+        None if corners is None else [[n * scale for n in each] for each in corners],
+        [[n * scale for n in found["point"]]] if "point" in found else [], None if mask is None else _pixels(mask),
+    )  # fmt: skip
+
+
+def _pixels(runs: Mapping[str, Any]) -> NDArray[np.bool_]:
+    from onnxsal.tasks.detection.masks import of_runs  # other pictures have none
+
+    return of_runs(dict(runs))
 
 
 def caption_of(explanation: Drawable) -> Caption:

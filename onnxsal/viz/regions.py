@@ -92,7 +92,7 @@ def _tinted(photo: Pixels, masks: Sequence[Mask], seen: Mask) -> Pixels:
         mixed = mixed + (tint - mixed) * strength[..., None]
     width = max(1, round(max(photo.shape[:2]) / 400))
     for at in order:
-        inner, outer = _edges(masks[at], width)
+        inner, outer = edges(masks[at], width)
         mixed[outer] = (20, 20, 20)
         mixed[inner] = COLOURS[at % len(COLOURS)]
     drawn: Pixels = np.rint(mixed).clip(0, 255).astype(np.uint8)
@@ -112,7 +112,7 @@ def _pattern(turn: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.where(slope % _STRIPE < _STRIPE // 2, 1.3, 0.25).astype(np.float32)
 
 
-def _edges(mask: Mask, width: int) -> tuple[Mask, Mask]:
+def edges(mask: Mask, width: int) -> tuple[Mask, Mask]:
     """Return the line along a region's edge, inside of it, and a dark one round that."""
     return mask & ~_shrunk(mask, width), ~mask & ~_shrunk(~mask, width)
 

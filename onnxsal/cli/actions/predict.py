@@ -121,11 +121,7 @@ def _listed(seen: Sequence[Prediction], model: Model) -> dict[str, Any]:
     """Return what is seen as JSON holds it: detections of a detector, classes of others."""
     if not model.task.has_boxes:
         return {"classes": [_facts(p) for p in seen]}
-    boxes = [p for p in seen if isinstance(p, BoxPrediction)]
-    return {"detections": [
-        {"label": p.label, "index": p.index, "score": p.probability, "logit": p.logit, "box": list(p.box)}
-        for p in boxes
-    ]}  # fmt: skip
+    return {"detections": [p.facts() for p in seen if isinstance(p, BoxPrediction)]}
 
 
 def _seen(model: Model, image: str, top: int | None) -> _Seen:
@@ -157,7 +153,13 @@ def _draw(seen: _Seen, path: Path, *, boxes: bool) -> Path:
     canvas = seen.sample.image()
     if boxes:
         detected = [p for p in seen.classes if isinstance(p, BoxPrediction)]
-        drawn = [DrawnBox(p.box, p.label, percent(p.probability)) for p in detected]
+        drawn = [
+            DrawnBox(
+                p.box, p.label, percent(p.probability), p.corners, p.keypoints or (), p.skeleton,
+                None if p.mask is None else p.mask.window(),
+            )
+            for p in detected
+        ]  # fmt: skip
         save_image(draw_boxes(canvas.photo, drawn), path)
         return path
     found = [p for p in seen.classes if isinstance(p, RegionPrediction)]
