@@ -158,7 +158,7 @@ def boxed(
 ) -> Pixels:
     """Return a picture with one box on it, its line light in dark, uint8 [h, w, 3]; in the picture's own pixels.
 
-    Args: corners, points: as of a ``DrawnBox``. mask: the object's pixels, bool of any size, of which the edge is drawn.
+    Args: corners, points: as of a ``DrawnBox``. mask: the object's pixels, bool of any size; their edge is drawn.
     """
     drawn = image if mask is None else _edged(image, mask)
     canvas = Image.fromarray(drawn)

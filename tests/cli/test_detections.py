@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from detectors import FORMS
+from drawn_objects import PICTURES, scene
 from PIL import Image
 from tiny_detectors import NAMES, detector
 
 import onnxsal
 from onnxsal.cli import main
+from onnxsal.tasks.detection.masks import of_runs
 from onnxsal.tasks.detection.overlap import iou
+from onnxsal.viz.regions import COLOURS
 
 
 @pytest.fixture
@@ -49,6 +53,31 @@ def test_predict_lists_every_detection_with_its_box(folder: Path, capsys: pytest
     lines = capsys.readouterr().out
     assert "#1 green (1) at" in lines
     assert len(lines.splitlines()) < 5 + len(found)
+
+
+@pytest.mark.parametrize("form", ["segment", "pose", "obb"])
+def test_json_and_the_picture_have_masks_keypoints_and_corners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    proto, photo = FORMS[form].model(), tmp_path / "drawn.png"
+    onnx.save(proto, tmp_path / "detector.onnx")
+    Image.fromarray(scene(PICTURES[0]).image).save(photo)
+    command = (str(tmp_path / "detector.onnx"), str(photo), "--preprocess", "unit")
+    assert run("predict", *command, "--json", "-o", str(tmp_path / "boxes.png")) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    first = result["detections"][0]
+    more = {"segment": {"mask"}, "pose": {"keypoints"}, "obb": {"corners", "angle"}}[form]
+    assert set(first) == {"label", "index", "score", "logit", "box"} | more
+    left, top, right, bottom = first["box"]
+    if form == "segment":
+        inside = of_runs(first["mask"])
+        assert 0.5 < inside[round(top) : round(bottom), round(left) : round(right)].mean() < 0.99
+        assert inside.sum() == inside[int(top) : int(bottom) + 1, int(left) : int(right) + 1].sum()
+    x, y = (5 * n for n in (first["corners"][0] if form == "obb" else (left, (top + bottom) / 2)))
+    with Image.open(tmp_path / "boxes.png") as drawn:
+        assert drawn.width == 5 * 96
+        near = np.asarray(drawn)[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4].reshape(-1, 3).tolist()
+        assert list(COLOURS[0]) in near
 
 
 def test_predict_says_what_the_best_candidate_has(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
