@@ -50,7 +50,8 @@ a method takes: onnxsal methods -m METHOD.
     metavar="TARGET",
     help='Class by name or number, or "A minus B"; of an embedding like:FILE; of regions also cat@X,Y, '
     "cat@LEFT,TOP,RIGHT,BOTTOM in the photograph's pixels, cat@MASK.png; of detections #2, all, "
-    "cat@LEFT,TOP,RIGHT,BOTTOM, '#1 left'. By default what the model predicts. May be repeated.",
+    "cat@LEFT,TOP,RIGHT,BOTTOM, '#1 left', '#1 mask', '#1 keypoint 5 x', '#1 angle'. By default what the model "
+    "predicts. May be repeated.",
 )
 @click.option(
     "-l",
