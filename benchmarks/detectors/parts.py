@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.path[:1] = [str(HERE), str(HERE.parents[1] / "tests" / "data" / "zoo")]
@@ -42,10 +43,22 @@ def what(name: str) -> str:
 def theirs(name: str, outputs: Sequence[np.ndarray]) -> torch.Tensor:
     """Return Ultralytics' detections, [D, 6 + ...]: boxes (of turned ones middle and size), score, class, the rest."""
     picked = family.KINDS[name].nms is not None
-    found: list[torch.Tensor] = nms.non_max_suppression(
-        torch.from_numpy(outputs[0]), LEAST, OVERLAP, nc=CLASSES, rotated=what(name) == "obb", end2end=picked
-    )
+    with mock.patch.object(nms.TorchNMS, "fast_nms", greedy):
+        found: list[torch.Tensor] = nms.non_max_suppression(
+            torch.from_numpy(outputs[0]), LEAST, OVERLAP, nc=CLASSES, rotated=what(name) == "obb", end2end=picked
+        )
     return found[0]
+
+
+def greedy(
+    boxes: torch.Tensor, scores: torch.Tensor, most: float, iou_func: Callable[..., torch.Tensor], **_: Any
+) -> torch.Tensor:
+    """Return which turned boxes are left by Ultralytics' overlap: its Fast NMS lets those strike that are struck."""
+    order, shares, left = scores.argsort(descending=True), iou_func(boxes, boxes), list[int]()
+    for at in order.tolist():
+        if all(shares[at, one] <= most for one in left):
+            left.append(at)
+    return torch.tensor(left, dtype=torch.int64)
 
 
 def told(name: str, theirs: torch.Tensor, ours: Sequence[Any], outputs: Sequence[np.ndarray]) -> str:
@@ -69,12 +82,8 @@ def _boxes(pairs: Sequence[Any]) -> float:
 
 def _masks(pairs: Sequence[Any], outputs: Sequence[np.ndarray]) -> str:
     rows = torch.stack([row for row, _ in pairs])
-    off, masks = (
-        _boxes(pairs),
-        ops.process_mask(
-            torch.from_numpy(outputs[1][0]), rows[:, 6:], rows[:, :4], (family.SIZE, family.SIZE), upsample=True
-        ),
-    )
+    off, size = _boxes(pairs), (family.SIZE, family.SIZE)
+    masks = ops.process_mask(torch.from_numpy(outputs[1][0]), rows[:, 6:], rows[:, :4], size, upsample=True)
     pairs = [(mask.numpy() > 0, p) for mask, (_, p) in zip(masks, pairs, strict=True)]
     shares = [_iou(mask, p.mask.pixels()) for mask, p in pairs]
     inner = sum(int(((mask ^ p.mask.pixels()) & _off_edge(p.box, mask.shape)).sum()) for mask, p in pairs)
