@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxsal.anatomy import Layer, Score
 from onnxsal.explanation.method_plan import MethodPlan
+from onnxsal.graph import Program
+from onnxsal.graph.program import Keeping
+from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
 from onnxsal.model import Model
 
 
 def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score) -> Result:
     """Return the program or record; made once for a model, a plan, a layer and a score."""
-    own = (_Same(steps.method.build), repr(steps.described()), *_unnamed(steps))
-    key: Any = ("built", own, layer and layer.name, score)
+    key: Any = ("built", _own(steps), layer and layer.name, score)
     return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
+
+
+def build_layers(model: Model, steps: MethodPlan, *, layers: Sequence[Layer], score: Score) -> Program | None:
+    """Return one program with the maps of several layers, named by ``map_of``: one run for all of them.
+
+    None where the method draws samples, or asks for something else than a layer and a score.
+    """
+    if sorted(steps.method.needs) != ["layer", "score"]:
+        return None
+    if not isinstance(build(model, steps, layer=layers[0], score=score), Program):
+        return None
+    key: Any = ("layers", _own(steps), tuple(layer.name for layer in layers), score)
+    return model.program(key, lambda: _joined(steps, layers, score))  # type: ignore[no-any-return]
+
+
+def map_of(layer: int) -> str:
+    """Return the name of the map of one of several layers, by its place among them."""
+    return f"{PREFIX}map/{layer}"
+
+
+def _joined(steps: MethodPlan, layers: Sequence[Layer], score: Score) -> Program:
+    """Return the maps one after the other on the same graph; the runtime computes once what they have in common."""
+    read, maps = ("score", *(layer.name for layer in layers)), list[str]()
+    program = Keeping(score.model, read)
+    for layer in layers:
+        given: dict[str, Any] = {"layer": layer, "score": program}
+        made = steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
+        assert isinstance(made, Program)
+        op = made.extend()
+        maps.append(map_of(len(maps)))
+        names = (*read, *maps[:-1])
+        whole = op.finish_with({**{name: op[name] for name in names}, maps[-1]: op["saliency"]})
+        program = Keeping(whole.model, (*names, maps[-1]))
+    op = Program(program.model).extend()
+    return op.finish_with({name: op[name] for name in maps})
+
+
+def _own(steps: MethodPlan) -> tuple[Any, ...]:
+    return _Same(steps.method.build), repr(steps.described()), *_unnamed(steps)
 
 
 def _unnamed(steps: MethodPlan) -> tuple[_Same, ...]:

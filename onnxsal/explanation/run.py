@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.errors import ModelError, UsageError
-from onnxsal.explanation.build import build
+from onnxsal.explanation.build import build, build_layers, map_of
 from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.limits import seconds_left, share_of_limits, unused_limits
@@ -131,6 +131,9 @@ def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], 
 
 def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
     """Return the outcomes of every layer, of every target; an interruption that leaves a map leaves out the rest."""
+    together = _run_at_once(request, prepared, goals) if len(request.layers) > 1 else None
+    if together is not None:
+        return together
     started, layers = time.perf_counter(), request.layers
     found: list[list[Outcome]] = []
     for at, layer in enumerate(layers):
@@ -216,8 +219,35 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
     else:
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
-        backwards, notes = int(request.steps.backward), unused_limits(request)
-        outcomes = [Outcome(np.ascontiguousarray(raw, np.float32), None, {}, 1, backwards, notes=notes)]
+        outcomes = [_whole(request, raw)]
+    return _noted(request, layer, prepared, goals, outcomes)
+
+
+def _run_at_once(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]] | None:
+    """Return the outcome of every layer from one run of the model; None where the method draws samples."""
+    model, layers = request.model, request.layers
+    score = model.score(request.score, goals[0])
+    built = build_layers(model, request.steps, layers=layers, score=score)
+    if built is None:
+        return None
+    (goal,) = goals
+    maps = model.session(built).run({X: prepared.x[None], **goal.feeds})
+    outcomes = [_whole(request, maps[map_of(at)][0], counted=at == 0) for at in range(len(layers))]
+    return [_noted(request, layer, prepared, goals, [each]) for layer, each in zip(layers, outcomes, strict=True)]
+
+
+def _whole(request: Request, raw: Floats, *, counted: bool = True) -> Outcome:
+    """Return the outcome of a method that runs once; counted with the first of its layers."""
+    forwards, backwards = int(counted), int(counted and request.steps.backward)
+    raw = np.ascontiguousarray(raw, np.float32)
+    return Outcome(raw, None, {}, forwards, backwards, notes=unused_limits(request))
+
+
+def _noted(
+    request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target], outcomes: list[Outcome]
+) -> list[Outcome]:
+    """Return outcomes with what is to be said of empty maps. Raises: ModelError: one is not finite."""
+    model = request.model
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
     case = _case(request, layer, goals[0])

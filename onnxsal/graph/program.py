@@ -40,13 +40,24 @@ class Program:
         return to_proto(self.model)
 
 
+@dataclass(frozen=True)
+class Keeping(Program):
+    """A program of which some values stay outputs, whatever it is extended to: what comes next needs them too."""
+
+    kept: tuple[str, ...] = ()
+
+    def extend(self) -> Trace:
+        """Return a tape over a copy of the graph that keeps these values."""
+        return Trace(self.model.clone(), self.kept)
+
+
 class Trace(Tape):
     """A tape over a model of its own: values are found by name, ``finish`` turns it into a program."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, kept: tuple[str, ...] = ()) -> None:
         super().__init__(model.graph)
         self.model = model
-        self._values = values_by_name(model.graph)
+        self._values, self._kept = values_by_name(model.graph), kept
 
     def __getitem__(self, name: str) -> ir.Value:
         return self._values[name]
@@ -71,7 +82,7 @@ class Trace(Tape):
         """Return the program with these outputs; for names that are not Python identifiers."""
         graph = self.graph
         graph.outputs.clear()
-        for name, value in outputs.items():
+        for name, value in {**{name: self[name] for name in self._kept}, **outputs}.items():
             graph.outputs.append(self._named(name, value))
         RemoveUnusedNodesPass()(self.model)
         _drop_unread(graph)

@@ -92,7 +92,7 @@ def test_pictures_of_one_name_by_their_folders(run, folder: Path) -> None:
 def test_several_layers_are_fused(run) -> None:
     ended = run("explain", "model.onnx", "red.png", "-m", "layercam", "-l", "r1", "-l", "r2")
     assert ended.status == 0, ended.err
-    assert ended.out.splitlines()[2].endswith("2 forwards, " + ended.out.split("forwards, ")[1].splitlines()[0])
+    assert "  1 forward, " in ended.out.splitlines()[2]  # one run for both
     assert "layer r1 + r2\n" in ended.out
 
 

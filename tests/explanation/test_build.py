@@ -9,8 +9,9 @@ from tinynet import TinyNet, image, linear, linear_weights
 import onnxsal
 from onnxsal.anatomy import Score
 from onnxsal.errors import UsageError
-from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.build import build, build_layers, choose_layer, map_of
 from onnxsal.explanation.method_plan import MethodPlan, plan, split_options
+from onnxsal.explanation.target import resolve_target
 from onnxsal.graph import Program
 from onnxsal.records import Record
 
@@ -157,3 +158,25 @@ def test_a_layer_is_the_one_named_or_the_methods_own_or_the_last(tiny: onnxsal.M
     assert choose_layer(tiny, plan("grad-cam", {}), "a1").name == "a1"
     assert choose_layer(tiny, plan("grad-cam", {}), None).name == tiny.anatomy.layers.find(None).name
     assert choose_layer(tiny, plan("smoothgrad", {"inner": "cam"}), None).name == "a3"
+
+
+@pytest.mark.parametrize("method", ["layercam", "grad-cam", "grad-cam++", "xgrad-cam", "seg-xres-cam", "eigencam"])
+def test_the_maps_of_several_layers_come_from_one_run(tiny: onnxsal.Model, method: str) -> None:
+    steps, score = plan(method, {}), tiny.score("logit")
+    layers = [tiny.anatomy.layers.find(name) for name in ("a2", "a1")]
+    feeds = {"sal/x": image()[None], **resolve_target(tiny, 1, {}).feeds}
+    joined = build_layers(tiny, steps, layers=layers, score=score)
+    assert joined is not None and joined is build_layers(tiny, steps, layers=layers, score=score)
+    found = tiny.session(joined).run(feeds)
+    for name, layer in zip([map_of(0), map_of(1)], layers, strict=True):
+        alone = build(tiny, steps, layer=layer, score=score)
+        assert isinstance(alone, Program)
+        np.testing.assert_array_equal(found[name], tiny.session(alone).run(feeds)["saliency"])
+        assert found[name].any()
+    both = onnxsal.explain(tiny, image(), method=method, target=1, layer=["a2", "a1"]).manifest
+    assert (both["forwards"], both["backwards"]) == (1, int(steps.backward))
+
+
+def test_layers_of_a_method_that_draws_are_run_one_by_one(tiny: onnxsal.Model) -> None:
+    layers = [tiny.anatomy.layers.find(name) for name in ("a1", "a2")]
+    assert build_layers(tiny, plan("score-cam", {}), layers=layers, score=tiny.score("logit")) is None
