@@ -15,7 +15,7 @@ from onnxsal.autodiff.registry import PLAIN, RuleSet, operands
 from onnxsal.graph import Program
 from onnxsal.graph.program import Trace
 from onnxsal.graph.scopes import PREFIX
-from onnxsal.graph.shapes import is_float
+from onnxsal.graph.shapes import dims, is_float
 
 LARGEST, LOW, HIGH = "sal/largest", "sal/low", "sal/high"
 Floats = NDArray[np.float32]
@@ -28,7 +28,8 @@ class Ending:
     Attributes:
         node: operator and name, as messages name it; op_type: the operator.
         crossing: whether no gradient ever passes it. low, high: the range of what it puts out, where it was read.
-        ours: whether it is no node of the user's file.
+        ours: whether it is no node of the user's file. void: whether it makes shares of one number, which are the same
+        whatever goes in.
     """
 
     node: str
@@ -37,6 +38,7 @@ class Ending:
     low: float
     high: float
     ours: bool
+    void: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,16 @@ def _ending(node: ir.Node, crossing: ir.Node | None, ranges: Mapping[ir.Value, t
     shown = crossing or node
     low, high = ranges.get(shown.outputs[0], (float("nan"), float("nan")))
     ours = str(shown.name or "").startswith(PREFIX) and str(shown.outputs[0].name).startswith(PREFIX)
-    return Ending(named(shown), shown.op_type, crossing is not None or _never(shown), float(low), float(high), ours)
+    steps = crossing is not None or _never(shown)
+    return Ending(named(shown), shown.op_type, steps, float(low), float(high), ours, _is_void(shown))
+
+
+def _is_void(node: ir.Node) -> bool:
+    if node.op_type not in ("Softmax", "LogSoftmax") or node.inputs[0] is None:
+        return False
+    axis = node.attributes.get("axis")
+    shape = dims(node.inputs[0]) or (None,)
+    return bool(shape[-1 if axis is None else axis.as_int()] == 1)
 
 
 def _never(node: ir.Node) -> bool:

@@ -97,6 +97,8 @@ def _what(case: Case) -> str:
 def _told(ending: Ending, case: Case) -> str:
     node = "the probability" if ending.ours and ending.op_type in _SQUASHING else ending.node
     known = ending.low == ending.low
+    if ending.void:
+        return f"{node}, which goes over one number and puts out {ending.high:.6g} whatever that is"
     if ending.crossing:
         return f"{node}, which has the gradient 0 everywhere: what it puts out changes in steps"
     if ending.op_type == "Relu":
@@ -110,6 +112,11 @@ def _told(ending: Ending, case: Case) -> str:
 
 def _advice(case: Case, endings: Sequence[Ending], reached: Sequence[str]) -> str:
     """Methods that serve; the logit where only a probability is saturated; a layer at which there is a gradient."""
+    if all(each.void for each in endings):
+        return (
+            "No method finds anything there: explain what lies in front of it, as --activation sigmoid (activation=) "
+            "does where that is one logit"
+        )
     if case.score.kind == "probability" and any(each.op_type in _SQUASHING for each in endings):
         return "Explain the logit instead (score=logit)"
     behind = [layer.name for layer in case.model.layers if layer.name in reached]

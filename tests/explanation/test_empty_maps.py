@@ -41,6 +41,7 @@ def model(*middle: str, end: Sequence[str] = END, **weights: NDArray[Any]) -> on
     """Conv, what is given (from ``a`` to ``r``), Conv, Relu, mean, linear layer."""
     lines = ["Conv x w1 a", *middle, "Conv r w2 b", "Relu b maps", *end]
     every = {k: v.astype(np.float32) for k, v in {**WEIGHTS, **weights}.items()} | {"zp": np.array(0, np.uint8)}
+    every |= {"last": np.array([2])}
     used = {name for line in lines for name in line.split()}
     constants = [numpy_helper.from_array(np.asarray(a), n) for n, a in every.items() if n in used]
     ends = [
@@ -124,6 +125,14 @@ def test_a_certain_probability_asks_for_the_logit() -> None:
     assert not notes(sure)[0]
 
 
+def test_shares_of_one_number_are_the_same_for_every_method() -> None:
+    end = (*END[:2], "Gemm f v y transB", "Unsqueeze y last u", "Softmax u s", "Squeeze s last z")
+    (note,), found = notes(model("Relu a r", end=end), target="z[0, 0]")
+    assert found.score == 1
+    assert "ends at Softmax" in note and "goes over one number and puts out 1 whatever that is" in note
+    assert "No method finds anything" in note and "score-cam" not in note
+
+
 def test_multiplied_by_nothing() -> None:
     (note,), _ = notes(model("Mul a nought h", "Add h one r", w2=np.abs(WEIGHTS["w2"])))
     assert "ends at Mul" in note and "multiplied by 0" in note
@@ -137,6 +146,7 @@ def test_a_picture_of_zeros() -> None:
 def test_an_empty_map_of_a_layer_has_its_own_causes() -> None:
     against, _ = notes(model("Relu a r", v=-np.abs(WEIGHTS["v"]), w2=np.abs(WEIGHTS["w2"])), method="grad-cam")
     assert "nothing in it is above 0 (ReLU)" in against[0] and "gradient there is not 0" in against[0]
+    assert "nothing that speaks for it; hirescam weighs each place by its own gradient, and a pair" in against[0]
     step, _ = notes(
         model("Relu a r", end=("Sign maps s", "GlobalAveragePool s p", *END[1:])), method="grad-cam", layer="r"
     )
