@@ -138,9 +138,12 @@ def looked_at(model: Model, target: TargetSource) -> TargetSource:
     """
     if isinstance(target, Program):
         return target
-    found: TargetSource = model.task.looked_at(
-        as_pair(model, target), lambda thing: model.outputs(model.prepare(thing).x)
-    )
+
+    def see(thing: Any) -> Numbers:
+        fitted = model.fitter(model, thing)  # of a size of its own, as what is explained is
+        return fitted.model.outputs(fitted.sample.x)  # type: ignore[no-any-return]
+
+    found: TargetSource = model.task.looked_at(as_pair(model, target), see)
     return found
 
 

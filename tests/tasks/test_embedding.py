@@ -80,6 +80,22 @@ def test_the_score_is_the_cosine_to_a_reference_however_it_is_given(net: onnxsal
     assert (text.task, text.manifest["score"]) == ("embedding", "cosine")
 
 
+def test_a_reference_has_a_length_of_its_own(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, T] x) => (float[B, 5] e) {
+        c = Conv <pads = [1, 1]> (x, w) r = Relu (c) m = GlobalAveragePool (r) f = Flatten (m)
+        e = LpNormalization <axis = 1> (f) }"""
+    proto = onnx.parser.parse_model(text)
+    weights = RNG.normal(0, 1, (5, 3, 3)).astype(np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    long, short = (RNG.normal(0, 1, (1, 3, n)).astype(np.float32) for n in (20, 12))
+    np.save(tmp_path / "short.npy", short)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    a, b = (session.run(None, {"x": x})[0][0].astype(np.float64) for x in (long, short))
+    for target in (onnxsal.Like(short), f"like:{tmp_path / 'short.npy'}"):
+        found = onnxsal.explain(onnxsal.load(proto), long, method="gradient", target=target)
+        assert found.logit == pytest.approx(cosine(a, b), abs=1e-6)
+
+
 def test_a_pair_is_a_difference(net: onnxsal.Model, tmp_path: Path) -> None:
     expected = cosine(vector(X), vector(A)) - cosine(vector(X), vector(B))
     for name, each in (("a", A), ("b", B)):
