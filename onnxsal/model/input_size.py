@@ -157,7 +157,14 @@ def _asked(opening: _Opening, asked: Sizes) -> Sized:
     against = {letter: n for letter, n in opening.fixed.items() if asked[letter] != n}
     if not against:
         sizes = {letter: asked[letter] for letter in opening.open}
-        return Sized(opening.made(sizes) if sizes else opening.model, decided)
+        try:
+            return Sized(opening.made(sizes) if sizes else opening.model, decided)
+        except ModelError as error:  # of the size alone: the file is valid without one
+            why = str(error).removeprefix("the model is not valid: ")
+            raise ModelError(
+                f"size={tuple(asked.values())}: the model does not run at {said(asked)}: {why}; {opening.option} "
+                "names another (many models take multiples of 32 alone)"
+            ) from None
     try:
         made = opening.made(asked)
         _run(made, opening)

@@ -121,6 +121,8 @@ def test_what_runs_at_none_of_those_tried_says_which_and_why(tmp_path: Path) -> 
     ):
         onnxsal.load(patches(72))
     assert onnxsal.load(patches(72), size=(72, 72)).size == (72, 72)
+    with pytest.raises(ModelError, match=r"^size=\(64, 72\): the model does not run at H 64, W 72: .*Add 'r'.*--size"):
+        onnxsal.load(patches(72), size=(64, 72))
     with pytest.raises(
         ModelError, match=r"does not run at H 64, W 64, which the file's metadata 'imgsz' says: .*--size"
     ):
