@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -51,7 +52,26 @@ def class_index(classes: int, labels: Labels | None, target: Any, what: str = "c
     return index
 
 
+_FOREIGN = (
+    (re.compile(r"#\d+"), "the number of a detection, which detectors have: --task detection"),
+    (re.compile(r"rank\s*[<>].*"), "a bound of ranks, which ordinal models have: --task ordinal"),
+    (re.compile(r".*@.+"), "a place, which models of regions and of boxes have: --task dense, --task detection"),
+    (re.compile(r".+\[[^]]*"), "an element whose bracket is not closed: NAME[0, 3]"),
+)
+"""How targets of other tasks are written, and what they are."""
+
+
 def _by_label(labels: Labels | None, text: str) -> int:
+    try:
+        return _found(labels, text)
+    except UsageError as error:
+        foreign = next((what for written, what in _FOREIGN if written.fullmatch(text.strip())), None)
+        if foreign is None:
+            raise
+        raise UsageError(f"{error}. {text!r} reads as {foreign}") from None
+
+
+def _found(labels: Labels | None, text: str) -> int:
     if labels is None:
         raise UsageError(f"target {text!r} is a label, and the model has none: give an index, or labels with --labels")
     return labels.find(text)

@@ -77,7 +77,11 @@ def test_targets_and_their_gradients() -> None:
         assert (found.raw * direction[0]).sum() == pytest.approx(difference(of, direction), rel=1e-3, abs=1e-6)
         if target is not None:
             assert found.score == pytest.approx(of(X) + (target == "rank < 2"), rel=1e-4)
-    for target, message in (("rank >= 5", "out of range"), ("dreadful", "no class is called"), ((0, 1), "no pairs")):
+    refused = {
+        "rank >= 5": "out of range", 9: "the model has the ranks 0 to 4", "dreadful": "no class is called",
+        (0, 1): "no pairs",
+    }  # fmt: skip
+    for target, message in refused.items():
         with pytest.raises(UsageError, match=message):
             onnxsal.explain(opened, X, method="gradient", target=target)
 
