@@ -22,6 +22,8 @@ from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
+from onnxsal.modalities.image.images import read_image
+from onnxsal.modalities.npy import opened as array_in
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.tasks.embedding import files_in
 from onnxsal.tasks.heads import THING
@@ -74,6 +76,7 @@ def explain_all(asked: Asked) -> int:
     A picture that cannot be read is reported, and the others are served.
     """
     _check_files(asked)
+    _check_there(asked.images)
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(notes_of(requests[0].model, asked.images))
     asked = replace(asked, seen=tuple(looked_at(requests[0].model, goal) for goal in asked.goals))
@@ -83,6 +86,12 @@ def explain_all(asked: Asked) -> int:
     finally:
         if asked.as_json and (results or sys.exc_info()[0] is None):
             print(as_document(results))  # also of those before a failure: their files are there
+
+
+def _check_there(paths: Sequence[str]) -> None:
+    """Raise ImageError where nothing is there of all that is named, before the model is opened for it."""
+    if not any(Path(path).exists() for path in paths):
+        read_image(array_in(paths[0]))  # which says what is wrong, an address or a name that is nearly right
 
 
 def _all_served(asked: Asked, requests: Sequence[Request], results: list[Result]) -> int:

@@ -229,7 +229,7 @@ def try_all(model: Model, opening: Opening, images: Sequence[str], *, as_json: b
     Args: drawn: whether a picture of it was asked for, which needs one preset.
     """
     if drawn:
-        known(model.preprocess)
+        known(model.preprocess, images[0], opening.model)
     presets = {name: _with(model, name) for name in try_presets()}
     found, status = _each(images, lambda image: _tried(presets, image))
     tell(model.assumed if found else ())

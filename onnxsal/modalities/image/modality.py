@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,7 @@ class ImageModality:
         bands = bands_of(thing, reader.entry)
         if bands is not None:
             return _taken(bands, reader)
+        path = os.fspath(thing) if isinstance(thing, str | os.PathLike) else "IMAGE"
         name, thing = _name(thing), opened(thing)
         photo, channels = read_image(thing), reader.entry.channels
         if channels not in PHOTOGRAPHS:
@@ -89,7 +91,7 @@ class ImageModality:
                 f"the model takes {channels} channels, and {photo.name!r} is a photograph: hand over an array or an "
                 f".npy file of {channels} bands, or a TIFF of as many pages"
             )
-        fitted = known(reader.preprocess).apply(photo, _hw(reader.size))
+        fitted = known(reader.preprocess, path).apply(photo, _hw(reader.size))
         values, said = _whole(fitted.values, reader) if photo.levels is not None else (fitted.values, _words(reader))
         x = _entered(_feed(values, reader), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
@@ -114,12 +116,16 @@ def _gathered(path: str, metadata: Mapping[str, str], entry: Entry) -> Gathered:
     return gather_preprocess(path or "model.onnx", metadata, entry.channels)
 
 
-def known(preprocess: Preprocess | None) -> Preprocess:
-    """Return how the model wants its pictures. Raises: UsageError: nothing says so."""
+def known(preprocess: Preprocess | None, image: str = "IMAGE", model: str = "MODEL") -> Preprocess:
+    """Return how the model wants its pictures. Args: image, model: what stands in the command to copy.
+
+    Raises: UsageError: nothing says so.
+    """
     if preprocess is None:
         raise UsageError(
             "the model does not say how it wants its pictures. Name a preset with --preprocess (preprocess=...), "
-            "or see what it makes of the picture under each: onnxsal predict MODEL IMAGE"
+            "or see what it makes of the picture under each: "
+            f"onnxsal predict {shlex.quote(model)} {shlex.quote(image)}"
         )
     return preprocess
 
