@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from onnxsal.errors import OnnxsalError, UsageError
 
 if TYPE_CHECKING:
+    from onnxsal.explanation.target import TargetSource
     from onnxsal.model import Model
 
 
@@ -61,8 +62,15 @@ def tell(notes: Iterable[str], about: str = "") -> None:
         print(f"note: {about}{': ' if about else ''}{note}", file=sys.stderr)
 
 
-def notes_of(model: Model, things: Sequence[str]) -> tuple[str, ...]:
-    """Return what is told of a model before anything is served: as opened for the first thing that can be read."""
+def notes_of(model: Model, things: Sequence[str], target: TargetSource = None) -> tuple[str, ...]:
+    """Return what is told of a model before anything is served: as opened for the first thing that can be read.
+
+    Args: target: where it names elements of an output, what is told is of that one.
+    Raises: UsageError: there is no such output.
+    """
+    from onnxsal.explanation.target import opened_for
+
+    model = opened_for(model, target)
     for thing in things:
         with suppress(OnnxsalError):  # what cannot be read is reported in its turn
             return model.fitting(thing).notes

@@ -23,7 +23,7 @@ from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.target import opened_for, resolve_target
+from onnxsal.explanation.target import TargetSource, opened_for, resolve_target
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
@@ -110,9 +110,17 @@ class Asked:
     keep_random: bool = False
 
 
+def answering(model: Model, target: TargetSource) -> Model:
+    """Return the model that a file is compiled of: opened for the output of which the target names elements.
+
+    Raises: UsageError: there is no such output.
+    """
+    return model if model.task.as_inputs(target) is not None else opened_for(model, target)
+
+
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
-    model = model if model.task.as_inputs(asked.target) is not None else opened_for(model, asked.target)
+    model = answering(model, asked.target)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)

@@ -101,7 +101,7 @@ def evaluate(
     """
     given = checked(options)
     loaded = _loaded(model, given.preprocess).for_images("evaluate")
-    if given.target not in _BY_PICTURE:
+    if given.target not in BY_PICTURE:
         given = replace(given, target=as_pair(loaded, given.target))
         loaded = opened_for(loaded, given.target)
     judges = _judges(metrics)
@@ -219,7 +219,8 @@ def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
     return [Job(*each) for each in zip(items, targets, truth, strict=True)]
 
 
-_BY_PICTURE = ("predicted", "label")
+BY_PICTURE = ("predicted", "label")
+"""Targets that differ from picture to picture: what the model predicts, and what is shown."""
 
 
 def _for_all(model: Model, target: TargetSource) -> TargetSource:
@@ -316,4 +317,4 @@ def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, An
     }  # fmt: skip
 
 
-__all__ = ["Options", "Pace", "evaluate"]
+__all__ = ["BY_PICTURE", "Options", "Pace", "evaluate"]

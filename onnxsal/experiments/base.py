@@ -17,7 +17,7 @@ from onnxsal.explanation import Explanation
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image
-from onnxsal.explanation.target import TargetSource
+from onnxsal.explanation.target import TargetSource, opened_for
 from onnxsal.model import Model, Prediction
 from onnxsal.model.fitted import Fitted
 from onnxsal.options import Parameter, check_options, options_of
@@ -53,8 +53,8 @@ class Case:
 
     @cached_property
     def model(self) -> Model:
-        """The model, opened when it is first asked for."""
-        return self.opened(self.path).for_images("an experiment")
+        """The model, opened when it is first asked for, for the output of which the target names elements."""
+        return opened_for(self.opened(self.path).for_images("an experiment"), self.target)
 
     def of_classes(self, what: str) -> None:
         """Raise UsageError where the model names no class of a whole picture: which object is meant is not known."""

@@ -18,7 +18,7 @@ from onnxsal.explanation import Explanation
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_image
-from onnxsal.explanation.target import TargetSource, as_pair, resolve_target
+from onnxsal.explanation.target import TargetSource, as_pair, opened_for, resolve_target
 from onnxsal.kernels.resize import bilinear
 from onnxsal.metrics.agreement import cosine, spearman, ssim
 from onnxsal.model import Model
@@ -121,7 +121,7 @@ def compare(
     Raises: UsageError: the target is no class of both models, or classes differ and have no labels. ImageError or
     UsageError: no picture is left.
     """
-    models = models[0].for_images("diff"), models[1].for_images("diff")
+    models = opened(models[0], how.target), opened(models[1], how.target)
     if any(model.task.has_boxes for model in models):
         raise UsageError("detectors find several objects on a picture: compare_detectors compares two of them")
     how = replace(how, target=as_pair(models[0], how.target))
@@ -141,6 +141,14 @@ def compare(
     order = sorted(found, key=lambda pair: -2.0 if math.isnan(pair.cosine) else pair.cosine)
     left_out = tuple((image, str(error)) for image, error in failures)
     return Drift(tuple(order), left_out, settings_of(models, requests, how))
+
+
+def opened(model: Model, target: TargetSource) -> Model:
+    """Return what is compared: a model of images, opened for the output of which the target names elements.
+
+    Raises: UnsupportedError: it takes no images. UsageError: it has no such output.
+    """
+    return opened_for(model.for_images("diff"), target)
 
 
 class _NoSuchClassError(UsageError):
@@ -288,6 +296,6 @@ def _range(estimate: Estimate) -> str:
 
 
 __all__ = [
-    "AGREEMENTS", "Drift", "How", "Pair", "agreements", "compare", "nothing_left", "prepared", "says", "settings_of",
-    "translated",
+    "AGREEMENTS", "Drift", "How", "Pair", "agreements", "compare", "nothing_left", "opened", "prepared", "says",
+    "settings_of", "translated",
 ]  # fmt: skip

@@ -153,3 +153,11 @@ def test_an_element_is_asked_for_whatever_the_task(run, two: str) -> None:
     written = run("compile", two, "-m", "gradient", "-t", "r2[0, 2, :, 4]", "-o", "compiled.onnx")
     assert written.status == 0, written.err
     assert "r2[0, 2, :, 4]" in run("inspect", "compiled.onnx").out
+    others = [
+        run("evaluate", two, "red.png", "-m", "gradient", "--metrics", "deletion", "-t", "r2[0, 2, :, 4]"),
+        run("diff", two, two, "red.png", "-m", "gradient", "-t", "r2[0, 2, :, 4]"),
+        run("experiment", "combine", two, "red.png", "-O", "methods=gradient", "-O", "samples=2",
+            "-t", "r2[0, 2, :, 4]"),
+    ]  # fmt: skip
+    for each in (written, *others):
+        assert each.status == 0 and "explains 'logits'" not in each.err, each.err

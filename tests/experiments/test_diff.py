@@ -186,9 +186,18 @@ def test_classes_without_probabilities_are_compared_by_their_numbers(tmp_path: P
     assert np.isnan(pair.probabilities).all()
 
 
-def test_an_element_that_is_named_is_compared(tmp_path: Path, photo) -> None:
+@pytest.mark.parametrize("task", ["element", None])
+@pytest.mark.parametrize(("target", "of"), [("logits[0, 2]", [2]), ("logits[0, 2] minus logits[0, 1]", [2, 1])])
+def test_an_element_that_is_named_is_compared(
+    tmp_path: Path, photo, task: str | None, target: str, of: list[int]
+) -> None:
+    """Whatever the task of the models: the files are opened for the output, as explain opens them."""
     file = str(tiny_models.write(tiny_models.classifier(), tmp_path / "a.onnx"))
-    models = load(file, task="element"), load(file, task="element")
-    pair = compare(models, [str(photo("b", BLUE))], How(method="gradient", target="logits[0, 2]")).pairs[0]
-    assert pair.first.target == "logits[0, 2]" and pair.same_class
+    models, image = (load(file, task=task), load(file, task=task)), str(photo("b", BLUE))
+    pair = compare(models, [image], How(method="gradient", target=target)).pairs[0]
+    logits = load(file).outputs(load(file).prepare(image).x)["logit"].ravel()
+    assert pair.first.label == target and pair.same_class
+    assert pair.first.score == pytest.approx(logits[of[0]] - sum(logits[of[1:]]), rel=1e-5)
     assert pair.cosine == pytest.approx(1.0, abs=1e-6)
+    with pytest.raises(UsageError, match=r"no output 'logit'; did you mean 'logits'"):
+        compare(models, [image], How(method="gradient", target="logit[0, 2]"))

@@ -11,7 +11,7 @@ from onnxsal.cli.actions.inspect import print_rows
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
-from onnxsal.compiler.compile import Asked, compiled
+from onnxsal.compiler.compile import Asked, answering, compiled
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.errors import UsageError
 from onnxsal.graph import save_ir, told_of_files
@@ -32,7 +32,7 @@ def write_compiled(
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
     check_outputs([Path(output)], opening.files)
     check_model(output)
-    opened = opening()
+    opened = answering(opening(), target)
     tell(opened.notes)
     wanted = Asked(target=target, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)

@@ -17,7 +17,7 @@ from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.planning import once
 from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
-from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, says
+from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, opened, says
 from onnxsal.experiments.diff_pages import drawn, write_report
 from onnxsal.model import Model
 from onnxsal.viz.save import image_format, save_image
@@ -65,7 +65,8 @@ def diff_models(asked: Asked) -> int:
     """Print and write the comparison; return the exit status: 1 where a picture could not be read."""
     images = gathered(asked.images)
     _check_files(asked, images)
-    models = asked.openings[0](), asked.openings[1]()
+    first, second = asked.openings
+    models = opened(first(), asked.target), opened(second(), asked.target)
     for model in models:
         tell(notes_of(model, images), model.name)
     layers = asked.layer, asked.layer_b or asked.layer

@@ -16,7 +16,7 @@ from onnxsal.cli.progress import StatusBar
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
-from onnxsal.evaluation.evaluate import Options, evaluate
+from onnxsal.evaluation.evaluate import BY_PICTURE, Options, evaluate
 from onnxsal.evaluation.export import check_parquet
 from onnxsal.evaluation.judge import OBJECT
 from onnxsal.evaluation.named import named
@@ -78,7 +78,8 @@ def evaluate_all(asked: Asked) -> int:
     images = gathered(asked.images)
     _check(asked, images)
     model = asked.opening()
-    tell([*notes_of(model, images), *_unread(asked)])
+    goal = None if asked.target in BY_PICTURE else asked.target
+    tell([*notes_of(model, images, goal), *_unread(asked)])
     progress = _Progress()
     try:
         found = evaluate(

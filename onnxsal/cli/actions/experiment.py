@@ -77,7 +77,7 @@ def _read(asked: Asked, found: Experiment) -> list[str]:
 def _case(asked: Asked, progress: Progress) -> Case:
     def opened(path: str) -> Model:
         model = replace(asked.opening, model=path)()
-        tell(notes_of(model, asked.images))
+        tell(notes_of(model, asked.images, asked.target if get(asked.name).targeted else None))
         return model
 
     return Case(asked.model, asked.images, opened, asked.target, asked.layer, asked.seed, progress)

@@ -22,6 +22,7 @@ from onnxsal.experiments.study import QUESTION, make
 from onnxsal.experiments.study import Asked as Study
 from onnxsal.explanation.method_plan import split_options
 from onnxsal.explanation.request import prepare_request
+from onnxsal.explanation.target import opened_for
 from onnxsal.files import replacing
 from onnxsal.viz.save import image_format, save_image
 
@@ -75,7 +76,7 @@ def _opening(asked: Asked) -> Opening:
 def _makers(asked: Asked, images: Sequence[str]) -> dict[str, Explain]:
     """What makes the maps, every option checked before the model is opened."""
     plans = planned(asked.methods, asked.settings)
-    model = _opening(asked)().for_images("a study")
+    model = opened_for(_opening(asked)().for_images("a study"), asked.target)
     tell(notes_of(model, images))
     return {
         name: Explain(
