@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
+from onnxsal.evaluation.arrays import check_places, judging
 from onnxsal.evaluation.class_names import classes_of
 from onnxsal.evaluation.detections import summed
 from onnxsal.evaluation.evaluation import Evaluation
@@ -91,20 +92,22 @@ def evaluate(
 
     Args:
         model: a Model, or the path of one.
-        images: one or several of: a path, a folder, a pattern, a PIL picture, an array, an ``Item``.
+        images: one or several of: a path, a folder, a pattern, a PIL picture, an array, an ``Item``; of models that
+            take sequences or arrays, arrays and ``.npy`` files.
         methods: names, with options in brackets: ``["grad-cam++", "score-cam[preset=paper]"]``, or pairs of a name and
             a dict of options.
         metrics: the same for metrics.
         options: see ``onnxsal.evaluation.Options``.
     Raises: UsageError: an argument is wrong, labels do not match. OutputError: the journal cannot be written.
-    UnsupportedError: a method cannot serve this model, or it takes no images.
+    UnsupportedError: a method cannot serve this model.
     """
     given = checked(options)
-    loaded = _loaded(model, given.preprocess).for_images("evaluate")
+    loaded = _loaded(model, given.preprocess)
     if given.target not in BY_PICTURE:
         given = replace(given, target=as_pair(loaded, given.target))
         loaded = opened_for(loaded, given.target)
-    judges = _judges(metrics)
+    check_places(loaded, boxes=given.boxes, masks=given.masks)
+    judges = _judges(metrics, loaded)
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
@@ -148,8 +151,8 @@ def _loaded(model: Model | str | os.PathLike[str], preprocess: PreprocessSource 
     return model.preprocessed(preprocess)
 
 
-def _judges(metrics: Names) -> tuple[Judge, ...]:
-    found = tuple(judge(each, get) for each in named(metrics, "metric"))
+def _judges(metrics: Names, model: Model) -> tuple[Judge, ...]:
+    found = tuple(judging(judge(each, get), each.options, model) for each in named(metrics, "metric"))
     if not found:
         raise UsageError("nothing to judge by: name metrics")
     return found

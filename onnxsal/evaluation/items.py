@@ -21,6 +21,9 @@ from onnxsal.modalities.image import ImageSource, content_of, name_of, read_imag
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
 
+ARRAYS = (".npy",)
+"""What is taken in a folder that holds no picture."""
+
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the photograph; right and bottom lie outside."""
 
@@ -139,10 +142,11 @@ def _paths(text: str) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not found:
-        raise UsageError(f"the folder {str(folder)!r} holds no pictures ({', '.join(SUFFIXES)})")
-    return found
+    below = sorted(p for p in folder.rglob("*") if p.is_file())
+    for suffixes in (SUFFIXES, ARRAYS):
+        if found := [p for p in below if p.suffix.lower() in suffixes]:
+            return found
+    raise UsageError(f"the folder {str(folder)!r} holds no pictures ({', '.join(SUFFIXES)}), nor arrays (.npy)")
 
 
 def _distinct(items: Sequence[Item]) -> list[Item]:

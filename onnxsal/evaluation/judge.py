@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal import plugins
-from onnxsal.errors import UsageError
+from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.named import Named
 from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.planes import Plane
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer_of
-from onnxsal.evaluation.sources import Found, Source, Subject
+from onnxsal.evaluation.sources import Found, Maps, Source, Subject
 from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
@@ -112,8 +113,7 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     Args: model: is opened for the picture, as explain does it. target: what to explain, None for the predicted class.
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
-    found = model.fitter(model, item.source)
-    model, prepared = found.model, found.sample
+    model, prepared = _fitted(model, item)
     numbers = model.outputs(prepared.x)
     goal = resolve_target(model, target, numbers, prepared)
     asked = goal.target if target is None else target
@@ -121,9 +121,10 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     again = model.task.again(goal, asked, frame)
     subject, rows, at = Subject(prepared, item.name, asked, model, again), conditions.batch_size, conditions.cell
     probability, logit = (scorer_of(model, goal, model.task.kind(kind), rows) for kind in ("probability", "logit"))
+    plane = Plane(prepared.x.shape)
     given = {
-        "score": probability, "logit": logit, "x": prepared.x,
-        "baseline": spread(model.black(), prepared.x.shape), "seed": conditions.seed,
+        "score": plane.taking(probability), "logit": plane.taking(logit), "x": plane.flat(prepared.x),
+        "baseline": plane.flat(spread(model.black(), prepared.x.shape)), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
     place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared, within=conditions.within)
@@ -132,15 +133,28 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     return Opened(subject, told, goal.label, shown, given | place, boxed)
 
 
+def _fitted(model: Model, item: Item) -> tuple[Model, Sample]:
+    """A thing and the model opened for it; an array of another shape is that one's fault, and ends nothing else."""
+    try:
+        found = model.fitter(model, item.source)
+        return found.model, found.sample
+    except UsageError as error:
+        if model.takes_images:
+            raise
+        raise ImageError(str(error)) from None
+
+
 def _region(model: Model, goal: Target) -> NDArray[np.bool_] | None:
     """Return where a target's score is taken, at the model's input: each pixel as the position that it lies on."""
-    positions = model.task.where(goal)
+    positions = model.task.where(goal) if model.takes_images else None
     if positions is None:
         return None
     return placed_in(model, Frame.whole(model.size)).onto(positions, model.image_size)
 
 
 def _object(model: Model, item: Item, prepared: Sample, *, within: bool) -> tuple[dict[str, Any], bool]:
+    if not model.takes_images:
+        return {"mask": None, "boxes": None}, False
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.image_size, model.preprocess)
     boxes, mask = moved_boxes(item, at), moved_mask(item, at)
@@ -156,11 +170,20 @@ def _object(model: Model, item: Item, prepared: Sample, *, within: bool) -> tupl
 
 Made = Sequence[tuple[Source, Found]]
 
-_PER_MAP: Mapping[str, Callable[[Source, Found, Subject], Any]] = {
-    "saliency": lambda source, found, subject: found.saliency,
-    "raw": lambda source, found, subject: found.raw,
-    "explain": lambda source, found, subject: source.maps(subject),
-    "randomised": lambda source, found, subject: source.randomised(subject),
+
+def _taken(own: Maps | None, plane: Plane) -> Maps | None:
+    return None if own is None else plane.taking(own)
+
+
+def _flat(values: Floats | None, plane: Plane) -> Floats | None:
+    return None if values is None else plane.flat(values)
+
+
+_PER_MAP: Mapping[str, Callable[[Source, Found, Subject, Plane], Any]] = {
+    "saliency": lambda source, found, subject, plane: plane.flat(found.saliency),
+    "raw": lambda source, found, subject, plane: _flat(found.raw, plane),
+    "explain": lambda source, found, subject, plane: _taken(source.maps(subject), plane),
+    "randomised": lambda source, found, subject, plane: _flat(source.randomised(subject), plane),
 }
 
 
@@ -177,7 +200,9 @@ def verdicts(each: Judge, opened: Opened, made: Made) -> list[Any]:
 
 def _of_map(each: Judge, opened: Opened, source: Source, found: Found) -> dict[str, Any]:
     """What a metric may judge one map by: where it is optional and not there, it is no key."""
-    values = {name: get(source, found, opened.subject) for name, get in _PER_MAP.items() if name in each.metric.needs}
+    subject, needs = opened.subject, each.metric.needs
+    plane = Plane(subject.prepared.x.shape)
+    values = {name: get(source, found, subject, plane) for name, get in _PER_MAP.items() if name in needs}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -17,6 +17,7 @@ from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.journal import Journal, key
 from onnxsal.evaluation.judge import Conditions, Judge, Made, Opened, opened, verdicts
 from onnxsal.evaluation.placement import check_boxes
+from onnxsal.evaluation.planes import Plane
 from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain, named
 from onnxsal.evaluation.sources import Found, Source, file_identity
@@ -212,7 +213,9 @@ class _Work:
             setup, job = self.setup, self.job
             conditions = Conditions(setup.seed, setup.batch_size, job.cell, job.detection is not None)
             self._opened = opened(setup.model, job.item, job.target, conditions)
-            self.journal.add("picture", key(self._base), image_jpeg(self._shown(self._opened.subject.prepared.image())))
+            prepared = self._opened.subject.prepared
+            if prepared.is_drawn:
+                self.journal.add("picture", key(self._base), image_jpeg(self._shown(prepared.canvas())))
         return self._opened
 
     def _shown(self, seen: Seen) -> NDArray[np.uint8]:
@@ -228,7 +231,7 @@ class _Work:
         except (ImageError, ModelError, NotSeenError) as error:
             self.gathered.failures.append(Failure(self.job.name, source.label, str(error)))
             return
-        self.journal.add("map", self._map_key(source), map_png(found.saliency) | {"picture": key(self._base)})
+        self.journal.add("map", self._map_key(source), map_png(_plane(opened, found)) | {"picture": key(self._base)})
         yield found
 
     def _ask(self, judge: Judge, made: Made) -> int:
@@ -286,6 +289,10 @@ class _Work:
         if not isinstance(row.target, int) or self.job.target not in (None, row.target):
             return row
         return replace(row, label=self.setup.model.label(row.target))
+
+
+def _plane(opened: Opened, found: Found) -> Any:
+    return Plane(opened.subject.prepared.x.shape).flat(found.saliency)
 
 
 def identity_of(target: Any) -> Any:

@@ -173,10 +173,10 @@ class Stored:
 
 def _checked(values: NDArray[Any], path: Path, size: tuple[int, ...]) -> Floats:
     shape = list(values.shape)
-    squeezed = values[0] if values.ndim == 3 and len(values) == 1 else values
+    squeezed = values[0] if values.ndim == 1 + len(size) and len(values) == 1 else values
     if squeezed.shape != size:
         raise ImageError(
-            f"the map {str(path)!r} has the shape {shape}; expected {list(size)}, the height and width of the model's "
+            f"the map {str(path)!r} has the shape {shape}; expected {list(size)}, the size of the model's "
             "input: resize it, and leave no channels in it"
         )
     if squeezed.dtype.kind not in "fiub":

@@ -141,9 +141,14 @@ class Model:
         height, width = self.for_images("this").size
         return height, width
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether it takes images, which have height and width, rather than sequences or arrays."""
+        return len(self.size) == 2 and self.modality.name != "array"
+
     def for_images(self, what: str) -> Model:
         """Return the model where it takes images. Raises: UnsupportedError: ``what`` is for these alone."""
-        if len(self.size) != 2 or self.modality.name == "array":
+        if not self.takes_images:
             raise UnsupportedError(f"{what} is for models of images; this model takes {self.modality.name} {self.size}")
         return self
 

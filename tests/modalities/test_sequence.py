@@ -249,8 +249,6 @@ def test_what_is_for_images_alone_says_so(loaded: onnxsal.Model, net: onnx.Model
     case = Case(str(tmp_path / "net.onnx"), (str(tmp_path / "x.npy"),), onnxsal.load)
     with pytest.raises(UnsupportedError, match="an experiment is for models of images"):
         case.explainer("gradient")
-    with pytest.raises(UnsupportedError, match="evaluate is for models of images; this model takes sequence"):
-        onnxsal.evaluate(loaded, tmp_path / "x.npy", methods=["gradient"], metrics=["sparseness"])
     with pytest.raises(UnsupportedError, match="diff is for models of images"):
         compare((loaded, loaded), [str(tmp_path / "x.npy")], How("gradient"))
 
