@@ -120,10 +120,23 @@ class Read:
 
     def slope(self, direction: Array) -> float:
         """Return the slope of the score along a direction of the input, by the gradient."""
+        return float((np.asarray(self.found.raw, np.float64) * self._moved(direction)).sum())
+
+    def _moved(self, direction: Array) -> Array:
+        """Return how what the network takes moves as its input does, straight through a quantiser in front.
+
+        A difference is off where that clips or rounds: by 2.4 % of the slope of Smart Turn, an eighth of whose picture
+        is clipped.
+        """
         step = np.asarray(self.case.span * 1e-2, direction.dtype)
-        up, down = (self.model.prepare(self.case.x + sign * step * direction).x for sign in (1, -1))
-        along = (np.asarray(up, np.float64) - down) / (2 * float(step))
-        return float((np.asarray(self.found.raw, np.float64) * along).sum())
+        at, up, down = (np.asarray(self.model.prepare(self.case.x + sign * step * direction).x, np.float64)
+                        for sign in (0, 1, -1))  # fmt: skip
+        levels = np.diff(np.unique(at))
+        if self.case.rounds and at.size == self.case.x.size and levels.size:
+            lost = np.abs(at - self.case.x.reshape(at.shape))
+            if np.median(lost) <= levels.min() / 2:
+                return np.where(lost <= 0.501 * levels.min(), direction.reshape(at.shape), 0)
+        return (up - down) / (2 * float(step))
 
     def own(self) -> Array | None:
         """Return the gradient as a direction of the input, of the size that noise has; None where it is none."""

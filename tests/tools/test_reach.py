@@ -67,6 +67,15 @@ range = [-1, 1]
 target = "y[0, 1]"
 score = "y[0, 1]"
 
+[clipped]
+kind = "the input rounded and clipped first"
+input = "x"
+shape = [1, 6]
+range = [-1, 1]
+target = "y[0, 1]"
+score = "y[0, 1]"
+rounds = true
+
 [ids]
 kind = "rows of a table, one number held"
 input = "ids"
@@ -122,6 +131,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                node("Tanh", "a", "b"), node("MatMul", "b v", "y")]  # fmt: skip
     bytes_ = np.rint(w / 0.02).clip(-127, 127).astype(np.int8)
     written(place / "bytes.onnx", dynamic, [x], w=bytes_, v=v, t=np.float32(0.02))
+    clipped = [node("QuantizeLinear", "x r k", "q"), node("DequantizeLinear", "q r k", "m"), node("MatMul", "m w", "a"),
+               node("Tanh", "a", "b"), node("MatMul", "b v", "y")]  # fmt: skip
+    written(place / "clipped.onnx", clipped, [x], w=w, v=v, r=np.float32(0.0123), k=np.uint8(28))
     rows = [node("Gather", "table ids", "rows"), node("Tanh", "rows", "b"), node("Mul", "b weight", "c"),
             node("ReduceMean", "c", "d", axes=[1], keepdims=0), node("MatMul", "d v", "y")]  # fmt: skip
     written(place / "ids.onnx", rows, [("ids", I64, ["n", "t"]), ("weight", F32, [])], table=table, v=v)
@@ -143,7 +155,7 @@ def verdict(reach: Any, folder: Path, name: str) -> str:
     return str(reach.judged(case).verdict)
 
 
-@pytest.mark.parametrize("name", ["numbers", "numbers_like", "bytes", "ids"])
+@pytest.mark.parametrize("name", ["numbers", "numbers_like", "bytes", "clipped", "ids"])
 def test_right_ones_are_right(reach: Any, folder: Path, name: str) -> None:
     assert verdict(reach, folder, name).startswith("right (")
 
