@@ -38,7 +38,7 @@ def made_of(op_type: str, build: Build, *, domain: str = "", slots: Sequence[boo
 
 def by_parts(call: Call, build: Build) -> list[Gradient]:
     """Return the gradients of a node's inputs by ``build(op, node, *inputs) -> outputs``, what it is made of."""
-    return _through(call, _built(call, build))
+    return through(call, built(call, build))
 
 
 def by_its_function(op_type: str, domain: str = "") -> Rule:
@@ -48,10 +48,10 @@ def by_its_function(op_type: str, domain: str = "") -> Rule:
 
 def by_function(call: Call) -> list[Gradient]:
     """Return the gradients of a node's inputs by the function that the standard defines its operator by."""
-    return _through(call, _inlined(call))
+    return through(call, _inlined(call))
 
 
-def _through(call: Call, parts: ir.Model) -> list[Gradient]:
+def through(call: Call, parts: ir.Model) -> list[Gradient]:
     """Put the parts onto the tape and walk back through them alone; an input that is fed twice is counted once."""
     outer = [v for v in call.node.inputs if v is not None]
     given = {f"x{i}": v for i, v in enumerate(call.node.inputs) if v is not None}
@@ -145,7 +145,8 @@ def _type(value: ir.Value) -> onnx.TypeProto:
     return onnx.helper.make_tensor_type_proto(dtype, dims(value))
 
 
-def _built(call: Call, build: Build) -> ir.Model:
+def built(call: Call, build: Build) -> ir.Model:
+    """Return a graph of what ``build`` makes a node of, on stand-ins for its inputs."""
     trace = empty(call.op.opset)
     stand_ins, inputs, constants = _declare(call)
     trace.graph.inputs.extend(inputs)

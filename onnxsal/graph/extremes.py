@@ -20,6 +20,8 @@ _MOVES = frozenset({
     "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 })  # fmt: skip
+_MEANS = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean", "ReduceMin"})
+_JOINS = frozenset({"Concat", "Where"})
 _ERF = np.vectorize(math.erf, [float])
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "Abs": np.abs, "Add": np.add, "Clip": lambda x, low=-np.inf, high=np.inf: np.clip(x, low, high), "Div": np.divide,
@@ -30,11 +32,12 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x),
     "Gelu": lambda x, approximate="none": x * (1 + _ERF(x / math.sqrt(2))) / 2,
     "HardSigmoid": lambda x, alpha=0.2, beta=0.5: np.clip(alpha * x + beta, 0, 1),
+    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
     "HardSwish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
 }  # fmt: skip
 """Functions of one number and of constants. Gelu's form with tanh has its smallest number 0.0001 lower: no step."""
 
-_WITH_ATTRIBUTES = frozenset({"Elu", "Gelu", "HardSigmoid"})
+_WITH_ATTRIBUTES = frozenset({"Elu", "Gelu", "HardSigmoid", "LeakyRelu"})
 _LONGEST = 16
 """Nodes of an activation that is written out; Gelu takes five, its form with tanh nine."""
 
@@ -48,12 +51,41 @@ _ANY: Ends = (-math.inf, math.inf)
 
 def extremes(value: ir.Value | None) -> Ends:
     """Return between which numbers a value lies; infinite where the graph tells none."""
-    node = None if value is None else value.producer()
-    if value is None or node is None or node.domain:
+    if value is None:
+        return _ANY
+    found = _at_once(value)
+    return _as_function(value) if found is None else found
+
+
+def _at_once(value: ir.Value) -> Ends | None:
+    """The ends of what bounds, moves, joins or averages numbers, or stands for integers; None of all else."""
+    node, number = value.producer(), _number(value)
+    if number is not None:
+        return number, number
+    if node is None or node.domain:
         return _ANY
     if node.op_type in _ENDS:
         return _ENDS[node.op_type]
-    return extremes(node.inputs[0]) if node.op_type in _MOVES else _as_function(value)
+    if node.op_type == "DequantizeLinear":
+        return _of_integers(*[*node.inputs, None][:3])
+    if node.op_type not in _MOVES | _MEANS | _JOINS:
+        return None
+    joined = (
+        node.inputs if node.op_type == "Concat" else node.inputs[1:3] if node.op_type == "Where" else node.inputs[:1]
+    )
+    ends = [extremes(v) for v in joined] + [(0.0, 0.0)] * (node.op_type == "AveragePool")  # its padding
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _of_integers(q: ir.Value | None, scale: ir.Value | None, zero: ir.Value | None) -> Ends:
+    """The numbers that a type of integers stands for."""
+    dtype = None if q is None else q.dtype
+    s, z = (None if v is None or v.is_graph_input() else v.const_value for v in (scale, zero))
+    if dtype is None or not dtype.is_integer() or s is None or (zero is not None and z is None):
+        return _ANY
+    offset = 0.0 if z is None else z.numpy().astype(float)
+    ends = [(float(end) - offset) * s.numpy().astype(float) for end in (dtype.min, dtype.max)]
+    return float(np.min(ends[0])), float(np.max(ends[1]))
 
 
 def _as_function(value: ir.Value) -> Ends:
@@ -93,7 +125,7 @@ def _plain(node: ir.Node) -> bool:
 
 
 def _tried(value: ir.Value, source: ir.Value, chain: list[ir.Node]) -> Ends:
-    found: dict[ir.Value | None, Any] = {source: _GRID}
+    found: dict[ir.Value | None, Any] = {source: np.clip(_GRID, *(_at_once(source) or _ANY))}
     with np.errstate(all="ignore"):
         for node in reversed(chain):
             given = [found[v] if v in found else _number(v) for v in node.inputs if v is not None]

@@ -129,6 +129,31 @@ def test_as_between_quantise_and_dequantise(pair: Pair) -> None:
         np.testing.assert_allclose(g, h, rtol=2e-2, atol=2e-2 * float(np.abs(h).max()))
 
 
+INTEGER = """<ir_version: 10, opset_import: ["" : 21, "com.microsoft" : 1]> g (float[1, 8] x) => (float[1, 8] y)
+    <float s = {0.05}, uint8 z = {128}, float t = {0.00392156862745098}, float v = {0.1}, uint8 o = {0},
+    uint8 a = {255}>
+    { q = QuantizeLinear(x, s, z) p = com.microsoft.%s y = DequantizeLinear(p, %s) }"""
+
+
+@pytest.mark.parametrize(("operator", "grid", "x", "slope"), [
+    ("QLinearSigmoid(q, s, z, t, o)", "t, o", [-6.4, 6.35], lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2),
+    ("QLinearSigmoid(q, s, z, t, a)", "t, a", [-6.4, -6.0], np.zeros_like),
+    ("QLinearLeakyRelu <alpha = 0.2> (q, s, z, s, z)", "s, z", [-6.4, 6.35], lambda x: np.where(x > 0, 1, 0.2)),
+    ("QLinearLeakyRelu <alpha = 1.0> (q, s, z, v, o)", "v, o", [-6.4, 6.35], lambda x: x > 0.06),
+    ("QLinearConcat <axis = 1> (s, z, q, s, z)", "s, z", [-6.4, 6.35], np.ones_like),
+])  # fmt: skip
+def test_an_end_that_the_operator_cannot_pass_clips_nothing(
+    operator: str, grid: str, x: list[float], slope: Any
+) -> None:
+    """Both end bins of a result pass where the numbers of its operands cannot lie beyond; elsewhere neither does."""
+    model = onnx.parser.parse_model(INTEGER % (operator, grid))
+    given = np.linspace(*x, 8, dtype=np.float32)[None]
+    rounded = np.rint(given / 0.05) * 0.05
+    graph = autodiff.gradient(ir.from_proto(model), of=["y"], wrt=["x"])
+    found = run_ort(graph, {"x": given, "seed/y": np.ones((1, 8), np.float32)})["grad/x"]
+    np.testing.assert_allclose(found, slope(rounded), atol=1e-6)
+
+
 def test_pads_that_follow_from_the_size_of_an_unknown_picture() -> None:
     """The standard has ``auto_pad`` or ``pads``; with both a file does not load."""
     pair = Pair("QLinearConv", "Conv", [(2, 3, 6, 5)], [[weight(4, 3, 3, 3), COLUMNS, np.zeros(4, np.int8)]],

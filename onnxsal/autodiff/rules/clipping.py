@@ -44,21 +44,27 @@ def limits(node: ir.Node) -> Ends:
 
     Infinite where nothing can be clipped: most probabilities of an attention round to its first step, none below it.
     """
-    dtype = node.outputs[0].dtype or ir.DataType.UINT8
-    low, high = float(dtype.min), float(dtype.max)
     rectifier = absorbed_by(node)
     if rectifier is None:
-        return _reached(node, low, high)
+        return reached(node.outputs[0], *[*node.inputs, None][:3])
+    low, high = _type_ends(node.outputs[0])
     least, most = (None if b is None else _quantised(node, b) for b in _bounds(rectifier))
     return low if least is None else np.maximum(low, least), high if most is None else np.minimum(high, most)
 
 
-def _reached(node: ir.Node, low: float, high: float) -> Ends:
-    least, most = extremes(node.inputs[0])
-    if constant(node.inputs[1]) is None or (len(node.inputs) > 2 and constant(node.inputs[2]) is None):
+def reached(q: ir.Value, number: ir.Value | None, scale: ir.Value | None, zero: ir.Value | None) -> Ends:
+    """Return the ends of the type of ``q``, infinite where no ``number`` that is rounded to it can lie beyond."""
+    low, high = _type_ends(q)
+    s, z = constant(scale), constant(zero)
+    if s is None or (zero is not None and z is None):
         return low, high
-    first, last = (_quantised(node, each) for each in (least, most))
+    first, last = (_rounded(end, s, z) for end in extremes(number))
     return -np.inf if np.all(first >= low) else low, np.inf if np.all(last <= high) else high
+
+
+def _type_ends(q: ir.Value) -> tuple[float, float]:
+    dtype = q.dtype or ir.DataType.UINT8
+    return float(dtype.min), float(dtype.max)
 
 
 def absorbed_by(q: ir.Node) -> ir.Node | None:
@@ -98,11 +104,15 @@ def _quantised(node: ir.Node, bound: float) -> float | np.ndarray[Any, Any]:
     scale = constant(node.inputs[1])
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     assert scale is not None
-    steps = np.rint(bound / scale.astype(np.float64)) + (0.0 if zero is None else zero.astype(np.float64))
-    if steps.size == 1:
-        return float(steps.reshape(-1)[0])
+    counted = _rounded(bound, scale, zero)
+    if counted.size == 1:
+        return float(counted.reshape(-1)[0])
     n = rank_of(node.outputs[0])
-    return steps.reshape([-1 if i == axis_of(node)[0] % n else 1 for i in range(n)])
+    return counted.reshape([-1 if i == axis_of(node)[0] % n else 1 for i in range(n)])
+
+
+def _rounded(bound: float, scale: np.ndarray[Any, Any], zero: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
+    return np.rint(bound / scale.astype(np.float64)) + (0.0 if zero is None else zero.astype(np.float64))
 
 
 def is_given(node: ir.Node) -> bool:

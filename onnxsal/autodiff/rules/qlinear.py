@@ -13,9 +13,9 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.autodiff.contrib import MICROSOFT, PARTS
-from onnxsal.autodiff.decompose import by_parts
+from onnxsal.autodiff.decompose import built, through
 from onnxsal.autodiff.registry import Call, Gradient, Rule, register
-from onnxsal.autodiff.rules.clipping import inside
+from onnxsal.autodiff.rules.clipping import inside, reached
 from onnxsal.autodiff.rules.common import constant
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.dequantised import steps
@@ -39,21 +39,23 @@ def straight(
     """
 
     def apply(call: Call) -> list[Gradient]:
-        return by_parts(replace(call, grads=(_before_rounding(call, scale),)), real)
+        parts = built(call, real)
+        return through(replace(call, grads=(_before_rounding(call, scale, parts.graph.outputs[0]),)), parts)
 
     slots = None if data is None else tuple(i in data for i in range(max(data) + 1))
     register(Rule(op_type, domain, apply, slots))
 
 
-def _before_rounding(call: Call, index: int | None) -> ir.Value:
+def _before_rounding(call: Call, index: int | None, number: ir.Value) -> ir.Value:
+    """The gradient of the number that is rounded; its scale is followed by the zero point."""
     op, g, inputs = call.op, call.grads[0], call.node.inputs
     assert g is not None
     scale = inputs[index] if index is not None and index < len(inputs) else None
     if scale is None or is_float(call.node.outputs[0]):
         return g
-    y = call.node.outputs[0]
-    dtype = y.dtype or ir.DataType.UINT8
-    return inside(op, op.Div(g, scale), y, (float(dtype.min), float(dtype.max)))
+    assert index is not None
+    y, zero = call.node.outputs[0], inputs[index + 1] if index + 1 < len(inputs) else None
+    return inside(op, op.Div(g, scale), y, reached(y, number, scale, zero))
 
 
 def _number(op: Tape, q: ir.Value, scale: ir.Value | float, zero: ir.Value | None = None) -> ir.Value:
