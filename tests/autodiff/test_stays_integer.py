@@ -187,7 +187,8 @@ def test_moved_numbers_on_another_grid_are_gated_by_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(g, [[0, 1, 0, 0]])
 
 
-def test_a_gradient_between_two_grids_is_gated_by_the_second(tmp_path: Path) -> None:
+def test_between_two_equal_grids_nothing_is_clipped(tmp_path: Path) -> None:
+    """What lies on the first grid reaches the ends of the second and does not pass them."""
     zero = KINDS["bytes"]
     nodes = [
         *quantised(zero, "x", "a"),
@@ -196,7 +197,7 @@ def test_a_gradient_between_two_grids_is_gated_by_the_second(tmp_path: Path) -> 
     ]
     graph = autodiff.gradient(ir.from_proto(model_of(nodes, (1, 4), **constants(zero))), of=["y"], wrt=["a"])
     feeds = {"x": np.array([[-9, 0.5, 1, 9]], np.float32), "seed/y": np.ones((4, 1), np.float32)}
-    np.testing.assert_array_equal(session(graph, tmp_path / "o").run(["grad/a"], feeds)[0], [[0, 1, 1, 0]])
+    np.testing.assert_array_equal(session(graph, tmp_path / "o").run(["grad/a"], feeds)[0], [[1, 1, 1, 1]])
 
 
 def signed_pairs(readers: int) -> ir.Model:
