@@ -109,8 +109,9 @@ def _form(name: str, seed: int) -> Form:
     network, file = _exported(kind, model, folder)
     outputs = ("output0", "output1") if "segment" in name else ("output0",)
     classes = model.model[-1].nc
+    fit = "squash" if kind.family == "RTDETR" else "pad, grey 114 in the middle"
     facts = {
-        "input": {"layout": "RGB, 0 to 1", "fit": "pad, grey 114 in the middle", "boxes in": "pixels of the input"},
+        "input": {"layout": "RGB, 0 to 1", "fit": fit, "boxes in": "pixels of the input"},
         **_facts(name, kind, classes),
     }
     return Form(

@@ -76,7 +76,7 @@ def _is_ultralytics(metadata: Mapping[str, str]) -> bool:
 
 
 def _from_ultralytics(metadata: Mapping[str, str], where: str) -> Preprocess:
-    """Classifiers take the centre square, whatever finds things the whole picture on grey; both of 0 to 1.
+    """Classifiers take the centre square, RT-DETR and depth all of it stretched, others all of it on grey; of 0 to 1.
 
     Source: the predictors of ultralytics 8.4.190.
     """
@@ -84,6 +84,8 @@ def _from_ultralytics(metadata: Mapping[str, str], where: str) -> Preprocess:
     name = f"{where} 'task' (Ultralytics)"
     if metadata["task"] == "classify":
         return Preprocess(colour=colour, scale=1 / 255, fit="crop", crop_fraction=1.0, name=name)
+    if metadata["task"] == "depth" or metadata.get("head") == "RTDETRDecoder":
+        return Preprocess(colour=colour, scale=1 / 255, fit="squash", name=name)
     return Preprocess(colour=colour, scale=1 / 255, fit="pad", pad_colour=_LETTERBOX, name=name)
 
 

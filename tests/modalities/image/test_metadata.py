@@ -73,6 +73,11 @@ def test_ultralytics_finders_take_all_of_it_on_grey(task: str) -> None:
     assert only(YOLO | {"task": task, "channels": "1"}).colour == "grey"
 
 
+@pytest.mark.parametrize("said", [{"task": "detect", "head": "RTDETRDecoder"}, {"task": "depth", "head": "Depth"}])
+def test_ultralytics_rt_detr_and_depth_take_all_of_it_stretched(said: dict[str, str]) -> None:
+    assert only(YOLO | said) == Preprocess(scale=1 / 255, fit="squash")
+
+
 def test_yolov5_says_too_little() -> None:
     """It writes names and stride alone, and its classifiers want ImageNet's mean, its detectors none."""
     assert list(metadata_preprocess({"stride": "32", "names": "{0: 'cat'}"}, "here")) == []
