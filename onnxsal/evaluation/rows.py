@@ -25,7 +25,8 @@ class Row:
         parameters: every parameter that the value depends on. details: numbers and words on the way to it, such as
             what stood for the object, or the parts of a mean.
         curve: pairs of the share of pixels changed and the score there, for metrics that walk one.
-        seconds, forwards, backwards: what the map cost, images through the model.
+        seconds, forwards, backwards: what the map cost, images through the model; where maps of a picture's detections
+            came out of the same runs, what all of them cost together.
         detection: of a detector which of the picture's detections is explained: ``number``, 1 for the surest, ``box``
             (left, top, right, bottom in pixels of the photograph) and, where true boxes are known, ``verdict``,
             ``true_box`` and ``iou``.

@@ -22,6 +22,7 @@ from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.rows import Failure, Row, from_plain, named
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
+from onnxsal.evaluation.together import Together
 from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
 from onnxsal.modalities.registry import Seen
@@ -113,8 +114,9 @@ def judge_all(setup: Setup, jobs: Sequence[Job], journal: Journal, report: Repor
     for job in jobs:
         if report is not None:
             report(pace.now(job.item.name))
-        before = len(gathered.rows)
-        fresh = sum(_judge_one(setup, each, journal, gathered) for each in _each(setup, job, journal, gathered))
+        before, each = len(gathered.rows), _each(setup, job, journal, gathered)
+        together = Together([one.target for one in each])
+        fresh = sum(_judge_one(setup, one, journal, gathered, (together, at)) for at, one in enumerate(each))
         gathered.reused += len(gathered.rows) - before - fresh
         pace.step(worked=fresh > 0)
     if report is not None:
@@ -149,11 +151,11 @@ def _each(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> Seque
     ]
 
 
-def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> int:
+def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered, among: tuple[Together, int]) -> int:
     """Add a picture's rows; return how many of them are new."""
     work, fresh = None, 0
     try:
-        work = _Work(setup, job, journal, gathered, job.item.digest())
+        work = _Work(setup, job, journal, gathered, among)
         fresh = work.run()
     except (ImageError, ModelError, NotSeenError) as error:
         gathered.failures.append(Failure(job.name, None, str(error)))
@@ -163,10 +165,13 @@ def _judge_one(setup: Setup, job: Job, journal: Journal, gathered: Gathered) -> 
 
 
 class _Work:
-    """One picture's part of a run."""
+    """One picture's part of a run, or of a picture one detection's: ``among`` those of it, and its place there."""
 
-    def __init__(self, setup: Setup, job: Job, journal: Journal, gathered: Gathered, digest: str) -> None:
+    def __init__(
+        self, setup: Setup, job: Job, journal: Journal, gathered: Gathered, among: tuple[Together, int]
+    ) -> None:
         self.setup, self.job, self.journal, self.gathered = setup, job, journal, gathered
+        self._among, digest = among, job.item.digest()
         self._base = [*setup.identity(), job.item.name, digest, identity_of(job.target), job.truth, job.cell]
         self._object = _object_identity(job.item)
         self._opened: Opened | None = None
@@ -227,7 +232,8 @@ class _Work:
         """The map, or nothing and a failure."""
         opened = self._open()
         try:
-            found = source.map(opened.subject)
+            together, at = self._among
+            found = together.map(source, opened.subject, at)
         except (ImageError, ModelError, NotSeenError) as error:
             self.gathered.failures.append(Failure(self.job.name, source.label, str(error)))
             return

@@ -16,9 +16,10 @@ from onnxsal.evaluation.cascade import Cascade
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.match import files_below, matched
 from onnxsal.evaluation.named import Named
+from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.run import explain_prepared
+from onnxsal.explanation.run import explain_prepared, serves_all
 from onnxsal.explanation.target import TargetSource
 from onnxsal.modalities.npy import read_file
 from onnxsal.model import Model, Sample
@@ -73,6 +74,9 @@ class Source(Protocol):
     def map(self, subject: Subject) -> Found:
         """Return the map of a picture."""
 
+    def together(self, subject: Subject, targets: Sequence[TargetSource]) -> list[Found] | None:
+        """Return the map of each target of a picture; None where one run does not serve them all."""
+
     def maps(self, subject: Subject) -> Maps | None:
         """Return the function from pictures [N, C, H, W] to maps of the same class; None where there is none."""
 
@@ -111,8 +115,21 @@ class Explained:
         """Return the map of a picture."""
         return self._of(self.request.on(subject.model), subject)
 
+    def together(self, subject: Subject, targets: Sequence[TargetSource]) -> list[Found] | None:
+        """Return the map of each target, as it is alone; None where each needs runs of its own, or limits are
+        set: how much is drawn would hang on how many there are."""
+        request, common = self.request.on(subject.model), self.request.common
+        limited = (common.forwards, common.seconds, common.tolerance) != (None, None, None)
+        if limited or not serves_all(request, subject.prepared, targets):
+            return None
+        made = explain_prepared(request, subject.prepared, targets)
+        return [self._found(request, subject, each) for each in made]
+
     def _of(self, request: Request, subject: Subject) -> Found:
         (made,) = explain_prepared(request, subject.prepared, [subject.target])
+        return self._found(request, subject, made)
+
+    def _found(self, request: Request, subject: Subject, made: Explanation) -> Found:
         manifest = made.manifest
         notes = tuple(n for n in manifest["notes"] if n not in (*request.model.notes, *subject.prepared.notes))
         return Found(made.saliency, made.raw, manifest["seconds"], manifest["forwards"], manifest["backwards"], notes)
@@ -159,6 +176,9 @@ class Stored:
         path = self.path(subject.name)
         found = _checked(read_file(path, "the map"), path, subject.prepared.x.shape[1:])
         return Found(found, None, time.perf_counter() - started, 0, 0)
+
+    def together(self, subject: Subject, targets: Sequence[TargetSource]) -> None:
+        """A file is read for each."""
 
     def path(self, name: str) -> Path:
         """Return where the map of a picture lies, or would."""

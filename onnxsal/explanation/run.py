@@ -69,6 +69,19 @@ def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource
     return len(found) < len(targets) or found[-1].manifest.get("stopped") == "interrupted"
 
 
+def serves_all(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> bool:
+    """Return whether the same runs make the maps of all of several targets, one each."""
+    if len(targets) < 2 or _need_own_runs(request):
+        return False
+    groups = _grouped(request, prepared, targets)
+    return len(groups) == 1 and len(groups[0][1]) == len(targets)
+
+
+def _need_own_runs(request: Request) -> bool:
+    """Return whether a method needs runs for each target, whatever the targets are."""
+    return request.steps.backward or request.steps.inner is not None
+
+
 def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[_Group]:
     """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
     found = list[_Group]()
@@ -100,7 +113,7 @@ def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
         and len({(goal.weighted, len(goal.indices), goal.kind) for goal in goals}) == 1
         and not any(g.program for g in goals)
     )
-    if not alike or request.steps.backward or request.steps.inner is not None:
+    if not alike or _need_own_runs(request):
         return [[goal] for goal in goals]
     built = _built(request, request.layers[0] if request.layers else None, goals[0])
     if not isinstance(built, Record):

@@ -25,6 +25,7 @@ from onnxsal.evaluation.named import named
 from onnxsal.evaluation.sources import Making, sources
 from onnxsal.evaluation.statistics import differences, means
 from onnxsal.evaluation.thumbnails import read_image_entry
+from onnxsal.evaluation.together import Together
 from onnxsal.metrics.registry import get
 
 CLASSES = drawn_objects.CLASSES
@@ -213,6 +214,27 @@ def test_a_changed_picture_is_asked_for_the_same_object(folder: Path) -> None:
     assert max(abs(a - b) for a, b in zip(model.predict(changed)[0].box, box, strict=True)) > 10
     exact = onnxsal.explain(model, changed, method="gradient", target=onnxsal.Box("disc", box)).saliency
     np.testing.assert_allclose(source.maps(subject)(changed[None])[0], exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["rise[samples=24]", "score-cam[top_k=5]"])
+def test_maps_of_one_pictures_detections_come_out_of_one_run_as_each_would_alone(folder: Path, method: str) -> None:
+    model, path, parsed = bundled(), folder / "photos" / "0.png", named([method], "method")
+    (source,) = sources(model, parsed, [], Making(None, None, 0, 5, {}))
+    asked = [f"#{k}" for k in range(1, len(model.predict(path)) + 1)]
+    subjects = [opened(model, Item(path, path.name), each, Conditions(0, 8)).subject for each in asked]
+    shared, with_none = Together(asked), Together([*asked, "#99"])
+    for at, subject in enumerate(subjects):
+        alone = source.map(subject)
+        for together in (shared, with_none):  # what is not there is told where it is asked for, not before
+            found = together.map(source, subject, at)
+            np.testing.assert_array_equal(found.raw, alone.raw)
+            np.testing.assert_array_equal(found.saliency, alone.saliency)
+            assert found.forwards == alone.forwards
+    (limited,) = sources(model, parsed, [], Making(None, None, 0, 5, {"forwards": 99}))
+    assert limited.together(subjects[0], asked) is None
+    rows = judged(folder, methods=[method], metrics=["sparseness"]).rows
+    assert [len({row.seconds for row in rows if row.image == f"{k}.png"}) for k in range(3)] == [1, 1, 1]
+    assert len(rows) == 10
 
 
 NAMES = {
