@@ -21,6 +21,11 @@ class Summary:
     owners: Mapping[str, str] = field(default_factory=dict)
     """The pictures that detections are on."""
 
+    @property
+    def things(self) -> str:
+        """What values are counted in."""
+        return "detections" if self.owners else "pictures"
+
     @cached_property
     def means(self) -> dict[str, dict[str, Mean]]:
         """Means with intervals, by metric and method."""
@@ -114,8 +119,9 @@ def notes(summary: Summary) -> list[str]:
     counts = {mean.n for each in summary.means.values() for mean in each.values()}
     lines = ["↑ higher is better, ↓ lower is better; 95 % intervals; * the best, and what may equal it by chance."]
     if len(counts) > 1:
-        what = "detections" if summary.owners else "pictures"
-        lines.append(f"Numbers of {what} differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + ".")
+        lines.append(
+            f"Numbers of {summary.things} differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + "."
+        )
     return lines
 
 

@@ -307,7 +307,10 @@ def test_a_run_goes_on_with_other_annotations_and_another_threshold(folder: Path
     plain = json.loads((folder / "rows.json").read_text())
     assert plain["detections"]["true"] == 8 and plain["rows"][0]["detection"]["number"] == 1
     again.report(folder / "page.html")
-    assert "0.png #4" in (folder / "page.html").read_text()
+    page = (folder / "page.html").read_text()
+    assert "0.png #4" in page and "Pairs of methods compared" in page
+    counted = page.rsplit("Pairs of methods compared", 1)[1].split("</thead>", 1)[0]
+    assert "detections" in counted and "pictures" not in counted
     row = again.rows[0]
     entry = again.journal.get("picture", again.journal.get("map", row.map_key)["picture"])  # type: ignore[index]
     shown, seen = read_image_entry(entry).astype(float), drawn_objects.scene(SEEDS[0]).image  # type: ignore[arg-type]

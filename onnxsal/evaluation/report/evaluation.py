@@ -170,7 +170,7 @@ def _ends(mean: Mean) -> tuple[float, float]:
 def _differences(summary: Summary) -> Markup:
     columns = [Column("metric"), Column("better"), Column("than"), Column("by", numeric=True, high_first=True),
                Column("p, corrected", "Holm, over all pairs of methods under the metric", numeric=True),
-               Column("more than chance"), Column("pictures", numeric=True, high_first=True)]  # fmt: skip
+               Column("more than chance"), Column(summary.things, numeric=True, high_first=True)]  # fmt: skip
     rows = [_difference(metric, each) for metric in summary.metrics for each in summary.differences[metric.name]]
     names = [metric.name for metric in summary.metrics]
     selects = {"metric": names, "verdict": ["more than chance", "may be chance"]}
