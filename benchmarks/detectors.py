@@ -123,7 +123,7 @@ def versions() -> dict[str, str]:
 class Row:
     """What onnxsal made of one file.
 
-    Args: box: the largest difference of the detection's box from the candidate's, in pixels; NaN of an element.
+    Args: box: how far off the box of an upright detection is, at most, in pixels; else NaN.
     """
 
     name: str
@@ -161,7 +161,8 @@ def compared(path: Path) -> Row:
         model = opened(path, facts["scores"])
         if model.task.name == "detection":
             (best,) = model.predict(x, top=1)
-            box = float(np.abs(np.subtract(best.box, candidate["box"])).max())
+            if best.corners is None:  # parts.py is about turned boxes
+                box = float(np.abs(np.subtract(best.box, candidate["box"])).max())
             notes += [f"another label: {best.label}"] * (best.index != candidate["label"])
         else:
             target, score = candidate["target"], None
