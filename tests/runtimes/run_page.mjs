@@ -89,6 +89,9 @@ said.empty = [await page.locator("#status").innerText(), await page.locator(".bo
 await map("inside", () => drop(["inside.onnx", "letterboxed.png"]));
 said.inside = [await page.locator("#classes-note").innerText(), await page.locator(".box:not([disabled])").allInnerTexts()];
 said.overflow += await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const alone = await context.newPage();
+await alone.goto(`file://${web}/index.html`);
+said.opened = await alone.locator("#problem").innerText();
 writeFileSync(`${files}/said.json`, JSON.stringify(said));
 await opened.close();
 server.close();

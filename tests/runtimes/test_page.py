@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from compiled_cases import BUNDLED, MODELS
-from compiled_runtimes import RUNNERS, Absent, browser, lay_out_page, node, place
+from compiled_runtimes import EXAMPLE, RUNNERS, Absent, browser, lay_out_page, node, place
 from PIL import Image
 
 import onnxsal
@@ -78,6 +78,11 @@ def test_the_map_of_a_class_is_that_of_python(said: dict[str, Any], step: str) -
     wanted = onnxsal.explain(BUNDLED, MODELS / "demo.png", **given)
     _same(found, wanted.saliency)
     assert found["scores"][found["target"]] == pytest.approx(wanted.score, abs=1e-4)
+
+
+def test_a_page_that_is_opened_as_a_file_says_that_it_needs_a_server(said: dict[str, Any]) -> None:
+    assert (EXAMPLE / "README.md").read_text(encoding="utf-8").count(said["opened"].splitlines()[-1]) == 1
+    assert said["opened"].splitlines()[-1].startswith("python3 -m http.server")
 
 
 def test_the_first_class_is_the_predicted_one_and_the_arrow_key_takes_the_next(said: dict[str, Any]) -> None:
