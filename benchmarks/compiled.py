@@ -137,6 +137,27 @@ def table(args: argparse.Namespace) -> Iterator[str]:
     for case in CASES:
         path = (args.zoo if "torchscript" in case.model else args.shared / "models") / case.model
         yield line(path, case, args) if path.is_file() else f"| {case.model} | not there | | | | | |"
+    yield detector_line(args)
+
+
+def detector_line(args: argparse.Namespace) -> str:
+    """Return what the bundled detector costs with what it detects beside the map, as the file runs by itself."""
+    path = ROOT / "models" / "detector.onnx"
+    model = onnxsal.load(path)
+    with tempfile.TemporaryDirectory() as name:
+        made = compiled(model, Path(name), "layercam", give="saliency,detections", explain_required=True)
+        size, explained = made.stat().st_size / 1e6, session(made, args.threads)
+        calls = {
+            "bare": caller(session(path, args.threads)),
+            "layercam": caller(explained, explain=np.array(True)),
+            "prediction": caller(explained, explain=np.array(False)),
+        }
+        found = compared(calls, args.rounds)
+    cells = " | ".join(f"{found[n][0]:.2f} ({found[n][1]:.2f})" for n in ("layercam", "prediction"))
+    return (
+        f"| {path.name}, detections beside LayerCAM | {found['bare'][2]:.1f} ms | {cells} | - | "
+        f"{path.stat().st_size / 1e6:.2f} | {size:.2f} |"
+    )
 
 
 def browser_times(args: argparse.Namespace) -> Iterator[str]:
