@@ -37,7 +37,7 @@ class Result:
 def as_text(result: Result) -> list[str]:
     """Return the lines about one picture: its path, then what is explained and the methods, indented."""
     first = result.made[0][1]
-    lines = [result.drawing, f"  {_noun(first):6}  {_class(first)}"]
+    lines = [result.drawing, f"  {_noun(first):6}  {_class(first)}", *_candidate(first)]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
@@ -56,6 +56,15 @@ def _class(explanation: Explanation) -> str:
         return f"{explanation.label} ({first} minus {second}){', ' if shown else ''}{shown}"
     number = f" ({explanation.target})" if isinstance(explanation.target, int) else ""
     return f"{title_of(explanation)}{number}, {shown}"
+
+
+def _candidate(explanation: Explanation) -> list[str]:
+    """Say which candidate a box that was asked for is matched with: it may be far from that box."""
+    found = explanation.detection or {}
+    if "iou" not in found:
+        return []
+    box = ",".join(str(round(n)) for n in found["box"])
+    return [f"  {'box':6}  matched with the candidate at {box} (IoU {found['iou']:.2f})"]
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

@@ -71,7 +71,8 @@ class Explanation:
     """What the model's outputs mean."""
     detection: Mapping[str, Any] | None = None
     """What was detected, where a detector is explained: ``label``, ``index``, ``score``, ``box`` (left, top, right,
-    bottom in pixels of the photograph) and ``number``, or ``asked_box`` where a box was asked for."""
+    bottom in pixels of the photograph) and ``number``, or where a box was asked for ``asked_box`` and its ``iou`` with
+    ``box``, the candidate's that is matched with it."""
 
     @property
     def method(self) -> str:

@@ -93,7 +93,12 @@ def test_explain_takes_numbers_boxes_and_all(folder: Path, capsys: pytest.Captur
     )
     second, box = json.loads(capsys.readouterr().out)["explanations"]
     assert (second["label"], box["label"]) == ("green", "blue")
-    assert box["manifest"]["detection"]["asked_box"] == [40, 32, 56, 48]
+    told = box["manifest"]["detection"]
+    assert told["asked_box"] == [40, 32, 56, 48]
+    assert told["iou"] == pytest.approx(iou(np.array([told["box"]]), np.array([[40, 32, 56, 48]]))[0], abs=1e-3)
+    assert run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "blue@40,32,56,48") == 0
+    place = ",".join(str(round(n)) for n in told["box"])
+    assert f"matched with the candidate at {place} (IoU {told['iou']:.2f})" in capsys.readouterr().out
     assert run("explain", "detector.onnx", "blobs.png", "-m", "gradient", "-t", "all", "--threshold", "0.9") == 0
     written = sorted(path.name for path in folder.glob("blobs.gradient.all-*.png"))
     assert written == [f"blobs.gradient.all-{k}.png" for k in range(1, len(written) + 1)]

@@ -20,6 +20,7 @@ from onnxsal.tasks.detection.found import Detected
 from onnxsal.tasks.detection.instances import Details, Instance
 from onnxsal.tasks.detection.masks import InstanceMask, inside_box
 from onnxsal.tasks.detection.oriented import corners_of, lying
+from onnxsal.tasks.detection.overlap import iou
 from onnxsal.tasks.detection.part import Reading, visible
 
 
@@ -65,6 +66,8 @@ class Wanted:
             about["corners"] = [[round(n, 2) for n in each] for each in corners]
         if self.asked.box is not None:
             about["asked_box"] = [round(n, 2) for n in on_photo(self.asked.box, self.size)]
+        if self.asked.box is not None and found.row >= 0:
+            about["iou"] = round(float(iou(np.array([found.box]), np.array([self.asked.box]))[0]), 4)
         return about
 
     def _part(self, whole: Instance, part: parts.Part, details: Details | None) -> Instance:
