@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxsal.anatomy import Layer, Score
+from onnxsal.anatomy.levels import level_layers
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
 from onnxsal.graph.program import Keeping
@@ -87,8 +88,19 @@ def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -
 
 
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:
-    """Return the layer that is named, else the method's own choice, else the automatic one."""
+    """Return the layer that is named, else the method's own choice, else the automatic one.
+
+    Raises: UnsupportedError: a method that chooses its own finds none, whether one is named or not.
+    """
     chooser = steps.innermost.method.choose_layer
-    if name is None and chooser is not None:
-        return chooser(model.anatomy)
-    return model.anatomy.layers.find(name)
+    own = None if chooser is None else chooser(model.anatomy)
+    return own if name is None and own is not None else model.anatomy.layers.find(name)
+
+
+def level_choice(model: Model, steps: MethodPlan) -> tuple[Layer, ...]:
+    """Return the layers of all levels of a pyramid, where a method takes layers and chooses none itself; where none is
+    named they are the ones."""
+    if not steps.needs_layer or steps.innermost.method.choose_layer is not None:
+        return ()
+    found: tuple[Layer, ...] = model.program("levels", lambda: level_layers(model.anatomy))
+    return found

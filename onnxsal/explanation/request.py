@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from onnxsal.anatomy import Layer
-from onnxsal.anatomy.levels import level_layers
 from onnxsal.errors import UsageError
-from onnxsal.explanation.build import choose_layer
+from onnxsal.explanation.build import choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, FUSE, GPU_BATCH, Common, MethodPlan, Sign
 from onnxsal.explanation.target import TargetSource, opened_for
 from onnxsal.modalities.image import PreprocessSource
@@ -93,7 +92,7 @@ def prepare_request(
     if preprocess is not None:
         model = model.preprocessed(preprocess)
     names = _layer_names(layer)
-    levels = _levels(model, steps) if layer is None else ()
+    levels = level_choice(model, steps) if layer is None else ()
     layers = levels or (tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ())
     common = common if common.fuse is not None else replace(common, fuse="max" if levels else FUSE)
     for chosen in layers:
@@ -112,15 +111,6 @@ def request_for(request: Request, target: TargetSource) -> Request:
     return prepare_request(
         model, request.steps, layer=layer, score=score, seed=request.seed, preprocess=None, common=request.common
     )
-
-
-def _levels(model: Model, steps: MethodPlan) -> tuple[Layer, ...]:
-    """Return the layers of all levels of a pyramid, where a method takes layers, chooses none itself and none is
-    named."""
-    if not steps.needs_layer or steps.innermost.method.choose_layer is not None:
-        return ()
-    found: tuple[Layer, ...] = model.program("levels", lambda: level_layers(model.anatomy))
-    return found
 
 
 def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:

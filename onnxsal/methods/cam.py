@@ -12,14 +12,19 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program
 from onnxsal.graph.names import node_title
 from onnxsal.graph.program import Trace
-from onnxsal.methods.linear_head import linear_layer, non_linear
+from onnxsal.methods.linear_head import is_pooled, linear_layer, non_linear
 from onnxsal.methods.parts import combine, combine_halves, divide, halves, trace_with_gradient
 from onnxsal.methods.registry import method
 
 
 def _first_linear(anatomy: Anatomy) -> Layer:
+    if anatomy.head.has_boxes:
+        raise UnsupportedError(
+            "cam needs a model that ends in global average pooling and a linear layer: the score of a box is that of "
+            "one position, which is not pooled; use layercam or hirescam"
+        )
     layer = linear_layer(anatomy)
-    if layer is None:
+    if layer is None or not is_pooled(anatomy, layer):
         raise UnsupportedError(
             "cam needs a model that ends in global average pooling and a linear layer, which this one does not; "
             "use grad-cam, which equals it there"

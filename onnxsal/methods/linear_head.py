@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy, Layer
-from onnxsal.graph import Tape
+from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import values_by_name
 
 _LINEAR = frozenset({
@@ -33,6 +35,30 @@ def linear_layer(anatomy: Anatomy) -> Layer | None:
             break
         chosen = layer
     return chosen
+
+
+def is_pooled(anatomy: Anatomy, layer: Layer) -> bool:
+    """Return whether all positions of a layer weigh alike behind it: something on the way to the logit pools them.
+
+    Without, as with Flatten in front of a Gemm, each position has weights of its own, and their sum is none's.
+    """
+    if prod(layer.grid) == 1:
+        return True
+    values = values_by_name(anatomy.model.graph)
+    reached, pooled = {values[layer.name]}, False
+    for node in anatomy.model.graph:
+        if any(v in reached for v in node.inputs):
+            reached.update(node.outputs)
+            pooled = pooled or _pools(node)
+        if values[anatomy.head.logit] in node.outputs:
+            break
+    return pooled
+
+
+def _pools(node: ir.Node) -> bool:
+    if node.op_type == "AveragePool":
+        return all(n == 1 or not isinstance(n, int) for n in (dims(node.outputs[0]) or ())[2:])
+    return node.op_type in ("GlobalAveragePool", "ReduceMean", "ReduceSum")
 
 
 def _blocking(nodes: list[ir.Node], source: ir.Value, target: ir.Value) -> ir.Node | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
+from detectors import BUNDLED
 from numpy.testing import assert_allclose
 from tinynet import TinyNet, image
 
@@ -148,3 +149,19 @@ def test_a_score_over_what_the_maps_give_is_not_linear() -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(2), "two_"))
     with pytest.raises(UnsupportedError, match="linear"):
         onnxsal.explain(onnxsal.load(model), np.ones((3, 8, 8), np.float32), method="cam", layer="r", target=TARGET)
+
+
+@pytest.mark.parametrize("layer", [None, "r"])
+def test_cam_refuses_what_is_not_pooled(layer: str | None) -> None:
+    """Flatten in front of a linear layer gives every position weights of its own."""
+    model, _, _ = headed("f = Flatten(r) y = MatMul(f, w)")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((144, 5), np.float32), "w"))
+    with pytest.raises(UnsupportedError, match="global average pooling"):
+        onnxsal.explain(onnxsal.load(model), np.ones((3, 8, 8), np.float32), method="cam", layer=layer, target=TARGET)
+
+
+@pytest.mark.parametrize("layer", [None, "head8/relu"])
+def test_cam_refuses_a_detector(layer: str | None) -> None:
+    found = onnxsal.load(BUNDLED)
+    with pytest.raises(UnsupportedError, match="one position"):
+        onnxsal.explain(found, np.zeros((96, 96, 3), np.uint8), method="cam", layer=layer, target="disc")
