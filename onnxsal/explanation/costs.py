@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
-from onnxsal.explanation.build import build, choose_layer
+from onnxsal.explanation.build import build, choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, MethodPlan, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.graph import Program, dims, infer_shapes
@@ -40,27 +40,35 @@ class Cost:
 
 def costs(model: Model, rates: Rates) -> list[Cost]:
     """Return what every method takes on a model, or why it does not apply."""
-    found: dict[Family, tuple[str | None, Footprint | None]] = {}
+    found: dict[Family, tuple[str | None, int | None]] = {}
     return [_cost(model, name, rates, found) for name in catalogue.names()]
 
 
-def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str | None, Footprint | None]]) -> Cost:
+def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str | None, int | None]]) -> Cost:
     try:
         steps = plan(name, {})
-        layer = choose_layer(model, steps, None) if steps.needs_layer else None
+        chosen = choose_layer(model, steps, None) if steps.needs_layer else None
     except OnnxsalError as error:
         return Cost(name, str(error))
+    layers = level_choice(model, steps) or (chosen,)
     family = (_family(steps), steps.needs_layer)
     if family not in found:
-        found[family] = _probed(model, steps, layer)
+        found[family] = _of_all([_probed(model, steps, layer) for layer in layers])
     reason, memory = found[family]
     if reason is not None:
         return Cost(name, reason)
-    maps = 0 if layer is None else layer.channels
-    forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
+    maps = [0 if layer is None else layer.channels for layer in layers]
+    forwards = sum(steps.forwards(n) for n in maps)
+    backwards = sum(steps.backwards(n) for n in maps) if steps.backward else 0
     more = (rates.to_layer if steps.needs_layer else rates.to_pixels) or 0.0
     seconds = forwards * rates.forward + backwards * more
-    return Cost(name, None, forwards, backwards, seconds, None if memory is None else memory.total(BATCH))
+    return Cost(name, None, forwards, backwards, seconds, memory)
+
+
+def _of_all(probed: list[tuple[str | None, int | None]]) -> tuple[str | None, int | None]:
+    """Return what layers that run one after the other take: why one does not apply, and the most memory."""
+    reason = next((reason for reason, _ in probed if reason is not None), None)
+    return reason, max((memory for _, memory in probed if memory is not None), default=None)
 
 
 def _family(steps: MethodPlan) -> str:
@@ -70,13 +78,13 @@ def _family(steps: MethodPlan) -> str:
     return f"own: {innermost.name}" if own else f"rules: {innermost.rules}"
 
 
-def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str | None, Footprint | None]:
+def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str | None, int | None]:
     """Build the program of a method without running it."""
     try:
         built = build(model, steps, layer=layer, score=model.score(model.task.kind(steps.score)))
     except OnnxsalError as error:
         return str(error), None
-    return None, _footprint(model, built)
+    return None, _footprint(model, built).total(BATCH)
 
 
 def _footprint(model: Model, built: Program | Record) -> Footprint:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.anatomy import body
+from onnxsal.anatomy.levels import level_layers
 from onnxsal.autodiff.registry import find
 from onnxsal.explanation.costs import costs
 from onnxsal.explanation.rates import Rates, measure
@@ -65,6 +66,7 @@ def _parts(model: Model) -> dict[str, Any]:
                   "modality": model.modality.name},
         "output": model.task.facts(),
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
+        "levels": [layer.name for layer in level_layers(model.anatomy)],
     }  # fmt: skip
 
 

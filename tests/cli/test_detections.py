@@ -122,3 +122,24 @@ def test_a_level_that_an_object_has_no_share_of_is_no_fault() -> None:
     found = onnxsal.explain(models / "detector.onnx", models / "demo_boxes.png", method="layercam", target="#2")
     assert found.raw.any()
     assert not [note for note in found.manifest["notes"] if "is empty" in note]
+
+
+def test_inspect_says_boxes_what_is_beside_them_and_the_layers_of_every_level(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What explain takes: two maps, a forward and a backward each, and no method that it refuses."""
+    path = tmp_path / "segment.onnx"
+    onnx.save(FORMS["segment"].model(), path)
+    known = onnxsal.load(str(path)).inspect()
+    costs = {each["method"]: each for each in known["methods"]}
+    black = np.zeros((96, 96, 3), np.uint8)
+    explained = onnxsal.explain(str(path), black, method="layercam", target="disc@0,0,96,96")
+    assert known["levels"] == explained.manifest["layer"] and len(known["levels"]) == 2
+    assert costs["layercam"]["forwards"] == explained.manifest["forwards"] == costs["layercam"]["backwards"]
+    assert [name for name in ("cam", "ablation-cam", "recipro-cam", "layercam") if costs[name]["applies"]] == [
+        "layercam"
+    ]
+    assert run("inspect", str(path)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "boxes cxcywh in pixels; beside them masks of 6 prototypes:" in shown
+    assert f"by default {' + '.join(known['levels'])}" in shown

@@ -209,6 +209,19 @@ def _scores(given: Mapping[str, Any]) -> str:
     return f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"
 
 
+def _boxes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say how a detector's boxes are read and what proves it, and what candidates have beside them."""
+    if "boxes" not in given:
+        return []
+    beside = f"; beside them {', '.join(given['parts'])}" if given["parts"] else ""
+    return [("boxes", f"{given['boxes']} in {given['unit']}{beside}: {given['proof']}")]
+
+
+def _default(known: Mapping[str, Any]) -> str:
+    """Return the layers that are taken where none is named."""
+    return " + ".join(map(_name, known["levels"] or [known["layer"] or "none"]))
+
+
 def _no_preprocess(known: Mapping[str, Any]) -> str:
     command = f"onnxsal predict {shlex.quote(str(known['file']))} IMAGE"
     return f"unknown: find it with {command}" if _is_image(known) else "none: it is taken as it is"
@@ -230,11 +243,12 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         (kind, f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} "
                     f"{taken['axes']}{explained}"),
         ("scores", _scores(given)),
+        *_boxes(given),
         *_outputs(known),
         ("explain", _command(known)),
         ("work", _work(known)),
         *_optional(known),
-        ("layers", f"{known['layers']}, by default {_name(known['layer'] or 'none')}"),
+        ("layers", f"{known['layers']}, by default {_default(known)}"),
         ("preprocess", known["preprocess"] or _no_preprocess(known)),
         ("labels", known["labels"] or "none: name a file with --labels"),
         *((key.replace("_", " "), _stated(value)) for key, value in known["stated"].items()),

@@ -25,6 +25,11 @@ class Turned:
     angle: Rows
 
     @property
+    def said(self) -> str:
+        """What a candidate has, in words."""
+        return "an angle"
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The values that are read."""
         return self.angle.values
@@ -56,6 +61,11 @@ class Keypoints:
     """Of the keypoints of each class, one for all where they are alike."""
     skeleton: tuple[tuple[int, int], ...] = ()
     """The keypoints between which there is a bone."""
+
+    @property
+    def said(self) -> str:
+        """What a candidate has, in words."""
+        return f"{self.count} keypoints"
 
     @property
     def count(self) -> int:
@@ -105,6 +115,11 @@ class Masks:
     """The value that holds them, [B, M, h, w]."""
     grid: tuple[int, int]
     """Their h and w."""
+
+    @property
+    def said(self) -> str:
+        """What a candidate has, in words."""
+        return f"masks of {self.coefficients.channels} prototypes"
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -405,7 +405,8 @@ class Detection(Task):
         return {"name": self.output, "task": self.name, "logit": self.logit, "outputs": list(found.outputs),
                 "classes": found.classes if found.labels is None else None, "candidates": found.count,
                 "boxes": found.form, "unit": found.unit, "proof": found.proof,
-                "suppressed": found.suppress}  # fmt: skip
+                "suppressed": found.suppress,
+                "parts": [part.said for part in found.beside]}  # fmt: skip
 
     def written(self) -> dict[str, Any]:
         """Return what a compiled file says of its output."""
