@@ -130,6 +130,11 @@ class Head:
         """Return the least and the greatest number of a kind, None where there are none."""
         return (0.0, 1.0) if kind == "probability" else None
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether what it scores are boxes, each at positions of its own."""
+        return False
+
     def levels(self, graph: ir.Graph) -> Sequence[Sequence[str]]:
         """Return, for each level of a pyramid that scores are read from, the values that branches of it end in; none
         where there is no pyramid."""
