@@ -127,7 +127,7 @@ def test_a_level_that_an_object_has_no_share_of_is_no_fault() -> None:
 def test_inspect_says_boxes_what_is_beside_them_and_the_layers_of_every_level(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What explain takes: two maps, a forward and a backward each, and no method that it refuses."""
+    """What explain takes: two maps of one forward and backward, and no method that it refuses."""
     path = tmp_path / "segment.onnx"
     onnx.save(FORMS["segment"].model(), path)
     known = onnxsal.load(str(path)).inspect()
