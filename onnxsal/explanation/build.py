@@ -88,13 +88,11 @@ def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -
 
 
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:
-    """Return the layer that is named, else the method's own choice, else the automatic one.
-
-    Raises: UnsupportedError: a method that chooses its own finds none, whether one is named or not.
-    """
+    """Return the layer that is named, else the method's own choice, else the automatic one."""
     chooser = steps.innermost.method.choose_layer
-    own = None if chooser is None else chooser(model.anatomy)
-    return own if name is None and own is not None else model.anatomy.layers.find(name)
+    if name is None and chooser is not None:
+        return chooser(model.anatomy)
+    return model.anatomy.layers.find(name)
 
 
 def level_choice(model: Model, steps: MethodPlan) -> tuple[Layer, ...]:

@@ -16,6 +16,11 @@ from onnxsal.methods.linear_head import is_pooled, linear_layer, non_linear
 from onnxsal.methods.parts import combine, combine_halves, divide, halves, trace_with_gradient
 from onnxsal.methods.registry import method
 
+_NOT_POOLED = (
+    "cam needs a model that ends in global average pooling and a linear layer, which this one does not; "
+    "use grad-cam, which equals it there"
+)
+
 
 def _first_linear(anatomy: Anatomy) -> Layer:
     if anatomy.head.has_boxes:
@@ -24,11 +29,8 @@ def _first_linear(anatomy: Anatomy) -> Layer:
             "one position, which is not pooled; use layercam or hirescam"
         )
     layer = linear_layer(anatomy)
-    if layer is None or not is_pooled(anatomy, layer):
-        raise UnsupportedError(
-            "cam needs a model that ends in global average pooling and a linear layer, which this one does not; "
-            "use grad-cam, which equals it there"
-        )
+    if layer is None:
+        raise UnsupportedError(_NOT_POOLED)
     return layer
 
 
@@ -51,6 +53,8 @@ def cam(score: Program, layer: Layer) -> Program:
             f"cam needs a linear head, and {node_title(blocking)} stands "
             f"between layer {layer.name!r} and the score; use grad-cam, or a layer behind it"
         )
+    if not is_pooled(op.graph, op[layer.name], op["score"]):
+        raise UnsupportedError(_NOT_POOLED)
     return op.finish(saliency=combine(op, op.ReduceSum(g, layer.positions, keepdims=1), a, rectify=False))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -37,20 +37,19 @@ def linear_layer(anatomy: Anatomy) -> Layer | None:
     return chosen
 
 
-def is_pooled(anatomy: Anatomy, layer: Layer) -> bool:
-    """Return whether all positions of a layer weigh alike behind it: something on the way to the logit pools them.
+def is_pooled(nodes: Iterable[ir.Node], source: ir.Value, target: ir.Value) -> bool:
+    """Return whether something on the way from a layer to the logit pools, so that all positions weigh alike.
 
     Without, as with Flatten in front of a Gemm, each position has weights of its own, and their sum is none's.
     """
-    if prod(layer.grid) == 1:
+    if all(size == 1 for size in (dims(source) or (None,))[2:]):
         return True
-    values = values_by_name(anatomy.model.graph)
-    reached, pooled = {values[layer.name]}, False
-    for node in anatomy.model.graph:
+    reached, pooled = {source}, False
+    for node in nodes:
         if any(v in reached for v in node.inputs):
             reached.update(node.outputs)
             pooled = pooled or _pools(node)
-        if values[anatomy.head.logit] in node.outputs:
+        if target in node.outputs:
             break
     return pooled
 
