@@ -22,6 +22,7 @@ NOISE = 1.6
 
 SLOW_FIXTURES = {
     "tests/models/test_shapes.py::found": "draws 300 scenes and runs the bundled model on them, once for all tests",
+    "tests/runtimes/test_runtimes.py::detectors": "compiles detectors of several forms, once for all runtimes",
     "tests/runtimes/test_runtimes.py::jobs": "compiles every method and explains with each, once for all runtimes",
 }
 """Fixtures over the limit and why: they are shared, so no one test is to blame."""
