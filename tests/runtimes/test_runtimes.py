@@ -21,6 +21,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     return prepare(tmp_path_factory.mktemp("jobs"), built_in())
 
 
+@pytest.mark.slow("another runtime opens and runs each compiled file")
 @pytest.mark.parametrize("runtime", COMMANDS)
 def test_every_method_in(jobs: Jobs, runtime: str) -> None:
     try:
@@ -37,6 +38,7 @@ def detectors(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     )
 
 
+@pytest.mark.slow("another runtime opens and runs each compiled file")
 @pytest.mark.parametrize("runtime", list(COMMANDS)[1:])
 def test_detectors_in(request: pytest.FixtureRequest, runtime: str) -> None:
     """Their maps, what is explained, and all that is detected; in ONNX Runtime tests/tasks holds them."""
