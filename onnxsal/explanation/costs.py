@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
-from onnxsal.explanation.build import build, build_layers, choose_layer, level_choice
+from onnxsal.explanation.build import build, choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, MethodPlan, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.graph import Program, dims, infer_shapes
@@ -57,20 +57,14 @@ def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str |
     reason, memory = found[family]
     if reason is not None:
         return Cost(name, reason)
-    runs = layers[:1] if _at_once(model, steps, layers) else layers
-    maps = [0 if layer is None else layer.channels for layer in runs]
+    maps = [0 if layer is None else layer.channels for layer in layers]
+    if all(steps.forwards(n) == 1 for n in maps):
+        maps = maps[:1]  # one run makes the maps of all layers
     forwards = sum(steps.forwards(n) for n in maps)
     backwards = sum(steps.backwards(n) for n in maps) if steps.backward else 0
     more = (rates.to_layer if steps.needs_layer else rates.to_pixels) or 0.0
     seconds = forwards * rates.forward + backwards * more
     return Cost(name, None, forwards, backwards, seconds, memory)
-
-
-def _at_once(model: Model, steps: MethodPlan, layers: tuple[Layer | None, ...]) -> bool:
-    """Whether one run of the model makes the maps of all layers."""
-    several = [layer for layer in layers if layer is not None]
-    score = model.score(model.task.kind(steps.score))
-    return len(several) > 1 and build_layers(model, steps, layers=several, score=score) is not None
 
 
 def _of_all(probed: list[tuple[str | None, int | None]]) -> tuple[str | None, int | None]:
