@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Literal
 
 import onnx_ir as ir
@@ -53,7 +54,7 @@ def cam(score: Program, layer: Layer) -> Program:
             f"cam needs a linear head, and {node_title(blocking)} stands "
             f"between layer {layer.name!r} and the score; use grad-cam, or a layer behind it"
         )
-    if not is_pooled(op.graph, op[layer.name], op["score"]):
+    if prod(layer.grid) > 1 and not is_pooled(op.graph, op[layer.name], op["score"]):
         raise UnsupportedError(_NOT_POOLED)
     return op.finish(saliency=combine(op, op.ReduceSum(g, layer.positions, keepdims=1), a, rectify=False))
 

@@ -42,8 +42,6 @@ def is_pooled(nodes: Iterable[ir.Node], source: ir.Value, target: ir.Value) -> b
 
     Without, as with Flatten in front of a Gemm, each position has weights of its own, and their sum is none's.
     """
-    if all(size == 1 for size in (dims(source) or (None,))[2:]):
-        return True
     reached, pooled = {source}, False
     for node in nodes:
         if any(v in reached for v in node.inputs):
