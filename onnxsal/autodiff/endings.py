@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import PLAIN, RuleSet, operands
+from onnxsal.autodiff.registry import PLAIN, RuleSet
 from onnxsal.autodiff.walk import carries, dependent, flows
+from onnxsal.graph.operands import operands
 from onnxsal.graph.shapes import is_float
 
 _SHAPES = frozenset({

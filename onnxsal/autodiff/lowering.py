@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import operands
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import ModelError, UnsupportedError, nearest
 from onnxsal.graph import Trace, infer_shapes, normalise
 from onnxsal.graph.check import model_errors
+from onnxsal.graph.operands import operands
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.scopes import bodies, rename_inside
 

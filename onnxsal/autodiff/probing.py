@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from onnxsal.autodiff.endings import Flow, flow, named, source_of
 from onnxsal.autodiff.gradient import gradients_of
-from onnxsal.autodiff.registry import PLAIN, RuleSet, operands
+from onnxsal.autodiff.registry import PLAIN, RuleSet
 from onnxsal.graph import Program
+from onnxsal.graph.operands import operands
 from onnxsal.graph.program import Trace
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.shapes import dims, is_float

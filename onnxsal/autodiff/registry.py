@@ -162,27 +162,6 @@ def defzero(*op_types: str, domain: str = "") -> None:
         register(Rule(op_type, domain, lambda call: [None] * len(call.node.inputs), kind="declared"))
 
 
-def operands(node: ir.Node) -> list[ir.Value | None]:
-    """Return a node's inputs, then the outer values that its subgraphs refer to."""
-    return [*node.inputs, *captured(node)] if any(_graphs(node)) else list(node.inputs)
-
-
-def captured(node: ir.Node) -> list[ir.Value]:
-    """Return the values from outside that the subgraphs of a node refer to, each once, in order."""
-    found: dict[ir.Value, None] = {}
-    for graph in _graphs(node):
-        inside = {*graph.inputs, *graph.initializers.values()}
-        for inner in graph:
-            found.update(dict.fromkeys(v for v in operands(inner) if v is not None and v not in inside))
-            inside.update(inner.outputs)
-        found.update(dict.fromkeys(v for v in graph.outputs if v not in inside))
-    return [v for v in found if v is not None]
-
-
-def _graphs(node: ir.Node) -> list[ir.Graph]:
-    return [a.as_graph() for a in node.attributes.values() if not a.is_ref() and a.type == ir.AttributeType.GRAPH]
-
-
 def find(node: ir.Node) -> Rule | None:
     """Return the rule of a node's operator, or None; one that an installed package offers is imported now."""
     key = (node.domain, node.op_type)

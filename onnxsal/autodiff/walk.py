@@ -9,11 +9,12 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.familiar import unfamiliar
 from onnxsal.autodiff.precision import apply
-from onnxsal.autodiff.registry import PLAIN, Call, Gradient, RuleSet, UnknownRankError, operands
+from onnxsal.autodiff.registry import PLAIN, Call, Gradient, RuleSet, UnknownRankError
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, attributes
 from onnxsal.graph.apart import read_apart
 from onnxsal.graph.names import node_title
+from onnxsal.graph.operands import operands
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.graph.shapes import rank
 

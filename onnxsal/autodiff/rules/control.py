@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.autodiff.decompose import graft, standing_alone
-from onnxsal.autodiff.registry import PLAIN, Call, Gradient, captured, vjp
+from onnxsal.autodiff.registry import PLAIN, Call, Gradient, vjp
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.graph.operands import captured
 from onnxsal.graph.shapes import dims, is_float
 from onnxsal.graph.tape import Tape
 
