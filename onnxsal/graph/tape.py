@@ -20,7 +20,7 @@ from onnxsal.graph.shapes import dims, static
 STRAIGHT_THROUGH = "sal.straight_through"
 """Metadata of a QuantizeLinear that passes every gradient: the explained picture's re-entry, the logit's own."""
 
-_RANDOM = frozenset(
+RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
 
@@ -72,7 +72,7 @@ class Tape:
             inputs.pop()
         given = {k: v for k, v in attributes.items() if v is not None}
         key = (op_type, domain, outputs or 1, tuple(map(id, inputs)), _key(given))
-        if key not in self._memo or key[-1] is None or op_type in _RANDOM:
+        if key not in self._memo or key[-1] is None or op_type in RANDOM:
             self._memo[key] = self._append(schema, inputs, given, outputs or 1)
         values = self._memo[key]
         return values[0] if outputs is None else values

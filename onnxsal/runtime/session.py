@@ -166,6 +166,38 @@ class Session:
         beside = [{n: a[i : i + 1] for n, a in given.items()} for i in range(rows)]
         return _joined(self._run_placed(names, *pair) for pair in zip(singles, beside, strict=True))
 
+    def run_passing(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], passed: Sequence[str] = (),
+        taken: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:  # fmt: skip
+        """Return ``outputs`` as arrays, and ``passed`` as what the next session takes where it lies, by name.
+
+        Args: taken: what another session passed on. Its rows are run at once. Raises: ModelError: the run failed.
+        """
+        given = {} if taken is None else {n: taken[n] for n in self.inputs if n in taken}
+        arrays = {n: np.asarray(feeds[n], self._dtypes.get(n), order="C") for n in self.inputs if n not in given}
+        self._most = max(self._most, _rows(arrays))
+        try:
+            binding = self._session.io_binding()
+            for name, value in given.items():
+                binding.bind_ortvalue_input(name, value)
+            for name, array in arrays.items():
+                binding.bind_cpu_input(name, array)
+            wanted = dict.fromkeys((*outputs, *passed))
+            for name in wanted:
+                binding.bind_output(name, *(("cpu", 0) if name in outputs else self._where))
+            with GATE.passed():
+                self._session.run_with_iobinding(binding)
+                found = dict(zip(wanted, binding.get_outputs(), strict=True))
+                return {name: found[name].numpy() for name in outputs}, {name: found[name] for name in passed}
+        except failures() as error:
+            raise translated(error, "the model cannot be run") from error
+
+    @property
+    def _where(self) -> tuple[str, int]:
+        """The device, and its number, on which it computes."""
+        return ("cuda", self.device_id) if self.on_gpu else ("cpu", 0)
+
     def _run_placed(
         self, names: list[str], places: Mapping[str, DeviceBuffer], given: dict[str, Array]
     ) -> dict[str, Array]:
