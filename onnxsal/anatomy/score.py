@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.graph import Program
+from onnxsal.graph.program import Keeping
 
 _DIGITS = 6
 """Of the ends of a sum."""
@@ -35,7 +35,7 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Score(Program):
+class Score(Keeping):
     """A program from the explained value ``sal/x`` to ``score``, float32 [B], and what is known of it.
 
     Whoever takes a Program can take it. One that somebody wrote is of the kind ``value``: nothing else is known of it.

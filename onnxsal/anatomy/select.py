@@ -13,7 +13,7 @@ from onnxsal.anatomy.parts import Entry, Head
 from onnxsal.anatomy.score import Score
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.cut import cut, feed, placed, uses_of
-from onnxsal.graph.program import Trace
+from onnxsal.graph.program import Keeping, Trace
 from onnxsal.graph.tape import STRAIGHT_THROUGH
 
 X = "sal/x"
@@ -163,20 +163,26 @@ def _like(op: Trace, value: ir.Value, old: ir.Value) -> ir.Value:
     return op.DequantizeLinear(quantised, scale, zero, axis=axis)
 
 
-def select(anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False) -> Score:
+def select(
+    anatomy: Anatomy, kind: str = "logit", *, weighted: bool = False, keep: bool = False, whole: Program | None = None
+) -> Score:
     """Return the score from ``sal/x`` and ``sal/target`` (int64 [B]) to ``score``, float32 [B].
 
     Args: kind: one that the head has. weighted: the score is a sum of M terms: ``sal/target`` is [B, M], and
     ``sal/coefficients`` (float32 [B, M]) says what each is multiplied with. Nothing else is: a class at minus infinity
-    beside them is not touched.
+    beside them is not touched. keep: the head's numbers stay outputs, of whatever the score is extended to. whole: the
+    ``body``, where it is made already.
     """
-    op = body(anatomy).extend()
+    whole = body(anatomy) if whole is None else whole
+    kept = tuple(whole.outputs) if keep else ()
+    op = Keeping(whole.model, kept).extend()
     own = anatomy.head.scored(op, kind)
     if own is not None:
-        return Score(op.finish_with({SCORE: own.value}).model, kind, own.ends, None, own.reads, own.pick)
+        made = op.finish_with({SCORE: own.value})
+        return Score(made.model, kept, kind=kind, ends=own.ends, reads=own.reads, pick=own.pick)
     source = anatomy.head.kinds[kind]
     made = op.finish_with({SCORE: (_sum if weighted else _one)(op, op[source])})
-    return Score(made.model, kind, anatomy.head.ends(kind), source)
+    return Score(made.model, kept, kind=kind, ends=anatomy.head.ends(kind), source=source)
 
 
 def _one(op: Trace, scores: ir.Value) -> ir.Value:

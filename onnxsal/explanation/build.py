@@ -25,14 +25,23 @@ def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score)
 def build_layers(model: Model, steps: MethodPlan, *, layers: Sequence[Layer], score: Score) -> Program | None:
     """Return one program with the maps of several layers, named by ``map_of``: one run for all of them.
 
-    None where the method draws samples, or asks for something else than a layer and a score.
+    With one layer, or none, as ``build``. None where the method draws samples, or asks for something else than a layer
+    and a score.
     """
+    first = build(model, steps, layer=layers[0] if layers else None, score=score)
+    if not isinstance(first, Program):
+        return None
+    if len(layers) < 2:
+        return first
     if sorted(steps.method.needs) != ["layer", "score"]:
         return None
-    if not isinstance(build(model, steps, layer=layers[0], score=score), Program):
-        return None
-    key: Any = ("layers", _own(steps), tuple(layer.name for layer in layers), score)
+    key: Any = ("layers", *layers_key(steps, layers, score))
     return model.program(key, lambda: _joined(steps, layers, score))  # type: ignore[no-any-return]
+
+
+def layers_key(steps: MethodPlan, layers: Sequence[Layer], score: Any) -> tuple[Any, ...]:
+    """Return what tells the maps of some layers from others on the same model."""
+    return (*_own(steps), tuple(layer.name for layer in layers), score)
 
 
 def map_of(layer: int) -> str:
@@ -42,8 +51,8 @@ def map_of(layer: int) -> str:
 
 def _joined(steps: MethodPlan, layers: Sequence[Layer], score: Score) -> Program:
     """Return the maps one after the other on the same graph; the runtime computes once what they have in common."""
-    read, maps = ("score", *(layer.name for layer in layers)), list[str]()
-    program = Keeping(score.model, read)
+    read, maps = (*score.kept, "score", *(layer.name for layer in layers)), list[str]()
+    program: Keeping = Keeping(score.model, read)
     for layer in layers:
         given: dict[str, Any] = {"layer": layer, "score": program}
         made = steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
@@ -54,7 +63,7 @@ def _joined(steps: MethodPlan, layers: Sequence[Layer], score: Score) -> Program
         whole = op.finish_with({**{name: op[name] for name in names}, maps[-1]: op["saliency"]})
         program = Keeping(whole.model, (*names, maps[-1]))
     op = Program(program.model).extend()
-    return op.finish_with({name: op[name] for name in maps})
+    return op.finish_with({name: op[name] for name in (*score.kept, *maps)})
 
 
 def _own(steps: MethodPlan) -> tuple[Any, ...]:

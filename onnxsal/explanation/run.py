@@ -16,6 +16,7 @@ from onnxsal.errors import ModelError, UsageError
 from onnxsal.explanation.build import build, build_layers, map_of
 from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
+from onnxsal.explanation.forward import Forward, forward
 from onnxsal.explanation.limits import seconds_left, share_of_limits, unused_limits
 from onnxsal.explanation.manifest import manifest_of, variant_of
 from onnxsal.explanation.method_plan import FUSE
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-_Group = tuple[Request, list[Target], Numbers]
-"""Targets that the same runs serve, the request on the model that answers them, and what that puts out."""
+_Group = tuple[Request, list[Target], Forward]
+"""Targets that the same runs serve, the request on the model that answers them, and what that gave for the picture."""
 
 
 def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
@@ -50,11 +51,11 @@ def explain_prepared(request: Request, prepared: Sample, targets: Sequence[Targe
     """Return one Explanation per target of a picture that was read and prepared before."""
     groups = _grouped(request, prepared, targets)
     started, found = time.perf_counter(), list[Explanation]()
-    for at, (own, goals, numbers) in enumerate(groups):
+    for at, (own, goals, seen) in enumerate(groups):
         seconds = seconds_left(request.common, len(groups) - at, since=started)
         within = replace(own, common=replace(request.common, seconds=seconds))
         try:
-            found += _explain_goals(within, prepared, goals, numbers)
+            found += _explain_goals(within, prepared, goals, seen)
         except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
             if not (found and request.common.keep_partial):
                 raise
@@ -86,11 +87,10 @@ def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]
     """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
     found = list[_Group]()
     for own, several in _by_request(request, targets):
-        numbers = own.model.outputs(prepared.x)
-        task, labels = own.model.task, own.model.labels
-        each = [one for target in several for one in task.several(target, numbers, labels)]
-        goals = [task.aimed(resolve_target(own.model, one, numbers, prepared), own.score) for one in each]
-        found += [(own, together, numbers) for together in _together(own, goals)]
+        seen, task, labels = forward(own, prepared), own.model.task, own.model.labels
+        each = [one for target in several for one in task.several(target, seen.numbers, labels)]
+        goals = [task.aimed(resolve_target(own.model, one, seen.numbers, prepared), own.score) for one in each]
+        found += [(own, together, seen) for together in _together(own, goals)]
     return found
 
 
@@ -135,11 +135,26 @@ class _Explained:
     """That the group took."""
 
 
-def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], numbers: Numbers) -> list[Explanation]:
+def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], seen: Forward) -> list[Explanation]:
     started = time.perf_counter()
-    by_layer = _run_layers(request, prepared, goals) if request.layers else [_run(request, None, prepared, goals)]
-    group = _Explained(prepared, numbers, round(time.perf_counter() - started, 4))
+    if seen.serves(request.model, request.score, goals[0]):
+        by_layer = _of_forward(request, seen, goals)
+    elif request.layers:
+        by_layer = _run_layers(request, prepared, goals)
+    else:
+        by_layer = [_run(request, None, prepared, goals)]
+    group = _Explained(prepared, seen.numbers, round(time.perf_counter() - started, 4))
     return [_explained(request, group, goal, outcomes) for goal, *outcomes in zip(goals, *by_layer, strict=True)]
+
+
+def _of_forward(request: Request, seen: Forward, goals: Sequence[Target]) -> list[list[Outcome]]:
+    """Return the outcome of every layer, or of the pixels alone, from the forward that predicted."""
+    (goal,) = goals
+    maps = seen.maps(request, goal)
+    outcomes = [_whole(request, raw[0], counted=at == 0) for at, raw in enumerate(maps)]
+    layers, score = request.layers or (None,), seen.score(request.model, request.score, goal)
+    cases = [Case(request.model, request.steps, score, layer) for layer in layers]
+    return [_noted(case, seen.sample, goals, [each]) for case, each in zip(cases, outcomes, strict=True)]
 
 
 def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
@@ -233,7 +248,7 @@ def _run(request: Request, layer: Layer | None, prepared: Sample, goals: Sequenc
         (goal,) = goals
         raw = model.session(built).run({X: prepared.x[None], **goal.feeds})["saliency"][0]
         outcomes = [_whole(request, raw)]
-    return _noted(request, layer, prepared, goals, outcomes)
+    return _noted(_case(request, layer, goals[0]), prepared, goals, outcomes)
 
 
 def _run_at_once(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]] | None:
@@ -246,7 +261,10 @@ def _run_at_once(request: Request, prepared: Sample, goals: Sequence[Target]) ->
     (goal,) = goals
     maps = model.session(built).run({X: prepared.x[None], **goal.feeds})
     outcomes = [_whole(request, maps[map_of(at)][0], counted=at == 0) for at in range(len(layers))]
-    return [_noted(request, layer, prepared, goals, [each]) for layer, each in zip(layers, outcomes, strict=True)]
+    return [
+        _noted(_case(request, layer, goal), prepared, goals, [each])
+        for layer, each in zip(layers, outcomes, strict=True)
+    ]
 
 
 def _whole(request: Request, raw: Floats, *, counted: bool = True) -> Outcome:
@@ -256,16 +274,12 @@ def _whole(request: Request, raw: Floats, *, counted: bool = True) -> Outcome:
     return Outcome(raw, None, {}, forwards, backwards, notes=unused_limits(request))
 
 
-def _noted(
-    request: Request, layer: Layer | None, prepared: Sample, goals: Sequence[Target], outcomes: list[Outcome]
-) -> list[Outcome]:
+def _noted(case: Case, prepared: Sample, goals: Sequence[Target], outcomes: list[Outcome]) -> list[Outcome]:
     """Return outcomes with what is to be said of empty maps. Raises: ModelError: one is not finite."""
-    model = request.model
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
-        raise ModelError(f"the map of {request.steps.method.name!r} is not finite (NaN or infinity)")
-    case = _case(request, layer, goals[0])
+        raise ModelError(f"the map of {case.steps.method.name!r} is not finite (NaN or infinity)")
     return [
-        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case), rank=len(model.size))
+        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case), rank=len(case.model.size))
         for goal, outcome in zip(goals, outcomes, strict=True)
     ]
 

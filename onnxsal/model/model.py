@@ -178,7 +178,10 @@ class Model:
         Raises: ModelError: they are not finite, but for the logits minus infinity of classes that are switched off.
         UnsupportedError: the provider runs no operator of the model. UsageError: they are not what a user says.
         """
-        found = self._whole().run({X: x[None]})
+        return self.checked(self._whole().run({X: x[None]}))
+
+    def checked(self, found: Mapping[str, NDArray[Any]]) -> Numbers:
+        """Return the numbers of one picture from what a program put out for it, [1, N] each. Raises: as ``outputs``."""
         named = {**self.task.kinds, **self.task.beside}
         numbers = {kind: found[name][0] for kind, name in named.items()}
         self.task.check(numbers)
@@ -290,17 +293,27 @@ class Model:
         """Keep a program that was opened before the model was made."""
         self._sessions.take(self.program(key, lambda: program), session)
 
-    def score(self, kind: str, target: Target | None = None) -> Score:
+    def score(self, kind: str, target: Target | None = None, *, keep: bool = False) -> Score:
         """Return the score of a target, of a kind that the task has; made once for all of one form.
 
-        Args: target: by default one of the form that the task's targets have, such as one class.
+        Args: target: by default one of the form that the task's targets have, such as one class. keep: what is built
+        on it puts out the task's numbers too.
         """
         if target is not None and target.program is not None:
             return target.program
-        kind = kind if target is None or target.kind is None else target.kind
-        weighted = self.task.weighted if target is None or target.is_open else target.weighted
-        made: Score = self.program(("score", kind, weighted), lambda: select(self.anatomy, kind, weighted=weighted))
+        kind, weighted = self.score_form(kind, target)
+        made: Score = self.program(("score", kind, weighted, keep), lambda: self._selected(kind, weighted, keep))
         return made.of(None if target is None else target.coefficients) if weighted else made
+
+    def _selected(self, kind: str, weighted: bool, keep: bool) -> Score:
+        whole = self.program("body", lambda: body(self.anatomy))
+        return select(self.anatomy, kind, weighted=weighted, keep=keep, whole=whole)
+
+    def score_form(self, kind: str, target: Target | None = None) -> tuple[str, bool]:
+        """Return what tells one form of score from another: its kind, and whether it is a sum with coefficients."""
+        if target is None or target.is_open:
+            return kind if target is None or target.kind is None else target.kind, self.task.weighted
+        return kind if target.kind is None else target.kind, target.weighted
 
     def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once as long as there is room for it (``memory``).

@@ -228,8 +228,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch, **counts: int) -> onnxsal.Model:
             assert options.get_session_config_entry("session.record_ep_graph_assignment_info") == "1"
             self._real = create(data, options, providers=["CPUExecutionProvider"])
 
-        def run(self, *args: object) -> object:
-            return self._real.run(*args)
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
 
         def get_providers(self) -> list[str]:
             return ["DnnlExecutionProvider", "CPUExecutionProvider"]

@@ -73,12 +73,12 @@ def test_score_runs_use_the_plain_graph(count: Count) -> None:
     assert [session.outputs for session in heads] == [("maps",)]
 
 
-def test_a_wrapper_shares_the_session_of_what_it_wraps(count: Count) -> None:
+def test_wrappers_share_the_session_of_what_they_wrap(count: Count) -> None:
     model = onnxsal.load(TinyNet().model())
-    onnxsal.explain(model, X, method="gradient", target=1)
-    before = len(count.opened)
     onnxsal.explain(model, X, method="smoothgrad", target=1, samples=2)
+    before = len(count.opened)
     onnxsal.explain(model, X, method="vargrad", target=2, samples=2)
+    onnxsal.explain(model, X, method="smoothgrad", target=2, samples=3)
     assert len(count.opened) == before
 
 

@@ -1,0 +1,93 @@
+"""One forward a picture: one run gives what is predicted and the map, where its numbers stay the file's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from tinynet import TinyNet, image
+
+import onnxsal
+from onnxsal.anatomy import X
+from onnxsal.explanation import forward as module
+from onnxsal.runtime import Session
+
+METHODS = ["gradient", "grad-cam++", "layercam", "eigencam"]
+PICTURES = [image(seed=seed) for seed in range(3)]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the model itself was run for, in order: what it predicts alone, or with what a map is made of."""
+    found: list[str] = []
+    run, run_passing = Session.run, Session.run_passing
+
+    def alone(self: Session, feeds: Any, outputs: Any = None) -> Any:
+        if X in self.inputs:
+            found.append("predict" if "saliency" not in self.outputs else "whole")
+        return run(self, feeds, outputs)
+
+    def passing(self: Session, feeds: Any, outputs: Any, *rest: Any, **options: Any) -> Any:
+        if "sal/logits" in outputs:
+            found.append("both")
+        return run_passing(self, feeds, outputs, *rest, **options)
+
+    monkeypatch.setattr(Session, "run", alone)
+    monkeypatch.setattr(Session, "run_passing", passing)
+    return found
+
+
+def whole_map(method: str, picture: np.ndarray, target: Any, **options: Any) -> Any:
+    """Return the explanation by the method's program in one, as methods run that draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_halved", lambda request: None)
+        return onnxsal.explain(onnxsal.load(TinyNet().model()), picture, method=method, target=target, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_picture_takes_one_run_of_the_model(method: str, runs: list[str]) -> None:
+    model = onnxsal.load(TinyNet().model())
+    del runs[:]
+    found = onnxsal.explain(model, PICTURES, method=method)
+    assert runs == ["both", "predict", "both", "both"], "the first picture shows that both give the same bits"
+    for picture, one in zip(PICTURES, found, strict=True):
+        expected = whole_map(method, picture, None)
+        assert (one.target, one.score, one.logit) == (expected.target, expected.score, expected.logit)
+        assert_array_equal(one.raw, expected.raw, strict=True)
+
+
+def test_all_targets_and_layers_come_of_one_run(runs: list[str]) -> None:
+    model, targets, layers = onnxsal.load(TinyNet().model()), [0, 2, None], ["a2", "a3"]
+    onnxsal.explain(model, PICTURES[0], layer=layers)
+    del runs[:]
+    found = onnxsal.explain(model, PICTURES[1], target=targets, layer=layers)
+    assert runs == ["both"]
+    for target, one in zip(targets, found, strict=True):
+        assert_array_equal(one.raw, whole_map("grad-cam++", PICTURES[1], target, layer=layers).raw, strict=True)
+
+
+def test_a_target_of_another_form_has_a_run_of_its_own(runs: list[str]) -> None:
+    model = onnxsal.load(TinyNet().model())
+    onnxsal.explain(model, PICTURES[0])
+    del runs[:]
+    one = onnxsal.explain(model, PICTURES[1], target=(0, 2))
+    assert runs == ["both", "whole"]
+    assert_array_equal(one.raw, whole_map("grad-cam++", PICTURES[1], (0, 2)).raw, strict=True)
+
+
+def test_numbers_that_are_not_the_file_s_are_not_told(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that rounds the model otherwise beside a gradient: score and class come of the file run alone."""
+    model, expected = onnxsal.load(TinyNet().model()), [whole_map("gradient", p, None) for p in PICTURES]
+    run_passing = Session.run_passing
+
+    def rounded(self: Session, feeds: Any, outputs: Any, *rest: Any, **options: Any) -> Any:
+        found, passed = run_passing(self, feeds, outputs, *rest, **options)
+        return {n: np.nextafter(a, 9) if n == "sal/logits" else a for n, a in found.items()}, passed
+
+    monkeypatch.setattr(Session, "run_passing", rounded)
+    del runs[:]
+    found = onnxsal.explain(model, PICTURES, method="gradient")
+    assert runs == ["both", "predict", "predict", "both", "predict", "both", "predict"]
+    assert [(one.score, one.logit) for one in found] == [(one.score, one.logit) for one in expected]
