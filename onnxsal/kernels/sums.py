@@ -33,15 +33,22 @@ def _add_both(sums: Any, squares: Any, rows: Any, groups: Any, weights: Any) -> 
 
 @kernel
 def _add_weighed(sums: Any, rows: Any, groups: Any, weights: Any) -> None:
-    step = 1024  # what is read for every target stays in the processor's first cache
+    step = 512  # a group's sums stay in the processor's first cache until all of its rows are in them
+    order = np.argsort(groups, kind="mergesort")  # stable: rows of a group are added one after the other
     for start in range(0, rows.shape[1], step):
         stop = min(start + step, rows.shape[1])
-        for r in range(rows.shape[0]):
-            row = rows[r, start:stop]
+        first = 0
+        while first < order.size:
+            group, last = groups[order[first]], first + 1
+            while last < order.size and groups[order[last]] == group:
+                last += 1
             for t in range(sums.shape[0]):
-                to, weight = sums[t, groups[r], start:stop], weights[t, r]
-                for i in range(row.size):
-                    to[i] += weight * np.float64(row[i])
+                to = sums[t, group, start:stop]
+                for r in order[first:last]:
+                    row, weight = rows[r, start:stop], weights[t, r]
+                    for i in range(row.size):
+                        to[i] += weight * np.float64(row[i])
+            first = last
 
 
 def add_weighed(y: NDArray[Any], groups: NDArray[np.int64], weights: Doubles, sums: Doubles) -> None:

@@ -85,7 +85,7 @@ def _bilinear(cells: int, places: int) -> NDArray[np.float64]:
 
 def _ratio(axes: int) -> Program:
     op = empty(21)
-    shape = [1, *[None] * (axes - 2)]
+    shape = [None] * (axes - 1)  # of maps that lie one behind the other too
     weighed, mean = (op.input(n, ir.DataType.FLOAT, shape) for n in ("mean/score", "mean/mask"))
     unseen = op.Equal(mean, 0.0)
     return op.finish(saliency=op.Where(unseen, 0.0, op.Div(weighed, op.Where(unseen, 1.0, mean))))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.kernels.jackknife import jackknife
 from onnxsal.records import Record
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
 from onnxsal.streaming.stages import Stages, propagated
+from onnxsal.streaming.weighed import Weighed
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+
+AT_ONCE = 4 * 2**20
+"""Bytes of maps that a tail makes in one run: as many as stay in the processor's caches."""
 
 
 class Tail(NamedTuple):
@@ -70,7 +75,8 @@ class Finish:
             n = float(self._sums.sizes().sum())
             variance = self._sums.totals()[f"variance/{self._record.moments.names[0]}"]
             return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
-        return self._jackknife(lambda g: _of(self.map(leave_out=g)[0], made))
+        own = _of(self.map()[0], made)
+        return self._jackknife(own, lambda groups: self._maps_without(groups, made, own))
 
     def _propagated(self, sums: Stages, made: Callable[[Floats], Floats] | None) -> Floats | None:
         errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))
@@ -79,23 +85,35 @@ class Finish:
         spread = propagated(lambda v: _of(self._mapped({name: v})[0], made), mean, errors)
         return np.asarray(sums.widening() * spread, np.float32)
 
-    def _jackknife(self, value: Callable[[int | None], NDArray[Any]]) -> Floats | None:
-        """Return the delete-a-group error of any function of the moments.
+    def _jackknife(self, whole: NDArray[Any], without: Callable[[list[int]], NDArray[Any]]) -> Floats | None:
+        """Return the delete-a-group error of any function of the moments; None for too few samples.
 
-        Groups may differ in size: h = n / n_j, pseudo-values h V - (h - 1) V_without_j, as in Busing et al. 1999.
+        Args: whole: the function of all. without: returns it of all but each of these groups, [G, ...].
         """
         groups, sizes = self._sums.filled(), self._sums.sizes()
         # One sample is no spread, and leaving one of two out leaves one.
         if len(groups) < 2 or sizes.sum() < 3:
             return None
-        h = sizes.sum() / sizes
-        whole = value(None).astype(np.float64)
-        without = np.stack([value(g).astype(np.float64) for g in groups])
-        column = h.reshape(-1, *[1] * whole.ndim)
-        estimate = len(groups) * whole - ((1 - 1 / column) * without).sum(axis=0)
-        pseudo = column * whole - (column - 1) * without
-        spread = ((pseudo - estimate) ** 2 / (column - 1)).mean(axis=0)
-        return np.asarray(np.sqrt(spread), np.float32)
+        return jackknife(whole, without(groups), sizes.sum() / sizes)
+
+    def _maps_without(self, groups: list[int], made: Callable[[Floats], Floats] | None, like: Floats) -> Floats:
+        """Return what is made of the maps of all groups but each of these, [G, ...]. Args: like: one of them."""
+        found = np.empty((len(groups), *like.shape), like.dtype)
+        step = max(AT_ONCE // max(like.nbytes, 1), 1)
+        for at in range(0, len(groups), step):
+            maps = self._some_without(groups[at : at + step])
+            for to, each in zip(found[at:], maps, strict=False):
+                to[...] = _of(each, made)
+        return found
+
+    def _some_without(self, groups: list[int]) -> Iterable[Floats]:
+        """Return the maps of all groups but each of these, from one run where the tail takes means of maps alone."""
+        session, sums = None if self._tail is None else self._tail.session, self._sums
+        if isinstance(session, Session) and isinstance(sums, Weighed) and not session.single:
+            means = sums.means_without(groups)
+            if means.keys() >= set(session.inputs):
+                return np.asarray(session.run(means, ["saliency"])["saliency"], np.float32)
+        return (self.map(leave_out=g)[0] for g in groups)
 
     def relative_error(self) -> float:
         """Return the norm of the errors over the norm of the map; infinity where it is not known."""
@@ -121,7 +139,10 @@ class Finish:
     def _weight_errors(self, name: str) -> NDArray[Any] | None:
         if isinstance(self._sums, Stages):
             return self._sums.errors()
-        return self._jackknife(lambda g: _centred(self._sums.totals(g)[f"mean/{name}"]))
+        whole = _centred(self._sums.totals()[f"mean/{name}"])
+        return self._jackknife(
+            whole, lambda groups: np.stack([_centred(self._sums.totals(g)[f"mean/{name}"]) for g in groups])
+        )
 
 
 def _of(values: Floats, made: Callable[[Floats], Floats] | None) -> Floats:

@@ -95,7 +95,10 @@ def finish(y: np.ndarray, shown: str, per: str = "all", groups: int = 20) -> Fin
 def test_jackknife_of_a_mean_is_its_closed_form_for_any_group_size(n: int) -> None:
     """Of a mean it is exact in expectation, so over many pixels the squares have to agree."""
     y = RNG.normal(size=(n, 4000)).astype(np.float32)
-    jackknife = finish(y, "mean")._jackknife(lambda g: finish_map(y, g, min(20, n)))
+    whole = finish_map(y, None, min(20, n))
+    jackknife = finish(y, "mean")._jackknife(
+        whole, lambda groups: np.stack([finish_map(y, g, min(20, n)) for g in groups])
+    )
     assert jackknife is not None
     assert np.square(jackknife, dtype=float).mean() == pytest.approx(1 / n, rel=0.05)
     if n <= 20:
