@@ -125,8 +125,11 @@ class Sessions:
     def _of(self, program: Program) -> _Opened:
         """Programs hold their graph, so that no other can come to lie at its address while one is remembered."""
         with self._lock:
-            opened = self._opened.setdefault(id(program.model), _Opened(program, Rows.of(program)))
-            self._opened.move_to_end(id(program.model))
+            key = id(program.model)
+            opened = self._opened.get(key)
+            if opened is None:  # what its shapes say is read once
+                opened = self._opened[key] = _Opened(program, Rows.of(program))
+            self._opened.move_to_end(key)
             while len(self._opened) > PROGRAMS:
                 self._opened.popitem(last=False)
             return opened

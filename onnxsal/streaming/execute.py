@@ -20,7 +20,7 @@ from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, S
 from onnxsal.streaming.plan import Indices
 from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.weighed import Weighed
-from onnxsal.streaming.work import Array, OverBudgetError, Work
+from onnxsal.streaming.work import Array, OverBudgetError, Work, apart
 
 Outputs = list[dict[str, Array]]
 """Of every target, its outputs by name."""
@@ -217,18 +217,7 @@ Call = Callable[[Mapping[str, Array], tuple[str, ...]], dict[str, Array]]
 def _run(work: Work, batch: Batch, call: Call) -> Ran:
     """Run the body on a batch, once whatever the number of targets."""
     names = work.record.moments.names
-    outputs = by_target(work.targets, batch.rows, lambda feeds: call(feeds, names))
-    if not all(np.isfinite(own[name]).all() for own in outputs for name in names):
+    found = call(work.feeds(batch.rows), names)
+    if not all(np.isfinite(found[name]).all() for name in names):
         raise ModelError(f"the model's output is not finite (NaN or infinity in {', '.join(names)}); are its weights?")
-    return Ran(outputs, batch.rows)
-
-
-def by_target(
-    targets: tuple[Mapping[str, Array], ...], rows: int, call: Callable[[Mapping[str, Array]], dict[str, Array]]
-) -> Outputs:
-    """Return the outputs of every target from one call; several are the columns of what is fed and comes back."""
-    if len(targets) == 1:
-        return [call({name: np.repeat(v, rows, axis=0) for name, v in targets[0].items()})]
-    together = {name: np.stack([own[name] for own in targets], axis=1) for name in targets[0]}
-    found = call({name: np.repeat(v, rows, axis=0) for name, v in together.items()})
-    return [{name: v[:, i] for name, v in found.items()} for i in range(len(targets))]
+    return Ran(apart(found, work.targets), batch.rows)

@@ -12,14 +12,14 @@ from onnxsal.kernels.plane import unplane
 from onnxsal.records import Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.streaming.device import Batch
-from onnxsal.streaming.execute import Ran, accumulate, by_target, left
+from onnxsal.streaming.execute import Ran, accumulate, left
 from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
 from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.weighed import Weighed
-from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work
+from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work, apart, together
 
 Feeds = Mapping[str, Array]
 
@@ -147,7 +147,7 @@ def _references(record: Record, plan: Plan, targets: tuple[Feeds, ...], settings
     if not record.draws.reference or isinstance(record.body, Record):
         return [{} for _ in targets]
     session, entry = settings.session(record.body), {settings.x: unplane(plan.baseline, plan.size)[None]}
-    outputs = by_target(targets, 1, lambda feeds: session.run({**entry, **feeds}))
+    outputs = apart(session.run({**entry, **together(targets, 1)}), targets)
     return [{f"reference/{name}": value for name, value in own.items()} for own in outputs]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,13 @@ class Work:
     batch_size: int
     rows: int = 0
     draws: int = 0
+    _fed: dict[int, Mapping[str, Array]] = field(default_factory=dict)
+
+    def feeds(self, rows: int) -> Mapping[str, Array]:
+        """Return what all targets feed for a batch of so many rows: the same for every batch."""
+        if rows not in self._fed:
+            self._fed[rows] = together(self.targets, rows)
+        return self._fed[rows]
 
     @property
     def samples(self) -> int:
@@ -111,3 +118,17 @@ class Work:
     def relative_error(self) -> float:
         """Return that of the target that is known worst."""
         return max(finish.relative_error() for finish in self.finishes)
+
+
+def together(targets: Sequence[Mapping[str, Array]], rows: int) -> dict[str, Array]:
+    """Return what targets feed, for every row of a batch; several are columns behind it."""
+    several = len(targets) > 1
+    each = {name: np.stack([own[name] for own in targets], axis=1) if several else v for name, v in targets[0].items()}
+    return {name: np.repeat(v, rows, axis=0) for name, v in each.items()}
+
+
+def apart(found: Mapping[str, Array], targets: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    """Return the outputs of every target, of one run that was fed all of them."""
+    if len(targets) == 1:
+        return [dict(found)]
+    return [{name: v[:, i] for name, v in found.items()} for i in range(len(targets))]
