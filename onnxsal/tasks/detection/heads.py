@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
 
-from onnxsal.graph import attributes, dims
-from onnxsal.graph.as_run import constant_of
+from onnxsal.graph import dims
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.decoding import are_turned, form_of, is_decoded, unit_of
 from onnxsal.tasks.detection.in_front import InFront, classes_in_front, in_front, rest_in_front
-from onnxsal.tasks.detection.pieces import Piece, pieces_of
+from onnxsal.tasks.detection.pieces import Piece, activates, logits_behind, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
+from onnxsal.tasks.detection.suppression import of_suppression
 
 _BOX, _PICKED = 4, 6
 """Numbers of a box; of a candidate that was picked, with its score and its class."""
@@ -36,52 +36,6 @@ def proven(graph: ir.Graph) -> Candidates | None:
     return None
 
 
-def _of_suppression(graph: ir.Graph) -> Candidates | None:
-    """Inputs 0 and 1 of a NonMaxSuppression."""
-    nodes = [node for node in graph if node.op_type == "NonMaxSuppression" and not node.domain]
-    if len(nodes) != 1 or nodes[0].inputs[0] is None or nodes[0].inputs[1] is None:
-        return None
-    node, boxes, scores = nodes[0], nodes[0].inputs[0], nodes[0].inputs[1]
-    shape, count = dims(scores), count_of(boxes, 2)
-    if shape is None or len(shape) != 3 or not isinstance(shape[1], int) or count is None or shape[2] != count:
-        return None
-    if not any(each is node for output in graph.outputs for each in _all_behind(output)):
-        return None
-    found = pieces_of(boxes, 2)
-    middle = int(attributes(node).get("center_point_box", 0)) == 1
-    form = "cxcywh" if middle else form_of(found)
-    if form is None:  # corners in either order give the same IoU, so that NonMaxSuppression proves none
-        return None
-    return Candidates(
-        tuple(str(v.name) for v in graph.outputs), whole(boxes, 2), form,
-        unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 1), logits=_logits(scores, 1),
-        overlap=_number(node, 3), least=_number(node, 4), several=True, count=count,
-        proof=f"what {node_title(node)} reads",
-    )  # fmt: skip
-
-
-def _number(node: ir.Node, at: int) -> float | None:
-    found = constant_of(node.inputs[at]) if len(node.inputs) > at else None
-    return float(found.reshape(-1)[0]) if found is not None and found.size else None
-
-
-def _all_behind(value: ir.Value) -> Iterator[ir.Node]:
-    seen, waiting = set[ir.Node](), [value.producer()]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting += [v.producer() for v in node.inputs if v is not None]
-
-
-def _logits(value: ir.Value, axis: int) -> Rows | None:
-    """Return what stands in front of the Sigmoid or Softmax that makes scores; None where there is none."""
-    found = pieces_of(value, axis)
-    return found[0].operands if len(found) == 1 and _activates(found[0]) else None
-
-
 def logits_at(value: ir.Value, axis: int, channels: tuple[int, int]) -> Rows | None:
     """Return what stands in front of the Sigmoid that makes these channels of a value; None where none makes them."""
     at = 0
@@ -90,16 +44,6 @@ def logits_at(value: ir.Value, axis: int, channels: tuple[int, int]) -> Rows | N
             return piece.operands if piece.made_by == "Sigmoid" else None
         at += piece.channels
     return None
-
-
-def _activates(piece: Piece) -> bool:
-    if piece.made_by == "Sigmoid":
-        return True
-    node = piece.values[0].producer()
-    if piece.made_by != "Softmax" or node is None:
-        return False
-    rank = len(dims(piece.values[0]) or (0,))
-    return int(attributes(node).get("axis", -1)) % rank == piece.axis
 
 
 def _of_one_output(graph: ir.Graph) -> Candidates | None:
@@ -247,7 +191,7 @@ def _before(names: tuple[str, ...], read: InFront, more: ir.Value | None, by: st
     form = "cxcywh" if turned else _form(found)
     if form is None:
         return None
-    logits = _logits(scores, 2)
+    logits = logits_behind(scores, 2)
     return Candidates(
         names, whole(boxes, 2), form, unit_of([v for p in found for v in p.values]), probabilities=whole(scores, 2),
         logits=logits, suppress=False, count=count_of(boxes, 2), proof=f"the boxes and scores in front of {by}",
@@ -322,7 +266,7 @@ def _paired(boxes: ir.Value, scores: ir.Value, axis: int) -> Candidates | None:
     values = [v for p in made for v in p.values]
     normalised = _is_normalised(made)
     form = _form(made) if normalised or is_decoded(values) else None
-    if form is None or len(shares) != 1 or not _activates(shares[0]):
+    if form is None or len(shares) != 1 or not activates(shares[0]):
         return None
     exclusive = shares[0].made_by == "Softmax"
     classes = shares[0].channels
@@ -377,5 +321,5 @@ def _of_two(graph: ir.Graph) -> Candidates | None:
 
 
 _FORMS: tuple[Callable[[ir.Graph], Candidates | None], ...] = (
-    _of_three, _of_two, _of_suppression, _of_one_output, _of_pair,
+    _of_three, _of_two, of_suppression, _of_one_output, _of_pair,
 )  # fmt: skip

@@ -67,6 +67,23 @@ def pieces_of(value: ir.Value, axis: int) -> list[Piece]:
     return _pieces(_Range(value, axis, 0, size), _DEPTH) if isinstance(size, int) else []
 
 
+def logits_behind(value: ir.Value, axis: int) -> Rows | None:
+    """Return what stands in front of the Sigmoid or Softmax that makes scores; None where there is none."""
+    found = pieces_of(value, axis)
+    return found[0].operands if len(found) == 1 and activates(found[0]) else None
+
+
+def activates(piece: Piece) -> bool:
+    """Return whether a Sigmoid makes a piece, or a Softmax over its channels."""
+    if piece.made_by == "Sigmoid":
+        return True
+    node = piece.values[0].producer()
+    if piece.made_by != "Softmax" or node is None:
+        return False
+    rank = len(dims(piece.values[0]) or (0,))
+    return int(attributes(node).get("axis", -1)) % rank == piece.axis
+
+
 @dataclass(frozen=True)
 class _Range:
     value: ir.Value
