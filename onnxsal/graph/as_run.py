@@ -15,6 +15,8 @@ def write_as_run(graph: ir.Graph) -> None:
 
     1. A Squeeze with an empty list of axes takes away every axis of one; in the standard none.
     2. A Dropout in training mode between other nodes is removed by its optimiser, and drops nothing.
+    3. A SplitToSequence by the number 1 without keepdims takes the axis away, as one without a number does; in the
+       standard keepdims says nothing then.
     """
     for each in (graph, *graph.subgraphs()):
         for node in each:
@@ -22,6 +24,8 @@ def write_as_run(graph: ir.Graph) -> None:
                 node.resize_inputs(1)
             elif node.op_type == "Dropout" and not node.domain and (is_optimised_away(node) or _keeps_all(node)):
                 node.resize_inputs(min(len(node.inputs), 2))
+            elif node.op_type == "SplitToSequence" and not node.domain and _splits_by_one(node):
+                node.resize_inputs(1)
 
 
 def is_optimised_away(node: ir.Node) -> bool:
@@ -58,6 +62,11 @@ def constant_of(value: ir.Value | None) -> NDArray[np.generic] | None:
 def _names_no_axes(node: ir.Node) -> bool:
     axes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
     return axes is not None and axes.size == 0
+
+
+def _splits_by_one(node: ir.Node) -> bool:
+    sizes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    return sizes is not None and sizes.ndim == 0 and int(sizes) == 1
 
 
 def _keeps_all(node: ir.Node) -> bool:

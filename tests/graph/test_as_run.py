@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from drawing_models import draws, parse, runs
 
+from onnxsal.autodiff.sequences import lower_sequences
 from onnxsal.graph import dims, load_ir, normalise, to_proto
 from onnxsal.graph.random import drawing_nodes
 
@@ -91,4 +93,18 @@ def test_a_squeeze_of_an_empty_list_of_axes_takes_all_of_one(opset):
     (result,) = runs(proto, 1)
     model = normalise(load_ir(proto))
     assert dims(model.graph.outputs[0]) == result.shape == (16,)
+    np.testing.assert_array_equal(runs(to_proto(model), 1)[0], result)
+
+
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_split_by_the_number_one_keeps_its_axis_as_keepdims_says(keeps):
+    """As torch.where()[0] in a script comes out of PyTorch's exporter."""
+    body = f"s = SplitToSequence<axis=1, keepdims={keeps}>(x, one) q = SequenceAt(s, third) y = Relu(q)"
+    proto = parse(body, outputs="float[1, 1] y" if keeps else "float[1] y")
+    for name, number in (("one", 1), ("third", 2)):
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(number), name))
+    (result,) = runs(proto, 1)
+    model = normalise(load_ir(proto))
+    assert lower_sequences(model.graph)
+    assert result.shape == ((1, 1) if keeps else (1,))
     np.testing.assert_array_equal(runs(to_proto(model), 1)[0], result)
