@@ -16,7 +16,8 @@ def write_as_run(graph: ir.Graph) -> None:
     1. A Squeeze with an empty list of axes takes away every axis of one; in the standard none.
     2. A Dropout in training mode between other nodes is removed by its optimiser, and drops nothing.
     3. A SplitToSequence by the number 1 without keepdims takes the axis away, as one without a number does; in the
-       standard keepdims says nothing then.
+       standard keepdims says nothing then. What is read from it at one place is a Gather, whose shape is known, as
+       onnx's inference leaves the axis.
     """
     for each in (graph, *graph.subgraphs()):
         for node in each:
@@ -24,8 +25,9 @@ def write_as_run(graph: ir.Graph) -> None:
                 node.resize_inputs(1)
             elif node.op_type == "Dropout" and not node.domain and (is_optimised_away(node) or _keeps_all(node)):
                 node.resize_inputs(min(len(node.inputs), 2))
-            elif node.op_type == "SplitToSequence" and not node.domain and _splits_by_one(node):
+            elif node.op_type == "SplitToSequence" and not node.domain and _takes_ones(node):
                 node.resize_inputs(1)
+                _read_by_gathers(node)
 
 
 def is_optimised_away(node: ir.Node) -> bool:
@@ -64,9 +66,26 @@ def _names_no_axes(node: ir.Node) -> bool:
     return axes is not None and axes.size == 0
 
 
-def _splits_by_one(node: ir.Node) -> bool:
-    sizes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+def _takes_ones(node: ir.Node) -> bool:
+    """Whether a sequence has every place of an axis, without that axis."""
+    if "keepdims" not in node.attributes or node.attributes["keepdims"].as_int():
+        return False
+    sizes = constant_of(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else np.array(1)
     return sizes is not None and sizes.ndim == 0 and int(sizes) == 1
+
+
+def _read_by_gathers(node: ir.Node) -> None:
+    given = node.attributes.get("axis")
+    axis = 0 if given is None else given.as_int()
+    for use in node.outputs[0].uses():
+        reader = use.node
+        if reader.op_type != "SequenceAt" or reader.domain or reader.graph is None:
+            continue
+        (old,), own = reader.outputs, reader.graph
+        gather = ir.node("Gather", [node.inputs[0], reader.inputs[1]], {"axis": axis}, name=reader.name)
+        new = gather.outputs[0]
+        new.type = node.inputs[0].type if node.inputs[0] is not None else None
+        ir.convenience.replace_nodes_and_values(own, reader, [reader], [gather], [old], [new])
 
 
 def _keeps_all(node: ir.Node) -> bool:

@@ -249,17 +249,33 @@ def detector(form: str, *, classes: int = 3, metadata: dict[str, str] | None = N
         head = head.replace(f"{name}_out", f"out_{name}")
     if form == "three":
         head = head.replace("    boxes =", "    own_boxes =").replace("(boxes)", "(own_boxes)").replace("out_", "")
+    return _parsed(head, declared.replace("N", batch), batch, classes, metadata)
+
+
+def with_head(text: str, outputs: str = "int64[M] output") -> onnx.ModelProto:
+    """Return the detector of one picture with other nodes behind ``turned_boxes`` [1, P, 4] and ``p`` [1, 3, P]."""
+    return _parsed(BODY + DECODED + ROWS_OF + text, outputs, "1", 3, None)
+
+
+def _parsed(
+    head: str, declared: str, batch: str, classes: int, metadata: dict[str, str] | None
+) -> onnx.ModelProto:  # fmt: skip
     text = f"""<ir_version: 8, opset_import: ["" : 18]>
-        detector (float[{batch}, 3, {SIDE}, {SIDE}] picture) => ({declared.replace("N", batch)}) {{ {head} }}"""
+        detector (float[{batch}, 3, {SIDE}, {SIDE}] picture) => ({declared}) {{ {head} }}"""
     model = parser.parse_model(text)
     model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in _constants(classes).items())
-    used = {name for node in model.graph.node for name in node.input}
+    used = {name for node in _all_nodes(model.graph) for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     preprocess = {"onnxsal.preprocess": json.dumps({"preset": "unit", "fit": "pad"})}
     helper.set_model_props(model, {**preprocess, **({} if metadata is None else metadata)})
     return model
+
+
+def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    return [*graph.node, *(node for body in bodies for node in _all_nodes(body))]
 
 
 def picture(*blobs: tuple[int, int, int], side: int = SIDE) -> np.ndarray:

@@ -9,10 +9,14 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.graph import dims
+from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.described import SUFFIX, beside
 from onnxsal.tasks.detection.level_outputs import of_levels, part, strides_of
+from onnxsal.tasks.detection.origin import Walk
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
+from onnxsal.tasks.detection.rows import Rows, whole
+from onnxsal.tasks.detection.suppression import rows_read, scores_of, suppressions
 from onnxsal.tasks.detection.words import names_in
 from onnxsal.tasks.indexed import shown
 from onnxsal.tasks.outputs import named_outputs
@@ -29,12 +33,12 @@ def refusal(graph: ir.Graph, words: Words) -> str:
     shapes = named_outputs([f"{v.name!r} is {shown(dims(v))}" for v in graph.outputs])
     known = description(graph, words)
     if known is None:
-        return f"nothing proves boxes with classes, and no shape allows them: {shapes}"
+        return f"nothing proves boxes with classes, and no shape allows them: {shapes}{_inside(graph)}"
     path = beside(words)
     name = f"MODEL{SUFFIX}" if path is None else path.name
     return (
-        f"nothing proves boxes with classes: {shapes}. If there are some, describe them in {name} beside the file, "
-        f"each ... filled in (docs/detection.md): {json.dumps(known)}"
+        f"nothing proves boxes with classes: {shapes}{_inside(graph)}. If there are some, describe them in {name} "
+        f"beside the file, each ... filled in (docs/detection.md): {json.dumps(known)}"
     )
 
 
@@ -96,16 +100,46 @@ def _scores(pieces: list[Piece], sure: list[bool]) -> tuple[int, bool]:
 
 
 def _suppressed(graph: ir.Graph) -> dict[str, Any] | None:
-    """Return what a NonMaxSuppression reads: boxes, whose corners it takes in either order, and scores."""
-    for node in graph:
-        if node.op_type != "NonMaxSuppression" or node.domain or None in node.inputs[:2]:
-            continue
-        boxes, scores = node.inputs[0], node.inputs[1]
-        shape = dims(scores) or () if scores is not None else ()
-        if boxes is not None and scores is not None and len(shape) == 3 and isinstance(shape[1], int):
-            return {"boxes": str(boxes.name), "format": "...", "unit": "...", "scores": part(scores, 1, 0, shape[1]),
-                    "activation": "none", "labels": ["..."]}  # fmt: skip
-    return None
+    """Return what NonMaxSuppression reads: boxes, whose corners it takes in either order, and scores; as a body is
+    handed them."""
+    read = rows_read(graph, proved=False)
+    if read is None:
+        return None
+    node = read.nodes[0]
+    seen, own = node.inputs[:2]
+    if len(read.nodes) == 1 and read.boxes.added is None and seen is not None and own is not None:
+        shape = dims(own) or ()
+        if seen.graph is own.graph is graph and read.at is not None and all(isinstance(n, int) for n in shape[1:]):
+            return {"boxes": str(seen.name), "format": "...", "unit": "...",
+                    "scores": part(own, 1, 0, int(shape[1] or 0)), "activation": "none", "labels": ["..."]}  # fmt: skip
+    boxes, scores = whole(read.boxes.value, read.boxes.axes[2], batched=read.batched), scores_of(read)[0]
+    if scores is None:
+        return None
+    return {"boxes": _written(read.boxes.value, boxes), "format": "...", "unit": "...",
+            "scores": _written(read.scores.value, scores), "activation": "none", "labels": ["..."],
+            **({} if read.batched else {"batch": False})}  # fmt: skip
+
+
+def _written(value: ir.Value, rows: Rows) -> str:
+    """Return how rows are written in the JSON."""
+    last = len(dims(value) or ()) - 1
+    if rows.axis is None or (rows.axis == last and rows == whole(value, last, batched=rows.batched)):
+        return str(value.name)
+    cuts = [f"{rows.start}:{rows.stop}" if axis == rows.axis else ":" for axis in range(last + 1)]
+    return f"{value.name}[{', '.join(cuts)}]"
+
+
+def _inside(graph: ir.Graph) -> str:
+    """Return that NonMaxSuppression reads rows that a body works out, which nothing outside can name."""
+    walk = Walk.of(graph)
+    for node in suppressions(graph):
+        for value in node.inputs[:2]:
+            found = None if value is None else walk.origin(value, _FEW).value
+            if found is not None and isinstance(found.graph, ir.Graph) and found.graph in walk.holders:
+                by = walk.holders[found.graph]
+                return (f"; {node_title(node)} reads {found.name!r}, which is worked out inside the {by.op_type} "
+                        f"{by.name or by.outputs[0].name!r}: describe what goes into that")  # fmt: skip
+    return ""
 
 
 def _pair(graph: ir.Graph) -> dict[str, Any] | None:
