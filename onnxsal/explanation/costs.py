@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import onnx_ir as ir
-
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
 from onnxsal.explanation.build import build, choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, MethodPlan, plan
 from onnxsal.explanation.rates import Rates
-from onnxsal.graph import Program, dims, infer_shapes
+from onnxsal.graph import Program
+from onnxsal.graph.infer import kinds_of_one
 from onnxsal.graph.memory import Footprint, footprint
+from onnxsal.graph.shape_propagation import Memo
 from onnxsal.methods import catalogue
 from onnxsal.model import Model
 from onnxsal.records import Record
@@ -38,13 +38,22 @@ class Cost:
     """Bytes that live at one time, of a batch of the default size, by the graph's shapes."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a model so far."""
+
+    families: dict[Family, tuple[str | None, int | None]]
+    """Why one does not apply, and its memory."""
+    memo: Memo
+
+
 def costs(model: Model, rates: Rates) -> list[Cost]:
     """Return what every method takes on a model, or why it does not apply."""
-    found: dict[Family, tuple[str | None, int | None]] = {}
+    found = _Found({}, {})
     return [_cost(model, name, rates, found) for name in catalogue.names()]
 
 
-def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str | None, int | None]]) -> Cost:
+def _cost(model: Model, name: str, rates: Rates, found: _Found) -> Cost:
     try:
         steps = plan(name, {})
         chosen = choose_layer(model, steps, None) if steps.needs_layer else None
@@ -52,9 +61,9 @@ def _cost(model: Model, name: str, rates: Rates, found: dict[Family, tuple[str |
         return Cost(name, str(error))
     layers = level_choice(model, steps) or (chosen,)
     family = (_family(steps), steps.needs_layer)
-    if family not in found:
-        found[family] = _of_all([_probed(model, steps, layer) for layer in layers])
-    reason, memory = found[family]
+    if family not in found.families:
+        found.families[family] = _of_all([_probed(model, steps, layer, found.memo) for layer in layers])
+    reason, memory = found.families[family]
     if reason is not None:
         return Cost(name, reason)
     maps = [0 if layer is None else layer.channels for layer in layers]
@@ -80,33 +89,32 @@ def _family(steps: MethodPlan) -> str:
     return f"own: {innermost.name}" if own else f"rules: {innermost.rules}"
 
 
-def _probed(model: Model, steps: MethodPlan, layer: Layer | None) -> tuple[str | None, int | None]:
+def _probed(model: Model, steps: MethodPlan, layer: Layer | None, memo: Memo) -> tuple[str | None, int | None]:
     """Build the program of a method without running it."""
     try:
         built = build(model, steps, layer=layer, score=model.score(model.task.kind(steps.score)))
     except OnnxsalError as error:
         return str(error), None
-    return None, _footprint(model, built).total(BATCH)
+    return None, _footprint(model, built, memo).total(BATCH)
 
 
-def _footprint(model: Model, built: Program | Record) -> Footprint:
-    parts = footprints(built)
+def _footprint(model: Model, built: Program | Record, memo: Memo) -> Footprint:
+    parts = footprints(built, memo)
     image = 4 * model.anatomy.entry.channels * math.prod(model.size)
     return Footprint(max(p.fixed for p in parts), max(p.per_image for p in parts) + BUFFERS * image)
 
 
-def footprints(built: Program | Record) -> list[Footprint]:
-    """Return what a method's programs take that run on pictures; tails take next to nothing."""
+def footprints(built: Program | Record, memo: Memo | None = None) -> list[Footprint]:
+    """Return what a method's programs take that run on pictures; tails take next to nothing.
+
+    Args: memo: what was inferred of other programs of the model, which saves most of the work.
+    """
+    known = {} if memo is None else memo
     if isinstance(built, Program):
-        return [_measured(built)]
-    heads = [] if built.head is None else [_measured(built.head, alone=True)]
-    return [*heads, *footprints(built.body)]
+        return [_measured(built, known)]
+    heads = [] if built.head is None else [_measured(built.head, known)]
+    return [*heads, *footprints(built.body, known)]
 
 
-def _measured(program: Program, *, alone: bool = False) -> Footprint:
-    """Args: alone: it runs on one picture, and may be written for no more."""
-    model = program.model.clone()
-    for value in model.graph.inputs if alone else ():
-        value.shape = ir.Shape([1, *(dims(value) or ())[1:]]) if dims(value) else value.shape
-    infer_shapes(model)
-    return footprint(model)
+def _measured(program: Program, memo: Memo) -> Footprint:
+    return footprint(program.model, kinds_of_one(program.model.graph, memo))

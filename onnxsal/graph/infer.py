@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.contents import Array
-from onnxsal.graph.shape_propagation import Shape, Sweep
+from onnxsal.graph.shape_propagation import Kind, Memo, Shape, Sweep
 from onnxsal.graph.shapes import Dim, dims
 
 BATCH = "batch"
@@ -142,6 +142,15 @@ def infer_shapes(model: ir.Model) -> None:
     Raises: ModelError: shapes contradict each other, with the nodes at which they do.
     """
     write_shapes(model.graph, study(model.graph))
+
+
+def kinds_of_one(graph: ir.Graph, memo: Memo) -> dict[ir.Value, Kind]:
+    """Return the types and shapes of a sorted graph's values with a batch of one, without changing it.
+
+    Args: memo: what was inferred of other graphs; what is of this one is added. Programs of one model are alike in
+    most of their nodes.
+    """
+    return Sweep(dict.fromkeys(batch_symbols(graph), 1), memo=memo).over(graph).kinds
 
 
 def settled(shape: Shape | None) -> list[int] | None:

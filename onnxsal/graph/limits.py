@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.names import node_title
-from onnxsal.graph.shapes import dims, per_image
+from onnxsal.graph.shapes import Dim, dims, per_image
 
 
 def physical_memory() -> int | None:
@@ -23,10 +24,12 @@ def physical_memory() -> int | None:
 
 def value_bytes(value: ir.Value) -> int:
     """Return the bytes of a value for one image; unknown extents count 1."""
-    shape = dims(value)
-    if shape is None:
-        return 0
-    return math.prod(per_image(d) for d in shape) * _bits(value.dtype) // 8
+    return kind_bytes(value.dtype, dims(value))
+
+
+def kind_bytes(dtype: ir.DataType | None, shape: Sequence[Dim] | None) -> int:
+    """Return the bytes of one image's value of a type and a shape; unknown extents count 1."""
+    return 0 if shape is None else math.prod(per_image(d) for d in shape) * _bits(dtype) // 8
 
 
 def _bits(dtype: ir.DataType | None) -> int:

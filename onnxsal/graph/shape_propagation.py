@@ -29,6 +29,9 @@ Shape = tuple[Dim, ...]
 Kind = tuple[ir.DataType, Shape | None]
 """Element type and shape, None where even the rank is unknown."""
 
+Memo = dict[Any, tuple[Kind | None, ...] | str]
+"""What onnx infers of a node by its operator, its attributes and the kinds of its inputs."""
+
 LIMIT = 1 << 16
 """Contents above this many elements are not followed: they stay nodes, which ONNX Runtime folds when it loads."""
 
@@ -53,7 +56,7 @@ class Sweep:
     contradictions: list[str] = field(default_factory=list)
     imports: Mapping[str, int] = field(default_factory=dict)
     """The opsets of the graph; bodies state none of their own."""
-    memo: dict[Any, tuple[Kind | None, ...] | str] = field(default_factory=dict)
+    memo: Memo = field(default_factory=dict)
     """Inference of equal nodes on equal shapes, which the repeated blocks of a network are; may be shared."""
 
     def shape(self, value: ir.Value) -> Shape | None:
@@ -170,8 +173,8 @@ class Sweep:
         if any(v is not None and k is None for v, k in zip(node.inputs, kinds, strict=True)):
             return ()
         known = {i: self.contents[v] for i, v in enumerate(node.inputs) if v is not None and self._tells(node, i, v)}
-        key = (node.domain, node.op_type, node.version, len(node.outputs), tuple(kinds), _attributes_key(node),
-               tuple((i, a.tobytes()) for i, a in known.items()))  # fmt: skip
+        key = (node.domain, node.op_type, self.imports.get(node.domain), len(node.outputs), tuple(kinds),
+               _attributes_key(node), tuple((i, a.tobytes()) for i, a in known.items()))  # fmt: skip
         if key not in self.memo:
             self.memo[key] = _infer(node, kinds, known, self.imports)
         found = self.memo[key]
@@ -197,7 +200,20 @@ def _attributes_key(node: ir.Node) -> tuple[Any, ...]:
 def _hashable(attr: ir.Attr) -> Any:
     if attr.type in (ir.AttributeType.INT, ir.AttributeType.STRING, ir.AttributeType.FLOAT):
         return attr.value
-    return tuple(attr.value) if attr.type == ir.AttributeType.INTS else id(attr)
+    return tuple(attr.value) if attr.type == ir.AttributeType.INTS else _Same(attr)
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A key that is equal to that of the same object alone, and keeps it alive: the next could lie at its address."""
+
+    thing: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
 
 
 def _merged(found: Kind | None, declared: Kind | None) -> Kind | None:
