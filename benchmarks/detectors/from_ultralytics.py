@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Kind:
     yaml: str
     nms: bool | None = None
     family: str = "YOLO"
+    size: int = SIZE
 
 
 KINDS = {
@@ -55,7 +57,7 @@ KINDS = {
     "yolo26-obb-end2end": Kind("yolo26n-obb.yaml", nms=False),
     "yolo11-pose-nms": Kind("yolo11n-pose.yaml", nms=True),
     "yolo11-obb-nms": Kind("yolo11n-obb.yaml", nms=True),
-    "ul-rtdetr": Kind("rtdetr-l.yaml", family="RTDETR"),
+    "ul-rtdetr": Kind("rtdetr-l.yaml", family="RTDETR", size=64),  # larger, float32's own gradient meets kinks
 }
 
 
@@ -87,7 +89,7 @@ def _exported(kind: Kind, model: Any, folder: Path) -> tuple[nn.Module, Path]:
     """Return the fused network and its file."""
     from ultralytics.engine.exporter import Exporter, NMSModel
 
-    options = {"format": "onnx", "imgsz": SIZE, "batch": 1, "simplify": False, "opset": 17, "nms": kind.nms}
+    options = {"format": "onnx", "imgsz": kind.size, "batch": 1, "simplify": False, "opset": 17, "nms": kind.nms}
     exporter = Exporter(overrides=options)
     with chdir(folder), torch.no_grad():
         written = exporter(model=copy.deepcopy(model))
@@ -102,7 +104,7 @@ def _form(name: str, seed: int) -> Form:
     kind = KINDS[name]
     torch.manual_seed(seed)
     model = getattr(ultralytics, kind.family)(kind.yaml).model
-    x = torch.sigmoid(zoo.inputs((1, 3, SIZE, SIZE), seed))
+    x = torch.sigmoid(zoo.inputs((1, 3, kind.size, kind.size), seed))
     zoo.settle(model, x)
     _spread(model, x)
     folder = Path(tempfile.mkdtemp())
@@ -152,15 +154,15 @@ def _facts(name: str, kind: Kind, classes: int) -> dict[str, Any]:
 
 def _best(name: str, kind: Kind, classes: int) -> Callable[[Outputs], Candidate]:
     if kind.family == "RTDETR":
-        return _best_shares
+        return partial(_best_shares, kind.size)
     return best_column("output0", classes) if kind.nms is None else best_row("output0")
 
 
-def _best_shares(outputs: Outputs) -> Candidate:
+def _best_shares(size: int, outputs: Outputs) -> Candidate:
     """Of rows of centre, width and height in shares, score, class."""
     rows = outputs["output0"][0]
     row = int(rows[:, 4].argmax())
-    return Candidate("output0", (0, row, 4), row, int(rows[row, 5]), corners(rows[row, :4], (SIZE, SIZE)))
+    return Candidate("output0", (0, row, 4), row, int(rows[row, 5]), corners(rows[row, :4], (size, size)))
 
 
 def forms() -> Iterator[tuple[str, Callable[[int], Form]]]:
