@@ -302,6 +302,10 @@ class Task(Head):
         """Return why ``predict`` shows nothing of a picture."""
         return "nothing is seen"
 
+    def nearest(self, numbers: Numbers, labels: Labels | None) -> Prediction | None:
+        """Return what comes nearest to being shown where nothing is; None of most tasks."""
+        return None
+
     def alike(self, target: Target, numbers: Numbers) -> int:
         """Return how many other objects of the same label a picture shows, where a target is one of several."""
         return 0

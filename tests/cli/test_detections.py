@@ -84,6 +84,13 @@ def test_predict_says_what_the_best_candidate_has(folder: Path, capsys: pytest.C
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save("black.png")
     assert run("predict", "detector.onnx", "black.png") == 0
     assert "nothing is detected above 0.25: the best candidate is" in capsys.readouterr().out
+    assert run("predict", "detector.onnx", "blobs.png", "--json") == 0
+    (shown,) = json.loads(capsys.readouterr().out)["results"]
+    assert not shown.keys() & {"best", "why"}
+    assert run("predict", "detector.onnx", "blobs.png", "--json", "--threshold", "0.99999999") == 0
+    (hidden,) = json.loads(capsys.readouterr().out)["results"]
+    assert (hidden["detections"], hidden["best"]) == ([], shown["detections"][0])
+    assert hidden["why"].startswith("nothing is detected above 0.99999999: the best candidate is 'green' with 0.9")
 
 
 def test_explain_takes_numbers_boxes_and_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def predict_all(
     alike = model.task.compared([seen.numbers for _, seen in found]) if len(found) > 1 else None
     if as_json:
         results = [
-            {"image": i, **_listed(seen.classes, model)}
+            {"image": i, **_listed(seen, model)}
             | ({"picture": drawn[i]} if i in drawn else {})
             | _plain_sizes(seen.sizes)
             for i, seen in found
@@ -106,6 +106,8 @@ class _Seen:
     numbers: Numbers
     classes: list[Prediction]
     why: str
+    nearest: Prediction | None
+    """What comes nearest to being seen where nothing is."""
     sizes: Mapping[Size, list[Prediction]]
     """What it sees at the likely sizes, where nothing says its own."""
     frame: Frame | None
@@ -117,11 +119,15 @@ class _Seen:
         return mask if self.frame.is_even else self.frame.onto(mask, self.sample.x.shape[1:])
 
 
-def _listed(seen: Sequence[Prediction], model: Model) -> dict[str, Any]:
-    """Return what is seen as JSON holds it: detections of a detector, classes of others."""
+def _listed(seen: _Seen, model: Model) -> dict[str, Any]:
+    """Return what is seen as JSON holds it: detections of a detector, classes of others; and why where it is nothing,
+    with a detector's best candidate, null where there is none."""
+    why = {} if seen.classes else {"why": seen.why}
     if not model.task.has_boxes:
-        return {"classes": [_facts(p) for p in seen]}
-    return {"detections": [p.facts() for p in seen if isinstance(p, BoxPrediction)]}
+        return {"classes": [_facts(p) for p in seen.classes]} | why
+    found = [p.facts() for p in seen.classes if isinstance(p, BoxPrediction)]
+    best = seen.nearest.facts() if isinstance(seen.nearest, BoxPrediction) else None
+    return {"detections": found} | ({**why, "best": best} if why else {})
 
 
 def _seen(model: Model, image: str, top: int | None) -> _Seen:
@@ -129,10 +135,16 @@ def _seen(model: Model, image: str, top: int | None) -> _Seen:
     model, sample = fitted.model, fitted.model.prepare(fitted.thing)
     numbers = model.outputs(sample.x)
     classes = model.seen(sample, numbers, top)
-    why = "" if classes else model.task.nothing(numbers, model.labels)
+    why, near = ("", None) if classes else (model.task.nothing(numbers, model.labels), _nearest(model, sample, numbers))
     frame = None if sample.seen is None else placed_in(model, sample.seen.frame)
     sizes = tried_sizes(model, image, min(top or _SIDE_BY_SIDE, _SIDE_BY_SIDE))
-    return _Seen(sample, numbers, classes, why, sizes, frame)
+    return _Seen(sample, numbers, classes, why, near, sizes, frame)
+
+
+def _nearest(model: Model, sample: Sample, numbers: Numbers) -> Prediction | None:
+    found = model.task.nearest(numbers, model.labels)
+    frame = None if sample.seen is None else sample.seen.frame
+    return None if found is None else model.task.onto_photo([found], frame)[0]
 
 
 def _sizes(model: Model, sizes: Mapping[Size, list[Prediction]]) -> list[str]:

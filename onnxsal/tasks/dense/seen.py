@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnxsal.tasks.dense.region import Mask
 from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.labels import Labels, is_background
+from onnxsal.tasks.limits import told_apart
 from onnxsal.tasks.task import Numbers
 
 SURE = 0.5
@@ -37,8 +38,10 @@ def surest(scores: DenseScores, numbers: Numbers, labels: Labels | None) -> int:
 def highest(scores: DenseScores, numbers: Numbers, index: int) -> str:
     """Return how sure the model is of a class at most, and why that is no region."""
     value = float(numbers["probability"].reshape(scores.classes, scores.positions)[index].max())
-    other = "another class has more there" if scores.exclusive else f"a region is where it is above {SURE:g}"
-    return f"the highest probability is {value:.3g}, and {other}"
+    if scores.exclusive:
+        return f"the highest probability is {value:.3g}, and another class has more there"
+    told, least = told_apart(value, SURE)
+    return f"the highest probability is {told}, and a region is where it is above {least}"
 
 
 def ask_at(scores: DenseScores, numbers: Numbers, index: int) -> str:

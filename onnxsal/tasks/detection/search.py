@@ -15,6 +15,7 @@ from onnxsal.tasks.detection.explained import Wanted
 from onnxsal.tasks.detection.found import Detected, Rule, Table
 from onnxsal.tasks.detection.instances import Details, Instance
 from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.limits import exact, told_apart
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Numbers
 
@@ -75,10 +76,9 @@ class Search:
         best = table.best()
         if best is None:
             return "nothing is detected: the model has no candidate at all"
-        return (
-            f"nothing is detected above {self.rule.threshold:g}: the best candidate is "
-            f"{name_of(self.labels, best.index)!r} with {best.score:.3g}"
-        )
+        score, least = told_apart(best.score, self.rule.threshold)
+        name = name_of(self.labels, best.index)
+        return f"nothing is detected above {least}: the best candidate is {name!r} with {score}"
 
     def _index(self, wanted: Any) -> int:
         if self.candidates.labels is None:
@@ -94,7 +94,7 @@ class Search:
         at = number(asked.wanted)
         if at is not None:
             if not 1 <= at <= len(found):
-                why = f"there are {len(found)} above {self.rule.threshold:g}" if found else self.nothing(table)
+                why = f"there are {len(found)} above {exact(self.rule.threshold)}" if found else self.nothing(table)
                 raise NotSeenError(f"there is no detection #{at}: {why}")
             return found[at - 1]
         if asked.wanted is None:
@@ -121,9 +121,10 @@ class Search:
         best, name = table.best(index), name_of(self.labels, index)
         if best is None:
             return f"no {name!r} is detected on this picture, and no candidate is one"
+        score, least = told_apart(best.score, self.rule.threshold)
         return (
-            f"no {name!r} is detected on this picture: its best candidate has {best.score:.3g}, and a detection has "
-            f"more than {self.rule.threshold:g} and is of no other class. {self._ask(best, asked)}"
+            f"no {name!r} is detected on this picture: its best candidate has {score}, and a detection has more than "
+            f"{least} and is of no other class. {self._ask(best, asked)}"
         )
 
     def _ask(self, best: Detected | None, asked: Asked) -> str:

@@ -296,6 +296,11 @@ class Detection(Task):
         search = self._search(labels)
         return search.nothing(search.table(numbers))
 
+    def nearest(self, numbers: Numbers, labels: Labels | None) -> Prediction | None:
+        """Return the best candidate, its box in pixels of the model's picture; None where there is no candidate."""
+        best = self._search(labels).table(numbers).best()
+        return None if best is None else self._prediction(0, best, numbers, labels)
+
     def _search(self, labels: Labels | None) -> Search:
         return Search(self.candidates, self.picture, self.rule, labels)
 
@@ -354,13 +359,14 @@ class Detection(Task):
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the detections, best first; boxes in pixels of the model's picture."""
         found = self._search(labels).table(numbers).detections(self.rule)[:top]
-        details = Details(self.candidates, numbers, self.picture)
-        return [details.told(each, self._prediction(k, each, numbers, labels)) for k, each in enumerate(found, 1)]
+        return [self._prediction(k, each, numbers, labels) for k, each in enumerate(found, 1)]
 
     def _prediction(self, at: int, found: Detected, numbers: Numbers, labels: Labels | None) -> BoxPrediction:
+        """Return what is told of a candidate, which is the detection of that number, 0 where it is none."""
         column = self.candidates.column(found.row, found.index)
         logit = float(numbers["logit"][column]) if "logit" in numbers else float("nan")
-        return BoxPrediction(found.index, name_of(labels, found.index), found.score, logit, at, found.box)
+        told = BoxPrediction(found.index, name_of(labels, found.index), found.score, logit, at, found.box)
+        return Details(self.candidates, numbers, self.picture).told(found, told)
 
     def onto_photo(self, predictions: Sequence[Prediction], frame: Frame | None) -> list[Prediction]:
         """Return predictions with their boxes in pixels of the photograph."""
