@@ -154,7 +154,7 @@ def _of_forward(request: Request, seen: Forward, goals: Sequence[Target]) -> lis
     outcomes = [_whole(request, raw[0], counted=at == 0) for at, raw in enumerate(maps)]
     layers, score = request.layers or (None,), seen.score(request.model, request.score, goal)
     cases = [Case(request.model, request.steps, score, layer) for layer in layers]
-    return [_noted(case, seen.sample, goals, [each]) for case, each in zip(cases, outcomes, strict=True)]
+    return _all_noted(request, cases, seen.sample, goal, outcomes)
 
 
 def _run_layers(request: Request, prepared: Sample, goals: Sequence[Target]) -> list[list[Outcome]]:
@@ -261,10 +261,8 @@ def _run_at_once(request: Request, prepared: Sample, goals: Sequence[Target]) ->
     (goal,) = goals
     maps = model.session(built).run({X: prepared.x[None], **goal.feeds})
     outcomes = [_whole(request, maps[map_of(at)][0], counted=at == 0) for at in range(len(layers))]
-    return [
-        _noted(_case(request, layer, goal), prepared, goals, [each])
-        for layer, each in zip(layers, outcomes, strict=True)
-    ]
+    cases = [_case(request, layer, goal) for layer in layers]
+    return _all_noted(request, cases, prepared, goal, outcomes)
 
 
 def _whole(request: Request, raw: Floats, *, counted: bool = True) -> Outcome:
@@ -272,6 +270,17 @@ def _whole(request: Request, raw: Floats, *, counted: bool = True) -> Outcome:
     forwards, backwards = int(counted), int(counted and request.steps.backward)
     raw = np.ascontiguousarray(raw, np.float32)
     return Outcome(raw, None, {}, forwards, backwards, notes=unused_limits(request))
+
+
+def _all_noted(
+    request: Request, cases: Sequence[Case], prepared: Sample, goal: Target, outcomes: Sequence[Outcome]
+) -> list[list[Outcome]]:
+    """Return the outcomes of several layers, noted; a level of a pyramid that has no share is not asked why."""
+    others = request.common.fuse == "max" and any((each.raw > 0).any() for each in outcomes)
+    return [
+        [each] if others and not each.raw.any() else _noted(case, prepared, [goal], [each])
+        for case, each in zip(cases, outcomes, strict=True)
+    ]
 
 
 def _noted(case: Case, prepared: Sample, goals: Sequence[Target], outcomes: list[Outcome]) -> list[Outcome]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import detectors
+import drawn_objects
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -91,3 +93,16 @@ def test_numbers_that_are_not_the_file_s_are_not_told(runs: list[str], monkeypat
     found = onnxsal.explain(model, PICTURES, method="gradient")
     assert runs == ["both", "predict", "predict", "both", "predict", "both", "predict"]
     assert [(one.score, one.logit) for one in found] == [(one.score, one.logit) for one in expected]
+
+
+def test_a_level_without_a_share_is_not_asked_why(runs: list[str]) -> None:
+    """An object stands on one level of the pyramid: that the others are empty needs no run of the model."""
+    model, picture = onnxsal.load(detectors.bundled()), drawn_objects.picture(0)
+    first = onnxsal.explain(model, picture, method="layercam", target=["#1", "#2"])
+    layers = first[0].manifest["layer"]
+    alone = [[onnxsal.explain(model, picture, method="layercam", target=one.manifest["target"], layer=each).raw.any()
+              for each in layers] for one in first]  # fmt: skip
+    assert any(not all(each) for each in alone), "on this picture a level has no share"
+    del runs[:]
+    found = onnxsal.explain(model, picture, method="layercam", target=["#1", "#2"])
+    assert runs == ["both"] and all(one.saliency.max() == 1 for one in found)
