@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.explanation.explanation import Explanation
+from onnxsal.explanation.images import explain_images, images_at_once
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
-from onnxsal.explanation.run import explain_image, was_interrupted
+from onnxsal.explanation.run import was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.graph import load_ir
 from onnxsal.modalities.image import ImageSource, PreprocessSource
@@ -97,15 +98,16 @@ def explain(
         raise UsageError(f"target={target!r} stands for several: target=[{target!r}] gives a list of explanations")
     targets = [looked_at(request.model, each) for each in targets]
     found: list[Explanation] = []
-    for each in images:
+    count = images_at_once(request)
+    for start in range(0, len(images), count):
         try:
-            own = explain_image(request, each, targets)
+            several = explain_images(request, images[start : start + count], targets)
         except KeyboardInterrupt:
             if not (found and common.keep_partial):
                 raise
             break
-        found += own
-        if was_interrupted(own, targets):
+        found += [one for own in several for one in own]
+        if was_interrupted(several[-1], targets):
             break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from onnxsal.explanation.request import Request
 from onnxsal.graph import Program
 from onnxsal.graph.split import Halves, split
 from onnxsal.model import Model, Sample
+from onnxsal.model.batch_check import one_by_one
 from onnxsal.runtime import Session
 from onnxsal.tasks import Numbers, Target
 
@@ -35,6 +36,8 @@ class Forward:
     """Maps that depend on no target."""
     passed: Mapping[str, Any] | None = None
     """What the second half takes."""
+    made: Sequence[tuple[Target, list[Floats]]] = ()
+    """Maps of targets that were made together with those of other pictures."""
 
     def serves(self, model: Model, kind: str, goal: Target) -> bool:
         """Return whether the map of a target comes from this forward."""
@@ -47,6 +50,9 @@ class Forward:
 
     def maps(self, request: Request, goal: Target) -> list[Floats]:
         """Return the map [1, ...] of every layer, of a target that it serves; of the pixels where there are none."""
+        for target, maps in self.made:
+            if target is goal:
+                return maps
         assert self.halves is not None and self.found is not None
         found = dict(self.found)
         if self.halves.rest is not None:
@@ -68,25 +74,74 @@ def forward(request: Request, sample: Sample) -> Forward:
         return Forward(model.outputs(sample.x), sample)
     session = _session(model, halves.first)
     maps = [name for name in halves.first.outputs if name in _names(request)]
-    own = [*model.task.kinds.values(), *model.task.beside.values()]
+    own = list(_kinds(model).values())
     found, passed = session.run_passing({X: sample.x[None]}, [*own, *maps], halves.passed)
-
-    def equal() -> bool:
-        numbers = model.outputs(sample.x)
-        return all(_same_bits(numbers[kind], found[name][0]) for kind, name in _kinds(model).items())
-
-    believed = model.program(("numbers of", *_key(request)), equal)
+    believed = model.program(("numbers of", 1, *_key(request)), lambda: _is_own(model, sample, found))
     numbers = model.checked({name: found[name] for name in own}) if believed else model.outputs(sample.x)
     return Forward(numbers, sample, halves, {name: found[name] for name in maps}, passed)
 
 
+def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | None:
+    """Return what one run of several pictures of one size gives each; ``together`` makes their maps.
+
+    None where the method runs by itself, or where running pictures together was found to change what one gives.
+    """
+    model, halves = request.model, _halved(request)
+    if halves is None or one_by_one(model, samples[0].x) is not None:
+        return None
+    session, own = _session(model, halves.first), list(_kinds(model).values())
+    maps = [name for name in halves.first.outputs if name in _names(request)]
+    if session.single:
+        return None
+    x = np.stack([sample.x for sample in samples])
+    found, passed = session.run_passing({X: x}, [*own, *maps], halves.passed)
+    rows = [{name: found[name][i : i + 1] for name in (*own, *maps)} for i in range(len(samples))]
+
+    def equal() -> bool:
+        return all(_is_own(model, sample, row) for sample, row in zip(samples, rows, strict=True))
+
+    believed = model.program(("numbers of", len(samples), *_key(request)), equal)
+    numbers = [model.checked(row) if believed else model.outputs(s.x) for s, row in zip(samples, rows, strict=True)]
+    return [
+        Forward(values, sample, halves, {name: row[name] for name in maps}, passed)
+        for values, sample, row in zip(numbers, samples, rows, strict=True)
+    ]
+
+
+def together(request: Request, seen: Sequence[Forward], goals: Sequence[Target]) -> list[Forward]:
+    """Return the same with the map of one target each, of pictures that ``forwards`` ran together."""
+    halves = seen[0].halves
+    assert halves is not None
+    if halves.rest is None:
+        return list(seen)
+    session = _session(request.model, halves.rest)
+    feeds = {name: np.concatenate([goal.feeds[name] for goal in goals]) for name in goals[0].feeds}
+    feeds[X] = np.stack([each.sample.x for each in seen])
+    found, _ = session.run_passing(feeds, session.outputs, taken=seen[0].passed)
+    maps = [{**(each.found or {}), **{n: a[i : i + 1] for n, a in found.items()}} for i, each in enumerate(seen)]
+    return [
+        replace(each, made=(*each.made, (goal, [row[name] for name in _names(request)])))
+        for each, goal, row in zip(seen, goals, maps, strict=True)
+    ]
+
+
+def _is_own(model: Model, sample: Sample, found: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether numbers are those that the deployed file puts out for a picture, bit for bit."""
+    numbers = model.outputs(sample.x)
+    return all(_same_bits(numbers[kind], found[name][0]) for kind, name in _kinds(model).items())
+
+
 def _halved(request: Request) -> Halves | None:
     """Return the method's program in two, of the form that most targets have; None where it runs by itself."""
-    steps, model = request.steps, request.model
-    maps = [layer.channels for layer in request.layers] or [0]
-    if steps.inner is not None or any(steps.forwards(n) != 1 for n in maps):
+    if not runs_once(request):
         return None
-    return cast("Halves | None", model.program(("halves", *_key(request)), lambda: _made(request)))
+    return cast("Halves | None", request.model.program(("halves", *_key(request)), lambda: _made(request)))
+
+
+def runs_once(request: Request) -> bool:
+    """Return whether a method takes one run of the model a picture."""
+    maps = [layer.channels for layer in request.layers] or [0]
+    return request.steps.inner is None and all(request.steps.forwards(n) == 1 for n in maps)
 
 
 def _made(request: Request) -> Halves | None:

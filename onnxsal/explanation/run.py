@@ -55,7 +55,7 @@ def explain_prepared(request: Request, prepared: Sample, targets: Sequence[Targe
         seconds = seconds_left(request.common, len(groups) - at, since=started)
         within = replace(own, common=replace(request.common, seconds=seconds))
         try:
-            found += _explain_goals(within, prepared, goals, seen)
+            found += explain_goals(within, prepared, goals, seen)
         except KeyboardInterrupt:  # before the first draw of this target; those before it are whole
             if not (found and request.common.keep_partial):
                 raise
@@ -63,6 +63,13 @@ def explain_prepared(request: Request, prepared: Sample, targets: Sequence[Targe
         if found[-1].manifest.get("stopped") == "interrupted":
             break
     return found
+
+
+def goals_of(request: Request, seen: Forward, targets: Sequence[TargetSource]) -> list[Target]:
+    """Return what targets mean for a picture."""
+    task, labels = request.model.task, request.model.labels
+    each = [one for target in targets for one in task.several(target, seen.numbers, labels)]
+    return [task.aimed(resolve_target(request.model, one, seen.numbers, seen.sample), request.score) for one in each]
 
 
 def was_interrupted(found: Sequence[Explanation], targets: Sequence[TargetSource]) -> bool:
@@ -86,15 +93,13 @@ def _need_own_runs(request: Request) -> bool:
 def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[_Group]:
     """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
     found = list[_Group]()
-    for own, several in _by_request(request, targets):
-        seen, task, labels = forward(own, prepared), own.model.task, own.model.labels
-        each = [one for target in several for one in task.several(target, seen.numbers, labels)]
-        goals = [task.aimed(resolve_target(own.model, one, seen.numbers, prepared), own.score) for one in each]
-        found += [(own, together, seen) for together in _together(own, goals)]
+    for own, several in by_request(request, targets):
+        seen = forward(own, prepared)
+        found += [(own, group, seen) for group in _together(own, goals_of(own, seen, several))]
     return found
 
 
-def _by_request(request: Request, targets: Sequence[TargetSource]) -> list[tuple[Request, list[TargetSource]]]:
+def by_request(request: Request, targets: Sequence[TargetSource]) -> list[tuple[Request, list[TargetSource]]]:
     """Return neighbours that the same model answers together."""
     found = list[tuple[Request, list[TargetSource]]]()
     for target in targets:
@@ -135,7 +140,7 @@ class _Explained:
     """That the group took."""
 
 
-def _explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], seen: Forward) -> list[Explanation]:
+def explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], seen: Forward) -> list[Explanation]:
     started = time.perf_counter()
     if seen.serves(request.model, request.score, goals[0]):
         by_layer = _of_forward(request, seen, goals)

@@ -8,7 +8,7 @@ import detectors
 import drawn_objects
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from tinynet import TinyNet, image
 
 import onnxsal
@@ -77,6 +77,21 @@ def test_a_target_of_another_form_has_a_run_of_its_own(runs: list[str]) -> None:
     one = onnxsal.explain(model, PICTURES[1], target=(0, 2))
     assert runs == ["both", "whole"]
     assert_array_equal(one.raw, whole_map("grad-cam++", PICTURES[1], (0, 2)).raw, strict=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pictures_run_together_give_what_each_gives_alone(method: str, runs: list[str]) -> None:
+    model, targets = onnxsal.load(TinyNet().model()), [None, 2]
+    alone = onnxsal.explain(model, PICTURES, method=method, target=targets)
+    del runs[:]
+    found = onnxsal.explain(model, PICTURES, method=method, target=targets, batch_size=2)
+    assert runs.count("both") == 2, "two pictures, then one"
+    assert [(a.target, a.score) for a in alone] == [(f.target, f.score) for f in found]
+    for one, other in zip(alone, found, strict=True):
+        assert_allclose(other.raw, one.raw, atol=1e-6 * np.abs(one.raw).max())
+    del runs[:]
+    onnxsal.explain(model, PICTURES[:2], method=method, batch_size=2)
+    assert runs == ["both"]
 
 
 def test_numbers_that_are_not_the_file_s_are_not_told(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,16 @@ def test_what_mixes_runs_one_by_one_and_says_so(name):
     assert (found.manifest["batch_size"], found.manifest["batch_size_asked"]) == (1, 8)
 
 
+@pytest.mark.parametrize("name", ["the largest of the whole tensor", "the first picture in all", "nothing"])
+def test_several_pictures_are_explained_as_each_alone(name):
+    opened, pictures = onnxsal.load(model({**MIXERS, **ALONE}[name])), [X[None], 2 * X[None], -X[None]]
+    alone = [onnxsal.explain(opened, each, method="gradient", target=0) for each in pictures]
+    found = onnxsal.explain(opened, pictures, method="gradient", target=0, batch_size=3)
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_allclose(one.raw, other.raw, atol=1e-6 * np.abs(other.raw).max())
+        assert one.score == pytest.approx(other.score, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", ALONE, ids=str)
 def test_what_does_not_mix_runs_in_batches(name):
     proto = model(ALONE[name])

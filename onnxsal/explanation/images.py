@@ -1,0 +1,56 @@
+"""Explaining several pictures: together where one run of the model gives each what it gives alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from onnxsal.explanation.explanation import Explanation
+from onnxsal.explanation.forward import forwards, runs_once, together
+from onnxsal.explanation.request import Request
+from onnxsal.explanation.run import by_request, explain_goals, explain_prepared, goals_of
+from onnxsal.explanation.target import TargetSource
+from onnxsal.model import Sample
+from onnxsal.runtime.nvidia import ON_GPU
+from onnxsal.runtime.providers import full_name
+
+
+def images_at_once(request: Request) -> int:
+    """Return how many pictures are worth running together: on a processor one, unless a batch is asked for."""
+    asked, on_gpu = request.common.batch_size, full_name(request.model.provider) in ON_GPU
+    return request.batch_size if runs_once(request) and (asked is not None or on_gpu) else 1
+
+
+def explain_images(request: Request, images: Sequence[Any], targets: Sequence[TargetSource]) -> list[list[Explanation]]:
+    """Return the explanations of each of several pictures; they are run together where that gives the same.
+
+    Raises: as for one of them.
+    """
+    fittings = [request.fitting(image) for image in images]
+    own = [fitting.request for fitting in fittings]
+    samples = [fitting.request.model.prepare(fitting.thing) for fitting in fittings]
+    alike = len(samples) > 1 and len({id(one.model) for one in own}) == 1 and len({s.x.shape for s in samples}) == 1
+    found = _explained_together(own[0], samples, targets) if alike else None
+    if found is not None:
+        return found
+    return [explain_prepared(one, sample, targets) for one, sample in zip(own, samples, strict=True)]
+
+
+def _explained_together(
+    request: Request, samples: Sequence[Sample], targets: Sequence[TargetSource]
+) -> list[list[Explanation]] | None:
+    """Return the explanations of pictures that are run together; None where they have to be run one by one."""
+    (own, several), *others = by_request(request, targets)
+    seen = None if others else forwards(own, samples)
+    if seen is None:
+        return None
+    goals = [goals_of(own, each, several) for each in seen]
+    served = all(each.serves(own.model, own.score, goal) for each, row in zip(seen, goals, strict=True) for goal in row)
+    if not served or len({len(row) for row in goals}) != 1:
+        return None
+    for column in zip(*goals, strict=True):
+        seen = together(own, seen, column)
+    return [
+        [found for goal in row for found in explain_goals(own, each.sample, [goal], each)]
+        for each, row in zip(seen, goals, strict=True)
+    ]
