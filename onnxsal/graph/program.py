@@ -11,6 +11,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxsal.graph.files import to_proto
 from onnxsal.graph.label import lowest_format
+from onnxsal.graph.operands import operands
 from onnxsal.graph.scopes import PREFIX, separate_names
 from onnxsal.graph.tape import Tape
 
@@ -85,6 +86,7 @@ class Trace(Tape):
         for name, value in {**{name: self[name] for name in self._kept}, **outputs}.items():
             graph.outputs.append(self._named(name, value))
         RemoveUnusedNodesPass()(self.model)
+        _drop_dead(graph)
         _drop_unread(graph)
         separate_names(graph, self.unique)
         return Program(self.model)
@@ -100,6 +102,17 @@ class Trace(Tape):
         label = f"{PREFIX}output/{name}_{next(self._numbers)}"
         self.graph.append(ir.node("Identity", [value], outputs=[out], name=label))
         return out
+
+
+def _drop_dead(graph: ir.Graph) -> None:
+    """Remove nodes that only bodies of removed nodes read: onnx_ir counts those as readers still."""
+    alive, dead = set(graph.outputs), list[ir.Node]()
+    for node in reversed(graph):
+        if alive.isdisjoint(node.outputs):
+            dead.append(node)
+        else:
+            alive.update(v for v in operands(node) if v is not None)
+    graph.remove(dead)
 
 
 def _drop_unread(graph: ir.Graph) -> None:

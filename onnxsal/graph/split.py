@@ -15,6 +15,8 @@ from onnxsal.graph.tape import RANDOM
 _LIGHT = frozenset({"Cast", "DequantizeLinear", "Identity"})
 """Operators that the rest computes anew: what goes in takes less room than what comes out, or is there anyway."""
 
+_ROUNDED = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+
 
 @dataclass(frozen=True)
 class Halves:
@@ -30,7 +32,8 @@ class Halves:
 def split(program: Program, late: Collection[str]) -> Halves | None:
     """Return a program as two that are run one after the other.
 
-    None where what one would pass on to the other is no tensor, or of an unknown type.
+    None where what one would pass on to the other is no tensor, of an unknown type, or in half precision: a runtime
+    without kernels for that computes on in float32, and would round what is passed on.
 
     Args: late: names of the inputs that the first of the two is run without.
     """
@@ -40,7 +43,7 @@ def split(program: Program, late: Collection[str]) -> Halves | None:
         model = model.clone()
         infer_shapes(model)
         behind, passed = _parted(model.graph, late)
-    if any(not isinstance(v.type, ir.TensorType) for v in passed):
+    if any(not isinstance(v.type, ir.TensorType) or v.dtype in _ROUNDED for v in passed):
         return None
     early = [str(v.name) for v in model.graph.outputs if v not in behind]
     names = [str(v.name) for v in passed]

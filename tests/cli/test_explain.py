@@ -156,7 +156,7 @@ def test_targets_as_parts_of_names(target: str, name: str) -> None:
 def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> list[str]:
     """Let Ctrl-C come in a method's fifth batch, or before it has begun; the list says which methods were run."""
     module = sys.modules["onnxsal.explanation.run"]
-    ran, prepared = [], module._run
+    ran, prepared = [], module.explain_goals
 
     def runs(request, *given):
         name = request.steps.method.name
@@ -170,7 +170,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, method: str, *, begun: bool) -> l
         if done > 32:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_run", runs)
+    monkeypatch.setattr(module, "explain_goals", runs)
     return ran
 
 
@@ -203,7 +203,7 @@ def test_ctrl_c_before_a_method_has_begun_gives_those_before_it(run, folder: Pat
 
 def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Path, monkeypatch) -> None:
     module, ran = sys.modules["onnxsal.explanation.run"], []
-    prepared = module._run
+    prepared = module.explain_goals
 
     def runs(*given):
         ran.append(given)
@@ -211,7 +211,7 @@ def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Pat
             raise KeyboardInterrupt
         return prepared(*given)
 
-    monkeypatch.setattr(module, "_run", runs)
+    monkeypatch.setattr(module, "explain_goals", runs)
     targets = ["-t", "0", "-t", "1", "-t", "2"]
     ended = run("explain", "model.onnx", "red.png", "blue.png", "-m", "grad-cam,ss-cam", *targets, "--json")
     assert ended.status == 130

@@ -111,3 +111,19 @@ def test_sequences_cannot_be_passed_on() -> None:
              node("SequenceInsert", "parts late", "more"), node("SequenceAt", "more at", "y")]  # fmt: skip
     at = helper.make_tensor("at", TensorProto.INT64, [], [0])
     assert split(program(nodes, "x late", "first y", at), ["late"]) is None
+
+
+def test_half_precision_is_not_passed_on() -> None:
+    """Without kernels for it a runtime computes on in float32: between two sessions it would be rounded."""
+    nodes = [node("Cast", "x", "h", to=TensorProto.FLOAT16), node("Relu", "h", "r"), node("Cast", "late", "l", to=10),
+             node("Mul", "r l", "m"), node("Cast", "m", "y", to=TensorProto.FLOAT)]  # fmt: skip
+    assert split(program(nodes, "x late", "y"), ["late"]) is None
+
+
+def test_what_bodies_of_removed_nodes_read_goes_with_them() -> None:
+    then = helper.make_graph([node("Neg", "twice", "a")], "t", [], [helper.make_tensor_value_info("a", 1, [2])])
+    other = helper.make_graph([node("Neg", "x", "b")], "e", [], [helper.make_tensor_value_info("b", 1, [2])])
+    nodes = [node("Exp", "x", "seen"), node("Add", "late late", "twice"),
+             node("If", "when", "y", then_branch=then, else_branch=other)]  # fmt: skip
+    halves = split(program(nodes, "x late when", "seen y"), ["late"])
+    assert halves is not None and [n.op_type for n in halves.first.model.graph] == ["Exp"]
