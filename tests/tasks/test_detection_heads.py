@@ -262,6 +262,63 @@ def test_logits_beside_boxes_are_told_by_how_many_labels_there_are() -> None:
     assert {p.label for p in onnxsal.load(proto, labels=["a", "b"]).predict(BLOBS)} <= {"a", "b"}
 
 
+QUERIES = """
+<ir_version: 10, opset_import: ["": 21]>
+g (float[1, 3, 16, 16] picture) => (float[1, 8, 3] logits, float[1, 8, 4] pred_boxes)
+<int64[3] rows = {1, 8, 96}, int64[1] last = {2}, float two = {2}, float half = {0.5}>
+{
+    t = Reshape (picture, rows)
+    q = MatMul (t, w)
+    k = Transpose <perm = [0, 2, 1]> (q)
+    dots = MatMul (q, k)
+    seen = Softmax (dots)
+    v = MatMul (seen, q)
+    logits = MatMul (v, c)
+    l, t_, r, b = Split <axis = 2, num_outputs = 4> (v)
+    sl = Squeeze (l, last)
+    st = Squeeze (t_, last)
+    sr = Squeeze (r, last)
+    sb = Squeeze (b, last)
+    x0 = Sub (half, sl)
+    y0 = Sub (half, st)
+    x1 = Add (half, sr)
+    y1 = Add (half, sb)
+    sx = Add (x0, x1)
+    sy = Add (y0, y1)
+    cx = Div (sx, two)
+    cy = Div (sy, two)
+    w_ = Sub (x1, x0)
+    h_ = Sub (y1, y0)
+    ux = Unsqueeze (cx, last)
+    uy = Unsqueeze (cy, last)
+    uw = Unsqueeze (w_, last)
+    uh = Unsqueeze (h_, last)
+    pred_boxes = Concat <axis = 2> (ux, uy, uw, uh)
+}
+"""
+"""Boxes of distances, as D-FINE has them, which no Sigmoid makes; candidates that attend to each other."""
+
+
+def test_queries_are_told_by_their_attention_where_no_sigmoid_makes_boxes() -> None:
+    rng, said = np.random.default_rng(2), {"labels": ["a", "b", "c"]}
+    held = [onnx.numpy_helper.from_array(rng.normal(0, 0.2, shape).astype(np.float32), name)
+            for name, shape in (("w", (96, 4)), ("c", (4, 3)))]  # fmt: skip
+    queries, cells = (onnx.parser.parse_model(QUERIES.replace("Softmax", each)) for each in ("Softmax", "Tanh"))
+    for proto in (queries, cells):
+        proto.graph.initializer.extend(held)
+    model = onnxsal.load(queries, **said)
+    rules = [task_of(each).rule.overlap for each in (model, onnxsal.load(cells, activation="sigmoid"))]
+    assert rules == [None, 0.5]
+    assert onnxsal.load(cells, labels=None).task.name == "element"
+    with pytest.raises(errors.UsageError):  # a label a logit may be SSD's, whose first one is no object
+        onnxsal.load(cells, **said)
+    x = rng.uniform(0, 1, (1, 3, 16, 16)).astype(np.float32)
+    logits, boxes = outputs(queries, x)
+    numbers = model.outputs(x[0])
+    np.testing.assert_allclose(numbers["box"].reshape(-1, 4), corners(boxes[0]) * 16, rtol=1e-5)
+    np.testing.assert_allclose(numbers["logit"].reshape(-1, 3), logits[0], rtol=1e-5)
+
+
 def test_which_score_is_no_object_is_said_by_a_label_or_in_a_note() -> None:
     """The first (SSD) or the last (DETR) of a softmax is a rule of others, and no operator proves it."""
     assumed = onnxsal.load(detector("ssd"), labels=["a", "b", "c"])

@@ -24,6 +24,9 @@ _ORDERS = frozenset({
 })  # fmt: skip
 """What leaves numbers as they are."""
 
+_SAME = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+"""What gives numbers other axes, in the same order."""
+
 _BEYOND = 8.0
 """A constant in the decoding from which on boxes are in pixels: strides and anchors are, shares have none."""
 
@@ -62,8 +65,17 @@ def _is_turned(pieces: Sequence[Piece]) -> bool:
 def _halves(pieces: Sequence[Piece]) -> tuple[ir.Value | None, ir.Value | None]:
     """Return the values of the first and of the last two channels."""
     if [p.channels for p in pieces] in ([2, 2], [1, 1, 1, 1]):
-        return pieces[0].values[0], pieces[-1].values[0]
+        return _as_made(pieces[0].values[0]), _as_made(pieces[-1].values[0])
     return None, None
+
+
+def _as_made(value: ir.Value) -> ir.Value:
+    """Return the value whose numbers these are: each number that is stacked with others has an axis put in."""
+    node = value.producer()
+    while node is not None and not node.domain and node.op_type in _SAME and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
 
 
 def _form(near: ir.Value, far: ir.Value) -> str | None:

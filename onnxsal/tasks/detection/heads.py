@@ -8,11 +8,11 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from onnxsal.graph import dims
-from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.decoding import are_turned, form_of, is_decoded, unit_of
 from onnxsal.tasks.detection.in_front import InFront, classes_in_front, in_front, rest_in_front
+from onnxsal.tasks.detection.made import is_normalised, last_axis, made_of, title_of
 from onnxsal.tasks.detection.pieces import Piece, activates, logits_behind, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
 from onnxsal.tasks.detection.suppression import of_suppression
@@ -86,7 +86,7 @@ def _scored(output: ir.Value, axis: int, boxes: list[Piece], rest: list[Piece]) 
     if not rest or rest[0].made_by != "Sigmoid":
         return None
     values = [v for piece in boxes for v in piece.values]
-    normalised = _is_normalised(boxes)
+    normalised = is_normalised(boxes)
     if not normalised and not is_decoded(values):
         return None
     # Boxes that are turned are middle and size: of corners there would be four.
@@ -114,12 +114,7 @@ def _behind(rows: Rows, output: ir.Value, start: int) -> Rows | None:
 
 def _proof(boxes: Sequence[Piece], classes: Piece) -> str:
     names = ", ".join(dict.fromkeys(repr(str(v.name)) for p in boxes for v in p.values[:1]))
-    return f"decoded boxes {names} beside the scores of {_title(classes.values[0])}"
-
-
-def _title(value: ir.Value) -> str:
-    node = value.producer()
-    return repr(str(value.name)) if node is None else node_title(node)
+    return f"decoded boxes {names} beside the scores of {title_of(classes.values[0])}"
 
 
 def _classes(rest: Sequence[Piece]) -> tuple[Piece | None, Piece] | None:
@@ -137,13 +132,8 @@ def _cut(piece: Piece, start: int, stop: int) -> Piece:
     return Piece(piece.values, piece.axis, piece.start + start, piece.start + stop)
 
 
-def _is_normalised(boxes: Sequence[Piece]) -> bool:
-    """Whether a Sigmoid makes all of a box: middle and size in shares of the picture, as DETR and its kin have it."""
-    return len(boxes) == 1 and boxes[0].made_by == "Sigmoid"
-
-
 def _form(boxes: Sequence[Piece]) -> str | None:
-    return "cxcywh" if _is_normalised(boxes) else form_of(boxes)
+    return "cxcywh" if is_normalised(boxes) else form_of(boxes)
 
 
 def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidates | None:
@@ -158,7 +148,7 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
     read = in_front(boxes, score)
     if read is not None:
         more = rest_in_front(rest[2:], count_of(read.boxes, 2))
-        found = _with_classes(_before(names, read, more, _title(score.values[0])), label)
+        found = _with_classes(_before(names, read, more, title_of(score.values[0])), label)
         return found if found is None or more is None else replace(found, rest=whole(more, 2))
     values = [v for piece in boxes for v in piece.values]
     if len(boxes) > 1:
@@ -170,7 +160,7 @@ def _picked(output: ir.Value, boxes: list[Piece], rest: list[Piece]) -> Candidat
         names, boxes[0].rows, form, unit_of(values), probabilities=score.rows, labels=label.rows,
         suppress=False, count=count_of(output, boxes[0].axis),
         rest=_behind(Rows(names, boxes[0].axis, 0, _BOX), output, _PICKED),
-        proof=f"{_title(label.values[0])} makes numbers of classes beside boxes and a score",
+        proof=f"{title_of(label.values[0])} makes numbers of classes beside boxes and a score",
     )  # fmt: skip
 
 
@@ -223,7 +213,7 @@ def _of_pair(graph: ir.Graph) -> Candidates | None:
 
 
 def _alike(boxes: ir.Value, scores: ir.Value) -> bool:
-    count = count_of(boxes, _last(boxes))
+    count = count_of(boxes, last_axis(boxes))
     return count is not None and count == count_of(scores, 2)
 
 
@@ -231,52 +221,42 @@ def _axis_of(boxes: ir.Value, scores: ir.Value) -> int | None:
     """Return the axis of the classes of as many scores as there are boxes: the last, else the second; None of none."""
     if _alike(boxes, scores):
         return 2
-    count = count_of(boxes, _last(boxes))
+    count = count_of(boxes, last_axis(boxes))
     return 1 if count is not None and count == count_of(scores, 1) else None
 
 
-def _last(value: ir.Value) -> int:
-    return len(dims(value) or ()) - 1
+def logits_pair(graph: ir.Graph, activation: str, why: str, *, once: bool = False) -> Candidates | None:
+    """Return the pair of boxes, decoded or of a Sigmoid, and of logits, as the kin of DETR put them out.
 
-
-def logits_pair(graph: ir.Graph, activation: str, why: str) -> Candidates | None:
-    """Return the pair of boxes that a Sigmoid makes and of logits, as the kin of DETR put them out.
-
-    Args: activation: what makes probabilities of the logits, which no operator of the file does: with ``softmax`` the
-    last one is that of no object. why: who says so.
+    Args: activation: what makes probabilities of the logits, which no operator of the file does: with ``softmax`` one
+    is that of no object, the last of queries. why: who says so. once: whether boxes have to be those of queries.
     """
     floats = [v for v in graph.outputs if is_float(v) and len(dims(v) or ()) == 3]
     pairs = [(a, b) for a in floats for b in floats if a is not b and (dims(a) or ())[2] == _BOX and _alike(a, b)]
     for boxes, scores in pairs:
-        made = pieces_of(boxes, 2)
-        classes = (dims(scores) or ())[2]
-        if not _is_normalised(made) or not isinstance(classes, int):
+        made, classes = made_of(boxes), (dims(scores) or ())[2]
+        if made is None or not isinstance(classes, int) or (once and not made.once):
             continue
         return Candidates(
-            (str(scores.name), str(boxes.name)), whole(boxes, 2), "cxcywh", "shares", logits=whole(scores, 2),
-            activation=activation, background=classes - 1 if activation == "softmax" else None, suppress=False,
-            count=count_of(boxes, 2),
-            proof=f"as many logits {scores.name!r} as boxes of {_title(made[0].values[0])}; {activation} {why}",
+            (str(scores.name), str(boxes.name)), whole(boxes, 2), made.form, made.unit, logits=whole(scores, 2),
+            activation=activation, background=made.background(classes) if activation == "softmax" else None,
+            suppress=not made.once, count=count_of(boxes, 2),
+            proof=f"as many logits {scores.name!r} as boxes of {made.title}; {activation} {why}",
         )  # fmt: skip
     return None
 
 
 def _paired(boxes: ir.Value, scores: ir.Value, axis: int) -> Candidates | None:
-    made, shares = pieces_of(boxes, _last(boxes)), pieces_of(scores, axis)
-    values = [v for p in made for v in p.values]
-    normalised = _is_normalised(made)
-    form = _form(made) if normalised or is_decoded(values) else None
-    if form is None or len(shares) != 1 or not activates(shares[0]):
+    made, shares = made_of(boxes), pieces_of(scores, axis)
+    if made is None or len(shares) != 1 or not activates(shares[0]):
         return None
     exclusive = shares[0].made_by == "Softmax"
-    classes = shares[0].channels
     return Candidates(
-        (str(scores.name), str(boxes.name)), whole(boxes, _last(boxes)), form,
-        "shares" if normalised else unit_of(values),
+        (str(scores.name), str(boxes.name)), whole(boxes, last_axis(boxes)), made.form, made.unit,
         probabilities=whole(scores, axis), logits=shares[0].operands,
-        background=None if not exclusive else classes - 1 if normalised else 0,
-        suppress=not normalised, count=count_of(scores, axis),
-        proof=f"as many boxes {boxes.name!r} as scores of {_title(shares[0].values[0])}",
+        background=made.background(shares[0].channels) if exclusive else None,
+        suppress=not made.once, count=count_of(scores, axis),
+        proof=f"as many boxes {boxes.name!r} as scores of {title_of(shares[0].values[0])}",
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -13,6 +12,7 @@ from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import is_float
 from onnxsal.tasks.detection.described import SUFFIX, beside
 from onnxsal.tasks.detection.level_outputs import of_levels, part, strides_of
+from onnxsal.tasks.detection.made import made_of
 from onnxsal.tasks.detection.origin import Walk
 from onnxsal.tasks.detection.pieces import Piece, pieces_of
 from onnxsal.tasks.detection.rows import Rows, whole
@@ -154,16 +154,10 @@ def _pair(graph: ir.Graph) -> dict[str, Any] | None:
 
 
 def _described(boxes: ir.Value, scores: ir.Value) -> dict[str, Any]:
-    made = _made(boxes, scores)
-    return {"boxes": str(boxes.name), "format": made["format"], "unit": made["unit"], "scores": str(scores.name),
+    made = made_of(boxes)
+    form, unit = ("...", "...") if made is None else (made.form, made.unit)
+    return {"boxes": str(boxes.name), "format": form, "unit": unit, "scores": str(scores.name),
             "activation": "...", "background": "... (or left out)", "labels": ["..."]}  # fmt: skip
-
-
-def _made(boxes: ir.Value, scores: ir.Value) -> Mapping[str, str]:
-    found = pieces_of(boxes, 2)
-    if len(found) == 1 and found[0].made_by == "Sigmoid":
-        return {"format": "cxcywh", "unit": "shares"}
-    return {"format": "...", "unit": "..."}
 
 
 __all__ = ["description", "refusal"]

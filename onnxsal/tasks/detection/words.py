@@ -126,12 +126,13 @@ def of_pair(graph: ir.Graph, words: Words) -> Stated | None:
     if words.activation in ("sigmoid", "softmax"):
         found = logits_pair(graph, words.activation, "was asked for")
         return None if found is None else Stated(found)
-    found = logits_pair(graph, "sigmoid", "as there are as many labels as logits")
+    found = logits_pair(graph, "sigmoid", "as there are as many labels as logits", once=True)
     if found is None:
         return None
     if words.fits(found.classes):
         return Stated(found)
     if words.fits(found.classes - 1):
-        less = logits_pair(graph, "softmax", "as there is one label less than there are logits: the last is no object")
+        why = "as there is one label less than there are logits: the last is no object"
+        less = logits_pair(graph, "softmax", why, once=True)
         return None if less is None else Stated(less)
     return None
