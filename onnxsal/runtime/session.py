@@ -300,7 +300,8 @@ def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
 def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> tuple[bytes, Kept]:
     module = onnxruntime()
     large = [v for v in weights if v.const_value is not None and v.const_value.nbytes > 4096]
-    arrays = [v.const_value.numpy() for v in large if v.const_value is not None]
+    # ONNX Runtime takes an array's memory as it lies: a view with other strides would be read as other numbers.
+    arrays = [np.ascontiguousarray(v.const_value.numpy()) for v in large if v.const_value is not None]
     values = [
         module.OrtValue.ortvalue_from_numpy_with_onnx_type(a, int(v.dtype or 1))
         for a, v in zip(arrays, large, strict=True)

@@ -122,6 +122,16 @@ def test_large_weights_are_handed_over_by_reference(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(found, weight, rtol=1e-6)
 
 
+def test_views_that_are_handed_over_by_reference_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns of an array, as the cells of a detector's grids are, and a transposed one."""
+    monkeypatch.setattr("onnxsal.runtime.session._INLINE", 1000)
+    whole = np.random.default_rng(0).normal(size=(1200, 3)).astype(np.float32)
+    for view in (whole[None, :, :2], whole.T[None], whole[None, ::-1]):
+        op = empty(21)
+        program = op.finish(y=op.Add(op.input("x", FLOAT, list(view.shape)), op.const(view)))
+        np.testing.assert_array_equal(Session(program).run({"x": np.zeros(view.shape, np.float32)})["y"], view)
+
+
 def test_small_weights_that_lie_outside_go_along(tmp_path: Path) -> None:
     """A message has no folder: what it leaves outside would be looked for in the current one."""
     op = empty(21)
