@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.evaluation.items import Box, Item
+from onnxsal.evaluation.items import Box, Item, Outline
 from onnxsal.evaluation.match import matched
-from onnxsal.evaluation.yolo import Kind, convention, read_yolo
+from onnxsal.evaluation.yolo import Kind, convention, read_turned
 from onnxsal.files import csv_cells, nearest_file, number, parse_json, read_text
 from onnxsal.model import Model
 
@@ -28,6 +28,8 @@ class Mark(NamedTuple):
     box: Box
     kind: Kind | None = None
     ignored: str = ""
+    outline: Outline | None = None
+    """The corners of a box that is turned."""
 
 
 class Marked(dict[str, list[Mark]]):
@@ -68,13 +70,15 @@ def with_boxes(items: Sequence[Item], source: str | os.PathLike[str] | Mapping[s
 def _read(path: Path, shares: bool) -> Marked:
     if not shares:
         return read_marked(path)
-    marks = {name: [Mark(*each) for each in found] for name, found in read_yolo(path).items()}
+    marks = {name: [Mark(box, kind, outline=turned) for box, kind, turned in found]
+             for name, found in read_turned(path).items()}  # fmt: skip
     return Marked(marks, convention(path).names)
 
 
 def _marked(item: Item, marks: Sequence[Mark], listed: frozenset[Kind], *, shares: bool) -> Item:
-    boxes, kinds, ignored = (tuple(part) for part in zip(*marks, strict=True)) if marks else ((), (), ())
-    return replace(item, boxes=boxes, kinds=kinds, shares=shares, ignored=ignored, listed=listed)
+    boxes, kinds, ignored, outlines = (tuple(part) for part in zip(*marks, strict=True)) if marks else ((),) * 4
+    return replace(item, boxes=boxes, kinds=kinds, shares=shares, ignored=ignored, listed=listed,
+                   outlines=outlines if any(outlines) else None)  # fmt: skip
 
 
 def of_classes(items: Sequence[Item], model: Model) -> list[Item]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxsal.errors import NotSeenError
 from onnxsal.evaluation.class_names import Classes
-from onnxsal.evaluation.items import Item
+from onnxsal.evaluation.items import Item, Outline
 from onnxsal.evaluation.matching import IGNORED, TRUE, UNKNOWN, Matched, Truth, matched
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.modalities.frame import Frame
@@ -29,7 +29,7 @@ class Chosen:
             that was asked for and is none of them.
         side: of a coordinate that is explained, else empty.
         verdict: ``true``, ``false``, ``ignored`` or ``unknown`` (see ``matching``); empty without annotations.
-        true_box, overlap: what it is on, and their IoU.
+        true_box, overlap: what it is on, and their IoU. corners, true_corners: of boxes that are turned.
     """
 
     target: TargetSource
@@ -41,6 +41,8 @@ class Chosen:
     verdict: str = ""
     true_box: Sides | None = None
     overlap: float | None = None
+    corners: Outline | None = None
+    true_corners: Outline | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return it as rows have it."""
@@ -96,6 +98,7 @@ def _chosen(goal: Target, found: Sequence[BoxPrediction], frame: Frame, size: tu
         "index": index,
         "box": list(box),
         "side": side,
+        "corners": goal.about["detection"].get("corners"),
         "at": "asked_box" in goal.about["detection"],
     }
 
@@ -124,7 +127,9 @@ def _asked(each: Mapping[str, Any], target: TargetSource, model: Model) -> Chose
     number, side, index = each["number"], each["side"], int(each["index"])
     label = name_of(model.labels, index) + (f", {side}" if side else "")
     own = target if number is None or each["at"] else f"#{number} {side}".strip()
-    return Chosen(own, number, index, label, sides_of(each["box"]), side)
+    corners = each.get("corners")
+    outline = None if corners is None else tuple((float(x), float(y)) for x, y in corners)
+    return Chosen(own, number, index, label, sides_of(each["box"]), side, corners=outline)
 
 
 def _told(each: Chosen, verdicts: Sequence[Matched], truths: Sequence[Truth], item: Item, classes: Classes) -> Chosen:
@@ -135,7 +140,8 @@ def _told(each: Chosen, verdicts: Sequence[Matched], truths: Sequence[Truth], it
         verdict = _known(matched([(each.index, each.box)], truths)[0], each.index, item, classes)
     if verdict.at is None:
         return replace(each, verdict=verdict.verdict)
-    return replace(each, verdict=verdict.verdict, true_box=truths[verdict.at].box, overlap=verdict.overlap)
+    true = truths[verdict.at]
+    return replace(each, verdict=verdict.verdict, true_box=true.box, overlap=verdict.overlap, true_corners=true.outline)
 
 
 def _known(verdict: Matched, index: int, item: Item, classes: Classes) -> Matched:
@@ -151,13 +157,15 @@ def _truths(item: Item, classes: Classes, photo: tuple[int, int], view: Sequence
     """Return the true boxes of the model's classes that it sees, in pixels of the photograph."""
     width, height = photo if item.shares else (1, 1)
     kinds, ignored = item.kinds or (None,) * len(item.boxes or ()), item.ignored or ("",) * len(item.boxes or ())
+    outlines = item.outlines or (None,) * len(item.boxes or ())
     found = []
-    for box, kind, why in zip(item.boxes or (), kinds, ignored, strict=True):
+    for box, kind, why, outline in zip(item.boxes or (), kinds, ignored, outlines, strict=True):
         if kind is not None and kind not in classes.indices:
             continue
         seen = _seen((box[0] * width, box[1] * height, box[2] * width, box[3] * height), photo, view)
         if seen is not None:
-            found.append(Truth(seen, None if kind is None else classes.indices[kind], why))
+            corners = None if outline is None else tuple((x * width, y * height) for x, y in outline)
+            found.append(Truth(seen, None if kind is None else classes.indices[kind], why, corners))
     return tuple(found)
 
 
@@ -181,7 +189,8 @@ def object_of(item: Item, chosen: Chosen, photo: Sequence[int]) -> Item:
         return item
     box = _clipped(chosen.box, photo) if not chosen.verdict else chosen.true_box if chosen.verdict == TRUE else None
     none = replace(item, kinds=None, classes=None, shares=False, ignored=None)
-    return replace(none, boxes=() if box is None else (box,))
+    outline = chosen.corners if not chosen.verdict else chosen.true_corners
+    return replace(none, boxes=() if box is None else (box,), outlines=(outline,) if box and outline else None)
 
 
 def _clipped(box: Sides, photo: Sequence[int]) -> Sides | None:

@@ -27,6 +27,9 @@ ARRAYS = (".npy",)
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the photograph; right and bottom lie outside."""
 
+Outline = tuple[tuple[float, float], ...]
+"""x and y of the corners of a turned box, one after the other round it."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -42,6 +45,7 @@ class Item:
             each, None for none of them. Where there are classes, only boxes of the one that is explained count.
         ignored: of each box why a detector is not judged by it, such as ``crowd``; empty where it is.
         listed: every kind that the annotations tell of, on whatever picture.
+        outlines: of each box the corners of the turned one that it is round; None of upright ones.
     """
 
     source: Any
@@ -54,12 +58,20 @@ class Item:
     shares: bool = False
     ignored: tuple[str, ...] | None = None
     listed: frozenset[str | int] = frozenset()
+    outlines: tuple[Outline | None, ...] | None = None
 
     def boxes_of(self, target: object) -> tuple[Box, ...] | None:
         """Return the boxes that count where a class is explained; None where there are none."""
         if self.boxes is None or self.classes is None:
             return self.boxes
         return tuple(box for box, each in zip(self.boxes, self.classes, strict=True) if each == target) or None
+
+    def of(self, target: object) -> Item:
+        """Return the same with the boxes, and their outlines, that count where a class is explained."""
+        if self.boxes is None or self.classes is None or self.outlines is None:
+            return replace(self, boxes=self.boxes_of(target))
+        kept = tuple(own for own, each in zip(self.outlines, self.classes, strict=True) if each == target)
+        return replace(self, boxes=self.boxes_of(target), outlines=kept)
 
     @property
     def path(self) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from onnxsal.errors import ImageError, UsageError
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.named import Named
-from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, placement
+from onnxsal.evaluation.placement import boxes_mask, moved_boxes, moved_mask, moved_outlines, placement
 from onnxsal.evaluation.planes import Plane
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer_of
@@ -127,7 +127,7 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
         "baseline": plane.flat(spread(model.black(), prepared.x.shape)), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
-    place, boxed = _object(model, replace(item, boxes=item.boxes_of(goal.target)), prepared, within=conditions.within)
+    place, boxed = _object(model, item.of(goal.target), prepared, within=conditions.within)
     told = goal.target if isinstance(goal.target, int | str) else None
     shown = model.task.shown(goal, numbers)[0] if "probability" in model.task.kinds else math.nan
     return Opened(subject, told, goal.label, shown, given | place, boxed)
@@ -158,12 +158,16 @@ def _object(model: Model, item: Item, prepared: Sample, *, within: bool) -> tupl
     photo = prepared.image().photo.shape[1], prepared.image().photo.shape[0]
     at = placement(photo, model.image_size, model.preprocess)
     boxes, mask = moved_boxes(item, at), moved_mask(item, at)
+    turned = moved_outlines(item, at)
     if within and mask is not None:
-        mask = mask & boxes_mask(boxes, model.image_size) if boxes is not None else None
+        inside = turned if turned is not None or boxes is None else boxes_mask(boxes, model.image_size)
+        mask = mask & inside if inside is not None else None
         mask = mask if mask is not None and mask.any() else None
         return {"mask": mask, "boxes": boxes}, False
     if mask is not None or boxes is None:
         return {"mask": mask, "boxes": boxes}, False
+    if turned is not None:  # least upright boxes hold more than the object
+        return {"mask": turned, "boxes": boxes}, False
     drawn = boxes_mask(boxes, model.image_size)
     return {"mask": drawn, "boxes": boxes}, bool(drawn.any())
 

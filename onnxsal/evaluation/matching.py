@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.evaluation.annotations import CROWD
+from onnxsal.evaluation.items import Outline
 from onnxsal.tasks.detection.box import Sides
 from onnxsal.tasks.detection.overlap import iou
 
@@ -32,6 +33,8 @@ class Truth:
     box: Sides
     index: int | None
     ignored: str = ""
+    outline: Outline | None = None
+    """Its corners, where it is turned."""
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,32 @@ def boxes_mask(boxes: NDArray[np.float64], size: tuple[int, int]) -> Bools:
     return inside
 
 
+def moved_outlines(item: Item, at: Placement) -> Bools | None:
+    """Return what a picture's boxes hold at the model's input, [H, W], turned ones within their corners; None where
+    none is turned, or nothing of them is in view."""
+    if item.boxes is None or item.outlines is None or not any(item.outlines):
+        return None
+    whole = (1, 1) if item.shares else at.photo
+    scale = np.array([at.scaled[0] / whole[0], at.scaled[1] / whole[1]])
+    inside = np.zeros(at.size[::-1], np.bool_)
+    for (left, top, right, bottom), outline in zip(item.boxes, item.outlines, strict=True):
+        corners = outline or ((left, top), (right, top), (right, bottom), (left, bottom))
+        inside |= outline_mask(np.array(corners, np.float64) * scale - at.offset, at.size[::-1])
+    return inside if inside.any() else None
+
+
+def outline_mask(corners: NDArray[np.float64], size: tuple[int, int]) -> Bools:
+    """Return the pixels [H, W] whose centres lie inside an outline of x and y, [K, 2]: an odd number of its sides is
+    left of them."""
+    rows, columns = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None, :] + 0.5
+    inside = np.zeros(size, np.bool_)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            crossed = (rows >= min(y0, y1)) & (rows < max(y0, y1))
+            inside ^= crossed & (x0 + (rows - y0) * (x1 - x0) / (y1 - y0) <= columns)
+    return inside
+
+
 def moved_mask(item: Item, at: Placement) -> Bools | None:
     """Return a picture's mask at the model's input, [H, W]; None where it has none, or nothing of it is in view.
 

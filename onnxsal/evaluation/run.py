@@ -318,6 +318,7 @@ def _groups(sources: Sequence[Source]) -> list[list[Source]]:
 def _object_identity(item: Item) -> Any:
     boxes: Any = item.boxes if item.classes is None else [item.boxes, item.classes]
     boxes = ["shares", boxes] if item.shares else boxes
+    boxes = [boxes, item.outlines] if item.outlines else boxes
     if item.mask is None:
         return boxes
     return [boxes, Item(item.mask, item.name).digest()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.evaluation.items import Box
+from onnxsal.evaluation.items import Box, Outline
 from onnxsal.files import read_text
 from onnxsal.plain_yaml import parse_yaml
 
@@ -48,6 +48,11 @@ def read_yolo(folder: Path) -> dict[str, list[tuple[Box, Kind]]]:
 
     Raises: UsageError: a file is none of these, or a box lies outside of its picture.
     """
+    return {name: [(box, kind) for box, kind, _ in found] for name, found in read_turned(folder).items()}
+
+
+def read_turned(folder: Path) -> dict[str, list[tuple[Box, Kind, Outline | None]]]:
+    """Return the same with the four corners of each box that is turned, in shares of the picture."""
     told = convention(folder)
     files = sorted(path for path in folder.rglob("*.txt") if path.name != CLASSES and path.is_file())
     return {path.relative_to(folder).with_suffix("").as_posix(): list(_boxes(path, told)) for path in files}
@@ -97,18 +102,32 @@ def _part(path: Path, key: str) -> Any:
     return parse_yaml("\n".join([lines[at], *rest[:end]]), f"{path}, {key!r}")[key]
 
 
-def _boxes(path: Path, told: Convention) -> Iterator[tuple[Box, Kind]]:
+def _boxes(path: Path, told: Convention) -> Iterator[tuple[Box, Kind, Outline | None]]:
     for line, text in enumerate(read_text(path, "labels").splitlines(), 1):
         if cells := text.split():
             where = f"{path}, line {line}"
             numbers = [_number(cell, where) for cell in cells[1:]]
             box = _checked(_box(numbers, told.keypoints, where), where)
-            yield box, told.kind(cells[0], where)
+            yield box, told.kind(cells[0], where), _turned(numbers, told.keypoints)
+
+
+def _turned(numbers: Sequence[float], keypoints: int) -> Outline | None:
+    """Return the corners of a box that is turned: four, of which not all sides are upright."""
+    if len(numbers) != _CORNERS or _is_upright(len(numbers), keypoints):
+        return None
+    x, y = numbers[::2], numbers[1::2]
+    upright = len({*x}) == len({*y}) == _CORNERS // 4
+    return None if upright else tuple(zip(x, y, strict=True))
+
+
+def _is_upright(count: int, keypoints: int) -> bool:
+    """Whether so many numbers are a box by its middle and its size, whatever stands behind them."""
+    return count in (4, 5, 4 + keypoints, 5 + keypoints) or (count > 5 and count % 2 == 1 and (count - 4) % 3 == 0)
 
 
 def _box(numbers: Sequence[float], keypoints: int, where: str) -> Box:
     count = len(numbers)
-    if count in (4, 5, 4 + keypoints, 5 + keypoints) or (count > 5 and count % 2 and (count - 4) % 3 == 0):
+    if _is_upright(count, keypoints):
         x, y, width, height = numbers[:4]
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
     if count < 6 or count % 2:
@@ -117,6 +136,9 @@ def _box(numbers: Sequence[float], keypoints: int, where: str) -> Box:
         )
     return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
 
+
+_CORNERS = 8
+"""Numbers of four corners."""
 
 _OVER = 0.01
 """Shares by which a rounded box may stand over its picture's edge."""

@@ -27,11 +27,36 @@ from onnxsal.evaluation.statistics import differences, means
 from onnxsal.evaluation.thumbnails import read_image_entry
 from onnxsal.evaluation.together import Together
 from onnxsal.metrics.registry import get
+from onnxsal.tasks.detection import BoxPrediction
 
 CLASSES = drawn_objects.CLASSES
 SEEDS = (60_000_002, 60_000_003, 60_000_018)
 """Three, three and two objects; on the first and the last the detector sees one more than there is."""
 DATA = Path(__file__).resolve().parents[1] / "data" / "coco" / "matching.json"
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_energy_of_a_turned_box_is_that_within_its_corners(tmp_path: Path, annotated: bool) -> None:
+    """Of a YOLO label with four corners and of the detected box alike; inside is on the right of every side."""
+    picture = tmp_path / "0.png"
+    Image.fromarray(drawn_objects.scene(SEEDS[0]).image).save(picture)
+    model = onnxsal.load(detectors.FORMS["obb"].model(), preprocess={"preset": "unit", "fit": "pad"})
+    first = model.predict(picture)[0]
+    assert isinstance(first, BoxPrediction) and first.corners is not None
+    corners = np.array(first.corners)
+    if annotated:
+        corners = corners.mean(axis=0) + 0.8 * (corners - corners.mean(axis=0))  # inside of the picture
+        label = " ".join(f"{n / 96:.8f}" for n in corners.ravel())
+        (tmp_path / "0.txt").write_text(f"{first.index} {label}\n")
+    found = onnxsal.evaluate(model, picture, methods=["gradient"], metrics=["energy-pointing"],
+                             target=f"#{first.number}", boxes=tmp_path if annotated else None)  # fmt: skip
+    places = np.stack(np.meshgrid(*[np.arange(96) + 0.5] * 2), axis=-1)[:, :, None] - corners
+    ways = np.roll(corners, -1, axis=0) - corners
+    inside = (ways[:, 0] * places[..., 1] - ways[:, 1] * places[..., 0] >= 0).all(axis=2)
+    energy = np.abs(shown(model, picture, first.number))
+    (row,) = found.rows
+    assert row.value == pytest.approx(energy[inside].sum() / energy.sum(), rel=1e-4)
+    assert 0 < inside.sum() < np.ptp(corners[:, 0]) * np.ptp(corners[:, 1]) * 0.95
 
 
 @pytest.mark.parametrize("ignored", ["crowd", "difficult"])
