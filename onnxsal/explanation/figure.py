@@ -171,5 +171,6 @@ def compare(
 def _detail(explanation: Drawable, with_label: bool) -> str:
     forwards = explanation.manifest["forwards"]
     part = f" ({PARTIAL})" if explanation.manifest.get("partial") else ""
-    cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {explanation.manifest['seconds']:.2g} s"
+    seconds = float(f"{explanation.manifest['seconds']:.2g}")
+    cost = f"{forwards} forward{'' if forwards == 1 else 's'}{part}, {seconds:g} s"
     return f"{title_of(explanation)} {score_of(explanation)} · {cost}" if with_label else cost

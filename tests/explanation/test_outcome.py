@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from onnxsal.explanation import figure
 from onnxsal.explanation.outcome import EMPTY, ZERO, Outcome, few_maps, fused, noted, warnings_of
 
 R = np.random.default_rng(2)
@@ -144,3 +148,9 @@ def test_what_is_said_of_two_layers_is_said_once() -> None:
     found = fused([said, more], maps(), LAYERS, "mean")
     assert found.notes == ("the same", "another")
     assert found.samples is None
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(132.4, "130 s"), (301, "300 s"), (0.0123, "0.012 s"), (4.31, "4.3 s")])
+def test_a_sheet_tells_seconds_without_powers_of_ten(seconds: float, said: str) -> None:
+    drawable: Any = SimpleNamespace(manifest={"forwards": 2, "seconds": seconds})
+    assert figure._detail(drawable, with_label=False) == f"2 forwards, {said}"
