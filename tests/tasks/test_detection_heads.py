@@ -169,6 +169,12 @@ def test_the_json_beside_a_file_says_what_its_graph_does_not(tmp_path: Path) -> 
         ({"format": "distances"}, "unit is one of strides, pixels"),
         ({"format": "distances", "unit": "strides", "bins": 8}, "boxes has 4 numbers for each candidate, expected 32"),
         ({"strides": [4, 16]}, "there are 80 candidates, and strides .* make 64 [+] 4 = 68"),
+        ({"angle": "output[:, :, 4]"}, "angle turns boxes round their middles: format is cxcywh"),
+        ({"keypoints": "output[:, :, 4:8]"}, "keypoints has 4 numbers for each candidate, expected a multiple of 3"),
+        (
+            {"masks": "output[:, :, 4:8]", "prototypes": "output"},
+            r"an output of as many maps, .B, 4, h, w.",
+        ),
         ({"boxes": ["output[:, :, 0:4]", "output[:, :, 1:5]"]}, "the same part of an output"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,30 @@ def test_masks_are_the_prototypes_sums_inside_their_boxes() -> None:
         np.testing.assert_array_equal(flags.reshape(SIDE, SIDE).T, p.mask.pixels())
         target = resolve_target(model("segment"), f"#{p.number} mask", model("segment").outputs(picture(SEED)))
         np.testing.assert_array_equal(target.fed["sal/mask"][0].ravel() > 0, row > 0)
+
+
+SAID = {
+    "segment": {"masks": "output0[:, 7:, :]", "prototypes": "output1"},
+    "pose": {"keypoints": "output0[:, 7:, :]"},
+    "obb": {"angle": "output0[:, 7:8, :]"},
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_parts_that_nothing_proves_are_described_beside_a_file(name: str, tmp_path: Path) -> None:
+    """Behind an operator through which nothing is seen, and without words in the file: as with them."""
+    proto = FORMS[name].model()
+    del proto.metadata_props[:]
+    last = next(node for node in proto.graph.node if "output0" in node.output)
+    last.output[0] = "hidden"
+    proto.graph.node.append(onnx.helper.make_node("Max", ["hidden"], ["output0"]))
+    onnx.save(proto, tmp_path / "own.onnx")
+    said = {"boxes": "output0[:, 0:4, :]", "format": "cxcywh", "scores": "output0[:, 4:7, :]", **SAID[name]}
+    (tmp_path / "own.detection.json").write_text(json.dumps(said))
+    numbers, wanted = onnxsal.load(tmp_path / "own.onnx").outputs(picture(SEED)), model(name).outputs(picture(SEED))
+    kinds = {"segment": ("mask", "prototype"), "pose": ("keypoint",), "obb": ("angle", "oriented", "box")}[name]
+    for kind in kinds:
+        np.testing.assert_allclose(numbers[kind], wanted[kind], rtol=1e-5, atol=1e-4)
 
 
 def test_keypoints_and_corners_are_the_forms_own() -> None:

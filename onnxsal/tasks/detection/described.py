@@ -13,6 +13,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.files import parse_json, read_text
 from onnxsal.graph import dims
 from onnxsal.graph.program import values_by_name
+from onnxsal.tasks.detection.beside import Keypoints, Masks, Turned
 from onnxsal.tasks.detection.candidates import FORMS, UNITS, Candidates
 from onnxsal.tasks.detection.grids import DISTANCES, OFFSETS, Grid
 from onnxsal.tasks.detection.rows import Rows, count_of
@@ -22,9 +23,12 @@ from onnxsal.tasks.words import Words
 
 SUFFIX = ".detection.json"
 KEYS = ("boxes", "format", "unit", "scores", "activation", "objectness", "classes", "labels", "background", "strides",
-        "offset", "anchors", "bins", "nms", "batch")  # fmt: skip
+        "offset", "anchors", "bins", "nms", "batch", "angle", "keypoints", "visibility", "masks",
+        "prototypes")  # fmt: skip
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 
+_PARTS = ("boxes", "scores", "objectness", "classes", "angle", "keypoints", "masks")
+"""Keys that name numbers of a candidate."""
 _BOX = 4
 _STRIDES = "strides"
 _RANKS = (2, 3, 4)
@@ -61,7 +65,7 @@ def of_json(graph: ir.Graph, words: Words) -> Stated | None:
 def _stated(graph: ir.Graph, said: Mapping[str, Any], where: str) -> Stated:
     values, batched = values_by_name(graph), _flag(said, "batch", where)
     parts = {key: _rows(values, said[key], f"{where}: {key}", batched=batched)
-             for key in ("boxes", "scores", "objectness", "classes") if said.get(key) is not None}  # fmt: skip
+             for key in _PARTS if said.get(key) is not None}  # fmt: skip
     for key in ("boxes", "scores"):
         if key not in parts:
             raise UsageError(f"{where}: {key} is missing: {_CUT}")
@@ -77,7 +81,34 @@ def _stated(graph: ir.Graph, said: Mapping[str, Any], where: str) -> Stated:
         suppress=_flag(said, "nms", where), count=_count(values, boxes), grid=grid, proof=where,
     )  # fmt: skip
     _check_counts(values, found, parts, where)
-    return Stated(found, _names(said, where))
+    return Stated(_with_beside(values, found, parts, said, where), _names(said, where))
+
+
+def _with_beside(
+    values: Mapping[str, ir.Value], found: Candidates, parts: Mapping[str, Rows], said: Mapping[str, Any], where: str
+) -> Candidates:
+    """Return candidates with their angles, keypoints and masks, as far as they are described."""
+    if "angle" in parts:
+        if (found.form, found.unit, found.grid) != ("cxcywh", "pixels", None):
+            raise UsageError(f"{where}: angle turns boxes round their middles: format is cxcywh, unit pixels")
+        found = replace(found, turned=Turned(parts["angle"]))
+    if "keypoints" in parts:
+        numbers = 3 if _flag(said, "visibility", where) else 2
+        if parts["keypoints"].channels % numbers:
+            count = parts["keypoints"].channels
+            raise UsageError(f"{where}: keypoints has {count} numbers for each candidate, expected a multiple of "
+                             f"{numbers}; visibility is false where each has x and y alone")  # fmt: skip
+        found = replace(found, keypoints=Keypoints(parts["keypoints"], numbers))
+    if "masks" not in parts:
+        return found
+    name = said.get("prototypes")
+    shape = dims(values[name]) or () if isinstance(name, str) and name in values else ()
+    if len(shape) != max(_RANKS) or shape[1] != parts["masks"].channels or not _is_count(shape[2] and shape[3]):
+        raise UsageError(f"{where}: prototypes is an output of as many maps, [B, {parts['masks'].channels}, h, w], as "
+                         f"masks has numbers; got {name!r}, {shown(shape)}")  # fmt: skip
+    grid = int(shape[2] or 0), int(shape[3] or 0)
+    outputs = tuple(dict.fromkeys((*found.outputs, str(name))))
+    return replace(found, masks=Masks(parts["masks"], str(name), grid), outputs=outputs)
 
 
 def _rows(values: Mapping[str, ir.Value], said: Any, where: str, *, batched: bool) -> Rows:
@@ -140,7 +171,7 @@ def _check_counts(values: Mapping[str, ir.Value], found: Candidates, parts: Mapp
     counts = {key: _count(values, rows) for key, rows in parts.items()}
     if len(set(counts.values())) > 1:
         raise UsageError(f"{where}: not as many candidates everywhere: {counts}")
-    for key in ("objectness", "classes"):
+    for key in ("objectness", "classes", "angle"):
         if key in parts and parts[key].channels != 1:
             raise UsageError(f"{where}: {key} has {parts[key].channels} numbers for each candidate, expected 1")
     if found.labels is not None and found.classes != 1:
