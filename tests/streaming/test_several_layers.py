@@ -113,14 +113,14 @@ def test_an_interruption_ends_all_layers(tiny: onnxsal.Model, call: int, reached
 def test_targets_with_runs_of_their_own_share_the_seconds(tiny: onnxsal.Model, monkeypatch) -> None:
     """The clock stands still while targets are run, but for the 3 seconds that each takes."""
     module, given, now = sys.modules["onnxsal.explanation.run"], [], [100.0]
-    explained = module._explain_goals
+    explained = module.explain_goals
 
     def timed(request, prepared, goals, scores):
         given.append(request.common.seconds)
         now[0] += 3
         return explained(replace(request, common=replace(request.common, seconds=None)), prepared, goals, scores)
 
-    monkeypatch.setattr(module, "_explain_goals", timed)
+    monkeypatch.setattr(module, "explain_goals", timed)
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     how = SS | {"estimator": "neyman", "samples": 5, "target": [0, 1, 2, 3]}
     assert len(onnxsal.explain(tiny, X, **how, layer="a2", seconds=8)) == 4
