@@ -47,7 +47,9 @@ def spent(job: Job) -> tuple[float, float]:
 def jobs(name: str, threads: int) -> dict[str, Job]:
     """Return what is timed."""
     torch.set_num_threads(threads)
-    net = tool.torchvision_models().get_model(name, weights=None).eval()
+    net = tool.torchvision_models().get_model(name, weights=None)
+    with torch.no_grad():
+        net = tool.settle(net, tool.inputs((8, 3, 224, 224), 1)).eval()  # fresh weights can die out, and with them maps
     from pytorch_grad_cam import GradCAMPlusPlus  # it imports torchvision, which the tool makes importable
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
