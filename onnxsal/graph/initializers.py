@@ -21,7 +21,7 @@ def add_initializer(graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir
 def lift_constants(graph: ir.Graph) -> None:
     """Initializers take the place of Constant nodes, and their names."""
     nodes = [n for n in graph if n.op_type == "Constant" and not n.domain and not n.outputs[0].is_graph_output()]
-    lifted = [(n, t) for n in nodes if (t := _tensor_of(n)) is not None]
+    lifted = [(n, t) for n in nodes if (t := constant_of(n)) is not None]
     for node, tensor in lifted:
         old = node.outputs[0]
         name, old.name = old.name, None
@@ -29,8 +29,11 @@ def lift_constants(graph: ir.Graph) -> None:
     graph.remove([n for n, _ in lifted], safe=True)
 
 
-def _tensor_of(node: ir.Node) -> ir.TensorProtocol | None:
+def constant_of(node: ir.Node) -> ir.TensorProtocol | None:
+    """Return the tensor of a Constant node; None where it is text, sparse, or what a function is given."""
     ((name, attr),) = node.attributes.items()
+    if attr.is_ref():
+        return None
     if name == "value":
         return attr.as_tensor()
     kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}

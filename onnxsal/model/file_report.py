@@ -13,6 +13,8 @@ from onnxsal.autodiff import standardised
 from onnxsal.autodiff.registry import find
 from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.graph import dims
+from onnxsal.graph.external import all_nodes
+from onnxsal.graph.initializers import constant_of
 from onnxsal.graph.shapes import is_float
 from onnxsal.model.roles import is_read
 
@@ -45,8 +47,7 @@ def _has_strangers(source: ir.Model) -> bool:
 def file_facts(source: ir.Model) -> dict[str, Any]:
     """Return the size of a file, and who made it."""
     graph = source.graph
-    held = (v.const_value for each in source.graphs() for v in each.initializers.values())
-    tensors = [tensor for tensor in held if tensor is not None]
+    tensors = _tensors(source)
     return {
         "opset": graph.opset_imports.get("", 0),
         "domains": {domain: version for domain, version in graph.opset_imports.items() if domain},
@@ -54,6 +55,13 @@ def file_facts(source: ir.Model) -> dict[str, Any]:
         "parameters": sum(t.size for t in tensors), "weight_bytes": sum(t.nbytes for t in tensors),
         "nodes": len(graph),
     }  # fmt: skip
+
+
+def _tensors(source: ir.Model) -> list[ir.TensorProtocol]:
+    """What a file holds: initializers, and Constant nodes, where some exporters keep every weight."""
+    held = [v.const_value for graph in source.graphs() for v in graph.initializers.values()]
+    nodes = (n for n in all_nodes(source) if n.op_type == "Constant" and n.domain in ("", "ai.onnx"))
+    return [tensor for tensor in (*held, *map(constant_of, nodes)) if tensor is not None]
 
 
 def described(values: Sequence[ir.Value]) -> list[dict[str, Any]]:

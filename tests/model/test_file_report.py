@@ -30,6 +30,24 @@ def words() -> onnx.ModelProto:
     return proto
 
 
+def test_weights_count_wherever_a_file_keeps_them() -> None:
+    """In Constant nodes, as PaddlePaddle's exporter has them, in bodies and in functions as in initializers."""
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "f" : 1]> g (float[B, 2] x, bool c) => (float[B, 2] y)
+        <float[2] held = {1, 2}>
+        { w = Constant <value = float[3, 2] {1, 2, 3, 4, 5, 6}> ()  h = Gemm <transB = 1> (x, w)
+          k = Constant <value_floats = [1., 2., 3.]> ()  i = Add (h, k)  j = f.half (i)
+          n = If (c) <then_branch = a () => (float[B, 2] p)
+            { t = Constant <value_ints = [0, 1]> () p = Gather <axis = 1> (j, t) },
+                      else_branch = b () => (float[B, 2] q) { q = Identity (x) }>
+          y = Add (n, held) }
+        <domain: "f", opset_import: ["" : 21]> half (x) => (y)
+        { z = Constant <value_float = 0.5> () y = Mul (x, z) }"""
+    )
+    known = inspect_file(load_ir(proto), "f.onnx", "")
+    assert (known["parameters"], known["weight_bytes"]) == (2 + 6 + 3 + 2 + 1, 4 * (2 + 6 + 3 + 1) + 8 * 2)
+
+
 def test_a_file_without_a_float_input_has_its_facts_told() -> None:
     known = inspect_file(load_ir(words()), "my words.onnx", "why not")
     assert (known["file"], known["why"], known["producer"], known["nodes"]) == ("my words.onnx", "why not", "hand 3", 6)
