@@ -111,6 +111,9 @@ def test_a_point_is_the_position_under_it(fit: str, row: int, column: int) -> No
         found = onnxsal.explain(model, PHOTO, method="gradient", target=target)
         assert found.logit == pytest.approx(float(logits[1, row, column]), rel=1e-5)
     assert found.label == f"cat at {x}, {y}"
+    exact = Region(1, point=(x + 0.0123456, y), pixels=True)  # is told as short, and kept as it is
+    found = onnxsal.explain(model, PHOTO, method="gradient", target=exact)
+    assert (found.label, found.manifest["region"]["point"]) == (f"cat at {x}, {y}", [x + 0.0123456, y])
 
 
 @pytest.mark.parametrize(("x", "position"), [(0, 0), (28, 28), (29, 29), (57, 57), (99, 99)])

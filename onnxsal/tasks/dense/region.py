@@ -101,7 +101,12 @@ class At:
         if "mask" in self.about:
             return f"in {Path(self.about['mask'].get('file', 'a mask')).name}"
         kind = "point" if "point" in self.about else "box"
-        return f"{'at' if kind == 'point' else 'in'} {', '.join(f'{n:g}' for n in self.about[kind])}"
+        return f"{'at' if kind == 'point' else 'in'} {told(self.about[kind], self.about['unit'])}"
+
+
+def told(place: Sequence[float], unit: str) -> str:
+    """Return a point or a box for readers: to a tenth of a pixel, or to a thousandth of the picture."""
+    return ", ".join(f"{round(n, 1 if unit.startswith('pixels') else 3):g}" for n in place)
 
 
 def region_in(text: str, labels: Labels | None) -> Region | str:
