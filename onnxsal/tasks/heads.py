@@ -116,7 +116,9 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
         return Choice(found, "the task says so", (repr(found.output),))
     if len(found.outputs) > 1 or not found.by_rivals:
         others = [_shape_told(v) for v in floats if v.name not in found.outputs]
-        return Choice(found, f"it is of the task {found.name}", (_Candidate(own, found).told, *others))
+        several = f"{' and '.join(map(repr, found.outputs))} ({found.name})"
+        mine = several if len(found.outputs) > 1 else _Candidate(own, found).told
+        return Choice(found, f"it is of the task {found.name}", (mine, *others))
     if found.is_features:  # what others are worked out from is what it looks for
         others = [_shape_told(v) for v in floats if v is not own]
         return Choice(found, f"the first {found.name} of the file", (_Candidate(own, found).told, *others))

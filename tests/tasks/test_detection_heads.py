@@ -16,7 +16,7 @@ from onnxsal import errors
 from onnxsal.graph.program import empty
 from onnxsal.model import Model
 from onnxsal.runtime.environment import onnxruntime
-from onnxsal.tasks.detection import Detection
+from onnxsal.tasks.detection import BoxPrediction, Detection
 from onnxsal.tasks.detection.decoding import unit_of
 
 BLOBS = picture((0, 4, 4), (1, 20, 16))
@@ -413,3 +413,32 @@ def test_suppression_proves_no_order_of_corners(tmp_path: Path) -> None:
     numbers = onnxsal.load(tmp_path / "own.onnx").outputs(x)
     np.testing.assert_allclose(numbers["box"].reshape(-1, 4), boxes[0][:, [1, 0, 3, 2]], rtol=1e-5)
     np.testing.assert_allclose(numbers["probability"].reshape(-1, 2), scores[0].T, rtol=1e-5)
+
+
+def test_boxes_that_are_joined_of_two_outputs_are_a_detector(tmp_path: Path) -> None:
+    """CenterFace's form, y before x and heights before widths, decoded by hand; the note names what is explained."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, 32, 32] x)
+        => (float[B, 1, 8, 8] heat, float[B, 2, 8, 8] sizes, float[B, 2, 8, 8] offsets, float[B, 4, 8, 8] boxes)
+        <int64[2] swapped = {1, 0}, int64[3] parts = {1, 2, 2}>
+        { p = Conv <strides = [4, 4]> (x, w)  h, sizes, offsets = Split <axis = 1> (p, parts)  heat = Sigmoid (h)
+          xy = Gather <axis = 1> (offsets, swapped)  wh = Gather <axis = 1> (sizes, swapped)
+          boxes = Concat <axis = 1> (xy, wh) }"""
+    proto = onnx.parser.parse_model(text)
+    weight = np.random.default_rng(3).normal(size=(5, 3, 4, 4)).astype(np.float32) / 4
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    onnx.save(proto, tmp_path / "own.onnx")
+    said = {"boxes": "boxes[:, 0:4, :, :]", "format": "cxcywh", "scores": "heat[:, 0:1, :, :]", "strides": [4],
+            "offset": 0.5, "labels": ["face"]}  # fmt: skip
+    (tmp_path / "own.detection.json").write_text(json.dumps(said), encoding="utf-8")
+    model = onnxsal.load(tmp_path / "own.onnx")
+    assert any(n.startswith("explains 'boxes' and 'heat' (detection); the file also gives") for n in model.notes)
+    x = np.random.default_rng(4).normal(size=(3, 32, 32)).astype(np.float32)
+    session = onnxruntime().InferenceSession(str(tmp_path / "own.onnx"), providers=["CPUExecutionProvider"])
+    heat, sizes, offsets = (found[0] for found in session.run(["heat", "sizes", "offsets"], {"x": x[None]}))
+    row, column = np.unravel_index(int(heat.argmax()), (8, 8))
+    (dy, dx), (height, width) = offsets[:, row, column], 4 * np.exp(sizes[:, row, column])
+    y, x_ = 4 * (row + dy + 0.5), 4 * (column + dx + 0.5)
+    found = model.predict(x)[0]
+    assert isinstance(found, BoxPrediction)
+    assert found.probability == pytest.approx(float(heat.max()), rel=1e-5)
+    np.testing.assert_allclose(found.box, (x_ - width / 2, y - height / 2, x_ + width / 2, y + height / 2), rtol=1e-4)
