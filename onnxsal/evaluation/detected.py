@@ -84,6 +84,7 @@ def look(model: Model, source: Any, target: TargetSource) -> dict[str, Any]:
         why = "" if several else str(error)
     return {
         "found": [[each.index, each.probability, list(each.box)] for each in found], "chosen": chosen, "why": why,
+        "corners": [each.corners and [list(place) for place in each.corners] for each in found],
         "photo": list(frame.photo), "view": list(frame.box),
     }  # fmt: skip
 
@@ -115,9 +116,10 @@ def held_against(
     if classes is None:
         return OnPicture(item.name, found, chosen, why=entry["why"])
     truths = _truths(item, classes, tuple(entry["photo"]), entry["view"])
+    corners = [_outline(each) for each in entry.get("corners", ())]
     verdicts = tuple(
         _known(each, index, item, classes)
-        for each, (index, _, _) in zip(matched([(i, box) for i, _, box in found], truths), found, strict=True)
+        for each, (index, _, _) in zip(matched([(i, box) for i, _, box in found], truths, corners), found, strict=True)
     )
     chosen = tuple(_told(each, verdicts, truths, item, classes) for each in chosen)
     return OnPicture(item.name, found, chosen, verdicts, truths, entry["why"])
@@ -127,9 +129,11 @@ def _asked(each: Mapping[str, Any], target: TargetSource, model: Model) -> Chose
     number, side, index = each["number"], each["side"], int(each["index"])
     label = name_of(model.labels, index) + (f", {side}" if side else "")
     own = target if number is None or each["at"] else f"#{number} {side}".strip()
-    corners = each.get("corners")
-    outline = None if corners is None else tuple((float(x), float(y)) for x, y in corners)
-    return Chosen(own, number, index, label, sides_of(each["box"]), side, corners=outline)
+    return Chosen(own, number, index, label, sides_of(each["box"]), side, corners=_outline(each.get("corners")))
+
+
+def _outline(corners: Sequence[Sequence[float]] | None) -> Outline | None:
+    return None if corners is None else tuple((float(x), float(y)) for x, y in corners)
 
 
 def _told(each: Chosen, verdicts: Sequence[Matched], truths: Sequence[Truth], item: Item, classes: Classes) -> Chosen:
@@ -137,7 +141,7 @@ def _told(each: Chosen, verdicts: Sequence[Matched], truths: Sequence[Truth], it
     if each.number is not None:
         verdict = verdicts[each.number - 1]
     else:
-        verdict = _known(matched([(each.index, each.box)], truths)[0], each.index, item, classes)
+        verdict = _known(matched([(each.index, each.box)], truths, [each.corners])[0], each.index, item, classes)
     if verdict.at is None:
         return replace(each, verdict=verdict.verdict)
     true = truths[verdict.at]

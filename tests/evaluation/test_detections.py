@@ -73,6 +73,28 @@ def test_detections_are_matched_as_pycocotools_does(ignored: str) -> None:
         ]
 
 
+def test_turned_boxes_are_matched_by_what_their_polygons_share() -> None:
+    """Closed forms: the octagon that a square shares with itself turned by 45 degrees; two bars that cross."""
+    square, half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 10.0, np.sqrt(0.5)
+    turn = half * np.array([[1, 1], [-1, 1]])
+    diamond, bar = square @ turn, square * [1, 0.1]
+    sides, far = (-10.0, -10.0, 10.0, 10.0), 10 * np.sqrt(2)
+
+    def one(corners: np.ndarray | None, true: np.ndarray | None, ignored: str = "") -> Any:
+        mine, other = (None if c is None else tuple(map(tuple, c.tolist())) for c in (corners, true))
+        own = (0, sides if corners is None else (-far, -far, far, far))
+        hull = sides if true is None else (-far, -far, far, far)
+        return matched([own], [Truth(hull, 0, ignored, other)], [mine])[0]
+
+    octagon = 2 * (np.sqrt(2) - 1)
+    for corners, true in ((diamond, None), (None, diamond), (diamond, square[::-1])):  # whichever way round
+        found = one(corners, true)
+        assert (found.verdict, found.overlap) == ("true", pytest.approx(octagon / (2 - octagon)))
+    assert one(diamond, None, "crowd").overlap == pytest.approx(octagon)
+    crossing = one(bar @ turn, bar @ turn.T)  # whose upright boxes are one
+    assert (crossing.verdict, crossing.overlap) == ("false", 0)
+
+
 def sides(box: list[float]) -> tuple[float, float, float, float]:
     x, y, width, height = box
     return x, y, x + width, y + height
