@@ -442,3 +442,25 @@ def test_boxes_that_are_joined_of_two_outputs_are_a_detector(tmp_path: Path) -> 
     assert isinstance(found, BoxPrediction)
     assert found.probability == pytest.approx(float(heat.max()), rel=1e-5)
     np.testing.assert_allclose(found.box, (x_ - width / 2, y - height / 2, x_ + width / 2, y + height / 2), rtol=1e-4)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_keypoints_of_torchvisions_names_are_places_in_its_rows(number: int) -> None:
+    """Two keypoints in the corners of each box: the slopes of their places are those of its sides."""
+    proto = detector("three")
+    ends = {2: "keypoints = Identity (corners)", 3: "own_x = Slice (corners, zero_at, one_at, two_at)"
+            "  keypoints = Concat <axis = 2> (corners, own_x)"}[number]  # fmt: skip
+    made = onnx.parser.parse_graph(f"""more (float[M, 4] boxes) => (float[M, 2, {number}] keypoints) {{
+        corners = Reshape (boxes, to_corners)  {ends} }}""")
+    proto.graph.node.extend(made.node)
+    proto.graph.output.extend(made.output)
+    for name, value in {"to_corners": [-1, 2, 2], "zero_at": [0], "one_at": [1], "two_at": [2]}.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), name))
+    own = onnxsal.load(proto, labels=list(NAMES))
+    for each in own.predict(BLOBS):
+        np.testing.assert_array_equal(np.ravel(each.keypoints), each.box)
+    slopes = [onnxsal.explain(own, BLOBS, method="gradient", target=t) for t in ("#2 keypoint 1 x", "#2 right")]
+    np.testing.assert_array_equal(slopes[0].raw, slopes[1].raw)
+    assert np.abs(slopes[0].raw).max() > 0
+    with pytest.raises(errors.UsageError, match="places alone"):
+        onnxsal.explain(own, BLOBS, method="gradient", target="#2 keypoint 1")

@@ -9,12 +9,14 @@ import onnx_ir as ir
 
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.tasks.detection.beside import Keypoints
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.decoding import are_turned, form_of, is_decoded, unit_of
 from onnxsal.tasks.detection.in_front import InFront, classes_in_front, in_front, rest_in_front
 from onnxsal.tasks.detection.made import is_normalised, last_axis, made_of, title_of
+from onnxsal.tasks.detection.part import PASTED
 from onnxsal.tasks.detection.pieces import Piece, activates, logits_behind, pieces_of
-from onnxsal.tasks.detection.rows import Rows, count_of, whole
+from onnxsal.tasks.detection.rows import Places, Rows, count_of, whole
 from onnxsal.tasks.detection.suppression import of_suppression
 
 _BOX, _PICKED = 4, 6
@@ -273,13 +275,25 @@ def _of_three(graph: ir.Graph) -> Candidates | None:
     if shape is None or shape[-1] != _BOX or ranks != ([3, 2, 2] if batched else [2, 1, 1]) or not is_float(scores):
         return None
     of_tensorflow = by == "TensorFlow"
+    beside = [] if of_tensorflow else [v for v in map(outputs.get, (PASTED, "keypoints")) if v is not None]
     return Candidates(
-        (str(boxes.name), str(scores.name), str(labels.name)), whole(boxes, len(shape) - 1, batched=batched),
+        tuple(str(v.name) for v in (boxes, scores, labels, *beside)), whole(boxes, len(shape) - 1, batched=batched),
         "tlbr" if of_tensorflow else "ltrb", "shares" if of_tensorflow else "pixels",
         probabilities=whole(scores, None, batched=batched), labels=whole(labels, None, batched=batched),
         suppress=False, count=count_of(boxes, len(shape) - 1, batched=batched),
+        keypoints=None if of_tensorflow else _places(outputs.get("keypoints"), batched=batched),
         proof=f"the outputs {boxes.name!r}, {scores.name!r}, {labels.name!r}, as {by} names them",
     )  # fmt: skip
+
+
+def _places(value: ir.Value | None, *, batched: bool) -> Keypoints | None:
+    """Return torchvision's ``keypoints``, [N, K, 3]; its third number is 1 of every point and says nothing."""
+    shape = () if value is None else dims(value) or ()
+    if value is None or not is_float(value) or len(shape) != 3 + batched:
+        return None
+    if not isinstance(shape[-2], int) or shape[-1] not in (2, 3):
+        return None
+    return Keypoints(Places((str(value.name),), None, 0, 2 * shape[-2], batched), 2)
 
 
 def _of_two(graph: ir.Graph) -> Candidates | None:

@@ -14,6 +14,9 @@ SIDES = ("left", "top", "right", "bottom")
 AXES = ("x", "y")
 ANGLE, MASK, KEYPOINT = "angle", "mask", "keypoint"
 
+PASTED = "masks"
+"""How torchvision calls the output of masks that lie where their boxes are."""
+
 _PARTS = (rf"{KEYPOINT}\s+(?P<keypoint>\S.*)", rf"(?P<what>{'|'.join((*SIDES, ANGLE, MASK))})")
 """Keypoints first: one may be called left."""
 _AT_END = [re.compile(rf"(?:(?P<rest>.*\S)\s+)?{pattern}", re.DOTALL) for pattern in _PARTS]
@@ -99,7 +102,8 @@ def _angle(part: Part, found: Candidates, index: int) -> Reading:
 
 def _mask(part: Part, found: Candidates, index: int) -> Reading:
     if found.masks is None:
-        raise UsageError(_lacks(part, "it has no masks of instances"))
+        own = "the masks that it puts out are pasted by it; those that are sums of prototypes are read"
+        raise UsageError(_lacks(part, own if PASTED in found.outputs else "it has no masks of instances"))
     return Reading(MASK, 1, 0)
 
 

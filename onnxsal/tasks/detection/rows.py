@@ -60,6 +60,15 @@ class Rows:
         return None if self.axis is None else self.axis % rank + (not self.batched)
 
 
+@dataclass(frozen=True)
+class Places(Rows):
+    """x and y, the first two numbers, of each point of a candidate, of a value [N, K, 2] or more, or [B, N, K, ...]."""
+
+    def _level(self, op: Tape, value: ir.Value, shape: tuple[int | str | None, ...] | None) -> ir.Value:
+        value = value if self.batched else op.Unsqueeze(value, [0])
+        return op.Reshape(op.Slice(value, [0], [2], [3]), [0, 0, self.stop])
+
+
 def whole(value: ir.Value, axis: int | None, *, batched: bool = True) -> Rows:
     """Return all channels of a value."""
     size = 1 if axis is None else (dims(value) or ())[axis]
