@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -44,6 +44,13 @@ class Layers:
     """Other names of the same maps: node names, the float value in front of a quantised one, the one behind it."""
     hidden: str = ""
     """The operator in front of the score through which rows and columns are not followed, if any, and why."""
+    beside: tuple[Layer, ...] = ()
+    """Those on which only other values of the head depend, such as a detector's boxes; none is chosen by itself."""
+
+    @property
+    def all(self) -> tuple[Layer, ...]:
+        """All that can be named, those of other values last: their numbers go on behind the others."""
+        return (*self.found, *self.beside)
 
     def find(self, name: str | None) -> Layer:
         """Return the layer of that name (value, node, unique suffix, ``#n``), or the automatic one for None.
@@ -54,7 +61,7 @@ class Layers:
             return self._chosen()
         if name.startswith("#") and name[1:].lstrip("-").isdigit():
             return self._numbered(int(name[1:]))
-        by_name = {layer.name: layer for layer in self.found}
+        by_name = {layer.name: layer for layer in self.all}
         exact = by_name.get(name) or by_name.get(self.aliases.get(name, ""))
         if exact is not None:
             return exact
@@ -74,11 +81,11 @@ class Layers:
         return f"{_HIDDEN.format(self.hidden)}; {_WITHOUT}"
 
     def _numbered(self, number: int) -> Layer:
-        if not self.found:
+        if not self.all:
             raise UnsupportedError(f"there is no layer #{number}: {self._no_maps()}")
-        if not 0 <= number < len(self.found):
-            raise UsageError(f"there is no layer #{number}: the layers are #0 to #{len(self.found) - 1}")
-        return self.found[number]
+        if not 0 <= number < len(self.all):
+            raise UsageError(f"there is no layer #{number}: the layers are #0 to #{len(self.all) - 1}")
+        return self.all[number]
 
     def _by_suffix(self, name: str, by_name: dict[str, Layer]) -> Layer:
         known = {**{alias: by_name[to] for alias, to in self.aliases.items() if to in by_name}, **by_name}
@@ -100,22 +107,39 @@ class Layers:
             return False
 
 
-def find_layers(graph: ir.Graph, entry: Entry, head: Head) -> Layers:
-    """Return the layers of a classifier, by following the picture's axes through its graph."""
+def find_layers(graph: ir.Graph, entry: Entry, head: Head, *, beside: bool = True) -> Layers:
+    """Return the layers of a model, by following the picture's axes through its graph.
+
+    Args: beside: whether those are sought as well that only other values of the head depend on.
+    """
     values = values_by_name(graph)
     source, logit = values[entry.value], values[head.logit]
     nodes = _between(graph, source, logit)
     known = _followed(graph, source, entry, nodes)
     names = letters_of(entry.spatial)
-    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known, names))]
-    pairs = _without_detours(pairs, nodes, logit, known)
-    pairs, aliases = _merge_twins(pairs)
+    pairs, aliases = _pairs(nodes, logit, known, names)
     flow = _flow(graph, nodes, logit, known, head)
     lost = {node: why for node, why in known.lost.items() if node in set(nodes)}
-    return Layers(
+    found = Layers(
         tuple(layer for _, layer in pairs), _automatic(pairs, flow, known), aliases,
         _last_lost(lost) or _hidden(graph, logit),
     )  # fmt: skip
+    others = [values[name] for name in head.reads if name != head.logit] if beside else []
+    for other in others:
+        own = _between(graph, source, other)
+        more, more_aliases = _pairs(own, other, known, names)
+        taken = {*nodes, *_between(graph, logit, other), *(values[layer.name].producer() for layer in found.beside)}
+        new = tuple(layer for value, layer in more if value.producer() not in taken)
+        found = replace(found, beside=(*found.beside, *new), aliases={**more_aliases, **found.aliases})
+    return found
+
+
+def _pairs(
+    nodes: list[ir.Node], end: ir.Value, known: Layouts, names: Sequence[str]
+) -> tuple[list[tuple[ir.Value, Layer]], dict[str, str]]:
+    """Return the layers among nodes that lead to a value, and their other names."""
+    pairs = [(v, layer) for node in nodes for v in node.outputs if (layer := _layer(v, known, names))]
+    return _merge_twins(_without_detours(pairs, nodes, end, known))
 
 
 def _followed(graph: ir.Graph, source: ir.Value, entry: Entry, nodes: Sequence[ir.Node]) -> Layouts:

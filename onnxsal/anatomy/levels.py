@@ -36,4 +36,4 @@ def _of_level(anatomy: Anatomy, names: Sequence[str]) -> Layer | None:
 
 
 def _in_front(anatomy: Anatomy, name: str) -> Layers:
-    return find_layers(anatomy.model.graph, anatomy.entry, replace(anatomy.head, logit=name))
+    return find_layers(anatomy.model.graph, anatomy.entry, replace(anatomy.head, logit=name), beside=False)

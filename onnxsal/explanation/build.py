@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxsal.anatomy import Layer, Score
+import onnx_ir as ir
+
+from onnxsal.anatomy import SCORE, Layer, Score
 from onnxsal.anatomy.levels import level_layers
+from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
 from onnxsal.graph.program import Keeping
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
 from onnxsal.model import Model
+from onnxsal.model.living import reads
 
 
 def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score) -> Result:
@@ -90,10 +94,29 @@ class _Same:
 
 
 def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -> Result:
+    if layer in model.anatomy.layers.beside and steps.backward and not _hangs_on(score, layer):
+        raise UnsupportedError(
+            f"the score does not depend on layer {layer.name!r}: ask for what does, such as a side of a box "
+            "(-t '#1 left'), or name another layer (`onnxsal layers MODEL`)"
+        )
     given: dict[str, Any] = {"layer": layer, "score": score}
     if steps.inner is not None:
         given["inner"] = build(model, steps.inner, layer=layer, score=score)
     return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
+
+
+def _hangs_on(score: Score, layer: Layer) -> bool:
+    """Whether a score is worked out from the values of a layer."""
+    waiting, seen = [v for v in score.model.graph.outputs if v.name == SCORE], set[ir.Node]()
+    while waiting:
+        value = waiting.pop()
+        if value.name == layer.name:
+            return True
+        node = value.producer()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += reads(node)
+    return False
 
 
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:

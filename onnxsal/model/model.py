@@ -122,8 +122,8 @@ class Model:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that maps can be made of, in graph order."""
-        return self.anatomy.layers.found
+        """The layers that maps can be made of, in graph order; behind them those that only boxes and their like use."""
+        return self.anatomy.layers.all
 
     @property
     def task(self) -> Task:

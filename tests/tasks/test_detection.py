@@ -279,6 +279,20 @@ def test_a_layer_can_be_named() -> None:
     assert explained.manifest["layer"] == "coarse"
 
 
+def test_a_layer_of_the_boxes_can_be_named() -> None:
+    """A side of a box is a sum of numbers of ``box_0``; the scores do not hang on it, so that it is never chosen."""
+    own = model()
+    layers, (name,) = own.anatomy.layers, [each.name for each in own.layers if each.name == "box_0"]
+    assert name not in [each.name for each in layers.found] and layers.find(f"#{own.layers.index(layers.find(name))}")
+    explained = onnxsal.explain(own, BLOBS, method="hirescam", layer=name, target="#1 right")
+    row = explained.manifest["detection"]["candidate"]
+    wanted = np.zeros(64, np.float32)
+    wanted[row] = seen(own)[0].box[2] - 4 * (row % 8 + 0.5)  # it begins at the middle of its cell
+    np.testing.assert_allclose(explained.raw.reshape(-1), wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(errors.UnsupportedError, match="box_0"):
+        onnxsal.explain(own, BLOBS, method="hirescam", layer=name, target="#1")
+
+
 def test_the_box_is_drawn_and_what_was_detected_is_in_the_manifest() -> None:
     explained = onnxsal.explain(model(), BLOBS, method="gradient")
     assert explained.manifest["detection"] == explained.detection

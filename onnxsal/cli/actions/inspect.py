@@ -69,6 +69,7 @@ def print_layers(model: Model, *, as_json: bool) -> None:
     rows = [(f"#{at}", "*" if at == automatic else " ", *_cells(layer)) for at, layer in enumerate(model.layers)]
     print("\n".join(table([("", "", "operator", "K x h x w", "name"), *rows], right=frozenset({0}))))
     _print_places(model.layers)
+    _print_beside(model)
     print(f"\n* chosen when none is named: {_chosen(model)}")
 
 
@@ -86,6 +87,14 @@ def _print_places(layers: Sequence[Layer]) -> None:
         if operators:
             text = f"{_numbers(which)}: if {', '.join(operators)} keeps positions, which is tested when one is used"
             print("", *wrapped(text, 0), sep="\n")
+
+
+def _print_beside(model: Model) -> None:
+    """Say which layers no score of a class depends on."""
+    found = len(model.anatomy.layers.found)
+    if model.anatomy.layers.beside:
+        text = f"{_numbers(list(enumerate(model.layers))[found:])}: only what stands beside the scores depends on them"
+        print("", *wrapped(f"{text}, such as boxes: for targets that are a part of it", 0), sep="\n")
 
 
 def _numbers(layers: Iterable[tuple[int, Layer]]) -> str:
