@@ -55,7 +55,7 @@ class FileTarget:
 
     def opened(self, op: Tape) -> ir.Value | None:
         """Return a fixed target whose columns each picture decides, int64 [1]; None of others."""
-        if self.fixed is None or not self.fixed.is_open or self.fixed.target is None:
+        if self.fixed is None or not self.fixed.is_open or not isinstance(self.fixed.target, int):
             return None
         return op.const([self.fixed.target], ir.DataType.INT64)
 

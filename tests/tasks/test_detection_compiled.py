@@ -108,9 +108,31 @@ def test_a_box_of_one_class_and_what_the_file_says_of_itself() -> None:
     assert {"box", "explained"} == set(about["means"])
 
 
-@pytest.mark.parametrize("target", ["#2", "#2 right"])
-def test_what_is_of_one_picture_is_not_compiled(target: str) -> None:
-    with pytest.raises(UsageError, match="of one picture"):
+@pytest.mark.parametrize(("target", "asked"), [
+    ("#2", "#2"), ("#2 right", "#2 right"), ("red@input top", "red@{box} top"), ("input@input left", "#2 left"),
+    ("input bottom", "{label} bottom"),
+])  # fmt: skip
+def test_numbers_and_parts_are_looked_for_in_every_picture(target: str, asked: str) -> None:
+    """As ``explain`` finds them there; one of two pictures has no second detection."""
+    own = model()
+    second = seen(own)[1]
+    made = onnxsal.compile(own, method="gradient", target=target)
+    blobs = BLOBS if "input" in target else np.concatenate([picture(), BLOBS])
+    every = {"picture": blobs, "target": np.array([second.index]), "box": np.array([second.box], np.float32)}
+    feeds = {v.name: every[v.name] for v in made.graph.input if v.name in every}
+    saliency, explained = run_file(made, feeds, ["saliency", "explained"])
+    about = asked.format(box=",".join(map(str, second.box)), label=second.label)
+    wanted = onnxsal.explain(own, BLOBS, method="gradient", target=about)
+    np.testing.assert_allclose(saliency[-1], wanted.saliency, atol=1e-4)
+    if "#2" in asked:
+        np.testing.assert_allclose(explained[-1], [*second.box, second.probability, second.index], rtol=1e-5)
+    if "input" not in target:
+        assert not saliency[0].any() and np.isnan(explained[0]).all()
+
+
+@pytest.mark.parametrize(("target", "why"), [("#0", "no detection #0"), ("#2@input", "a number says where")])
+def test_what_no_file_looks_for_is_refused(target: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
         onnxsal.compile(model(), method="gradient", target=target)
 
 
@@ -144,13 +166,14 @@ def tables(form: str) -> tuple[Candidates, Rule, dict[str, np.ndarray]]:
     return found, rule, {name: array.astype(np.float32) for name, array in numbers.items()}
 
 
-def in_graph(of: Candidates, rule: Rule, numbers: dict[str, np.ndarray], feeds: dict[str, np.ndarray]) -> Any:
+def in_graph(of: Candidates, rule: Rule, numbers: dict[str, np.ndarray], feeds: dict[str, np.ndarray],
+             number: int | None = None) -> Any:  # fmt: skip
     op = empty(21)
     held = {n: op.input(n, ir.DataType.FLOAT, list(array.shape)) for n, array in numbers.items()}
     kind = op.input("kind", ir.DataType.INT64, [2]) if "kind" in feeds else None
     box = op.input("where", ir.DataType.FLOAT, [2, 4]) if "where" in feeds else None
     table = Seen.of_numbers(op, held, of, rule)
-    found = table.sought(kind, box, SIZE, anew=False)
+    found = table.sought(kind, box, SIZE, anew=False, number=number)
     outputs = {"row": found.feeds[TARGET], "its": found.feeds[BOX], "seen": found.seen, **found.told}
     model = op.finish_with({**outputs, "detections": table.detections()}).model
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
@@ -171,6 +194,10 @@ def test_a_graph_finds_what_a_table_finds(form: str) -> None:
     by_picture = found["detections"][np.argsort(found["detections"][:, 0], kind="stable")]
     np.testing.assert_allclose(by_picture, rows, rtol=1e-6)
     _same(found, [table.detections(rule)[0] for table in by_hand], of)
+    least = min(len(table.detections(rule)) for table in by_hand)
+    for number in (2, least + 1):
+        mine = [next(iter(table.detections(rule)[number - 1 :]), None) for table in by_hand]
+        _same(in_graph(of, rule, numbers, {}, number), mine, of)
     for index in range(CLASSES):
         mine = [next((d for d in table.detections(rule) if d.index == index), None) for table in by_hand]
         _same(in_graph(of, rule, numbers, {"kind": np.array([index] * 2)}), mine, of)

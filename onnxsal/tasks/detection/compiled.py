@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -77,16 +78,19 @@ class Seen:
 
     def sought(
         self, kind: ir.Value | None, box: ir.Value | None, size: tuple[int, int], *, anew: bool,
-        part: Reading | None = None,
+        part: Reading | None = None, number: int | None = None,
     ) -> Sought:  # fmt: skip
         """Return the candidate that is explained of each picture, or a part of it: the best detection, that of a class,
-        or the one that matches a box of a class best.
+        that of a number, or the one that matches a box of a class best.
 
         Args: kind: int64 [B]. box: [B, 4]. size: of a picture, (height, width). anew: whether the score is matched anew
         in every picture.
         """
         op = self.op
-        if box is None:
+        if number is not None:
+            row, kind, seen = self._numbered(number)
+            own = self.of_kind(kind, best=False)
+        elif box is None:
             values = self.best if kind is None else self.of_kind(kind, best=True)
             own, row = values, op.ArgMax(values, axis=1, keepdims=0)
             seen = op.Greater(op.ReduceMax(values, [1], keepdims=0), float(self.rule.threshold))
@@ -105,6 +109,18 @@ class Seen:
         aim = self._aim(row, its_box if box is None else box, asked=box is not None)
         more = {} if part is None else self._part(part, Parts(self.of, size), row)
         return Sought({TARGET: target, BOX: aim, CLASS: index, **more}, seen, {"explained": explained})
+
+    def _numbered(self, number: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Return row and class of the detection of a number in each picture, and whether there is one, [B] each."""
+        op = self.op
+        chosen = op.Concat(self.chosen, op.const([[-1, 0, 0]], INT), axis=0)  # there may be none at all
+        count = op.Squeeze(op.Shape(self.scores, start=0, end=1), [0])
+        pictures = op.Unsqueeze(op.Range(op.const(0, INT), count, op.const(1, INT)), [1])
+        mine = op.Cast(op.Equal(op.Transpose(op.Gather(chosen, op.const([0], INT), axis=1)), pictures), to=FLOAT)
+        is_it = op.Mul(mine, op.Cast(op.Equal(op.CumSum(mine, op.const(1, INT)), float(number)), to=FLOAT))
+        found = op.Gather(chosen, op.ArgMax(is_it, axis=1, keepdims=0), axis=0)
+        kind, row = (op.Squeeze(op.Gather(found, op.const([at], INT), axis=1), [1]) for at in (1, 2))
+        return row, kind, op.Greater(op.ReduceMax(is_it, [1], keepdims=0), 0.0)
 
     def _aim(self, row: ir.Value, box: ir.Value, *, asked: bool) -> ir.Value:
         """Return the box that candidates are matched with: five numbers where they are turned."""
@@ -149,7 +165,16 @@ class Seen:
 
     def detections(self) -> ir.Value:
         """Return what is detected, best first: picture, left, top, right, bottom, score and class, [D, 7]."""
-        op, by_class = self.op, self._by_class()
+        op, chosen = self.op, self.chosen
+        score = op.Unsqueeze(op.GatherND(self.by_class, chosen), [1])
+        box = op.GatherND(self.boxes, op.Gather(chosen, op.const([0, 2], INT), axis=1))
+        ends = [op.Cast(op.Gather(chosen, op.const([at], INT), axis=1), to=FLOAT) for at in (0, 1)]
+        return op.Concat(ends[0], box, score, ends[1], axis=1)
+
+    @cached_property
+    def chosen(self) -> ir.Value:
+        """Picture, class and candidate of what is detected, best first, int64 [D, 3]."""
+        op, by_class = self.op, self.by_class
         if self.rule.overlap is None:
             chosen = op.Transpose(op.NonZero(op.Greater(by_class, float(self.rule.threshold))), perm=[1, 0])
         else:
@@ -158,11 +183,8 @@ class Seen:
             chosen = op.NonMaxSuppression(self.boxes, by_class, count, *limits)
         chosen = self._by_candidate(chosen, by_class)
         score = op.GatherND(by_class, chosen)
-        box = op.GatherND(self.boxes, op.Gather(chosen, op.const([0, 2], INT), axis=1))
-        ends = [op.Cast(op.Gather(chosen, op.const([at], INT), axis=1), to=FLOAT) for at in (0, 1)]
-        rows = op.Concat(ends[0], box, op.Unsqueeze(score, [1]), ends[1], axis=1)
         _, order = op.emit("TopK", score, op.Shape(score), outputs=2, axis=0)
-        return op.Gather(rows, order, axis=0)
+        return op.Gather(chosen, order, axis=0)
 
     def _by_candidate(self, chosen: ir.Value, by_class: ir.Value) -> ir.Value:
         """Return picture, class and candidate, [D, 3], by candidate: of equal scores the first one's comes first."""
@@ -172,8 +194,9 @@ class Seen:
         _, order = op.emit("TopK", key, op.Shape(key), outputs=2, axis=0, largest=0)
         return op.Gather(chosen, order, axis=0)
 
-    def _by_class(self) -> ir.Value:
-        """Return scores [B, K, N], 0 where a candidate is of another class."""
+    @cached_property
+    def by_class(self) -> ir.Value:
+        """Scores [B, K, N], 0 where a candidate is of another class."""
         op = self.op
         if self.rule.several and self.of.labels is None:
             return op.Transpose(self.scores, perm=[0, 2, 1])

@@ -128,6 +128,8 @@ class Wanted:
 def anew(target: Instance, of: Candidates) -> Instance:
     """Return a target as the score is fed that is matched anew in every picture."""
     box = {} if target.aim is None else {BOX: np.asarray(target.aim, np.float32)[None]}
+    if target.is_open and target.reading is None:
+        return target
     if target.reading is None or target.part is None:
         index = target.indices if of.labels is None else np.array([target.target], np.int64)
         return replace(target, indices=index, fed=box)

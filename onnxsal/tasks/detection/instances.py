@@ -142,6 +142,8 @@ class Instance(Target):
 
     detected: Detected | None = field(default=None, compare=False)
     """None where every picture is to say which."""
+    number: int | None = field(default=None, compare=False)
+    """Which detection of every picture it is; None where that is not how it was asked for."""
     aim: tuple[float, ...] | None = field(default=None, compare=False)
     """The box that it is matched with, in pixels of the model's picture: sides, or middle, size and angle."""
     asked_box: Sides | None = field(default=None, compare=False)

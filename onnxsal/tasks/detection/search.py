@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from onnxsal.errors import NotSeenError, UsageError
+from onnxsal.errors import NotSeenError, UnsupportedError, UsageError
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.detection.box import Asked, Sides, number, told
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.explained import Wanted
-from onnxsal.tasks.detection.found import Detected, Rule, Table
+from onnxsal.tasks.detection.found import MOST, Detected, Rule, Table
 from onnxsal.tasks.detection.instances import Details, Instance
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.limits import exact, told_apart
@@ -50,26 +50,36 @@ class Search:
 
     def without_picture(self, asked: Asked) -> Target:
         """Return a target that every picture is matched with anew: a class, of which its best candidate is explained or
-        a part of that, or a box; of a part alone the best of any class.
+        a part of that, a box, or the k-th detection; of a part alone the best of any class.
 
-        Raises: UsageError: it is of one picture.
+        Raises: UsageError: it names nothing.
         """
-        if number(asked.wanted) is not None or (asked.wanted is None and asked.part is None):
-            raise UsageError(
-                "a number is of one picture: name a label, a label at a box, or take the box as an input "
-                "(-t input@input)"
-            )
-        index = None if asked.wanted is None else self._index(asked.wanted)
+        at = number(asked.wanted)
+        if asked.wanted is None and asked.part is None:
+            raise UsageError("a target is a label, a label at a box, or '#k'")
+        index = None if asked.wanted is None or at is not None else self._index(asked.wanted)
         if asked.box is not None and index is not None:
             found = Detected(-1, index, float("nan"), asked.box)
             return self._sought(asked, found).target(None)
         label = "the best detection" if index is None else name_of(self.labels, index)
+        whole = Target(index, label) if at is None else self._numbered(at)
         if asked.part is None:
-            return Target(index, label)
+            return whole
         reading = asked.part.of(self.candidates, 0 if index is None else index)
-        about = {"part": asked.part.text}
-        return Instance(index, f"{label}, {asked.part.text}", about={"detection": about}, kind=reading.kind,
-                        part=asked.part, reading=reading)  # fmt: skip
+        about = {**whole.about.get("detection", {}), "part": asked.part.text}
+        return Instance(whole.target, f"{whole.label}, {asked.part.text}", about={"detection": about},
+                        kind=reading.kind, part=asked.part, reading=reading, number=at)  # fmt: skip
+
+    def _numbered(self, at: int) -> Instance:
+        """Return the detection of a number in whatever picture comes."""
+        if not 1 <= at <= MOST:
+            raise UsageError(f"there is no detection #{at}: they are #1 to #{MOST}")
+        if self.candidates.turned is not None and self.rule.overlap is not None:
+            raise UnsupportedError(
+                f"'#{at}': a file does not count turned boxes, as no operator leaves out those of one object: name a "
+                "label, or take the box as an input (-t input@input)"
+            )
+        return Instance(f"#{at}", f"detection #{at}", about={"detection": {"number": at}}, number=at)
 
     def nothing(self, table: Table) -> str:
         """Return why nothing is detected."""

@@ -39,7 +39,7 @@ from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.anew import MATCH, SURE, Parts
 from onnxsal.tasks.detection.background import settled_background
-from onnxsal.tasks.detection.box import Asked, Box, placed
+from onnxsal.tasks.detection.box import Asked, Box, number, placed
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.compiled import Seen
 from onnxsal.tasks.detection.described import of_json
@@ -50,7 +50,7 @@ from onnxsal.tasks.detection.instances import BoxPrediction, Details, Instance
 from onnxsal.tasks.detection.levels import levels_of
 from onnxsal.tasks.detection.matched import match, numbers_of_box
 from onnxsal.tasks.detection.overlap import iou
-from onnxsal.tasks.detection.part import Reading
+from onnxsal.tasks.detection.part import Reading, split
 from onnxsal.tasks.detection.rest import with_rest
 from onnxsal.tasks.detection.search import Search, name_of
 from onnxsal.tasks.detection.unproven import refusal
@@ -93,6 +93,8 @@ class Detection(Task):
     """Whether words of the file took part, which its graph does not have."""
     reading: Reading | None = None
     """The part of a candidate that is explained inside a compiled file."""
+    number: int | None = None
+    """Which detection of every picture is explained there; None of the best, or of what is named."""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
@@ -311,15 +313,21 @@ class Detection(Task):
         return anew(target, self.candidates) if kind == MATCH else target
 
     def opened(self, target: Target) -> Self:
-        """Return the same with the part of a candidate that a compiled file is of."""
-        return replace(self, reading=target.reading) if isinstance(target, Instance) else self
+        """Return the same with the number of the detection, and the part of a candidate, that a compiled file is of."""
+        return replace(self, reading=target.reading, number=target.number) if isinstance(target, Instance) else self
 
     def as_inputs(self, target: Any) -> tuple[tuple[Fed, ...], Any] | None:
-        """Return the class (``input``), the box of a class that is fixed (``dog@input``), or both (``input@input``)."""
-        name, at, place = target.rpartition("@") if isinstance(target, str) else ("", "", "")
-        if not at or place.strip() != INPUT:
+        """Return the class (``input``), the box of a class that is fixed (``dog@input``), or both (``input@input``);
+        with a part behind it that of the candidate (``dog@input left``)."""
+        text, part = split(target.strip()) if isinstance(target, str) else ("", None)
+        name, at, place = (each.strip() for each in text.rpartition("@"))
+        if place != INPUT:
             return super().as_inputs(target)
-        return ((self.fed, FED_BOX), None) if name.strip() == INPUT else ((FED_BOX,), name.strip())
+        if number(name) is not None:
+            raise UsageError(f"{target!r}: a number says where, a box too: name a label, or take it as an input")
+        inputs = ((self.fed,) if not at or name == INPUT else ()) + ((FED_BOX,) if at else ())
+        wanted = None if name in ("", INPUT) else name
+        return inputs, wanted if part is None else Asked(wanted, None, part=part)
 
     def again(self, target: Target, asked: Any, frame: Frame | None) -> Any:
         """Return the box of a candidate, with its class: a number is another object's on another picture."""
@@ -352,7 +360,7 @@ class Detection(Task):
         all detections."""
         seen = Seen.of_numbers(op, numbers, self.candidates, self.rule)
         index, box = given.get(self.fed.name), given.get(FED_BOX.name)
-        found = seen.sought(index, box, self.picture, anew=kind == MATCH, part=self.reading)
+        found = seen.sought(index, box, self.picture, anew=kind == MATCH, part=self.reading, number=self.number)
         told = {"detections": seen.detections()} if "detections" in self.told else {}
         return replace(found, told={**found.told, **told})
 
