@@ -158,7 +158,7 @@ def tables(form: str) -> tuple[Candidates, Rule, dict[str, np.ndarray]]:
     numbers = {"probability": scores, "box": boxes.reshape(2, -1)}
     if form == "labels":
         numbers["label"] = rng.integers(0, CLASSES, (2, 12)).astype(float)
-    rule = Rule(0.3, None if form == "all" else 0.4, several=form == "several")
+    rule = Rule(0.3, None if form == "all" else 0.4, several=form == "several", together=form == "together")
     rows = Rows(("v",), 2, 0, count)
     found = Candidates(("v",), Rows(("v",), 2, 0, 4), "ltrb", "pixels", probabilities=rows, count=12,
                        labels=Rows(("v",), 2, 0, 1) if form == "labels" else None,
@@ -181,7 +181,7 @@ def in_graph(of: Candidates, rule: Rule, numbers: dict[str, np.ndarray], feeds: 
     return dict(zip(names, session.run(names, {**numbers, **feeds}), strict=True))
 
 
-@pytest.mark.parametrize("form", ["plain", "background", "labels", "several", "all"])
+@pytest.mark.parametrize("form", ["plain", "background", "labels", "several", "together", "all"])
 def test_a_graph_finds_what_a_table_finds(form: str) -> None:
     of, rule, numbers = tables(form)
     each = [{name: array[i] for name, array in numbers.items()} for i in range(2)]

@@ -57,6 +57,22 @@ CUT = """
         few = Slice (rows, zero, two_rows, zero)
     }, else_branch = e () => (int64[M] all) { all = Identity (rows) }>
 """
+PICTURES = LOOP.replace("three", "one_more") % (
+    NONE,
+    """
+    its = Unsqueeze (i, batch)  own_boxes = Gather <axis = 0> (turned_boxes, its)  own = Gather <axis = 0> (p, its)
+    """,
+    "own_boxes, own",
+    GROWS,
+)
+PICTURES_SCANNED = """
+    output = Scan <num_scan_inputs = 2, body = b (float[P, 4] its_boxes, float[3, P] its) => (int64[R] kept) {
+        own_boxes = Unsqueeze (its_boxes, batch)  own = Unsqueeze (its, batch)
+        found = NonMaxSuppression <center_point_box = 1> (own_boxes, own, most, overlap, least)
+        part = Gather <axis = 1> (found, third)  ends = Constant <value = int64[1] {-1}> ()
+        kept = Reshape (part, ends)
+    }> (turned_boxes, p)
+"""
 STATE = """
     none = ConstantOfShape <value = int64[1] {0}> (nothing_there)
     unused, output = Loop (three, , turned_boxes, none) <body = b (int64 i, bool go, float[1, P, 4] boxes_now,
@@ -96,6 +112,8 @@ FORMS = {
     "cut out by the turn": LOOP % (NONE, SLICED, "turned_boxes, own", GROWS),
     "rows above a threshold": LOOP % (NONE, ABOVE, "picked_boxes, own", GROWS),
     "boxes as a state": STATE,
+    "a loop over pictures": PICTURES,
+    "a Scan over pictures": PICTURES_SCANNED,
     "a Scan over classes": SCANNED,
     "a branch of an If": BRANCH,
     "cut off by an If": CUT,
@@ -105,8 +123,8 @@ FORMS = {
 INTEGERS = {"nothing_there": [0], "one_more": 1, "ones": [1, 1, 1], "second_axis": [1]}
 
 
-def made(text: str) -> onnx.ModelProto:
-    """Return the detector with a head, and the constants that these heads have."""
+def made(text: str, **others: float) -> onnx.ModelProto:
+    """Return the detector with a head, and the constants that these heads have. Args: others: of another value."""
     proto = with_head(text)
     for name, number in INTEGERS.items():
         if name in text:
@@ -114,13 +132,17 @@ def made(text: str) -> onnx.ModelProto:
     for name, real in (("least_one", 0.2), ("apart", 4096.0)):
         if name in text:
             proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(real, np.float32), name))
+    for each in proto.graph.initializer:
+        if each.name in others:
+            old = onnx.numpy_helper.to_array(each)
+            each.CopyFrom(onnx.numpy_helper.from_array(np.full_like(old, others[each.name]), each.name))
     return proto
 
 
-def rows_of(proto: onnx.ModelProto) -> list[int]:
+def rows_of(proto: onnx.ModelProto, blobs: np.ndarray = BLOBS) -> list[int]:
     """Return the rows that ONNX Runtime itself picks of a file."""
     session = onnxruntime().InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    return [int(n) for n in session.run(None, {"picture": BLOBS})[0].reshape(-1)]
+    return [int(n) for n in session.run(None, {"picture": blobs})[0].reshape(-1)]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -144,6 +166,21 @@ def test_all_candidates_are_those_of_the_same_detector_without(form: str) -> Non
     found = {int(np.abs(boxes - np.array(each.box)).sum(1).argmin()) for each in told}
     sure = {row for row in own if shares[row].max() > least}
     assert sure <= found if form in ("cut off by an If", "a Scan over classes") else sure == found
+
+
+def test_classes_are_apart_by_at_least_the_width_of_the_picture() -> None:
+    """Moved by nothing they strike each other, as in YOLOv5's agnostic file; by less nobody knows which do."""
+    found = dict[float, set[int]]()
+    blobs = picture((0, 9, 12), (1, 15, 12))
+    boxes = onnxsal.load(detector("v8")).outputs(blobs[0])["box"].reshape(TOTAL, 4)
+    for by in (32.0, 0.0):
+        proto = made(APART, apart=by, overlap=0.05)
+        told = [each for each in onnxsal.load(proto).predict(blobs[0], top=300) if isinstance(each, BoxPrediction)]
+        found[by] = {int(np.abs(boxes - np.array(each.box)).sum(1).argmin()) for each in told}
+        assert found[by] == set(rows_of(proto, blobs))
+    assert found[0.0] != found[32.0]
+    with pytest.raises(errors.UnsupportedError, match="nothing proves boxes with classes"):
+        onnxsal.load(made(APART, apart=31.9), task="detection")
 
 
 INSIDE = "one = Gather <axis = 1> (p, i)  own = Unsqueeze (one, batch)  grown = Mul (turned_boxes, two)"

@@ -53,6 +53,8 @@ class Candidates:
     several: bool = False
     """Whether one candidate may be of several classes, as it may behind NonMaxSuppression, which is asked class by
     class."""
+    together: bool = False
+    """Whether the file leaves a candidate out for a better one of another class as well."""
     in_doubt: bool = False
     """Whether the first of its scores may be that of any object, and no class: one Sigmoid makes all of them."""
     count: int | None = None

@@ -87,8 +87,8 @@ class Seen:
         in every picture.
         """
         op = self.op
-        if number is not None:
-            row, kind, seen = self._numbered(number)
+        if number is not None or (box is None and kind is not None and self.rule.together):
+            row, kind, seen = self._numbered(number or 1, kind)
             own = self.of_kind(kind, best=False)
         elif box is None:
             values = self.best if kind is None else self.of_kind(kind, best=True)
@@ -110,13 +110,17 @@ class Seen:
         more = {} if part is None else self._part(part, Parts(self.of, size), row)
         return Sought({TARGET: target, BOX: aim, CLASS: index, **more}, seen, {"explained": explained})
 
-    def _numbered(self, number: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Return row and class of the detection of a number in each picture, and whether there is one, [B] each."""
+    def _numbered(self, number: int, kind: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Return row and class of the detection of a number in each picture, among those of a class, int64 [B], where
+        there is one; and whether it is there: [B] each."""
         op = self.op
         chosen = op.Concat(self.chosen, op.const([[-1, 0, 0]], INT), axis=0)  # there may be none at all
         count = op.Squeeze(op.Shape(self.scores, start=0, end=1), [0])
         pictures = op.Unsqueeze(op.Range(op.const(0, INT), count, op.const(1, INT)), [1])
-        mine = op.Cast(op.Equal(op.Transpose(op.Gather(chosen, op.const([0], INT), axis=1)), pictures), to=FLOAT)
+        its_picture, its_kind = (op.Transpose(op.Gather(chosen, op.const([at], INT), axis=1)) for at in (0, 1))
+        same = op.Equal(its_picture, pictures)
+        same = same if kind is None else op.And(same, op.Equal(its_kind, op.Unsqueeze(kind, [1])))
+        mine = op.Cast(same, to=FLOAT)
         is_it = op.Mul(mine, op.Cast(op.Equal(op.CumSum(mine, op.const(1, INT)), float(number)), to=FLOAT))
         found = op.Gather(chosen, op.ArgMax(is_it, axis=1, keepdims=0), axis=0)
         kind, row = (op.Squeeze(op.Gather(found, op.const([at], INT), axis=1), [1]) for at in (1, 2))
@@ -180,11 +184,20 @@ class Seen:
         else:
             limits = [op.const([float(n)], FLOAT) for n in (self.rule.overlap, self.rule.threshold)]
             count = op.Shape(by_class, start=2, end=3)
-            chosen = op.NonMaxSuppression(self.boxes, by_class, count, *limits)
+            scores = op.Unsqueeze(self.best, [1]) if self.rule.together else by_class
+            chosen = op.NonMaxSuppression(self.boxes, scores, count, *limits)
+            chosen = self._with_kinds(chosen) if self.rule.together else chosen
         chosen = self._by_candidate(chosen, by_class)
         score = op.GatherND(by_class, chosen)
         _, order = op.emit("TopK", score, op.Shape(score), outputs=2, axis=0)
         return op.Gather(chosen, order, axis=0)
+
+    def _with_kinds(self, chosen: ir.Value) -> ir.Value:
+        """Return picture, class and candidate, [D, 3], of candidates whatever their class."""
+        op = self.op
+        picture, row = (op.Gather(chosen, op.const([at], INT), axis=1) for at in (0, 2))
+        kind = op.Unsqueeze(op.GatherND(self.kinds, op.Concat(picture, row, axis=1)), [1])
+        return op.Concat(picture, kind, row, axis=1)
 
     def _by_candidate(self, chosen: ir.Value, by_class: ir.Value) -> ir.Value:
         """Return picture, class and candidate, [D, 3], by candidate: of equal scores the first one's comes first."""

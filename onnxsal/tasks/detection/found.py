@@ -33,6 +33,8 @@ class Rule:
     """None where the file leaves one candidate of an object itself."""
     several: bool = False
     """Whether a candidate may be of several classes."""
+    together: bool = False
+    """Whether one goes where a better one of another class overlaps it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ class Table:
         order = np.argsort(-scores[rows, columns], kind="stable")
         rows, columns = rows[order], columns[order]
         classes = columns if self.labels is None else self.labels[rows]
-        left = list(range(len(rows))) if rule.overlap is None else self._kept(rows, classes, rule.overlap)
+        left = list(range(len(rows)))
+        if rule.overlap is not None:
+            left = self._kept(rows, classes * (not rule.together), rule.overlap)
         return [self._detected(int(rows[i]), int(classes[i]), float(scores[rows[i], columns[i]])) for i in left[:MOST]]
 
     def _kept(self, rows: NDArray[np.int64], classes: NDArray[np.int64], overlap: float) -> list[int]:

@@ -106,7 +106,8 @@ class Walk:
         axes = attributes(node).get("scan_input_axes") or [0] * reads
         axis = int(axes[at - states]) % (of.rank + 1)
         source = node.inputs[at]
-        return None if source is None else of.behind(source, lambda own: own + (own >= axis), {axis: body.inputs[at]})
+        turn = body.inputs[states]  # of all that is gone through in step, by one value
+        return None if source is None else of.behind(source, lambda own: own + (own >= axis), {axis: turn})
 
     def _state(self, of: Origin, after: ir.Value, given: ir.Value | None) -> Origin | None:
         """Return what a state was at first, where no turn changes it."""

@@ -16,12 +16,13 @@ from onnxsal.graph import attributes, dims
 from onnxsal.graph.as_run import constant_of
 from onnxsal.graph.names import node_title
 from onnxsal.graph.scopes import bodies
+from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.candidates import Candidates
 from onnxsal.tasks.detection.decoding import form_of, unit_of
 from onnxsal.tasks.detection.origin import Origin, Turn, Walk
 from onnxsal.tasks.detection.pieces import logits_behind, pieces_of
 from onnxsal.tasks.detection.rows import Rows, count_of, whole
-from onnxsal.tasks.held import operand, reduced_axes
+from onnxsal.tasks.held import operand, reduced_axes, uniform
 
 _RANK, _BOTH = 3, 2
 _DEPTH = 12
@@ -101,6 +102,13 @@ class RowsRead:
     def batched(self) -> bool:
         """Whether the values have an axis of the batch in front."""
         return len(dims(self.boxes.value) or ()) == _RANK
+
+    @property
+    def by_best(self) -> bool:
+        """Whether a candidate's one score is that of its best class, of all that are read."""
+        turn = None if self.at is None else self.scores.turns.get(self.at)
+        node = turn.producer() if isinstance(turn, ir.Value) else None
+        return self.at is None or (node is not None and node.op_type == "ReduceMax")
 
     @property
     def count(self) -> int | None:
@@ -186,8 +194,8 @@ def _of_all_classes(of: Origin, added: ir.Value | None) -> Origin:
     node = of.value.producer()
     if node is None or node.op_type != "ReduceMax" or added is None or node.inputs[0] is None:
         return of
-    axes, kind = reduced_axes(node), class_of(added)
-    best = None if kind is None else kind.producer()
+    axes, moved = reduced_axes(node), apart_of(added)
+    best = None if moved is None else moved.kind.producer()
     if axes is None or len(axes) != 1 or best is None or best.op_type != "ArgMax":
         return of
     keeps, source = bool(attributes(node).get("keepdims", 1)), node.inputs[0]
@@ -200,19 +208,38 @@ def _of_all_classes(of: Origin, added: ir.Value | None) -> Origin:
     return of.behind(source, lambda at: at + (at >= axis), {axis: of.value})
 
 
-def class_of(added: ir.Value) -> ir.Value | None:
-    """Return the number of the class of each candidate, of what was added to boxes to move classes apart."""
+@dataclass(frozen=True)
+class Apart:
+    """What was added to boxes to move classes apart: the number of each candidate's class, so many times."""
+
+    kind: ir.Value
+    by: float | None
+    """None where only running tells, as of one more than the largest coordinate."""
+
+    def is_enough(self, graph: ir.Graph, unit: str) -> bool:
+        """Whether no two boxes of neighbouring classes can meet that lie on the picture."""
+        size = recognise(graph)[1].size
+        least = 1 if unit == "shares" or size is None else max(size)
+        return self.by is None or self.by >= least
+
+
+def apart_of(added: ir.Value) -> Apart | None:
+    """Return by what classes are moved apart, of what was added to their boxes."""
     each: ir.Value | None = added
+    by: float | None = 1.0
     for _ in range(_DEPTH):
         node = None if each is None else each.producer()
         if each is None or node is None or node.domain:
             return None
         if node.op_type == "Cast" and node.inputs[0] is not None and node.inputs[0].dtype in _WHOLE:
-            return _before_picks(node.inputs[0])
+            return Apart(_before_picks(node.inputs[0]), by)
         if node.op_type not in _SHIFTS:
             return None
-        left = operand(node, 0)
-        each = operand(node, 1) if node.op_type == "Mul" and _holds_one(left) else left
+        each, factor = operand(node, 0), operand(node, 1)
+        if node.op_type == "Mul":
+            each, factor = (factor, each) if _holds_one(each) else (each, factor)
+            number = uniform(factor)
+            by = None if by is None or number is None else by * abs(number)
     return None
 
 
@@ -240,8 +267,7 @@ def _asked_for(read: RowsRead, turns: Sequence[Turn | None], walk: Walk) -> Rows
     size = (dims(read.scores.value) or ())[read.at]
     assert isinstance(size, int)
     if len(turns) == 1 and turns[0] is read.scores.turns[read.at] and isinstance(turns[0], ir.Value):
-        node = turns[0].producer()
-        if node is not None and node.op_type == "ReduceMax":  # of the best class of each candidate
+        if read.by_best:
             return read
         count = _times(walk, turns[0], size)
         return None if count is None else replace(read, classes=tuple(range(count)))
@@ -268,18 +294,24 @@ def _of_rows(graph: ir.Graph, read: RowsRead) -> Candidates | None:
     moved = read.boxes.added
     if form is None or scores is None or read.count is None or (middles and moved is not None):
         return None  # what is added to a size as well moves no boxes apart
-    kind = None if moved is None or read.at is not None else class_of(moved)
+    unit = unit_of([v for p in made for v in p.values])
+    apart = apart_of(moved) if moved is not None and read.by_best else None
+    kind = None if apart is None or read.at is not None else apart.kind
     if moved is not None and read.at is None and (kind is None or count_of(kind, None, batched=read.batched) is None):
         return None
+    together = apart is not None and apart.by == 0
+    if apart is not None and not together and not apart.is_enough(graph, unit):
+        return None  # some of other classes are struck as well, by where they lie
     logits = None if scores.axis is None else logits_behind(read.scores.value, scores.axis)
     part = None if logits is None else logits.part(scores.start, scores.stop)
     return Candidates(
         tuple(str(v.name) for v in graph.outputs), whole(read.boxes.value, axis, batched=read.batched), form,
-        unit_of([v for p in made for v in p.values]), probabilities=scores,
+        unit, probabilities=scores,
         logits=None if part is None else replace(part, batched=read.batched),
         labels=None if kind is None else whole(kind, None, batched=read.batched),
         background=background, background_by="" if background is None else _ONE_BY_ONE,
-        overlap=_number(node, 3), least=_least(read), several=read.at is not None and moved is None, count=read.count,
+        overlap=_number(node, 3), least=_least(read), several=read.at is not None and moved is None,
+        together=together, count=read.count,
         proof=f"what {node_title(node)} reads{_where(read)}",
     )  # fmt: skip
 

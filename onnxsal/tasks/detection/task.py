@@ -126,7 +126,7 @@ class Detection(Task):
         if found.grid is not None:
             found.grid.check(found.count, (size[0], size[1]), found.proof)
         overlap = (found.overlap or RULE.overlap) if found.suppress else None
-        rule = Rule(max(RULE.threshold, found.least or 0.0), overlap, found.several)
+        rule = Rule(max(RULE.threshold, found.least or 0.0), overlap, found.several, found.together)
         scores = found.logits or found.probabilities
         value = scores.values[0] if scores is not None and len(scores.values) == 1 else found.outputs[0]
         return cls(found.outputs[0], value, found, (size[0], size[1]), rule, names, said)
