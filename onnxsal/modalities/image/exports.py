@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxsal.errors import UsageError
 from onnxsal.files import number, numbers
-from onnxsal.modalities.image.fit import RESAMPLES
+from onnxsal.modalities.image.fit import PILLOWS
 from onnxsal.modalities.image.metadata import from_onnx_image, is_onnx_image
 from onnxsal.modalities.image.paddle import from_paddle, is_paddle
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
@@ -57,8 +57,8 @@ def _levels(mean: Sequence[float]) -> tuple[int, int, int]:
 
 
 def _resample(how: str, name: str) -> Any:
-    if how not in RESAMPLES:
-        raise UsageError(f"{name}: interpolation is one of {', '.join(RESAMPLES)}; got {how!r}")
+    if how not in PILLOWS:
+        raise UsageError(f"{name}: interpolation is one of {', '.join(PILLOWS)}; got {how!r}")
     return how
 
 

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 from PIL import Image
 
+from onnxsal.modalities.image.opencv import linear
+
 Fit: TypeAlias = Literal["crop", "squash", "pad", "cut"]
-Resample: TypeAlias = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+Resample: TypeAlias = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming", "opencv-linear"]
 Rounding: TypeAlias = Literal["torchvision", "inwards"]
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float, float]
 
 FITS: tuple[str, ...] = get_args(Fit)
-RESAMPLES: tuple[str, ...] = get_args(Resample)  # in the order of Pillow's numbers 0 to 5
+RESAMPLES: tuple[str, ...] = get_args(Resample)
+PILLOWS = RESAMPLES[:6]  # in the order of its numbers 0 to 5
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 _LARGEST = 1 << 24
 
@@ -116,9 +120,11 @@ def draw(image: Image.Image, placement: Placement, resample: Resample, padding: 
     """
     if placement.scaled == placement.photo == placement.size:
         return image
-    how = Image.Resampling(RESAMPLES.index(resample))
     (left, top), (width, height) = placement.offset, placement.size
     is_scaled = placement.scaled != placement.photo
+    if is_scaled and resample not in PILLOWS:
+        return _between(image, placement, padding)
+    how = Image.Resampling(PILLOWS.index(resample)) if is_scaled else Image.Resampling.NEAREST
     # Of an odd margin nothing may lie in front: sides say whether the photograph covers the picture, not the offset.
     covers = placement.scaled[0] >= width and placement.scaled[1] >= height
     if is_scaled and placement.scaled[0] * placement.scaled[1] > _LARGEST and covers:
@@ -135,6 +141,18 @@ def seen_through(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.I
     """Return what lies in a box of a picture at another size (width, height): pixels are means of what they cover."""
     left, top, width, height = box
     return image.resize(size, Image.Resampling.BOX, (left, top, left + width, top + height))
+
+
+def _between(image: Image.Image, placement: Placement, padding: Colour | float) -> Image.Image:
+    """The model's picture as OpenCV resizes it, of the part alone that lies in it."""
+    (left, top), (width, height), (whole, tall) = placement.offset, placement.size, placement.scaled
+    seen = max(left, 0), max(top, 0), min(left + width, whole), min(top + height, tall)
+    scaled = Image.fromarray(linear(np.asarray(image), placement.scaled, seen))
+    if scaled.size == placement.size:
+        return scaled
+    padded = Image.new(image.mode, placement.size, padding)
+    padded.paste(scaled, (seen[0] - left, seen[1] - top))
+    return padded
 
 
 def _strip(image: Image.Image, placement: Placement, how: Image.Resampling) -> Image.Image:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxsal.errors import UsageError
 from onnxsal.files import number, numbers
-from onnxsal.modalities.image.fit import RESAMPLES
+from onnxsal.modalities.image.fit import PILLOWS
 from onnxsal.modalities.image.preprocess import Preprocess
 from onnxsal.modalities.image.processors import completed, facts_of, kind_of, known_kind
 
@@ -160,7 +160,7 @@ def _side(size: Any, name: str) -> float:
 
 
 def _resample(config: Config, name: str) -> Any:
-    code = config.get("resample", RESAMPLES.index("bilinear"))
-    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code < len(RESAMPLES):
-        raise UsageError(f"{name}: resample is one of Pillow's numbers 0 to {len(RESAMPLES) - 1}; got {code!r}")
-    return RESAMPLES[code]
+    code = config.get("resample", PILLOWS.index("bilinear"))
+    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code < len(PILLOWS):
+        raise UsageError(f"{name}: resample is one of Pillow's numbers 0 to {len(PILLOWS) - 1}; got {code!r}")
+    return PILLOWS[code]

@@ -9,6 +9,7 @@ from typing import Any
 from onnxsal.errors import UsageError
 from onnxsal.files import number
 from onnxsal.modalities.image.preprocess import Preprocess
+from onnxsal.modalities.image.sizes import sides_of
 
 _FORMAT, _GAMMA, _RANGE = "Image.BitmapPixelFormat", "Image.ColorSpaceGamma", "Image.NominalPixelRange"
 _COLOURS: Mapping[str, Any] = {"Gray8": "grey", "Rgb8": "RGB", "Bgr8": "BGR"}
@@ -78,15 +79,21 @@ def _is_ultralytics(metadata: Mapping[str, str]) -> bool:
 def _from_ultralytics(metadata: Mapping[str, str], where: str) -> Preprocess:
     """Classifiers take the centre square, RT-DETR and depth all of it stretched, others all of it on grey; of 0 to 1.
 
+    Classifiers are fitted as torchvision does it, and by Pillow; others by OpenCV, with half a pixel of padding behind.
+
     Source: the predictors of ultralytics 8.4.190.
     """
     colour: Any = "grey" if metadata.get("channels") == "1" else "RGB"
-    name = f"{where} 'task' (Ultralytics)"
+    told: dict[str, Any] = {"colour": colour, "scale": 1 / 255, "name": f"{where} 'task' (Ultralytics)"}
     if metadata["task"] == "classify":
-        return Preprocess(colour=colour, scale=1 / 255, fit="crop", crop_fraction=1.0, name=name)
+        height, width = sides_of(metadata.get("imgsz")) or (1, 1)
+        # Its crop is of square models alone: for others the photograph is resized to their two sides.
+        fit: Any = "crop" if height == width else "squash"
+        return Preprocess(**told, fit=fit, crop_fraction=1.0, rounding="torchvision")
+    told["resample"] = "opencv-linear"
     if metadata["task"] == "depth" or metadata.get("head") == "RTDETRDecoder":
-        return Preprocess(colour=colour, scale=1 / 255, fit="squash", name=name)
-    return Preprocess(colour=colour, scale=1 / 255, fit="pad", pad_colour=_LETTERBOX, name=name)
+        return Preprocess(**told, fit="squash")
+    return Preprocess(**told, fit="pad", pad_colour=_LETTERBOX, rounding="inwards")
 
 
 _OPENVINO = "model_info "

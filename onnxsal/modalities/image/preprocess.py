@@ -63,7 +63,7 @@ class Preprocess:
         fit: ``crop`` the centre, ``squash`` to the model's size, ``pad`` to it with ``pad_colour`` (RGB, 0 to 255), or
             ``cut`` the centre out of the picture as it is, with ``pad_colour`` round a smaller one.
         crop_fraction: the share of the resized picture's side that stays; by default 0.875 for crop, 1 for squash.
-        resample: as Pillow does it, that is with antialiasing.
+        resample: Pillow's filter, with antialiasing, or OpenCV's INTER_LINEAR, without: ``opencv-linear``.
         mean_image: taken off in place of ``mean``, which is 0 then: one number a pixel, of the model's own size.
         name: where it comes from, for messages; it takes no part in comparison, nor does the next.
         open_fit: whether what it comes from leaves open how a photograph is fitted.

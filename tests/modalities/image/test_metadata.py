@@ -62,20 +62,26 @@ YOLO = {"author": "Ultralytics", "stride": "32", "names": "{0: 'cat'}", "imgsz":
 
 
 def test_ultralytics_classifiers_take_the_centre_square() -> None:
+    """As torchvision fits it: the longer side cut off, half of an odd margin to even. Of a wide model both sides."""
     found = only(YOLO | {"task": "classify"})
-    assert found == Preprocess(scale=1 / 255, fit="crop", crop_fraction=1.0)
+    assert found == Preprocess(scale=1 / 255, fit="crop", crop_fraction=1.0, rounding="torchvision")
     assert found.name == "here 'task' (Ultralytics)"
+    assert only(YOLO | {"task": "classify", "imgsz": "[160, 256]"}).fit == "squash"
 
 
 @pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
 def test_ultralytics_finders_take_all_of_it_on_grey(task: str) -> None:
-    assert only(YOLO | {"task": task}) == Preprocess(scale=1 / 255, fit="pad", pad_colour=(114, 114, 114))
+    found = only(YOLO | {"task": task})
+    assert found == Preprocess(
+        scale=1 / 255, fit="pad", pad_colour=(114, 114, 114), resample="opencv-linear", rounding="inwards"
+    )
+    assert found.place((80, 30), (8, 8)).offset == (0, -2)  # two rows above and three below, as round(2.5 - 0.1)
     assert only(YOLO | {"task": task, "channels": "1"}).colour == "grey"
 
 
 @pytest.mark.parametrize("said", [{"task": "detect", "head": "RTDETRDecoder"}, {"task": "depth", "head": "Depth"}])
 def test_ultralytics_rt_detr_and_depth_take_all_of_it_stretched(said: dict[str, str]) -> None:
-    assert only(YOLO | said) == Preprocess(scale=1 / 255, fit="squash")
+    assert only(YOLO | said) == Preprocess(scale=1 / 255, fit="squash", resample="opencv-linear")
 
 
 def test_yolov5_says_too_little() -> None:
