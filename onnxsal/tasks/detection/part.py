@@ -110,7 +110,8 @@ def _mask(part: Part, found: Candidates, index: int) -> Reading:
 def _keypoint(part: Part, found: Candidates, index: int) -> Reading:
     points = found.keypoints
     if points is None:
-        raise UsageError(_lacks(part, "it has no keypoints"))
+        own = "the shape of its output 'keypoints' does not say how many there are"
+        raise UsageError(_lacks(part, own if "keypoints" in found.outputs else "it has no keypoints"))
     at, axis = part.place(points, index)
     if axis:
         return Reading(KEYPOINT, points.rows.channels, at * points.numbers + AXES.index(axis))
