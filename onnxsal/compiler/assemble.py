@@ -43,7 +43,7 @@ from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
 from onnxsal.tasks.task import Sought
-from onnxsal.viz import overlay as drawn
+from onnxsal.viz import blend as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
 
 EXPLAIN = "explain"

@@ -48,9 +48,16 @@ def colourise(saliency: NDArray[Any], colours: str | None = None, *, signed: boo
     """
     spreads = signed or is_signed(saliency)
     table = colour_table(colours or (DIVERGING if spreads else SEQUENTIAL))
-    share = (np.asarray(saliency, np.float64) + 1) / 2 if spreads else np.asarray(saliency, np.float64)
-    image: Pixels = table[np.rint(share.clip(0, 1) * (_LEVELS - 1)).astype(np.intp)]
+    image: Pixels = table[levels_of(saliency, spreads=spreads)]
     return image
+
+
+def levels_of(saliency: NDArray[Any], *, spreads: bool) -> NDArray[np.intp]:
+    """Return which row of a table of colours each value has. Args: spreads: from the middle, as signed ones do."""
+    exact = np.asarray(saliency, np.float64)
+    share = (exact + 1) / 2 if spreads else exact
+    levels: NDArray[np.intp] = np.rint(share.clip(0, 1) * (_LEVELS - 1)).astype(np.intp)
+    return levels
 
 
 def is_signed(saliency: NDArray[Any]) -> bool:

@@ -9,19 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import UsageError
+from onnxsal.viz.blend import OPACITY, Side, dimmed, mix, side, spread
 from onnxsal.viz.colour import Pixels, colourise
 
 Box = tuple[float, float, float, float]
-Floats = NDArray[np.float32]
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-FADED = 0.45  # share of colour taken away where the map is low, so that the map's own colours stand out
-DARKER = 0.88
 _UNSEEN = 0.45  # brightness of what the model did not see
 _LINE = 0.4  # whiteness of the line round what it saw: in the dark, dimming alone does not show
-LIFTED = 0.8  # lets the middle of the map show: thin lines of a gradient are seldom at its top
 _BLOCKS_UP_TO = 96
-OPACITY = 0.65
 
 
 def overlay(
@@ -46,15 +41,27 @@ def overlay(
         signed: see ``colourise``.
     """
     _check(photo, saliency, opacity)
-    spread, seen = _spread(np.asarray(saliency, np.float32), box or (0, 0, photo.shape[1], photo.shape[0]), photo.shape)
-    strength = np.abs(spread)[..., None]
-    exact = photo.astype(np.float32)
-    shown = _faded(exact, strength)
-    mixed = shown + (colourise(spread, colours, signed=signed) - shown) * (opacity * strength**LIFTED)
-    mixed = np.where(seen[..., None], mixed, _greyed(exact, _UNSEEN))
-    mixed = mixed + (255 - mixed) * (_LINE * _border(seen)[..., None])
-    drawn: Pixels = np.rint(mixed).clip(0, 255).astype(np.uint8)
+    left, top, width, height = box or (0, 0, photo.shape[1], photo.shape[0])
+    values = np.asarray(saliency, np.float32)
+    rows, columns = (
+        side(*each) for each in zip(photo.shape[:2], (top, left), (height, width), values.shape, strict=True)
+    )
+    drawn = np.empty_like(photo)
+    seen = slice(rows.first, rows.end), slice(columns.first, columns.end)
+    drawn[seen] = mix(photo[seen], spread(values, rows, columns), opacity, colours=colours, signed=signed)
+    for part in _unseen(rows, columns):
+        drawn[part] = dimmed(photo[part], _UNSEEN)
+    _draw_line(drawn, rows, columns)
     return drawn
+
+
+def _unseen(rows: Side, columns: Side) -> tuple[tuple[slice, slice], ...]:
+    """Return the parts of a photograph above, below, left and right of what was seen."""
+    inside, everything = slice(rows.first, rows.end), slice(None)
+    return (
+        (slice(rows.first), everything), (slice(rows.end, None), everything),
+        (inside, slice(columns.first)), (inside, slice(columns.end, None)),
+    )  # fmt: skip
 
 
 def heat_map(saliency: NDArray[Any], *, colours: str | None = None, signed: bool = False) -> Pixels:
@@ -102,40 +109,19 @@ def _check(photo: Pixels, saliency: NDArray[Any], opacity: float) -> None:
         raise UsageError(f"opacity is from 0 to 1; got {opacity}")
 
 
-def _spread(saliency: Floats, box: Box, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.bool_]]:
-    """The map on the photograph's own pixels, bilinear, 0 outside the box; and which pixels lie in the box."""
-    rows, in_rows = _taps(shape[0], box[1], box[3], saliency.shape[0])
-    columns, in_columns = _taps(shape[1], box[0], box[2], saliency.shape[1])
-    seen = in_rows[:, None] & in_columns[None, :]
-    spread = (rows @ saliency @ columns.T).astype(np.float32)
-    return np.where(seen, spread, np.float32(0)), seen
+def _draw_line(drawn: Pixels, rows: Side, columns: Side) -> None:
+    """Lighten the outermost pixels of what was seen where something unseen lies beside them, each once."""
+    ys, xs = _ends(rows, drawn.shape[0]), _ends(columns, drawn.shape[1])
+    _lighten(drawn, ys, slice(columns.first, columns.end))
+    _lighten(drawn, slice(rows.first + (rows.first in ys), rows.end - (rows.end - 1 in ys)), xs)
 
 
-def _taps(pixels: int, start: float, length: float, samples: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """Weights [pixels, samples] of a linear interpolation between half-pixel centres, and which pixels are inside."""
-    place = (np.arange(pixels) + 0.5 - start) / length
-    centre = (place * samples - 0.5).clip(0, samples - 1)
-    low = np.floor(centre).astype(np.intp)
-    weights = np.zeros((pixels, samples), np.float32)
-    every = np.arange(pixels)
-    weights[every, low] = 1 - (centre - low)
-    weights[every, np.minimum(low + 1, samples - 1)] += centre - low
-    return weights, (place >= 0) & (place <= 1)
+def _ends(side: Side, pixels: int) -> list[int]:
+    """Return the first and the last pixel of what was seen, unless it is that of the photograph."""
+    ends = {side.first} if side.first > 0 else set()
+    return sorted(ends | ({side.end - 1} if side.first < side.end < pixels else set()))
 
 
-def _border(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The seen pixels that have an unseen neighbour."""
-    near = np.pad(seen, 1, mode="edge")
-    inner: NDArray[np.bool_] = near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2] & near[1:-1, 2:]
-    return seen & ~inner
-
-
-def _faded(photo: Floats, strength: Floats) -> Floats:
-    faint = _greyed(photo, DARKER)
-    return faint + (photo - faint) * strength
-
-
-def _greyed(photo: Floats, brightness: float) -> Floats:
-    grey = (photo @ LUMA)[..., None]
-    faint: Floats = ((photo + (grey - photo) * FADED) * brightness).astype(np.float32)
-    return faint
+def _lighten(drawn: Pixels, rows: Any, columns: Any) -> None:
+    line = drawn[rows, columns].astype(np.float32)
+    drawn[rows, columns] = np.rint(line + (255 - line) * _LINE)

@@ -108,3 +108,40 @@ def test_large_pictures_are_reduced_and_others_left_alone() -> None:
 def test_wrong_input_is_named(photo: np.ndarray, saliency: np.ndarray, opacity: float, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         overlay(photo, saliency, opacity=opacity)
+
+
+def plainly(photo: np.ndarray, saliency: np.ndarray, box: tuple, table: np.ndarray, *, signed: bool) -> np.ndarray:
+    """Return what an overlay is, by its definition, in float64 and with dense products."""
+    weights, inside = [], []
+    for pixels, start, length, samples in zip(photo.shape, box[1::-1], box[:1:-1], saliency.shape, strict=False):
+        place = (np.arange(pixels) + 0.5 - start) / length
+        centre = (place * samples - 0.5).clip(0, samples - 1)
+        weights.append(np.maximum(1 - np.abs(centre[:, None] - np.arange(samples)), 0))
+        inside.append((place >= 0) & (place <= 1))
+    seen = inside[0][:, None] & inside[1]
+    spread = weights[0] @ saliency @ weights[1].T
+    strength, exact = np.abs(spread)[..., None], photo.astype(float)
+    grey = (exact @ [0.299, 0.587, 0.114])[..., None]
+    colour = table[np.rint(((spread + 1) / 2 if signed else spread) * 255).astype(int)]
+    faint = (exact + (grey - exact) * 0.45) * 0.88
+    shown = faint + (exact - faint) * strength
+    mixed = np.where(
+        seen[..., None], shown + (colour - shown) * 0.65 * strength**0.8, (0.55 * exact + 0.45 * grey) * 0.45
+    )
+    near = np.pad(seen, 1, mode="edge")
+    edge = seen & ~(near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2] & near[1:-1, 2:])
+    return mixed + (255 - mixed) * 0.4 * edge[..., None]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 200, 150), (20, 10.4, 140, 120), (-30, -10, 260, 170), (0, 20, 200, 100), (80, 149, 9, 30), (900, 0, 9, 9)],
+)
+@pytest.mark.parametrize("signed", [False, True])
+def test_it_is_what_its_definition_says_within_a_level(box: tuple, signed: bool) -> None:
+    """Where a value lies at the boundary of two colours, what float32 rounds may take the one beside it."""
+    rng = np.random.default_rng(len(str(box)))
+    photo, saliency = rng.integers(0, 256, (150, 200, 3), np.uint8), rng.uniform(-signed, 1, (7, 9))
+    exact = plainly(photo, saliency, box, colour_table("vik" if signed else SEQUENTIAL), signed=signed)
+    away = np.abs(overlay(photo, saliency, box, signed=signed) - exact)
+    assert (away > 1).mean() < 1e-4 and away.max() < 4
