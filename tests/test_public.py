@@ -41,7 +41,7 @@ TYPES = {"Box", "Element", "Evaluation", "Explanation", "Like", "Method", "Model
 MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",
     "Model.inspect": "(self)",
-    "Explanation.save": "(self, path, **style)",
+    "Explanation.save": "(self, path, *, effort=None, **style)",
     "Explanation.png": "(self, **style)",
     "Explanation.to_dict": "(self, *, maps=True)",
     "Explanation.to_npz": "(self, path)",

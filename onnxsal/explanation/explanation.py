@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -95,25 +94,27 @@ class Explanation:
             raise UnsupportedError("there is nothing to draw the map over")
         return self.sample.canvas()
 
-    def save(self, path: str | os.PathLike[str], **style: Any) -> None:
+    def save(self, path: str | os.PathLike[str], *, effort: int | None = None, **style: Any) -> None:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.
 
-        Args: style: see ``onnxsal.explanation.figure.draw``: kind, colours, opacity, product, caption.
+        Args:
+            effort: of PNG, from 0 (fast, a large file) to 9 (slow, a small one); by default 1.
+            style: see ``onnxsal.explanation.figure.draw``: kind, colours, opacity, product, caption.
         Raises: OutputError: it cannot be written. UsageError: unknown format or style.
         """
         from onnxsal.explanation.figure import draw
-        from onnxsal.viz.save import image_format, save_image
+        from onnxsal.viz.save import encoding, fast, save_image
 
-        image_format(path)
-        save_image(np.asarray(draw(self, **style)), path)
+        effort = fast(path, effort)
+        encoding(path, effort)  # before anything is drawn
+        save_image(np.asarray(draw(self, **style)), path, effort=effort)
 
     def png(self, **style: Any) -> bytes:
         """Return what ``save`` writes as the content of a PNG file. Args: style: as for ``save``."""
         from onnxsal.explanation.figure import draw
+        from onnxsal.viz.save import png
 
-        buffer = io.BytesIO()
-        draw(self, **style).save(buffer, format="PNG")
-        return buffer.getvalue()
+        return png(draw(self, **style))
 
     def to_dict(self, *, maps: bool = True) -> dict[str, Any]:
         """Return it as JSON can hold it, without pixels; what is not finite is None.

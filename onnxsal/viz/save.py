@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,9 +27,13 @@ _FORMATS = {
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 93, "subsampling": 0},  # captions fray where colour is subsampled
-    "WEBP": {"quality": 93},
+    "WEBP": {"quality": 93, "method": 2},  # Pillow's own 4 takes twice as long for files of the same size
     "TIFF": {"compression": "tiff_lzw"},
 }
+
+FAST = 1
+"""PNG's effort for maps on photographs: a quarter of the time of Pillow's own 6 for files 6 % larger."""
+_MOST = 9
 
 
 def as_image(image: Pixels) -> PillowImage:
@@ -50,14 +55,43 @@ def image_format(path: str | os.PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
-def save_image(image: Pixels, path: str | os.PathLike[str]) -> None:
+def save_image(image: Pixels, path: str | os.PathLike[str], *, effort: int | None = None) -> None:
     """Write the picture, uint8 [h, w, 3]; the file appears whole or not at all.
 
-    Raises: UsageError: the suffix is not known. OutputError: it cannot be written.
+    Args: effort: see ``encoding``.
+    Raises: UsageError: the suffix is not known, or the format has no effort. OutputError: it cannot be written.
     """
-    kind = image_format(path)
+    kind, options = encoding(path, effort)
     with replacing(path) as part:
         try:
-            as_image(image).save(part, format=kind, **_OPTIONS.get(kind, {}))
+            as_image(image).save(part, format=kind, **options)
         except ValueError as error:
             raise OutputError(f"cannot write {str(path)!r} as {kind}: {error}; choose another format") from error
+
+
+def encoding(path: str | os.PathLike[str], effort: int | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the format that a file name asks for, and the options of its encoder.
+
+    Args: effort: of PNG, from 0 (fast, a large file) to 9 (slow, a small one); None leaves it to Pillow.
+    Raises: UsageError: the suffix is not known, or the format has no effort.
+    """
+    kind = image_format(path)
+    if effort is None:
+        return kind, _OPTIONS.get(kind, {})
+    if kind != "PNG":
+        raise UsageError(f"effort={effort!r} is for PNG; {str(path)!r} is written as {kind}")
+    if effort not in range(_MOST + 1):
+        raise UsageError(f"effort={effort!r}: expected a whole number from 0 to {_MOST}")
+    return kind, {"compress_level": effort}
+
+
+def fast(path: str | os.PathLike[str], effort: int | None) -> int | None:
+    """Return an effort that was asked for, else the fast one where the file is a PNG."""
+    return FAST if effort is None and image_format(path) == "PNG" else effort
+
+
+def png(image: PillowImage) -> bytes:
+    """Return a picture as the content of a PNG file, encoded fast."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=FAST)
+    return buffer.getvalue()

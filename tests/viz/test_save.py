@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from onnxsal.errors import OutputError, UsageError
-from onnxsal.viz.save import image_format, save_image
+from onnxsal.viz.save import FAST, image_format, save_image
 
 IMAGE = np.full((20, 30, 3), (200, 60, 40), np.uint8)
 
@@ -24,6 +24,24 @@ def test_the_suffix_names_the_format(tmp_path: Path, suffix: str) -> None:
         assert image.format == image_format(path)
         np.testing.assert_allclose(np.asarray(image.convert("RGB")), IMAGE, atol=6)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_effort_makes_a_png_smaller_and_changes_no_pixel(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 6, (60, 80, 3), np.uint8)
+    sizes = []
+    for effort in (0, FAST, 9):
+        save_image(image, tmp_path / "map.png", effort=effort)
+        sizes.append((tmp_path / "map.png").stat().st_size)
+        with Image.open(tmp_path / "map.png") as read:
+            np.testing.assert_array_equal(np.asarray(read), image)
+    assert sizes[0] > 1.5 * sizes[1] > 1.5 * sizes[2]
+
+
+@pytest.mark.parametrize(("name", "effort", "said"), [("map.jpg", 1, "is for PNG"), ("map.png", 10, "from 0 to 9")])
+def test_effort_that_means_nothing_is_refused(tmp_path: Path, name: str, effort: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        save_image(IMAGE, tmp_path / name, effort=effort)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
