@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ _MOST = 4
 class Bounds:
     """How much is under way: threads, 0 of which leave the work to the loop; items, and their weight in bytes.
 
-    One item is let in whatever it weighs: nothing would go on without it.
+    An item heavier than all of the room has nothing beside it: the loop does its work itself.
     """
 
     workers: int
@@ -66,9 +66,8 @@ class InOrder(Generic[T, R]):
 
     def put(self, item: T, weight: int = 0) -> None:
         """Hand an item over."""
-        if self._within.workers == 0:
-            result = self._work(item)
-            self._under_way.append((lambda: result, lambda: True, weight))
+        if self._within.workers == 0 or weight > self._within.room:
+            self._under_way.append((_at_once(self._work, item), lambda: True, weight))
         else:
             future = self._threads().submit(self._work, item)
             self._under_way.append((future.result, future.done, weight))
@@ -110,6 +109,19 @@ class InOrder(Generic[T, R]):
 
             self._pool = ThreadPoolExecutor(self._within.workers, thread_name_prefix=self._name)
         return self._pool
+
+
+def _at_once(work: Callable[[T], R], item: T) -> Callable[[], R]:
+    """Return what gives a result, or raises what its work raised, as of work in a thread."""
+    try:
+        result = work(item)
+    except Exception as error:  # noqa: BLE001  # it is raised where the result is taken
+        return partial(_failed, error)
+    return lambda: result
+
+
+def _failed(error: Exception) -> NoReturn:
+    raise error
 
 
 def ahead(

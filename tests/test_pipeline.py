@@ -10,7 +10,7 @@ import pytest
 
 from onnxsal.pipeline import Bounds, InOrder, ahead
 
-BOUNDS = [Bounds(workers, items) for workers, items in ((0, 1), (1, 1), (1, 3), (3, 4))]
+BOUNDS = [Bounds(0, 1), Bounds(1, 1), Bounds(1, 3), Bounds(3, 4), Bounds(2, 3, room=-1)]
 
 
 def late_first(release: threading.Event, seen: list[int]) -> Callable[[int], int]:
@@ -52,7 +52,7 @@ def test_the_others_are_done_while_the_first_is_waited_for() -> None:
     ("within", "weight", "most"), [(Bounds(2, 3), 0, 3), (Bounds(2, 9, 100), 40, 2), (Bounds(1, 9, 5), 40, 1)]
 )
 def test_no_more_is_under_way_than_the_bounds_say(within: Bounds, weight: int, most: int) -> None:
-    """What was begun and not yet taken; an item heavier than the room goes alone."""
+    """What was begun and not yet taken; an item heavier than the room has nothing beside it."""
     begun: list[int] = []
     for taken, (_, result) in enumerate(ahead(range(20), begun.append, within, lambda _: weight)):
         assert len(begun) <= taken + most

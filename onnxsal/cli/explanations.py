@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from onnxsal._version import __version__
+from onnxsal.cli.opening import tell
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
+from onnxsal.errors import ImageError
 from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL, score_of, title_of
 from onnxsal.explanation.request import Request
@@ -32,6 +37,17 @@ class Result:
     """Whether the layers were chosen, not named."""
     interrupted: bool = False
     """Whether Ctrl-C ended it: it shows what there was, some of the methods and the last one's map so far."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a picture, in the order in which it is told of, and notes on it."""
+
+    image: str
+    results: tuple[Result, ...] = ()
+    notes: tuple[str, ...] = ()
+    broken: ImageError | None = None
+    """Why it could not be read; nothing was written then."""
 
 
 def as_text(result: Result) -> list[str]:
@@ -86,12 +102,6 @@ def _layers(request: Request, automatic: bool) -> str:
     return f"layer {names}{' (automatic)' if automatic else ''}"
 
 
-def as_document(results: Sequence[Result]) -> str:
-    """Return all results as one JSON document."""
-    explanations = [_plain(result, at) for result in results for at in range(len(result.made))]
-    return json.dumps({"onnxsal": __version__, "explanations": explanations}, indent=2, default=str)
-
-
 def _plain(result: Result, at: int) -> dict[str, Any]:
     request, explanation = result.made[at]
     manifest = finite(explanation.manifest)
@@ -111,3 +121,51 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
         "seconds": manifest["seconds"],
         "manifest": manifest,
     }
+
+
+class Telling:
+    """Prints pictures that were written, each as it comes, so that none is held: text, or parts of one JSON document.
+
+    Broken pictures and notes go to stderr.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json, self._printed = as_json, 0
+        self.told = 0
+        """How many results there were."""
+        self.failed = False
+        """Whether a picture could not be read."""
+        self.interrupted = False
+        """Whether Ctrl-C ended the last one."""
+
+    def tell(self, found: Written) -> None:
+        """Tell of the next picture: what was written, or why it could not be read."""
+        if found.broken is not None:
+            self.failed = True
+            print(f"onnxsal: {found.broken}", file=sys.stderr, flush=True)
+            return
+        tell(found.notes, Path(found.image).name)
+        for result in found.results:
+            self.told, self.interrupted = self.told + 1, result.interrupted
+            for at in range(len(result.made) if self._as_json else 0):
+                self._print(_plain(result, at))
+        if not self._as_json:
+            print("\n".join(line for result in found.results for line in as_text(result)), flush=True)
+
+    def _print(self, explanation: Mapping[str, Any]) -> None:
+        """Print one more element of the document's list."""
+        print(_OPENING if self._printed == 0 else ",", end="\n")
+        text = json.dumps(explanation, indent=2, default=str)
+        print(textwrap.indent(text, " " * 4), end="", flush=True)
+        self._printed += 1
+
+    def close(self, *, failed: bool) -> None:
+        """End the document, also where the run ends early: the files of what is in it are there.
+
+        Args: failed: without a result there is none then.
+        """
+        if self._as_json and (self._printed or not failed):
+            print("\n  ]\n}" if self._printed else f"{_OPENING}]\n}}")
+
+
+_OPENING = f'{{\n  "onnxsal": {json.dumps(__version__)},\n  "explanations": ['

@@ -42,6 +42,12 @@ def batch_size(request: Request, limit: int) -> int:
     return min(fitting, request.batch_size)
 
 
+def left_beside(request: Request, limit: int) -> int:
+    """Return the bytes of a bound that a run at the request's batch leaves to what goes on beside it."""
+    each = [_footprint(request, layer) for layer in request.layers or (None,)]
+    return max(0, min(limit - footprint.total(request.batch_size) for footprint in each))
+
+
 def _footprint(request: Request, layer: Layer | None) -> Footprint:
     built = build(request.model, request.steps, layer=layer, score=request.model.score(request.score))
     parts = footprints(built)

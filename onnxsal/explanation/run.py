@@ -43,8 +43,14 @@ _Group = tuple[Request, list[Target], Forward]
 
 def explain_image(request: Request, image: Any, targets: Sequence[TargetSource]) -> list[Explanation]:
     """Return one Explanation per target of one picture."""
+    own, prepared = read_fitted(request, image)
+    return explain_prepared(own, prepared, targets)
+
+
+def read_fitted(request: Request, image: Any) -> tuple[Request, Sample]:
+    """Return the request on the model that takes a picture, and the picture as that takes it."""
     fitting = request.fitting(image)
-    return explain_prepared(fitting.request, fitting.request.model.prepare(fitting.thing), targets)
+    return fitting.request, fitting.request.model.prepare(fitting.thing)
 
 
 def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:

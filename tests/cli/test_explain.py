@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import onnxsal
-from onnxsal.cli.actions import explain as explaining
+from onnxsal.cli import stages
 from onnxsal.cli.outputs import slug
 from onnxsal.errors import ModelError
 
@@ -224,15 +224,15 @@ def test_ctrl_c_before_a_target_has_begun_gives_those_before_it(run, folder: Pat
 def test_what_is_written_is_in_the_document_however_the_run_ends(
     run, folder: Path, monkeypatch, end: BaseException, status: int
 ) -> None:
-    explain, calls = explaining.explain_image, []
+    explain, calls = stages.explain_prepared, []
 
-    def ending(request, image, targets):
-        calls.append(image)
+    def ending(request, sample, targets):
+        calls.append(sample)
         if len(calls) == 2:
             raise end
-        return explain(request, image, targets)
+        return explain(request, sample, targets)
 
-    monkeypatch.setattr(explaining, "explain_image", ending)
+    monkeypatch.setattr(stages, "explain_prepared", ending)
     ended = run("explain", "model.onnx", "red.png", "blue.png", "-m", "grad-cam", "--json")
     assert ended.status == status
     assert [each["image"] for each in json.loads(ended.out)["explanations"]] == ["red.png"]

@@ -1,4 +1,4 @@
-"""What ``onnxsal explain`` does: checks first, then picture by picture, files whole or not at all."""
+"""What ``onnxsal explain`` does: checks first, then picture by picture, files whole or not at all (``cli.stages``)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from onnxsal.cli.explanations import INTERRUPTED, Result, as_document, as_text
+from onnxsal.cli.drawings import Drawings
+from onnxsal.cli.existing import Outputs
+from onnxsal.cli.explanations import INTERRUPTED, Telling
+from onnxsal.cli.images import in_folders
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.cli.planning import planned
-from onnxsal.cli.progress import Progress
+from onnxsal.cli.stages import Stages, serve
 from onnxsal.cli.text import command_line
-from onnxsal.errors import ImageError, UsageError
-from onnxsal.explanation import Explanation
-from onnxsal.explanation.figure import Kind, compare
+from onnxsal.explanation.figure import Kind
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.run import explain_image, was_interrupted
-from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
+from onnxsal.explanation.target import looked_at, opened_for_all
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
-from onnxsal.tasks.detection.task import ALL
+from onnxsal.pipeline import ROOM, Bounds, bounds
 from onnxsal.tasks.embedding import files_in
 from onnxsal.tasks.heads import THING
 from onnxsal.viz.colour import colour_table
-from onnxsal.viz.save import image_format, save_image
+from onnxsal.viz.save import encoding
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,12 @@ class Asked:
     opening: Opening
     """What the model is opened with."""
     as_json: bool
-    seen: tuple[TargetSource, ...] = ()
-    """The targets, with the references in them as the model sees these."""
+    strict: bool = False
+    """Whether the first picture that cannot be read ends it."""
+    skip_existing: bool = False
+    """Whether pictures are left out whose files are there."""
+    effort: int | None = None
+    """Of encoding a PNG."""
 
     @property
     def goals(self) -> tuple[str | None, ...]:
@@ -75,17 +77,53 @@ def explain_all(asked: Asked) -> int:
 
     A picture that cannot be read is reported, and the others are served.
     """
-    _check_files(asked)
+    asked = _checked(replace(asked, images=in_folders(asked.images)))
+    telling = Telling(as_json=asked.as_json)
+    if not asked.images:
+        telling.close(failed=False)
+        return 0
     _check_there(asked.images)
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(notes_of(requests[0].model, asked.images))
-    asked = replace(asked, seen=tuple(looked_at(requests[0].model, goal) for goal in asked.goals))
-    results: list[Result] = []
+    targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)
+    stages = Stages(requests, asked.goals, targets, _writer(asked), asked.strict)
     try:
-        return _all_served(asked, requests, results)
+        return _served(stages, asked, telling)
     finally:
-        if asked.as_json and (results or sys.exc_info()[0] is None):
-            print(as_document(results))  # also of those before a failure: their files are there
+        telling.close(failed=sys.exc_info()[0] is not None)
+
+
+def _served(stages: Stages, asked: Asked, telling: Telling) -> int:
+    """Serve the pictures; return the exit status."""
+    try:
+        serve(stages, asked.images, _within(asked, stages.requests), telling)
+    except KeyboardInterrupt:
+        if not (telling.told and stages.requests[0].common.keep_partial):
+            raise
+        telling.interrupted = True
+    if telling.interrupted:
+        print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
+        return INTERRUPTED
+    tell(stages.requests[0].model.assumed if telling.told else ())
+    return int(telling.failed)
+
+
+def _within(asked: Asked, requests: Sequence[Request]) -> Bounds:
+    """Return how much may go on beside the picture that is explained; half of it before, half behind."""
+    if len(asked.images) == 1:
+        return Bounds(workers=0, items=1)
+    if asked.memory is None:
+        return bounds()
+    from onnxsal.cli.memory import left_beside
+
+    return bounds(room=min(ROOM, *(left_beside(request, asked.memory) // 2 for request in requests)))
+
+
+def _writer(asked: Asked) -> Drawings:
+    return Drawings(
+        asked.drawing, asked.numbers, asked.methods, asked.kind, asked.colours, asked.effort,
+        automatic=not asked.layers,
+    )  # fmt: skip
 
 
 def _check_there(paths: Sequence[str]) -> None:
@@ -94,33 +132,21 @@ def _check_there(paths: Sequence[str]) -> None:
         read_image(array_in(paths[0]))  # which says what is wrong, an address or a name that is nearly right
 
 
-def _all_served(asked: Asked, requests: Sequence[Request], results: list[Result]) -> int:
-    """Serve the pictures one by one, into ``results``; return the exit status."""
-    failed = 0
-    for image in asked.images:
-        try:
-            results += _served(asked, requests, image)
-        except ImageError as error:
-            if len(asked.images) == 1:
-                raise
-            print(f"onnxsal: {error}", file=sys.stderr)
-            failed = 1
-        except KeyboardInterrupt:
-            if not (results and requests[0].common.keep_partial):
-                raise
-            results[-1] = replace(results[-1], interrupted=True)
-        if results and results[-1].interrupted:
-            print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
-            return INTERRUPTED
-    tell(requests[0].model.assumed if results else ())
-    return failed
+def _checked(asked: Asked) -> Asked:
+    """Return it with the pictures that are to be served, all being well that can be known before the model is loaded.
 
-
-def _served(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
-    found = _serve(asked, requests, image)
-    if not asked.as_json:
-        print("\n".join(line for result in found for line in as_text(result)), flush=True)
-    return found
+    Raises: UsageError, OutputError: it is not.
+    """
+    if not asked.skip_existing:
+        _check_files(asked)
+        return asked
+    outputs = Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals)
+    asked = replace(asked, images=outputs.without_own(asked.images))
+    _check_files(asked)  # of all pictures: two of one name would be taken for done by each other's file
+    left = outputs.left(asked.images)
+    if len(left) < len(asked.images):
+        tell([f"--skip-existing: {len(asked.images) - len(left)} of {len(asked.images)} pictures are done already"])
+    return replace(asked, images=left)
 
 
 def _check_files(asked: Asked) -> None:
@@ -131,13 +157,17 @@ def _check_files(asked: Asked) -> None:
     references = [file for goal in asked.goals for file in files_in(goal)]
     check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images, *references])
     for path in paths:
-        image_format(path)
+        encoding(path, asked.effort)
     if asked.colours is not None:
         colour_table(asked.colours)
 
 
-_KEPT = {"keep_partial": "true"}
-"""On a command line nothing runs behind the map that Ctrl-C would have to end as well: it gives the map so far."""
+def _kept(asked: Asked) -> dict[str, str]:
+    """On a command line nothing runs behind the map that Ctrl-C would have to end as well: it gives the map so far.
+
+    Unless it would be taken for a whole one that is done already.
+    """
+    return {"keep_partial": "false" if asked.skip_existing else "true"}
 
 
 def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
@@ -150,7 +180,7 @@ def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) 
         layers = asked.layers if steps.needs_layer or not served else ()
         request = prepare_request(
             model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
-            common=split_options(_KEPT | common)[0],
+            common=split_options(_kept(asked) | common)[0],
         )  # fmt: skip
         requests.append(request)
     return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
@@ -166,101 +196,3 @@ def _bounded(request: Request, memory: int) -> Request:
     from onnxsal.cli.memory import batch_size
 
     return replace(request, common=replace(request.common, batch_size=batch_size(request, memory)))
-
-
-def _serve(asked: Asked, requests: Sequence[Request], image: str) -> list[Result]:
-    """Explain one picture by every method for every target, then write; nothing is written if anything fails.
-
-    Ctrl-C leaves fewer methods, and of the last one fewer targets.
-    """
-    maps, interrupted = _explained(requests, image, asked.seen)
-    tell(_image_notes(requests[0], maps), Path(image).name)
-    goals = _goals(asked.goals, len(maps[0]))
-    if len(goals) > len(asked.goals) and "target" not in asked.drawing.fields:
-        raise UsageError(f"-t {ALL} gives {len(goals)} pictures: tell them apart with {{target}} in -o")
-    rows = [
-        [(request, found[at]) for request, found in zip(requests, maps, strict=False) if at < len(found)]
-        for at in range(len(maps[0]))
-    ]
-    made = [_write(asked, image, goal, row) for goal, row in zip(goals, rows, strict=False)]
-    return [replace(result, interrupted=interrupted) for result in made]
-
-
-def _goals(goals: Sequence[str | None], found: int) -> list[str | None]:
-    """Return the target of each explanation; one that stands for several is numbered."""
-    more = found - len(goals)
-    several = [at for at, goal in enumerate(goals) if (goal or "").strip() == ALL]
-    if not several:
-        return list(goals)
-    at = several[0]
-    return [*goals[:at], *(f"{ALL}-{k}" for k in range(1, more + 2)), *goals[at + 1 :]]
-
-
-def _explained(
-    requests: Sequence[Request], image: str, targets: Sequence[TargetSource]
-) -> tuple[list[list[Explanation]], bool]:
-    """Return the explanations by method, and whether Ctrl-C ended them.
-
-    Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
-    """
-    maps: list[list[Explanation]] = []
-    for request in requests:
-        try:
-            maps.append(_explain(request, image, targets))
-        except KeyboardInterrupt:
-            if not (maps and request.common.keep_partial):
-                raise
-            return maps, True
-        if was_interrupted(maps[-1], targets):
-            return maps, True
-    return maps, False
-
-
-def _image_notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> list[str]:
-    notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
-    return [note for note in dict.fromkeys(notes) if note not in request.model.notes]
-
-
-def _explain(request: Request, image: str, targets: Sequence[TargetSource]) -> list[Explanation]:
-    progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
-    shown = replace(request, common=replace(request.common, progress=progress))
-    try:
-        return explain_image(shown, image, targets)
-    finally:
-        progress.close()
-
-
-def _write(asked: Asked, image: str, goal: str | None, made: Sequence[tuple[Request, Explanation]]) -> Result:
-    explanations = [explanation for _, explanation in made]
-    name = slug(goal if goal is not None else explanations[0].label)
-    drawing = asked.drawing.fill(image, "+".join(asked.methods), name)
-    numbers = []
-    if asked.numbers is not None:
-        numbers = [asked.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
-        for path, explanation in zip(numbers, explanations, strict=True):
-            explanation.to_npz(path)
-    if not explanations[0].is_drawn:
-        numbers = numbers or _written(explanations, drawing)
-        tell(
-            [f"a map of {explanations[0].saliency.ndim} axes is no picture: it is written as numbers"], Path(image).name
-        )
-    else:
-        _draw(asked, explanations, drawing)
-    shown = drawing if explanations[0].is_drawn else numbers[0]
-    return Result(image, str(shown), tuple(map(str, numbers)), tuple(made), automatic=not asked.layers)
-
-
-def _written(explanations: Sequence[Explanation], drawing: Path) -> list[Path]:
-    """Write the numbers of maps that are no pictures in place of these; return the files."""
-    several = len(explanations) > 1
-    paths = [drawing.with_suffix(f".{e.method}.npz" if several else ".npz") for e in explanations]
-    for path, explanation in zip(paths, explanations, strict=True):
-        explanation.to_npz(path)
-    return paths
-
-
-def _draw(asked: Asked, explanations: Sequence[Explanation], path: Path) -> None:
-    if len(explanations) == 1:
-        explanations[0].save(path, kind=asked.kind, colours=asked.colours)
-        return
-    save_image(np.asarray(compare(explanations, kind=asked.kind, colours=asked.colours)), path)

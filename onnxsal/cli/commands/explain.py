@@ -9,7 +9,7 @@ import click
 from onnxsal.cli.options import Methods, Setting, Size, images_argument, json_option, loading_options, model_argument
 from onnxsal.importing import uncollected
 
-HELP = """Draw on each IMAGE where the MODEL looked.
+HELP = """Draw on each IMAGE where the MODEL looked; of a folder on the pictures in it and below.
 
 \b
 Examples:
@@ -23,6 +23,8 @@ Examples:
       what speaks for the one rather than for the other
   onnxsal explain model.onnx */*.jpg -m ss-cam -O samples=10 -o "{folder}-{stem}.png"
       many pictures, an option of the method, names of your own
+  onnxsal explain model.onnx photographs -o "maps/{stem}.jpg" --skip-existing
+      a folder, going on where an earlier run stopped
 
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
@@ -89,6 +91,16 @@ a method takes: onnxsal methods -m METHOD.
 @click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
 @click.option("--memory", type=Size(), metavar="M", help="Bound the memory that running takes: 500M, 2G.")
+@click.option(
+    "--effort", type=click.IntRange(0, 9), metavar="N",
+    help="Of encoding a PNG: 0 (fast, a large file) to 9 (slow, a small one). [default: 1]",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="End at the first picture that cannot be read, instead of naming it.")
+@click.option(
+    "--skip-existing", is_flag=True,
+    help="Leave out pictures whose files are there: go on where a run stopped. A method that Ctrl-C ends leaves no map "
+    "then, unless -O keep_partial=true.",
+)  # fmt: skip
 @loading_options
 @json_option
 def command(**given: Any) -> int:

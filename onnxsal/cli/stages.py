@@ -1,0 +1,201 @@
+"""What every picture of ``onnxsal explain`` goes through: read and fitted, explained, written, told of.
+
+Pictures are read ahead of the one that is explained and written behind it, in threads; they are told of in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from onnxsal.cli.explanations import Telling, Written
+from onnxsal.cli.progress import Progress
+from onnxsal.errors import ImageError
+from onnxsal.explanation import Explanation
+from onnxsal.explanation.request import Request
+from onnxsal.explanation.run import explain_prepared, read_fitted, was_interrupted
+from onnxsal.explanation.target import TargetSource
+from onnxsal.modalities.image.images import decoded_bytes
+from onnxsal.modalities.registry import Sample
+from onnxsal.pipeline import Bounds, InOrder, ahead
+from onnxsal.tasks.detection.task import ALL
+
+Made: TypeAlias = Sequence[tuple[Request, Explanation]]
+"""Explanations of one target, by the methods."""
+
+Read: TypeAlias = tuple[Request, Sample]
+"""A picture as its model takes it, and the first request on the model that does."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A picture with its maps, on its way to a writer."""
+
+    image: str
+    goals: tuple[str | None, ...]
+    """The targets as they were written; one that stands for several is there for each of these, numbered."""
+    rows: tuple[Made, ...]
+    """By target; Ctrl-C leaves fewer, and of these the last one with fewer methods."""
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    broken: ImageError | None = None
+    """Why it could not be read; there is no map then."""
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes until it is written, with those of drawing it."""
+        if self.broken is not None:
+            return 0
+        photo = self.rows[0][0][1].photo
+        maps = [each for row in self.rows for _, each in row]
+        return 3 * (0 if photo is None else photo.nbytes) + sum(each.raw.nbytes + each.saliency.nbytes for each in maps)
+
+
+class Writer(Protocol):
+    """What makes files of pictures that were explained."""
+
+    @property
+    def workers(self) -> int | None:
+        """How many threads may write at once, each a picture: 1 where they go into one file, in order; None: any."""
+
+    def write(self, item: Explained) -> Written:
+        """Return what was written of a picture; files appear whole or not at all.
+
+        Raises: OutputError: it cannot be written. UsageError: there are no names for all of it.
+        """
+
+    def close(self) -> None:
+        """Finish what holds several pictures; called once, also where the run ends early."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What pictures go through."""
+
+    requests: Sequence[Request]
+    """One a method."""
+    goals: tuple[str | None, ...]
+    """The targets as they were written; None is the predicted class."""
+    targets: tuple[TargetSource, ...]
+    """The same, with the references in them as the model sees these."""
+    writer: Writer
+    strict: bool
+    """Whether the first picture that cannot be read ends it."""
+
+
+def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> None:
+    """Take every picture through its stages, and tell of each in its turn.
+
+    However it ends, pictures that were explained are written and told of.
+
+    Raises: KeyboardInterrupt: Ctrl-C came and left no map of the picture that was explained. ImageError: a picture
+    cannot be read, and it is the only one, or that is to end it. Other errors, whichever picture they are of.
+    """
+    read = partial(read_fitted, stages.requests[0])
+    threads = replace(within, workers=min(within.workers, stages.writer.workers or within.workers))
+    with (
+        closing(stages.writer),
+        InOrder(partial(_written, stages.writer), threads, "onnxsal-write") as behind,
+        closing(ahead(images, read, within, decoded_bytes)) as coming,
+    ):
+        try:
+            for image, result in coming:
+                item = _explained(stages, image, result)
+                if item.broken is not None and (stages.strict or len(images) == 1):
+                    raise item.broken
+                _hand_over(behind, item, telling)
+                if item.interrupted:
+                    break
+        finally:
+            _drain(behind, telling)
+
+
+_Behind: TypeAlias = InOrder[Explained, Written]
+
+
+def _hand_over(behind: _Behind, item: Explained, telling: Telling) -> None:
+    """Hand a picture over, and tell of those before it that are written."""
+    while behind.full(item.weight):
+        telling.tell(behind.take())
+    behind.put(item, item.weight)
+    while behind.ready():
+        telling.tell(behind.take())
+
+
+def _drain(behind: _Behind, telling: Telling) -> None:
+    """Tell of all that are left. Raises: the first error among these, once the others are told of."""
+    failure: Exception | None = None
+    while len(behind):
+        try:
+            telling.tell(behind.take())
+        except Exception as error:  # noqa: BLE001  # it is raised below
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _written(writer: Writer, item: Explained) -> Written:
+    try:
+        return Written(item.image, broken=item.broken) if item.broken is not None else writer.write(item)
+    except ImageError as error:
+        return Written(item.image, broken=error)
+
+
+def _explained(stages: Stages, image: str, read: Callable[[], Read]) -> Explained:
+    """Return a picture with its maps, or what is wrong with it.
+
+    Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
+    """
+    try:
+        first, sample = read()
+        maps, interrupted = _maps(stages, first, sample, image)
+    except ImageError as error:
+        return Explained(image, (), (), broken=error)
+    rows = tuple(
+        [(request, found[at]) for request, found in zip(stages.requests, maps, strict=False) if at < len(found)]
+        for at in range(len(maps[0]))
+    )
+    return Explained(image, _numbered(stages.goals, len(maps[0])), rows, _notes(first, maps), interrupted)
+
+
+def _maps(stages: Stages, first: Request, sample: Sample, image: str) -> tuple[list[list[Explanation]], bool]:
+    """Return the explanations by method, and whether Ctrl-C ended them."""
+    maps: list[list[Explanation]] = []
+    for request in stages.requests:
+        try:
+            maps.append(_map(request.on(first.model), sample, stages.targets, image))
+        except KeyboardInterrupt:
+            if not (maps and request.common.keep_partial):
+                raise
+            return maps, True
+        if was_interrupted(maps[-1], stages.targets):
+            return maps, True
+    return maps, False
+
+
+def _map(request: Request, sample: Sample, targets: Sequence[TargetSource], image: str) -> list[Explanation]:
+    progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
+    shown = replace(request, common=replace(request.common, progress=progress))
+    try:
+        return explain_prepared(shown, sample, targets)
+    finally:
+        progress.close()
+
+
+def _notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> tuple[str, ...]:
+    notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
+    return tuple(note for note in dict.fromkeys(notes) if note not in request.model.notes)
+
+
+def _numbered(goals: Sequence[str | None], found: int) -> tuple[str | None, ...]:
+    """Return the target of each explanation; one that stands for several is numbered."""
+    more = found - len(goals)
+    several = [at for at, goal in enumerate(goals) if (goal or "").strip() == ALL]
+    if not several:
+        return tuple(goals)
+    at = several[0]
+    return (*goals[:at], *(f"{ALL}-{k}" for k in range(1, more + 2)), *goals[at + 1 :])

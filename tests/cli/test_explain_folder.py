@@ -1,0 +1,165 @@
+"""``onnxsal explain`` of a folder: in order, with broken pictures, stopped, gone on with, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onnxsal
+from onnxsal.cli import drawings, stages
+from onnxsal.errors import OutputError
+
+NAMES = tuple("abcdefgh")
+
+
+@pytest.fixture
+def album(folder: Path) -> Path:
+    """A folder of eight photographs, the fourth of them cut short, and an empty one for what is written."""
+    album = folder / "album"
+    album.mkdir()
+    (folder / "maps").mkdir()
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(album / f"{name}.png")
+    whole = (album / "d.png").read_bytes()
+    (album / "d.png").write_bytes(whole[: len(whole) // 2])
+    return album
+
+
+ORDER = [name for name in NAMES if name != "d"]
+
+
+def threads(monkeypatch: pytest.MonkeyPatch, *, late: str = "") -> None:
+    """Have three threads read and write, and one picture come late out of both."""
+    read, write = stages.read_fitted, drawings.Drawings.write
+
+    def reading(request, image):
+        time.sleep(0.1 if Path(image).stem == late else 0)
+        return read(request, image)
+
+    def writing(self, item):
+        time.sleep(0.1 if Path(item.image).stem == late else 0)
+        return write(self, item)
+
+    monkeypatch.setattr(stages, "read_fitted", reading)
+    monkeypatch.setattr(drawings.Drawings, "write", writing)
+    monkeypatch.setattr("onnxsal.cli.actions.explain.bounds", lambda **_: stages.Bounds(3, 5))
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "maps").iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_folder_is_explained_in_order_and_a_broken_picture_is_named(run, folder, album, monkeypatch, suffix) -> None:
+    threads(monkeypatch, late="a")
+    ended = run("explain", "model.onnx", "album", "-o", f"maps/{{stem}}.{suffix}")
+    assert ended.status == 1
+    assert [line for line in ended.out.splitlines() if line[0] != " "] == [f"maps/{name}.{suffix}" for name in ORDER]
+    (said,) = [line for line in ended.err.splitlines() if not line.startswith("note")]
+    assert said.startswith(f"onnxsal: the picture {str(Path('album/d.png'))!r} is damaged or truncated: ")
+    model = onnxsal.load("model.onnx")
+    for name in ORDER:
+        onnxsal.explain(model, album / f"{name}.png").save(folder / f"alone.{suffix}")
+        assert (folder / f"alone.{suffix}").read_bytes() == (folder / "maps" / f"{name}.{suffix}").read_bytes()
+
+
+def test_strict_ends_at_the_broken_picture_and_tells_of_those_before(run, folder, album, monkeypatch) -> None:
+    threads(monkeypatch, late="c")
+    ended = run("explain", "model.onnx", "album", "-o", "maps/{stem}.png", "--strict", "--json")
+    assert ended.status == 1 and "d.png' is damaged" in ended.err
+    assert [Path(each["image"]).stem for each in json.loads(ended.out)["explanations"]] == ["a", "b", "c"]
+    assert written(folder) == ["a.png", "b.png", "c.png"]
+
+
+def test_what_cannot_be_written_ends_it_once_what_is_written_was_told_of(run, folder, album, monkeypatch) -> None:
+    threads(monkeypatch)
+    write = drawings.Drawings.write
+
+    def failing(self, item):
+        if Path(item.image).stem == "b":
+            time.sleep(0.1)
+            raise OutputError("the disk is full")
+        return write(self, item)
+
+    monkeypatch.setattr(drawings.Drawings, "write", failing)
+    ended = run("explain", "model.onnx", "album", "-o", "maps/{stem}.png", "--json")
+    told = [each["picture"] for each in json.loads(ended.out)["explanations"]]
+    assert ended.status == 1 and ended.err.endswith("onnxsal: the disk is full\n")
+    assert [Path(each).name for each in told] == written(folder) and "a.png" in written(folder)
+
+
+def test_skipping_goes_on_where_a_run_stopped(run, folder, album, monkeypatch) -> None:
+    """Also in the folder itself: what the command wrote into it is no photograph of its own."""
+    arguments = ["explain", "model.onnx", "album", "-o", "album/{stem}.map.png", "--npz", "maps/{stem}.npz"]
+    (album / "d.png").unlink()
+    assert run(*arguments, "--skip-existing").status == 0
+    before = {path: path.stat().st_mtime_ns for path in album.glob("*.map.png")}
+    (album / "c.map.png").unlink()
+    (folder / "maps" / "f.npz").unlink()
+    ended = run(*arguments, "--skip-existing")
+    assert ended.status == 0 and "note: --skip-existing: 5 of 7 pictures are done already\n" in ended.err
+    assert [line for line in ended.out.splitlines() if line[0] != " "] == ["album/c.map.png", "album/f.map.png"]
+    assert {path.stem for path, at in before.items() if path.stat().st_mtime_ns != at} == {"c.map", "f.map"}
+    nothing = run(*arguments, "--skip-existing", "--json")
+    assert (nothing.status, json.loads(nothing.out)["explanations"]) == (0, [])
+    assert "would be overwritten" in run(*arguments).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--skip-existing", "-o", "{stem}.{target}.png"], "name the targets with -t, or leave {target} out"),
+        (["--skip-existing", "-o", "album/{stem}.png"], "'album/a.png' would be overwritten, and it is read"),
+        (["--effort", "3", "-o", "{stem}.jpg"], "effort=3 is for PNG"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(run, folder, album, arguments, said) -> None:
+    ended = run("explain", "model.onnx", "album", *arguments)
+    assert ended.status == 2 and said in ended.err and ended.out == ""
+
+
+SLOW = """
+import sys, time
+from onnxsal.cli import main, stages
+explain = stages.explain_prepared
+
+def slow(*given):
+    time.sleep(0.05)
+    return explain(*given)
+
+stages.explain_prepared = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_a_folder_with_what_is_done(folder: Path, album: Path) -> None:
+    for copy in range(60):
+        shutil.copy(album / "a.png", album / f"z{copy:02}.png")
+    arguments = [sys.executable, "-c", SLOW, "explain", "model.onnx", "album", "-o", "maps/{stem}.png"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(onnxsal.__file__).parent.parent), "COLUMNS": "80"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(arguments, env=environment, preexec_fn=hears, **pipes) as process:
+        try:
+            first = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    told = [Path(line).name for line in (first + out).splitlines() if line[0] != " "]
+    assert process.returncode == 130 and err.endswith("onnxsal: interrupted; what there is so far is written\n")
+    assert written(folder) == sorted(told) and 1 <= len(told) < 60
+    for name in told:
+        Image.open(folder / "maps" / name).load()
