@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.files import replacing
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.modalities.registry import Sample, Seen
 
 Floats = NDArray[np.float32]
@@ -72,6 +73,8 @@ class Explanation:
     """What was detected, where a detector is explained: ``label``, ``index``, ``score``, ``box`` (left, top, right,
     bottom in pixels of the photograph) and ``number``, or where a box was asked for ``asked_box`` and its ``iou`` with
     ``box``, the candidate's that is matched with it."""
+    placement: Placement = WHOLE_IMAGE
+    """Where the cells of ``raw`` lie in what the model saw, of a map of one layer."""
 
     @property
     def method(self) -> str:

@@ -215,6 +215,7 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
         score=score, logit=logit, image=image, box=box,
         manifest={**manifest, "notes": notes}, photo=photo, name=prepared.name, sample=prepared,
         modality=request.model.modality.name, task=request.model.task.name, detection=goal.about.get("detection"),
+        placement=request.layers[0].placement if len(request.layers) == 1 else WHOLE_IMAGE,
     )  # fmt: skip
 
 
