@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 
 GROUND = {
     "_version", "errors", "plugins", "files", "options", "fingerprint", "decisions", "plain_yaml", "importing",
-    "pipeline",
+    "pipeline", "parquet",
 }  # fmt: skip
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decisions": set(),
     "plain_yaml": {"errors"},
     "pipeline": set(),
+    "parquet": {"errors"},
     "graph": GROUND,
     "kernels": GROUND,
     "autodiff": GROUND | {"graph"},
@@ -73,7 +74,7 @@ ONLY_IN: dict[str, set[str]] = {
     "PIL": {"modalities", "viz", "evaluation"},
     "cmap": {"viz"},
     "matplotlib": {"viz"},
-    "pyarrow": {"evaluation"},
+    "pyarrow": {"parquet"},
     "jinja2": {"evaluation"},
     "markupsafe": {"evaluation"},
     "click": {"cli"},

@@ -14,6 +14,7 @@ TESTS = Path(__file__).resolve().parent
 ELSEWHERE = {
     "errors": "what is raised is held where it is raised",
     "options": "tests/explanation/test_build.py, and every method's and metric's own",
+    "parquet": "tests/evaluation/test_evaluate.py, without pyarrow and with it",
 }
 """Loose modules without a file of their own, and where they are held instead."""
 

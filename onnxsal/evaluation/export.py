@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxsal.errors import EnvironmentSetupError
 from onnxsal.evaluation.rows import Row
 from onnxsal.explanation.explanation import finite
 from onnxsal.files import replacing
+from onnxsal.parquet import pyarrow
 
 COLUMNS = (
     "image", "target", "label", "probability", "truth", "method", "metric", "value", "parameters", "seconds",
@@ -20,6 +20,8 @@ COLUMNS = (
 """Of CSV, and of Parquet with ``curve`` after them; of a detector ``detection`` is the last one."""
 
 DETECTION = "detection"
+
+_INSTEAD = "write .csv or .json"
 
 
 def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
@@ -64,7 +66,7 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
 
     Raises: EnvironmentSetupError: pyarrow is not installed.
     """
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow(_INSTEAD)
     plain = [_flat(row) for row in rows]
     target = arrow.string() if any(isinstance(row.target, str) for row in rows) else arrow.int64()
     types = {"image": arrow.string(), "target": target, "label": arrow.string(), "probability": arrow.float64(),
@@ -81,15 +83,4 @@ def to_parquet(rows: Sequence[Row], about: Mapping[str, Any], path: str | os.Pat
 
 def check_parquet() -> None:
     """Raise EnvironmentSetupError where Parquet cannot be written: asked before a run, not after it."""
-    _pyarrow()
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise EnvironmentSetupError(
-            "writing Parquet needs the package pyarrow: pip install 'onnxsal[parquet]'; or write .csv or .json"
-        ) from error
-    return pyarrow, pyarrow.parquet
+    pyarrow(_INSTEAD)
