@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxsal.evaluation.evaluate import evaluate
     from onnxsal.explanation import Explanation
     from onnxsal.explanation.explain import explain
+    from onnxsal.maps.read import read_maps
     from onnxsal.methods.registry import Method, method
     from onnxsal.metrics.registry import metric
     from onnxsal.modalities.registry import modality
@@ -48,6 +49,7 @@ _PUBLIC = {
     "methods": "onnxsal.model.export",
     "metric": "onnxsal.metrics.registry",
     "modality": "onnxsal.modalities.registry",
+    "read_maps": "onnxsal.maps.read",
     "save": "onnxsal.model.export",
     "task": "onnxsal.tasks.registry",
     "vjp": "onnxsal.autodiff",
@@ -73,6 +75,7 @@ __all__ = [
     "methods",
     "metric",
     "modality",
+    "read_maps",
     "save",
     "task",
     "vjp",

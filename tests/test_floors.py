@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": GROUND | {"graph", "kernels", "anatomy", "modalities"},
     "model": BELOW_MODELS,
     "explanation": BELOW_MODELS | {"model"},
+    "maps": BELOW_MODELS | {"explanation"},
     "compiler": BELOW_MODELS | {"model", "explanation"},
     "evaluation": BELOW_MODELS | {"model", "explanation"},
     "experiments": BELOW_MODELS | {"model", "explanation", "evaluation"},

@@ -27,6 +27,7 @@ SIGNATURES = {
     "keep_random=False, **options)",
     "evaluate": "(model, images, *, methods=(), metrics, **options)",
     "gradient": "(model, *, of, wrt, rules='plain', opset=None, inputs=None)",
+    "read_maps": "(path)",
     "save": "(model, path)",
     "methods": "()",
     "method": "(name, *, paper, when='', **details)",

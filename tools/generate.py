@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/methods.md from the methods themselves: ``python tools/generate.py``."""
+"""Write the tables of README.md, docs/methods.md and docs/maps.md from the code: ``python tools/generate.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-README, METHODS = ROOT / "README.md", ROOT / "docs" / "methods.md"
+README, METHODS, MAPS = ROOT / "README.md", ROOT / "docs" / "methods.md", ROOT / "docs" / "maps.md"
+_COLUMNS = re.compile(r"(<!-- columns -->\n).*?(<!-- /columns -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- (method: (?P<name>\S+)|methods) -->\n).*?(<!-- /methods? -->)", re.DOTALL)
 
 
@@ -59,11 +60,26 @@ def _values(option: dict[str, Any]) -> str:
     return ", ".join(part for part in (option["type"], option["range"]) if part)
 
 
+def with_columns(page: str) -> str:
+    """Return the page on maps with the table of their columns written anew."""
+    from onnxsal.maps.schema import COLUMNS, ERRORS, MAPS
+
+    types = {MAPS: "`dtype`", ERRORS: "float32 or float16"}
+    rows = []
+    for each in COLUMNS:
+        several, _, one = each.type.rpartition(" ")
+        kind = f"{'list of ' if several else ''}{types.get(one, one)}{', or none' if each.open else ''}"
+        rows.append(f"| `{each.name}` | {kind} | {each.meaning} |")
+    table = "\n".join(["| column | type | what it is |", "| --- | --- | --- |", *rows, ""])
+    return _COLUMNS.sub(lambda m: f"{m[1]}{table}{m[2]}", page)
+
+
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     known = built_in()
     for page in (README, METHODS):
         page.write_text(filled(page.read_text(encoding="utf-8"), known), encoding="utf-8")
+    MAPS.write_text(with_columns(MAPS.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""A map as it was read: its numbers as an explanation has them, and that itself once there is its picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.explanation import Explanation
+from onnxsal.kernels.placement import Placement
+from onnxsal.maps.packing import Packed
+from onnxsal.maps.rows import manifest_in, placement_in, target_in
+from onnxsal.modalities.registry import Seen
+from onnxsal.viz.maps import cam_saliency, normalise, pixel_saliency
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedMap:
+    """One map of one thing for one target, as it was kept.
+
+    Attributes:
+        id: of the thing; asked: the target as it was asked for, None where it was not.
+        name, label, target, score, logit, box: as an Explanation has them.
+        raw: what the method computed, float32 in its own shape, off by ``error`` at most; stderr: its standard error,
+            None where nothing was sampled.
+        size: of the model's input, to which ``saliency`` is stretched; placement: where a layer's cells lie in it.
+        photo_size: (width, height) of the upright photograph, None where the model takes no images.
+        crc32: CRC-32 of the photograph's pixels; where there is none, of what the model took.
+        manifest: everything needed to make the map again.
+    """
+
+    id: str
+    asked: str | None
+    name: str
+    label: str
+    target: int | tuple[int, int] | str | None
+    score: float
+    logit: float
+    raw: Floats
+    stderr: Floats | None
+    error: float
+    size: tuple[int, ...]
+    placement: Placement
+    box: tuple[float, float, float, float] | None
+    photo_size: tuple[int, int] | None
+    crc32: int
+    manifest: Mapping[str, Any]
+    modality: str
+    task: str
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.manifest["method"])
+
+    @property
+    def signed(self) -> bool:
+        """Whether the map has a sign."""
+        return self.manifest.get("sign") == "signed"
+
+    @property
+    def detection(self) -> Mapping[str, Any] | None:
+        """What was detected, as an Explanation has it."""
+        found: Mapping[str, Any] | None = self.manifest.get("detection")
+        return found
+
+    @cached_property
+    def saliency(self) -> Floats:
+        """The map at the model's input resolution, as an Explanation has it; from float32 bit for bit."""
+        sign, layer = self.manifest.get("sign"), self.manifest.get("layer")
+        if sign is not None:
+            return pixel_saliency(self.raw, sign, self.manifest["percentile"])
+        if isinstance(layer, list):  # fused of several layers: it has the input's resolution
+            return normalise(self.raw)
+        return cam_saliency(self.raw, self.size, self.placement)
+
+    def explanation(self, seen: Seen) -> Explanation:
+        """Return the explanation, which draws itself. Args: seen: the picture that was explained."""
+        return Explanation(
+            saliency=self.saliency, raw=self.raw, stderr=self.stderr, target=self.target, label=self.label,
+            score=self.score, logit=self.logit, image=seen.image, box=seen.box, manifest=self.manifest,
+            photo=seen.photo, name=self.name, modality=self.modality, task=self.task, detection=self.detection,
+            placement=self.placement,
+        )  # fmt: skip
+
+
+def record_of(row: Mapping[str, Any], run: Mapping[str, Any]) -> SavedMap:
+    """Return the record of a row. Args: run: what its key stands for."""
+    shape, kept = tuple(row["shape"]), Packed(row["map"], row["map_scale"], row["map_offset"])
+    stderr = row["stderr"]
+    return SavedMap(
+        id=row["id"], asked=row["asked"], name=row["name"], label=row["label"], target=target_in(row),
+        score=_number(row["score"]), logit=_number(row["logit"]), raw=kept.unpacked(shape),
+        stderr=None if stderr is None else Packed(stderr, row["stderr_scale"]).unpacked(shape), error=kept.error,
+        size=tuple(row["size"]), placement=placement_in(row), box=None if row["box"] is None else tuple(row["box"]),
+        photo_size=None if row["width"] is None else (row["width"], row["height"]), crc32=row["crc32"],
+        manifest=manifest_in(row, run), modality=run["modality"], task=run["task"],
+    )  # fmt: skip
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

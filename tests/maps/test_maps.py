@@ -1,0 +1,189 @@
+"""Maps as data: what is read is what was explained; bit for bit in float32, else as near as is said."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tiny_detectors
+import tiny_models
+
+import onnxsal
+from onnxsal.errors import EnvironmentSetupError, OutputError, UsageError
+from onnxsal.maps import map_writer
+from onnxsal.maps.schema import COLUMNS, KEY, VERSION
+
+parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is an extra")
+
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (20, 26, 3), np.uint8)
+
+SERIES = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 2, 24] x) => (float[B, 2] y)
+    <int64[1] last = {2}>
+    { a = Conv <pads = [2, 2]> (x, w) r = Relu (a) m = ReduceMean <keepdims = 0> (r, last) y = MatMul (m, v) }"""
+
+VOLUME = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 2, 4, 5, 6] x) => (float[B, 3] y)
+    <int64[2] flat = {-1, 240}> { a = Mul (x, x) f = Reshape (a, flat) y = MatMul (f, v) }"""
+
+
+def net(text: str, **arrays: tuple[int, ...]) -> onnx.ModelProto:
+    proto = onnx.parser.parse_model(text)
+    for name, shape in arrays.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(RNG.normal(0, 1, shape).astype(np.float32), name))
+    return proto
+
+
+@pytest.fixture(scope="module")
+def found() -> list[onnxsal.Explanation]:
+    """Explanations of everything that has a map: of layers, cropped and fused, of pixels, sampled, of other ranks."""
+    model = onnxsal.load(tiny_models.classifier())
+    flip = onnxsal.load(tiny_models.behind("sum = Slice (picture, m1, far, last, m1)\n", m1=[-1], far=[-99], last=[3]))
+    boxes = onnxsal.load(tiny_detectors.detector("v8"), labels=["red", "green", "blue"], threshold=0.6)
+    several = tiny_detectors.picture((0, 2, 3), (2, 18, 16))
+    series = onnxsal.load(net(SERIES, w=(3, 2, 5), v=(3, 2)))
+    steps, volume = RNG.normal(0, 1, (2, 2, 24)).astype(np.float32), RNG.normal(0, 1, (2, 4, 5, 6)).astype(np.float32)
+    return [
+        *onnxsal.explain(model, PHOTO, method="grad-cam", target=["red", (2, 0), None]),
+        onnxsal.explain(model, PHOTO, method="layercam", layer=["r1", "r2"]),
+        onnxsal.explain(flip, PHOTO, method="hirescam", target="red"),
+        onnxsal.explain(model, PHOTO, method="smoothgrad", samples=3, sign="signed"),
+        onnxsal.explain(model, PHOTO, method="gradient", percentile=90.0, target="logits[0, 1]"),
+        onnxsal.explain(model, PHOTO, method="occlusion", patch=6, stride=6),
+        *onnxsal.explain(boxes, several, method="layercam", target=["all"]),
+        onnxsal.explain(series, steps[0], method="grad-cam", target=1),
+        onnxsal.explain(series, steps[1], method="gradient", target=1),
+        onnxsal.explain(onnxsal.load(net(VOLUME, v=(240, 3))), volume, method="input-x-gradient", target=0),
+    ]
+
+
+def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return a is b is None or (a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b))
+
+
+@pytest.mark.parametrize("name", ["maps.parquet", "maps/"])
+def test_what_is_read_is_what_was_explained(found: list[onnxsal.Explanation], tmp_path: Path, name: str) -> None:
+    with map_writer(f"{tmp_path}/{name}", dtype="float32") as writer:
+        for at, each in enumerate(found):
+            writer.write(each, f"a/{at}.jpg", asked=None if at else "red")
+    maps = onnxsal.read_maps(tmp_path / name)
+    assert [each.id for each in maps] == [each.id for each in maps] == [f"a/{at}.jpg" for at in range(len(found))]
+    assert (len(maps), maps.header["complete"], next(iter(maps)).asked) == (len(found), True, "red")
+    for wanted, read in zip(found, maps, strict=True):
+        assert same(read.raw, wanted.raw) and same(read.saliency, wanted.saliency) and same(read.stderr, wanted.stderr)
+        for name in ("name", "label", "target", "score", "logit", "box", "method", "signed", "modality", "task",
+                     "placement", "detection"):  # fmt: skip
+            assert repr(getattr(read, name)) == repr(getattr(wanted, name)), name
+        assert read.manifest == wanted.to_dict(maps=False)["manifest"]
+        assert read.error == 0
+    assert {len(each.raw.shape) for each in maps} == {1, 2, 3, 5} and {len(e.size) for e in maps} == {1, 2, 4}
+    assert any(not each.placement.is_whole for each in maps) and any(each.stderr is not None for each in maps)
+    assert sum(each.detection is not None for each in maps) > 1
+    assert len(maps.header["runs"]) < len(found)
+
+
+@pytest.mark.parametrize(("dtype", "steps"), [("float16", 2048), ("uint8", 510)])
+def test_smaller_types_are_as_near_as_is_said(
+    found: list[onnxsal.Explanation], tmp_path: Path, dtype: str, steps: int
+) -> None:
+    """Of maps far from 0, too, and of those that float16 could not hold as they are."""
+    cam = found[0]
+    far = [replace(cam, raw=cam.raw * np.float32(scale) + np.float32(shift)) for scale, shift in
+           ((1e-30, 0), (1e30, 0), (1e-3, 1), (1e-3, -1), (0, 7), (0, 0))]  # fmt: skip
+    with map_writer(tmp_path / "maps.parquet", dtype=dtype) as writer:
+        for each in (*found, *far):
+            writer.write(each)
+    for wanted, read in zip((*found, *far), onnxsal.read_maps(tmp_path / "maps.parquet"), strict=True):
+        largest, reach = float(np.abs(wanted.raw).max()), float(np.ptp(wanted.raw))
+        assert np.abs(wanted.raw.astype(np.float64) - read.raw).max() <= read.error
+        assert read.error <= reach / steps * (1 + 1e-6) + largest * 2**-23
+        if wanted.stderr is not None:
+            assert read.stderr is not None
+            assert np.abs(wanted.stderr - read.stderr).max() <= wanted.stderr.max() / 2048
+    stored = parquet.read_schema(tmp_path / "maps.parquet").field("map").type.value_type
+    assert str(stored) == {"float16": "halffloat", "uint8": "uint8"}[dtype]
+
+
+def test_a_group_of_rows_is_in_memory_at_a_time(found: list[onnxsal.Explanation], tmp_path: Path) -> None:
+    large = replace(found[6], raw=np.zeros((1, 700, 1000), np.float32), saliency=np.zeros((700, 1000), np.float32))
+    tracemalloc.start()
+    with map_writer(tmp_path / "maps.parquet", dtype="float32") as writer:
+        for at in range(12):
+            writer.write(large, str(at))
+    for at, each in enumerate(onnxsal.read_maps(tmp_path / "maps.parquet")):
+        assert each.id == str(at)
+    assert tracemalloc.get_traced_memory()[1] < 25e6  # of 34
+    tracemalloc.stop()
+    assert parquet.ParquetFile(tmp_path / "maps.parquet").num_row_groups >= 4
+
+
+@pytest.mark.parametrize("name", ["maps.parquet", "maps/"])
+def test_what_ends_early_leaves_what_is_done_and_says_so(
+    found: list[onnxsal.Explanation], tmp_path: Path, name: str
+) -> None:
+    def interrupted() -> None:
+        with map_writer(f"{tmp_path}/{name}") as writer:
+            writer.write(found[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    maps = onnxsal.read_maps(tmp_path / name)
+    assert ([each.label for each in maps], maps.header["complete"]) == (["red"], False)
+    with pytest.raises(KeyError), map_writer(tmp_path / "none.parquet"):
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [name.rstrip("/")]
+
+
+def rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Write a file of maps anew with other words about the whole."""
+    table = parquet.read_table(path)
+    whole = json.loads(parquet.read_metadata(path).metadata[KEY.encode()])
+    parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(change(whole))}), path)
+
+
+def test_what_is_no_file_of_maps_says_so(found: list[onnxsal.Explanation], tmp_path: Path) -> None:
+    with map_writer(tmp_path / "maps.parquet") as writer:
+        writer.write(found[0])
+    with pytest.raises(UsageError, match=r"no such file of maps: .*maps.parq'; did you mean 'maps.parquet'"):
+        onnxsal.read_maps(tmp_path / "maps.parq")
+    rewritten(tmp_path / "maps.parquet", lambda whole: {**whole, "version": VERSION + 1})
+    with pytest.raises(UsageError, match=rf"is of version {VERSION + 1}, written by .* reads up to version {VERSION}"):
+        onnxsal.read_maps(tmp_path / "maps.parquet")
+    rewritten(tmp_path / "maps.parquet", lambda whole: {"settings": {}})
+    (tmp_path / "folder").mkdir()
+    for path, said in (("maps.parquet", "no maps of onnxsal"), ("folder", "there is no manifest.json in it")):
+        with pytest.raises(UsageError, match=said):
+            onnxsal.read_maps(tmp_path / path)
+    (tmp_path / "maps.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(UsageError, match="cannot be read as Parquet"):
+        onnxsal.read_maps(tmp_path / "maps.parquet")
+    with pytest.raises(UsageError, match=r"as \.parquet, or into a folder"):
+        map_writer(tmp_path / "maps.csv")
+    with pytest.raises(UsageError, match="float32, float16, uint8; got 'float8'; did you mean 'float32'"):
+        map_writer(tmp_path / "new.parquet", dtype="float8")
+    with pytest.raises(OutputError, match="has files in it"):
+        map_writer(tmp_path)
+
+
+def test_without_pyarrow_there_is_the_folder(
+    found: list[onnxsal.Explanation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(EnvironmentSetupError, match=r"onnxsal\[parquet\]'; or name a folder"):
+        map_writer(tmp_path / "maps.parquet")
+    with map_writer(tmp_path / "maps") as writer:
+        writer.write(found[0])
+    assert [each.label for each in onnxsal.read_maps(tmp_path / "maps")] == ["red"]
+
+
+def test_the_page_has_the_columns() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "maps.md").read_text(encoding="utf-8")
+    for column in COLUMNS:
+        kind = column.type.replace("list ", "list of ").replace("error", "float32 or float16").replace("map", "`dtype`")
+        assert f"| `{column.name}` | {kind}{', or none' if column.open else ''} | {column.meaning} |" in page
