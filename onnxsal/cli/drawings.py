@@ -22,7 +22,8 @@ from onnxsal.viz.save import fast, save_image
 class Drawings:
     """A file for each picture and target, and where they are asked for one of numbers for each method."""
 
-    drawing: Template
+    drawing: Template | None
+    """None: nothing is drawn."""
     numbers: Template | None
     methods: tuple[str, ...]
     kind: Kind
@@ -34,26 +35,25 @@ class Drawings:
 
     def write(self, item: Explained) -> Written:
         """Return what was written of a picture."""
-        if f"{ALL}-2" in item.goals and "target" not in self.drawing.fields:
+        if self.drawing is not None and f"{ALL}-2" in item.goals and "target" not in self.drawing.fields:
             raise UsageError(f"-t {ALL} gives {len(item.goals)} pictures: tell them apart with {{target}} in -o")
         made = [self._write(item.image, goal, row) for goal, row in zip(item.goals, item.rows, strict=False)]
         results = tuple(replace(each.results[0], interrupted=item.interrupted) for each in made)
         return Written(item.image, results, (*item.notes, *(note for each in made for note in each.notes)))
 
-    def close(self) -> None:
+    def close(self, *, complete: bool) -> None:
         """Every file is finished."""
 
     def _write(self, image: str, goal: str | None, made: Made) -> Written:
         explanations = [explanation for _, explanation in made]
         name = slug(goal if goal is not None else explanations[0].label)
-        drawing, numbers, notes = (
-            self.drawing.fill(image, "+".join(self.methods), name),
-            list[Path](),
-            tuple[str, ...](),
-        )
+        numbers = list[Path]()
         if self.numbers is not None:
             numbers = [self.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
             _write_numbers(explanations, numbers)
+        if self.drawing is None:
+            return Written(image, (Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic),))
+        drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
         if explanations[0].is_drawn:
             self._draw(explanations, drawing)
         elif not numbers:

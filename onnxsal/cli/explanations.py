@@ -30,13 +30,16 @@ class Result:
     """One picture that was written, and what is on it."""
 
     image: str
-    drawing: str
+    drawing: str | None
+    """None where its map went into a file of maps alone."""
     numbers: tuple[str, ...]
     made: tuple[tuple[Request, Explanation], ...]
     automatic: bool
     """Whether the layers were chosen, not named."""
     interrupted: bool = False
     """Whether Ctrl-C ended it: it shows what there was, some of the methods and the last one's map so far."""
+    maps: str | None = None
+    """The file of maps that it went into."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Written:
 def as_text(result: Result) -> list[str]:
     """Return the lines about one picture: its path, then what is explained and the methods, indented."""
     first = result.made[0][1]
-    lines = [result.drawing, f"  {_noun(first):6}  {_class(first)}", *_candidate(first)]
+    lines = [result.drawing or result.image, f"  {_noun(first):6}  {_class(first)}", *_candidate(first)]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
@@ -109,6 +112,7 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
         "image": result.image,
         "picture": result.drawing,
         "npz": result.numbers[at] if result.numbers else None,
+        **({} if result.maps is None else {"maps": result.maps}),
         "target": explanation.target,
         "label": explanation.label,
         "score": finite(explanation.score),

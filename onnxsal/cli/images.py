@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onnxsal.errors import UsageError
@@ -28,3 +29,11 @@ def _in(folder: str) -> tuple[str, ...]:
         return gathered([folder])
     except UsageError:  # reading it says what it is, in the words of a picture that cannot be read
         return (folder,)
+
+
+def ids_of(named: Sequence[str], images: Sequence[str]) -> dict[str, str]:
+    """Return what data calls the pictures, by their paths: of the one folder that is named the path in it, else that
+    which was named. So it is the same whatever else is explained beside it."""
+    folder = named[0] if len(named) == 1 and os.path.isdir(named[0]) else None
+    paths = {each: Path(each) if folder is None else Path(each).relative_to(folder) for each in images}
+    return {each: path.as_posix() for each, path in paths.items()}

@@ -68,8 +68,8 @@ class Writer(Protocol):
         Raises: OutputError: it cannot be written. UsageError: there are no names for all of it.
         """
 
-    def close(self) -> None:
-        """Finish what holds several pictures; called once, also where the run ends early."""
+    def close(self, *, complete: bool) -> None:
+        """Finish what holds several pictures; called once. Args: complete: whether the run came to its end."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,18 @@ def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Tellin
     Raises: KeyboardInterrupt: Ctrl-C came and left no map of the picture that was explained. ImageError: a picture
     cannot be read, and it is the only one, or that is to end it. Other errors, whichever picture they are of.
     """
+    complete = False
+    try:
+        complete = _served(stages, images, within, telling)
+    finally:
+        stages.writer.close(complete=complete)
+
+
+def _served(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> bool:
+    """Take every picture through its stages; return whether all came through. Raises: as ``serve``."""
     read = partial(read_fitted, stages.requests[0])
     threads = replace(within, workers=min(within.workers, stages.writer.workers or within.workers))
     with (
-        closing(stages.writer),
         InOrder(partial(_written, stages.writer), threads, "onnxsal-write") as behind,
         closing(ahead(images, read, within, decoded_bytes)) as coming,
     ):
@@ -109,9 +117,10 @@ def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Tellin
                     raise item.broken
                 _hand_over(behind, item, telling)
                 if item.interrupted:
-                    break
+                    return False
         finally:
             _drain(behind, telling)
+        return True
 
 
 _Behind: TypeAlias = InOrder[Explained, Written]

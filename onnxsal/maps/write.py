@@ -96,6 +96,15 @@ def is_parquet(path: str | os.PathLike[str]) -> bool:
     return suffix == ".parquet" and not is_folder
 
 
+def check_maps(path: str | os.PathLike[str]) -> None:
+    """Check, before any work is done, that maps can be written there. Raises: as ``map_writer``."""
+    if is_parquet(path):
+        pyarrow(INSTEAD)
+        check_writable(path)
+    else:
+        _check_folder(Path(path))
+
+
 class ParquetMaps(MapWriter):
     """Writes a Parquet file, which has its name once it is closed."""
 
@@ -142,7 +151,8 @@ class FolderOfMaps(MapWriter):
     def __init__(self, path: str | os.PathLike[str], dtype: str) -> None:
         super().__init__(dtype)
         self._folder = Path(path)
-        _make(self._folder)
+        _check_folder(self._folder)
+        self._folder.mkdir(exist_ok=True)
 
     def _keep(self, row: dict[str, Any], is_new: bool) -> None:
         if is_new:  # before the file that needs it: whatever ends the process leaves a folder that can be read
@@ -163,12 +173,13 @@ def file_name(number: int, row: dict[str, Any]) -> str:
     return f"{number:08d}-{words[:80]}.npz"
 
 
-def _make(folder: Path) -> None:
-    """Make a folder where there is none. Raises: OutputError: it cannot be made, or it has something in it."""
-    try:
-        folder.mkdir(exist_ok=True)
-        if next(folder.iterdir(), None) is not None:
-            raise OutputError(f"cannot write maps into {str(folder)!r}: the folder has files in it; name another one")
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from None
-    check_writable(folder / MANIFEST)
+def _check_folder(folder: Path) -> None:
+    """Raises: OutputError: a folder cannot be made, or it has something in it."""
+    if not folder.exists():
+        check_writable(folder)
+    elif not folder.is_dir():
+        raise OutputError(f"cannot write maps into {str(folder)!r}: it is a file")
+    elif next(folder.iterdir(), None) is not None:
+        raise OutputError(f"cannot write maps into {str(folder)!r}: the folder has files in it; name another one")
+    else:
+        check_writable(folder / MANIFEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -325,3 +326,45 @@ def test_a_command_to_copy_has_the_pictures_own_name(run, folder: Path) -> None:
     ended = run("explain", "two heads.onnx", "red.png", "-m", "gradient", "--preprocess", "unit")
     assert ended.status == 2
     assert "onnxsal explain 'two heads.onnx' red.png --head a" in ended.err and "IMAGE" not in ended.err
+
+
+@pytest.mark.parametrize("name", ["maps.parquet", "maps/"])
+def test_maps_as_data_are_those_of_the_library(run, folder: Path, name: str) -> None:
+    """Also of what Ctrl-C or a broken picture leaves out; without a name for pictures there are none."""
+    if name == "maps.parquet":
+        pytest.importorskip("pyarrow")
+    (folder / "photos" / "deep").mkdir(parents=True)
+    shutil.copy(folder / "red.png", folder / "photos" / "deep" / "red.png")
+    shutil.copy(folder / "blue.png", folder / "photos")
+    (folder / "photos" / "broken.png").write_bytes(b"")
+    asked = ["-m", "grad-cam,layercam", "-t", "red", "-t", "blue minus red", "--out", name, "--dtype", "float32"]
+    ended = run("explain", "model.onnx", "photos", *asked)
+    assert (ended.status, "broken.png': the file is empty" in ended.err) == (1, True)
+    assert ended.out.splitlines()[-2:] == [name, "  8 maps"] and images(folder) <= {"maps.parquet"}
+    maps = list(onnxsal.read_maps(name))
+    order = itertools.product(["blue.png", "deep/red.png"], ["red", "blue minus red"], ["grad-cam", "layercam"])
+    assert [(each.id, each.asked, each.method) for each in maps] == list(order)
+    wanted = onnxsal.explain("model.onnx", "red.png", method="layercam", target=(2, 0))
+    np.testing.assert_array_equal(maps[-1].saliency, wanted.saliency)
+    assert (maps[-1].target, maps[-1].score, maps[-1].logit) == (wanted.target, wanted.score, wanted.logit)
+    both = run("explain", "model.onnx", "red.png", "--out", "more/", "-o", "a.png", "--json")
+    told = json.loads(both.out)["explanations"][0]
+    assert (told["picture"], told["maps"]) == ("a.png", "more/")
+
+
+def test_maps_that_ctrl_c_leaves_are_a_whole_file(run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stages.explain_prepared
+
+    def interrupted(request, prepared, targets):
+        if prepared.name == "blue.png":
+            raise KeyboardInterrupt
+        return before(request, prepared, targets)
+
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(stages, "explain_prepared", interrupted)
+    ended = run("explain", "model.onnx", "red.png", "blue.png", "--out", "maps.parquet")
+    assert (ended.status, "interrupted; what there is so far is written" in ended.err) == (130, True)
+    maps = onnxsal.read_maps("maps.parquet")
+    assert ([each.id for each in maps], maps.header["complete"]) == (["red.png"], False)
+    assert run("explain", "model.onnx", "red.png", "--dtype", "uint8").status == 2
+    assert run("explain", "model.onnx", "red.png", "--out", "maps.csv").status == 2

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsal.cli.drawings import Drawings
 from onnxsal.cli.existing import Outputs
 from onnxsal.cli.explanations import INTERRUPTED, Telling
-from onnxsal.cli.images import in_folders
+from onnxsal.cli.images import ids_of, in_folders
+from onnxsal.cli.kept import Kept
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.cli.planning import planned
-from onnxsal.cli.stages import Stages, serve
-from onnxsal.cli.text import command_line
+from onnxsal.cli.stages import Stages, Writer, serve
+from onnxsal.cli.text import command_line, many
+from onnxsal.errors import UsageError
 from onnxsal.explanation.figure import Kind
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
+from onnxsal.maps.write import check_maps, is_parquet, map_writer
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
 from onnxsal.pipeline import ROOM, Bounds, bounds
@@ -55,6 +58,9 @@ class Asked:
     """Whether pictures are left out whose files are there."""
     effort: int | None = None
     """Of encoding a PNG."""
+    out: str | None = None
+    """Where maps are written as data."""
+    dtype: str | None = None
 
     @property
     def goals(self) -> tuple[str | None, ...]:
@@ -62,8 +68,10 @@ class Asked:
         return self.targets or (None,)
 
     @property
-    def drawing(self) -> Template:
-        """The names of the pictures."""
+    def drawing(self) -> Template | None:
+        """The names of the pictures; none where data alone is wanted."""
+        if self.output is None and self.out is not None:
+            return None
         return default_template(self.goals) if self.output is None else Template(self.output, "-o")
 
     @property
@@ -77,7 +85,8 @@ def explain_all(asked: Asked) -> int:
 
     A picture that cannot be read is reported, and the others are served.
     """
-    asked = _checked(replace(asked, images=in_folders(asked.images)))
+    named = asked.images
+    asked = _checked(replace(asked, images=in_folders(named)))
     telling = Telling(as_json=asked.as_json)
     if not asked.images:
         telling.close(failed=False)
@@ -86,17 +95,18 @@ def explain_all(asked: Asked) -> int:
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(notes_of(requests[0].model, asked.images))
     targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)
-    stages = Stages(requests, asked.goals, targets, _writer(asked), asked.strict)
+    within = _within(asked, requests)
+    stages = Stages(requests, asked.goals, targets, _writer(asked, ids_of(named, asked.images)), asked.strict)
     try:
-        return _served(stages, asked, telling)
+        return _served(stages, asked, within, telling)
     finally:
         telling.close(failed=sys.exc_info()[0] is not None)
 
 
-def _served(stages: Stages, asked: Asked, telling: Telling) -> int:
+def _served(stages: Stages, asked: Asked, within: Bounds, telling: Telling) -> int:
     """Serve the pictures; return the exit status."""
     try:
-        serve(stages, asked.images, _within(asked, stages.requests), telling)
+        serve(stages, asked.images, within, telling)
     except KeyboardInterrupt:
         if not (telling.told and stages.requests[0].common.keep_partial):
             raise
@@ -105,6 +115,8 @@ def _served(stages: Stages, asked: Asked, telling: Telling) -> int:
         print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
         return INTERRUPTED
     tell(stages.requests[0].model.assumed if telling.told else ())
+    if isinstance(stages.writer, Kept) and not asked.as_json:
+        print(f"{stages.writer.path}\n  {many(stages.writer.maps.rows, 'map')}")
     return int(telling.failed)
 
 
@@ -119,11 +131,14 @@ def _within(asked: Asked, requests: Sequence[Request]) -> Bounds:
     return bounds(room=min(ROOM, *(left_beside(request, asked.memory) // 2 for request in requests)))
 
 
-def _writer(asked: Asked) -> Drawings:
-    return Drawings(
+def _writer(asked: Asked, ids: Mapping[str, str]) -> Writer:
+    drawings = Drawings(
         asked.drawing, asked.numbers, asked.methods, asked.kind, asked.colours, asked.effort,
         automatic=not asked.layers,
     )  # fmt: skip
+    if asked.out is None:
+        return drawings
+    return Kept(map_writer(asked.out, dtype=asked.dtype or "float16"), asked.out, ids, drawings)
 
 
 def _check_there(paths: Sequence[str]) -> None:
@@ -140,6 +155,8 @@ def _checked(asked: Asked) -> Asked:
     if not asked.skip_existing:
         _check_files(asked)
         return asked
+    if asked.drawing is None or asked.out is not None:
+        raise UsageError("--skip-existing looks for pictures that are there, and a file of maps is written anew: --out")
     outputs = Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals)
     asked = replace(asked, images=outputs.without_own(asked.images))
     _check_files(asked)  # of all pictures: two of one name would be taken for done by each other's file
@@ -152,12 +169,17 @@ def _checked(asked: Asked) -> Asked:
 def _check_files(asked: Asked) -> None:
     """Everything about output that can be known before the model is loaded."""
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
-    paths = asked.drawing.fill_all(asked.images, [joined], goals)
+    paths = [] if asked.drawing is None else asked.drawing.fill_all(asked.images, [joined], goals)
     numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
     references = [file for goal in asked.goals for file in files_in(goal)]
-    check_outputs([*paths, *numbers], [*asked.opening.files, *asked.images, *references])
+    data = [] if asked.out is None or not is_parquet(asked.out) else [Path(asked.out)]
+    check_outputs([*paths, *numbers, *data], [*asked.opening.files, *asked.images, *references])
     for path in paths:
         encoding(path, asked.effort)
+    if asked.out is not None:
+        check_maps(asked.out)
+    elif asked.dtype is not None:
+        raise UsageError("--dtype says what maps are kept in as data: name a file for them (--out maps.parquet)")
     if asked.colours is not None:
         colour_table(asked.colours)
 

@@ -25,6 +25,8 @@ Examples:
       many pictures, an option of the method, names of your own
   onnxsal explain model.onnx photographs -o "maps/{stem}.jpg" --skip-existing
       a folder, going on where an earlier run stopped
+  onnxsal explain model.onnx photos/ --out maps.parquet
+      the maps of a folder as data, without pictures: onnxsal draw maps.parquet --images photos/
 
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
@@ -81,6 +83,15 @@ a method takes: onnxsal methods -m METHOD.
     "[default: {stem}.{method}.png in this folder]",
 )
 @click.option("--npz", metavar="FILE", help="Also write the numbers, as arrays of NumPy; {stem} and so on as above.")
+@click.option(
+    "--out",
+    metavar="MAPS",
+    help="Write the maps as data: a Parquet file (.parquet), or a folder (FOLDER/) of .npz files. Pictures are drawn "
+    "with -o alone then, or later by onnxsal draw.",
+)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16", "uint8"]), help="What --out keeps maps in. [default: float16]"
+)  # fmt: skip
 @click.option(
     "--kind",
     type=click.Choice(["overlay", "heat", "product"]),
