@@ -13,7 +13,7 @@ from onnxsal.cli.outputs import Template, slug
 from onnxsal.cli.stages import Explained, Made
 from onnxsal.errors import UsageError
 from onnxsal.explanation import Explanation
-from onnxsal.explanation.figure import Kind, compare
+from onnxsal.explanation.figure import Kind, sheet
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.viz.save import fast, save_image
 
@@ -55,7 +55,8 @@ class Drawings:
             return Written(image, (Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic),))
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
         if explanations[0].is_drawn:
-            self._draw(explanations, drawing)
+            drawn = sheet(explanations, kind=self.kind, colours=self.colours)
+            save_image(np.asarray(drawn), drawing, effort=fast(drawing, self.effort))
         elif not numbers:
             numbers = in_place_of(drawing, [explanation.method for explanation in explanations])
             _write_numbers(explanations, numbers)
@@ -64,13 +65,6 @@ class Drawings:
         shown = drawing if explanations[0].is_drawn else numbers[0]
         result = Result(image, str(shown), tuple(map(str, numbers)), tuple(made), self.automatic)
         return Written(image, (result,), notes)
-
-    def _draw(self, explanations: Sequence[Explanation], path: Path) -> None:
-        if len(explanations) == 1:
-            explanations[0].save(path, effort=self.effort, kind=self.kind, colours=self.colours)
-            return
-        drawn = compare(explanations, kind=self.kind, colours=self.colours)
-        save_image(np.asarray(drawn), path, effort=fast(path, self.effort))
 
 
 def _write_numbers(explanations: Sequence[Explanation], paths: Sequence[Path]) -> None:

@@ -14,7 +14,7 @@ from onnxsal.errors import nearest
 PROGRAM = "onnxsal"
 
 COMMANDS = (
-    "explain", "predict", "demo", "evaluate", "experiment", "diff", "study", "methods", "layers", "inspect",
+    "explain", "predict", "demo", "draw", "evaluate", "experiment", "diff", "study", "methods", "layers", "inspect",
     "gradient", "compile", "completion",
 )  # fmt: skip
 """In the order in which a newcomer wants them."""

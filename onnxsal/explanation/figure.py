@@ -152,6 +152,13 @@ def percent(score: float) -> str:
     return "" if np.isnan(score) else f"{100 * score:.1f} %"
 
 
+def sheet(explanations: Sequence[Drawable], *, kind: Kind = "overlay", colours: str | None = None) -> PillowImage:
+    """Return the picture of one explanation, or the grid that compares several."""
+    if len(explanations) == 1:
+        return draw(explanations[0], kind=kind, colours=colours)
+    return compare(explanations, kind=kind, colours=colours)
+
+
 def compare(
     explanations: Sequence[Drawable], *, kind: Kind = "overlay", colours: str | None = None, opacity: float = 0.65
 ) -> PillowImage:

@@ -91,7 +91,7 @@ class ArrayModality:
         x = reader.enter((own if entry.one_by_one else own[None]).astype(entry.dtype.numpy()))
         if not np.isfinite(x).all():
             raise UsageError(f"{name!r} holds numbers that are not finite")
-        return Sample(x, name, backdrop=_backdrop(x[0]))
+        return Sample(x, name, backdrop=backdrop(x[0]))
 
     def blank(self, reader: Reader) -> Floats:
         """Return zero: nothing says what nothing there is, [1]."""
@@ -116,7 +116,7 @@ def _own(array: NDArray[Any], entry: Entry) -> NDArray[Any] | None:
     return array[0] if not entry.one_by_one and array.ndim == rank + 1 and len(array) == 1 else None
 
 
-def _backdrop(values: Floats) -> Callable[[], Seen] | None:
+def backdrop(values: Floats) -> Callable[[], Seen] | None:
     """Return what draws an array of one axis or two, those of one element left out; None of more."""
     wide = sum(size > 1 for size in values.shape)
     return None if wide > 2 else partial(_drawn, values)

@@ -82,7 +82,7 @@ class SequenceModality:
         x = reader.enter(batch.astype(entry.dtype.numpy()))
         if not np.isfinite(x).all():
             raise UsageError(f"{name!r} holds numbers that are not finite")
-        return Sample(x, name, backdrop=partial(_drawn, x))
+        return Sample(x, name, backdrop=partial(drawn, x))
 
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
         """Return how many steps a thing has, None where it is no sequence. Raises: as reading it."""
@@ -115,6 +115,7 @@ def _otherwise(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return "; where its file leaves the length open, load(size=...) opens it for another"
 
 
-def _drawn(x: Floats) -> Seen:
+def drawn(x: Floats) -> Seen:
+    """Return the plot of a sequence x [C, T] that its map is drawn over."""
     image = series(x)
     return Seen(image, (0.0, 0.0, float(image.shape[1]), float(image.shape[0])), image)

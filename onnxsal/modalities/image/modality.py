@@ -200,7 +200,7 @@ def _taken(bands: Bands, reader: Reader) -> Sample:
         )
     values, said = _prepared(whole, reader)
     x = _entered(values, reader)
-    seen, notes = _visible(x), (*bands.notes, *said)
+    seen, notes = visible(x), (*bands.notes, *said)
     return Sample(x, bands.name, Seen(seen, (0.0, 0.0, float(seen.shape[1]), float(seen.shape[0])), seen), notes)
 
 
@@ -227,7 +227,8 @@ def _entered(feed: NDArray[Any], reader: Reader) -> Floats:
     return x
 
 
-def _visible(x: Floats) -> NDArray[np.uint8]:
+def visible(x: Floats) -> NDArray[np.uint8]:
+    """Return what a map of an array x [C, H, W] is drawn over: its range stretched to grey or colour, [H, W, 3]."""
     span = float(np.ptp(x)) or 1.0
     shown = ((x - x.min()) / span * 255).astype(np.uint8)
     channels = shown if len(shown) == 3 else np.repeat(shown[:1], 3, axis=0)

@@ -1,0 +1,134 @@
+"""The things that maps are of, found again by their ids, and what a map is drawn over."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import ImageError, UnsupportedError, UsageError, nearest
+from onnxsal.explanation import Explanation
+from onnxsal.maps.record import SavedMap
+from onnxsal.maps.rows import checksum
+from onnxsal.modalities.array import backdrop
+from onnxsal.modalities.image import as_preprocess
+from onnxsal.modalities.image.images import Photo, read_image
+from onnxsal.modalities.image.modality import visible
+from onnxsal.modalities.npy import is_npy, read_file
+from onnxsal.modalities.registry import Seen
+from onnxsal.modalities.sequence import drawn
+
+OTHER = "its pixels are not those that were explained: it is another picture, or was decoded otherwise"
+
+
+class Things:
+    """The files of a folder, by the ids of what was explained."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        if not os.path.isdir(folder):
+            raise UsageError(f"no such folder of images: {os.fspath(folder)!r}")
+        self._folder = Path(folder)
+
+    def find(self, id: str) -> Path:
+        """Return the file of an id: its path in the folder, or the end of it; else the one below that ends so.
+
+        Raises: ImageError: there is none, or there are several.
+        """
+        parts = _parts(id)
+        for at in range(len(parts)):  # the folder that was named then may have lain higher: photos/a.jpg, now in photos
+            if (path := self._folder.joinpath(*parts[at:])).is_file():
+                return path
+        alike = self._by_name.get(parts[-1], ()) if parts else ()
+        found = [path for path in alike if path.parts[-len(parts) :] == parts]
+        if len(found) > 1:
+            raise ImageError(f"{id!r} may be {str(found[0])!r} or {str(found[1])!r}: name the folder of one of them")
+        if not found:
+            near = nearest(parts[-1], self._by_name) if parts else ""
+            raise ImageError(f"{id!r} is neither in the folder {str(self._folder)!r} nor below{near}")
+        return found[0]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        """Every file below, by its name: listed once, where a path alone does not lead to one."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(self._folder.rglob("*")):
+            if path.is_file():
+                found[path.name].append(path)
+        return found
+
+
+def _parts(id: str) -> tuple[str, ...]:
+    return tuple(part for part in PurePosixPath(id).parts if part not in ("/", ".", ".."))
+
+
+def explained_on(record: SavedMap, path: Path) -> Explanation:
+    """Return the explanation that a map was kept of, on what it was made of; a note tells of other pixels.
+
+    Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
+    """
+    seen = _seen(record, path)
+    found = record.explanation(seen)
+    if record.photo_size is None or checksum(seen.photo) == record.crc32:
+        return found
+    return replace(found, manifest={**record.manifest, "notes": [OTHER, *record.manifest["notes"]]})
+
+
+def _seen(record: SavedMap, path: Path) -> Seen:
+    thing = read_file(path) if is_npy(path) or record.box is None else path
+    if record.box is None or (isinstance(thing, np.ndarray) and thing.dtype.kind == "f"):
+        return _of_array(record, np.asarray(thing), path)
+    photo = read_image(thing)
+    if photo.pixels.size != record.photo_size:
+        sizes = (" x ".join(map(str, size)) for size in (photo.pixels.size, record.photo_size or ()))
+        raise ImageError("{!r} is {} pixels, and the picture that was explained {}".format(str(path), *sizes))
+    return Seen(_fitted(record, photo), record.box, np.asarray(photo.pixels))
+
+
+def _fitted(record: SavedMap, photo: Photo) -> NDArray[np.uint8]:
+    """Return what the model saw of a photograph, as the manifest says that it was prepared."""
+    said = record.manifest["preprocess"]
+    if isinstance(said, dict):  # a mean picture is named there, and takes no part in what is seen
+        said = {name: value for name, value in said.items() if name != "mean" or not isinstance(value, dict | str)}
+    height, width = record.size
+    return as_preprocess(said).apply(photo, (height, width)).image
+
+
+def _of_array(record: SavedMap, array: NDArray[Any], path: Path) -> Seen:
+    """Return what a map of an array was drawn over.
+
+    Raises: UnsupportedError: it is no picture. ImageError: it is another array, or the model made something else of it.
+    """
+    for x in _laid_out(array, record.size):
+        if record.modality == "image" and checksum(pixels := visible(x)) == record.crc32:
+            return Seen(pixels, (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])), pixels)
+        if record.modality == "sequence" and checksum(x) == record.crc32:
+            return drawn(x)
+        if record.modality == "array" and checksum(x) == record.crc32:
+            return _shown(x, path)
+    raise ImageError(
+        f"{str(path)!r} is not the array that was explained, or its model changes arrays before they are explained; "
+        "onnxsal explain draws such maps"
+    )
+
+
+def _shown(x: NDArray[np.float32], path: Path) -> Seen:
+    made = backdrop(x[0])
+    if made is None:
+        raise UnsupportedError(f"a map of {str(path)!r} is no picture: take its numbers (onnxsal.read_maps)")
+    return made()
+
+
+def _laid_out(array: NDArray[Any], size: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+    """Yield an array as models may have taken it, [C, *S]: its channels were in front, or last."""
+    if array.size and array.size % math.prod(size) == 0:
+        plain = array.astype(np.float32)
+        yield plain.reshape(-1, *size)
+        yield np.ascontiguousarray(np.moveaxis(plain.reshape(*size, -1), -1, 0))
