@@ -38,8 +38,7 @@ class Packed:
             return 0.0
         # Half of the last place below 1, which is the scale; float32 rounds what is read once more.
         step = self.scale / 2 if self.numbers.dtype == np.uint8 else self.scale * 2.0**-12
-        known = _finite(self.numbers)
-        ends = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        ends = (0, _LEVELS) if self.numbers.dtype == np.uint8 else (-1, 1)
         return step + max(abs(self.offset + self.scale * end) for end in ends) * 2.0**-24
 
 
@@ -52,7 +51,7 @@ def packed(values: NDArray[Any], dtype: str, *, from_zero: bool = False) -> Pack
     Args: from_zero: whether float16 counts from 0 all the same.
     Raises: UsageError: uint8 cannot hold NaN or infinity.
     """
-    flat = np.ascontiguousarray(values, np.float32).reshape(-1)
+    flat = np.array(values, np.float32).reshape(-1)  # a copy: it may be written later than it is changed
     if dtype == "float32":
         return Packed(flat)
     finite = _finite(flat)
@@ -80,7 +79,5 @@ def _power(largest: float) -> float:
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype == np.uint8:
-        return values
     found: NDArray[Any] = values[np.isfinite(values)]
     return found
