@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ class SavedMap:
         photo_size: (width, height) of the upright photograph, None where the model takes no images.
         crc32: CRC-32 of the photograph's pixels; where there is none, of what the model took.
         manifest: everything needed to make the map again.
+        modality, task, channels: what was explained, what the outputs mean, and of how many channels it was.
     """
 
     id: str
@@ -54,6 +57,7 @@ class SavedMap:
     manifest: Mapping[str, Any]
     modality: str
     task: str
+    channels: int | None
 
     @property
     def method(self) -> str:
@@ -81,8 +85,20 @@ class SavedMap:
             return normalise(self.raw)
         return cam_saliency(self.raw, self.size, self.placement)
 
+    def on(self, image: str | os.PathLike[str]) -> Explanation:
+        """Return the explanation on what was explained, so that it can be drawn and saved.
+
+        Its notes say where the pixels are not those that were explained.
+
+        Args: image: the path of the photograph, or of the array.
+        Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
+        """
+        from onnxsal.maps.things import explained_on
+
+        return explained_on(self, Path(image))
+
     def explanation(self, seen: Seen) -> Explanation:
-        """Return the explanation, which draws itself. Args: seen: the picture that was explained."""
+        """Return the explanation. Args: seen: the picture that was explained, as the model saw it too."""
         return Explanation(
             saliency=self.saliency, raw=self.raw, stderr=self.stderr, target=self.target, label=self.label,
             score=self.score, logit=self.logit, image=seen.image, box=seen.box, manifest=self.manifest,
@@ -101,7 +117,7 @@ def record_of(row: Mapping[str, Any], run: Mapping[str, Any]) -> SavedMap:
         stderr=None if stderr is None else Packed(stderr, row["stderr_scale"]).unpacked(shape), error=kept.error,
         size=tuple(row["size"]), placement=placement_in(row), box=None if row["box"] is None else tuple(row["box"]),
         photo_size=None if row["width"] is None else (row["width"], row["height"]), crc32=row["crc32"],
-        manifest=manifest_in(row, run), modality=run["modality"], task=run["task"],
+        manifest=manifest_in(row, run), modality=run["modality"], task=run["task"], channels=run["channels"],
     )  # fmt: skip
 
 

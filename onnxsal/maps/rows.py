@@ -73,7 +73,8 @@ def _manifest(explanation: Explanation) -> dict[str, Any]:
 
 def _run(explanation: Explanation, plain: Mapping[str, Any]) -> dict[str, Any]:
     alike = {name: plain[name] for name in _OF_RUN if name in plain}
-    return {"modality": explanation.modality, "task": explanation.task, **alike}
+    channels = None if explanation.sample is None else len(explanation.sample.x)
+    return {"modality": explanation.modality, "task": explanation.task, "channels": channels, **alike}
 
 
 def key_of(run: Mapping[str, Any]) -> str:
@@ -83,7 +84,7 @@ def key_of(run: Mapping[str, Any]) -> str:
 
 def manifest_in(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a row, as JSON held it; ``run`` is what its key stands for."""
-    found: dict[str, Any] = {name: value for name, value in run.items() if name not in ("modality", "task")}
+    found: dict[str, Any] = {name: value for name, value in run.items() if name in _OF_RUN}
     found |= json.loads(row["about"])
     target = target_in(row)
     found |= {"target": list(target) if isinstance(target, tuple) else target, "label": row["label"]}

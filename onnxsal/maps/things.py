@@ -97,8 +97,10 @@ def _fitted(record: SavedMap, photo: Photo) -> NDArray[np.uint8]:
     said = record.manifest["preprocess"]
     if isinstance(said, dict):  # a mean picture is named there, and takes no part in what is seen
         said = {name: value for name, value in said.items() if name != "mean" or not isinstance(value, dict | str)}
+    prepared = as_preprocess(said)
+    prepared = prepared.for_channels(1) if record.channels == 1 else prepared  # a preset's name does not tell it
     height, width = record.size
-    return as_preprocess(said).apply(photo, (height, width)).image
+    return prepared.apply(photo, (height, width)).image
 
 
 def _of_array(record: SavedMap, array: NDArray[Any], path: Path) -> Seen:

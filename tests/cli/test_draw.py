@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_detectors
 import tiny_models
+from onnx import parser
 from PIL import Image
 
 SERIES = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 24, 2] x) => (float[B, 2] y)
@@ -66,6 +67,15 @@ def test_the_pictures_are_those_of_explain(
     assert len(exact) == 2 * max(1, asked.count("-t")) and set(exact.values()) == {0}
 
 
+def test_a_model_of_one_channel_saw_grey(run, folder: Path, photos: Path) -> None:
+    """Its preset, which is that of three, does not say so."""
+    arrays = tiny_models.weights()
+    grey = tiny_models.BODY.replace("3, 16, 16", "1, 16, 16")
+    tiny_models.write(tiny_models.build(grey, arrays | {"w1": arrays["w1"][:, :1]}), folder / "model.onnx")
+    exact = drawn_twice(run, folder, "--preprocess", "imagenet", "--dtype", "float32", kind="product")
+    assert len(exact) == 2 and set(exact.values()) == {0}
+
+
 @pytest.mark.parametrize(("dtype", "levels"), [("float16", 5), ("uint8", 9)])
 def test_smaller_types_are_drawn_within_some_levels(run, folder: Path, photos: Path, dtype: str, levels: int) -> None:
     near = drawn_twice(run, folder, "--dtype", dtype)
@@ -79,7 +89,7 @@ def test_boxes_and_series_are_drawn_as_well(run, folder: Path, photos: Path) -> 
     Image.fromarray(np.pad(scene, ((3, 9), (0, 0), (0, 0)))).save(photos / "noise.webp", lossless=True)
     found = drawn_twice(run, folder, "-t", "all", "-m", "layercam", "--threshold", "0.6", "--dtype", "float32")
     assert len(found) > 1 and set(found.values()) == {0}
-    tiny_models.write(__import__("onnx").parser.parse_model(SERIES), folder / "model.onnx")
+    tiny_models.write(parser.parse_model(SERIES), folder / "model.onnx")
     (photos / "noise.webp").unlink()
     np.save(photos / "steps.npy", np.random.default_rng(0).normal(0, 1, (24, 2)).astype(np.float32))
     found = drawn_twice(run, folder, "-m", "grad-cam", "--dtype", "float32")

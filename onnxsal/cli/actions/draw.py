@@ -18,7 +18,7 @@ from onnxsal.errors import ImageError, UnsupportedError
 from onnxsal.explanation.figure import Kind, sheet
 from onnxsal.maps.read import Maps, read_maps
 from onnxsal.maps.record import SavedMap
-from onnxsal.maps.things import OTHER, Things, explained_on
+from onnxsal.maps.things import OTHER, Things
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import fast, image_format, save_image
@@ -103,7 +103,7 @@ def _drawn(asked: Asked, sheet_of: Sheet, records: Sequence[SavedMap]) -> int:
     try:
         if sheet_of.image is None or sheet_of.output is None:
             raise ImageError(sheet_of.why)
-        made = [explained_on(record, sheet_of.image) for record in records]
+        made = [record.on(sheet_of.image) for record in records]
         tell([OTHER] if OTHER in made[0].manifest["notes"] else [], sheet_of.image.name)
         drawn = sheet(made, kind=asked.kind, colours=asked.colours)
         save_image(np.asarray(drawn), sheet_of.output, effort=fast(sheet_of.output, None))
