@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias, TypeVar, overload
 
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.explanation.explanation import Explanation
-from onnxsal.explanation.images import explain_images, images_at_once
+from onnxsal.explanation.images import explain_read, images_at_once
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
-from onnxsal.explanation.run import was_interrupted
+from onnxsal.explanation.run import read_fitted, was_interrupted
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.graph import load_ir
 from onnxsal.modalities.image import ImageSource, PreprocessSource
+from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.model import Model
 from onnxsal.model.load import load
 from onnxsal.model.roles import explained_among
+from onnxsal.pipeline import Bounds, ahead, bounds
 
 Thing: TypeAlias = ImageSource | NDArray[Any] | Mapping[str, Any]
 """What is explained, one of them; of a model of several inputs a thing for each by its name. What another modality
@@ -99,17 +104,28 @@ def explain(
     targets = [looked_at(request.model, each) for each in targets]
     found: list[Explanation] = []
     count = images_at_once(request)
-    for start in range(0, len(images), count):
-        try:
-            several = explain_images(request, images[start : start + count], targets)
-        except KeyboardInterrupt:
-            if not (found and common.keep_partial):
-                raise
-            break
-        found += [one for own in several for one in own]
-        if was_interrupted(several[-1], targets):
-            break
+    with closing(ahead(images, partial(read_fitted, request), _within(images), _weight)) as coming:
+        while reads := [read for _, read in islice(coming, count)]:
+            try:
+                several = explain_read([read() for read in reads], targets)
+            except KeyboardInterrupt:
+                if not (found and common.keep_partial):
+                    raise
+                break
+            found += [one for own in several for one in own]
+            if was_interrupted(several[-1], targets):
+                break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
+
+
+def _within(images: Sequence[Any]) -> Bounds:
+    """Return how far files are read ahead; what is at hand is taken where it is explained, in the caller's thread."""
+    several = len(images) > 1 and all(isinstance(each, str | os.PathLike) for each in images)
+    return bounds(most=1) if several else Bounds(workers=0, items=1)
+
+
+def _weight(image: Any) -> int:
+    return decoded_bytes(image) if isinstance(image, str | os.PathLike) else 0
 
 
 def _opened(path: str | os.PathLike[str], image: Any) -> Model:

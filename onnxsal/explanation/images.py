@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.forward import forwards, runs_once, together
@@ -21,19 +20,14 @@ def images_at_once(request: Request) -> int:
     return request.batch_size if runs_once(request) and (asked is not None or on_gpu) else 1
 
 
-def explain_images(request: Request, images: Sequence[Any], targets: Sequence[TargetSource]) -> list[list[Explanation]]:
+def explain_read(reads: Sequence[tuple[Request, Sample]], targets: Sequence[TargetSource]) -> list[list[Explanation]]:
     """Return the explanations of each of several pictures; they are run together where that gives the same.
 
-    Raises: as for one of them.
+    Args: reads: of every picture the request on the model opened for it, and what that model takes.
     """
-    fittings = [request.fitting(image) for image in images]
-    own = [fitting.request for fitting in fittings]
-    samples = [fitting.request.model.prepare(fitting.thing) for fitting in fittings]
-    alike = len(samples) > 1 and len({id(one.model) for one in own}) == 1 and len({s.x.shape for s in samples}) == 1
-    found = _explained_together(own[0], samples, targets) if alike else None
-    if found is not None:
-        return found
-    return [explain_prepared(one, sample, targets) for one, sample in zip(own, samples, strict=True)]
+    alike = len(reads) > 1 and len({(id(own.model), sample.x.shape) for own, sample in reads}) == 1
+    found = _explained_together(reads[0][0], [sample for _, sample in reads], targets) if alike else None
+    return [explain_prepared(*read, targets) for read in reads] if found is None else found
 
 
 def _explained_together(

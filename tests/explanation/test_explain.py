@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import pickle
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from tinynet import TinyNet, image, linear, linear_weights
 
 import onnxsal
 from onnxsal.anatomy import body
-from onnxsal.errors import OutputError, UnsupportedError, UsageError
+from onnxsal.errors import ImageError, OutputError, UnsupportedError, UsageError
 from onnxsal.explanation.figure import Kind, caption_of, compare, draw
 from onnxsal.graph import Program
 from onnxsal.kernels.resize import bilinear
@@ -50,6 +52,35 @@ def test_a_float_array_is_taken_as_it_is(model: onnxsal.Model) -> None:
     assert plain.image.shape == (12, 12, 3)
     assert plain.image.dtype == np.uint8
     assert plain.box == (0, 0, 12, 12)
+
+
+def test_files_of_a_list_are_read_ahead_and_one_that_is_broken_is_told_in_its_turn(
+    model: onnxsal.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{name}.png" for name in "abc"]
+    for seed, path in enumerate(paths):
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 26, 3), np.uint8)).save(path)
+    module, readers = sys.modules["onnxsal.explanation.explain"], set[str]()
+    read, run, explained = module.read_fitted, module.explain_read, list[str]()
+
+    def reading(request: Any, path: Path) -> Any:
+        readers.add(threading.current_thread().name)
+        return read(request, path)
+
+    def explaining(reads: Any, targets: Any) -> Any:
+        explained.extend(sample.name for _, sample in reads)
+        return run(reads, targets)
+
+    monkeypatch.setattr(module, "read_fitted", reading)
+    monkeypatch.setattr(module, "explain_read", explaining)
+    found = onnxsal.explain(model, paths, method="grad-cam", target=0)
+    for path, each in zip(paths, found, strict=True):
+        assert_array_equal(each.raw, onnxsal.explain(model, path, method="grad-cam", target=0).raw)
+    assert len(readers - {"MainThread"}) == 1 and explained[:3] == ["a.png", "b.png", "c.png"]
+    paths[1].write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"b\.png"):
+        onnxsal.explain(model, paths, method="grad-cam", target=0)
+    assert explained[-1] == "a.png" and not [t for t in threading.enumerate() if t.name.startswith("onnxsal-ahead")]
 
 
 def test_path_picture_and_bytes_are_one(model: onnxsal.Model, tmp_path: Path) -> None:
