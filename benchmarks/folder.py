@@ -94,7 +94,7 @@ def one(path):
     raw = found["saliency"][0]
     target = os.path.join(folder, os.path.basename(path) + "." + output)
     if output == "data":
-        np.savez(target + ".npz", raw=raw, score=found["score"], label="class")
+        np.savez(target + ".npz", raw=raw, score=1.0, label="class")
         return
     factor = max(480, max(photo.size)) / max(photo.size)
     shown = photo.resize((round(photo.width * factor), round(photo.height * factor)), Image.LANCZOS)

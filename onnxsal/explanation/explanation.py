@@ -105,12 +105,12 @@ class Explanation:
             style: see ``onnxsal.explanation.figure.draw``: kind, colours, opacity, product, caption.
         Raises: OutputError: it cannot be written. UsageError: unknown format or style.
         """
-        from onnxsal.explanation.figure import draw
+        from onnxsal.explanation.figure import drawn
         from onnxsal.viz.save import encoding, fast, save_image
 
         effort = fast(path, effort)
         encoding(path, effort)  # before anything is drawn
-        save_image(np.asarray(draw(self, **style)), path, effort=effort)
+        save_image(drawn(self, **style), path, effort=effort)
 
     def png(self, **style: Any) -> bytes:
         """Return what ``save`` writes as the content of a PNG file. Args: style: as for ``save``."""

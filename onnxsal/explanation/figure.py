@@ -64,8 +64,20 @@ def draw(
         opacity: of the map at its strongest.
         caption: whether label, score, method and layer stand below.
     """
+    return as_image(drawn(explanation, kind=kind, colours=colours, opacity=opacity, caption=caption))
+
+
+def drawn(
+    explanation: Drawable,
+    *,
+    kind: Kind = "overlay",
+    colours: str | None = None,
+    opacity: float = 0.65,
+    caption: bool = True,
+) -> NDArray[np.uint8]:
+    """Return the picture of one explanation as pixels, uint8 [h, w, 3]; arguments as of ``draw``."""
     image = _image(explanation, kind, colours, opacity)
-    return as_image(with_caption(image, caption_of(explanation)) if caption else image)
+    return with_caption(image, caption_of(explanation)) if caption else image
 
 
 def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
@@ -74,8 +86,8 @@ def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float
     saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
     if kind == "overlay":
         photo, box = for_display(seen.photo, seen.box)
-        drawn = overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
-        return _boxed(drawn, explanation, seen.photo)
+        over = overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
+        return _boxed(over, explanation, seen.photo)
     shown = (
         heat_map(saliency, colours=colours, signed=explanation.signed)
         if kind == "heat"
