@@ -73,7 +73,18 @@ class Parameter:
 def positional(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a function's positional parameters: what it is made from, or judges by."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
+    return tuple(p.name for p in parameters_of(function).values() if p.kind in kinds)
+
+
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function by name; of one that was seen before without looking again."""
+    plain = isinstance(function, types.FunctionType)  # other callables may have no hash, or change
+    return _parameters(function) if plain else inspect.signature(function).parameters
+
+
+@functools.lru_cache(maxsize=512)
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Parameter]:
@@ -81,7 +92,7 @@ def options_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     hints = typing.get_type_hints(function, include_extras=True)
     return {
         p.name: parameter(p.name, hints.get(p.name, Any), p.default)
-        for p in inspect.signature(function).parameters.values()
+        for p in parameters_of(function).values()
         if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
 

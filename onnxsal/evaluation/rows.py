@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any
 
@@ -57,7 +57,7 @@ class Row:
 
     def plain(self) -> dict[str, Any]:
         """Return it as data that JSON can hold: NaN becomes None."""
-        return {name: finite(value) for name, value in asdict(self).items()}
+        return {each.name: finite(getattr(self, each.name)) for each in fields(self)}
 
 
 def named(image: str, number: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +22,13 @@ Floats = NDArray[np.float32]
 
 def finite(value: Any) -> Any:
     """Return data as JSON can hold it: NaN and infinity, at any depth, become None."""
+    if isinstance(value, float):  # first: a curve holds many
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {name: finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [finite(each) for each in value]
-    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
+    return None if isinstance(value, np.floating) and not np.isfinite(value) else value
 
 
 @dataclass(frozen=True, eq=False)

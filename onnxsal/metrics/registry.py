@@ -15,7 +15,7 @@ from onnxsal import plugins
 from onnxsal.errors import EnvironmentSetupError, UsageError, nearest
 from onnxsal.metrics.given import GIVEN, PER_MAP, Given, check_given, one_map
 from onnxsal.metrics.judgement import Judgement
-from onnxsal.options import Parameter, check_options, options_of, positional
+from onnxsal.options import Parameter, check_options, options_of, parameters_of, positional
 
 plugins.offer(
     plugins.METRICS,
@@ -88,7 +88,7 @@ class Metric:
     @property
     def optional(self) -> frozenset[str]:
         """Those of its needs that it can do without."""
-        parameters = inspect.signature(self.judge).parameters
+        parameters = parameters_of(self.judge)
         return frozenset(n for n in self.needs if parameters[n].default is not inspect.Parameter.empty)
 
     @property
