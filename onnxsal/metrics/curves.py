@@ -116,7 +116,8 @@ def walk(score: Score, ends: tuple[Floats, Floats], maps: Doubles, steps: int, t
         if step == 0:
             np.copyto(current, start)
         now = ways[m, counts[step] : counts[step + 1]]
-        _flat(current)[:, now] = _flat(end)[:, now]
+        for own, there in zip(_flat(current), _flat(end), strict=True):  # several times as fast as all channels at once
+            own[now] = there[now]
         np.copyto(out, current)
 
     found = scores_of(score, start.shape, 2 + len(ways) * inner, write)
