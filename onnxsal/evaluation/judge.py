@@ -20,6 +20,7 @@ from onnxsal.evaluation.planes import Plane
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer_of
 from onnxsal.evaluation.sources import Found, Maps, Source, Subject
+from onnxsal.explanation.run import Clean
 from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.registry import Metric
@@ -119,7 +120,8 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     asked = goal.target if target is None else target
     frame = None if prepared.seen is None else prepared.seen.frame
     again = model.task.again(goal, asked, frame)
-    subject, rows, at = Subject(prepared, item.name, asked, model, again), conditions.batch_size, conditions.cell
+    clean, rows, at = Clean(model, prepared.x, numbers), conditions.batch_size, conditions.cell
+    subject = Subject(prepared, item.name, asked, model, again, clean)
     probability, logit = (scorer_of(model, goal, model.task.kind(kind), rows) for kind in ("probability", "logit"))
     plane = Plane(prepared.x.shape)
     given = {

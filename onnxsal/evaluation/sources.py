@@ -19,7 +19,7 @@ from onnxsal.evaluation.named import Named
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.method_plan import Common, MethodPlan, plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.run import explain_prepared, serves_all
+from onnxsal.explanation.run import Clean, explain_prepared, serves_all
 from onnxsal.explanation.target import TargetSource
 from onnxsal.modalities.npy import read_file
 from onnxsal.model import Model, Sample
@@ -39,6 +39,8 @@ class Subject:
     """Opened for the picture."""
     again: TargetSource = None
     """What is explained of changed pictures, where that is asked for otherwise; None where it is not."""
+    clean: Clean | None = None
+    """What the model put out for it, so that no method has to run it again."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,11 @@ class Explained:
         limited = (common.forwards, common.seconds, common.tolerance) != (None, None, None)
         if limited or not serves_all(request, subject.prepared, targets):
             return None
-        made = explain_prepared(request, subject.prepared, targets)
+        made = explain_prepared(request, subject.prepared, targets, subject.clean)
         return [self._found(request, subject, each) for each in made]
 
     def _of(self, request: Request, subject: Subject) -> Found:
-        (made,) = explain_prepared(request, subject.prepared, [subject.target])
+        (made,) = explain_prepared(request, subject.prepared, [subject.target], subject.clean)
         return self._found(request, subject, made)
 
     def _found(self, request: Request, subject: Subject, made: Explanation) -> Found:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +53,26 @@ def read_fitted(request: Request, image: Any) -> tuple[Request, Sample]:
     return fitting.request, fitting.request.model.prepare(fitting.thing)
 
 
-def explain_prepared(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[Explanation]:
-    """Return one Explanation per target of a picture that was read and prepared before."""
-    groups = _grouped(request, prepared, targets)
+class Clean(NamedTuple):
+    """What a model put out for a value x that it was run on before."""
+
+    model: Model
+    x: Floats
+    numbers: Numbers
+
+    def of(self, model: Model, x: Floats) -> Numbers | None:
+        """Return it where it is of this model and this value, by identity; else None."""
+        return self.numbers if model is self.model and x is self.x else None
+
+
+def explain_prepared(
+    request: Request, prepared: Sample, targets: Sequence[TargetSource], clean: Clean | None = None
+) -> list[Explanation]:
+    """Return one Explanation per target of a picture that was read and prepared before.
+
+    Args: clean: a run of the picture as it is; where there is none, or it is of another model, it is run here.
+    """
+    groups = _grouped(request, prepared, targets, clean)
     started, found = time.perf_counter(), list[Explanation]()
     for at, (own, goals, seen) in enumerate(groups):
         seconds = seconds_left(request.common, len(groups) - at, since=started)
@@ -96,11 +113,13 @@ def _need_own_runs(request: Request) -> bool:
     return request.steps.backward or request.steps.inner is not None
 
 
-def _grouped(request: Request, prepared: Sample, targets: Sequence[TargetSource]) -> list[_Group]:
+def _grouped(
+    request: Request, prepared: Sample, targets: Sequence[TargetSource], clean: Clean | None = None
+) -> list[_Group]:
     """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
     found = list[_Group]()
     for own, several in by_request(request, targets):
-        seen = forward(own, prepared)
+        seen = forward(own, prepared, None if clean is None else clean.of(own.model, prepared.x))
         found += [(own, group, seen) for group in _together(own, goals_of(own, seen, several))]
     return found
 

@@ -61,14 +61,18 @@ def test_a_row_an_image_x_method_x_metric_as_computed_by_hand(model: Model, phot
         assert value(found, path.name, method, "sparseness") == pytest.approx(plain, abs=1e-9)
 
 
-def test_maps_are_made_once_for_all_metrics(model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_are_made_once_for_all_metrics_and_pictures_run_once_for_all_methods(
+    model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from onnxsal.evaluation import sources
 
-    calls = []
+    calls, seen, outputs = [], [], Model.outputs
+    monkeypatch.setattr(Model, "outputs", lambda model, x: seen.append(x) or outputs(model, x))
     real = sources.explain_prepared
     monkeypatch.setattr(sources, "explain_prepared", lambda *a: calls.append(1) or real(*a))
     judge(model, photos, metrics=["deletion[steps=2]", "insertion[steps=2]", "sparseness", "average-drop"])
     assert len(calls) == 6 * 2
+    assert len(seen) == 6
 
 
 def test_the_target_is_the_predicted_class_or_the_label(model: Model, photos: Path) -> None:
