@@ -121,6 +121,18 @@ Made = HostMasks | Boxes | CoarseMasks
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """How the scores of masks can be foreseen from those of others, where a limit leaves no time for all.
+
+    The map is then ``sum_k w_k A_k`` of the maps that mask, w_k the mean score of mask k, or its softmax over k.
+    """
+
+    ends: tuple[float, float] | None = None
+    """The least and the greatest score there can be; None where there are none."""
+    softmax: bool = False
+
+
+@dataclass(frozen=True)
 class Draws:
     """What varies between evaluations: K masks (or none) times N samples."""
 
@@ -138,6 +150,8 @@ class Draws:
     baseline: Baseline = "zero"
     reference: bool = False
     """Run the body on the baseline too; its outputs reach the tail as ``reference/<name>``."""
+    foreseen: Foreseen | None = None
+    """Where it is given, ``forwards``, ``seconds`` and ``tolerance`` spare masks and not samples of all."""
 
     @property
     def path(self) -> bool:

@@ -14,7 +14,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.program import Trace, empty
 from onnxsal.methods.parts import activation, combine, divide
 from onnxsal.methods.registry import Cost, Level, Samples, Scores, method
-from onnxsal.records import Draws, Grids, Moments, Noise, Record
+from onnxsal.records import Draws, Foreseen, Grids, Moments, Noise, Record
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def score_cam(
     where the map is empty.
     """
     variant = SCORE_CAM[preset]
-    draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline)
+    draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline, foreseen=_foreseen(score, variant))
     return _record(score, layer, draws, variant, (("preset", preset), ("top_k", top_k)))
 
 
@@ -180,12 +180,18 @@ def is_cam(score: Program, layer: Layer, *, samples: Samples = 10, top_k: Sample
     """
     variant = Variant("probability", baseline=True)
     scales = tuple(i / samples for i in range(1, samples + 1))
-    draws = Draws(samples=samples, masks=_grids(variant, top_k), scales=scales, reference=True)
+    draws = Draws(
+        samples=samples, masks=_grids(variant, top_k), scales=scales, reference=True, foreseen=_foreseen(score, variant)
+    )
     return _record(score, layer, draws, variant, (("top_k", top_k),))
 
 
 def _grids(variant: Variant, top_k: int | None) -> Grids:
     return Grids(variant.normalise, variant.skip_flat, top_k)
+
+
+def _foreseen(score: Program, variant: Variant) -> Foreseen:
+    return Foreseen(score.ends if isinstance(score, Score) else None, variant.softmax)
 
 
 def _record(score: Program, layer: Layer, draws: Draws, variant: Variant, notes: tuple[tuple[str, Any], ...]) -> Record:

@@ -16,8 +16,9 @@ from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, Runner
 from onnxsal.streaming.interrupts import whole
-from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, Reason, Stopper
+from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, FIRST_LOOK_SPARING, Reason, Stopper
 from onnxsal.streaming.plan import Indices
+from onnxsal.streaming.sparing import Spared, Sparing
 from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.weighed import Weighed
 from onnxsal.streaming.work import Array, OverBudgetError, Work, apart
@@ -44,9 +45,7 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
     Raises: OutOfMemoryError: a single image is too much. KeyboardInterrupt: unless partial maps are wanted.
     """
     device, evaluate = _how(work, nested)
-    look = FIRST_LOOK if work.plan.order is None else FIRST_LOOK_ALLOCATED
-    stopper = Stopper(work.settings.limits, work.relative_error, _look=look)
-    total = _allowed(work)
+    stopper, total = _stopper(work), _allowed(work)
     try:
         while True:
             try:
@@ -54,9 +53,16 @@ def accumulate(work: Work, nested: Nested) -> Reason | None:
             except (OutOfMemoryError, MemoryError) as error:
                 _halve(work, error)
     except KeyboardInterrupt:
-        if not (work.settings.limits.keep_partial and work.draws and not work.record.draws.path):
+        if not (work.settings.limits.keep_partial and work.shows):
             raise
         return "interrupted"
+
+
+def _stopper(work: Work) -> Stopper:
+    order, limits, error = work.plan.order, work.settings.limits, work.relative_error
+    if isinstance(order, Sparing):  # the error is known at the end of every stage: the next one is decided by it
+        return Stopper(limits, error, _look=FIRST_LOOK_SPARING, growth=1.0)
+    return Stopper(limits, error, _look=FIRST_LOOK if order is None else FIRST_LOOK_ALLOCATED)
 
 
 def _how(work: Work, nested: Nested) -> tuple[Device, Callable[[Batch], Ran]]:
@@ -121,10 +127,10 @@ def _through(
                 except OverBudgetError as error:
                     return _ended(work, error)
                 _take(work, batch, ran)
-                reason = stopper.reached(work.rows + work.heads, work.samples)
-                if reason is not None and work.draws < work.plan.total:
+                reason = stopper.reached(work.rows + work.heads, work.looked_at)
+                if reason is not None and work.draws < work.plan.total and (work.shows or reason == "forwards"):
                     return reason
-    return None
+    return "forwards" if work.draws < work.plan.total else None
 
 
 def _look(work: Work, stopper: Stopper) -> int:
@@ -135,7 +141,7 @@ def _look(work: Work, stopper: Stopper) -> int:
 def _settle(work: Work) -> None:
     """Decide the draws of the next stage, now that the one before it is through."""
     order, sums = work.plan.order, work.sums[0]
-    if order is not None and isinstance(sums, Stages) and work.draws == order.known < work.plan.total:
+    if order is not None and isinstance(sums, Stages | Spared) and work.draws == order.known < work.plan.total:
         with whole():
             order.settle(*sums.so_far())
 
@@ -156,8 +162,20 @@ def _allowed(work: Work) -> int:
         return work.plan.total
     if limit <= work.heads:
         raise UsageError(f"option forwards={limit}: at least {work.heads + 1}, of which {work.heads} prepare the draws")
-    nested = isinstance(work.record.body, Record)
-    return work.plan.total if nested else min(work.plan.total, limit - work.heads)
+    if isinstance(work.record.body, Record):
+        return work.plan.total
+    left = min(work.plan.total, limit - work.heads)
+    return left if not isinstance(work.plan.order, Sparing) else _whole_masks(work.plan.order.each, left, work.heads)
+
+
+def _whole_masks(each: int, draws: int, heads: int) -> int:
+    """Return how many draws are whole masks' among so many."""
+    if draws < each:
+        raise UsageError(
+            f"option forwards={draws + heads}: at least {each + heads}, for a mask takes {each} and "
+            f"{heads} prepare the draws"
+        )
+    return draws // each * each
 
 
 def left(work: Work) -> int | None:

@@ -13,6 +13,7 @@ from onnxsal.records import Record
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
+from onnxsal.streaming.sparing import Spared, spread
 from onnxsal.streaming.stages import Stages, propagated
 from onnxsal.streaming.weighed import Weighed
 
@@ -61,11 +62,14 @@ class Finish:
         return full
 
     def stderr(self, made: Callable[[Floats], Floats] | None = None) -> Floats | None:
-        """Return the error of a mean in closed form, of anything else by jackknife; None where nothing is drawn.
+        """Return the error of a mean, and of foreseen scores, in closed form, of anything else by jackknife; None where
+        nothing is drawn or foreseen.
 
         Args: made: of the map, where the error of that is wanted: what all positions have in common goes into the
         error of the map, and not into that of a map which is stretched by its own minimum and maximum.
         """
+        if isinstance(self._sums, Spared):
+            return self._foreseen(self._sums, made)
         if not self._record.draws.sampled:
             return None
         if isinstance(self._sums, Stages):
@@ -77,6 +81,14 @@ class Finish:
             return np.asarray(np.sqrt(variance / n), np.float32) if n > 1 else None
         own = _of(self.map()[0], made)
         return self._jackknife(own, lambda groups: self._maps_without(groups, made, own))
+
+    def _foreseen(self, sums: Spared, made: Callable[[Floats], Floats] | None) -> Floats | None:
+        error, saliency = sums.error(), self.map()[0]
+        if error is None:
+            return None
+        if made is not None:
+            return spread(made, saliency, error)
+        return np.asarray(np.sqrt(np.maximum(np.diag(error), 0)).reshape(saliency.shape), np.float32)
 
     def _propagated(self, sums: Stages, made: Callable[[Floats], Floats] | None) -> Floats | None:
         errors, (name, mean) = sums.errors(), next(iter(sums.totals().items()))

@@ -15,6 +15,9 @@ FIRST_LOOK = 10
 FIRST_LOOK_ALLOCATED = 3
 """The same where every draw has noise of its own: the errors of many masks are known together."""
 
+FIRST_LOOK_SPARING = 48
+"""Scored masks before it is looked at where scores are foreseen; before, it is hardly known how they go together."""
+
 _GROWTH = 1.25
 
 
@@ -44,6 +47,8 @@ class Stopper:
     """The relative standard error so far; called rarely, it costs a few tails."""
     started: float = field(default_factory=time.perf_counter)
     _look: int = FIRST_LOOK
+    growth: float = _GROWTH
+    """How far a look is from the one before."""
 
     @property
     def look(self) -> int | None:
@@ -61,6 +66,6 @@ class Stopper:
         if limits.seconds is not None and time.perf_counter() - self.started >= limits.seconds:
             return "seconds"
         if limits.tolerance is not None and samples >= self._look:
-            self._look = max(samples + 1, int(samples * _GROWTH))
+            self._look = max(samples + 1, int(samples * self.growth))
             return "tolerance" if self.error() <= limits.tolerance else None
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from onnxsal.kernels.ranges import masked_range, upsampled_range
 from onnxsal.kernels.resize import inside
 from onnxsal.records import Draws, Grids, Made, Noise, baseline_array, spread
 from onnxsal.streaming.allocation import Order
+from onnxsal.streaming.sparing import Sparing
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -43,7 +44,7 @@ class Plan:
     """How many maps there were before flat ones and all but the top k were left out."""
     samples: int
     """How often every mask is drawn; on average, where there is an order."""
-    order: Order | None = None
+    order: Order | Sparing | None = None
     """Which mask each draw is of, where that is not even."""
 
     @property
@@ -78,6 +79,13 @@ class Plan:
             return self.order.samples[start:stop], self.order.masks[start:stop]
         t = np.arange(start, stop)
         return t // self.per_sample, t % self.per_sample
+
+    def sparing(self) -> Plan:
+        """Return the plan that scores masks one after the other, so that some may be left out."""
+        kind, grids, rows = self.draws.foreseen, self.grids, self.template
+        assert kind is not None and grids is not None
+        masks = grids * rows["gain"][:, None, None] + rows["offset"][:, None, None]
+        return replace(self, order=Sparing(kind, grids, masks, self.samples))
 
     @property
     def placement(self) -> Placement:

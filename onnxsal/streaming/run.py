@@ -17,6 +17,7 @@ from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import GROUPS, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
+from onnxsal.streaming.sparing import Spared, Sparing
 from onnxsal.streaming.stages import Stages
 from onnxsal.streaming.weighed import Weighed
 from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work, apart, together
@@ -35,7 +36,8 @@ def stream(record: Record, subject: Subject, settings: Settings) -> Streamed:
 
 def serves_several(record: Record, settings: Settings) -> bool:
     """Whether ``stream_all`` takes several targets: the body puts out all scores, of which each target picks one."""
-    if record.draws.allocation == "neyman":  # what is drawn follows one target's scores
+    # What is drawn follows one target's scores.
+    if record.draws.allocation == "neyman" or (record.draws.foreseen is not None and settings.limits.any):
         return False
     return not isinstance(record.body, Record) and isinstance(settings.session(record.body), ColumnSession)
 
@@ -62,6 +64,9 @@ def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) ->
     stderr, reliability = finish.stderr(), finish.reliability()
     if stderr is not None:
         numbers = {**numbers, "relative_error": relative(stderr, saliency)}
+    sums = work.sums[0]
+    if isinstance(sums, Spared):
+        numbers = {**numbers, "maps_scored": sums.scored, "maps_foreseen": work.plan.per_sample - sums.scored}
     if reliability is not None:
         numbers = {**numbers, "weight_reliability": reliability}
     shown = work.settings.shown
@@ -72,10 +77,11 @@ def _streamed(work: Work, finish: Finish, stopped: str | None, partial: bool) ->
 
 
 def _check_limits(record: Record, limits: Limits) -> None:
+    if record.draws.foreseen is not None:
+        return
     if limits.any and record.draws.path:
         raise UsageError(
-            "the steps of a path have to be run whole: set their number (steps=..., of is-cam samples=...), not "
-            "seconds, forwards or tolerance"
+            "the steps of a path have to be run whole: set their number (steps=...), not seconds, forwards or tolerance"
         )
     if limits.tolerance is not None and not record.draws.sampled:
         raise UsageError("option tolerance is for methods that draw samples; this one is exact when it ends")
@@ -106,6 +112,9 @@ def _prepared(
         plan = make_plan(varied, record.draws, heads[0], subject.black, (settings.seed, subject.image))
     except MemoryError as error:  # for all maps at once: no smaller batch would change it
         raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
+    images = len(heads) * (record.head is not None) + int(record.draws.reference)
+    if _spares(record, settings.limits, images + plan.total):
+        plan = plan.sparing()
     references = _references(record, plan, targets, settings)
     sums = [_accumulator(record, plan, has_groups(record) or settings.shown is not None) for _ in targets]
     own = heads * len(targets) if len(heads) == 1 else heads
@@ -113,11 +122,19 @@ def _prepared(
         _finish(record, plan, each, {**head, **reference}, settings)
         for each, head, reference in zip(sums, own, references, strict=True)
     ]
-    images = len(heads) * (record.head is not None) + int(record.draws.reference)
     return Work(record, plan, subject, targets, settings, sums, finishes, images, settings.batch_size)
 
 
+def _spares(record: Record, limits: Limits, whole: int) -> bool:
+    """Whether a limit may leave some masks out, and the scores of others tell theirs. Args: whole: images for all."""
+    short = limits.forwards is not None and limits.forwards < whole
+    limited = short or limits.seconds is not None or limits.tolerance is not None
+    return record.draws.foreseen is not None and limited
+
+
 def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
+    if isinstance(plan.order, Sparing):
+        return Spared(record.moments, plan.order, plan.per_sample)
     if plan.order is not None:
         return Stages(record.moments, plan.order)
     count = min(GROUPS, plan.samples) if record.draws.sampled and groups else 1

@@ -16,6 +16,7 @@ from onnxsal.streaming.finish import Finish
 from onnxsal.streaming.limits import Limits
 from onnxsal.streaming.moments import Accumulator
 from onnxsal.streaming.plan import Plan
+from onnxsal.streaming.sparing import Sparing
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -109,6 +110,20 @@ class Work:
     def samples(self) -> int:
         """Whole samples of every mask."""
         return self.draws // self.plan.per_sample
+
+    @property
+    def looked_at(self) -> int:
+        """What is counted between looks at the error: whole samples, or masks where a stage of them is through."""
+        order = self.plan.order
+        if not isinstance(order, Sparing):
+            return self.samples
+        return self.draws // order.each if self.draws == order.known else 0
+
+    @property
+    def shows(self) -> bool:
+        """Whether what there is makes a map: the steps of a path do as a whole, or mask by mask."""
+        order = self.plan.order
+        return self.draws >= order.each if isinstance(order, Sparing) else self.draws > 0 and not self.record.draws.path
 
     @property
     def key(self) -> tuple[int, int]:
