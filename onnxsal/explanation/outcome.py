@@ -46,6 +46,8 @@ class Outcome:
 
 def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
     """Return what a person should know of a map with these numbers."""
+    if "maps_foreseen" in numbers:
+        return _foreseen(numbers)
     found = []
     share = numbers.get("weight_reliability", 1.0)
     if share < RELIABLE:
@@ -57,6 +59,17 @@ def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
     if share < RELIABLE:
         found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
     return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
+
+
+def _foreseen(numbers: Mapping[str, float]) -> tuple[str, ...]:
+    """Return what a person should know of a map for which some scores were foreseen."""
+    scored, error = int(numbers["maps_scored"]), numbers.get("relative_error")
+    of = f"{scored} of {scored + int(numbers['maps_foreseen'])} feature maps were scored"
+    if error is None:
+        return (f"{of}: too few to tell how far the map is off; raise the limit",)
+    if not 1 - error**2 >= RELIABLE:
+        return (f"{of}, and the map may be off by {100 * error:.0f} % of itself; raise the limit",)
+    return ()
 
 
 def few_maps(maps: int) -> tuple[str, ...]:

@@ -83,6 +83,9 @@ def score_cam(
     (Faster-Score-CAM); ``left_out_bound`` in the manifest says how much of the map's maximum the others could add
     anywhere at most: where weights are probabilities, or differences of such, that pass no softmax. It is infinite
     where the map is empty.
+
+    Where ``forwards``, ``seconds`` or ``tolerance`` leave maps out, their scores are foreseen from those of others, and
+    the standard error is that of the map against the sum over all.
     """
     variant = SCORE_CAM[preset]
     draws = Draws(masks=_grids(variant, top_k), reference=variant.baseline, foreseen=_foreseen(score, variant))
@@ -175,8 +178,8 @@ def _noise(variant: int, preset: str, sigma: float | None) -> Noise:
 def is_cam(score: Program, layer: Layer, *, samples: Samples = 10, top_k: Samples | None = None) -> Record:
     """ReLU of the sum over channels of mean score, over masks scaled by i/N, times activation; [h, w], >= 0.
 
-    Args: samples: N; i runs from 1 to N, not accumulated, and whole: no limit ends it. top_k: only the maps of highest
-    standard deviation.
+    Args: samples: N; i runs from 1 to N, not accumulated, and whole: a limit leaves out maps, as of ``score-cam``.
+    top_k: only the maps of highest standard deviation.
     """
     variant = Variant("probability", baseline=True)
     scales = tuple(i / samples for i in range(1, samples + 1))

@@ -7,9 +7,9 @@ many cells masks are alike is what makes the scores so far most likely.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +85,6 @@ class Process:
         blurred = {width: flat @ _blur(masks.shape[1:], width) for width in WIDTHS}
         self._features = {width: _unit(features) for width, features in blurred.items()}
         self._same = _groups(flat)
-        self._own = 0.0
         self.prior: Doubles = np.eye(len(flat))
 
     def first(self, count: int, sizes: Doubles) -> Indices:
@@ -93,7 +92,7 @@ class Process:
 
         Pivoted Cholesky of the smooth part: each is the one of which those before say least, times its map's size.
         """
-        near = _smooth(self._features[0.0], self._features[0.0], 1.0)
+        near = np.exp(_apart(self._features[0.0], self._features[0.0]) / -2)
         left, found, columns = np.ones(len(near)), list[int](), np.zeros((count, len(near)))
         for turn in range(count):
             best = int((left * sizes**2).argmax())
@@ -107,15 +106,17 @@ class Process:
     def fit(self, drawn: Indices, values: Doubles) -> None:
         """Choose the parameters under which these values are most likely, whatever their scale and constant."""
         drawn, values = drawn[:FITTED], values[:FITTED]
-        found = [(*_likeliest(self._common(drawn, *rest), values), rest) for rest in product(WIDTHS, LENGTHS, LINEAR)]
-        _, own, (width, length, linear) = min(found)
-        everyone = np.arange(len(self._same))
-        self.parameters = Parameters(width, length, linear, own)
-        self.prior = self._common(everyone, width, length, linear) + own * (self._same[:, None] == self._same)
-
-    def _common(self, some: Indices, width: float, length: float, linear: float) -> Doubles:
-        rows = self._features[width][some]
-        return (1 - linear) * _smooth(rows, rows, length) + linear * _straight(rows, self._features[width])
+        found = [
+            (*_likeliest(common, values), Parameters(width, *rest, 0.0))
+            for width in WIDTHS
+            for rest, common in _candidates(self._features[width][drawn], self._features[width])
+        ]
+        _, own, chosen = min(found)
+        self.parameters = chosen._replace(own=own)
+        features = self._features[chosen.width]
+        smooth = np.exp(_apart(features, features) / (-2 * chosen.length**2))
+        common = _mixed(smooth, _straight(features, features), chosen.linear)
+        self.prior = common + own * (self._same[:, None] == self._same)
 
     def posterior(self, drawn: Indices, values: Doubles) -> Posterior:
         """Return what values say of all masks; the constant is unknown, with no opinion beforehand."""
@@ -161,8 +162,17 @@ def _apart(rows: Doubles, columns: Doubles) -> Doubles:
     return np.asarray(np.maximum(squares - 2 * rows @ columns.T, 0), np.float64)
 
 
-def _smooth(rows: Doubles, columns: Doubles, length: float) -> Doubles:
-    return np.asarray(np.exp(-_apart(rows, columns) / (2 * length**2)), np.float64)
+def _candidates(rows: Doubles, everyone: Doubles) -> Iterator[tuple[tuple[float, float], Doubles]]:
+    """Yield length, linear share, and what masks have in common under them."""
+    apart, straight = _apart(rows, rows), _straight(rows, everyone)
+    for length in LENGTHS:
+        smooth = np.exp(apart / (-2 * length**2))
+        for linear in LINEAR:
+            yield (length, linear), _mixed(smooth, straight, linear)
+
+
+def _mixed(smooth: Doubles, straight: Doubles, linear: float) -> Doubles:
+    return np.asarray((1 - linear) * smooth + linear * straight, np.float64)
 
 
 def _straight(rows: Doubles, everyone: Doubles) -> Doubles:

@@ -45,6 +45,16 @@ def test_both_are_told_and_nothing_known_is_nothing_said() -> None:
     assert warnings_of({}) == ()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [({}, "too few to tell"), ({"relative_error": 0.9}, "off by 90 %"), ({"relative_error": 0.1}, "")],
+)
+def test_foreseen_scores_say_where_they_tell_little(error: dict[str, float], said: str) -> None:
+    notes = warnings_of({"maps_scored": 12, "maps_foreseen": 88, **error})
+    assert len(notes) == bool(said)
+    assert not said or ("12 of 100" in notes[0] and said in notes[0])
+
+
 def test_the_advice_on_few_maps_says_how_many() -> None:
     assert "this layer has 12" in few_maps(12)[0]
     assert few_maps(1000) == ()
