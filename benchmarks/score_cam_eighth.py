@@ -147,14 +147,14 @@ def distances(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1) - 2 * rows @ columns.T
 
 
-def table(cells: Sequence[Scored], name: str) -> Iterator[str]:
-    """Yield the lines of a model: the frontier, and where a tolerance ends."""
-    looks = [list(ours(each, -(-len(each.scores) // PARTS[-1]))) for each in cells]
+def table(cells: Sequence[Scored], name: str, parts: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of a model: the frontier, by the last stage that fits a part, and where a tolerance ends."""
+    looks = [list(ours(each, -(-len(each.scores) // parts[-1]))) for each in cells]
     yield f"{name}: {len(cells)} photographs, {np.median([len(each.scores) for each in cells]):.0f} maps"
     others: dict[str, Callable[[Scored, int], float]] = {"top_k": top_k, "sampled": sampled, "clusters": clustered}
-    for part in PARTS:
+    for part in parts:
         counts = [-(-len(each.scores) // part) for each in cells]
-        found = [list(ours(each, count))[-1] for each, count in zip(cells, counts, strict=True)]
+        found = [[at for at in own if at.scored <= count][-1] for own, count in zip(looks, counts, strict=True)]
         errors = np.array([look.error for look in found])
         held = np.mean([look.error <= look.stated for look in found])
         yield (
@@ -172,7 +172,7 @@ def table(cells: Sequence[Scored], name: str) -> Iterator[str]:
             f"  tolerance {tolerance}: {np.median(shares):.3f} of the forwards, error "
             f"{100 * np.median([at.error for at in ends]):.1f} %, "
             f"held {np.mean([at.error <= at.stated for at in ends]):.2f}, "
-            f"not reached by 1/{PARTS[-1]} in {sum(at.stated > tolerance for at in ends)}"
+            f"not reached by 1/{parts[-1]} in {sum(at.stated > tolerance for at in ends)}"
         )
 
 
@@ -189,13 +189,14 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help="models of the reference material, by commas")
     parser.add_argument("--preset", default="official", choices=list(KINDS))
     parser.add_argument("--photographs", type=int, default=24, help="how many, evenly among all")
+    parser.add_argument("--parts", default=",".join(map(str, PARTS)), help="of the forwards: one over each, by commas")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "onnxsal-eighth")
     parser.add_argument("--seconds", type=float, default=170, help="score no further photograph after this time")
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     photos = sorted((args.shared / "images" / "imagenet").glob("*.jpg"))
     photos = [photos[i] for i in np.linspace(0, len(photos) - 1, args.photographs).round().astype(int)]
-    end = time.monotonic() + args.seconds
+    end, parts = time.monotonic() + args.seconds, [int(part) for part in args.parts.split(",")]
     for name in args.models.split(","):
         model = onnxsal.load(args.shared / "models" / name, preprocess=MODELS[name])
         cells = []
@@ -203,7 +204,8 @@ def main() -> None:
             kept = args.cache / f"{Path(name).stem}-{args.preset}-{photo.stem}.npz"
             if kept.exists() or time.monotonic() < end:
                 cells.append(scored(model, photo, args.preset, kept))
-        print("\n".join(table(cells, Path(name).stem) if cells else [f"{name}: nothing is scored yet"]), flush=True)
+        lines = table(cells, Path(name).stem, parts) if cells else [f"{name}: nothing is scored yet"]
+        print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

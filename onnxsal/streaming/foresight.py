@@ -126,7 +126,9 @@ class View:
     def surprise(self, masks: Indices, scores: Doubles) -> float:
         """Return the sum of squares of how far scores are from what was foreseen, all together, in deviations."""
         apart = latent(self.kind, scores) - self.posterior.mean[masks]
-        root = np.linalg.cholesky(self.posterior.covariance(masks, masks) + TINY * np.eye(len(masks)))
+        covariance = self.posterior.covariance(masks, masks)
+        covariance += (1e-9 * np.diag(covariance).mean() + TINY) * np.eye(len(masks))  # masks may be the same
+        root = np.linalg.cholesky(covariance)
         return float(np.square(np.linalg.solve(root, apart)).sum())
 
 
