@@ -12,6 +12,7 @@ from onnxsal.importing import uncollected
 
 if TYPE_CHECKING:
     from onnxsal.autodiff import defvjp, vjp
+    from onnxsal.cluster.explain import explain_dataset
     from onnxsal.compiler.compile import compile
     from onnxsal.evaluation import Evaluation
     from onnxsal.evaluation.evaluate import evaluate
@@ -43,6 +44,7 @@ _PUBLIC = {
     "defvjp": "onnxsal.autodiff",
     "evaluate": "onnxsal.evaluation.evaluate",
     "explain": "onnxsal.explanation.explain",
+    "explain_dataset": "onnxsal.cluster.explain",
     "gradient": "onnxsal.model.export",
     "load": "onnxsal.model.load",
     "method": "onnxsal.methods.registry",
@@ -69,6 +71,7 @@ __all__ = [
     "defvjp",
     "evaluate",
     "explain",
+    "explain_dataset",
     "gradient",
     "load",
     "method",

@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": BELOW_MODELS | {"model", "explanation"},
     "evaluation": BELOW_MODELS | {"model", "explanation"},
     "experiments": BELOW_MODELS | {"model", "explanation", "evaluation"},
+    "cluster": BELOW_MODELS | {"model", "explanation", "maps", "evaluation"},
 }
 """The floors from the ground up: what each package may import beside itself."""
 
@@ -76,6 +77,7 @@ ONLY_IN: dict[str, set[str]] = {
     "cmap": {"viz"},
     "matplotlib": {"viz"},
     "pyarrow": {"parquet"},
+    "ray": {"cluster"},
     "jinja2": {"evaluation"},
     "markupsafe": {"evaluation"},
     "click": {"cli"},
