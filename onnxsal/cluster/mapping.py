@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from onnxsal.cluster.columns import Columns
-from onnxsal.cluster.ray_package import ray_data
+from onnxsal.cluster.ray_package import processors, ray_data
 from onnxsal.cluster.worker import Share
 from onnxsal.errors import UsageError
 from onnxsal.maps.schema import COLUMNS
@@ -52,6 +53,12 @@ class Checkpoint:
         ds.context.checkpoint_config = CheckpointConfig(self.id, folder, delete_checkpoint_on_success=False)
 
 
+_NO_ROOM = (
+    "the workers take all {} processors of the cluster, and finding out what is done needs one: unless the cluster "
+    "grows, nothing will ever begin; take fewer actors, or fewer cpus for each"
+)
+
+
 def mapped(ds: Any, worker: type, work: Job, checkpoint: Checkpoint | None = None) -> Any:
     """Return the data set of what ``worker(work)`` makes of the batches of a data set.
 
@@ -70,5 +77,7 @@ def mapped(ds: Any, worker: type, work: Job, checkpoint: Checkpoint | None = Non
     )  # fmt: skip
     if checkpoint is not None:
         checkpoint.check()
+        if least * share.cpus >= processors():
+            warnings.warn(_NO_ROOM.format(processors()), stacklevel=3)
         checkpoint.into(found)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,7 @@ def connect(address: str = HERE, *, cpus: int | None = None, **options: Any) -> 
 
     if ray.is_initialized():
         return
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     own = {"include_dashboard": False, "num_cpus": cpus} if address == HERE else {}
     try:
         ray.init(address=address, **{"log_to_driver": False, "logging_level": "ERROR", **own, **options})
@@ -53,3 +55,18 @@ def cause(error: BaseException) -> OnnxsalError | None:
     while seen is not None and not isinstance(seen, OnnxsalError):
         seen = getattr(seen, "cause", None) or seen.__cause__
     return seen
+
+
+def processors() -> int:
+    """Return how many processors the cluster hands out."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def in_order(rows: list[dict[str, Any]], block: int) -> Any:
+    """Return a data set of rows, whose results come in their order. Args: block: rows that are handed out at once."""
+    found = ray_data().from_items(rows, override_num_blocks=-(-len(rows) // block))
+    found.context.execution_options.preserve_order = True
+    found.context.enable_progress_bars = False
+    return found

@@ -46,7 +46,10 @@ class MapWriter(ABC):
         Args: id: of the thing, by default its name. asked: the target as it was asked for, where it was.
         Raises: OutputError: it cannot be written. UsageError: the type cannot hold the map.
         """
-        row, run = row_and_run(explanation, explanation.name if id is None else id, asked=asked, dtype=self.dtype)
+        self.keep(*row_and_run(explanation, explanation.name if id is None else id, asked=asked, dtype=self.dtype))
+
+    def keep(self, row: dict[str, Any], run: dict[str, Any]) -> None:
+        """Keep a row that was made elsewhere, with what its key stands for. Raises: OutputError."""
         is_new = row["run"] not in self._runs
         self._runs[row["run"]] = run
         self._keep(row, is_new)

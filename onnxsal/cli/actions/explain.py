@@ -58,6 +58,10 @@ class Asked:
     """Whether pictures are left out whose files are there."""
     effort: int | None = None
     """Of encoding a PNG."""
+    ray: str | None = None
+    """The address of the cluster whose workers explain."""
+    actors: int | None = None
+    """How many they are."""
     out: str | None = None
     """Where maps are written as data."""
     dtype: str | None = None
@@ -92,6 +96,12 @@ def explain_all(asked: Asked) -> int:
         telling.close(failed=False)
         return 0
     _check_there(asked.images)
+    if asked.ray is not None:
+        from onnxsal.cli.actions.explain_on_cluster import explain_on_cluster
+
+        return explain_on_cluster(asked, asked.ray, ids_of(named, asked.images))
+    if asked.actors is not None:
+        raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
     requests = _requests(asked, planned(asked.methods, asked.settings))
     tell(notes_of(requests[0].model, asked.images))
     targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)

@@ -93,6 +93,12 @@ a method takes: onnxsal methods -m METHOD.
     "--dtype", type=click.Choice(["float32", "float16", "uint8"]), help="What --out keeps maps in. [default: float16]"
 )  # fmt: skip
 @click.option(
+    "--ray", metavar="ADDRESS",
+    help="Have workers of a Ray cluster make the maps of --out: local starts one on this machine, auto finds one that "
+    "runs here. They read the pictures at their paths. Each has --threads processors (1), with --provider cuda a GPU.",
+)  # fmt: skip
+@click.option("--actors", type=click.IntRange(1), metavar="N", help="Workers of --ray. By default as many as fit in.")
+@click.option(
     "--kind",
     type=click.Choice(["overlay", "heat", "product"]),
     default="overlay",

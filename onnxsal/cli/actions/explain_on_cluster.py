@@ -1,0 +1,93 @@
+"""What ``onnxsal explain --ray`` does: the workers of a cluster make the maps, and their rows are written here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from onnxsal.cli.opening import notes_of, tell
+from onnxsal.cli.planning import once
+from onnxsal.cli.text import many
+from onnxsal.cluster.columns import Columns
+from onnxsal.cluster.explainer import Asked as Wanted
+from onnxsal.cluster.explainer import Explainer, Work
+from onnxsal.cluster.mapping import mapped
+from onnxsal.cluster.ray_package import cause, connect, in_order, processors
+from onnxsal.cluster.rows import ERROR, MANIFEST
+from onnxsal.cluster.worker import Share
+from onnxsal.errors import UsageError
+from onnxsal.maps.arrow import rows_in
+from onnxsal.maps.write import map_writer
+from onnxsal.model import Model
+
+if TYPE_CHECKING:
+    from onnxsal.cli.actions.explain import Asked
+
+BLOCK = 32
+"""Pictures that are handed out at once: what a worker that ends takes with it."""
+
+
+def explain_on_cluster(asked: Asked, address: str, ids: Mapping[str, str]) -> int:
+    """Write the maps of all pictures, in their order; return the exit status. Args: ids: what data calls them.
+
+    A picture that cannot be read is reported, and the others are served.
+    """
+    _check(asked)
+    assert asked.out is not None
+    gpu = (asked.opening.provider or "cpu").partition(":")[0] == "cuda"
+    opening = replace(asked.opening, provider=None) if gpu else asked.opening  # there may be no GPU here
+    model = opening()
+    tell(notes_of(model, asked.images))
+    threads = asked.opening.threads or 1
+    connect(address, cpus=None if asked.actors is None else asked.actors * threads)
+    failed = 0
+    with map_writer(asked.out, dtype=asked.dtype or "float16") as maps:
+        for row in _rows(asked, ids, model, Share(_actors(asked, threads), threads, int(gpu))):
+            if (error := row.pop(ERROR)) is not None:
+                print(f"onnxsal: {row['id']}: {error}", file=sys.stderr)
+                failed = 1
+            else:
+                maps.keep(row, json.loads(row.pop(MANIFEST)))
+    tell(model.assumed if maps.rows else ())
+    print(f"{asked.out}\n  {many(maps.rows, 'map')}")
+    return failed
+
+
+def _check(asked: Asked) -> None:
+    """Raises: UsageError: something is asked for that workers do not make."""
+    if asked.out is None or asked.drawing is not None:
+        raise UsageError("--ray makes maps as data: --out maps.parquet without -o; onnxsal draw makes pictures of them")
+    here = {"--npz": asked.npz, "--json": asked.as_json, "--memory": asked.memory, "--strict": asked.strict}
+    for option, given in here.items():
+        if given:
+            raise UsageError(f"{option} is for explaining here, without --ray")
+    if len(asked.methods) > 1 or len(asked.goals) > 1:
+        raise UsageError("--ray takes one method and one target at a time: a file of maps each")
+
+
+def _actors(asked: Asked, threads: int) -> int:
+    return asked.actors or max(processors() // threads, 1)
+
+
+def _rows(asked: Asked, ids: Mapping[str, str], model: Model, share: Share) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all pictures in their order. Raises: what ended a worker, as it would have here."""
+    things = [{"path": os.path.abspath(each), "id": ids[each]} for each in asked.images]
+    wanted = _wanted(asked)
+    wanted.request(model)  # what is wrong with it is said here, not by a worker
+    work = Work(model, wanted, Columns("path", "id"), share, asked.dtype or "float16")
+    made = mapped(in_order(things, BLOCK), Explainer, work)
+    try:
+        for batch in made.iter_batches(batch_format="pyarrow", batch_size=None):
+            for part in batch.to_batches():
+                yield from rows_in(part)
+    except Exception as error:  # noqa: BLE001  Ray wraps whatever a worker raised
+        raise (cause(error) or error) from None
+
+
+def _wanted(asked: Asked) -> Wanted:
+    layer = asked.layers[0] if len(asked.layers) == 1 else list(asked.layers) or None
+    return Wanted(asked.methods[0], once(asked.settings), asked.goals[0], layer, asked.score, asked.seed)
