@@ -12,6 +12,7 @@ from onnxsal.importing import uncollected
 
 if TYPE_CHECKING:
     from onnxsal.autodiff import defvjp, vjp
+    from onnxsal.cluster.evaluate import evaluate_dataset
     from onnxsal.cluster.explain import explain_dataset
     from onnxsal.compiler.compile import compile
     from onnxsal.evaluation import Evaluation
@@ -43,6 +44,7 @@ _PUBLIC = {
     "compile": "onnxsal.compiler.compile",
     "defvjp": "onnxsal.autodiff",
     "evaluate": "onnxsal.evaluation.evaluate",
+    "evaluate_dataset": "onnxsal.cluster.evaluate",
     "explain": "onnxsal.explanation.explain",
     "explain_dataset": "onnxsal.cluster.explain",
     "gradient": "onnxsal.model.export",
@@ -70,6 +72,7 @@ __all__ = [
     "compile",
     "defvjp",
     "evaluate",
+    "evaluate_dataset",
     "explain",
     "explain_dataset",
     "gradient",

@@ -25,6 +25,8 @@ SIGNATURES = {
     "explain_dataset": "(ds, *, model, method='grad-cam++', target=None, layer=None, score=None, seed=0, "
     "preprocess=None, image='bytes', id='path', targets=None, dtype='float16', actors=1, cpus=1, gpus=0, rows=8, "
     "strict=False, checkpoint=None, remote=None, **options)",
+    "evaluate_dataset": "(ds, *, model, methods=(), metrics, image='bytes', id='path', truth=None, actors=1, cpus=1, "
+    "gpus=0, rows=8, remote=None, **options)",
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
     "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, "
     "keep_random=False, **options)",
