@@ -36,7 +36,7 @@ def pretend_installed(project: Path, site: Path) -> None:
     (info / "METADATA").write_text(head, encoding="utf-8")
     groups = [
         "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in names.items())])
-        for group, names in table["entry-points"].items()
+        for group, names in table.get("entry-points", {}).items()
     ]
     (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
 
