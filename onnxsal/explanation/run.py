@@ -148,10 +148,10 @@ def _together(request: Request, goals: Sequence[Target]) -> list[list[Target]]:
     built = _built(request, request.layers[0] if request.layers else None, goals[0])
     if not isinstance(built, Record):
         return [[goal] for goal in goals]
-    from onnxsal.streaming import serves_several
+    from onnxsal.streaming import serves_several, targets_at_once
 
-    several = serves_several(built, _settings(request))
-    return [list(goals)] if several else [[goal] for goal in goals]
+    most = targets_at_once(built, request.model.size) if serves_several(built, _settings(request)) else 1
+    return [list(goals[at : at + most]) for at in range(0, len(goals), most)]
 
 
 @dataclass(frozen=True)

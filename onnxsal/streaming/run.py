@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from onnxsal.streaming.device import Batch
 from onnxsal.streaming.execute import Ran, accumulate, left
 from onnxsal.streaming.finish import Finish, Tail, relative
 from onnxsal.streaming.limits import Limits
-from onnxsal.streaming.moments import GROUPS, Accumulator
+from onnxsal.streaming.moments import GROUPS, LIMIT, Accumulator
 from onnxsal.streaming.plan import Plan, make_plan
 from onnxsal.streaming.sparing import Spared, Sparing
 from onnxsal.streaming.stages import Stages
@@ -23,6 +25,9 @@ from onnxsal.streaming.weighed import Weighed
 from onnxsal.streaming.work import Array, OverBudgetError, Settings, Streamed, Subject, Work, apart, together
 
 Feeds = Mapping[str, Array]
+
+ROOM = 2 * 2**30
+"""Bytes that the sums of several targets may take together."""
 
 
 def stream(record: Record, subject: Subject, settings: Settings) -> Streamed:
@@ -40,6 +45,17 @@ def serves_several(record: Record, settings: Settings) -> bool:
     if record.draws.allocation == "neyman" or (record.draws.foreseen is not None and settings.limits.any):
         return False
     return not isinstance(record.body, Record) and isinstance(settings.session(record.body), ColumnSession)
+
+
+def targets_at_once(record: Record, positions: Sequence[int]) -> int:
+    """Return of how many targets the sums are held at a time (``ROOM``); more are served by further runs.
+
+    Args: positions: the sizes of the explained value's positions, of which sums of weighed masks have all.
+    """
+    if record.moments.per != "weighted":
+        return sys.maxsize
+    each = min(LIMIT, 2 * GROUPS * math.prod(positions) * np.dtype(np.float64).itemsize)
+    return max(ROOM // each, 1)
 
 
 def stream_all(record: Record, subject: Subject, targets: Sequence[Feeds], settings: Settings) -> list[Streamed]:

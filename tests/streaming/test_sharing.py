@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,20 @@ def test_several_targets_have_the_maps_that_each_has_alone(tiny, method: str, op
         assert (found.stderr is None) == (alone.stderr is None)
         if alone.stderr is not None:
             assert_allclose(found.stderr, alone.stderr, rtol=0, atol=1e-5 * alone.stderr.max())
+
+
+def test_sums_of_many_targets_are_bound_together(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred boxes of a large picture would take gigabytes: some have runs of their own, with equal maps."""
+    targets, options = [0, 3, 1, 4, 2], {"method": "rise", "samples": 12}
+    together = onnxsal.explain(tiny, X, target=targets, **options)
+    each = 2 * 20 * 8 * X.shape[-1] * X.shape[-2]
+    monkeypatch.setattr(sys.modules["onnxsal.streaming.run"], "ROOM", 2 * each + 1)
+    found = onnxsal.explain(tiny, X, target=targets, **options)
+    assert [e.manifest.get("targets_together", 1) for e in found] == [2, 2, 2, 2, 1]
+    assert {e.manifest["targets_together"] for e in together} == {5}
+    for one, other in zip(found, together, strict=True):
+        assert_array_equal(one.raw, other.raw)
+        assert_allclose(one.stderr, other.stderr, rtol=1e-6)
 
 
 @pytest.mark.parametrize("targets", [[0], [0, 3], [0, 3, 1, 4]])
