@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxsal.explanation import Explanation
 from onnxsal.kernels.placement import Placement
 from onnxsal.maps.packing import Packed
-from onnxsal.maps.rows import manifest_in, placement_in, target_in
+from onnxsal.maps.rows import checksum, manifest_in, placement_in, target_in
 from onnxsal.modalities.registry import Seen
 from onnxsal.viz.maps import cam_saliency, normalise, pixel_saliency
 
@@ -93,9 +93,13 @@ class SavedMap:
         Args: image: the path of the photograph, or of the array.
         Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
         """
-        from onnxsal.maps.things import explained_on
+        from onnxsal.maps.things import OTHER, seen_on  # what is only read needs no pictures
 
-        return explained_on(self, Path(image))
+        seen = seen_on(self, Path(image))
+        found = self.explanation(seen)
+        if self.photo_size is None or checksum(seen.photo) == self.crc32:
+            return found
+        return replace(found, manifest={**self.manifest, "notes": [OTHER, *self.manifest["notes"]]})
 
     def explanation(self, seen: Seen) -> Explanation:
         """Return the explanation. Args: seen: the picture that was explained, as the model saw it too."""

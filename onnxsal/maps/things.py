@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UnsupportedError, UsageError, nearest
-from onnxsal.explanation import Explanation
-from onnxsal.maps.record import SavedMap
 from onnxsal.maps.rows import checksum
 from onnxsal.modalities.array import backdrop
 from onnxsal.modalities.image import as_preprocess
@@ -27,6 +24,25 @@ from onnxsal.modalities.registry import Seen
 from onnxsal.modalities.sequence import drawn
 
 OTHER = "its pixels are not those that were explained: it is another picture, or was decoded otherwise"
+
+
+class Saved(Protocol):
+    """What is read here of a map that was kept; ``SavedMap`` says what each is."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None: ...
+    @property
+    def photo_size(self) -> tuple[int, int] | None: ...
+    @property
+    def size(self) -> tuple[int, ...]: ...
+    @property
+    def crc32(self) -> int: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    @property
+    def modality(self) -> str: ...
+    @property
+    def channels(self) -> int | None: ...
 
 
 class Things:
@@ -69,19 +85,11 @@ def _parts(id: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(id).parts if part not in ("/", ".", ".."))
 
 
-def explained_on(record: SavedMap, path: Path) -> Explanation:
-    """Return the explanation that a map was kept of, on what it was made of; a note tells of other pixels.
+def seen_on(record: Saved, path: Path) -> Seen:
+    """Return what a map that was kept is drawn over, from the file of what was explained.
 
     Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
     """
-    seen = _seen(record, path)
-    found = record.explanation(seen)
-    if record.photo_size is None or checksum(seen.photo) == record.crc32:
-        return found
-    return replace(found, manifest={**record.manifest, "notes": [OTHER, *record.manifest["notes"]]})
-
-
-def _seen(record: SavedMap, path: Path) -> Seen:
     thing = read_file(path) if is_npy(path) or record.box is None else path
     if record.box is None or (isinstance(thing, np.ndarray) and thing.dtype.kind == "f"):
         return _of_array(record, np.asarray(thing), path)
@@ -92,7 +100,7 @@ def _seen(record: SavedMap, path: Path) -> Seen:
     return Seen(_fitted(record, photo), record.box, np.asarray(photo.pixels))
 
 
-def _fitted(record: SavedMap, photo: Photo) -> NDArray[np.uint8]:
+def _fitted(record: Saved, photo: Photo) -> NDArray[np.uint8]:
     """Return what the model saw of a photograph, as the manifest says that it was prepared."""
     said = record.manifest["preprocess"]
     if isinstance(said, dict):  # a mean picture is named there, and takes no part in what is seen
@@ -103,7 +111,7 @@ def _fitted(record: SavedMap, photo: Photo) -> NDArray[np.uint8]:
     return prepared.apply(photo, (height, width)).image
 
 
-def _of_array(record: SavedMap, array: NDArray[Any], path: Path) -> Seen:
+def _of_array(record: Saved, array: NDArray[Any], path: Path) -> Seen:
     """Return what a map of an array was drawn over.
 
     Raises: UnsupportedError: it is no picture. ImageError: it is another array, or the model made something else of it.
