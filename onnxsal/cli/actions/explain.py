@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.drawings import Drawings
 from onnxsal.cli.existing import Outputs
 from onnxsal.cli.explanations import INTERRUPTED, Telling
 from onnxsal.cli.images import ids_of, in_folders
 from onnxsal.cli.kept import Kept
-from onnxsal.cli.opening import Opening, notes_of, tell
-from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
+from onnxsal.cli.opening import notes_of, tell
+from onnxsal.cli.outputs import check_outputs, slug
 from onnxsal.cli.planning import planned
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
 from onnxsal.errors import UsageError
-from onnxsal.explanation.figure import Kind
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
@@ -30,58 +30,6 @@ from onnxsal.tasks.embedding import files_in
 from onnxsal.tasks.heads import THING
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import encoding
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The command line of ``onnxsal explain``."""
-
-    model: str
-    images: tuple[str, ...]
-    methods: tuple[str, ...]
-    targets: tuple[str, ...]
-    layers: tuple[str, ...]
-    settings: tuple[tuple[str, str], ...]
-    output: str | None
-    npz: str | None
-    kind: Kind
-    colours: str | None
-    score: str | None
-    seed: int
-    memory: int | None
-    opening: Opening
-    """What the model is opened with."""
-    as_json: bool
-    strict: bool = False
-    """Whether the first picture that cannot be read ends it."""
-    skip_existing: bool = False
-    """Whether pictures are left out whose files are there."""
-    effort: int | None = None
-    """Of encoding a PNG."""
-    ray: str | None = None
-    """The address of the cluster whose workers explain."""
-    actors: int | None = None
-    """How many they are."""
-    out: str | None = None
-    """Where maps are written as data."""
-    dtype: str | None = None
-
-    @property
-    def goals(self) -> tuple[str | None, ...]:
-        """The targets as they were written; None is the predicted class."""
-        return self.targets or (None,)
-
-    @property
-    def drawing(self) -> Template | None:
-        """The names of the pictures; none where data alone is wanted."""
-        if self.output is None and self.out is not None:
-            return None
-        return default_template(self.goals) if self.output is None else Template(self.output, "-o")
-
-    @property
-    def numbers(self) -> Template | None:
-        """The names of the files of numbers."""
-        return None if self.npz is None else Template(self.npz, "--npz")
 
 
 def explain_all(asked: Asked) -> int:

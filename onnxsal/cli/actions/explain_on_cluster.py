@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.planning import once
 from onnxsal.cli.text import many
@@ -23,9 +24,6 @@ from onnxsal.errors import UsageError
 from onnxsal.maps.arrow import rows_in
 from onnxsal.maps.write import map_writer
 from onnxsal.model import Model
-
-if TYPE_CHECKING:
-    from onnxsal.cli.actions.explain import Asked
 
 BLOCK = 32
 """Pictures that are handed out at once: what a worker that ends takes with it."""

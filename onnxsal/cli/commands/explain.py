@@ -122,7 +122,8 @@ a method takes: onnxsal methods -m METHOD.
 @json_option
 def command(**given: Any) -> int:
     with uncollected():
-        from onnxsal.cli.actions.explain import Asked, explain_all
+        from onnxsal.cli.actions.explain import explain_all
+        from onnxsal.cli.asked_maps import Asked
 
     given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or ("grad-cam++",)
     return explain_all(Asked(**given))

@@ -1,0 +1,61 @@
+"""What a command line of ``onnxsal explain`` asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxsal.cli.opening import Opening
+from onnxsal.cli.outputs import Template, default_template
+from onnxsal.explanation.figure import Kind
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of ``onnxsal explain``."""
+
+    model: str
+    images: tuple[str, ...]
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    layers: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    output: str | None
+    npz: str | None
+    kind: Kind
+    colours: str | None
+    score: str | None
+    seed: int
+    memory: int | None
+    opening: Opening
+    """What the model is opened with."""
+    as_json: bool
+    strict: bool = False
+    """Whether the first picture that cannot be read ends it."""
+    skip_existing: bool = False
+    """Whether pictures are left out whose files are there."""
+    effort: int | None = None
+    """Of encoding a PNG."""
+    ray: str | None = None
+    """The address of the cluster whose workers explain."""
+    actors: int | None = None
+    """How many they are."""
+    out: str | None = None
+    """Where maps are written as data."""
+    dtype: str | None = None
+
+    @property
+    def goals(self) -> tuple[str | None, ...]:
+        """The targets as they were written; None is the predicted class."""
+        return self.targets or (None,)
+
+    @property
+    def drawing(self) -> Template | None:
+        """The names of the pictures; none where data alone is wanted."""
+        if self.output is None and self.out is not None:
+            return None
+        return default_template(self.goals) if self.output is None else Template(self.output, "-o")
+
+    @property
+    def numbers(self) -> Template | None:
+        """The names of the files of numbers."""
+        return None if self.npz is None else Template(self.npz, "--npz")
