@@ -14,15 +14,19 @@ import itertools
 import os
 import signal
 import statistics
+import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import onnxsal
+from onnxsal.cluster.columns import Columns
+from onnxsal.cluster.explainer import Asked, Explainer, Work
+from onnxsal.cluster.mapping import mapped
 from onnxsal.cluster.ray_package import connect, in_order
+from onnxsal.cluster.worker import Share
 from onnxsal.evaluation.items import gather
 from onnxsal.maps.arrow import rows_in
 from onnxsal.maps.rows import row_of
@@ -84,24 +88,27 @@ def on_ray(
 ) -> tuple[Rows, float, float]:
     """Return the same of workers on Ray; with ``kill`` one of them ends when the first rows are there."""
     began, first, ahead, found = time.perf_counter(), 0.0, 0, {}
-    made = onnxsal.explain_dataset(
-        in_order(things, BLOCK), model=asked.model, method=asked.method, image="path", id="id", actors=actors,
-        cpus=threads, rows=BLOCK,
-    )  # fmt: skip
+    notes = Path(tempfile.mkdtemp())
+    work = Work(onnxsal.load(asked.model), Asked(asked.method), Columns("path", "id"), Share(actors, threads, 0, BLOCK))
+    made = mapped(in_order(things, BLOCK), noted_in(notes), work)
     for batch in made.iter_batches(batch_format="pyarrow", batch_size=None):
         found |= {row["id"]: row for part in batch.to_batches() for row in rows_in(part)}
         if not first:
             first, ahead = time.perf_counter(), len(found)
             if kill:
-                os.kill(next(workers()), signal.SIGKILL)
+                os.kill(int(next(notes.iterdir()).name), signal.SIGKILL)
     return found, *_rates(len(things), began, first, ahead)
 
 
-def workers() -> Iterator[int]:
-    """Yield the processes of Ray's actors on this machine, as they call themselves."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        if (folder / "comm").read_text().startswith("ray::MapWorker"):
-            yield int(folder.name)
+def noted_in(notes: Path) -> type[Explainer]:
+    """Return a worker that writes down which process it is: others may run on the machine."""
+
+    class Noted(Explainer):
+        def __init__(self, work: Work) -> None:
+            (notes / str(os.getpid())).touch()
+            super().__init__(work)
+
+    return Noted
 
 
 def _rates(count: int, began: float, first: float, ahead: int) -> tuple[float, float]:
