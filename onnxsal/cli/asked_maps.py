@@ -30,7 +30,7 @@ class Asked:
     """What the model is opened with."""
     as_json: bool
     strict: bool = False
-    """Whether the first picture that cannot be read ends it."""
+    """Whether the first picture that cannot be served ends it."""
     skip_existing: bool = False
     """Whether pictures are left out whose files are there."""
     effort: int | None = None

@@ -9,17 +9,20 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from onnxsal._version import __version__
 from onnxsal.cli.opening import tell
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL, score_of, title_of
 from onnxsal.explanation.request import Request
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
+
+Broken: TypeAlias = ImageError | ModelError | NotSeenError
+"""What one picture can have wrong while others are served."""
 
 INTERRUPTED = 130
 """What a shell gives a command that Ctrl-C ended."""
@@ -49,8 +52,8 @@ class Written:
     image: str
     results: tuple[Result, ...] = ()
     notes: tuple[str, ...] = ()
-    broken: ImageError | None = None
-    """Why it could not be read; nothing was written then."""
+    broken: Broken | None = None
+    """Why it could not be read or explained; nothing was written then."""
 
 
 def as_text(result: Result) -> list[str]:
@@ -138,15 +141,16 @@ class Telling:
         self.told = 0
         """How many results there were."""
         self.failed = False
-        """Whether a picture could not be read."""
+        """Whether a picture could not be served."""
         self.interrupted = False
         """Whether Ctrl-C ended the last one."""
 
     def tell(self, found: Written) -> None:
-        """Tell of the next picture: what was written, or why it could not be read."""
+        """Tell of the next picture: what was written, or why it could not be served."""
         if found.broken is not None:
             self.failed = True
-            print(f"onnxsal: {found.broken}", file=sys.stderr, flush=True)
+            named = isinstance(found.broken, ImageError)  # its message says which picture
+            print(f"onnxsal: {'' if named else f'{found.image}: '}{found.broken}", file=sys.stderr, flush=True)
             return
         tell(found.notes, Path(found.image).name)
         for result in found.results:

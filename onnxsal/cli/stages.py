@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from onnxsal.cli.explanations import Telling, Written
+from onnxsal.cli.explanations import Broken, Telling, Written
 from onnxsal.cli.progress import Progress
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.run import explain_prepared, read_fitted, was_interrupted
@@ -42,8 +42,8 @@ class Explained:
     """By target; Ctrl-C leaves fewer, and of these the last one with fewer methods."""
     notes: tuple[str, ...] = ()
     interrupted: bool = False
-    broken: ImageError | None = None
-    """Why it could not be read; there is no map then."""
+    broken: Broken | None = None
+    """Why it could not be read or explained; there is no map then."""
 
     @property
     def weight(self) -> int:
@@ -84,7 +84,7 @@ class Stages:
     """The same, with the references in them as the model sees these."""
     writer: Writer
     strict: bool
-    """Whether the first picture that cannot be read ends it."""
+    """Whether the first picture that cannot be served ends it."""
 
 
 def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> None:
@@ -92,8 +92,9 @@ def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Tellin
 
     However it ends, pictures that were explained are written and told of.
 
-    Raises: KeyboardInterrupt: Ctrl-C came and left no map of the picture that was explained. ImageError: a picture
-    cannot be read, and it is the only one, or that is to end it. Other errors, whichever picture they are of.
+    Raises: KeyboardInterrupt: Ctrl-C came and left no map of the picture that was explained. ImageError, ModelError,
+    NotSeenError: a picture cannot be read or explained, and it is the only one, or that is to end it. Other errors,
+    whichever picture they are of.
     """
     complete = False
     try:
@@ -162,7 +163,7 @@ def _explained(stages: Stages, image: str, read: Callable[[], Read]) -> Explaine
     try:
         first, sample = read()
         maps, interrupted = _maps(stages, first, sample, image)
-    except ImageError as error:
+    except (ImageError, ModelError, NotSeenError) as error:  # of this picture; the next one may be another
         return Explained(image, (), (), broken=error)
     rows = tuple(
         [(request, found[at]) for request, found in zip(stages.requests, maps, strict=False) if at < len(found)]

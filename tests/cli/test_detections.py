@@ -150,3 +150,20 @@ def test_inspect_says_boxes_what_is_beside_them_and_the_layers_of_every_level(
     shown = " ".join(capsys.readouterr().out.split())
     assert "boxes cxcywh in pixels; beside them masks of 6 prototypes:" in shown
     assert f"by default {' + '.join(known['levels'])}" in shown
+
+
+def test_of_a_folder_what_has_no_detection_is_named_and_the_others_are_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "album").mkdir()
+    Image.new("RGB", (64, 64)).save("album/a.png")
+    (folder / "blobs.png").rename(folder / "album" / "b.png")
+    arguments = ["explain", "detector.onnx", "album", "-t", "all", "--threshold", "0.6", "--dtype", "float32", "--out"]
+    assert run(*arguments, "maps/") == 1
+    assert "onnxsal: album/a.png: nothing is detected above 0.6" in capsys.readouterr().err.replace("\\", "/")
+    model = onnxsal.load("detector.onnx", threshold=0.6)
+    kept = list(onnxsal.read_maps("maps"))
+    for one, each in zip(kept, onnxsal.explain(model, "album/b.png", target=["all"]), strict=True):
+        assert (one.id, one.score, one.detection) == ("b.png", each.score, each.detection)
+        np.testing.assert_array_equal(one.raw, each.raw, strict=True)
+    assert run(*arguments, "none/", "--strict") == 2

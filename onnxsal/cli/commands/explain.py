@@ -112,7 +112,9 @@ a method takes: onnxsal methods -m METHOD.
     "--effort", type=click.IntRange(0, 9), metavar="N",
     help="Of encoding a PNG: 0 (fast, a large file) to 9 (slow, a small one). [default: 1]",
 )  # fmt: skip
-@click.option("--strict", is_flag=True, help="End at the first picture that cannot be read, instead of naming it.")
+@click.option(
+    "--strict", is_flag=True, help="End at the first picture that cannot be read or explained, instead of naming it."
+)
 @click.option(
     "--skip-existing", is_flag=True,
     help="Leave out pictures whose files are there: go on where a run stopped. A method that Ctrl-C ends leaves no map "
