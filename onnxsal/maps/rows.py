@@ -59,11 +59,16 @@ def row_and_run(
         **_errors(explanation.stderr, dtype), "size": list(explanation.saliency.shape),
         "placement": _placed(explanation.placement), **_frame(explanation),
         "detection": json.dumps(plain["detection"]) if "detection" in plain else None,
-        "notes": list(plain.get("notes", ())), "seconds": float(plain.get("seconds", 0.0)),
+        "notes": [as_text(note) for note in plain.get("notes", ())], "seconds": float(plain.get("seconds", 0.0)),
         "about": json.dumps({k: v for k, v in plain.items() if k not in (*_OF_RUN, *_IN_COLUMNS)}, sort_keys=True),
         "run": key_of(run),
     }  # fmt: skip
-    return row, run
+    return {name: as_text(value) if isinstance(value, str) else value for name, value in row.items()}, run
+
+
+def as_text(name: str) -> str:
+    """Return a name as UTF-8 holds it: file names on Linux are any bytes, and what is no UTF-8 is written out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _manifest(explanation: Explanation) -> dict[str, Any]:

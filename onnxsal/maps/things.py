@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UnsupportedError, UsageError, nearest
-from onnxsal.maps.rows import checksum
+from onnxsal.maps.rows import as_text, checksum
 from onnxsal.modalities.array import backdrop
 from onnxsal.modalities.image import as_preprocess
 from onnxsal.modalities.image.images import Photo, read_image
@@ -63,7 +63,7 @@ class Things:
             if (path := self._folder.joinpath(*parts[at:])).is_file():
                 return path
         alike = self._by_name.get(parts[-1], ()) if parts else ()
-        found = [path for path in alike if path.parts[-len(parts) :] == parts]
+        found = [path for path in alike if _parts(as_text(path.as_posix()))[-len(parts) :] == parts]
         if len(found) > 1:
             raise ImageError(f"{id!r} may be {str(found[0])!r} or {str(found[1])!r}: name the folder of one of them")
         if not found:
@@ -77,7 +77,7 @@ class Things:
         found: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(self._folder.rglob("*")):
             if path.is_file():
-                found[path.name].append(path)
+                found[as_text(path.name)].append(path)
         return found
 
 

@@ -25,6 +25,9 @@ from onnxsal.parquet import pyarrow
 MANIFEST = "manifest.json"
 """What stands once, in a folder."""
 
+_LONGEST = 80
+"""Bytes of the words in a file's name."""
+
 ROWS, BYTES = 4096, 8 << 20
 """A group of rows ends with so many of them, or with so many bytes of maps: that is what is held at a time."""
 
@@ -173,7 +176,8 @@ class FolderOfMaps(MapWriter):
 def file_name(number: int, row: dict[str, Any]) -> str:
     """Return what the file of a row is called: its number, so that files lie in the order of the rows, then words."""
     words = re.sub(r"[^\w.+-]+", "-", f"{PurePosixPath(row['id']).stem}.{row['method']}")
-    return f"{number:08d}-{words[:80]}.npz"
+    short = words.encode()[:_LONGEST].decode(errors="ignore")  # file systems count bytes, 255 of them
+    return f"{number:08d}-{short}.npz"
 
 
 def _check_folder(folder: Path) -> None:

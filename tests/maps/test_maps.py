@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +14,13 @@ import onnx
 import pytest
 import tiny_detectors
 import tiny_models
+from PIL import Image
 
 import onnxsal
 from onnxsal.errors import EnvironmentSetupError, OutputError, UsageError
 from onnxsal.maps import map_writer
 from onnxsal.maps.schema import COLUMNS, KEY, VERSION
+from onnxsal.maps.things import OTHER, Things
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is an extra")
 
@@ -180,6 +183,21 @@ def test_without_pyarrow_there_is_the_folder(
     with map_writer(tmp_path / "maps") as writer:
         writer.write(found[0])
     assert [each.label for each in onnxsal.read_maps(tmp_path / "maps")] == ["red"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no such names")
+@pytest.mark.parametrize("name", ["maps.parquet", "maps/"])
+def test_a_photograph_is_found_again_whatever_bytes_its_name_has(tmp_path: Path, name: str) -> None:
+    """One that is no UTF-8, and so long that no more fits into a file's name."""
+    photo = tmp_path / "photos" / "deep" / ("caf\udce9" + "\u6f22" * 80 + ".png")
+    photo.parent.mkdir(parents=True)
+    Image.fromarray(PHOTO).save(photo)
+    model = onnxsal.load(tiny_models.classifier())
+    with map_writer(tmp_path / name, dtype="float32") as writer:
+        writer.write(onnxsal.explain(model, photo), f"deep/{photo.name}")
+    (read,) = onnxsal.read_maps(tmp_path / name)
+    assert Things(tmp_path / "photos").find(read.id) == photo
+    assert same(read.raw, onnxsal.explain(model, PHOTO).raw) and OTHER not in read.on(photo).manifest["notes"]
 
 
 def test_the_page_has_the_columns() -> None:
