@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -36,8 +37,10 @@ class Forward:
     """Maps that depend on no target."""
     passed: Mapping[str, Any] | None = None
     """What the second half takes."""
-    made: Sequence[tuple[Target, list[Floats]]] = ()
-    """Maps of targets that were made together with those of other pictures."""
+    made: Sequence[tuple[Target, list[Floats], float]] = ()
+    """Maps of targets that were made together with those of other pictures, and a picture's share of the seconds."""
+    seconds: float = 0.0
+    """That the run took, or a picture's share of it; every map is made of it and takes them."""
 
     def serves(self, model: Model, kind: str, goal: Target) -> bool:
         """Return whether the map of a target comes from this forward."""
@@ -48,9 +51,13 @@ class Forward:
         """Return what the method explains of a target."""
         return model.score(kind, goal, keep=self.serves(model, kind, goal))
 
+    def took(self, goal: Target) -> float:
+        """Return the seconds of the runs that were made for a target's map before it was asked for."""
+        return self.seconds + sum(seconds for target, _, seconds in self.made if target is goal)
+
     def maps(self, request: Request, goal: Target) -> list[Floats]:
         """Return the map [1, ...] of every layer, of a target that it serves; of the pixels where there are none."""
-        for target, maps in self.made:
+        for target, maps, _ in self.made:
             if target is goal:
                 return maps
         assert self.halves is not None and self.found is not None
@@ -77,12 +84,14 @@ def forward(request: Request, sample: Sample, known: Numbers | None = None) -> F
     session = _session(model, halves.first)
     maps = [name for name in halves.first.outputs if name in _names(request)]
     own = list(_kinds(model).values())
+    started = time.perf_counter()
     found, passed = session.run_passing({X: sample.x[None]}, [*own, *maps], halves.passed)
+    seconds = time.perf_counter() - started
     if known is not None:
-        return Forward(known, sample, halves, {name: found[name] for name in maps}, passed)
+        return Forward(known, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
     believed = model.program(("numbers of", 1, *_key(request)), lambda: _is_own(model, sample, found))
     numbers = model.checked({name: found[name] for name in own}) if believed else model.outputs(sample.x)
-    return Forward(numbers, sample, halves, {name: found[name] for name in maps}, passed)
+    return Forward(numbers, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
 
 
 def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | None:
@@ -97,8 +106,9 @@ def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | Non
     maps = [name for name in halves.first.outputs if name in _names(request)]
     if session.single:
         return None
-    x = np.stack([sample.x for sample in samples])
+    x, started = np.stack([sample.x for sample in samples]), time.perf_counter()
     found, passed = session.run_passing({X: x}, [*own, *maps], halves.passed)
+    seconds = (time.perf_counter() - started) / len(samples)
     rows = [{name: found[name][i : i + 1] for name in (*own, *maps)} for i in range(len(samples))]
 
     def equal() -> bool:
@@ -107,7 +117,7 @@ def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | Non
     believed = model.program(("numbers of", len(samples), *_key(request)), equal)
     numbers = [model.checked(row) if believed else model.outputs(s.x) for s, row in zip(samples, rows, strict=True)]
     return [
-        Forward(values, sample, halves, {name: row[name] for name in maps}, passed)
+        Forward(values, sample, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
         for values, sample, row in zip(numbers, samples, rows, strict=True)
     ]
 
@@ -121,10 +131,12 @@ def together(request: Request, seen: Sequence[Forward], goals: Sequence[Target])
     session = _session(request.model, halves.rest)
     feeds = {name: np.concatenate([goal.feeds[name] for goal in goals]) for name in goals[0].feeds}
     feeds[X] = np.stack([each.sample.x for each in seen])
+    started = time.perf_counter()
     found, _ = session.run_passing(feeds, session.outputs, taken=seen[0].passed)
+    seconds = (time.perf_counter() - started) / len(seen)
     maps = [{**(each.found or {}), **{n: a[i : i + 1] for n, a in found.items()}} for i, each in enumerate(seen)]
     return [
-        replace(each, made=(*each.made, (goal, [row[name] for name in _names(request)])))
+        replace(each, made=(*each.made, (goal, [row[name] for name in _names(request)], seconds)))
         for each, goal, row in zip(seen, goals, maps, strict=True)
     ]
 

@@ -169,6 +169,7 @@ def explain_goals(request: Request, prepared: Sample, goals: Sequence[Target], s
     started = time.perf_counter()
     if seen.serves(request.model, request.score, goals[0]):
         by_layer = _of_forward(request, seen, goals)
+        started -= seen.took(goals[0])
     elif request.layers:
         by_layer = _run_layers(request, prepared, goals)
     else:

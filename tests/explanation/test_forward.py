@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import detectors
@@ -108,6 +109,20 @@ def test_numbers_that_are_not_the_file_s_are_not_told(runs: list[str], monkeypat
     found = onnxsal.explain(model, PICTURES, method="gradient")
     assert runs == ["both", "predict", "predict", "both", "predict", "both", "predict"]
     assert [(one.score, one.logit) for one in found] == [(one.score, one.logit) for one in expected]
+
+
+def test_the_seconds_of_a_map_have_the_runs_that_were_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each target's: what predicts and what is behind it; of pictures that ran together their share of both."""
+    model, run_passing = onnxsal.load(TinyNet().model()), Session.run_passing
+
+    def slow(self: Session, *given: Any, **options: Any) -> Any:
+        time.sleep(0.04)
+        return run_passing(self, *given, **options)
+
+    monkeypatch.setattr(Session, "run_passing", slow)
+    for method, runs, together in (("gradient", 2, None), ("gradient", 2, 2), ("eigencam", 1, None)):
+        found = onnxsal.explain(model, PICTURES[:2], method=method, target=[0, 2], batch_size=together)
+        assert all(one.manifest["seconds"] >= 0.04 * runs / (together or 1) for one in found), (method, together)
 
 
 def test_a_level_without_a_share_is_not_asked_why(runs: list[str]) -> None:
