@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from onnxsal.errors import UsageError
-
 
 def gathered(images: Iterable[str]) -> tuple[str, ...]:
     """Return the paths of the pictures that are meant, each once, as ``onnxsal evaluate`` finds them.
@@ -20,15 +18,11 @@ def gathered(images: Iterable[str]) -> tuple[str, ...]:
 
 
 def in_folders(images: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths with those of the pictures in it, and below, in the place of a folder that holds some."""
-    return tuple(path for image in images for path in (_in(image) if Path(image).is_dir() else (image,)))
+    """Return the paths with those of the pictures in it, and below, in the place of a folder.
 
-
-def _in(folder: str) -> tuple[str, ...]:
-    try:
-        return gathered([folder])
-    except UsageError:  # reading it says what it is, in the words of a picture that cannot be read
-        return (folder,)
+    Raises: UsageError: a folder holds none.
+    """
+    return tuple(path for image in images for path in (gathered([image]) if Path(image).is_dir() else (image,)))
 
 
 def ids_of(named: Sequence[str], images: Sequence[str]) -> dict[str, str]:

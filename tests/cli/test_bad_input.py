@@ -133,7 +133,6 @@ def bomb() -> bytes:
         ("half.png", "'half.png' is damaged or truncated"),
         ("dot.png", "1 x 1 pixels: nothing to explain"),
         ("bomb.png", "3,600,000,000 pixels is more than the limit"),
-        ("album", "'album': it is a folder; name its pictures [(]album.[*].jpg in a shell[)]"),
         ("https://example.org/a.png", "'https://example.org/a.png' is an address, not a file"),
         ("model.onnx", "'model.onnx' is not a picture.*an ONNX model"),
     ],
@@ -141,12 +140,19 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("command", ["explain", "predict"])
 def test_pictures_that_cannot_be_served(refused, folder: Path, command: str, name: str, said: str) -> None:
     whole = (folder / "red.png").read_bytes()
-    (folder / "album").mkdir()
     (folder / "empty.png").write_bytes(b"")
     (folder / "half.png").write_bytes(whole[: len(whole) // 2])
     (folder / "bomb.png").write_bytes(bomb())
     Image.new("RGB", (1, 1)).save(folder / "dot.png")
     refused(1, said, command, "model.onnx", name)
+
+
+def test_folders_without_pictures(refused, folder: Path) -> None:
+    (folder / "album").mkdir()
+    refused(
+        1, "'album': it is a folder; name its pictures [(]album.[*].jpg in a shell[)]", "predict", "model.onnx", "album"
+    )
+    refused(2, "the folder 'album' holds no pictures", "explain", "model.onnx", "album")
 
 
 MISUSES = {
