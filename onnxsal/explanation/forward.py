@@ -89,7 +89,7 @@ def forward(request: Request, sample: Sample, known: Numbers | None = None) -> F
     seconds = time.perf_counter() - started
     if known is not None:
         return Forward(known, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
-    believed = model.program(("numbers of", 1, *_key(request)), lambda: _is_own(model, sample, found))
+    believed = model.program(("numbers of", 1, *key_of(request)), lambda: _is_own(model, sample, found))
     numbers = model.checked({name: found[name] for name in own}) if believed else model.outputs(sample.x)
     return Forward(numbers, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
 
@@ -114,7 +114,7 @@ def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | Non
     def equal() -> bool:
         return all(_is_own(model, sample, row) for sample, row in zip(samples, rows, strict=True))
 
-    believed = model.program(("numbers of", len(samples), *_key(request)), equal)
+    believed = model.program(("numbers of", len(samples), *key_of(request)), equal)
     numbers = [model.checked(row) if believed else model.outputs(s.x) for s, row in zip(samples, rows, strict=True)]
     return [
         Forward(values, sample, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
@@ -151,7 +151,7 @@ def _halved(request: Request) -> Halves | None:
     """Return the method's program in two, of the form that most targets have; None where it runs by itself."""
     if not runs_once(request):
         return None
-    return cast("Halves | None", request.model.program(("halves", *_key(request)), lambda: _made(request)))
+    return cast("Halves | None", request.model.program(("halves", *key_of(request)), lambda: _made(request)))
 
 
 def runs_once(request: Request) -> bool:
@@ -174,7 +174,8 @@ def _made(request: Request) -> Halves | None:
     return None if halves is None or not own.issubset(halves.first.outputs) else halves
 
 
-def _key(request: Request) -> tuple[Any, ...]:
+def key_of(request: Request) -> tuple[Any, ...]:
+    """Return what tells a method's program from others of the same model."""
     return layers_key(request.steps, request.layers, request.score)
 
 

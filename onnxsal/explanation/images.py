@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from onnxsal.explanation.explanation import Explanation
-from onnxsal.explanation.forward import forwards, runs_once, together
+from onnxsal.explanation.forward import Forward, forward, forwards, key_of, runs_once, together
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.run import by_request, explain_goals, explain_prepared, goals_of
 from onnxsal.explanation.target import TargetSource
 from onnxsal.model import Sample
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
+from onnxsal.runtime.together import ROUNDING
+from onnxsal.tasks import Target
 
 
 def images_at_once(request: Request) -> int:
@@ -40,11 +44,22 @@ def _explained_together(
         return None
     goals = [goals_of(own, each, several) for each in seen]
     served = all(each.serves(own.model, own.score, goal) for each, row in zip(seen, goals, strict=True) for goal in row)
-    if not served or len({len(row) for row in goals}) != 1:
+    if not served or not goals[0] or len({len(row) for row in goals}) != 1:
         return None
     for column in zip(*goals, strict=True):
         seen = together(own, seen, column)
+    if not own.model.program(("together", len(seen), *key_of(own)), lambda: _as_alone(own, seen[-1], goals[-1][0])):
+        return None
     return [
         [found for goal in row for found in explain_goals(own, each.sample, [goal], each)]
         for each, row in zip(seen, goals, strict=True)
     ]
+
+
+def _as_alone(request: Request, seen: Forward, goal: Target) -> bool:
+    """Return whether the maps of a picture that was run with others are those that it has alone, but for rounding."""
+    alone = forward(request, seen.sample, seen.numbers).maps(request, goal)
+    return all(
+        np.abs(one - other).max(initial=0.0) <= ROUNDING * np.ptp(other)
+        for one, other in zip(seen.maps(request, goal), alone, strict=True)
+    )

@@ -86,7 +86,7 @@ def test_pictures_run_together_give_what_each_gives_alone(method: str, runs: lis
     alone = onnxsal.explain(model, PICTURES, method=method, target=targets)
     del runs[:]
     found = onnxsal.explain(model, PICTURES, method=method, target=targets, batch_size=2)
-    assert runs.count("both") == 2, "two pictures, then one"
+    assert runs.count("both") == 3, "two pictures, once one of them alone, then the third"
     assert [(a.target, a.score) for a in alone] == [(f.target, f.score) for f in found]
     for one, other in zip(alone, found, strict=True):
         assert_allclose(other.raw, one.raw, atol=1e-6 * np.abs(one.raw).max())
@@ -136,3 +136,19 @@ def test_a_level_without_a_share_is_not_asked_why(runs: list[str]) -> None:
     del runs[:]
     found = onnxsal.explain(model, picture, method="layercam", target=["#1", "#2"])
     assert runs == ["both"] and all(one.saliency.max() == 1 for one in found)
+
+
+def test_maps_that_others_beside_it_change_are_made_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the scores do not show, a gradient may: the first batch is held against one of its pictures alone."""
+    model = onnxsal.load(TinyNet().model())
+    alone = onnxsal.explain(model, PICTURES, method="gradient", target=2)
+    run_passing = Session.run_passing
+
+    def mixed(self: Session, feeds: Any, outputs: Any, *rest: Any, **options: Any) -> Any:
+        found, passed = run_passing(self, feeds, outputs, *rest, **options)
+        return {n: a * (1 + 1e-3 * (len(a) - 1)) if n == "saliency" else a for n, a in found.items()}, passed
+
+    monkeypatch.setattr(Session, "run_passing", mixed)
+    found = onnxsal.explain(model, PICTURES, method="gradient", target=2, batch_size=3)
+    for one, other in zip(found, alone, strict=True):
+        assert_array_equal(one.raw, other.raw)
