@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 
 GROUND = {
     "_version", "errors", "plugins", "files", "options", "fingerprint", "decisions", "plain_yaml", "importing",
-    "pipeline", "parquet",
+    "interrupts",
+    "pipeline", "parquet", "interrupts",
 }  # fmt: skip
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decisions": set(),
     "plain_yaml": {"errors"},
     "pipeline": set(),
+    "interrupts": set(),
     "parquet": {"errors"},
     "graph": GROUND,
     "kernels": GROUND,

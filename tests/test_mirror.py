@@ -13,6 +13,7 @@ TESTS = Path(__file__).resolve().parent
 
 ELSEWHERE = {
     "errors": "what is raised is held where it is raised",
+    "interrupts": "tests/streaming/test_interrupt.py, where sums are kept whole, and tests/cli/test_explain_folder.py",
     "options": "tests/explanation/test_build.py, and every method's and metric's own",
     "parquet": "tests/evaluation/test_evaluate.py, without pyarrow and with it",
 }

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxsal.errors import ModelError, OutOfMemoryError, UsageError
+from onnxsal.interrupts import whole
 from onnxsal.kernels.plane import unplane
 from onnxsal.records import Moments, Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.runtime.together import hold
 from onnxsal.streaming.batches import batches
 from onnxsal.streaming.device import Batch, Device, Host, Runner
-from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.limits import FIRST_LOOK, FIRST_LOOK_ALLOCATED, FIRST_LOOK_SPARING, Reason, Stopper
 from onnxsal.streaming.plan import Indices
 from onnxsal.streaming.sparing import Spared, Sparing

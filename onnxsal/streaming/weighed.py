@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onnxsal.interrupts import whole
 from onnxsal.kernels.jackknife import means_without
 from onnxsal.kernels.sums import add_weighed
 from onnxsal.records import Moments
-from onnxsal.streaming.interrupts import whole
 from onnxsal.streaming.moments import Accumulator, Arrays, Doubles, Floats, Indices
 
 ROWS = 8

@@ -16,8 +16,8 @@ import pytest
 from tinynet import TinyNet, image
 
 import onnxsal
+from onnxsal.interrupts import whole
 from onnxsal.streaming import moments
-from onnxsal.streaming.interrupts import whole
 
 CHILD = """
 import sys
