@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent / "onnxsal"
 GROUND = {
     "_version", "errors", "plugins", "files", "options", "fingerprint", "decisions", "plain_yaml", "importing",
     "interrupts",
-    "pipeline", "parquet", "interrupts",
+    "pipeline", "parquet",
 }  # fmt: skip
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",

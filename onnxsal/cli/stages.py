@@ -19,6 +19,7 @@ from onnxsal.explanation import Explanation
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.run import explain_prepared, read_fitted, was_interrupted
 from onnxsal.explanation.target import TargetSource
+from onnxsal.interrupts import whole
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.modalities.registry import Sample
 from onnxsal.pipeline import Bounds, InOrder, ahead
@@ -116,11 +117,13 @@ def _served(stages: Stages, images: Sequence[str], within: Bounds, telling: Tell
                 item = _explained(stages, image, result)
                 if item.broken is not None and (stages.strict or len(images) == 1):
                     raise item.broken
-                _hand_over(behind, item, telling)
+                with whole():  # else Ctrl-C could come between a file and the line that tells of it
+                    _hand_over(behind, item, telling)
                 if item.interrupted:
                     return False
         finally:
-            _drain(behind, telling)
+            with whole():
+                _drain(behind, telling)
         return True
 
 

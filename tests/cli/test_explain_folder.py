@@ -155,7 +155,8 @@ def test_ctrl_c_ends_a_folder_with_what_is_done(folder: Path, album: Path) -> No
         try:
             first = process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.stdout.read(), process.stderr.read()
+            process.wait(timeout=60)
         finally:
             process.kill()
     told = [Path(line).name for line in (first + out).splitlines() if line[0] != " "]
