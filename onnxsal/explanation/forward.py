@@ -77,21 +77,10 @@ def forward(request: Request, sample: Sample, known: Numbers | None = None) -> F
 
     Args: known: what the deployed file puts out, where it was run before. Raises: as ``Model.outputs``.
     """
-    model = request.model
     halves = _halved(request)
     if halves is None:
-        return Forward(model.outputs(sample.x) if known is None else known, sample)
-    session = _session(model, halves.first)
-    maps = [name for name in halves.first.outputs if name in _names(request)]
-    own = list(_kinds(model).values())
-    started = time.perf_counter()
-    found, passed = session.run_passing({X: sample.x[None]}, [*own, *maps], halves.passed)
-    seconds = time.perf_counter() - started
-    if known is not None:
-        return Forward(known, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
-    believed = model.program(("numbers of", 1, *key_of(request)), lambda: _is_own(model, sample, found))
-    numbers = model.checked({name: found[name] for name in own}) if believed else model.outputs(sample.x)
-    return Forward(numbers, sample, halves, {name: found[name] for name in maps}, passed, seconds=seconds)
+        return Forward(request.model.outputs(sample.x) if known is None else known, sample)
+    return _run(request, halves, [sample], known)[0]
 
 
 def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | None:
@@ -102,23 +91,30 @@ def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | Non
     model, halves = request.model, _halved(request)
     if halves is None or one_by_one(model, samples[0].x) is not None:
         return None
-    session, own = _session(model, halves.first), list(_kinds(model).values())
+    return None if _session(model, halves.first).single else _run(request, halves, samples)
+
+
+def _run(request: Request, halves: Halves, samples: Sequence[Sample], known: Numbers | None = None) -> list[Forward]:
+    """Return what one run gives each of some pictures of one size. Args: known: of the one that there is."""
+    model, own = request.model, list(_kinds(request.model).values())
     maps = [name for name in halves.first.outputs if name in _names(request)]
-    if session.single:
-        return None
     x, started = np.stack([sample.x for sample in samples]), time.perf_counter()
-    found, passed = session.run_passing({X: x}, [*own, *maps], halves.passed)
+    found, passed = _session(model, halves.first).run_passing({X: x}, [*own, *maps], halves.passed)
     seconds = (time.perf_counter() - started) / len(samples)
     rows = [{name: found[name][i : i + 1] for name in (*own, *maps)} for i in range(len(samples))]
 
     def equal() -> bool:
         return all(_is_own(model, sample, row) for sample, row in zip(samples, rows, strict=True))
 
-    believed = model.program(("numbers of", len(samples), *key_of(request)), equal)
-    numbers = [model.checked(row) if believed else model.outputs(s.x) for s, row in zip(samples, rows, strict=True)]
+    def numbers(sample: Sample, row: Mapping[str, NDArray[Any]]) -> Numbers:
+        if known is not None:
+            return known
+        believed = model.program(("numbers of", len(samples), *key_of(request)), equal)
+        return model.checked(row) if believed else model.outputs(sample.x)
+
     return [
-        Forward(values, sample, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
-        for values, sample, row in zip(numbers, samples, rows, strict=True)
+        Forward(numbers(each, row), each, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
+        for each, row in zip(samples, rows, strict=True)
     ]
 
 

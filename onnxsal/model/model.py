@@ -311,9 +311,8 @@ class Model:
 
     def score_form(self, kind: str, target: Target | None = None) -> tuple[str, bool]:
         """Return what tells one form of score from another: its kind, and whether it is a sum with coefficients."""
-        if target is None or target.is_open:
-            return kind if target is None or target.kind is None else target.kind, self.task.weighted
-        return kind if target.kind is None else target.kind, target.weighted
+        kind = kind if target is None or target.kind is None else target.kind
+        return kind, self.task.weighted if target is None or target.is_open else target.weighted
 
     def session(self, program: Program) -> Session | ColumnSession:
         """Return the inference session of a program, opened once as long as there is room for it (``memory``).
