@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnx_ir as ir
-
 from onnxsal.anatomy import SCORE, Layer, Score
 from onnxsal.anatomy.levels import level_layers
 from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
-from onnxsal.graph.program import Keeping
+from onnxsal.graph.operands import computed_from
+from onnxsal.graph.program import Keeping, values_by_name
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
 from onnxsal.model import Model
-from onnxsal.model.living import reads
 
 
 def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score) -> Result:
@@ -106,17 +104,10 @@ def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -
 
 
 def _hangs_on(score: Score, layer: Layer) -> bool:
-    """Whether a score is worked out from the values of a layer."""
-    waiting, seen = [v for v in score.model.graph.outputs if v.name == SCORE], set[ir.Node]()
-    while waiting:
-        value = waiting.pop()
-        if value.name == layer.name:
-            return True
-        node = value.producer()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += reads(node)
-    return False
+    """Whether the score is computed from a layer."""
+    graph = score.model.graph
+    values = values_by_name(graph)
+    return layer.name in values and values[SCORE] in computed_from(graph, [values[layer.name]])
 
 
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
 
@@ -24,3 +26,12 @@ def captured(node: ir.Node) -> list[ir.Value]:
 
 def _graphs(node: ir.Node) -> list[ir.Graph]:
     return [a.as_graph() for a in node.attributes.values() if not a.is_ref() and a.type == ir.AttributeType.GRAPH]
+
+
+def computed_from(graph: ir.Graph, sources: Iterable[ir.Value]) -> set[ir.Value | None]:
+    """Return the values that some are read for, in bodies too, themselves among them."""
+    reached: set[ir.Value | None] = set(sources)
+    for node in graph if reached else ():
+        if not reached.isdisjoint(operands(node)):
+            reached.update(node.outputs)
+    return reached

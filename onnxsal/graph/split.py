@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxsal.graph.infer import infer_shapes
-from onnxsal.graph.operands import operands
+from onnxsal.graph.operands import computed_from, operands
 from onnxsal.graph.program import Program
 from onnxsal.graph.tape import RANDOM
 
@@ -54,23 +54,14 @@ def split(program: Program, late: Collection[str]) -> Halves | None:
 
 def _parted(graph: ir.Graph, late: Collection[str]) -> tuple[set[ir.Value | None], list[ir.Value]]:
     """Return what is computed from the late inputs, and what of the rest that reads."""
-    behind = _computed_from(graph, [v for v in graph.inputs if v.name in late])
+    behind = computed_from(graph, [v for v in graph.inputs if v.name in late])
     return behind, _passed_on(graph, behind)
-
-
-def _computed_from(graph: ir.Graph, sources: Sequence[ir.Value]) -> set[ir.Value | None]:
-    """Return what some values are read for, themselves among them."""
-    found: set[ir.Value | None] = set(sources)
-    for node in graph:
-        if not found.isdisjoint(operands(node)):
-            found.update(node.outputs)
-    return found
 
 
 def _passed_on(graph: ir.Graph, behind: set[ir.Value | None]) -> list[ir.Value]:
     """Return the values in front that are read behind, without weights and what is made of these alone, in order."""
     drawn = [v for node in graph if node.op_type in RANDOM for v in node.outputs]
-    varying = _computed_from(graph, [*graph.inputs, *drawn])
+    varying = computed_from(graph, [*graph.inputs, *drawn])
     found: dict[ir.Value, None] = {}
     waiting = [v for node in graph if behind.intersection(node.outputs) for v in operands(node)]
     while waiting:

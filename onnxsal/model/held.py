@@ -15,6 +15,7 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import UsageError
 from onnxsal.graph.cut import placed
 from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.operands import computed_from
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.tape import Tape
@@ -22,7 +23,7 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.constants import constants, fitting
 from onnxsal.model.defaults import Fill
 from onnxsal.model.dimensions import Dimensions, declared
-from onnxsal.model.living import computed_from, remove_inputs, remove_outputs
+from onnxsal.model.living import remove_inputs, remove_outputs
 from onnxsal.model.roles import Input, Roles, check_names, free_inputs, roles_of
 
 _FLAT = 2

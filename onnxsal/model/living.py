@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
-
-def reads(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield the values that a node reads, in its bodies too."""
-    yield from (v for v in node.inputs if v is not None)
-    for attribute in node.attributes.values():
-        if attribute.is_ref() or attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-            continue
-        bodies = [attribute.as_graph()] if attribute.type == ir.AttributeType.GRAPH else attribute.as_graphs()
-        for body in bodies:
-            yield from (v for inner in body.all_nodes() for v in inner.inputs if v is not None)
-            yield from body.outputs
+from onnxsal.graph.operands import computed_from, operands
 
 
 def living(
@@ -31,17 +21,8 @@ def living(
     found = set(known if ends is None else ends) - {without}
     for node in reversed(list(graph)):
         if any(v in found for v in node.outputs):
-            found.update(v for v in reads(node) if v is not without)
+            found.update(v for v in operands(node) if v is not None and v is not without)
     return found
-
-
-def computed_from(graph: ir.Graph, sources: Sequence[ir.Value]) -> set[ir.Value]:
-    """Return the values that some are read for, themselves among them."""
-    reached = set(sources)
-    for node in graph if reached else ():
-        if any(v in reached for v in reads(node)):
-            reached.update(node.outputs)
-    return reached
 
 
 def remove_inputs(graph: ir.Graph, gone: Sequence[ir.Value]) -> tuple[str, ...]:
