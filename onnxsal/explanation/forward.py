@@ -10,10 +10,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import Score, X
+from onnxsal.anatomy import TARGET, Score, X
 from onnxsal.errors import OnnxsalError
+from onnxsal.explanation.at_once import CHOSEN, at_once, column_of
 from onnxsal.explanation.build import build_layers, layers_key, map_of
 from onnxsal.explanation.request import Request
+from onnxsal.explanation.target import TargetSource
 from onnxsal.graph import Program
 from onnxsal.graph.split import Halves, split
 from onnxsal.model import Model, Sample
@@ -22,6 +24,25 @@ from onnxsal.runtime import Session
 from onnxsal.tasks import Numbers, Target
 
 Floats = NDArray[np.float32]
+Column = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A run that gave the map of a target too."""
+
+    program: Program
+    column: Column
+    """The target's, [1]."""
+    maps: list[Floats]
+
+    def of(self, request: Request, sample: Sample, column: Column) -> list[Floats]:
+        """Return the maps of a target's column; of another one than was run with they are made now."""
+        if np.array_equal(column, self.column):
+            return self.maps
+        names = _names(request)
+        found = _session(request.model, self.program).run({X: sample.x[None], TARGET: column}, names)
+        return [found[name] for name in names]
 
 
 @dataclass(frozen=True)
@@ -41,10 +62,12 @@ class Forward:
     """Maps of targets that were made together with those of other pictures, and a picture's share of the seconds."""
     seconds: float = 0.0
     """That the run took, or a picture's share of it; every map is made of it and takes them."""
+    at_once: AtOnce | None = None
+    """The map too, where one run made both."""
 
     def serves(self, model: Model, kind: str, goal: Target) -> bool:
         """Return whether the map of a target comes from this forward."""
-        given = self.halves is not None and goal.program is None
+        given = (self.halves is not None or self.at_once is not None) and goal.program is None
         return given and model.score_form(kind, goal) == model.score_form(kind)
 
     def score(self, model: Model, kind: str, goal: Target) -> Score:
@@ -60,6 +83,8 @@ class Forward:
         for target, maps, _ in self.made:
             if target is goal:
                 return maps
+        if self.at_once is not None:
+            return self.at_once.of(request, self.sample, goal.feeds[TARGET])
         assert self.halves is not None and self.found is not None
         found = dict(self.found)
         if self.halves.rest is not None:
@@ -69,14 +94,22 @@ class Forward:
         return [found[name] for name in _names(request)]
 
 
-def forward(request: Request, sample: Sample, known: Numbers | None = None) -> Forward:
+def forward(
+    request: Request, sample: Sample, known: Numbers | None = None, targets: Sequence[TargetSource] = ()
+) -> Forward:
     """Return what one run of the model gives for a picture, and a second one where the first is not to be believed.
 
     The numbers of the method's own run are taken where they were found to be those of the deployed file, bit for bit,
     on the first picture: what stands beside a model may change how a runtime rounds it.
 
-    Args: known: what the deployed file puts out, where it was run before. Raises: as ``Model.outputs``.
+    Args: known: what the deployed file puts out, where it was run before. targets: what is asked of it, as far as that
+    is known: of one column the same run makes the map.
+    Raises: as ``Model.outputs``.
     """
+    column = column_of(request.model, targets)
+    whole = None if column is None else _whole(request)
+    if column is not None and whole is not None:
+        return _run_whole(request, whole, sample, column, known)
     halves = _halved(request)
     if halves is None:
         return Forward(request.model.outputs(sample.x) if known is None else known, sample)
@@ -94,6 +127,33 @@ def forwards(request: Request, samples: Sequence[Sample]) -> list[Forward] | Non
     return None if _session(model, halves.first).single else _run(request, halves, samples)
 
 
+def _run_whole(request: Request, program: Program, sample: Sample, column: Column, known: Numbers | None) -> Forward:
+    """Return what one run of the program that chooses its target gives. Args: column: that it is fed."""
+    own, names, started = list(_kinds(request.model).values()), _names(request), time.perf_counter()
+    session = _session(request.model, program)
+    found = session.run({X: sample.x[None], TARGET: column}, [*own, *names, CHOSEN])
+    seconds = time.perf_counter() - started
+    numbers = _believed(request, [sample], [found], "whole")[0] if known is None else known
+    made = AtOnce(program, found[CHOSEN], [found[name] for name in names])
+    return Forward(numbers, sample, seconds=seconds, at_once=made)
+
+
+def _believed(
+    request: Request, samples: Sequence[Sample], rows: Sequence[Mapping[str, NDArray[Any]]], how: str
+) -> list[Numbers]:
+    """Return the numbers of pictures from a method's own run, or from the deployed file's where they are not those.
+
+    Args: how: it was run; the first pictures that are run so show whether it is to be believed.
+    """
+    model, pairs = request.model, list(zip(samples, rows, strict=True))
+
+    def equal() -> bool:
+        return all(_is_own(model, sample, row) for sample, row in pairs)
+
+    believed = model.program(("numbers of", how, len(samples), *key_of(request)), equal)
+    return [model.checked(row) if believed else model.outputs(sample.x) for sample, row in pairs]
+
+
 def _run(request: Request, halves: Halves, samples: Sequence[Sample], known: Numbers | None = None) -> list[Forward]:
     """Return what one run gives each of some pictures of one size. Args: known: of the one that there is."""
     model, own = request.model, list(_kinds(request.model).values())
@@ -102,19 +162,10 @@ def _run(request: Request, halves: Halves, samples: Sequence[Sample], known: Num
     found, passed = _session(model, halves.first).run_passing({X: x}, [*own, *maps], halves.passed)
     seconds = (time.perf_counter() - started) / len(samples)
     rows = [{name: found[name][i : i + 1] for name in (*own, *maps)} for i in range(len(samples))]
-
-    def equal() -> bool:
-        return all(_is_own(model, sample, row) for sample, row in zip(samples, rows, strict=True))
-
-    def numbers(sample: Sample, row: Mapping[str, NDArray[Any]]) -> Numbers:
-        if known is not None:
-            return known
-        believed = model.program(("numbers of", len(samples), *key_of(request)), equal)
-        return model.checked(row) if believed else model.outputs(sample.x)
-
+    numbers = _believed(request, samples, rows, "halves") if known is None else [known]
     return [
-        Forward(numbers(each, row), each, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
-        for each, row in zip(samples, rows, strict=True)
+        Forward(each, sample, halves, {name: row[name] for name in maps}, passed, seconds=seconds)
+        for each, sample, row in zip(numbers, samples, rows, strict=True)
     ]
 
 
@@ -147,7 +198,14 @@ def _halved(request: Request) -> Halves | None:
     """Return the method's program in two, of the form that most targets have; None where it runs by itself."""
     if not runs_once(request):
         return None
-    return cast("Halves | None", request.model.program(("halves", *key_of(request)), lambda: _made(request)))
+    return cast("Halves | None", request.model.program(("halves", *key_of(request)), lambda: _parted(request)))
+
+
+def _whole(request: Request) -> Program | None:
+    """Return the method's program that chooses its target itself; None where there is none, or it runs by itself."""
+    if not runs_once(request):
+        return None
+    return cast("Program | None", request.model.program(("whole", *key_of(request)), lambda: _choosing(request)))
 
 
 def runs_once(request: Request) -> bool:
@@ -156,7 +214,21 @@ def runs_once(request: Request) -> bool:
     return request.steps.inner is None and all(request.steps.forwards(n) == 1 for n in maps)
 
 
-def _made(request: Request) -> Halves | None:
+def _parted(request: Request) -> Halves | None:
+    made = _made(request)
+    if made is None:
+        return None
+    halves = split(made, [name for name in made.inputs if name != X])
+    return None if halves is None or not set(_kinds(request.model).values()).issubset(halves.first.outputs) else halves
+
+
+def _choosing(request: Request) -> Program | None:
+    made = _made(request)
+    return None if made is None else at_once(request.model, made, _kinds(request.model))
+
+
+def _made(request: Request) -> Program | None:
+    """Return the method's program, which puts out what the task speaks of too; None where it does not."""
     model = request.model
     try:
         kept = model.score(request.score, keep=True)
@@ -166,8 +238,7 @@ def _made(request: Request) -> Halves | None:
     own = set(kept.kept)
     if program is None or not own.issuperset(_kinds(model).values()) or not own.issubset(program.outputs):
         return None
-    halves = split(program, [name for name in program.inputs if name != X])
-    return None if halves is None or not own.issubset(halves.first.outputs) else halves
+    return program
 
 
 def key_of(request: Request) -> tuple[Any, ...]:

@@ -119,7 +119,7 @@ def _grouped(
     """Return the targets in groups that the same runs serve, each with the request on the model that answers it."""
     found = list[_Group]()
     for own, several in by_request(request, targets):
-        seen = forward(own, prepared, None if clean is None else clean.of(own.model, prepared.x))
+        seen = forward(own, prepared, None if clean is None else clean.of(own.model, prepared.x), several)
         found += [(own, group, seen) for group in _together(own, goals_of(own, seen, several))]
     return found
 

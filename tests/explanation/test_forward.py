@@ -15,6 +15,7 @@ from tinynet import TinyNet, image
 import onnxsal
 from onnxsal.anatomy import X
 from onnxsal.explanation import forward as module
+from onnxsal.explanation.at_once import CHOSEN
 from onnxsal.runtime import Session
 
 METHODS = ["gradient", "grad-cam++", "layercam", "eigencam"]
@@ -29,7 +30,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def alone(self: Session, feeds: Any, outputs: Any = None) -> Any:
         if X in self.inputs:
-            found.append("predict" if "saliency" not in self.outputs else "whole")
+            found.append("both" if CHOSEN in self.outputs else "whole" if "saliency" in self.outputs else "predict")
         return run(self, feeds, outputs)
 
     def passing(self: Session, feeds: Any, outputs: Any, *rest: Any, **options: Any) -> Any:
@@ -46,24 +47,36 @@ def whole_map(method: str, picture: np.ndarray, target: Any, **options: Any) -> 
     """Return the explanation by the method's program in one, as methods run that draw."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_halved", lambda request: None)
+        patch.setattr(module, "_whole", lambda request: None)
         return onnxsal.explain(onnxsal.load(TinyNet().model()), picture, method=method, target=target, **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_picture_takes_one_run_of_the_model(method: str, runs: list[str]) -> None:
-    model = onnxsal.load(TinyNet().model())
+@pytest.mark.parametrize("target", [None, 2, [0, 2]])
+def test_a_picture_takes_one_run_of_the_model(method: str, target: Any, runs: list[str]) -> None:
+    """Of one target the same run makes the map; of several each has what comes behind the target to itself."""
+    model, targets = onnxsal.load(TinyNet().model()), target if isinstance(target, list) else [target]
     del runs[:]
-    found = onnxsal.explain(model, PICTURES, method=method)
+    found = onnxsal.explain(model, PICTURES, method=method, target=target)
     assert runs == ["both", "predict", "both", "both"], "the first picture shows that both give the same bits"
-    for picture, one in zip(PICTURES, found, strict=True):
-        expected = whole_map(method, picture, None)
+    for at, one in enumerate(found):
+        expected = whole_map(method, PICTURES[at // len(targets)], targets[at % len(targets)])
         assert (one.target, one.score, one.logit) == (expected.target, expected.score, expected.logit)
         assert_array_equal(one.raw, expected.raw, strict=True)
 
 
+def test_the_target_may_be_another_than_the_run_chose(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that come from elsewhere may lie otherwise than a graph's own: what they say is explained."""
+    model = onnxsal.load(TinyNet().model())
+    monkeypatch.setattr(module, "column_of", lambda model, targets: np.array([2]))
+    one = onnxsal.explain(model, PICTURES[0], method="gradient", target=0)
+    assert runs[-3:] == ["both", "predict", "both"]
+    assert_array_equal(one.raw, whole_map("gradient", PICTURES[0], 0).raw, strict=True)
+
+
 def test_all_targets_and_layers_come_of_one_run(runs: list[str]) -> None:
     model, targets, layers = onnxsal.load(TinyNet().model()), [0, 2, None], ["a2", "a3"]
-    onnxsal.explain(model, PICTURES[0], layer=layers)
+    onnxsal.explain(model, PICTURES[0], target=targets, layer=layers)
     del runs[:]
     found = onnxsal.explain(model, PICTURES[1], target=targets, layer=layers)
     assert runs == ["both"]
@@ -73,7 +86,7 @@ def test_all_targets_and_layers_come_of_one_run(runs: list[str]) -> None:
 
 def test_a_target_of_another_form_has_a_run_of_its_own(runs: list[str]) -> None:
     model = onnxsal.load(TinyNet().model())
-    onnxsal.explain(model, PICTURES[0])
+    onnxsal.explain(model, PICTURES[0], target=[0, 1])
     del runs[:]
     one = onnxsal.explain(model, PICTURES[1], target=(0, 2))
     assert runs == ["both", "whole"]
@@ -97,18 +110,25 @@ def test_pictures_run_together_give_what_each_gives_alone(method: str, runs: lis
 
 def test_numbers_that_are_not_the_file_s_are_not_told(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime that rounds the model otherwise beside a gradient: score and class come of the file run alone."""
-    model, expected = onnxsal.load(TinyNet().model()), [whole_map("gradient", p, None) for p in PICTURES]
-    run_passing = Session.run_passing
+    model, expected = onnxsal.load(TinyNet().model()), [whole_map("gradient", p, 1) for p in PICTURES]
+    run_passing, run = Session.run_passing, Session.run
+
+    def run_rounded(self: Session, feeds: Any, outputs: Any = None) -> Any:
+        found = run(self, feeds, outputs)
+        return {n: np.nextafter(a, 9) if n == "sal/logits" and CHOSEN in found else a for n, a in found.items()}
 
     def rounded(self: Session, feeds: Any, outputs: Any, *rest: Any, **options: Any) -> Any:
         found, passed = run_passing(self, feeds, outputs, *rest, **options)
         return {n: np.nextafter(a, 9) if n == "sal/logits" else a for n, a in found.items()}, passed
 
     monkeypatch.setattr(Session, "run_passing", rounded)
-    del runs[:]
-    found = onnxsal.explain(model, PICTURES, method="gradient")
-    assert runs == ["both", "predict", "predict", "both", "predict", "both", "predict"]
-    assert [(one.score, one.logit) for one in found] == [(one.score, one.logit) for one in expected]
+    monkeypatch.setattr(Session, "run", run_rounded)
+    for target in (1, [1, 0]):
+        del runs[:]
+        found = onnxsal.explain(model, PICTURES, method="gradient", target=target)
+        assert runs == ["both", "predict", "predict", "both", "predict", "both", "predict"]
+        of_one = [one for one in found if one.target == 1]
+        assert [(one.score, one.logit) for one in of_one] == [(one.score, one.logit) for one in expected]
 
 
 def test_the_seconds_of_a_map_have_the_runs_that_were_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
