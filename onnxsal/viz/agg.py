@@ -14,13 +14,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from onnxsal.errors import EnvironmentSetupError
 from onnxsal.viz.axes import Axis, Colour, ticks_of
 from onnxsal.viz.caption import PALE, PAPER
 from onnxsal.viz.colour import Pixels
-from onnxsal.viz.text import Line, fit_line
+from onnxsal.viz.text import Line, fit_line, ink
 
 
 @contextmanager
@@ -89,14 +88,12 @@ class _Renderer(RendererAgg):
         mtext: Any = None,
     ) -> None:  # fmt: skip
         line = _set(s, prop)
-        left, top, right, bottom = (round(v) for v in line.font.getbbox(line.text, anchor="ls"))
-        mask = Image.new("L", (right - left + 2, bottom - top + 2))
-        ImageDraw.Draw(mask).text((1 - left, 1 - top), line.text, 255, line.font, "ls")
+        mask, left, top = ink(line, "ls")
         letters = np.empty((mask.height, mask.width, 4), np.uint8)
         letters[..., :3] = np.rint(np.multiply(gc.get_rgb()[:3], 255))
         letters[..., 3] = np.asarray(mask)
-        lower = self.height - round(y) - (bottom + 1)
-        self.draw_image(gc, round(x) + left - 1, lower, letters[::-1])
+        lower = self.height - round(y) - (top + mask.height)
+        self.draw_image(gc, round(x) + left, lower, letters[::-1])
 
     def draw_path(self, gc: Any, path: Any, transform: Any, rgbFace: Any = None) -> None:
         if path.codes is None and len(path.vertices) >= _SHARED:

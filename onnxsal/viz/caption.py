@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from onnxsal.viz.colour import Pixels
-from onnxsal.viz.text import Line, fit_line
+from onnxsal.viz.text import Line, fit_line, ink
 
 PAPER, INK, PALE = (255, 255, 255), (24, 26, 31), (104, 110, 120)
 _LEAST, _MOST = 15, 34
@@ -45,11 +45,10 @@ def caption_bar(caption: Caption, width: int, letters: int, *, margin: int) -> P
     lines = _lines(caption, width - 2 * margin, letters, small)
     height = round(letters * (1.9 if not caption.detail else 2.05) + (small * 1.25 if caption.detail else 0))
     image = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(image)
     baseline = round(letters * 1.32)
     for line, colour, right, lower in lines:
-        place = (width - margin, baseline + lower) if right else (margin, baseline + lower)
-        draw.text(place, line.text, font=line.font, fill=colour, anchor="rs" if right else "ls")
+        mask, left, top = ink(line, "rs" if right else "ls")
+        image.paste(colour, ((width - margin if right else margin) + left, baseline + lower + top), mask)
     return np.asarray(image)
 
 

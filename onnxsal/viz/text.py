@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Font: TypeAlias = ImageFont.FreeTypeFont
 
@@ -39,6 +39,8 @@ _SYSTEM_FONTS = (
 )
 _NO_SUCH_LETTER = "\U0010fffe"
 _ELLIPSIS = "…"
+_LINES = 64
+"""That are remembered as they were set: below every picture of a folder stands the same method and layer."""
 
 
 class Line(NamedTuple):
@@ -50,7 +52,25 @@ class Line(NamedTuple):
     @property
     def width(self) -> int:
         """Pixels from left to right."""
-        return round(self.font.getlength(self.text))
+        return round(_length(*self))
+
+
+class Ink(NamedTuple):
+    """A line as it is set: how much of each pixel is ink, and where the first one lies from where the line stands."""
+
+    mask: Image.Image
+    """Shared, do not write into it."""
+    left: int
+    top: int
+
+
+@lru_cache(_LINES)
+def ink(line: Line, anchor: str) -> Ink:
+    """Return a line as Pillow sets it on whole pixels. Args: anchor: where it stands, as of ``ImageDraw.text``."""
+    left, top, right, bottom = (round(v) for v in line.font.getbbox(line.text, anchor=anchor))
+    mask = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(mask).text((-left, -top), line.text, 255, line.font, anchor)
+    return Ink(mask, left, top)
 
 
 def fit_line(text: str, width: float, size: int, *, smallest: int | None = None) -> Line:
@@ -108,6 +128,11 @@ def _has(name: str, letter: str) -> bool:
     font = _font(name, 20)
     mask, missing = font.getmask(letter), font.getmask(_NO_SUCH_LETTER)
     return mask.size != missing.size or bytes(mask) != bytes(missing)
+
+
+@lru_cache(_LINES)
+def _length(text: str, font: Font) -> float:
+    return font.getlength(text)
 
 
 @cache

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from onnxsal.viz import text as module
-from onnxsal.viz.caption import Caption, caption_bar, with_caption
+from onnxsal.viz.caption import INK, PALE, PAPER, Caption, caption_bar, with_caption
 from onnxsal.viz.text import fit_line
 
 IMAGE = np.full((50, 300, 3), 77, np.uint8)
@@ -60,6 +61,21 @@ def test_nothing_is_written_outside_the_margins_and_the_value_is_whole(title: st
     start = ink(alone).min()
     np.testing.assert_array_equal(bar[:, start:], alone[:, start:])
     assert not (bar[:, start - 6 : start] < 250).any()
+
+
+@pytest.mark.parametrize("text", ["AV fi Fußgänger é", "l. j_ fjg", "…", "고양이 ネコ"])
+def test_lines_are_what_pillow_draws_the_first_time_and_when_they_are_remembered(text: str) -> None:
+    plain = Image.new("RGB", (400, round(20 * 2.05 + 15 * 1.25)), PAPER)
+    title, value, detail = (fit_line(text, 400, size) for size in (20, 20, 15))
+    for line, x, y, colour, anchor in (
+        (title, 7, 26, INK, "ls"),
+        (value, 393, 26, INK, "rs"),
+        (detail, 7, 48, PALE, "ls"),
+    ):
+        ImageDraw.Draw(plain).text((x, y), line.text, colour, line.font, anchor)
+    for _ in range(2):
+        bar = caption_bar(Caption(text, text, text), 400, 20, margin=7)
+        np.testing.assert_array_equal(bar, np.asarray(plain))
 
 
 def test_accents_are_shown_or_left_out_but_never_boxes() -> None:
