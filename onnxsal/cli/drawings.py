@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from onnxsal.cli.explanations import Result, Written
 from onnxsal.cli.outputs import Template, slug
 from onnxsal.cli.stages import Explained, Made
@@ -56,7 +54,7 @@ class Drawings:
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
         if explanations[0].is_drawn:
             drawn = sheet(explanations, kind=self.kind, colours=self.colours)
-            save_image(np.asarray(drawn), drawing, effort=fast(drawing, self.effort))
+            save_image(drawn, drawing, effort=fast(drawing, self.effort))
         elif not numbers:
             numbers = in_place_of(drawing, [explanation.method for explanation in explanations])
             _write_numbers(explanations, numbers)

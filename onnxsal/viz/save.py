@@ -55,8 +55,8 @@ def image_format(path: str | os.PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
-def save_image(image: Pixels, path: str | os.PathLike[str], *, effort: int | None = None) -> None:
-    """Write the picture, uint8 [h, w, 3]; the file appears whole or not at all.
+def save_image(image: Pixels | PillowImage, path: str | os.PathLike[str], *, effort: int | None = None) -> None:
+    """Write the picture, uint8 [h, w, 3] or as Pillow has it; the file appears whole or not at all.
 
     Args: effort: see ``encoding``.
     Raises: UsageError: the suffix is not known, or the format has no effort. OutputError: it cannot be written.
@@ -64,7 +64,7 @@ def save_image(image: Pixels, path: str | os.PathLike[str], *, effort: int | Non
     kind, options = encoding(path, effort)
     with replacing(path) as part:
         try:
-            as_image(image).save(part, format=kind, **options)
+            (image if isinstance(image, PillowImage) else as_image(image)).save(part, format=kind, **options)
         except ValueError as error:
             raise OutputError(f"cannot write {str(path)!r} as {kind}: {error}; choose another format") from error
 

@@ -10,8 +10,6 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from onnxsal.cli.opening import tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.errors import ImageError, UnsupportedError
@@ -106,7 +104,7 @@ def _drawn(asked: Asked, sheet_of: Sheet, records: Sequence[SavedMap]) -> int:
         made = [record.on(sheet_of.image) for record in records]
         tell([OTHER] if OTHER in made[0].manifest["notes"] else [], sheet_of.image.name)
         drawn = sheet(made, kind=asked.kind, colours=asked.colours)
-        save_image(np.asarray(drawn), sheet_of.output, effort=fast(sheet_of.output, None))
+        save_image(drawn, sheet_of.output, effort=fast(sheet_of.output, None))
     except (ImageError, UnsupportedError) as error:
         print(f"onnxsal: {error}", file=sys.stderr)
         return 1

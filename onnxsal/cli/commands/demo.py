@@ -31,24 +31,21 @@ def command(boxes: bool) -> None:
 
 def _of_a_class(image: str) -> list[str]:
     with uncollected():
-        import numpy as np
-
         from onnxsal.cli.actions.demo import as_text, demonstrate
         from onnxsal.explanation.figure import compare
         from onnxsal.viz.save import save_image
 
     shown = demonstrate()
-    save_image(np.asarray(compare(shown.explanations)), image)
+    save_image(compare(shown.explanations), image)
     return as_text(image, shown)
 
 
 def _of_boxes(image: str) -> list[str]:
-    import numpy as np
 
     from onnxsal.cli.actions.demo_boxes import boxes_as_text, demonstrate_boxes
     from onnxsal.explanation.figure import compare
     from onnxsal.viz.save import save_image
 
     shown = demonstrate_boxes()
-    save_image(np.asarray(compare([each.explanation for each in shown])), image)
+    save_image(compare([each.explanation for each in shown]), image)
     return boxes_as_text(image, shown)
