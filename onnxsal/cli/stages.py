@@ -16,6 +16,7 @@ from onnxsal.cli.explanations import Broken, Telling, Written
 from onnxsal.cli.progress import Progress
 from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation import Explanation
+from onnxsal.explanation.asked import numbered
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.run import explain_prepared, read_fitted, was_interrupted
 from onnxsal.explanation.target import TargetSource
@@ -23,7 +24,6 @@ from onnxsal.interrupts import whole
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.modalities.registry import Sample
 from onnxsal.pipeline import Bounds, InOrder, ahead
-from onnxsal.tasks.detection.task import ALL
 
 Made: TypeAlias = Sequence[tuple[Request, Explanation]]
 """Explanations of one target, by the methods."""
@@ -172,7 +172,7 @@ def _explained(stages: Stages, image: str, read: Callable[[], Read]) -> Explaine
         [(request, found[at]) for request, found in zip(stages.requests, maps, strict=False) if at < len(found)]
         for at in range(len(maps[0]))
     )
-    return Explained(image, _numbered(stages.goals, len(maps[0])), rows, _notes(first, maps), interrupted)
+    return Explained(image, numbered(stages.goals, len(maps[0])), rows, _notes(first, maps), interrupted)
 
 
 def _maps(stages: Stages, first: Request, sample: Sample, image: str) -> tuple[list[list[Explanation]], bool]:
@@ -202,13 +202,3 @@ def _map(request: Request, sample: Sample, targets: Sequence[TargetSource], imag
 def _notes(request: Request, maps: Sequence[Sequence[Explanation]]) -> tuple[str, ...]:
     notes = [note for row in maps for explanation in row for note in explanation.manifest["notes"]]
     return tuple(note for note in dict.fromkeys(notes) if note not in request.model.notes)
-
-
-def _numbered(goals: Sequence[str | None], found: int) -> tuple[str | None, ...]:
-    """Return the target of each explanation; one that stands for several is numbered."""
-    more = found - len(goals)
-    several = [at for at, goal in enumerate(goals) if (goal or "").strip() == ALL]
-    if not several:
-        return tuple(goals)
-    at = several[0]
-    return (*goals[:at], *(f"{ALL}-{k}" for k in range(1, more + 2)), *goals[at + 1 :])
