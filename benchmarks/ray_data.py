@@ -89,7 +89,8 @@ def on_ray(
     """Return the same of workers on Ray; with ``kill`` one of them ends when the first rows are there."""
     began, first, ahead, found = time.perf_counter(), 0.0, 0, {}
     notes = Path(tempfile.mkdtemp())
-    work = Work(onnxsal.load(asked.model), Asked(asked.method), Columns("path", "id"), Share(actors, threads, 0, BLOCK))
+    share = Share(actors, threads, 0, BLOCK)
+    work = Work(onnxsal.load(asked.model), [Asked(asked.method)], Columns("path", "id"), share)
     made = mapped(in_order(things, BLOCK), noted_in(notes), work)
     for batch in made.iter_batches(batch_format="pyarrow", batch_size=None):
         found |= {row["id"]: row for part in batch.to_batches() for row in rows_in(part)}

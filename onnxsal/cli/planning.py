@@ -15,14 +15,34 @@ def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list
     With several methods an option goes to those that have it.
     Raises: UsageError: unknown method or option, wrong type, out of range, or an option given twice.
     """
+    return [(plan(name, own), common) for name, (own, common) in zip(methods, parted(methods, settings), strict=True)]
+
+
+def parted(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[dict[str, str], dict[str, str]]]:
+    """Return for every method its own options and those that all methods have, as they were written.
+
+    Raises: as ``planned``.
+    """
     given = once(settings)
     common = {name: text for name, text in given.items() if name in COMMON}
     own = {name: text for name, text in given.items() if name not in COMMON}
     if len(methods) == 1:
-        return [(plan(methods[0], own), common)]
+        return [(own, common)]
     _check_known(methods, own)
-    plans = [plan(name, {n: text for n, text in own.items() if n in _taken(name, own)}) for name in methods]
-    return [(steps, _fitting(steps, common)) for steps in plans]
+    taken = [{n: text for n, text in own.items() if n in _taken(name, own)} for name in methods]
+    return [(each, _fitting(plan(name, each), common)) for name, each in zip(methods, taken, strict=True)]
+
+
+def layers_for(layers: Sequence[str], plans: Sequence[MethodPlan]) -> list[str | list[str] | None]:
+    """Return the layers that each method is given; where none takes a layer, the first one refuses it."""
+    served = any(steps.needs_layer for steps in plans)
+    return [_names(layers if steps.needs_layer or not served else ()) for steps in plans]
+
+
+def _names(layers: Sequence[str]) -> str | list[str] | None:
+    if not layers:
+        return None
+    return layers[0] if len(layers) == 1 else list(layers)
 
 
 def once(settings: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from onnxsal.cluster.columns import Columns
 from onnxsal.cluster.explainer import Asked, Explainer, Work
 from onnxsal.cluster.mapping import Checkpoint, mapped
 from onnxsal.cluster.worker import Share
+from onnxsal.errors import UsageError
 from onnxsal.maps.schema import check_dtype
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
@@ -46,6 +47,8 @@ def explain_dataset(
     ``onnxsal.explain`` makes on one machine with ``threads=cpus``, for noise hangs on the seed and the draw alone, not
     on the row. The exception is a limit of ``seconds``, as everywhere.
 
+    Of a list of targets every row of ``ds`` gives a row each.
+
     Args:
         ds: a data set of Ray; the defaults fit ``ray.data.read_binary_files(folder, include_paths=True)``.
         model: a Model, or the path of one; it is read here and sent to the workers.
@@ -65,8 +68,11 @@ def explain_dataset(
     share = Share(actors, cpus, gpus, rows, dict(remote or {}))
     columns = Columns(image, id, targets, checkpoint is not None)
     opened = model if isinstance(model, Model) else load(model)
-    asked = Asked(method, options, target, layer, score, seed, preprocess)
-    request = asked.request(opened)  # what is wrong with it is said here, not by a worker
-    work = Work(opened, asked, columns, share, check_dtype(dtype), strict)
-    kept = None if checkpoint is None else Checkpoint(checkpoint, id, work.identity(request))
+    if isinstance(target, list) and not target:
+        raise UsageError("target=[]: expected at least one target, or None for what is predicted")
+    asked = Asked(method, options, layer, score, seed, preprocess)
+    goals = target if isinstance(target, list) else [target]
+    work = Work(opened, [asked], columns, share, check_dtype(dtype), strict, goals)
+    identity = work.identity()  # what is wrong with it is said here, not by a worker
+    kept = None if checkpoint is None else Checkpoint(checkpoint, id, identity)
     return mapped(ds, Explainer, work, kept)

@@ -20,9 +20,8 @@ map. A data set has no place for what is said once: its rows may end up in any n
 NAMES = (*(each.name for each in COLUMNS), MANIFEST, ERROR)
 
 
-def made_row(row: Row, explanation: Explanation, dtype: str) -> dict[str, Any]:
-    """Return the row of an explanation. Args: dtype: what its map is kept in."""
-    asked = None if row.target is None else str(row.target)
+def made_row(row: Row, asked: str | None, explanation: Explanation, dtype: str) -> dict[str, Any]:
+    """Return the row of an explanation. Args: asked: its target as it was asked for. dtype: of the map."""
     found, run = row_and_run(explanation, row.id, asked=asked, dtype=dtype)
     return {**found, MANIFEST: json.dumps(run, sort_keys=True), ERROR: None}
 

@@ -42,9 +42,9 @@ def batch(**columns: list[Any]) -> dict[str, np.ndarray]:
     return made
 
 
-def worker(asked: Asked = DRAWN, columns: Columns | None = None, **more: Any) -> Explainer:
+def worker(*asked: Asked, columns: Columns | None = None, **more: Any) -> Explainer:
     """Return a worker as it is where Ray made it: of what was sent."""
-    work = Work(MODEL, asked, columns or Columns("bytes", "path"), Share(cpus=1), **more)
+    work = Work(MODEL, asked or (DRAWN,), columns or Columns("bytes", "path"), Share(cpus=1), **more)
     return Explainer(pickle.loads(pickle.dumps(work)))
 
 
@@ -114,16 +114,18 @@ def test_types_of_a_table_do_not_hang_on_what_is_in_it() -> None:
 
 def test_what_is_done_is_told_apart_by_all_that_a_map_hangs_on() -> None:
     """Ray knows what is done by ids alone: of another method, option, target or seed nothing is done."""
-    several = [
-        Asked("smoothgrad", {"samples": 3}), Asked("smoothgrad", {"samples": 4}), Asked("gradient"),
-        Asked("smoothgrad", {"samples": 3}, target=1), Asked("smoothgrad", {"samples": 3}, seed=1),
+    drawn, columns = Asked("smoothgrad", {"samples": 3}), Columns("bytes", "path")
+    others = [
+        Asked("smoothgrad", {"samples": 4}), Asked("gradient"), Asked("smoothgrad", {"samples": 3}, seed=1),
         Asked("smoothgrad", {"samples": 3, "percentile": 98.0}), Asked("grad-cam++"), Asked("grad-cam++", layer="r1"),
+        Asked("layercam"), Asked("hirescam"),  # which have no options that tell them apart
     ]  # fmt: skip
-    works = [Work(MODEL, asked, Columns("bytes", "path"), Share()) for asked in several]
-    names = [work.identity(work.asked.request(MODEL)) for work in works]
-    assert len(set(names)) == len(several)
-    other = Work(MODEL, several[0], Columns("bytes", "path"), Share(actors=3, cpus=2, rows=1))
-    assert other.identity(other.asked.request(MODEL)) == names[0]
+    works = [Work(MODEL, [asked], columns, Share()) for asked in (drawn, *others)]
+    works += [Work(MODEL, [drawn], columns, Share(), targets=goals) for goals in ([1], [1, 2], [2, 1])]
+    works += [Work(MODEL, [drawn, each], columns, Share()) for each in others[-2:]]
+    names = [work.identity() for work in works]
+    assert len(set(names)) == len(works)
+    assert Work(MODEL, [drawn], columns, Share(actors=3, cpus=2, rows=1)).identity() == names[0]
 
 
 @pytest.mark.parametrize(

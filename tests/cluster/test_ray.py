@@ -91,7 +91,7 @@ def test_the_table_is_whole_and_equal_after_a_worker_was_killed(cluster: Any, fo
 
     ds = cluster.read_binary_files(str(folder), include_paths=True, override_num_blocks=COUNT // 2)
     asked = Asked("smoothgrad", {"samples": 20})
-    work = Work(onnxsal.load(tiny_models.classifier()), asked, Columns("bytes", "path"), Share(actors=2, rows=2))
+    work = Work(onnxsal.load(tiny_models.classifier()), [asked], Columns("bytes", "path"), Share(actors=2, rows=2))
     made = mapped(ds, Noted, work).iter_batches(batch_format="pyarrow", batch_size=None)
     assert_equal(by_name(killed(made, tmp_path)), wanted(folder))
 
@@ -127,7 +127,8 @@ def test_the_command_s_file_is_that_of_one_machine(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_models.write(tiny_models.classifier(), tmp_path / "model.onnx")
-    given = ["explain", "model.onnx", str(folder), "-m", "smoothgrad", "-O", "samples=2", "--threads", "1"]
+    given = ["explain", "model.onnx", str(folder), "-m", "smoothgrad,layercam", "-O", "samples=2", "--threads", "1"]
+    given += ["-t", "1", "-t", "0 minus 2"]
     assert main([*given, "--out", "here.parquet"]) == 0
     assert main([*given, "--out", "there.parquet", "--ray", "local", "--actors", "2"]) == 0
     parquet = pytest.importorskip("pyarrow.parquet")

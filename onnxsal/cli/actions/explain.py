@@ -15,7 +15,7 @@ from onnxsal.cli.images import ids_of, in_folders
 from onnxsal.cli.kept import Kept
 from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.outputs import check_outputs, slug
-from onnxsal.cli.planning import planned
+from onnxsal.cli.planning import layers_for, planned
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
 from onnxsal.errors import UsageError
@@ -154,22 +154,15 @@ def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) 
     opened = asked.opening()
     named = replace(opened, question=opened.question.replace(f" {THING} ", f" {command_line(asked.images[:1])} "))
     model = opened_for_all(named, asked.goals)
-    requests = []
-    served = any(steps.needs_layer for steps, _ in plans)  # where none takes a layer, the first one refuses it
-    for steps, common in plans:
-        layers = asked.layers if steps.needs_layer or not served else ()
-        request = prepare_request(
-            model, steps, layer=_names(layers), score=asked.score, seed=asked.seed, preprocess=None,
+    layers = layers_for(asked.layers, [steps for steps, _ in plans])
+    requests = [
+        prepare_request(
+            model, steps, layer=layer, score=asked.score, seed=asked.seed, preprocess=None,
             common=split_options(_kept(asked) | common)[0],
-        )  # fmt: skip
-        requests.append(request)
+        )
+        for (steps, common), layer in zip(plans, layers, strict=True)
+    ]  # fmt: skip
     return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
-
-
-def _names(layers: Sequence[str]) -> str | list[str] | None:
-    if not layers:
-        return None
-    return layers[0] if len(layers) == 1 else list(layers)
 
 
 def _bounded(request: Request, memory: int) -> Request:

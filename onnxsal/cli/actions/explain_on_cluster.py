@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.opening import notes_of, tell
-from onnxsal.cli.planning import once
+from onnxsal.cli.planning import layers_for, parted, planned
 from onnxsal.cli.text import many
 from onnxsal.cluster.columns import Columns
 from onnxsal.cluster.explainer import Asked as Wanted
@@ -36,6 +36,7 @@ def explain_on_cluster(asked: Asked, address: str, ids: Mapping[str, str]) -> in
     """
     _check(asked)
     assert asked.out is not None
+    wanted = _wanted(asked)
     gpu = (asked.opening.provider or "cpu").partition(":")[0] == "cuda"
     opening = replace(asked.opening, provider=None) if gpu else asked.opening  # there may be no GPU here
     model = opening()
@@ -44,7 +45,7 @@ def explain_on_cluster(asked: Asked, address: str, ids: Mapping[str, str]) -> in
     connect(address, cpus=None if asked.actors is None else asked.actors * threads)
     failed = 0
     with map_writer(asked.out, dtype=asked.dtype or "float16") as maps:
-        for row in _rows(asked, ids, model, Share(_actors(asked, threads), threads, int(gpu))):
+        for row in _rows(asked, wanted, ids, model, Share(_actors(asked, threads), threads, int(gpu))):
             if (error := row.pop(ERROR)) is not None:
                 print(f"onnxsal: {row['id']}: {error}", file=sys.stderr)
                 failed = 1
@@ -63,20 +64,19 @@ def _check(asked: Asked) -> None:
     for option, given in here.items():
         if given:
             raise UsageError(f"{option} is for explaining here, without --ray")
-    if len(asked.methods) > 1 or len(asked.goals) > 1:
-        raise UsageError("--ray takes one method and one target at a time: a file of maps each")
 
 
 def _actors(asked: Asked, threads: int) -> int:
     return asked.actors or max(processors() // threads, 1)
 
 
-def _rows(asked: Asked, ids: Mapping[str, str], model: Model, share: Share) -> Iterator[dict[str, Any]]:
+def _rows(
+    asked: Asked, wanted: Sequence[Wanted], ids: Mapping[str, str], model: Model, share: Share
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of all pictures in their order. Raises: what ended a worker, as it would have here."""
     things = [{"path": os.path.abspath(each), "id": ids[each]} for each in asked.images]
-    wanted = _wanted(asked)
-    wanted.request(model)  # what is wrong with it is said here, not by a worker
-    work = Work(model, wanted, Columns("path", "id"), share, asked.dtype or "float16")
+    work = Work(model, wanted, Columns("path", "id"), share, asked.dtype or "float16", targets=asked.goals)
+    work.requests()  # what is wrong with them is said here, not by a worker
     made = mapped(in_order(things, BLOCK), Explainer, work)
     try:
         for batch in made.iter_batches(batch_format="pyarrow", batch_size=None):
@@ -86,6 +86,8 @@ def _rows(asked: Asked, ids: Mapping[str, str], model: Model, share: Share) -> I
         raise (cause(error) or error) from None
 
 
-def _wanted(asked: Asked) -> Wanted:
-    layer = asked.layers[0] if len(asked.layers) == 1 else list(asked.layers) or None
-    return Wanted(asked.methods[0], once(asked.settings), asked.goals[0], layer, asked.score, asked.seed)
+def _wanted(asked: Asked) -> tuple[Wanted, ...]:
+    layers = layers_for(asked.layers, [steps for steps, _ in planned(asked.methods, asked.settings)])
+    options = [own | common for own, common in parted(asked.methods, asked.settings)]
+    each = zip(asked.methods, options, layers, strict=True)
+    return tuple(Wanted(method, given, layer, asked.score, asked.seed) for method, given, layer in each)
