@@ -25,6 +25,18 @@ def in_folders(images: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for image in images for path in (gathered([image]) if Path(image).is_dir() else (image,)))
 
 
+def each_once(images: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths without those of a picture that is there before, by another path or in a folder.
+
+    A link to a picture is one of its own, since its name says how results are called; one to its folder is not.
+    """
+    found = dict[tuple[str, str], str]()
+    for image in images:
+        folder, name = os.path.split(os.path.abspath(image))
+        found.setdefault((os.path.realpath(folder), name), image)
+    return tuple(found.values())
+
+
 def ids_of(named: Sequence[str], images: Sequence[str]) -> dict[str, str]:
     """Return what data calls the pictures, by their paths: of the one folder that is named the path in it, else that
     which was named. So it is the same whatever else is explained beside it."""

@@ -235,7 +235,6 @@ def test_misuse(refused, what: str) -> None:
     [
         (["a/1.png", "b/1.png"], "tell the results apart with {folder} in -o"),
         (["a/1.png", "a/1.jpg"], "'a/1.png' and 'a/1.jpg' have one stem and folder"),
-        (["a/1.png", "./a/1.png"], "more than once; the picture './a/1.png' is given twice"),
         (["a/1.png", "2.png", "-o", "x.png"], "with {stem} or {folder} in -o"),
     ],
 )

@@ -116,6 +116,19 @@ def test_skipping_goes_on_where_a_run_stopped(run, folder, album, monkeypatch) -
     assert "would be overwritten" in run(*arguments).err
 
 
+@pytest.mark.parametrize("kept", [("-o", "maps/{stem}.png"), ("--out", "data/")])
+def test_a_picture_that_is_named_again_is_explained_once(run, folder, album, kept) -> None:
+    """By another path, in its folder, through a link to that; a link to a picture has a name of its own."""
+    (folder / "there").symlink_to(album), (album / "link.png").symlink_to(album / "a.png"), (album / "d.png").unlink()
+    twice = ["album/b.png", "album", "there/c.png", "./album/../album/b.png"]
+    ended = run("explain", "model.onnx", *twice, *kept, "--json")
+    assert ended.status == 0 and "note: 3 pictures named more than once: explained once\n" in ended.err
+    order = [f"album/{name}.png" for name in ["b", "a", "c", "e", "f", "g", "h", "link"]]
+    assert [each["image"] for each in json.loads(ended.out)["explanations"]] == order
+    if kept[0] == "--out":
+        assert [each.id for each in onnxsal.read_maps("data/")] == order
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -11,7 +11,7 @@ from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.drawings import Drawings
 from onnxsal.cli.existing import Outputs
 from onnxsal.cli.explanations import INTERRUPTED, Telling
-from onnxsal.cli.images import ids_of, in_folders
+from onnxsal.cli.images import each_once, ids_of, in_folders
 from onnxsal.cli.kept import Kept
 from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.outputs import check_outputs, slug
@@ -38,7 +38,7 @@ def explain_all(asked: Asked) -> int:
     A picture that cannot be read is reported, and the others are served.
     """
     named = asked.images
-    asked = _checked(replace(asked, images=in_folders(named)))
+    asked = _checked(replace(asked, images=_meant(named)))
     telling = Telling(as_json=asked.as_json)
     if not asked.images:
         telling.close(failed=False)
@@ -59,6 +59,15 @@ def explain_all(asked: Asked) -> int:
         return _served(stages, asked, within, telling)
     finally:
         telling.close(failed=sys.exc_info()[0] is not None)
+
+
+def _meant(named: Sequence[str]) -> tuple[str, ...]:
+    """Return the pictures, each once, and tell where some are named more often."""
+    several = in_folders(named)
+    found = each_once(several)
+    if len(found) < len(several):
+        tell([f"{many(len(several) - len(found), 'picture')} named more than once: explained once"])
+    return found
 
 
 def _served(stages: Stages, asked: Asked, within: Bounds, telling: Telling) -> int:
