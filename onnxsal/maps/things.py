@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -48,28 +49,47 @@ class Saved(Protocol):
 class Things:
     """The files of a folder, by the ids of what was explained."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], ids: Iterable[str] = ()) -> None:
+        """Args: ids: of everything that is looked for: the file of one is not taken for that of another."""
         if not os.path.isdir(folder):
             raise UsageError(f"no such folder of images: {os.fspath(folder)!r}")
         self._folder = Path(folder)
+        self._named = {self._place(_parts(id)) for id in ids}
 
     def find(self, id: str) -> Path:
-        """Return the file of an id: its path in the folder, or the end of it; else the one below that ends so.
+        """Return the file of an id: where that says, seen from the folder, or from one above (photos/a.jpg, now in
+        photos); else the one below whose path ends so; else one that lies in the folder as the end of the id says.
 
-        Raises: ImageError: there is none, or there are several.
+        Raises: ImageError: there is none, or several fit alike.
         """
         parts = _parts(id)
-        for at in range(len(parts)):  # the folder that was named then may have lain higher: photos/a.jpg, now in photos
-            if (path := self._folder.joinpath(*parts[at:])).is_file():
-                return path
-        alike = self._by_name.get(parts[-1], ()) if parts else ()
-        found = [path for path in alike if _parts(as_text(path.as_posix()))[-len(parts) :] == parts]
-        if len(found) > 1:
-            raise ImageError(f"{id!r} may be {str(found[0])!r} or {str(found[1])!r}: name the folder of one of them")
-        if not found:
+        if (path := self._place(parts)) is not None:
+            return path
+        alike = [(_common_end(_whole(path), parts), path) for path in self._called(parts)]
+        most = max((length for length, _ in alike), default=0)
+        found = [path for length, path in alike if length == most]
+        if not any(most == len(parts) or self._is_free(path, most) for path in found):
             near = nearest(parts[-1], self._by_name) if parts else ""
             raise ImageError(f"{id!r} is neither in the folder {str(self._folder)!r} nor below{near}")
+        if len(found) > 1:
+            raise ImageError(f"{id!r} may be {str(found[0])!r} or {str(found[1])!r}: name the folder of one of them")
         return found[0]
+
+    def _place(self, parts: tuple[str, ...]) -> Path | None:
+        """Return the file that lies where an id says, seen from the folder or from one above it."""
+        above = _whole(self._folder)
+        for at in range(len(parts)):
+            if (at == 0 or above[-at:] == parts[:at]) and (path := self._folder.joinpath(*parts[at:])).is_file():
+                return path
+        return None
+
+    def _is_free(self, path: Path, most: int) -> bool:
+        """Return whether the end of an id, of so many parts, leads to a file from the folder, and no other id does."""
+        return len(path.relative_to(self._folder).parts) <= most and path not in self._named
+
+    def _called(self, parts: tuple[str, ...]) -> Sequence[Path]:
+        """Return the files in the folder and below whose name is the last part of a path."""
+        return self._by_name.get(parts[-1], ()) if parts else ()
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
@@ -79,6 +99,16 @@ class Things:
             if path.is_file():
                 found[as_text(path.name)].append(path)
         return found
+
+
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many parts of two paths are the same, from their ends on."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _whole(path: Path) -> tuple[str, ...]:
+    return _parts(as_text(Path(os.path.abspath(path)).as_posix()))
 
 
 def _parts(id: str) -> tuple[str, ...]:

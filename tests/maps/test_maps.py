@@ -17,7 +17,7 @@ import tiny_models
 from PIL import Image
 
 import onnxsal
-from onnxsal.errors import EnvironmentSetupError, OutputError, UsageError
+from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError
 from onnxsal.maps import map_writer
 from onnxsal.maps.schema import COLUMNS, KEY, VERSION
 from onnxsal.maps.things import OTHER, Things
@@ -198,6 +198,34 @@ def test_a_photograph_is_found_again_whatever_bytes_its_name_has(tmp_path: Path,
     (read,) = onnxsal.read_maps(tmp_path / name)
     assert Things(tmp_path / "photos").find(read.id) == photo
     assert same(read.raw, onnxsal.explain(model, PHOTO).raw) and OTHER not in read.on(photo).manifest["notes"]
+
+
+@pytest.mark.parametrize(
+    ("id", "found"),
+    [
+        ("a/0.png", "a/0.png"),  # where it says, though others are called so
+        ("photos/0.png", "0.png"),  # the folder itself was named then
+        ("/data/photos/a/0.png", "a/0.png"),
+        ("there/photos/b/c/1.png", "b/c/1.png"),
+        ("c/1.png", "b/c/1.png"),  # below, and its path ends so
+        ("pictures/2.png", "2.png"),  # the folder has another name now, and nothing else is called so
+        ("pictures/0.png", r"may be '.*photos.0.png' or '.*photos.a.0.png'"),
+        ("c/3.png", r"may be '.*b.c.3.png' or '.*d.c.3.png'"),
+        ("x/1.png", "is neither in the folder"),  # the only one called so, but elsewhere
+        ("a/4.png", "is neither in the folder"),  # there is 4.png, which is another one's
+    ],
+)
+def test_what_is_called_alike_in_another_folder_is_not_taken_for_it(tmp_path: Path, id: str, found: str) -> None:
+    folder = tmp_path / "data" / "photos"
+    for each in ("0.png", "a/0.png", "b/c/1.png", "2.png", "b/c/3.png", "d/c/3.png", "4.png"):
+        (folder / each).parent.mkdir(parents=True, exist_ok=True)
+        (folder / each).touch()
+    things = Things(folder, [id, "4.png"])
+    if found.endswith("png"):
+        assert things.find(id) == folder / found
+    else:
+        with pytest.raises(ImageError, match=found):
+            things.find(id)
 
 
 def test_the_page_has_the_columns() -> None:

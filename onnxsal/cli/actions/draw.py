@@ -67,7 +67,7 @@ def _sheets(asked: Asked, maps: Maps) -> list[Sheet]:
     """Return the pictures in the order of the maps."""
     groups = [(rows[0], [row["method"] for row in rows]) for rows in _together(maps.words())]
     template = _template(asked, [row for row, _ in groups])
-    things, found = Things(asked.images), list[Sheet]()
+    things, found = Things(asked.images, {row["id"] for row, _ in groups}), list[Sheet]()
     for row, methods in groups:
         try:
             image = things.find(row["id"])
