@@ -92,6 +92,25 @@ class InOrder(Generic[T, R]):
         self._weight -= weight
         return get
 
+    def pass_on(self, item: T, weight: int, tell: Callable[[R], object]) -> None:
+        """Hand an item over once there is room, and tell of those before it that are done."""
+        while self.full(weight):
+            tell(self.take())
+        self.put(item, weight)
+        while self.ready():
+            tell(self.take())
+
+    def drain(self, tell: Callable[[R], object]) -> None:
+        """Tell of all that are left. Raises: the first error among these, once the others are told of."""
+        failure: Exception | None = None
+        while len(self):
+            try:
+                tell(self.take())
+            except Exception as error:  # noqa: BLE001  # it is raised below
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
     def close(self) -> None:
         """Forget what has not begun, and wait for what has."""
         if self._pool is not None:

@@ -118,37 +118,13 @@ def _served(stages: Stages, images: Sequence[str], within: Bounds, telling: Tell
                 if item.broken is not None and (stages.strict or len(images) == 1):
                     raise item.broken
                 with whole():  # else Ctrl-C could come between a file and the line that tells of it
-                    _hand_over(behind, item, telling)
+                    behind.pass_on(item, item.weight, telling.tell)
                 if item.interrupted:
                     return False
         finally:
             with whole():
-                _drain(behind, telling)
+                behind.drain(telling.tell)
         return True
-
-
-_Behind: TypeAlias = InOrder[Explained, Written]
-
-
-def _hand_over(behind: _Behind, item: Explained, telling: Telling) -> None:
-    """Hand a picture over, and tell of those before it that are written."""
-    while behind.full(item.weight):
-        telling.tell(behind.take())
-    behind.put(item, item.weight)
-    while behind.ready():
-        telling.tell(behind.take())
-
-
-def _drain(behind: _Behind, telling: Telling) -> None:
-    """Tell of all that are left. Raises: the first error among these, once the others are told of."""
-    failure: Exception | None = None
-    while len(behind):
-        try:
-            telling.tell(behind.take())
-        except Exception as error:  # noqa: BLE001  # it is raised below
-            failure = failure or error
-    if failure is not None:
-        raise failure
 
 
 def _written(writer: Writer, item: Explained) -> Written:
