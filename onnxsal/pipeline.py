@@ -37,10 +37,13 @@ class Bounds:
     room: int = ROOM
 
 
-def bounds(*, most: int | None = None, room: int = ROOM) -> Bounds:
-    """Return bounds for this machine: half of its processors, since the loop computes too. Args: most: threads."""
+def bounds(*, most: int | None = None, room: int = ROOM, idle: bool = False) -> Bounds:
+    """Return bounds for this machine: half of its processors, since the loop computes too.
+
+    Args: most: threads. idle: whether it does not, and leaves all of them.
+    """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(max(1, processors // 2), _MOST if most is None else most)
+    workers = min(max(1, processors if idle else processors // 2), _MOST if most is None else most)
     return Bounds(workers, 2 * workers + 1, room)
 
 

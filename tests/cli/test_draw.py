@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,10 @@ import tiny_detectors
 import tiny_models
 from onnx import parser
 from PIL import Image
+
+from onnxsal.cli.actions import draw
+from onnxsal.errors import OutputError
+from onnxsal.pipeline import Bounds
 
 SERIES = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 24, 2] x) => (float[B, 2] y)
     <int64[1] last = {2}, float[2, 2, 3] w = {1, 2, -1, 0, 1, 1, 2, 0, 1, -1, 1, 2}, float[2, 2] v = {1, -1, 2, 1}>
@@ -94,6 +100,38 @@ def test_boxes_and_series_are_drawn_as_well(run, folder: Path, photos: Path) -> 
     np.save(photos / "steps.npy", np.random.default_rng(0).normal(0, 1, (24, 2)).astype(np.float32))
     found = drawn_twice(run, folder, "-m", "grad-cam", "--dtype", "float32")
     assert len(found) == 1 and set(found.values()) == {0}
+
+
+def test_pictures_are_drawn_beside_each_other_and_told_of_in_order(
+    run, folder: Path, photos: Path, monkeypatch
+) -> None:
+    """The first waits for the second, which is drawn in another thread; what fails ends it behind those before."""
+    shutil.copy(folder / "blue.png", photos)
+    assert run("explain", "model.onnx", "photos", "--out", "maps/").status == 0
+    monkeypatch.setattr(draw, "bounds", lambda **_: Bounds(2, 3))
+    second, save = threading.Event(), draw.save_image
+
+    def late(picture: np.ndarray, path: Path, **options: object) -> None:
+        assert path.stem.startswith("red") or second.wait(30)
+        save(picture, path, **options)
+        if path.stem.startswith("red"):
+            second.set()
+
+    monkeypatch.setattr(draw, "save_image", late)
+    names = [f"{name}.grad-cam++.png" for name in ("blue", "red", "noise")]
+    ended = run("draw", "maps/", "--images", "photos")
+    assert (ended.status, ended.out.split()) == (0, names) and second.is_set()
+
+    def full(picture: np.ndarray, path: Path, **options: object) -> None:
+        if path.stem.startswith("red"):
+            raise OutputError("the disk is full")
+        time.sleep(0.1)
+        save(picture, path, **options)
+
+    monkeypatch.setattr(draw, "save_image", full)
+    ended = run("draw", "maps/", "--images", "photos", "-o", "{stem}.jpg")
+    assert (ended.status, ended.err) == (1, "onnxsal: the disk is full\n")
+    assert ended.out.split() == sorted(each.name for each in folder.glob("*.jpg")) and "blue.jpg" in ended.out
 
 
 def test_what_is_not_there_is_named_and_left_out(run, folder: Path, photos: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ from onnxsal.cli.opening import tell
 from onnxsal.cli.outputs import Template, check_outputs, default_template, slug
 from onnxsal.errors import ImageError, UnsupportedError
 from onnxsal.explanation.figure import Kind, sheet
+from onnxsal.interrupts import whole
 from onnxsal.maps.read import Maps, read_maps
 from onnxsal.maps.record import SavedMap
 from onnxsal.maps.things import OTHER, Things
+from onnxsal.modalities.image.images import decoded_bytes
+from onnxsal.pipeline import Bounds, InOrder, bounds
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.save import fast, image_format, save_image
@@ -46,6 +51,15 @@ class Sheet:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture that was drawn; or why it was not, and whether it is on another photograph than was explained."""
+
+    of: Sheet
+    broken: ImageError | UnsupportedError | None = None
+    other: bool = False
+
+
 def draw_all(asked: Asked) -> int:
     """Draw and print the names of all pictures; return the exit status."""
     maps = read_maps(asked.maps)
@@ -59,8 +73,7 @@ def draw_all(asked: Asked) -> int:
     )
     if not maps.header["complete"]:
         tell([f"{asked.maps} is what a run that was ended early left"])
-    records = iter(maps)
-    return max([0, *(_drawn(asked, each, list(islice(records, each.count))) for each in sheets)])
+    return _all_drawn(asked, sheets, iter(maps))
 
 
 def _sheets(asked: Asked, maps: Maps) -> list[Sheet]:
@@ -96,17 +109,53 @@ def _template(asked: Asked, rows: Sequence[Mapping[str, Any]]) -> Template:
     return default_template([None, None] if several or numbered else [None])
 
 
-def _drawn(asked: Asked, sheet_of: Sheet, records: Sequence[SavedMap]) -> int:
-    """Draw a picture; return the exit status."""
+def _all_drawn(asked: Asked, sheets: Sequence[Sheet], records: Iterator[SavedMap]) -> int:
+    """Draw the pictures beside each other and tell of them in order; return the exit status.
+
+    However it ends, those that were begun are drawn and told of.
+    """
+    states, within = [0], bounds(idle=True) if len(sheets) > 1 else Bounds(workers=0, items=1)
+
+    def tell_of(found: Drawn) -> None:
+        states.append(_told(found))
+
+    with InOrder(partial(_drawn, asked), within, "onnxsal-draw") as behind:
+        try:
+            for each in sheets:
+                work = (each, list(islice(records, each.count)))
+                with whole():  # else Ctrl-C could come between a file and the line that tells of it
+                    behind.pass_on(work, _weight(*work), tell_of)
+        finally:
+            with whole():
+                behind.drain(tell_of)
+    return max(states)
+
+
+def _weight(sheet_of: Sheet, records: Sequence[SavedMap]) -> int:
+    """Return about how many bytes drawing a picture takes."""
+    photo = 0 if sheet_of.image is None else decoded_bytes(sheet_of.image)
+    return 3 * photo + sum(each.raw.nbytes + 4 * math.prod(each.size) for each in records)
+
+
+def _drawn(asked: Asked, work: tuple[Sheet, Sequence[SavedMap]]) -> Drawn:
+    """Draw a picture; return what is to be told of it. Raises: OutputError."""
+    sheet_of, records = work
     try:
         if sheet_of.image is None or sheet_of.output is None:
             raise ImageError(sheet_of.why)
         made = [record.on(sheet_of.image) for record in records]
-        tell([OTHER] if OTHER in made[0].manifest["notes"] else [], sheet_of.image.name)
         drawn = sheet(made, kind=asked.kind, colours=asked.colours)
         save_image(drawn, sheet_of.output, effort=fast(sheet_of.output, None))
     except (ImageError, UnsupportedError) as error:
-        print(f"onnxsal: {error}", file=sys.stderr)
+        return Drawn(sheet_of, error)
+    return Drawn(sheet_of, other=OTHER in made[0].manifest["notes"])
+
+
+def _told(found: Drawn) -> int:
+    """Print the name of a picture, or why there is none; return the exit status."""
+    if found.broken is not None:
+        print(f"onnxsal: {found.broken}", file=sys.stderr)
         return 1
-    print(sheet_of.output, flush=True)
+    tell([OTHER] if found.other else [], found.of.image.name if found.of.image is not None else "")
+    print(found.of.output, flush=True)
     return 0
