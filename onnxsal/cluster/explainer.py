@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnxsal._version import __version__
 from onnxsal.cluster.columns import Batch, Columns, Row
 from onnxsal.cluster.rows import failed_row, made_row, table_of
 from onnxsal.cluster.worker import Share
@@ -14,6 +13,7 @@ from onnxsal.errors import ImageError, ModelError, NotSeenError, UsageError
 from onnxsal.evaluation.journal import key
 from onnxsal.evaluation.run import identity_of
 from onnxsal.explanation.asked import numbered
+from onnxsal.explanation.identity import request_identity
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.run import explain_prepared, read_fitted
@@ -79,18 +79,8 @@ class Work:
 
     def identity(self) -> str:
         """Return what tells rows from those of another model, method, option or target. Raises: as ``requests``."""
-        requests = self.requests()
-        model = requests[0].model
-        preprocess = None if model.preprocess is None else model.preprocess.described()
-        targets = [identity_of(target) for target in self.targets]
-        how = [_described(each) for each in requests]
-        return key(__version__, model.digest, preprocess, how, targets, self.columns.target, self.dtype)
-
-
-def _described(request: Request) -> list[Any]:
-    steps, layers = request.steps, [layer.name for layer in request.layers]
-    method = [steps.method.name, steps.origins(), steps.described()]
-    return [method, layers, request.score, request.seed, vars(request.common)]
+        requests = [request_identity(each) for each in self.requests()]
+        return key(requests, [identity_of(target) for target in self.targets], self.columns.target, self.dtype)
 
 
 class Explainer:

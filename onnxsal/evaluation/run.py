@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal._version import __version__
 from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.evaluation.class_names import Classes
 from onnxsal.evaluation.detected import Chosen, OnPicture, held_against, look, object_of
@@ -23,11 +22,11 @@ from onnxsal.evaluation.rows import Failure, Row, from_plain, named
 from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 from onnxsal.evaluation.together import Together
+from onnxsal.explanation.identity import model_identity
 from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
 from onnxsal.modalities.registry import Seen
 from onnxsal.model import Model
-from onnxsal.tasks.detection import Detection
 from onnxsal.viz.boxes import boxed_in_view
 
 APART = 300
@@ -60,19 +59,7 @@ class Setup:
 
     def identity(self) -> Any:
         """Return what every result depends on."""
-        from onnxsal.runtime.environment import onnxruntime
-        from onnxsal.runtime.providers import full_name
-
-        preprocess = None if self.model.preprocess is None else self.model.preprocess.to_json(inside=False)
-        runtime = [full_name(self.model.provider), onnxruntime().__version__]
-        held = [[name, constant.digest] for name, constant in sorted(self.model.asked.held.items())]
-        asked = self.model.asked
-        explained = [] if asked.explained is None else [asked.explained]
-        said = {name: getattr(asked, name) for name in ("task", "head", "activation", "size")}
-        opened = {name: fingerprint(value) for name, value in said.items() if value is not None}
-        if isinstance(self.model.task, Detection):  # what a JSON beside the file says is not in its hash
-            opened["detection"] = fingerprint([self.model.task.candidates, self.model.task.rule])
-        return [__version__, runtime, self.model.digest, preprocess, *held, *explained, *([opened] if opened else [])]
+        return model_identity(self.model)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ def test_what_is_done_is_told_apart_by_all_that_a_map_hangs_on() -> None:
     ]  # fmt: skip
     works = [Work(MODEL, [asked], columns, Share()) for asked in (drawn, *others)]
     works += [Work(MODEL, [drawn], columns, Share(), targets=goals) for goals in ([1], [1, 2], [2, 1])]
+    heads = [onnxsal.load(tiny_models.classifier(), activation=each) for each in ("softmax", "sigmoid")]
+    works += [Work(each, [drawn], columns, Share()) for each in heads]
     works += [Work(MODEL, [drawn, each], columns, Share()) for each in others[-2:]]
     names = [work.identity() for work in works]
     assert len(set(names)) == len(works)
