@@ -91,7 +91,8 @@ class ImageModality:
                 f"the model takes {channels} channels, and {photo.name!r} is a photograph: hand over an array or an "
                 f".npy file of {channels} bands, or a TIFF of as many pages"
             )
-        fitted = known(reader.preprocess, path).apply(photo, _hw(reader.size))
+        own = reader.entry.dtype.numpy() if reader.entry.is_raw else np.float32
+        fitted = known(reader.preprocess, path).apply(photo, _hw(reader.size), own)
         values, said = _whole(fitted.values, reader) if photo.levels is not None else (fitted.values, _words(reader))
         x = _entered(_feed(values, reader), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
@@ -170,12 +171,12 @@ def _words(reader: Reader) -> tuple[str, ...]:
     return ("8 bits are scaled to the model's 16 (0-255 to 0-65535)",) if is_words else ()
 
 
-def _feed(values: Floats, reader: Reader) -> NDArray[Any]:
+def _feed(values: NDArray[Any], reader: Reader) -> NDArray[Any]:
     """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
     entry = reader.entry
     array = np.expand_dims(values[None].transpose(entry.fed_from_sal), tuple(ones(entry.input_axes)))
     dtype = entry.dtype.numpy()
-    if entry.is_raw:
+    if entry.is_raw and array.dtype != dtype:
         info = np.iinfo(dtype)
         if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
             raise UsageError(

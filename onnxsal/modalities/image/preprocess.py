@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from onnxsal.errors import UsageError, nearest
@@ -42,12 +42,13 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 class Fitted:
     """What became of a photograph.
 
-    Shape: ``values`` float32 [C, H, W] in the model's channel order; ``picture`` uint8 RGB [H, W, 3], which it saw.
+    Shape: ``values`` float32 [C, H, W], or of the type asked for, in the model's channel order; ``picture`` uint8 RGB
+    [H, W, 3], which it saw.
     Units: ``box`` is left, top, width, height of the picture in the upright photograph, in its pixels; padding makes it
     larger than the photograph.
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     image: NDArray[np.uint8]
     box: Box
 
@@ -199,13 +200,16 @@ class Preprocess:
         """Return where the model's picture (``size``: height, width) lies in a photograph (width, height)."""
         return place(photo, (size[1], size[0]), self.fit, self.fraction, Whole(self.edge, self.rounding))
 
-    def apply(self, photo: Photo, size: tuple[int, int]) -> Fitted:
-        """Return the photograph as a model of input ``size`` (height, width) sees it."""
+    def apply(self, photo: Photo, size: tuple[int, int], dtype: DTypeLike = np.float32) -> Fitted:
+        """Return the photograph as a model of input ``size`` (height, width) sees it.
+
+        Args: dtype: of the values, where all levels of a byte have a number of that type; else they are float32.
+        """
         placement = self.place(photo.pixels.size, size)
         image = draw(photo.pixels, placement, self.resample, self.pad_colour)
-        seen = image.convert("L").convert("RGB") if self.colour == "grey" else image
-        values = self._values(seen) if photo.levels is None else self._fine(photo.levels, placement)
-        return Fitted(values, np.array(seen), placement.box)
+        seen = np.array(image.convert("L").convert("RGB") if self.colour == "grey" else image)
+        values = self._values(seen, dtype) if photo.levels is None else self._fine(photo.levels, placement)
+        return Fitted(values, seen, placement.box)
 
     def _fine(self, levels: Levels, placement: Placement) -> NDArray[np.float32]:
         """Return the values of levels that are finer than bytes, placed as their picture is."""
@@ -221,12 +225,21 @@ class Preprocess:
         image = Image.fromarray(plane.astype(np.float32))
         return np.asarray(draw(image, placement, self.resample, self.pad_colour[channel]), np.float64)
 
-    def _values(self, image: Image.Image) -> NDArray[np.float32]:
-        pixels = np.asarray(image).transpose(2, 0, 1)[: self.channels]
-        ordered = pixels[::-1] if self.colour == "BGR" else pixels
-        return self._centred(np.stack([levels[own] for levels, own in zip(self.table(), ordered, strict=True)]))
+    def _values(self, pixels: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
+        planes = pixels.transpose(2, 0, 1)[: self.channels]
+        ordered, tables = planes[::-1] if self.colour == "BGR" else planes, self._table_of(dtype)
+        if tables.dtype == np.uint8 and (tables == np.arange(256)).all():  # it takes the bytes as they lie there
+            return ordered
+        return self._centred(np.stack([levels.take(own) for levels, own in zip(tables, ordered, strict=True)]))
 
-    def _centred(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _table_of(self, dtype: DTypeLike) -> NDArray[Any]:
+        """Return ``table`` in a type that has all of its numbers, else as it is."""
+        table = self.table()
+        with np.errstate(invalid="ignore"):
+            same = table.astype(dtype)
+        return same if self.mean_image is None and np.array_equal(same, table) else table
+
+    def _centred(self, scaled: NDArray[Any]) -> NDArray[Any]:
         """Return what ``table`` gives, [C, H, W], less the mean picture where there is one, in float32."""
         planes = self.taken_off(scaled.shape[1:])
         return scaled if planes is None else np.asarray((scaled - planes) / self._stds(), np.float32)

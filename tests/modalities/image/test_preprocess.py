@@ -356,3 +356,19 @@ def test_the_crop_is_pillows_resize_and_crop(shared: Path) -> None:
     left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
     fitted = PRESETS["raw"].apply(read_image(path), (224, 224))
     np.testing.assert_array_equal(fitted.image, np.asarray(resized)[top : top + 224, left : left + 224])
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
+@pytest.mark.parametrize(
+    ("scale", "mean", "dtype", "given"),
+    [(1, 0, "uint8", "uint8"), (257, 0, "uint16", "uint16"), (-1, -255, "uint8", "uint8"), (1, 128, "int8", "int8"),
+     (1, 0, "int8", "float32"), (1 / 255, 0, "uint8", "float32"), (1, 0.5, "uint8", "float32")],
+)  # fmt: skip
+def test_values_are_of_a_type_that_has_all_of_them(
+    colour: str, scale: float, mean: float, dtype: str, given: str
+) -> None:
+    how, picture = Preprocess(colour=colour, scale=scale, mean=(mean,)), photo(noise(30, 40))
+    plain, found = how.apply(picture, (16, 24)), how.apply(picture, (16, 24), np.dtype(dtype))
+    assert found.values.dtype == given
+    np.testing.assert_array_equal(found.values, plain.values)
+    np.testing.assert_array_equal(found.image, plain.image)
