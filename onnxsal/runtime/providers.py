@@ -60,8 +60,10 @@ def device_id(name: str | None) -> int | None:
 
 
 def _named(given: str) -> str:
+    if given.lower() in _NAMES:  # asked several times a picture
+        return _NAMES[given.lower()]
     every = _every()
-    found = _NAMES.get(given.lower()) or every.get(given.lower().removesuffix(_SUFFIX.lower()))
+    found = every.get(given.lower().removesuffix(_SUFFIX.lower()))
     if found is None:
         meant = f"; did you mean {_MEANT[given.lower()]!r}?" if given.lower() in _MEANT else nearest(given, every)
         raise UsageError(f"there is no provider {given!r}{meant} (there are: {', '.join(every)})")
