@@ -6,6 +6,7 @@ that one of them blends in the same time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ FADED = 0.45  # share of colour taken away where the map is low, so that the map
 DARKER = 0.88
 LIFTED = 0.8  # lets the middle of the map show: thin lines of a gradient are seldom at its top
 OPACITY = 0.65
-_STRIP = 64
-"""Rows at a time."""
+_STRIP = 30_000
+"""Pixels at a time."""
 
 
 class Side(NamedTuple):
@@ -71,8 +72,7 @@ def mix(photo: Pixels, saliency: Floats, opacity: float, *, colours: str | None,
     """
     spreads, drawn = signed or is_signed(saliency), np.empty_like(photo)
     table = colour_table(colours or (DIVERGING if spreads else SEQUENTIAL)).T.astype(np.float32)
-    for start in range(0, len(saliency), _STRIP):
-        strip = slice(start, start + _STRIP)
+    for strip in _strips(saliency.shape):
         _mix(photo[strip], saliency[strip], (table, opacity, spreads), drawn[strip])
     return drawn
 
@@ -99,11 +99,16 @@ def _grey(planes: list[Floats]) -> Floats:
     return grey
 
 
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Return the rows of a picture [h, w, ...] that are drawn together, in turn."""
+    rows = max(1, _STRIP // max(1, shape[1]))
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))
+
+
 def dimmed(photo: Pixels, brightness: float) -> Pixels:
     """Return a photograph with less colour and less light."""
     drawn = np.empty_like(photo)
-    for start in range(0, len(photo), _STRIP):
-        strip = slice(start, start + _STRIP)
+    for strip in _strips(photo.shape):
         planes = [np.asarray(photo[strip, :, channel], np.float32) for channel in range(3)]
         grey = _grey(planes) * np.float32(FADED * brightness)
         for channel, plane in enumerate(planes):
