@@ -1,6 +1,6 @@
 """Score-CAM from a part of its forwards: error of the map, and what is stated of it, beside what else spares forwards.
 
-    python benchmarks/score_cam_eighth.py [--models mobilenet_v2_int8.onnx] [--preset official] [--seconds 170]
+    python benchmarks/score_cam_eighth.py [--models mobilenet_v2_int8.onnx] [--what is-cam] [--between] [--seconds 170]
 
 All maps of every photograph are scored once and their scores kept in ``--cache``, so the script may be stopped, or
 called with a limit of seconds, and goes on where it was. What spares forwards is then run on these scores: ours as it
@@ -15,7 +15,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = {"mobilenet_v2_fp32.onnx": None, "mobilenet_v2_int8.onnx": None, "squeezenet1.0_fp32.onnx": "caffe"}
 PARTS = (16, 8, 4)
 TOLERANCES = (0.1, 0.05, 0.03)
-KINDS = {"official": Foreseen((0.0, 1.0)), "paper": Foreseen(softmax=True)}
+KINDS = {"official": Foreseen((0.0, 1.0)), "paper": Foreseen(softmax=True), "is-cam": Foreseen((0.0, 1.0))}
+"""What is scored: the presets of Score-CAM, or IS-CAM, of which a mask's score is the mean of all its shares."""
 SEEDS = 5
 
 
@@ -44,11 +45,14 @@ class Scored:
     maps: np.ndarray
     masks: np.ndarray
     scores: np.ndarray
+    reference: float
+    """What IS-CAM takes off every score: that of the baseline."""
     kind: Foreseen
 
     def map(self, scores: np.ndarray, copies: np.ndarray | float = 1.0) -> np.ndarray:
         """Return the map with these scores. Args: copies: how often each map counts."""
-        weights = np.exp(scores - scores.max()) * copies if self.kind.softmax else scores * copies
+        against = scores.max() if self.kind.softmax else self.reference
+        weights = np.exp(scores - against) * copies if self.kind.softmax else (scores - against) * copies
         return weights @ self.maps.reshape(len(weights), -1) / (weights.sum() if self.kind.softmax else 1.0)
 
     def error(self, found: np.ndarray) -> float:
@@ -57,24 +61,26 @@ class Scored:
         return float(np.linalg.norm(found - whole) / np.linalg.norm(whole))
 
 
-def scored(model: onnxsal.Model, photo: Path, preset: str, kept: Path) -> Scored:
-    """Return a photograph's scores: from the cache, or made now."""
+def scored(model: onnxsal.Model, photo: Path, how: Mapping[str, Any], kind: Foreseen, kept: Path) -> Scored:
+    """Return a photograph's scores: from the cache, or made now. Args: how: the method and its options."""
     if not kept.exists():
         inside: dict[str, Any] = {}
         streamed = run._streamed
 
-        def keep(work: Any, *rest: Any) -> Any:
+        def keep(work: Any, finish: Any, *rest: Any) -> Any:
             rows, scores = work.plan.template, work.sums[0].totals()["mean/score"]
             masks = work.plan.grids * rows["gain"][:, None, None] + rows["offset"][:, None, None]
-            inside.update(maps=work.plan.grids, masks=masks, scores=scores)
-            return streamed(work, *rest)
+            reference = finish._tail.given.get("reference/score", np.zeros(1))
+            inside.update(maps=work.plan.grids, masks=masks, scores=scores, reference=reference)
+            return streamed(work, finish, *rest)
 
         with patch.object(run, "_streamed", keep):
-            onnxsal.explain(model, photo, method="score-cam", preset=preset)
+            onnxsal.explain(model, photo, **how)
         np.savez(kept, **inside)
     with np.load(kept) as found:
         arrays = (np.asarray(found[name], np.float64) for name in ("maps", "masks", "scores"))
-        return Scored(*arrays, KINDS[preset])
+        reference = float(found["reference"].reshape(-1)[0]) if "reference" in found and not kind.softmax else 0.0
+        return Scored(*arrays, reference, kind)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Look:
     """What ours says after so many scores."""
 
     scored: int
+    found: np.ndarray
+    """The map."""
     error: float
     stated: float
 
@@ -97,7 +105,7 @@ def ours(of: Scored, upto: int) -> Iterator[Look]:
         sums.add({"score": of.scores[some]}, order.samples[start:stop], some)
         found, error = of.map(sums.totals()["mean/score"].astype(np.float64)), sums.error()
         stated = np.inf if error is None else np.sqrt(np.trace(error)) / np.linalg.norm(found)
-        yield Look(stop, of.error(found), float(stated))
+        yield Look(stop, found, of.error(found), float(stated))
         start = stop
         if stop < upto:
             order.settle(*sums.so_far())
@@ -181,29 +189,42 @@ def ended(at: Look, tolerance: float) -> bool:
     return at.scored >= FIRST_LOOK_SPARING and at.stated <= tolerance
 
 
+def chosen(photos: Sequence[Path], count: int, *, between: bool) -> list[Path]:
+    """Return so many photographs, evenly among all, or those halfway between each two of these."""
+    places = np.linspace(0, len(photos) - 1, count)
+    places = (places[1:] + places[:-1]) / 2 if between else places
+    return [photos[i] for i in places.round().astype(int)]
+
+
 def main() -> None:
     """Score what is missing as far as the seconds go, and print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("ONNXSAL_SHARED") or ROOT.parent / "shared")
     parser.add_argument("--shared", type=Path, default=shared, help="folder of the reference material")
     parser.add_argument("--models", default=",".join(MODELS), help="models of the reference material, by commas")
-    parser.add_argument("--preset", default="official", choices=list(KINDS))
+    parser.add_argument("--what", default="official", choices=list(KINDS), help="preset of Score-CAM, or is-cam")
+    parser.add_argument("--samples", type=int, default=10, help="of is-cam: shares of every mask")
     parser.add_argument("--photographs", type=int, default=24, help="how many, evenly among all")
+    parser.add_argument(
+        "--between", action="store_true", help="those halfway between, on which no constant of the estimator was chosen"
+    )
     parser.add_argument("--parts", default=",".join(map(str, PARTS)), help="of the forwards: one over each, by commas")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "onnxsal-eighth")
     parser.add_argument("--seconds", type=float, default=170, help="score no further photograph after this time")
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     photos = sorted((args.shared / "images" / "imagenet").glob("*.jpg"))
-    photos = [photos[i] for i in np.linspace(0, len(photos) - 1, args.photographs).round().astype(int)]
+    photos = chosen(photos, args.photographs, between=args.between)
+    how = {"method": args.what, "samples": args.samples} if args.what == "is-cam" else {"preset": args.what}
+    tag = "-".join(map(str, how.values()))
     end, parts = time.monotonic() + args.seconds, [int(part) for part in args.parts.split(",")]
     for name in args.models.split(","):
         model = onnxsal.load(args.shared / "models" / name, preprocess=MODELS[name])
         cells = []
         for photo in photos:
-            kept = args.cache / f"{Path(name).stem}-{args.preset}-{photo.stem}.npz"
+            kept = args.cache / f"{Path(name).stem}-{tag}-{photo.stem}.npz"
             if kept.exists() or time.monotonic() < end:
-                cells.append(scored(model, photo, args.preset, kept))
+                cells.append(scored(model, photo, {"method": "score-cam", **how}, KINDS[args.what], kept))
         lines = table(cells, Path(name).stem, parts) if cells else [f"{name}: nothing is scored yet"]
         print("\n".join(lines), flush=True)
 
