@@ -17,7 +17,8 @@ from onnxsal.tasks.detection.task import ALL
 class Outputs:
     """What is written of every picture."""
 
-    drawing: Template
+    drawing: Template | None
+    """None: nothing is drawn."""
     numbers: Template | None
     methods: tuple[str, ...]
     goals: tuple[str | None, ...]
@@ -34,10 +35,10 @@ class Outputs:
 
     def left(self, images: Sequence[str]) -> tuple[str, ...]:
         """Return the pictures of which not all is there."""
-        return tuple(image for image in images if not self._is_done(image))
+        return tuple(image for image in images if not self.is_done(image))
 
     def _check_names(self) -> None:
-        fields = {*self.drawing.fields, *(self.numbers.fields if self.numbers is not None else ())}
+        fields = {name for each in (self.drawing, self.numbers) if each is not None for name in each.fields}
         if "target" in fields and any(goal is None or goal.strip() == ALL for goal in self.goals):
             raise UsageError(
                 "--skip-existing cannot tell what is there: {target} in a name is known once a picture is explained; "
@@ -47,14 +48,15 @@ class Outputs:
     def _files(self, image: str) -> tuple[list[Path], list[Path]]:
         """Return the pictures of all targets, and the files of numbers."""
         joined, goals = "+".join(self.methods), [slug(goal) for goal in self.goals]
-        numbers, pairs = self.numbers, [(method, goal) for goal in goals for method in self.methods]
+        drawing, numbers = self.drawing, self.numbers
+        pairs = [(method, goal) for goal in goals for method in self.methods]
         return (
-            [self.drawing.fill(image, joined, goal) for goal in goals],
+            [] if drawing is None else [drawing.fill(image, joined, goal) for goal in goals],
             [] if numbers is None else [numbers.fill(image, *pair) for pair in pairs],
         )
 
-    def _is_done(self, image: str) -> bool:
-        """Maps that are no pictures are there as numbers in their place."""
+    def is_done(self, image: str) -> bool:
+        """Return whether every file of a picture is there; maps that are no pictures are there as numbers instead."""
         drawings, numbers = self._files(image)
         drawn = all(file.exists() or all(map(Path.exists, in_place_of(file, self.methods))) for file in drawings)
         return drawn and all(map(Path.exists, numbers))

@@ -112,10 +112,11 @@ class _Folder:
 
     def rows(self, columns: tuple[str, ...] | None = None) -> Iterator[dict[str, Any]]:
         for path in self._files:
-            yield _row(path, columns)
+            yield row_in(path, columns)
 
 
-def _row(path: Path, columns: tuple[str, ...] | None) -> dict[str, Any]:
+def row_in(path: Path, columns: tuple[str, ...] | None = WORDS) -> dict[str, Any]:
+    """Return the row of an .npz file, by default but for its map. Raises: UsageError: it is none, or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             row: dict[str, Any] = json.loads(arrays["row"].item())

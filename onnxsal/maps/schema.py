@@ -73,10 +73,15 @@ def check_dtype(dtype: str) -> str:
     return dtype
 
 
-def header(dtype: str, runs: Mapping[str, Any], *, complete: bool) -> dict[str, Any]:
+REQUEST = "request"
+"""The word about the whole that tells what was asked for from anything else, so that it can be gone on with."""
+
+
+def header(dtype: str, runs: Mapping[str, Any], *, complete: bool, request: str | None = None) -> dict[str, Any]:
     """Return what stands once in a file: version, type of the maps, and the manifests by the key of their run."""
+    asked = {} if request is None else {REQUEST: request}
     return {
-        "format": KEY, "version": VERSION, "onnxsal": __version__, "dtype": dtype, "complete": complete,
+        "format": KEY, "version": VERSION, "onnxsal": __version__, "dtype": dtype, "complete": complete, **asked,
         "runs": dict(runs),
     }  # fmt: skip
 

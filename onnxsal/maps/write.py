@@ -6,10 +6,11 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class MapWriter(ABC):
     def __init__(self, dtype: str) -> None:
         self.dtype, self.rows, self._closed = check_dtype(dtype), 0, False
         self._runs: dict[str, Any] = {}
+        self._request: str | None = None
 
     def write(self, explanation: Explanation, id: str | None = None, *, asked: str | None = None) -> None:
         """Keep the map of an explanation.
@@ -62,7 +64,10 @@ class MapWriter(ABC):
         """End the file; once is enough. Args: complete: whether it holds all that it was to hold."""
         if not self._closed:
             self._closed = True
-            self._end(header(self.dtype, self._runs, complete=complete))
+            self._end(self._header(complete=complete))
+
+    def _header(self, *, complete: bool) -> dict[str, Any]:
+        return header(self.dtype, self._runs, complete=complete, request=self._request)
 
     def __enter__(self) -> MapWriter:
         return self
@@ -102,12 +107,15 @@ def is_parquet(path: str | os.PathLike[str]) -> bool:
     return suffix == ".parquet" and not is_folder
 
 
-def check_maps(path: str | os.PathLike[str]) -> None:
-    """Check, before any work is done, that maps can be written there. Raises: as ``map_writer``."""
+def check_maps(path: str | os.PathLike[str], *, again: bool = False) -> None:
+    """Check, before any work is done, that maps can be written there. Args: again: whether some may be there already.
+
+    Raises: as ``map_writer``.
+    """
     if is_parquet(path):
         pyarrow(INSTEAD)
         check_writable(path)
-    else:
+    elif not (again and Path(path, MANIFEST).is_file()):
         _check_folder(Path(path))
 
 
@@ -151,21 +159,38 @@ class _Nothing(Exception):
     """Ends the writing of a file that would have no rows."""
 
 
+class Runs(Protocol):
+    """What an earlier run left in a folder of maps."""
+
+    @property
+    def runs(self) -> Mapping[str, Any]: ...
+    @property
+    def next(self) -> int: ...
+
+
 class FolderOfMaps(MapWriter):
     """Writes an uncompressed .npz file a map, and beside them what stands once."""
 
-    def __init__(self, path: str | os.PathLike[str], dtype: str) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], dtype: str, request: str | None = None, begun: Runs | None = None
+    ) -> None:
+        """Args: request: which maps they are. begun: what an earlier run left there, which is gone on with."""
         super().__init__(dtype)
-        self._folder = Path(path)
-        _check_folder(self._folder)
-        self._folder.mkdir(exist_ok=True)
+        self._folder, self._request, self._first = Path(path), request, 0
+        if begun is None:
+            _check_folder(self._folder)
+            self._folder.mkdir(exist_ok=True)
+        else:
+            self._first = begun.next
+            self._runs.update(begun.runs)
+            self._end(self._header(complete=False))
 
     def _keep(self, row: dict[str, Any], is_new: bool) -> None:
         if is_new:  # before the file that needs it: whatever ends the process leaves a folder that can be read
-            self._end(header(self.dtype, self._runs, complete=False))
+            self._end(self._header(complete=False))
         arrays = {name: row[name].reshape(row["shape"]) for name in ("map", "stderr") if row[name] is not None}
         rest = finite({name: value for name, value in row.items() if name not in arrays})
-        with replacing(self._folder / file_name(self.rows, row)) as part, part.open("wb") as file:
+        with replacing(self._folder / file_name(self._first + self.rows, row)) as part, part.open("wb") as file:
             np.savez(file, row=np.array(json.dumps(rest).encode()), **arrays)
 
     def _end(self, whole: dict[str, Any]) -> None:

@@ -116,6 +116,37 @@ def test_skipping_goes_on_where_a_run_stopped(run, folder, album, monkeypatch) -
     assert "would be overwritten" in run(*arguments).err
 
 
+def test_skipping_goes_on_in_a_folder_of_maps(run, folder, album) -> None:
+    """What is there whole stays as it is; a map that is missing, damaged or of part of the draws is made again."""
+    arguments = ["explain", "model.onnx", "album", "-m", "smoothgrad,grad-cam", "-O", "samples=2", "-t", "red"]
+    arguments += ["-t", "blue", "--out", "data/", "--skip-existing"]
+    (album / "d.png").unlink()
+    assert run(*arguments).status == 0
+    first = [(each.id, each.method, each.asked) for each in onnxsal.read_maps("data/")]
+    files = {path: path.stat().st_mtime_ns for path in sorted((folder / "data").glob("*.npz"))}
+    assert len(first) == len(files) == 7 * 4
+    of = {name: [path for path in files if f"-{name}." in path.name] for name in NAMES}
+    of["b"][2].unlink()
+    of["e"][0].write_bytes(of["e"][0].read_bytes()[:-9])
+    with np.load(of["g"][1]) as arrays:
+        row = json.loads(arrays["row"].item())
+        about = json.dumps(json.loads(row["about"]) | {"stopped": "interrupted"})
+        np.savez(of["g"][1], map=arrays["map"], row=np.array(json.dumps(row | {"about": about}).encode()))
+    ended = run(*arguments)
+    assert ended.status == 0 and "note: --skip-existing: 4 of 7 pictures are done already\n" in ended.err
+    maps = onnxsal.read_maps("data/")
+    again = [one for one in first if one[0] in ("b.png", "e.png", "g.png")]
+    assert [(each.id, each.method, each.asked) for each in maps] == [one for one in first if one not in again] + again
+    assert maps.header["complete"]
+    kept = [path for path in files if path.exists()]
+    assert len(kept) == 16 and all(path.stat().st_mtime_ns == files[path] for path in kept)
+    other = run(*arguments, "-O", "sign=signed")
+    assert other.status == 2 and "are of another model, method, option, target" in other.err
+    assert "name another one" in run(*arguments[:-1]).err  # without --skip-existing nothing is written over
+    parquet = run(*arguments[:-3], "--out", "maps.parquet", "--skip-existing")
+    assert parquet.status == 2 and "goes on in a folder of maps (--out FOLDER/)" in parquet.err
+
+
 @pytest.mark.parametrize("kept", [("-o", "maps/{stem}.png"), ("--out", "data/")])
 def test_a_picture_that_is_named_again_is_explained_once(run, folder, album, kept) -> None:
     """By another path, in its folder, through a link to that; a link to a picture has a name of its own."""

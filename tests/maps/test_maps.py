@@ -19,6 +19,7 @@ from PIL import Image
 import onnxsal
 from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError
 from onnxsal.maps import map_writer
+from onnxsal.maps.begun import Begun
 from onnxsal.maps.schema import COLUMNS, KEY, VERSION
 from onnxsal.maps.things import OTHER, Things
 
@@ -198,6 +199,21 @@ def test_a_photograph_is_found_again_whatever_bytes_its_name_has(tmp_path: Path,
     (read,) = onnxsal.read_maps(tmp_path / name)
     assert Things(tmp_path / "photos").find(read.id) == photo
     assert same(read.raw, onnxsal.explain(model, PHOTO).raw) and OTHER not in read.on(photo).manifest["notes"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "last", "done"),
+    [
+        ([("all-1", "a"), ("all-1", "b"), ("all-2", "a"), ("all-2", "b"), ("red", "a"), ("red", "b")], "y", True),
+        ([("all-1", "a"), ("all-1", "b"), ("all-2", "a"), ("all-2", "b"), ("red", "a"), ("red", "b")], "x", False),
+        ([("all-1", "a"), ("all-1", "b"), ("all-2", "a"), ("red", "a"), ("red", "b")], "y", False),
+        ([("all-1", "a"), ("all-1", "b"), ("red", "a")], "y", False),
+        ([("red", "a"), ("red", "b")], "y", False),
+    ],
+)
+def test_of_all_that_is_seen_the_last_picture_may_lack_some(asked: list, last: str, done: bool) -> None:
+    rows = [(Path("0.npz"), {"asked": goal, "method": method, "about": "{}"}) for goal, method in asked]
+    assert Begun({}, 0, {"x": rows}, last, ()).is_done("x", ["all", "red"], ["a", "b"]) is done
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,16 @@ from onnxsal.cli.planning import layers_for, planned
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
 from onnxsal.errors import UsageError
+from onnxsal.evaluation.journal import key
+from onnxsal.explanation.identity import request_identity
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
-from onnxsal.maps.write import check_maps, is_parquet, map_writer
+from onnxsal.maps.begun import Begun, begun_in
+from onnxsal.maps.write import FolderOfMaps, check_maps, is_parquet, map_writer
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
+from onnxsal.model.model import digest
 from onnxsal.pipeline import ROOM, Bounds, bounds
 from onnxsal.tasks.embedding import files_in
 from onnxsal.tasks.heads import THING
@@ -54,7 +58,8 @@ def explain_all(asked: Asked) -> int:
     tell(notes_of(requests[0].model, asked.images))
     targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)
     within = _within(asked, requests)
-    stages = Stages(requests, asked.goals, targets, _writer(asked, ids_of(named, asked.images)), asked.strict)
+    asked, writer = _writing(asked, requests, ids_of(named, asked.images))
+    stages = Stages(requests, asked.goals, targets, writer, asked.strict)
     try:
         return _served(stages, asked, within, telling)
     finally:
@@ -98,14 +103,47 @@ def _within(asked: Asked, requests: Sequence[Request]) -> Bounds:
     return bounds(room=min(ROOM, *(left_beside(request, asked.memory) // 2 for request in requests)))
 
 
-def _writer(asked: Asked, ids: Mapping[str, str]) -> Writer:
+def _writing(asked: Asked, requests: Sequence[Request], ids: Mapping[str, str]) -> tuple[Asked, Writer]:
+    """Return what is left to do, and what writes it. Args: ids: what data calls the pictures."""
     drawings = Drawings(
         asked.drawing, asked.numbers, asked.methods, asked.kind, asked.colours, asked.effort,
         automatic=not asked.layers,
     )  # fmt: skip
     if asked.out is None:
-        return drawings
-    return Kept(map_writer(asked.out, dtype=asked.dtype or "float16"), asked.out, ids, drawings)
+        return asked, drawings
+    dtype = asked.dtype or "float16"
+    if is_parquet(asked.out):
+        return asked, Kept(map_writer(asked.out, dtype=dtype), asked.out, ids, drawings)
+    request = key([request_identity(each) for each in requests], asked.goals, _references(asked))
+    begun = begun_in(Path(asked.out), request, dtype) if asked.skip_existing else None
+    left = asked if begun is None else _left(asked, begun, ids)
+    return left, Kept(FolderOfMaps(asked.out, dtype, request, begun), asked.out, ids, drawings)
+
+
+def _references(asked: Asked) -> list[str]:
+    """Return the hashes of the files that targets name."""
+    return [digest(file) for goal in asked.goals for file in files_in(goal) if Path(file).is_file()]
+
+
+def _left(asked: Asked, begun: Begun, ids: Mapping[str, str]) -> Asked:
+    """Return what is left to do where maps are there; those of pictures that are done again are taken away."""
+    drawn = _outputs(asked)
+    left = tuple(
+        image for image in asked.images
+        if not (drawn.is_done(image) and begun.is_done(ids[image], asked.goals, asked.methods))
+    )  # fmt: skip
+    begun.take_away([ids[image] for image in left])
+    return _told_left(asked, left)
+
+
+def _outputs(asked: Asked) -> Outputs:
+    return Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals)
+
+
+def _told_left(asked: Asked, left: tuple[str, ...]) -> Asked:
+    if len(left) < len(asked.images):
+        tell([f"--skip-existing: {len(asked.images) - len(left)} of {len(asked.images)} pictures are done already"])
+    return replace(asked, images=left)
 
 
 def _check_there(paths: Sequence[str]) -> None:
@@ -122,15 +160,15 @@ def _checked(asked: Asked) -> Asked:
     if not asked.skip_existing:
         _check_files(asked)
         return asked
-    if asked.drawing is None or asked.out is not None:
-        raise UsageError("--skip-existing looks for pictures that are there, and a file of maps is written anew: --out")
-    outputs = Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals)
+    if asked.out is not None and is_parquet(asked.out):
+        raise UsageError(
+            "--skip-existing goes on in a folder of maps (--out FOLDER/); a Parquet file has its name once it is "
+            f"whole, and is written anew: {asked.out!r}"
+        )
+    outputs = _outputs(asked)
     asked = replace(asked, images=outputs.without_own(asked.images))
     _check_files(asked)  # of all pictures: two of one name would be taken for done by each other's file
-    left = outputs.left(asked.images)
-    if len(left) < len(asked.images):
-        tell([f"--skip-existing: {len(asked.images) - len(left)} of {len(asked.images)} pictures are done already"])
-    return replace(asked, images=left)
+    return asked if asked.out is not None else _told_left(asked, outputs.left(asked.images))
 
 
 def _check_files(asked: Asked) -> None:
@@ -144,7 +182,7 @@ def _check_files(asked: Asked) -> None:
     for path in paths:
         encoding(path, asked.effort)
     if asked.out is not None:
-        check_maps(asked.out)
+        check_maps(asked.out, again=asked.skip_existing)
     elif asked.dtype is not None:
         raise UsageError("--dtype says what maps are kept in as data: name a file for them (--out maps.parquet)")
     if asked.colours is not None:

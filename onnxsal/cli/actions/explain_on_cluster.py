@@ -60,7 +60,8 @@ def _check(asked: Asked) -> None:
     """Raises: UsageError: something is asked for that workers do not make."""
     if asked.out is None or asked.drawing is not None:
         raise UsageError("--ray makes maps as data: --out maps.parquet without -o; onnxsal draw makes pictures of them")
-    here = {"--npz": asked.npz, "--json": asked.as_json, "--memory": asked.memory, "--strict": asked.strict}
+    here = {"--npz": asked.npz, "--json": asked.as_json, "--memory": asked.memory, "--strict": asked.strict,
+            "--skip-existing": asked.skip_existing}  # fmt: skip
     for option, given in here.items():
         if given:
             raise UsageError(f"{option} is for explaining here, without --ray")

@@ -117,8 +117,8 @@ a method takes: onnxsal methods -m METHOD.
 )
 @click.option(
     "--skip-existing", is_flag=True,
-    help="Leave out pictures whose files are there: go on where a run stopped. A method that Ctrl-C ends leaves no map "
-    "then, unless -O keep_partial=true.",
+    help="Leave out pictures whose files, or maps in --out FOLDER/, are there: go on where a run stopped. A method "
+    "that Ctrl-C ends leaves no map then, unless -O keep_partial=true.",
 )  # fmt: skip
 @loading_options
 @json_option
