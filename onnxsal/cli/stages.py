@@ -5,10 +5,11 @@ Pictures are read ahead of the one that is explained and written behind it, in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -17,6 +18,7 @@ from onnxsal.cli.progress import Progress
 from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.asked import numbered
+from onnxsal.explanation.images import explain_read, images_at_once
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.run import explain_prepared, read_fitted, was_interrupted
 from onnxsal.explanation.target import TargetSource
@@ -86,6 +88,8 @@ class Stages:
     writer: Writer
     strict: bool
     """Whether the first picture that cannot be served ends it."""
+    at_once: int = 1
+    """Pictures that are read before the first of them is explained, so that one run of the model serves them."""
 
 
 def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> None:
@@ -113,8 +117,7 @@ def _served(stages: Stages, images: Sequence[str], within: Bounds, telling: Tell
         closing(ahead(images, read, within, decoded_bytes)) as coming,
     ):
         try:
-            for image, result in coming:
-                item = _explained(stages, image, result)
+            for item in _in_groups(stages, coming):
                 if item.broken is not None and (stages.strict or len(images) == 1):
                     raise item.broken
                 with whole():  # else Ctrl-C could come between a file and the line that tells of it
@@ -134,14 +137,53 @@ def _written(writer: Writer, item: Explained) -> Written:
         return Written(item.image, broken=error)
 
 
-def _explained(stages: Stages, image: str, read: Callable[[], Read]) -> Explained:
-    """Return a picture with its maps, or what is wrong with it.
+def _in_groups(stages: Stages, coming: Iterator[tuple[str, Callable[[], Read]]]) -> Iterator[Explained]:
+    """Yield pictures with their maps, or what is wrong with them, in their order; some methods run several together.
+
+    Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
+    """
+    while group := [(image, _tried(read)) for image, read in islice(coming, stages.at_once)]:
+        whole_ones = {image: found for image, found in group if isinstance(found, tuple)}
+        ready = _ready(stages, whole_ones) if len(whole_ones) > 1 else {}
+        for image, found in group:
+            if isinstance(found, tuple):
+                yield _explained(stages, image, found, ready.get(image, {}))
+            else:
+                yield Explained(image, (), (), broken=found)
+
+
+def _tried(read: Callable[[], Read]) -> Read | Broken:
+    try:
+        return read()
+    except (ImageError, ModelError, NotSeenError) as error:  # of this picture; the next one may be another
+        return error
+
+
+Ready: TypeAlias = Mapping[int, list[Explanation]]
+"""Explanations of a picture that are there already, by the place of their request."""
+
+
+def _ready(stages: Stages, reads: Mapping[str, Read]) -> Mapping[str, Ready]:
+    """Return by picture the explanations of methods that run several together, by the place of their request."""
+    found: dict[str, dict[int, list[Explanation]]] = {image: {} for image in reads}
+    for at, request in enumerate(stages.requests):
+        if images_at_once(request) == 1:
+            continue
+        fitted = [(request.on(first.model), sample) for first, sample in reads.values()]
+        with suppress(ImageError, ModelError, NotSeenError):  # each by itself says whose it is
+            for image, several in zip(reads, explain_read(fitted, stages.targets), strict=True):
+                found[image][at] = several
+    return found
+
+
+def _explained(stages: Stages, image: str, read: Read, ready: Ready) -> Explained:
+    """Return a picture with its maps, or what is wrong with it. Args: ready: maps that are there already.
 
     Raises: KeyboardInterrupt: nothing can be shown yet, or what is unfinished is not wanted.
     """
     try:
-        first, sample = read()
-        maps, interrupted = _maps(stages, first, sample, image)
+        first, sample = read
+        maps, interrupted = _maps(stages, first, sample, image, ready)
     except (ImageError, ModelError, NotSeenError) as error:  # of this picture; the next one may be another
         return Explained(image, (), (), broken=error)
     rows = tuple(
@@ -151,12 +193,14 @@ def _explained(stages: Stages, image: str, read: Callable[[], Read]) -> Explaine
     return Explained(image, numbered(stages.goals, len(maps[0])), rows, _notes(first, maps), interrupted)
 
 
-def _maps(stages: Stages, first: Request, sample: Sample, image: str) -> tuple[list[list[Explanation]], bool]:
+def _maps(
+    stages: Stages, first: Request, sample: Sample, image: str, ready: Ready
+) -> tuple[list[list[Explanation]], bool]:
     """Return the explanations by method, and whether Ctrl-C ended them."""
     maps: list[list[Explanation]] = []
-    for request in stages.requests:
+    for at, request in enumerate(stages.requests):
         try:
-            maps.append(_map(request.on(first.model), sample, stages.targets, image))
+            maps.append(ready.get(at) or _map(request.on(first.model), sample, stages.targets, image))
         except KeyboardInterrupt:
             if not (maps and request.common.keep_partial):
                 raise

@@ -74,6 +74,35 @@ def test_a_folder_is_explained_in_order_and_a_broken_picture_is_named(run, folde
         assert (folder / f"alone.{suffix}").read_bytes() == (folder / "maps" / f"{name}.{suffix}").read_bytes()
 
 
+def test_a_batch_that_is_asked_for_is_of_several_pictures(run, folder, album, monkeypatch) -> None:
+    """The same maps in order, round the broken one; of methods that run many times each picture has its own batches."""
+    sizes, together = [], stages.explain_read
+    monkeypatch.setattr(stages, "explain_read", lambda reads, goals: sizes.append(len(reads)) or together(reads, goals))
+    given = ["explain", "model.onnx", "album", "-m", "gradient,grad-cam,smoothgrad", "-O", "samples=2"]
+    given += ["-t", "red", "-t", "blue"]
+    assert run(*given, "--out", "one/", "--dtype", "float32").status == 1 and not sizes
+    ended = run(*given, "--out", "three/", "--dtype", "float32", "-O", "batch_size=3", "--json")
+    assert ended.status == 1 and sizes == [3, 3, 2, 2, 2, 2] and "d.png' is damaged" in ended.err
+    one, three = (list(onnxsal.read_maps(each)) for each in ("one/", "three/"))
+    order = [(f"{name}.png", goal, method) for name in ORDER for goal in ("red", "blue")
+             for method in ("gradient", "grad-cam", "smoothgrad")]  # fmt: skip
+    assert [(each.id, each.asked, each.method) for each in three] == order
+    for alone, both in zip(one, three, strict=True):
+        np.testing.assert_allclose(both.raw, alone.raw, rtol=0, atol=1e-5 * np.ptp(alone.raw))
+        assert (both.id, both.label, both.crc32) == (alone.id, alone.label, alone.crc32)
+
+    def interrupted(request, sample, targets):
+        if sample.name == "c.png":
+            raise KeyboardInterrupt
+        return explain(request, sample, targets)
+
+    explain = stages.explain_prepared
+    monkeypatch.setattr(stages, "explain_prepared", interrupted)
+    ended = run(*given, "--out", "until/", "-O", "batch_size=3")
+    assert ended.status == 130
+    assert [each.id for each in onnxsal.read_maps("until/")] == ["a.png"] * 6 + ["b.png"] * 6 + ["c.png"] * 4
+
+
 def test_strict_ends_at_the_broken_picture_and_tells_of_those_before(run, folder, album, monkeypatch) -> None:
     threads(monkeypatch, late="c")
     ended = run("explain", "model.onnx", "album", "-o", "maps/{stem}.png", "--strict", "--json")

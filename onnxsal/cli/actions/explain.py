@@ -21,6 +21,7 @@ from onnxsal.cli.text import command_line, many
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.journal import key
 from onnxsal.explanation.identity import request_identity
+from onnxsal.explanation.images import images_at_once
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
@@ -55,11 +56,15 @@ def explain_all(asked: Asked) -> int:
     if asked.actors is not None:
         raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
     requests = _requests(asked, planned(asked.methods, asked.settings))
+    together = max(map(images_at_once, requests))
+    if asked.memory is not None:  # which makes batches smaller, and is no wish for any
+        requests = [_bounded(request, asked.memory) for request in requests]
+        together = min(together, *(request.batch_size for request in requests))
     tell(notes_of(requests[0].model, asked.images))
     targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)
     within = _within(asked, requests)
     asked, writer = _writing(asked, requests, ids_of(named, asked.images))
-    stages = Stages(requests, asked.goals, targets, writer, asked.strict)
+    stages = Stages(requests, asked.goals, targets, writer, asked.strict, together)
     try:
         return _served(stages, asked, within, telling)
     finally:
@@ -209,7 +214,7 @@ def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) 
         )
         for (steps, common), layer in zip(plans, layers, strict=True)
     ]  # fmt: skip
-    return requests if asked.memory is None else [_bounded(request, asked.memory) for request in requests]
+    return requests
 
 
 def _bounded(request: Request, memory: int) -> Request:
