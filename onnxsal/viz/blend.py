@@ -7,6 +7,7 @@ that one of them blends in the same time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ LIFTED = 0.8  # lets the middle of the map show: thin lines of a gradient are se
 OPACITY = 0.65
 _STRIP = 30_000
 """Pixels at a time."""
+_STEPS = 4096
 
 
 class Side(NamedTuple):
@@ -80,7 +82,7 @@ def mix(photo: Pixels, saliency: Floats, opacity: float, *, colours: str | None,
 def _mix(photo: Pixels, saliency: Floats, style: tuple[Floats, float, bool], drawn: Pixels) -> None:
     table, opacity, spreads = style
     level, strength = levels_of(saliency, spreads=spreads), np.abs(saliency)
-    shown = opacity * strength ** np.float32(LIFTED)
+    shown = opacity * lifted(strength)
     stays, low = 1 - shown, 1 - strength
     own = stays * (strength + low * np.float32(DARKER * (1 - FADED)))
     planes = [np.asarray(photo[..., channel], np.float32) for channel in range(3)]
@@ -90,6 +92,29 @@ def _mix(photo: Pixels, saliency: Floats, style: tuple[Floats, float, bool], dra
         plane += grey
         plane += shown * table[channel].take(level)
         drawn[..., channel] = np.rint(plane, out=plane).clip(0, 255)
+
+
+def lifted(strength: Floats) -> Floats:
+    """Return strength ** LIFTED for strengths from 0 to 1, between the powers of 4096 steps: within .00011.
+
+    That is a fiftieth of a level. The power itself takes as long as all else that is done to a pixel, on processors
+    without AVX-512.
+    """
+    powers, rises = _powers()
+    above = strength * np.float32(_STEPS)
+    step = np.trunc(above)
+    above -= step
+    at = step.astype(np.intp)
+    above *= rises.take(at, mode="clip")
+    above += powers.take(at, mode="clip")
+    return above
+
+
+@cache
+def _powers() -> tuple[Floats, Floats]:
+    """Return the powers of the steps, and how far each is below the next; one step more, since 1 is a step itself."""
+    powers = (np.arange(_STEPS + 2) / _STEPS) ** LIFTED
+    return powers[:-1].astype(np.float32), np.diff(powers).astype(np.float32)
 
 
 def _grey(planes: list[Floats]) -> Floats:

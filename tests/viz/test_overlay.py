@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onnxsal.errors import UsageError
+from onnxsal.viz.blend import LIFTED, lifted
 from onnxsal.viz.colour import SEQUENTIAL, colour_table, colourise
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
 
@@ -145,3 +146,10 @@ def test_it_is_what_its_definition_says_within_a_level(box: tuple, signed: bool)
     exact = plainly(photo, saliency, box, colour_table("vik" if signed else SEQUENTIAL), signed=signed)
     away = np.abs(overlay(photo, saliency, box, signed=signed) - exact)
     assert (away > 1).mean() < 1e-4 and away.max() < 4
+
+
+def test_lifted_strengths_are_powers_within_a_fiftieth_of_a_level() -> None:
+    strength = np.concatenate([np.linspace(0, 1, 100_001), np.geomspace(1e-9, 1, 10_001)]).astype(np.float32)
+    exact = strength.astype(float) ** LIFTED
+    np.testing.assert_allclose(lifted(strength), exact, rtol=0, atol=1.1e-4)
+    np.testing.assert_allclose(lifted(strength)[strength > 0.01], exact[strength > 0.01], rtol=0, atol=4e-7)
