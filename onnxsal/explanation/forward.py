@@ -158,7 +158,8 @@ def _run(request: Request, halves: Halves, samples: Sequence[Sample], known: Num
     """Return what one run gives each of some pictures of one size. Args: known: of the one that there is."""
     model, own = request.model, list(_kinds(request.model).values())
     maps = [name for name in halves.first.outputs if name in _names(request)]
-    x, started = np.stack([sample.x for sample in samples]), time.perf_counter()
+    alone = samples[0].x[None]
+    x, started = np.stack([sample.x for sample in samples]) if len(samples) > 1 else alone, time.perf_counter()
     found, passed = _session(model, halves.first).run_passing({X: x}, [*own, *maps], halves.passed)
     seconds = (time.perf_counter() - started) / len(samples)
     rows = [{name: found[name][i : i + 1] for name in (*own, *maps)} for i in range(len(samples))]
