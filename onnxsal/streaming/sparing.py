@@ -67,8 +67,8 @@ class Sparing:
 
     @property
     def widening(self) -> float:
-        """By how much errors were larger than was said beforehand; at least 1."""
-        return max(self._foresight.widening, 1.0)
+        """By how much errors were larger than was said beforehand; below 1 where they were smaller."""
+        return self._foresight.widening
 
 
 class Spared(Accumulator):

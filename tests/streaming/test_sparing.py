@@ -145,6 +145,24 @@ def test_what_is_stated_holds() -> None:
     assert 0.1 < np.sqrt(np.mean(np.square(shares))) < 0.9
 
 
+@pytest.mark.parametrize(("deviations", "wanted"), [(0, 0.6667), (3, 2.3333)])
+def test_what_was_foreseen_too_well_or_too_badly_scales_what_is_said(deviations: float, wanted: float) -> None:
+    """Eight scores, all as far off as that: against eight that the process' own word counts, those at 0.8."""
+    shapes = masks(7)
+    order = Sparing(Foreseen(), shapes.astype(np.float32), shapes.astype(np.float32), 1)
+    counts, sums = np.zeros(K), np.random.default_rng(7).normal(size=25) @ shapes.reshape(K, 25).T
+    counts[order.masks] = 1
+    before = order.look(counts, sums * counts)
+    order.settle(counts, sums * counts)
+    new = order.masks[16:]
+    root = np.linalg.cholesky(before.posterior.covariance(new, new) + 1e-12 * np.eye(8))
+    sums[new] = before.posterior.mean[new] + deviations * root @ np.ones(8)
+    counts[new] = 1
+    order.look(counts, sums * counts)
+    assert_allclose(order.widening, wanted, rtol=1e-3)
+    assert_allclose(wanted**2, (0.8 * 8 + deviations**2 * 8) / (0.8 * 8 + 8), rtol=1e-3)
+
+
 def test_a_linear_score_is_foreseen_exactly() -> None:
     shapes = masks(5)
     scores = 0.3 + 0.01 * np.random.default_rng(5).normal(size=25) @ shapes.reshape(K, 25).T
