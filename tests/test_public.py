@@ -62,7 +62,7 @@ FOR_PLUGINS = {
     "onnxsal.anatomy": {"Anatomy", "Entry", "Layer", "X"},
     "onnxsal.anatomy.select": {"entered"},
     "onnxsal.autodiff": {"Call", "defvariadic", "defzero", "gradients_of"},
-    "onnxsal.errors": {"ImageError", "UnsupportedError", "UsageError"},
+    "onnxsal.errors": {"ImageError", "NotSeenError", "UnsupportedError", "UsageError"},
     "onnxsal.graph": {"Program", "Tape", "Trace", "dims", "empty"},
     "onnxsal.methods": {"Cost", "Level", "Range", "Samples"},
     "onnxsal.methods.parts": {"activation", "combine", "divide", "trace_with_gradient"},

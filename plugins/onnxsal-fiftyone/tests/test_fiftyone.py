@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import tiny_detectors
 from onnxsal_fiftyone import PLUGIN, on_photo
-from onnxsal_fiftyone.apply import heatmap_of
+from onnxsal_fiftyone.apply import heatmap_of, upright_size
 from onnxsal_fiftyone.heatmaps import range_of
 from PIL import Image
 
@@ -83,6 +84,14 @@ def test_a_picture_of_the_map_is_the_map_to_half_a_step(tmp_path: Path) -> None:
         heatmap_of(signed, tmp_path / "signed.png")
 
 
+def test_boxes_are_shares_of_the_photograph_as_it_is_shown(tmp_path: Path) -> None:
+    on_its_side = Image.Exif()
+    on_its_side[0x0112] = 6
+    Image.fromarray(photo(96, 48)).save(tmp_path / "turned.png", exif=on_its_side)
+    found = onnxsal.explain(model("pad"), tmp_path / "turned.png", method="gradient", target="red")
+    assert upright_size(str(tmp_path / "turned.png")) == found.photo.shape[1::-1] == (48, 96)
+
+
 def test_what_is_no_photograph_has_no_heatmap() -> None:
     array = np.zeros((3, 32, 32), np.float32)
     with pytest.raises(UnsupportedError, match="heatmaps are for photographs"):
@@ -140,6 +149,32 @@ def test_samples_have_their_heatmaps_from_python_and_from_the_operator(dataset: 
     assert ran.result["explained"] == 1 and "broken.png" in ran.result["failed"]
     dataset.reload()
     np.testing.assert_allclose(dataset.first().listed.map, first.saliency.map, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # FiftyOne's own
+def test_every_detection_has_the_map_of_its_own(dataset: Any, tmp_path: Path) -> None:
+    """Boxes are shares of a photograph that is no square there; the right map is asked for by number, not by box."""
+    import fiftyone as fo
+    from onnxsal_fiftyone import apply_saliency
+
+    scene = np.uint8(255 * tiny_detectors.picture((0, 2, 3), (2, 18, 16))[0].transpose(1, 2, 0))
+    Image.fromarray(np.pad(scene, ((0, 0), (4, 28), (0, 0)))).save(tmp_path / "scene.png")
+    detector = onnxsal.load(tiny_detectors.detector("v8"), labels=["red", "green", "blue"])
+    wanted = onnxsal.explain(detector, tmp_path / "scene.png", method="layercam", target=["#1", "#2"])
+    shares = [np.divide(each.detection["box"], [64, 32, 64, 32]) for each in wanted]
+    found = [
+        fo.Detection(label=each.label, bounding_box=[x, y, right - x, below - y])
+        for each, (x, y, right, below) in zip(wanted, shares, strict=True)
+    ]
+    dataset.add_sample(fo.Sample(filepath=str(tmp_path / "scene.png"), found=fo.Detections(detections=found)))
+    assert apply_saliency(dataset, detector, "layercam", detections_field="found", progress=False) == {}
+    dataset.reload()
+    sample = dataset.last()
+    maps = [on_photo(each) for each in wanted]
+    for detection, right in zip(sample.found.detections, maps, strict=True):
+        np.testing.assert_allclose(detection.saliency.map, right, atol=1e-6)
+    assert np.abs(maps[0] - maps[1]).max() > 0.5
+    np.testing.assert_allclose(sample.saliency.map, np.maximum(*maps), atol=1e-6)
 
 
 def tiny_file(fit: str) -> onnx.ModelProto:
