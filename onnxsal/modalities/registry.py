@@ -14,6 +14,7 @@ from onnxsal import plugins
 from onnxsal.anatomy import Entry
 from onnxsal.errors import EnvironmentSetupError, UnsupportedError
 from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.pieces import Piece
 
 Floats = NDArray[np.float32]
 
@@ -55,6 +56,12 @@ class Sample:
     notes: tuple[str, ...] = ()
     backdrop: Callable[[], Seen] | None = None
     """What makes the picture that a map is drawn over where there is no image, a plot; its box holds the positions."""
+    text: str | None = None
+    """The words, of a text."""
+    pieces: tuple[Piece, ...] = ()
+    """Its tokens, one for each position."""
+    ids: NDArray[np.int64] | None = None
+    """The numbers that the model takes for them, [T]."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""
