@@ -76,6 +76,7 @@ ONLY_IN: dict[str, set[str]] = {
     "onnx": {"graph", "autodiff", "runtime", "model", "compiler"},
     "google": {"graph"},
     "PIL": {"modalities", "viz", "evaluation"},
+    "tokenizers": {"modalities"},
     "cmap": {"viz"},
     "matplotlib": {"viz"},
     "pyarrow": {"parquet"},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Piece:
-    """One token: its text as people read it, its place [start, stop) in the text in characters, whether it was added."""
+    """A token: its text as people read it, its place [start, stop) in the text in characters, whether it was added."""
 
     text: str
     start: int

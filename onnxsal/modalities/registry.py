@@ -22,6 +22,7 @@ plugins.offer(
     plugins.MODALITIES,
     {
         "image": "onnxsal.modalities.image.modality:ImageModality",
+        "tokens": "onnxsal.modalities.tokens.modality:Tokens",
         "sequence": "onnxsal.modalities.sequence:SequenceModality",
         "array": "onnxsal.modalities.array:ArrayModality",
     },

@@ -29,6 +29,8 @@ class Asked:
     """The score from which on something is detected."""
     iou: float | None = None
     """How far two detections of a class may overlap."""
+    ids: Constant | None = None
+    """The text that it is opened for, of a file that reads ids past what they become."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", constants(self.inputs))

@@ -27,6 +27,8 @@ class Fill:
     follows: dict[int, int]
     at: str
     why: str
+    counted: int | None = None
+    """The axis along which the numbers are counted from 0; the array is of ones then."""
 
 
 def is_mask(value: ir.Value) -> bool:

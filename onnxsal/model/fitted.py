@@ -14,10 +14,12 @@ from onnxsal.graph import Program
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Sample
+from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.living import living
 from onnxsal.model.model import Model
+from onnxsal.model.texts import of_text
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ def fitted(model: Model, thing: Any) -> Fitted:
     """
     if isinstance(thing, Mapping):
         return _of_mapping(model, thing)
+    if isinstance(model.modality, Tokens):
+        return Fitted(*of_text(model, thing))
     if _inside(model) and (made := _computed(model, thing)) is not None:
         return made
     return _of_size(model, thing)
@@ -60,6 +64,8 @@ def _of_mapping(model: Model, things: Mapping[str, Any]) -> Fitted:
     others = {name: thing for name, thing in things.items() if name not in explained}
     opened = _reopened(model, inputs={**model.asked.held, **constants(others)}) if others else model
     own = [name for name in things if name in explained]
+    if own and isinstance(model.modality, Tokens):
+        return Fitted(*of_text(opened, things[own[0]], words=True))
     if own and not _inside(model):
         return fitted(opened, things[own[0]])
     if not _inside(model):

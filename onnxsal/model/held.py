@@ -25,6 +25,7 @@ from onnxsal.model.defaults import Fill
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import remove_inputs, remove_outputs
 from onnxsal.model.roles import Input, Roles, check_names, free_inputs, roles_of
+from onnxsal.model.text_roles import read_ids
 
 _FLAT = 2
 """Axes behind the first that an input has at most that holds the rows of a table or a graph, and no images."""
@@ -51,6 +52,8 @@ class Held:
     """Outputs that are left out, since they are computed from inputs that the head is not."""
     still: tuple[str, ...] = ()
     """Outputs that are left out, since what is explained does not move them."""
+    ids: NDArray[Any] | None = None
+    """What is read of the ids past the vectors that they become, [1, T]; None where that is only how many they are."""
     together: tuple[str, int] | None = None
     """A held input that says that the first axis of the explained one is no batch, and how long that is."""
 
@@ -58,7 +61,9 @@ class Held:
     def decided(self) -> tuple[Decision, ...]:
         """What was decided of the inputs; nothing where there is but one."""
         several = len(self.inputs) > 1 or self.roles.inner
-        inner = [Decision("explained", str(self.roles.explained), "as was said")] if self.roles.inner else []
+        text = self.roles.text
+        why = "as was said" if text is None else f"{text.embedding.ids!r} becomes these: {text.embedding.why}"
+        inner = [Decision("explained", str(self.roles.explained), why)] if self.roles.inner else []
         whole = [Decision("batch", "none", self._whole())] if self.together else []
         return (*inner, *whole, *(each.decision() for each in self.inputs)) if several else ()
 
@@ -96,9 +101,10 @@ def held(source: ir.Model, asked: Asked) -> Held:
     work = source.clone()
     graph = work.graph
     told = _told(graph, roles, asked)
-    explained = None if roles.inner else _input(graph, str(roles.explained))
+    like = roles.text.embedding.ids if roles.text else None if roles.inner else str(roles.explained)
+    explained = None if like is None else _input(graph, like)
     known = Dimensions.of(graph, explained, asked.held)
-    together = None if explained is None else _together(graph, explained, asked, known)
+    together = None if explained is None or roles.inner else _together(graph, explained, asked, known)
     if together is not None and explained is not None:
         explained.shape = ir.Shape([together[1], *(declared(explained) or ())[1:]])
         known = Dimensions.of(graph, explained, asked.held)
@@ -109,9 +115,11 @@ def held(source: ir.Model, asked: Asked) -> Held:
         if not fill.follows and explained is not None and (at := _row_axis(fill.array, explained)) is not None:
             rows[name] = at
         _hold(graph, value, fill, explained)
-    for name in roles.open if explained is None else (str(roles.explained),):
+    for name in roles.open if roles.inner else (str(roles.explained),):
         _size(_input(graph, name), known)
-    return Held(work, roles, told, rows, lost, _without_still(graph, str(roles.explained), asked), together)
+    still = _without_still(graph, str(roles.explained), asked)
+    ids = None if roles.text is None or explained is None else read_ids(roles.text, explained, asked)
+    return Held(work, roles, told, rows, lost, still, ids, together)
 
 
 def _without_still(graph: ir.Graph, explained: str, asked: Asked) -> tuple[str, ...]:
@@ -204,6 +212,7 @@ def _hold(graph: ir.Graph, value: ir.Value, fill: Fill, explained: ir.Value | No
     constant = add_initializer(graph, f"sal/held/{name}" if follows else name, ir.tensor(fill.array, dtype=value.dtype))
     with placed(graph):
         made = repeated(op, constant, follows, explained) if explained is not None and follows else constant
+        made = made if fill.counted is None else op.Sub(op.CumSum(made, fill.counted), 1)
         made = op.Identity(made) if value.is_graph_output() else made
     made.name, made.type, made.shape = name, value.type, made.shape or value.shape
     value.replace_all_uses_with(made, replace_graph_outputs=True)

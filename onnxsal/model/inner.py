@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.anatomy.entry import FED, shown
 from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.graph import Program, dims
-from onnxsal.graph.cut import feed, uses_of
+from onnxsal.graph import Program, Tape, dims
+from onnxsal.graph.cut import feed, placed, uses_of
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.tokens.modality import MARK
 from onnxsal.model.asked import Asked
 from onnxsal.model.held import held
 from onnxsal.model.living import remove_inputs
 from onnxsal.model.roles import float_values_behind
 
 
-def cut_at(model: ir.Model, name: str) -> ir.Model:
+@dataclass(frozen=True)
+class Ids:
+    """The input of ids that become the explained value, and what is read in its place past that."""
+
+    name: str
+    array: NDArray[Any] | None
+    """[1, T]; None where only their number is read."""
+
+
+def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
     """Return a model in normal form that takes a value of its own in place of what that is computed from.
 
+    Args: ids: of tokens, where these become the value.
     Raises: UsageError: the normal form has no such value. UnsupportedError: it is none of floats with axes.
     """
     work = model.clone()
@@ -32,8 +47,25 @@ def cut_at(model: ir.Model, name: str) -> ir.Model:
             graph.outputs[at] = _copied(graph, new)
     feed(uses_of(old), new)
     graph.inputs.insert(0, new)
+    if ids is not None:
+        new.metadata_props[MARK] = ids.name
+        _stand_in(graph, new, ids)
     remove_inputs(graph, [v for v in graph.inputs if v is not new])
     return work
+
+
+def _stand_in(graph: ir.Graph, vectors: ir.Value, ids: Ids) -> None:
+    """Let what reads ids past their vectors read as many, a row for each of the batch."""
+    old = values_by_name(graph)[ids.name]
+    op, like = Tape(graph), old.dtype or ir.DataType.INT64
+    with placed(graph):
+        shape = op.Slice(op.Shape(vectors), [0], [2])
+        if ids.array is None:
+            made = op.Expand(op.const([[0]], like), shape)
+        else:
+            made = op.Expand(op.const(ids.array.tolist(), like), shape)
+    made.type, made.shape = old.type, old.shape
+    old.replace_all_uses_with(made, replace_graph_outputs=True)
 
 
 def _open(shape: tuple[int | str | None, ...]) -> list[int | str | None]:
@@ -65,8 +97,12 @@ def _value(graph: ir.Graph, name: str) -> ir.Value:
 
 def front(source: ir.Model, asked: Asked) -> Program:
     """Return the program that makes the explained value of what the file takes and is not held."""
-    name = str(asked.explained)
-    op = Program(standardised(held(source, asked).model, keep=frozenset({name}))).extend()
+    holding = held(source, asked)
+    name, work = str(holding.roles.explained), holding.model
+    shapes = {v.name: v.shape for v in source.graph.inputs}
+    for value in work.graph.inputs:  # what a model is opened for has one length, and what is in front of it any
+        value.shape = shapes[value.name]
+    op = Program(standardised(work, keep=frozenset({name}))).extend()
     program = op.finish_with({name: op[name]})
     graph = program.model.graph
     for value in [v for v in graph.inputs if not v.uses()]:

@@ -20,6 +20,8 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.defaults import Fill, is_mask, ones, states, zeros
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import living
+from onnxsal.model.text_defaults import text_fill
+from onnxsal.model.text_roles import Text, looked_at, text_of
 
 FEWEST = 3
 """Axes of an input of integers that may be a picture, and so be what is explained."""
@@ -58,6 +60,8 @@ class Roles:
     unread: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     """Inputs that the explained value is computed from and that nobody holds."""
+    text: Text | None = None
+    """The ids of tokens that are explained, by the vectors that they become."""
 
     @property
     def trivial(self) -> bool:
@@ -93,6 +97,10 @@ def roles_of(graph: ir.Graph, asked: Asked) -> Roles:
     another is held at; the message says what to write.
     """
     free, given = free_inputs(graph), asked.held
+    text = text_of(graph, asked, free)
+    if text is not None:
+        check_names(graph, given)
+        return _of_text(graph, asked, free, text)
     if not given and asked.explained is None and len(free) == 1:
         return Roles(str(free[0].name))
     check_names(graph, given)
@@ -106,6 +114,17 @@ def roles_of(graph: ir.Graph, asked: Asked) -> Roles:
         source = next(v for v in graph.inputs if v.name == asked.explained)
         return Roles(asked.explained, fills=_filled(graph, rest, asked, source), unread=tuple(unread))
     return _chosen(graph, asked, rest, unread)
+
+
+def _of_text(graph: ir.Graph, asked: Asked, free: Sequence[ir.Value], text: Text) -> Roles:
+    """Return the roles where token ids are explained: what is beside them has defaults that its name tells."""
+    ids = next(v for v in free if v.name == text.embedding.ids)
+    vectors = values_by_name(graph)[text.embedding.value]
+    past, read = living(graph, asked.head, without=vectors), living(graph, asked.head)
+    left = [v for v in free if v.name not in asked.held and v is not ids]
+    fills = _filled(graph, [v for v in left if v in past], asked, ids, of_text=True)
+    unread = [str(v.name) for v in left if v not in past and v not in read]
+    return Roles(text.embedding.value, True, fills, tuple(unread), (text.embedding.ids,), text)
 
 
 def check_names(graph: ir.Graph, given: Iterable[str]) -> None:
@@ -151,14 +170,21 @@ def _candidates(rest: Sequence[ir.Value]) -> list[ir.Value]:
     return [v for v in rest if v in pictures or (v in floats and declared(v) != ())] or floats
 
 
-def _filled(graph: ir.Graph, others: Sequence[ir.Value], asked: Asked, source: ir.Value | None) -> dict[str, Fill]:
-    """Return the stated defaults of inputs that nobody holds. Raises: UsageError: one has none."""
+def _filled(
+    graph: ir.Graph, others: Sequence[ir.Value], asked: Asked, source: ir.Value | None, *, of_text: bool = False
+) -> dict[str, Fill]:
+    """Return the stated defaults of inputs that nobody holds. Args: of_text: the source are ids of tokens.
+
+    Raises: UsageError: one has none.
+    """
     known = Dimensions.of(graph, source, asked.held)
     back = states(graph, [v for v in others if is_float(v)], asked.head, living(graph, asked.head))
     found: dict[str, Fill] = {}
     missing: list[ir.Value] = []
     for value in others:
-        fill = zeros(value, known, back[value]) if value in back else ones(value, known) if is_mask(value) else None
+        fill = text_fill(value, known) if of_text else None
+        if fill is None:
+            fill = zeros(value, known, back[value]) if value in back else ones(value, known) if is_mask(value) else None
         if fill is None:
             missing.append(value)
         else:
@@ -234,6 +260,8 @@ def _of_integers(graph: ir.Graph, found: Sequence[ir.Value], asked: Asked) -> st
     listed = ", ".join(f"{v.name!r} {shown(v)}" for v in found)
     said = f"the model takes several inputs, none of floats, and integers have no gradient: {listed}"
     inside = next((name for v in found for name in float_values_behind(graph, v)), None)
+    looked = looked_at(graph, found)
+    said = f"{said}. Where ids of tokens become vectors was not found ({looked})" if looked else said
     if inside is None:
         return f"{said}. No float value that is computed from one of them was found, so nothing can be explained"
     past = living(graph, asked.head, without=values_by_name(graph)[inside])

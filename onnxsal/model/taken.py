@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from onnxsal.anatomy import Entry
@@ -9,9 +11,11 @@ from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import Modality, recognise
+from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.held import Held
-from onnxsal.model.inner import cut_at
+from onnxsal.model.inner import Ids, cut_at
 from onnxsal.model.roles import float_values_behind
+from onnxsal.model.text_roles import looked_at
 from onnxsal.tasks.integer import open_heads
 
 
@@ -20,20 +24,32 @@ def normal_form(holding: Held) -> ir.Model:
     roles = holding.roles
     kept = frozenset({str(roles.explained)}) if roles.inner else frozenset[str]()
     normal = open_heads(standardised(holding.model, keep=kept))
-    return cut_at(normal, str(roles.explained)) if roles.inner else normal
+    return cut_at(normal, str(roles.explained), ids=ids_of(holding)) if roles.inner else normal
+
+
+def ids_of(holding: Held) -> Ids | None:
+    """Return the ids that a graph reads past what they become, None where no ids are explained."""
+    text = holding.roles.text
+    return None if text is None else Ids(text.embedding.ids, holding.ids)
 
 
 def recognised(normal: ir.Model, holding: Held) -> tuple[Modality, Entry]:
     """Return what the model takes. Raises: UnsupportedError: nothing that is explained; of integers what can be."""
     try:
-        return recognise(normal.graph)
+        modality, entry = recognise(normal.graph)
+        text = holding.roles.text
+        if text is not None and isinstance(modality, Tokens):
+            modality = replace(modality, embedding=text.embedding, past=text.past)
+        return modality, entry
     except UnsupportedError as error:
         source = next((v for v in normal.graph.inputs if v.name == holding.roles.explained), None)
         if source is None or is_float(source):
             raise
         behind = float_values_behind(normal.graph, source)
+        looked = looked_at(normal.graph, [source])
+        said = f"{error}. Where ids of tokens become vectors was not found ({looked})" if looked else str(error)
         one = f"--explained {behind[0]!r}" if behind else "--explained NAME"
         raise UnsupportedError(
-            f"{error}. Integers have no gradient: what is explained is a float value behind {source.name!r}, {one} "
+            f"{said}. Integers have no gradient: what is explained is a float value behind {source.name!r}, {one} "
             f"(explained=){f' or another of {behind}' if len(behind) > 1 else ''}"
         ) from error

@@ -1,0 +1,98 @@
+"""Token ids: what is explained are the vectors that a model turns them into, [B, C, T]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.anatomy import Entry
+from onnxsal.anatomy.entry import FED, shown
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph import dims
+from onnxsal.modalities.npy import read_array
+from onnxsal.modalities.registry import Reader, Sample, modality
+from onnxsal.modalities.tokens.embedding import Embedding
+from onnxsal.modalities.tokens.text import Words
+
+Floats = NDArray[np.float32]
+
+MARK = "onnxsal.tokens"
+"""Mark of a value that ids were turned into, where a graph takes it as an input."""
+
+
+@modality("tokens")
+@dataclass(frozen=True)
+class Tokens:
+    """Models of token ids [B, T], cut where these have become vectors [B, T, C]."""
+
+    name: ClassVar[str]
+    default_size: ClassVar[Mapping[str, int]] = {"T": 16}
+    preprocessed: ClassVar[bool] = False
+    says_size: ClassVar[bool] = False
+
+    embedding: Embedding | None = None
+    """Where ids become vectors; None of the modality itself, which no model is opened with yet."""
+    past: bool = False
+    """Whether the graph reads ids past these too, so that it is another one for each text."""
+
+    def find_entry(self, graph: ir.Graph) -> Entry:
+        """Return where a model takes vectors of tokens. Raises: UnsupportedError: it takes something else."""
+        marked = [v for v in graph.inputs if MARK in v.metadata_props]
+        if len(marked) != 1 or len(graph.inputs) != 1:
+            raise UnsupportedError("the model takes no token ids whose vectors were found")
+        (source,) = marked
+        shape = dims(source)
+        channels = None if shape is None or len(shape) != 3 else shape[2]
+        if source.dtype not in FED or shape is None or not isinstance(channels, int):
+            raise UnsupportedError(
+                f"what token ids become, {source.name!r}, is {shown(source)}: expected floats [N, T, C] of one width"
+            )
+        length = shape[1]
+        return Entry(
+            str(source.name), str(source.name), source.dtype or ir.DataType.FLOAT, "NTC", "NTC", channels,
+            (length,) if isinstance(length, int) else None, spatial="T",
+        )  # fmt: skip
+
+    def find_preprocess(self, source: Any, path: str, metadata: Mapping[str, str], entry: Entry) -> None:
+        """Return None: texts are read by a tokenizer. Raises: UsageError: preprocessing was asked for."""
+        if source is not None:
+            raise UsageError("preprocessing is for images; a text is read by the tokenizer.json beside the model")
+
+    def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
+        """Return how many tokens a text has, that was read, None of anything else."""
+        array = thing.vectors if isinstance(thing, Words) else read_array(thing, _WANTED).array
+        rows = array if array.ndim == 2 else array[0] if array.ndim == 3 else None
+        return None if rows is None else {"T": len(rows)}
+
+    def read(self, thing: Any, reader: Reader) -> Sample:
+        """Return a text that was read, or vectors [T, C] in place of it, as the model takes it.
+
+        Raises: UsageError: it is of another shape or type, or not finite.
+        """
+        words = thing if isinstance(thing, Words) else Words("array", read_array(thing, _WANTED).array)
+        vectors, entry = words.vectors, reader.entry
+        whole = vectors[None] if vectors.ndim == 2 else vectors
+        expected = (1, reader.size[0], entry.channels)
+        if whole.shape != expected or whole.dtype.kind != "f":
+            raise UsageError(
+                f"{words.name!r} is {whole.dtype} {list(vectors.shape)}, and the model takes {list(expected[1:])}"
+            )
+        x = reader.enter(whole.astype(entry.dtype.numpy()))
+        if not np.isfinite(x).all():
+            raise UsageError(f"{words.name!r} holds numbers that are not finite")
+        tokens = words.tokens
+        if tokens is None:
+            return Sample(x, words.name)
+        return Sample(x, words.name, notes=tokens.notes, text=tokens.text, pieces=tokens.pieces, ids=tokens.ids)
+
+    def blank(self, reader: Reader) -> Floats:
+        """Return zero: nothing is known of the text, [C]."""
+        return np.zeros(reader.entry.channels, np.float32)
+
+
+_WANTED = "what is explained of a text are floats [T, C]"

@@ -1,0 +1,134 @@
+"""Texts on their way into a model: the ids of their tokens, and what these are as people read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.files import nearest_file
+from onnxsal.modalities.npy import is_npy, read_file
+from onnxsal.modalities.pieces import Piece
+from onnxsal.modalities.tokens.tokenizer import Tokenizer
+
+Ids = NDArray[np.int64]
+
+_FILES = frozenset({".txt", ".text", ".md"})
+"""Suffixes of files that hold words."""
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """A text as ids of tokens, and what they are."""
+
+    name: str
+    ids: Ids
+    """[T]."""
+    types: Ids
+    """[T]."""
+    text: str
+    pieces: tuple[Piece, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text as a model takes it: the vectors of its tokens, and what they are."""
+
+    name: str
+    vectors: NDArray[Any]
+    """[T, C], or [1, T, C]."""
+    tokens: Tokenised | None = None
+
+
+def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) -> Tokenised:
+    """Return a text, a file of one, or ids [T] or [1, T] as tokens.
+
+    Args: tokenizer: or why there is none. words: text is words even where it looks like a file's name.
+    Raises: ImageError: a file is not there or cannot be read. UsageError: it is neither, it is empty, or words without
+    a tokenizer.
+    """
+    if is_npy(thing) and not words:
+        return _of_ids(read_file(thing), Path(thing).name, tokenizer)
+    if isinstance(thing, str | os.PathLike):
+        name, text = _written(thing, words=words)
+        return _of_text(text, name, tokenizer)
+    try:
+        array = np.asarray(thing)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    return _of_ids(array, "array", tokenizer)
+
+
+def _written(thing: str | os.PathLike[str], *, words: bool) -> tuple[str, str]:
+    """Return the name of a text, and it: a file's, or the words themselves."""
+    path = Path(thing)
+    if isinstance(thing, str) and (words or not _is_path(thing)):
+        return "text", thing
+    if not path.is_file():
+        raise ImageError(
+            f"no such file: {str(path)!r}{nearest_file(path)}; where these are words, --text says so (in Python {{name "
+            "of the ids' input: text})"
+        )
+    try:
+        return path.name, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"{str(path)!r} is no text in UTF-8: {error}") from None
+
+
+def _is_path(text: str) -> bool:
+    """Whether words look like the name of a file: one word with the suffix of a text, or with folders in front."""
+    if len(text.split()) > 1:
+        return Path(text).suffix.lower() in _FILES and _is_file(text)
+    return Path(text).suffix.lower() in _FILES | {".npy"} or os.sep in text or _is_file(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name may be
+        return False
+
+
+def _of_text(text: str, name: str, tokenizer: Tokenizer | str) -> Tokenised:
+    if not text.strip():
+        raise UsageError(f"{name!r} is empty: there is nothing to explain")
+    if isinstance(tokenizer, str):
+        raise UsageError(f"{name!r} are words, and {tokenizer}")
+    read = tokenizer.read(text)
+    if not len(read.ids):
+        raise UsageError(f"{name!r} has no tokens: there is nothing to explain")
+    return Tokenised(name, read.ids, read.types, text, read.pieces, tokenizer.notes(read))
+
+
+def _of_ids(array: NDArray[Any], name: str, tokenizer: Tokenizer | str) -> Tokenised:
+    ids = array[0] if array.ndim == 2 and len(array) == 1 else array
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise UsageError(
+            f"a text is words, a file of them, or ids of tokens, whole numbers [T] or [1, T]; {name!r} is "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    if not len(ids):
+        raise UsageError(f"{name!r} is empty: there is nothing to explain")
+    ids = ids.astype(np.int64)
+    own = None if isinstance(tokenizer, str) else tokenizer
+    texts = [str(i) if own is None else own.word(i) for i in ids.tolist()]
+    added = [own is not None and own.is_added(i) for i in ids.tolist()]
+    text, pieces = _joined(texts, added)
+    notes = () if own is None else own.notes_of_ids(ids)
+    return Tokenised(name, ids, np.zeros_like(ids), text, pieces, notes)
+
+
+def _joined(texts: Sequence[str], added: Sequence[bool]) -> tuple[str, tuple[Piece, ...]]:
+    """Return tokens one behind the other, and where each lies in that."""
+    pieces, at = list[Piece](), 0
+    for text, own in zip(texts, added, strict=True):
+        pieces.append(Piece(text, at, at + len(text), own))
+        at += len(text) + 1
+    return " ".join(texts), tuple(pieces)

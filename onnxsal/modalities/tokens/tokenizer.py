@@ -1,0 +1,147 @@
+"""The ``tokenizer.json`` beside a model, read by the package ``tokenizers``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import EnvironmentSetupError, ModelError
+from onnxsal.modalities.pieces import Piece
+
+Ids = NDArray[np.int64]
+
+FILE = "tokenizer.json"
+
+_PADS = ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<PAD>")
+_MASKS = ("[MASK]", "<mask>", "<|mask|>", "<MASK>")
+_UNKNOWN = ("[UNK]", "<unk>", "<UNK>", "<|unk|>")
+"""What tokens that stand for nothing are called, where the file says it by name alone."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The tokens of a text."""
+
+    ids: Ids
+    types: Ids
+    pieces: tuple[Piece, ...]
+    whole: int
+    """How many there were before the text was cut."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """What turns words into ids."""
+
+    where: str
+    pad: int | None
+    mask: int | None
+    unknown: int | None
+    most: int | None
+    """Tokens to which its file cuts a text, the added ones among them."""
+    special: frozenset[int]
+    """The ids of tokens that it adds."""
+    _own: Any = field(repr=False, compare=False)
+
+    def read(self, text: str, most: int | None = None) -> Read:
+        """Return the tokens of a text. Args: most: to which it is cut, beside what the file says."""
+        limits = [n for n in (most, self.most) if n is not None]
+        found = self._encoded(text, None)
+        whole = len(found.ids)
+        if limits and whole > min(limits):
+            found = self._encoded(text, min(limits))
+        rows = zip(found.tokens, found.offsets, found.special_tokens_mask, strict=True)
+        pieces = tuple(
+            Piece(text[start:stop] if stop > start else token, start, stop, bool(added))
+            for token, (start, stop), added in rows
+        )
+        return Read(np.array(found.ids, np.int64), np.array(found.type_ids, np.int64), pieces, whole)
+
+    def _encoded(self, text: str, most: int | None) -> Any:
+        own = self._own.__copy__() if hasattr(self._own, "__copy__") else self._own
+        if most is None:
+            own.no_truncation()
+        else:
+            own.enable_truncation(most)
+        return own.encode(text)
+
+    def word(self, number: int) -> str:
+        """Return the token of an id, its number where there is none."""
+        return self._own.id_to_token(number) or str(number)
+
+    def is_added(self, number: int) -> bool:
+        """Return whether an id is that of a token that the tokenizer adds."""
+        return number in self.special
+
+    def notes(self, read: Read) -> tuple[str, ...]:
+        """Return what is to be said of a text: that it was cut, or that nothing of it is known."""
+        cut = len(read.ids) < read.whole
+        said = (f"the text has {read.whole} tokens and was cut to {len(read.ids)}",) if cut else ()
+        return (*said, *self.notes_of_ids(read.ids))
+
+    def notes_of_ids(self, ids: Ids) -> tuple[str, ...]:
+        """Return what is to be said of tokens: that none of them is known."""
+        own = [i for i in ids.tolist() if not self.is_added(i) or i == self.unknown]
+        if self.unknown is None or not own or any(i != self.unknown for i in own):
+            return ()
+        return (f"every token of the text is unknown to the tokenizer ({self.word(self.unknown)!r}): the model is told "
+                "nothing of what it says",)  # fmt: skip
+
+
+def beside(path: str) -> Tokenizer | str:
+    """Return the tokenizer beside a model's file, or why there is none.
+
+    Raises: ModelError: its file cannot be read. EnvironmentSetupError: the package that reads it is missing.
+    """
+    ways = "put the model's tokenizer.json beside it, or give ids of tokens: an array [T], or the .npy file of one"
+    if not path:
+        return f"a model without a file has no {FILE} beside it: {ways}"
+    found = next((p for p in (Path(path).parent / FILE, Path(path).parent.parent / FILE) if p.is_file()), None)
+    if found is None:
+        return f"there is no {FILE} in {str(Path(path).parent)!r}: {ways}"
+    status = found.stat()
+    return _read(str(found), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read(path: str, changed: int, size: int) -> Tokenizer:
+    try:
+        import tokenizers  # only who gives words needs it
+    except ImportError:
+        raise EnvironmentSetupError(
+            f"{path!r} is read by the package tokenizers: pip install 'onnxsal[text]'; or give ids of tokens: an array "
+            "[T], or the .npy file of one"
+        ) from None
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        own, said = tokenizers.Tokenizer.from_str(text), json.loads(text)
+    except Exception as error:  # noqa: BLE001 - the package raises Exception itself
+        raise ModelError(
+            f"{path!r} is no tokenizer that the package tokenizers {tokenizers.__version__} reads: {error}"
+        ) from None
+    own.no_padding()
+    cut = said.get("truncation") or {}
+    special = frozenset(i for i, token in own.get_added_tokens_decoder().items() if token.special)
+    return Tokenizer(
+        where=path, pad=_named(own, (said.get("padding") or {}).get("pad_token"), _PADS),
+        mask=_named(own, None, _MASKS),
+        unknown=_unknown(own, said), most=cut.get("max_length"), special=special, _own=own,
+    )  # fmt: skip
+
+
+def _named(own: Any, said: str | None, usual: tuple[str, ...]) -> int | None:
+    found = (own.token_to_id(name) for name in ((said,) if said else ()) + usual)
+    return next((number for number in found if number is not None), None)
+
+
+def _unknown(own: Any, said: dict[str, Any]) -> int | None:
+    model = said.get("model") or {}
+    if isinstance(model.get("unk_id"), int):
+        return int(model["unk_id"])
+    return _named(own, model.get("unk_token"), _UNKNOWN)

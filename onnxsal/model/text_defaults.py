@@ -1,0 +1,109 @@
+"""Stated defaults of what a model of token ids takes beside them: masks, types, positions, what came before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.graph.shapes import is_float
+from onnxsal.model.defaults import Fill
+from onnxsal.model.dimensions import Dim, Dimensions, declared
+
+_LENGTH = re.compile(r"past|cache|total|len|seq|kv", re.IGNORECASE)
+"""What the axis of tokens that came before is called."""
+
+
+def text_fill(value: ir.Value, known: Dimensions) -> Fill | None:
+    """Return what an input beside token ids is held at, None where its name does not tell what it is.
+
+    Args: known: of the input of ids.
+    """
+    name = str(value.name).lower()
+    return next((make(value, known) for word, make in _KINDS if re.search(word, name)), None)
+
+
+def is_beside_text(value: ir.Value) -> bool:
+    """Return whether an input is held beside token ids by its name, and so is none that could be explained."""
+    name = str(value.name).lower()
+    return any(re.search(word, name) for word, _ in _KINDS)
+
+
+def _mask(value: ir.Value, known: Dimensions) -> Fill | None:
+    if "pad" in str(value.name).lower():  # one of padding says the contrary
+        return None
+    return _made(value, known, 1, ("1 everywhere", "a mask of positions: all of them count"))
+
+
+def _types(value: ir.Value, known: Dimensions) -> Fill | None:
+    return _made(value, known, 0, ("0 everywhere", "types of tokens: one text is of one type"))
+
+
+def _positions(value: ir.Value, known: Dimensions) -> Fill | None:
+    shape = declared(value)
+    at = None if shape is None else len(shape) - 1
+    return _made(value, known, 1, ("0, 1, 2 ...", "positions of tokens, counted from 0"), counted=at)
+
+
+def _before(value: ir.Value, known: Dimensions) -> Fill | None:
+    """Return nothing, along the axis of what came before."""
+    shape, dtype = declared(value), value.dtype
+    if shape is None or dtype is None or not is_float(value):
+        return None
+    batch = known.batch_axis(shape)
+    free = [i for i, d in enumerate(shape) if i != batch and not isinstance(d, int)]
+    named = [i for i in free if isinstance(shape[i], str) and _LENGTH.search(str(shape[i]))]
+    found = named if len(named) == 1 else free
+    if len(found) != 1 or len(free) != 1:
+        return None
+    sizes = [0 if i == found[0] else 1 if i == batch else d for i, d in enumerate(shape)]
+    return Fill(
+        np.zeros([s for s in sizes if isinstance(s, int)], dtype.numpy()), {} if batch is None else {batch: 0},
+        "nothing", "what came before: the text is all there is",
+    )  # fmt: skip
+
+
+def _without(value: ir.Value, known: Dimensions) -> Fill | None:
+    if value.dtype != ir.DataType.BOOL:
+        return None
+    return _made(value, known, 0, ("false", "nothing came before"))
+
+
+_KINDS: Sequence[tuple[str, Callable[[ir.Value, Dimensions], Fill | None]]] = (
+    (r"use_cache", _without),
+    (r"past|cache_(key|value)|(key|value)_cache", _before),
+    (r"mask", _mask),
+    (r"token_type|segment|type_ids", _types),
+    (r"position", _positions),
+)
+"""What names tell, and what is held there."""
+
+
+def _made(
+    value: ir.Value, known: Dimensions, number: int, told: tuple[str, str], counted: int | None = None
+) -> Fill | None:
+    """Return one number everywhere: axes that the file leaves open are the batch's and the tokens'."""
+    shape, dtype = declared(value), value.dtype
+    if shape is None or dtype is None or len(shape) > len(known.source):
+        return None
+    follows = _follows(shape, known)
+    sizes: list[Dim] = [1 if i in follows else known.size(d) for i, d in enumerate(shape)]
+    if not all(isinstance(size, int) for size in sizes):
+        return None
+    array = np.full([size for size in sizes if isinstance(size, int)], number, dtype.numpy())
+    return Fill(array, follows, *told, counted)
+
+
+def _follows(shape: Sequence[Dim], known: Dimensions) -> dict[int, int]:
+    """Return which axes are as long as which of the ids: the last of several, or the only one, is that of tokens.
+
+    Of a decoder it has a name of its own, that of all that came before and the text: which is the text.
+    """
+    tokens = len(known.source) - 1
+    found = {i: i for i, d in enumerate(shape[:-1]) if not isinstance(d, int)}
+    last = len(shape) - 1
+    if not isinstance(shape[last], int) and known.size(shape[last]) is None:
+        found[last] = tokens
+    return found

@@ -1,0 +1,96 @@
+"""A model opened for a text: its tokens, the vectors that they become, and the file as it is for so many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import ImageError, UsageError
+from onnxsal.graph import Program
+from onnxsal.modalities.npy import is_npy, read_array
+from onnxsal.modalities.tokens.modality import Tokens
+from onnxsal.modalities.tokens.text import Tokenised, Words, tokenised
+from onnxsal.modalities.tokens.tokenizer import beside
+from onnxsal.model.constants import Constant, fitting
+from onnxsal.model.inner import front
+from onnxsal.model.model import Model
+
+
+def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Words]:
+    """Return the model opened for a text, and the text as it takes it.
+
+    Args: words: text is words even where it looks like a file's name.
+    Raises: UsageError: the text does not fit the model. ImageError: its file cannot be read. As ``onnxsal.load``.
+    """
+    if isinstance(thing, Words):
+        return model, thing
+    array = _floats(thing)
+    if array is not None:
+        return model.fitting(Words("array", array)), Words("array", array)
+    tokens = tokenised(thing, beside(model.name), words=words)
+    _check(model, tokens)
+    vectors = _vectors(model, tokens)
+    return _opened(model, tokens), Words(tokens.name, vectors, tokens)
+
+
+def _modality(model: Model) -> Tokens:
+    assert isinstance(model.modality, Tokens)
+    return model.modality
+
+
+def _floats(thing: Any) -> NDArray[Any] | None:
+    """Return vectors that are given in place of a text."""
+    if not isinstance(thing, np.ndarray) and not is_npy(thing):
+        return None
+    try:
+        array = read_array(thing, "an array").array
+    except (ImageError, UsageError):  # whoever reads it as a text says what is wrong
+        return None
+    return array if array.dtype.kind == "f" else None
+
+
+def _check(model: Model, tokens: Tokenised) -> None:
+    """Raises: UsageError: an id is of no row of the table."""
+    embedding = _modality(model).embedding
+    rows = None if embedding is None else embedding.rows
+    wrong = [i for i in tokens.ids.tolist() if i < 0 or (rows is not None and i >= rows)]
+    if wrong:
+        known = "from 0 on" if rows is None else f"from 0 to {rows - 1}"
+        raise UsageError(
+            f"{tokens.name!r} holds the id {wrong[0]}, and the model knows ids {known}: the tokenizer, or whoever made "
+            "the ids, is of another model"
+        )
+
+
+def _vectors(model: Model, tokens: Tokenised) -> NDArray[Any]:
+    program: Program = model.program("front", lambda: front(model.source, model.asked))
+    ((name, value),) = program.inputs.items()
+    ids = Constant.of(tokens.ids[None], name)
+    found: NDArray[Any] = model.session(program).run({name: fitting(ids, value)})[_value(model)]
+    return found
+
+
+def _value(model: Model) -> str:
+    embedding = _modality(model).embedding
+    assert embedding is not None
+    return embedding.value
+
+
+def _opened(model: Model, tokens: Tokenised) -> Model:
+    """Return the model for so many tokens, or for these where the graph reads them themselves."""
+    if _modality(model).past:
+        made: Model = model.others(
+            ("ids", tokens.ids.tobytes()), lambda: model.reopened(ids=Constant.of(tokens.ids[None], "ids"))
+        )
+        return replace(made, preprocess=model.preprocess)
+    size = (len(tokens.ids),)
+    if size == model.size:
+        return model
+    if not model.takes_size(size):
+        raise UsageError(
+            f"{tokens.name!r} has {size[0]} tokens, and the file fixes them to {model.size[0]}: fill or cut the ids"
+        )
+    return model.at_size(size)
