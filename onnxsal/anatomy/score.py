@@ -55,6 +55,9 @@ class Score(Keeping):
     """What works it out of these, so that one run of that serves any target; None where it is a column of ``source``,
     or has to be run itself."""
 
+    size: tuple[int, ...] | None = field(default=None, compare=False)
+    """Of the positions of ``sal/x``, where its graph leaves that open."""
+
     def of(self, coefficients: NDArray[np.float32] | None) -> Score:
         """Return the same program with the ends of a sum of terms that have this one's, times their coefficients.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -73,6 +73,13 @@ class Anatomy:
     entry: Entry
     head: Head
     layers: Layers
+
+    def is_of(self, other: Anatomy) -> bool:
+        """Return whether it is of the same graph, read in the same way: of other things by their size at most."""
+        if self is other:
+            return True
+        parts = (self.model is other.model, self.head is other.head, self.layers is other.layers)
+        return all(parts) and replace(self.entry, size=None) == replace(other.entry, size=None)
 
 
 def dissect(model: ir.Model, entry: Entry, find: Callable[[ir.Graph], Head]) -> Anatomy:

@@ -8,10 +8,10 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxsal._version import __version__
+from onnxsal.cli.images import short
 from onnxsal.cli.opening import tell
 from onnxsal.cli.text import layer_name, many, percent, seconds, table, width
 from onnxsal.errors import ImageError, ModelError, NotSeenError
@@ -152,7 +152,7 @@ class Telling:
             named = isinstance(found.broken, ImageError)  # its message says which picture
             print(f"onnxsal: {'' if named else f'{found.image}: '}{found.broken}", file=sys.stderr, flush=True)
             return
-        tell(found.notes, Path(found.image).name)
+        tell(found.notes, short(found.image))
         for result in found.results:
             self.told, self.interrupted = self.told + 1, result.interrupted
             for at in range(len(result.made) if self._as_json else 0):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from onnxsal.errors import UsageError
+from onnxsal.modalities.said import Said
 
 
 def gathered(images: Iterable[str]) -> tuple[str, ...]:
@@ -17,12 +21,52 @@ def gathered(images: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(each.source) for each in gather(list(images)))
 
 
+def said(things: Sequence[str], *, words: bool) -> tuple[str, ...]:
+    """Return what is named on a command line, the words among it marked: several in one argument that name no file, all
+    where that is said, and what comes in for ``-``.
+
+    Raises: UsageError: - is given twice, or what comes in is no text.
+    """
+    if list(things).count("-") > 1:
+        raise UsageError("- is given twice: what comes in can be read once")
+    return tuple(_taken(thing, words=words) for thing in things)
+
+
+def _taken(thing: str, *, words: bool) -> str:
+    if thing == "-":
+        try:
+            return Said(sys.stdin.read())
+        except UnicodeDecodeError as error:
+            raise UsageError(f"what comes in for - is no text: {error}") from None
+    return Said(thing) if words or _several(thing) else thing
+
+
+def _several(thing: str) -> bool:
+    """Whether it is several words, and neither a file nor the name of one."""
+    named = thing.strip().lower().endswith(_SUFFIXES)
+    return len(thing.split()) > 1 and not named and not os.path.exists(thing)
+
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".npz", ".txt", ".md", ".csv",
+             ".json", ".wav", ".flac", ".nii", ".nii.gz")  # fmt: skip
+"""What names of files end in, those with spaces too."""
+
+
+def short(thing: str) -> str:
+    """Return what a thing is called where there is room for a name alone."""
+    return thing.short if isinstance(thing, Said) else Path(thing).name
+
+
 def in_folders(images: Iterable[str]) -> tuple[str, ...]:
     """Return the paths with those of the pictures in it, and below, in the place of a folder.
 
     Raises: UsageError: a folder holds none.
     """
-    return tuple(path for image in images for path in (gathered([image]) if Path(image).is_dir() else (image,)))
+    return tuple(path for image in images for path in (gathered([image]) if _is_folder(image) else (image,)))
+
+
+def _is_folder(thing: str) -> bool:
+    return not isinstance(thing, Said) and Path(thing).is_dir()
 
 
 def each_once(images: Iterable[str]) -> tuple[str, ...]:
@@ -42,4 +86,4 @@ def ids_of(named: Sequence[str], images: Sequence[str]) -> dict[str, str]:
     which was named. So it is the same whatever else is explained beside it."""
     folder = named[0] if len(named) == 1 and os.path.isdir(named[0]) else None
     paths = {each: Path(each) if folder is None else Path(each).relative_to(folder) for each in images}
-    return {each: path.as_posix() for each, path in paths.items()}
+    return {each: each if isinstance(each, Said) else path.as_posix() for each, path in paths.items()}

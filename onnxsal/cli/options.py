@@ -183,6 +183,11 @@ def images_argument(command: Command) -> Command:
     return click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())(command)
 
 
+def text_option(command: Command) -> Command:
+    """Add --text."""
+    return click.option("--text", "text", is_flag=True, help="What is named are words, and no files.")(command)
+
+
 def json_option(command: Command) -> Command:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)

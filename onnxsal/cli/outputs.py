@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from onnxsal.errors import OutputError, UsageError, nearest
 from onnxsal.files import check_writable
+from onnxsal.modalities.said import Said
 
 FIELDS = ("stem", "folder", "method", "target")
 PREDICTED = "predicted"
@@ -84,6 +85,8 @@ class Template:
 
 def _values(image: str, method: str, target: str) -> dict[str, str]:
     """What stands for the fields; the folder's name is that of the whole path, so never .. or empty."""
+    if isinstance(image, Said):
+        return {"stem": image.short, "folder": "text", "method": method, "target": target}
     path = Path(os.path.abspath(image))
     return {"stem": path.stem, "folder": path.parent.name or "root", "method": method, "target": target}
 
@@ -107,7 +110,7 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[str], again: str | Non
     Raises: UsageError: two results would have one name, or an input would be overwritten. OutputError: a folder,
     or a place where nothing can be written.
     """
-    read = {_resolved(Path(each)): each for each in inputs}
+    read = {_resolved(Path(each)): each for each in inputs if not isinstance(each, Said)}
     seen: set[Path] = set()
     for path in paths:
         whole = _resolved(path)

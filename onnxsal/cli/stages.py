@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from onnxsal.cli.explanations import Broken, Telling, Written
+from onnxsal.cli.images import short
 from onnxsal.cli.progress import Progress
 from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation import Explanation
@@ -211,7 +211,7 @@ def _maps(
 
 
 def _map(request: Request, sample: Sample, targets: Sequence[TargetSource], image: str) -> list[Explanation]:
-    progress = Progress(f"{Path(image).name} · {request.steps.method.name}")
+    progress = Progress(f"{short(image)} · {request.steps.method.name}")
     shown = replace(request, common=replace(request.common, progress=progress))
     try:
         return explain_prepared(shown, sample, targets)

@@ -9,6 +9,7 @@ from typing import Any
 from onnxsal.anatomy import SCORE, Layer, Score
 from onnxsal.anatomy.levels import level_layers
 from onnxsal.errors import UnsupportedError
+from onnxsal.explanation.baselines import on_baseline
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
 from onnxsal.graph.operands import computed_from
@@ -16,11 +17,13 @@ from onnxsal.graph.program import Keeping, values_by_name
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
 from onnxsal.model import Model
+from onnxsal.records import Record
 
 
 def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score) -> Result:
     """Return the program or record; made once for a model, a plan, a layer and a score."""
-    key: Any = ("built", _own(steps), layer and layer.name, score)
+    size = model.size if steps.innermost.method.sized else None
+    key: Any = ("built", _own(steps), layer and layer.name, score, size)
     return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
 
 
@@ -69,7 +72,7 @@ def _joined(steps: MethodPlan, layers: Sequence[Layer], score: Score) -> Program
 
 
 def _own(steps: MethodPlan) -> tuple[Any, ...]:
-    return _Same(steps.method.build), repr(steps.described()), *_unnamed(steps)
+    return _Same(steps.method.build), repr(steps.described()), steps.baseline, *_unnamed(steps)
 
 
 def _unnamed(steps: MethodPlan) -> tuple[_Same, ...]:
@@ -100,7 +103,8 @@ def _build(model: Model, steps: MethodPlan, layer: Layer | None, score: Score) -
     given: dict[str, Any] = {"layer": layer, "score": score}
     if steps.inner is not None:
         given["inner"] = build(model, steps.inner, layer=layer, score=score)
-    return steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
+    made = steps.method.build(*(given[name] for name in steps.method.needs), **steps.options)
+    return on_baseline(made, steps.baseline) if isinstance(made, Record) and steps.baseline is not None else made
 
 
 def _hangs_on(score: Score, layer: Layer) -> bool:

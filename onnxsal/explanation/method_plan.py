@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -72,6 +72,25 @@ class MethodPlan:
     method: Method
     options: Mapping[str, Any]
     inner: MethodPlan | None = None
+    given: frozenset[str] = frozenset()
+    """The options that were given; the others are usual ones."""
+    baseline: str | None = None
+    """What stands for nothing, of a method that has no option for it; None: what its record says."""
+
+    def on_usual(self, usual: Mapping[str, Any]) -> MethodPlan:
+        """Return the plan with options that are usual for what is explained, where others were not given.
+
+        Raises: UsageError: one is of the wrong type, or out of range.
+        """
+        own = {k: v for k, v in usual.items() if k in self.method.options and k not in self.given}
+        options = (
+            self.method.check({**{k: v for k, v in self.options.items() if v is not None}, **own})
+            if own
+            else self.options
+        )
+        baseline = None if "baseline" in self.method.options else usual.get("baseline", self.baseline)
+        inner = None if self.inner is None else self.inner.on_usual(usual)
+        return replace(self, options=options, inner=inner, baseline=baseline)
 
     @property
     def innermost(self) -> MethodPlan:
@@ -132,13 +151,13 @@ def plan(name: str, options: Mapping[str, Any]) -> MethodPlan:
     if "inner" not in method.needs:
         if "inner" in options:
             raise UsageError(f"method {name!r} wraps no other method, so it takes no option 'inner'")
-        return MethodPlan(method, method.check(options, common=COMMON))
+        return MethodPlan(method, method.check(options, common=COMMON), given=frozenset(options))
     rest = dict(options)
     inner_name = rest.pop("inner", DEFAULT_INNER)
     own = {k: v for k, v in rest.items() if k in method.options}
     passed = {k: v for k, v in rest.items() if k not in method.options}
     inner = _inner(method, inner_name, passed)
-    return MethodPlan(method, method.check(own), inner)
+    return MethodPlan(method, method.check(own), inner, frozenset(own))
 
 
 def _inner(method: Method, name: Any, options: Mapping[str, Any]) -> MethodPlan:

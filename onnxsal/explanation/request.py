@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from onnxsal.explanation.build import choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, FUSE, GPU_BATCH, Common, MethodPlan, Sign
 from onnxsal.explanation.target import TargetSource, opened_for
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.registry import Usual
 from onnxsal.model import Model
 from onnxsal.model.positions import check_positions
 from onnxsal.runtime.nvidia import ON_GPU
@@ -44,7 +45,8 @@ class Request:
         Raises: as ``onnxsal.load`` of what is given; UsageError: a layer is not there at that size.
         """
         found = self.model.fitter(self.model, thing)
-        return Fitting(self.on(found.model), found.thing)
+        model = found.model.with_layers() if self.layers else found.model
+        return Fitting(self.on(model), found.thing)
 
     def on(self, model: Model) -> Request:
         """Return the request on the same file opened otherwise, with its layers there; itself on its own model.
@@ -53,14 +55,16 @@ class Request:
         """
         if model is self.model:
             return self
-        layers = tuple(choose_layer(model, self.steps, layer.name) for layer in self.layers)
+        steps = self.steps.on_usual(usual_of(model))
+        layers = tuple(choose_layer(model, steps, layer.name) for layer in self.layers)
         for layer in layers:
             check_positions(model, layer)
-        return replace(self, model=model, layers=layers)
+        return replace(self, model=model, layers=layers, steps=steps)
 
     def pixel_sign(self, channels: int) -> Sign:
         """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""
-        return self.common.sign or ("signed" if channels == 1 else "absolute")
+        usual: Sign = usual_of(self.model).get("sign", "absolute")
+        return self.common.sign or ("signed" if channels == 1 else usual)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def prepare_request(
         raise no_sign(steps)
     if preprocess is not None:
         model = model.preprocessed(preprocess)
+    steps = steps.on_usual(usual_of(model))
     names = _layer_names(layer)
     levels = level_choice(model, steps) if layer is None else ()
     layers = levels or (tuple(choose_layer(model, steps, name) for name in names) if steps.needs_layer else ())
@@ -111,6 +116,11 @@ def request_for(request: Request, target: TargetSource) -> Request:
     return prepare_request(
         model, request.steps, layer=layer, score=score, seed=request.seed, preprocess=None, common=request.common
     )
+
+
+def usual_of(model: Model) -> Mapping[str, Any]:
+    """Return what is usual for what a model takes: options of methods, and the sign of a map."""
+    return model.modality.usual(model.name, model.size) if isinstance(model.modality, Usual) else {}
 
 
 def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.errors import ModelError, UsageError
+from onnxsal.explanation.baselines import of_sample
 from onnxsal.explanation.build import build, build_layers, map_of
 from onnxsal.explanation.empty_maps import Case, unseen, why_empty
 from onnxsal.explanation.explanation import Explanation
@@ -345,6 +346,7 @@ def _stream(
     """Return the outcome of a record's draws for every target."""
     from onnxsal.streaming import Subject, stream_all
 
+    record = of_sample(record, prepared)
     why = one_by_one(request.model, prepared.x) if request.batch_size > 1 else None
     settings = _settings(request, layer)
     settings = settings if why is None else replace(settings, batch_size=1)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.anatomy import X
+from onnxsal.anatomy import Score, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
@@ -26,6 +26,7 @@ Indices = NDArray[np.int64]
     when="no gradients, no layer, any operator: what the score loses when a patch is covered; coarse",
     score="probability",
     rules=None,
+    sized=True,
     cost=Cost(lambda o, k: 14 * 14 + 1, lambda o, k: 0),  # of the default patches at 224 x 224
 )
 def occlusion(
@@ -56,7 +57,7 @@ def occlusion(
 
 
 def _size(score: Program) -> tuple[int, ...]:
-    shape = (dims(score.inputs[X]) or ())[2:]
+    shape = score.size if isinstance(score, Score) and score.size else (dims(score.inputs[X]) or ())[2:]
     known = tuple(n for n in shape if isinstance(n, int))
     if not known or len(known) < len(shape):
         raise UsageError("occlusion needs to know the size of the model's picture, which this one leaves open")

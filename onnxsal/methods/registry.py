@@ -68,6 +68,8 @@ class Method:
     """Its own automatic layer, where the common rule does not fit."""
     origin: str = ""
     """Package and version that brought it."""
+    sized: bool = False
+    """Whether what it builds depends on the size of what is explained beside the score."""
     pools: bool = False
     """Whether a feature map has one weight for the whole picture: then what it shows of one object it shows of others
     like it."""

@@ -72,7 +72,12 @@ def _drawn(
 
 
 def _enlarging(grid: int, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
-    """Return the bilinear weights of the grid enlarged to one cell more than the picture, [(grid + 1) c, grid] each."""
+    """Return the bilinear weights of the grid enlarged to one cell more than the picture, [(grid + 1) c, grid] each.
+
+    Cells in a row that are as many as its places are these.
+    """
+    if size == (grid,):
+        return (np.eye(grid),)
     return tuple(_bilinear(grid, (grid + 1) * math.ceil(n / grid)) for n in size)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -63,6 +63,8 @@ class Sample:
     """Its tokens, one for each position."""
     ids: NDArray[np.int64] | None = None
     """The numbers that the model takes for them, [T]."""
+    baselines: Mapping[str, Floats] = field(default_factory=dict)
+    """What stands for nothing in its place, by names that the option ``baseline`` takes beside its own, [C, *S]."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""
@@ -176,6 +178,17 @@ class OwnSize(Protocol):
         """Return a thing's size by the letters of the axes, None where it is brought to the model's.
 
         Args: any_size: the model itself brings things of any size to one of its own.
+        """
+
+
+@runtime_checkable
+class Usual(Protocol):
+    """What a modality may have beside: what is usual for its things where nothing else is asked for."""
+
+    def usual(self, path: str, size: tuple[int, ...]) -> Mapping[str, Any]:
+        """Return values of methods' options by name, those that a method has not left aside; ``sign`` of a map beside.
+
+        Args: path: of the model's file. size: of the positions S.
         """
 
 

@@ -24,6 +24,7 @@ from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.file_report import with_gradients
@@ -126,6 +127,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     open_sizes = axes_open(normal, entry)
     mark_open(normal.graph)
     sized = with_size(normal, modality, entry, Known(asked, file.name, file.metadata, running))
+    unsized = normal if isinstance(modality, Tokens) and entry.size is None else None
     normal = sized.model
     if full_name(running.provider) == CPU:
         write_unsigned(normal.graph)
@@ -148,7 +150,7 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
         metadata=file.metadata, question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
         any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, steps=steps,
-        assumed=settled.assumed,
+        assumed=settled.assumed, unsized=None if rows.lost or freeing else unsized,
         decided=(*chosen.decided, *holding.decided, *rows.decided, *task_of(anatomy).decided, *sized.decided,
                  *settled.decisions, *words.decided),
         **vars(running),

@@ -96,6 +96,10 @@ class Model:
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
     memory: int | None = None
     """Bytes that its inference sessions may take together; None: see ``onnxsal.load``."""
+    unsized: ir.Model | None = field(default=None, repr=False)
+    """Its graph before the size was fixed, where things of any are explained on one graph."""
+    sized: Model | None = field(default=None, repr=False)
+    """Of one whose graph leaves the size open: the model that is opened for sizes."""
     _kept: Kept | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +110,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle everything but what is kept for the next explanation; graphs nest deeper than pickle may go."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("anatomy", "source", "_kept")}
+        left = ("anatomy", "source", "unsized", "_kept")
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left}
         found = {f.name: getattr(self.anatomy, f.name) for f in fields(self.anatomy) if f.name != "model"}
         return _restored, (plain, found, pack([self.anatomy.model, self.source]))
 
@@ -253,6 +258,10 @@ class Model:
         changed = [a for a, n, now in zip(self.anatomy.entry.spatial, size, self.size, strict=True) if n != now]
         return self._open_axes().issuperset(changed)
 
+    def with_layers(self) -> Model:
+        """Return the model opened for its size itself, where its graph leaves that open: layers have sizes."""
+        return self if self.sized is None else self.sized.at_size(self.size)
+
     def at_size(self, size: tuple[int, ...]) -> Model:
         """Return the same file opened for another size of its positions, made once for each. Raises: as ``load``."""
         if size == self.size:
@@ -303,6 +312,7 @@ class Model:
             return target.program
         kind, weighted = self.score_form(kind, target)
         made: Score = self.program(("score", kind, weighted, keep), lambda: self._selected(kind, weighted, keep))
+        made = made if self.sized is None else replace(made, size=self.size)
         return made.of(None if target is None else target.coefficients) if weighted else made
 
     def _selected(self, kind: str, weighted: bool, keep: bool) -> Score:

@@ -165,7 +165,7 @@ class Basis:
 
     def serves(self, other: Basis) -> bool:
         """Whether what is kept for this one is right for another one: graphs are compared by identity."""
-        same = self.anatomy is other.anatomy and self.source is other.source
+        same = self.anatomy.is_of(other.anatomy) and self.source is other.source
         return same and self._options() == other._options()
 
     def _options(self) -> tuple[Any, ...]:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.graph import Program
 from onnxsal.modalities.npy import is_npy, read_array
+from onnxsal.modalities.said import Said
 from onnxsal.modalities.tokens.modality import Tokens
-from onnxsal.modalities.tokens.text import Tokenised, Words, tokenised
-from onnxsal.modalities.tokens.tokenizer import beside
+from onnxsal.modalities.tokens.text import Ids, Tokenised, Words, tokenised
+from onnxsal.modalities.tokens.tokenizer import baselines_of, beside
+from onnxsal.model.any_length import of_any_length
 from onnxsal.model.constants import Constant, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.model import Model
@@ -30,10 +32,11 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
     array = _floats(thing)
     if array is not None:
         return model.fitting(Words("array", array)), Words("array", array)
-    tokens = tokenised(thing, beside(model.name), words=words)
+    tokenizer = beside(model.name)
+    tokens = tokenised(thing, tokenizer, words=words)
     _check(model, tokens)
-    vectors = _vectors(model, tokens)
-    return _opened(model, tokens), Words(tokens.name, vectors, tokens)
+    nothing = {name: _vector(model, number, len(tokens.ids)) for name, number in baselines_of(tokenizer).items()}
+    return _opened(model, tokens), Words(tokens.name, _vectors(model, tokens.ids), tokens, nothing)
 
 
 def _modality(model: Model) -> Tokens:
@@ -43,7 +46,7 @@ def _modality(model: Model) -> Tokens:
 
 def _floats(thing: Any) -> NDArray[Any] | None:
     """Return vectors that are given in place of a text."""
-    if not isinstance(thing, np.ndarray) and not is_npy(thing):
+    if isinstance(thing, Said) or (not isinstance(thing, np.ndarray) and not is_npy(thing)):
         return None
     try:
         array = read_array(thing, "an array").array
@@ -65,11 +68,19 @@ def _check(model: Model, tokens: Tokenised) -> None:
         )
 
 
-def _vectors(model: Model, tokens: Tokenised) -> NDArray[Any]:
+def _vector(model: Model, number: int, count: int) -> NDArray[Any]:
+    """Return the vector of one id; run as often as a text has tokens, since a file may fix their number."""
+    made: NDArray[Any] = model.program(
+        ("vector", number), lambda: _vectors(model, np.full(count, number, np.int64))[0, 0]
+    )
+    return made
+
+
+def _vectors(model: Model, ids: Ids) -> NDArray[Any]:
     program: Program = model.program("front", lambda: front(model.source, model.asked))
     ((name, value),) = program.inputs.items()
-    ids = Constant.of(tokens.ids[None], name)
-    found: NDArray[Any] = model.session(program).run({name: fitting(ids, value)})[_value(model)]
+    given = fitting(Constant.of(ids[None], name), value)
+    found: NDArray[Any] = model.session(program).run({name: given})[_value(model)]
     return found
 
 
@@ -89,6 +100,10 @@ def _opened(model: Model, tokens: Tokenised) -> Model:
     size = (len(tokens.ids),)
     if size == model.size:
         return model
+    free: Model | None = model.program("any length", lambda: of_any_length(model))
+    if free is not None:
+        entry = replace(free.anatomy.entry, size=size)
+        return replace(free, anatomy=replace(free.anatomy, entry=entry), preprocess=model.preprocess)
     if not model.takes_size(size):
         raise UsageError(
             f"{tokens.name!r} has {size[0]} tokens, and the file fixes them to {model.size[0]}: fill or cut the ids"

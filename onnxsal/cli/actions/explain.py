@@ -29,6 +29,7 @@ from onnxsal.maps.begun import Begun, begun_in
 from onnxsal.maps.write import FolderOfMaps, check_maps, is_parquet, map_writer
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
+from onnxsal.modalities.said import Said
 from onnxsal.model.model import digest
 from onnxsal.pipeline import ROOM, Bounds, bounds
 from onnxsal.tasks.embedding import files_in
@@ -152,8 +153,11 @@ def _told_left(asked: Asked, left: tuple[str, ...]) -> Asked:
 
 
 def _check_there(paths: Sequence[str]) -> None:
-    """Raise ImageError where nothing is there of all that is named, before the model is opened for it."""
-    if not any(Path(path).exists() for path in paths):
+    """Raise ImageError where nothing is there of all that is named, before the model is opened for it.
+
+    A bare word may be one of a text.
+    """
+    if not any(isinstance(path, Said) or not Path(path).suffix or Path(path).exists() for path in paths):
         read_image(array_in(paths[0]))  # which says what is wrong, an address or a name that is nearly right
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onnxsal.cli.actions.sizes import Size, shown, tried_sizes
+from onnxsal.cli.images import short
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import Template, check_outputs
 from onnxsal.cli.text import bar, command_line, percent, table, width, wrapped
@@ -89,7 +90,7 @@ def predict_all(
         print("\n".join(wrapped(model.task.heading, 0)))
     for image, seen in found:
         written = [f"  {drawn[image]}"] if image in drawn else []
-        print("\n".join([Path(image).name, *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
+        print("\n".join([short(image), *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
         if seen.sizes:
             print("\n".join(_sizes(model, seen.sizes)))
     if alike is not None:

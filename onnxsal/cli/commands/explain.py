@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from onnxsal.cli.options import Methods, Setting, Size, images_argument, json_option, loading_options, model_argument
+from onnxsal.cli.options import (
+    Methods,
+    Setting,
+    Size,
+    images_argument,
+    json_option,
+    loading_options,
+    model_argument,
+    text_option,
+)
 from onnxsal.importing import uncollected
 
 HELP = """Draw on each IMAGE where the MODEL looked; of a folder on the pictures in it and below.
@@ -27,6 +36,9 @@ Examples:
       a folder, going on where an earlier run stopped
   onnxsal explain model.onnx photos/ --out maps.parquet
       the maps of a folder as data, without pictures: onnxsal draw maps.parquet --images photos/
+
+  onnxsal explain model.onnx "a text" -m integrated-gradients
+      words, of models of token ids with their tokenizer.json beside them: also - (what comes in), a .txt file
 
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
@@ -120,12 +132,17 @@ a method takes: onnxsal methods -m METHOD.
     help="Leave out pictures whose files, or maps in --out FOLDER/, are there: go on where a run stopped. A method "
     "that Ctrl-C ends leaves no map then, unless -O keep_partial=true.",
 )  # fmt: skip
+@text_option
 @loading_options
 @json_option
 def command(**given: Any) -> int:
     with uncollected():
         from onnxsal.cli.actions.explain import explain_all
         from onnxsal.cli.asked_maps import Asked
+        from onnxsal.cli.images import said
+        from onnxsal.modalities.said import Said
 
-    given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or ("grad-cam++",)
+    given["images"] = said(given["images"], words=given.pop("text"))
+    usual = "integrated-gradients" if all(isinstance(each, Said) for each in given["images"]) else "grad-cam++"
+    given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or (usual,)
     return explain_all(Asked(**given))

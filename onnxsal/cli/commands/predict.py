@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxsal.cli.opening import Opening, notes_of, tell
-from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument
+from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument, text_option
 from onnxsal.importing import uncollected
 
 HELP = """Show the classes that the MODEL sees in each IMAGE, of a detector the boxes.
@@ -34,6 +34,7 @@ Examples:
     metavar="N",
     help="How many classes. [default: 5, and all that is detected]",
 )
+@text_option
 @loading_options
 @json_option
 @click.option(
@@ -41,11 +42,19 @@ Examples:
     help="Also draw the regions of classes, or the boxes; {stem} and {folder} of the image are filled in.",
 )  # fmt: skip
 def command(
-    model: str, images: tuple[str, ...], top: int | None, opening: Opening, as_json: bool, output: str | None
+    model: str,
+    images: tuple[str, ...],
+    top: int | None,
+    opening: Opening,
+    as_json: bool,
+    output: str | None,
+    text: bool,
 ) -> int:
     with uncollected():
         from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
+        from onnxsal.cli.images import said
 
+    images = said(images, words=text)
     pictures = drawings(output, images, opening)
     opened = opening()
     tell(notes_of(opened, images))

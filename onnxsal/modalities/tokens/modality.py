@@ -18,6 +18,7 @@ from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, modality
 from onnxsal.modalities.tokens.embedding import Embedding
 from onnxsal.modalities.tokens.text import Words
+from onnxsal.modalities.tokens.tokenizer import baselines_of, beside
 
 Floats = NDArray[np.float32]
 
@@ -31,7 +32,7 @@ class Tokens:
     """Models of token ids [B, T], cut where these have become vectors [B, T, C]."""
 
     name: ClassVar[str]
-    default_size: ClassVar[Mapping[str, int]] = {"T": 16}
+    default_size: ClassVar[Mapping[str, int]] = {"T": 8}
     preprocessed: ClassVar[bool] = False
     says_size: ClassVar[bool] = False
 
@@ -88,11 +89,27 @@ class Tokens:
         tokens = words.tokens
         if tokens is None:
             return Sample(x, words.name)
-        return Sample(x, words.name, notes=tokens.notes, text=tokens.text, pieces=tokens.pieces, ids=tokens.ids)
+        baselines = {
+            name: np.where([piece.added for piece in tokens.pieces], x, vector.reshape(-1, 1)).astype(np.float32)
+            for name, vector in words.nothing.items()
+        }
+        return Sample(
+            x, words.name, notes=tokens.notes, text=tokens.text, pieces=tokens.pieces, ids=tokens.ids,
+            baselines=baselines,
+        )  # fmt: skip
+
+    def usual(self, path: str, size: tuple[int, ...]) -> Mapping[str, Any]:
+        """Return a token at a time of what covers, a cell each of what masks, and what stands for nothing."""
+        names = list(baselines_of(beside(path)))
+        return {"patch": 1, "stride": 1, "grid": min(max(size[0], 2), _CELLS), "sign": "signed",
+                "baseline": names[0] if names else "zero"}  # fmt: skip
 
     def blank(self, reader: Reader) -> Floats:
         """Return zero: nothing is known of the text, [C]."""
         return np.zeros(reader.entry.channels, np.float32)
 
+
+_CELLS = 64
+"""The most cells that masks are drawn on."""
 
 _WANTED = "what is explained of a text are floats [T, C]"

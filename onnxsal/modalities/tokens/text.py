@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import nearest_file
 from onnxsal.modalities.npy import is_npy, read_file
 from onnxsal.modalities.pieces import Piece
+from onnxsal.modalities.said import Said
 from onnxsal.modalities.tokens.tokenizer import Tokenizer
 
 Ids = NDArray[np.int64]
@@ -45,6 +46,8 @@ class Words:
     vectors: NDArray[Any]
     """[T, C], or [1, T, C]."""
     tokens: Tokenised | None = None
+    nothing: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """The vectors of tokens that stand for nothing, [C], by name."""
 
 
 def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) -> Tokenised:
@@ -54,7 +57,7 @@ def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) ->
     Raises: ImageError: a file is not there or cannot be read. UsageError: it is neither, it is empty, or words without
     a tokenizer.
     """
-    if is_npy(thing) and not words:
+    if is_npy(thing) and not words and not isinstance(thing, Said):
         return _of_ids(read_file(thing), Path(thing).name, tokenizer)
     if isinstance(thing, str | os.PathLike):
         name, text = _written(thing, words=words)
@@ -69,7 +72,7 @@ def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) ->
 def _written(thing: str | os.PathLike[str], *, words: bool) -> tuple[str, str]:
     """Return the name of a text, and it: a file's, or the words themselves."""
     path = Path(thing)
-    if isinstance(thing, str) and (words or not _is_path(thing)):
+    if isinstance(thing, str) and (words or isinstance(thing, Said) or not _is_path(thing)):
         return "text", thing
     if not path.is_file():
         raise ImageError(

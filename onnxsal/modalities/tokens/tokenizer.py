@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import EnvironmentSetupError, ModelError
+from onnxsal.errors import ModelError
 from onnxsal.modalities.pieces import Piece
 
 Ids = NDArray[np.int64]
@@ -94,30 +95,34 @@ class Tokenizer:
                 "nothing of what it says",)  # fmt: skip
 
 
-def beside(path: str) -> Tokenizer | str:
-    """Return the tokenizer beside a model's file, or why there is none.
+def baselines_of(tokenizer: Tokenizer | str) -> dict[str, int]:
+    """Return the tokens that stand for nothing, the usual one first."""
+    if isinstance(tokenizer, str):
+        return {}
+    found = {"pad": tokenizer.pad, "mask": tokenizer.mask}
+    return {name: number for name, number in found.items() if number is not None}
 
-    Raises: ModelError: its file cannot be read. EnvironmentSetupError: the package that reads it is missing.
-    """
-    ways = "put the model's tokenizer.json beside it, or give ids of tokens: an array [T], or the .npy file of one"
+
+def beside(path: str) -> Tokenizer | str:
+    """Return the tokenizer beside a model's file, or why there is none. Raises: ModelError: its file cannot be read."""
+    ids = "give ids of tokens: an array [T], or the .npy file of one"
     if not path:
-        return f"a model without a file has no {FILE} beside it: {ways}"
-    found = next((p for p in (Path(path).parent / FILE, Path(path).parent.parent / FILE) if p.is_file()), None)
+        return f"a model without a file has no {FILE} beside it: {ids}"
+    folder = Path(path).resolve().parent
+    places = [folder, *([folder.parent] if folder.name == "onnx" else [])]  # as repositories of exports have it
+    found = next((place / FILE for place in places if (place / FILE).is_file()), None)
     if found is None:
-        return f"there is no {FILE} in {str(Path(path).parent)!r}: {ways}"
+        return f"there is no {FILE} in {str(folder)!r}: put the model's own there, or {ids}"
+    if find_spec("tokenizers") is None:
+        return f"{str(found)!r} is read by the package tokenizers: pip install 'onnxsal[text]', or {ids}"
     status = found.stat()
     return _read(str(found), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=8)
 def _read(path: str, changed: int, size: int) -> Tokenizer:
-    try:
-        import tokenizers  # only who gives words needs it
-    except ImportError:
-        raise EnvironmentSetupError(
-            f"{path!r} is read by the package tokenizers: pip install 'onnxsal[text]'; or give ids of tokens: an array "
-            "[T], or the .npy file of one"
-        ) from None
+    import tokenizers  # only who gives words needs it
+
     try:
         text = Path(path).read_text(encoding="utf-8")
         own, said = tokenizers.Tokenizer.from_str(text), json.loads(text)

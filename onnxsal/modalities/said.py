@@ -1,0 +1,19 @@
+"""Words that somebody gave, where a name of a file could stand as well."""
+
+from __future__ import annotations
+
+import re
+
+_SHORT = 5
+"""Words of a text that name it."""
+
+
+class Said(str):
+    """Words, even where they look like the name of a file."""
+
+    __slots__ = ()
+
+    @property
+    def short(self) -> str:
+        """The first words, as part of a file's name."""
+        return "-".join(re.findall(r"\w+", self)[:_SHORT])[:40] or "text"

@@ -1,0 +1,188 @@
+"""Texts: words, files and ids of a small classifier, its maps against closed forms, and what does not fit it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import onnxsal
+from onnxsal.cli import main
+from onnxsal.errors import ImageError, UsageError
+
+tokenizers = pytest.importorskip("tokenizers", reason="words need the extra text")
+
+RNG = np.random.default_rng(0)
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *["a", "fine", "film", "but", "not", "plot"]]
+MOST, WIDTH = 12, 4
+TABLE, PLACES, KINDS = (RNG.normal(0, 1, (n, WIDTH)).astype(np.float32) for n in (len(WORDS), MOST, 2))
+W = RNG.normal(0, 1, (WIDTH, 3)).astype(np.float32)
+
+MODEL = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids, int64[B, T] attention_mask,
+int64[B, T] token_type_ids) => (float[B, 3] logits) <int64[1] one = {1}, int64[1] two = {2}, int64[1] nought = {0}> {
+    e = Gather (table, input_ids)
+    n = Shape <start = 1> (input_ids)
+    p = Slice (places, nought, n, nought)
+    k = Gather (kinds, token_type_ids)
+    ep = Add (e, p)
+    epk = Add (ep, k)
+    t = Tanh (epk)
+    m = Cast <to = 1> (attention_mask)
+    u = Unsqueeze (m, two)
+    tm = Mul (t, u)
+    s = ReduceSum <keepdims = 0> (tm, one)
+    logits = MatMul (s, w)
+}"""
+PAST = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids) => (float[B, 3] logits)
+<int64[1] one = {1}, int64[1] two = {2}, int64 nought = {0}, int64 axis = {1}> {
+    e = Gather (table, input_ids)
+    pad = Equal (input_ids, nought)
+    some = Not (pad)
+    c = Cast <to = 7> (some)
+    at = CumSum (c, axis)
+    p = Gather (places, at)
+    ep = Add (e, p)
+    t = Tanh (ep)
+    s = ReduceSum <keepdims = 0> (t, one)
+    logits = MatMul (s, w)
+}"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return saved(tmp_path, MODEL)
+
+
+def saved(folder: Path, text: str) -> str:
+    proto = onnx.parser.parse_model(text)
+    read = {name for node in proto.graph.node for name in node.input}
+    arrays = {"table": TABLE, "places": PLACES, "kinds": KINDS, "w": W}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items() if n in read)
+    onnx.save(proto, folder / "model.onnx")
+    own = tokenizers.Tokenizer(tokenizers.models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    own.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    own.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    own.add_special_tokens(WORDS[:4])
+    own.save(str(folder / "tokenizer.json"))
+    return str(folder / "model.onnx")
+
+
+def inside(ids: list[int], places: np.ndarray, kinds: np.ndarray | None = None) -> np.ndarray:
+    """What is read by tanh, [T, C]."""
+    kinds = KINDS[[0] * len(ids)] if kinds is None else kinds
+    return TABLE[ids].astype(np.float64) + places + kinds
+
+
+def test_methods_are_closed_forms_on_words(path: str) -> None:
+    """logits = W sum tanh(e + place + kind): slopes, path integrals and what a token takes with it in closed form.
+
+    What stands for nothing is [PAD] where no token was added.
+    """
+    model, text = onnxsal.load(path), "a fine film but not"
+    ids = [2, 4, 5, 6, 7, 8, 3]
+    at = inside(ids, PLACES[:7])
+    kept = np.array([True, *[False] * 5, True])
+    off = np.where(kept[:, None], at, inside([0] * 7, PLACES[:7]))
+    slope, rise = W[:, 1] * (1 - np.tanh(at) ** 2), W[:, 1] * (np.tanh(at) - np.tanh(off))
+    wanted = {
+        "gradient": slope,
+        "input-x-gradient": slope * TABLE[ids],
+        "integrated-gradients": rise,
+        "smoothgrad": slope,
+        "occlusion": rise.sum(1),
+    }
+    for method, expected in wanted.items():
+        more = {"noise": 1e-5, "samples": 4} if method == "smoothgrad" else {}
+        found = onnxsal.explain(model, text, method=method, target=1, score="logit", **more)
+        np.testing.assert_allclose(found.raw, expected.T, rtol=2e-4, atol=2e-5, err_msg=method)
+        assert found.logit == pytest.approx((W[:, 1] * np.tanh(at)).sum(), rel=1e-5)
+    masks = onnxsal.explain(model, text, method="rise", target=1, score="logit", samples=2000)
+    own = np.flatnonzero(~kept)
+    assert np.corrcoef(masks.raw[own], rise.sum(1)[own])[0, 1] > 0.95
+    assert {"baseline": "pad", "grid": 7}.items() <= masks.manifest["variant"].items()
+    assert found.sample is not None and found.sample.text == text
+    assert [(p.text, p.start, p.added) for p in found.sample.pieces][:3] == [
+        ("[CLS]", 0, True), ("a", 0, False), ("fine", 2, False)
+    ]  # fmt: skip
+
+
+def test_texts_of_other_lengths_open_nothing_anew(path: str) -> None:
+    """One graph serves them: its slopes are the closed form at every length, and those of the graph of that length."""
+    model = onnxsal.load(path)
+    opened = []
+    for ids in ([2, 4, 3], [2, 4, 5, 6, 7, 8, 4, 5, 3], [4] * 8, [2, 4, 5, 3]):
+        for method in ("gradient", "integrated-gradients"):
+            found = onnxsal.explain(model, np.array(ids), method=method, target=1)
+        opened.append(model.fitter(model, np.array(ids)).model.opened)
+        at = inside(ids, PLACES[: len(ids)])
+        kept = np.isin(ids, [2, 3])[:, None]
+        wanted = np.where(kept, 0, np.tanh(at) - np.tanh(inside([0] * len(ids), PLACES[: len(ids)]))) * W[:, 1]
+        np.testing.assert_allclose(found.raw, wanted.T, rtol=1e-3, atol=1e-5)
+        own = onnxsal.explain(model.at_size((len(ids),)), np.array(ids), method=method, target=1)
+        np.testing.assert_allclose(found.raw, own.raw, rtol=1e-5, atol=1e-7)
+    assert opened[0] == opened[1] == opened[3]
+    assert onnxsal.explain(model, np.array([2, 4, 3]), method="grad-cam", target=1).saliency.shape == (3,)
+
+
+def test_ids_types_and_files_are_the_same_text(path: str, tmp_path: Path) -> None:
+    model, ids = onnxsal.load(path), np.array([2, 4, 5, 3])
+    np.save(tmp_path / "ids.npy", ids)
+    (tmp_path / "words.txt").write_text("a fine")
+    maps = [
+        onnxsal.explain(model, thing, method="gradient", target=0)
+        for thing in ("a fine", ids, ids[None], {"input_ids": ids}, tmp_path / "ids.npy", tmp_path / "words.txt")
+    ]
+    for each in maps:
+        np.testing.assert_array_equal(each.raw, maps[0].raw)
+        assert [p.text for p in each.sample.pieces] == ["[CLS]", "a", "fine", "[SEP]"]
+    types = np.array([[0, 0, 1, 1]])
+    other = onnxsal.explain(model, {"input_ids": ids, "token_type_ids": types}, method="gradient", target=0)
+    slope = W[:, 0] * (1 - np.tanh(inside(ids.tolist(), PLACES[:4], KINDS[types[0]])) ** 2)
+    np.testing.assert_allclose(other.raw, slope.T, rtol=1e-4, atol=1e-6)
+
+
+def test_ids_that_are_read_past_their_vectors_are_those_of_the_text(tmp_path: Path) -> None:
+    """Positions are counted in the graph, from the ids; a pad inside the text is not counted."""
+    model = onnxsal.load(saved(tmp_path, PAST))
+    for ids in ([2, 4, 0, 6, 3], [4, 5], [2, 4, 5, 6, 0, 3]):
+        places = PLACES[np.cumsum(np.array(ids) != 0)]
+        slope = W[:, 2] * (1 - np.tanh(TABLE[ids] + places) ** 2)
+        found = onnxsal.explain(model, np.array(ids), method="gradient", target=2)
+        np.testing.assert_allclose(found.raw, slope.T, rtol=1e-4, atol=1e-6)
+
+
+def test_what_does_not_fit_is_said(path: str, tmp_path: Path) -> None:
+    model = onnxsal.load(path)
+    with pytest.raises(UsageError, match=r"holds the id 99, and the model knows ids from 0 to 9"):
+        onnxsal.explain(model, np.array([1, 99]))
+    with pytest.raises(UsageError, match="is empty"):
+        onnxsal.explain(model, " ")
+    with pytest.raises(ImageError, match=r"no such file: 'gone.txt'.*--text says so"):
+        onnxsal.explain(model, "gone.txt")
+    assert onnxsal.explain(model, {"input_ids": "gone.txt"}, method="gradient").sample.text == "gone.txt"
+    unknown = onnxsal.explain(model, "zzz yyy", method="gradient")
+    assert any("every token of the text is unknown" in note for note in unknown.manifest["notes"])
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match=r"are words, and there is no tokenizer.json.*or give ids of tokens"):
+        onnxsal.explain(model, "a fine")
+
+
+def test_the_command_line_takes_words_files_and_what_comes_in(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "words.txt").write_text("a fine film")
+    monkeypatch.setattr("sys.stdin", io.StringIO("a fine film"))
+    output = ["-o", str(tmp_path / "out.png"), "--json", "-m", "gradient", "-t", "1"]
+    for given in (["a fine film"], [str(tmp_path / "words.txt")], ["-"], ["a fine film", "--text"]):
+        assert main(["explain", path, *given, *output]) == 0
+        (said,) = json.loads(capsys.readouterr().out)["explanations"]
+        at = inside([2, 4, 5, 6, 3], PLACES[:5])
+        assert said["logit"] == pytest.approx((W[:, 1] * np.tanh(at)).sum(), rel=1e-5)
+    assert main(["explain", path, str(tmp_path / "gone.txt")]) == 1
+    assert "gone.txt" in capsys.readouterr().err
