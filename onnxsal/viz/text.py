@@ -121,11 +121,12 @@ def _spelt(letter: str) -> str:
 
 @cache
 def _has(name: str, letter: str) -> bool:
-    if letter.isspace():
+    if letter.isspace() or _shapes_others(letter):
         return True
     if not _is_there(name):
         return False
-    font = _font(name, 20)
+    # Letter by letter: a library that shapes text draws a mark without its letter on a circle, had or not.
+    font = _font(name, 20).font_variant(layout_engine=ImageFont.Layout.BASIC)
     mask, missing = font.getmask(letter), font.getmask(_NO_SUCH_LETTER)
     return mask.size != missing.size or bytes(mask) != bytes(missing)
 
@@ -133,6 +134,11 @@ def _has(name: str, letter: str) -> bool:
 @lru_cache(_LINES)
 def _length(text: str, font: Font) -> float:
     return font.getlength(text)
+
+
+def _shapes_others(letter: str) -> bool:
+    """Whether a character has no glyph of its own: joiners, marks of direction, choices of a variant."""
+    return unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f"
 
 
 @cache
