@@ -49,6 +49,8 @@ MEMBERS = {
     "Model.inspect": "(self)",
     "Explanation.save": "(self, path, *, effort=None, **style)",
     "Explanation.png": "(self, **style)",
+    "Explanation.words": "(self)",
+    "Explanation.html": "(self, *, colours=None)",
     "Explanation.to_dict": "(self, *, maps=True)",
     "Explanation.to_npz": "(self, path)",
 }

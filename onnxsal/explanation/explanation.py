@@ -98,7 +98,9 @@ class Explanation:
             return Seen(self.image, self.box, self.photo)
         if self.sample is None:
             raise UnsupportedError("there is nothing to draw the map over")
-        return self.sample.canvas()
+        from onnxsal.explanation.words import canvas_of, is_of_text
+
+        return canvas_of(self) if is_of_text(self) else self.sample.canvas()
 
     def save(self, path: str | os.PathLike[str], *, effort: int | None = None, **style: Any) -> None:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.
@@ -148,12 +150,44 @@ class Explanation:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is a picture that the map is drawn over; without one it is numbers."""
-        return self.image is not None or (self.sample is not None and self.sample.is_drawn)
+        """Whether there is a picture that the map is drawn over, or words; without one it is numbers."""
+        from onnxsal.explanation.words import is_of_text
+
+        return self.image is not None or is_of_text(self) or (self.sample is not None and self.sample.is_drawn)
+
+    def words(self) -> tuple[tuple[str, float], ...]:
+        """Return the words of a text in its order, each with its score: the sum of its tokens', in the unit of ``raw``.
+
+        Tokens that the tokenizer added are among them, at their places.
+        Raises: UnsupportedError: no text was explained.
+        """
+        from onnxsal.explanation.words import words_of
+
+        return tuple((word.text, word.score) for word in words_of(self))
+
+    def html(self, *, colours: str | None = None) -> str:
+        """Return a page of a text, each word on the colour of its score, that needs nothing beside: light and dark.
+
+        Args: colours: a colour map by name.
+        Raises: UnsupportedError: no text was explained.
+        """
+        from onnxsal.explanation.page import page_of
+
+        return page_of([self], colours=colours)
+
+    def _repr_html_(self) -> str | None:
+        """Show the words of a text in a notebook."""
+        from onnxsal.explanation.words import is_of_text
+
+        if not is_of_text(self):
+            return None
+        from onnxsal.explanation.page import part_of
+
+        return part_of(self)
 
     def _repr_png_(self) -> bytes | None:
-        """Draw it in a notebook, where it can be drawn."""
-        return self.png() if self.is_drawn else None
+        """Draw it in a notebook, where it can be drawn; texts are shown as words."""
+        return self.png() if self.is_drawn and self._repr_html_() is None else None
 
 
 def _listed(array: Floats | None) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError, nearest
+from onnxsal.explanation.words import drawn_words, is_of_text
 from onnxsal.kernels.plane import plane
 from onnxsal.modalities.registry import Seen
 from onnxsal.viz.boxes import boxed
@@ -83,6 +84,8 @@ def drawn(
 def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
     if kind not in KINDS:
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
+    if kind != "heat" and is_of_text(explanation):
+        return drawn_words(explanation, "ink" if kind == "product" else "colours", colours)
     saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
     if kind == "overlay":
         photo, box = for_display(seen.photo, seen.box)

@@ -82,14 +82,15 @@ def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float
     Raises: ModelError: it holds NaN or infinity. UsageError: no such sign or percentile.
     """
     _check_options(sign, percentile)
-    flat = _over_channels(_finite(raw), sign)
+    flat = over_channels(_finite(raw), sign)
     if _is_flat(flat.min(), flat.max()):
         return np.zeros(flat.shape, np.float32)
     cap = _cap(np.abs(flat), percentile)
     return np.asarray(np.clip(flat, -cap, cap) / cap, np.float32)
 
 
-def _over_channels(raw: NDArray[np.float64], sign: Sign) -> NDArray[np.float64]:
+def over_channels(raw: NDArray[np.float64], sign: Sign) -> NDArray[np.float64]:
+    """Return a map of positions [*S] of one of the input's numbers [C, *S]; ``sign`` as of ``pixel_saliency``."""
     if sign == "absolute":
         largest: NDArray[np.float64] = np.abs(raw).max(axis=0)
         return largest

@@ -21,9 +21,9 @@ from onnxsal.viz.words.shades import LEVELS, Rgb, Scale, letters_on
 Look: TypeAlias = Literal["colours", "ink", "plain"]
 """Words on the colour of their score; words whose letters are as dark as their score is strong; the text alone."""
 
-_WIDTH, _MARGIN = 960, 28
-_LARGE, _SMALL, _LONG = 32, 22, 400
-"""Sizes of letters, and from how many characters on a text is set in small ones."""
+_MARGIN = 28
+_SETTINGS = ((150, 640, 32), (450, 960, 32), (1 << 30, 960, 22))
+"""Up to how many characters a text is set on a picture of what width, in letters of what size, in pixels."""
 _LEADING = 1.62
 
 
@@ -41,17 +41,26 @@ class _Set:
         return not self.line.text
 
 
+@dataclass(frozen=True)
+class _Paper:
+    """The width of a picture, and the size of the letters on it. Units: pixels."""
+
+    width: int
+    letters: int
+
+
 def picture(text: str, words: Sequence[Word], scale: Scale, *, look: Look = "colours") -> Pixels:
-    """Return a text as a picture, uint8 [h, 960, 3]: black on white, each word on the colour of its score.
+    """Return a text as a picture, uint8 [h, w, 3]: black on white, each word on the colour of its score.
 
     Letters that no token covers are pale. What the tokenizer added stands below, small.
     """
-    letters = _LARGE if len(text) < _LONG else _SMALL
-    rows = list(_rows(text, words, letters))
-    beside = list(_filled([_measured(Run(w.text, w), visible(w.text), letters * 2 // 3) for w in added(words)], 14))
+    width, letters = next((width, letters) for most, width, letters in _SETTINGS if len(text) < most)
+    rows = list(_rows(text, words, _Paper(width, letters)))
+    small_print = _Paper(width, letters * 2 // 3)
+    beside = list(_filled([_measured(Run(w.text, w), visible(w.text), small_print) for w in added(words)], width, 14))
     leading, small = round(letters * _LEADING), round(letters * 2 / 3 * _LEADING)
     height = 2 * _MARGIN + leading * len(rows) + (small * len(beside) + _MARGIN // 2 if beside else 0)
-    image = Image.new("RGB", (_WIDTH, height), PAPER)
+    image = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(image)
     for at, row in enumerate(rows):
         _draw(pen, row, (_MARGIN + at * leading, leading), scale, look)
@@ -60,15 +69,15 @@ def picture(text: str, words: Sequence[Word], scale: Scale, *, look: Look = "col
     return np.asarray(image)
 
 
-def _rows(text: str, words: Sequence[Word], letters: int) -> Iterator[list[_Set]]:
+def _rows(text: str, words: Sequence[Word], paper: _Paper) -> Iterator[list[_Set]]:
     """Yield the lines of a text, in the order in which they are seen from left to right."""
     turned = is_right_to_left(text)
-    for paragraph in _paragraphs(text, words, letters):
-        for row in _filled(paragraph, 0):
-            yield _placed(_visual(row, turned=turned), turned=turned)
+    for paragraph in _paragraphs(text, words, paper):
+        for row in _filled(paragraph, paper.width, 0):
+            yield _placed(_visual(row, turned=turned), paper.width if turned else None)
 
 
-def _paragraphs(text: str, words: Sequence[Word], letters: int) -> Iterator[list[_Set]]:
+def _paragraphs(text: str, words: Sequence[Word], paper: _Paper) -> Iterator[list[_Set]]:
     found: list[_Set] = []
     for run in flow(text, words):
         for part in parts(run):
@@ -76,23 +85,23 @@ def _paragraphs(text: str, words: Sequence[Word], letters: int) -> Iterator[list
                 yield found
                 found = []
             else:
-                found.append(_measured(run, part, letters))
+                found.append(_measured(run, part, paper))
     yield found
 
 
-def _measured(run: Run, part: str, letters: int) -> _Set:
+def _measured(run: Run, part: str, paper: _Paper) -> _Set:
     if not part.strip():
-        line = fit_line("n", math.inf, letters)
+        line = fit_line("n", math.inf, paper.letters)
         return _Set(run, Line("", line.font), line.font.getlength(" ") * len(part))
-    line = fit_line(part, _WIDTH - 2 * _MARGIN, letters)
+    line = fit_line(part, paper.width - 2 * _MARGIN, paper.letters)
     return _Set(run, line, line.font.getlength(line.text))
 
 
-def _filled(items: Sequence[_Set], gap: int) -> Iterator[list[_Set]]:
+def _filled(items: Sequence[_Set], width: int, gap: int) -> Iterator[list[_Set]]:
     """Yield items in lines that fit, from left to right, ``gap`` pixels apart; no line begins with a blank."""
     row, at = list[_Set](), float(_MARGIN)
     for item in items:
-        if row and at + item.width > _WIDTH - _MARGIN and not item.is_blank:
+        if row and at + item.width > width - _MARGIN and not item.is_blank:
             yield row
             row, at = [], float(_MARGIN)
         if row or not item.is_blank:
@@ -129,8 +138,9 @@ def _direction(text: str) -> int:
     return next((1 if each in ("L", "EN", "AN") else -1 for each in strong if each in ("L", "R", "AL", "EN", "AN")), 0)
 
 
-def _placed(row: Sequence[_Set], *, turned: bool) -> list[_Set]:
-    at = _WIDTH - _MARGIN - sum(item.width for item in row) if turned else float(_MARGIN)
+def _placed(row: Sequence[_Set], right: int | None) -> list[_Set]:
+    """Return the parts of a line at their places. Args: right: the edge at which it ends, None to begin at the left."""
+    at = float(_MARGIN) if right is None else right - _MARGIN - sum(item.width for item in row)
     found = []
     for item in row:
         found.append(_Set(item.run, item.line, item.width, at))
