@@ -14,7 +14,7 @@ from onnxsal.methods.registry import IN_PROGRAM, Range, Samples, parameter
 
 DEFAULT_INNER = "gradient"
 
-Sign = Literal["absolute", "signed", "positive", "negative"]
+Sign = Literal["absolute", "signed", "positive", "negative", "norm"]
 _ABOVE_ZERO = 1e-9
 
 BATCH, GPU_BATCH = 8, 32

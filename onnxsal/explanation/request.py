@@ -62,8 +62,13 @@ class Request:
         return replace(self, model=model, layers=layers, steps=steps)
 
     def pixel_sign(self, channels: int) -> Sign:
-        """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not."""
+        """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not.
+
+        Where sums over channels are usual, as over the vectors of tokens, these are of shares of the score; the sum of
+        slopes along the axes of a vector says nothing, so that gradients have their length.
+        """
         usual: Sign = usual_of(self.model).get("sign", "absolute")
+        usual = "norm" if usual == "signed" and not self.steps.innermost.method.adds_up else usual
         return self.common.sign or ("signed" if channels == 1 else usual)
 
 

@@ -123,6 +123,8 @@ def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
 def _over_channels(op: Tape, raw: ir.Value, sign: str) -> ir.Value:
     if sign == "absolute":
         return op.ReduceMax(op.Abs(raw), [1], keepdims=0)
+    if sign == "norm":
+        return op.ReduceL2(raw, [1], keepdims=0)
     total: ir.Value = op.ReduceSum(raw, [1], keepdims=0)
     if sign == "signed":
         return total

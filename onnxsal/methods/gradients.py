@@ -28,6 +28,7 @@ def gradient(score: Program) -> Program:
 @method(
     "input-x-gradient",
     paper="Shrikumar et al. 2016, arXiv:1605.01713",
+    adds_up=True,
     when="contributions instead of sensitivities; exact for piecewise linear models without biases",
 )
 def input_x_gradient(score: Program) -> Program:

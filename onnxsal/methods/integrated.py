@@ -20,6 +20,7 @@ Rule = Literal["gauss-legendre", "left", "right", "middle", "trapezoid"]
 @method(
     "integrated-gradients",
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1",
+    adds_up=True,
     when="contributions that add up to the score's rise over a baseline; the gap is reported",
     cost=Cost(lambda o, k: o["steps"] + 2, lambda o, k: o["steps"] + 1),
 )

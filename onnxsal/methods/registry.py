@@ -70,6 +70,8 @@ class Method:
     """Package and version that brought it."""
     sized: bool = False
     """Whether what it builds depends on the size of what is explained beside the score."""
+    adds_up: bool = False
+    """Whether the numbers of its map of the explained value are shares of the score, which may be summed."""
     pools: bool = False
     """Whether a feature map has one weight for the whole picture: then what it shows of one object it shows of others
     like it."""

@@ -12,7 +12,7 @@ from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
 from onnxsal.kernels.plane import plane, plane_size, unplane
 from onnxsal.kernels.resize import bilinear, inside
 
-Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative"]
+Sign: TypeAlias = Literal["absolute", "signed", "positive", "negative", "norm"]
 Map: TypeAlias = NDArray[np.float32]
 
 SIGNS: tuple[str, ...] = get_args(Sign)
@@ -72,8 +72,9 @@ def _of_plane(raw: NDArray[Any], size: tuple[int, int], placement: Placement) ->
 def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float = 99.0) -> Map:
     """Return a map of the input's pixels as saliency [H, W].
 
-    absolute: the largest absolute value over C. The others sum over C first; positive and negative keep that side
-    alone. Values are capped at ``percentile`` of the absolute map and divided by the cap. A constant map becomes 0.
+    absolute: the largest absolute value over C. norm: the Euclidean length over C. The others sum over C first;
+    positive and negative keep that side alone. Values are capped at ``percentile`` of the absolute map and divided by
+    the cap. A constant map becomes 0.
 
     Args:
         raw: [C, H, W].
@@ -94,6 +95,9 @@ def over_channels(raw: NDArray[np.float64], sign: Sign) -> NDArray[np.float64]:
     if sign == "absolute":
         largest: NDArray[np.float64] = np.abs(raw).max(axis=0)
         return largest
+    if sign == "norm":
+        length: NDArray[np.float64] = np.sqrt((raw**2).sum(axis=0))
+        return length
     total: NDArray[np.float64] = raw.sum(axis=0)
     if sign == "signed":
         return total
