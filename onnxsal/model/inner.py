@@ -15,7 +15,7 @@ from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.cut import feed, placed, uses_of
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
-from onnxsal.modalities.tokens.modality import MARK
+from onnxsal.modalities.tokens.modality import MARK, ROWS
 from onnxsal.model.asked import Asked
 from onnxsal.model.held import held
 from onnxsal.model.living import remove_inputs
@@ -29,6 +29,8 @@ class Ids:
     name: str
     array: NDArray[Any] | None
     """[1, T]; None where only their number is read."""
+    rows: int | None = None
+    """How many ids there are, where their table says it."""
 
 
 def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
@@ -49,6 +51,7 @@ def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
     graph.inputs.insert(0, new)
     if ids is not None:
         new.metadata_props[MARK] = ids.name
+        new.metadata_props.update({} if ids.rows is None else {ROWS: str(ids.rows)})
         _stand_in(graph, new, ids)
     remove_inputs(graph, [v for v in graph.inputs if v is not new])
     return work

@@ -30,7 +30,7 @@ def normal_form(holding: Held) -> ir.Model:
 def ids_of(holding: Held) -> Ids | None:
     """Return the ids that a graph reads past what they become, None where no ids are explained."""
     text = holding.roles.text
-    return None if text is None else Ids(text.embedding.ids, holding.ids)
+    return None if text is None else Ids(text.embedding.ids, holding.ids, text.embedding.rows)
 
 
 def recognised(normal: ir.Model, holding: Held) -> tuple[Modality, Entry]:

@@ -25,6 +25,9 @@ Floats = NDArray[np.float32]
 MARK = "onnxsal.tokens"
 """Mark of a value that ids were turned into, where a graph takes it as an input."""
 
+ROWS = "onnxsal.tokens.rows"
+"""Mark of how many ids there are, where the table that they are looked up in says it."""
+
 
 @modality("tokens")
 @dataclass(frozen=True)
