@@ -256,7 +256,9 @@ def _like(target: Any) -> Like | Direction:
 
 
 def _name(reference: Any) -> tuple[str, str | None]:
-    """Return what a reference is called, and its text on a command line where it is a file."""
+    """Return what a reference is called, and its text on a command line where it is a file or words."""
+    if isinstance(reference, str) and not Path(reference).suffix and " " in reference.strip():
+        return reference, f"{PREFIX}{reference}"
     if isinstance(reference, str | os.PathLike):
         return Path(reference).name, f"{PREFIX}{os.fspath(reference)}"
     return Path(getattr(reference, "filename", "")).name or "the reference", None
