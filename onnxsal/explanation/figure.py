@@ -152,7 +152,8 @@ def score_of(explanation: Drawable) -> str:
         return "" if isinstance(explanation.target, tuple) else percent(explanation.score)
     if isinstance(explanation.target, tuple):
         return f"{'values' if np.isnan(explanation.score) else 'logits'} {explanation.logit:+.2f}"
-    if not isinstance(explanation.target, int):  # an element, a reference: no class, so that its score is no share
+    own = np.isnan(explanation.score) or explanation.score == explanation.logit
+    if not isinstance(explanation.target, int) and own:  # an element, a reference: no class, its score is no share
         return f"{explanation.logit:.4g}"
     return percent(explanation.score) or f"{explanation.logit:.4g}"
 

@@ -32,7 +32,7 @@ from onnxsal.model.fitted import fitted
 from onnxsal.model.head_choice import chosen_head, wanted_of
 from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
-from onnxsal.model.made_up import made_up
+from onnxsal.model.made_up import last_changed, made_up
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.rows import rows_kept
@@ -139,7 +139,8 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     chosen = chosen_head(anatomy, wanted, file.name)
     steps = tuple(str(v.name) for v in anatomy.model.graph.outputs if holds_steps(v))
     unmark_open(anatomy.model.graph)
-    anatomy, settled = _settled(anatomy, asked, file, partial(made_up, anatomy, modality, session))
+    run, changed = (partial(made, anatomy, modality, session) for made in (made_up, last_changed))
+    anatomy, settled = _settled(anatomy, asked, file, run, changed)
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
     told = (*task_of(anatomy).notes, *rows.notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
@@ -160,13 +161,13 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     return model
 
 
-def _settled(anatomy: Anatomy, asked: Asked, known: File, run: Callable[[Head], Floats]) -> tuple[Anatomy, Settled]:
+def _settled(anatomy: Anatomy, asked: Asked, known: File, *runs: Callable[[Head], Floats]) -> tuple[Anatomy, Settled]:
     """Return the anatomy with the task that everything known of the file makes of it, and what was decided.
 
-    Args: run: gives the numbers of a head on made-up inputs.
+    Args: runs: give the numbers of a head on made-up inputs, and on two that differ in their last position.
     """
     task, graph = task_of(anatomy), anatomy.model.graph
-    evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, run)
+    evidence = Evidence(graph, asked.task, asked.activation, known.name, known.metadata, asked.labels, *runs)
     settled = task.settled(evidence)
     head = settled.task
     if asked.threshold is not None or asked.iou is not None:

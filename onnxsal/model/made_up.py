@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Anatomy, X
 from onnxsal.anatomy.parts import Head
+from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.modalities.registry import Modality
 from onnxsal.model.batch_axis import Probe
 
@@ -27,4 +28,23 @@ def made_up(anatomy: Anatomy, modality: Modality, session: Probe, head: Head) ->
     return np.concatenate([run({X: np.float32(scale) * x})[name] for scale, x in zip(SCALES, noise, strict=True)])
 
 
-__all__ = ["SCALES", "made_up"]
+def last_changed(anatomy: Anatomy, modality: Modality, session: Probe, head: Head) -> Floats:
+    """Return the numbers of a head's first kind, [2, N], for noise (seed 0) and the same with another last position.
+
+    None, [0, N], where there is but one position, or running fails.
+    """
+    entry = anatomy.entry
+    size = entry.size or tuple(modality.default_size.values())
+    if size[-1] < 2:
+        return np.zeros((0, 1), np.float32)
+    rng, name = np.random.default_rng(0), next(iter(head.kinds.values()))
+    first, second = rng.normal(0, 1, (2, 1, entry.channels, *size)).astype(np.float32)
+    second[..., :-1] = first[..., :-1]
+    try:
+        run = session(replace(anatomy, head=head)).run
+        return np.concatenate([run({X: x})[name] for x in (first, second)])
+    except (ModelError, UnsupportedError):  # loading is no place to tell of it
+        return np.zeros((0, 1), np.float32)
+
+
+__all__ = ["SCALES", "last_changed", "made_up"]

@@ -174,7 +174,10 @@ class Model:
 
     def seen(self, sample: Sample, numbers: Numbers, top: int | None = None) -> list[Prediction]:
         """Return what the task shows of a picture that was prepared and run before; places are of the photograph."""
-        shown = self.task.predict(numbers, self.labels, self.task.most if top is None else top)
+        count = self.task.most if top is None else top
+        if sample.pieces:
+            return self.task.predict_in(sample, numbers, self.labels, count)
+        shown = self.task.predict(numbers, self.labels, count)
         return self.task.onto_photo(shown, None if sample.seen is None else sample.seen.frame)
 
     def outputs(self, x: Floats) -> Numbers:

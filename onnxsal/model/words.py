@@ -64,7 +64,7 @@ def _labels(source: ir.Model, path: str, asked: Asked, anatomy: Anatomy) -> Foun
     if asked.labels is not None:
         return Found(task.named(labels_in(asked.labels)))
     metadata, inside = dict(source.metadata_props), list(class_labels(source, task)) if task.labelled else []
-    inside += [Labels(task.own_names, "the description beside the file")] if task.own_names else []
+    inside += [Labels(task.own_names, task.own_source)] if task.own_names else []
     each = [find_labels(path or "model.onnx", n, metadata, inside) for n in _counts(task, path, metadata)]
     found = next((one for one in each if one.labels is not None), each[0])
     return found if found.labels is None else replace(found, labels=task.named(found.labels))

@@ -81,6 +81,8 @@ class Evidence:
     """What was given."""
     run: Callable[[Head], Floats] | None = None
     """Returns the numbers, [n, N], that a task's first kind has on made-up inputs, one a row."""
+    last_changed: Callable[[Head], Floats] | None = None
+    """Returns those of two made-up inputs, [2, N], that differ in their last position alone; none where it fails."""
 
     @property
     def said(self) -> Said | None:

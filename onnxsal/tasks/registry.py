@@ -21,6 +21,8 @@ from onnxsal.tasks.words import NOTHING, Words
 plugins.offer(
     plugins.TASKS,
     {
+        "next-token": "onnxsal.tasks.tokens.next_token:NextToken",
+        "token-labels": "onnxsal.tasks.tokens.labels:TokenLabels",
         "detection": "onnxsal.tasks.detection.task:Detection",
         "ordinal": "onnxsal.tasks.ordinal:Ordinal",
         "ordinal-conditional": "onnxsal.tasks.ordinal:Conditional",

@@ -16,6 +16,7 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.registry import Sample
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.target import Target
@@ -124,6 +125,11 @@ class Task(Head):
         return ()
 
     @property
+    def own_source(self) -> str:
+        """Where those are from."""
+        return "the description beside the file"
+
+    @property
     def most(self) -> int:
         """How much of a picture ``predict`` shows where nobody says it."""
         return MOST
@@ -215,6 +221,17 @@ class Task(Head):
         there is no picture. Raises: UsageError, ImageError: it cannot be.
         """
         return target
+
+    def in_text(self, target: Any, sample: Sample, labels: Labels | None) -> Any:
+        """Return a user's target as ``resolve`` takes it: what it says of words is said of the tokens of a text.
+
+        Raises: UsageError, NotSeenError: it cannot be.
+        """
+        return target
+
+    def predict_in(self, sample: Sample, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
+        """Return what ``predict`` does, of the words of a text."""
+        return self.predict(numbers, labels, top)
 
     @property
     def decided(self) -> tuple[Decision, ...]:
