@@ -9,9 +9,11 @@ from pathlib import Path
 from onnxsal.cli.explanations import Result, Written
 from onnxsal.cli.outputs import Template, slug
 from onnxsal.cli.stages import Explained, Made
+from onnxsal.cli.words import is_page, write_page
 from onnxsal.errors import UsageError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.figure import Kind, sheet
+from onnxsal.explanation.words import is_of_text
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.viz.save import fast, save_image
 
@@ -29,6 +31,8 @@ class Drawings:
     effort: int | None
     automatic: bool
     """Whether the layers were chosen, not named."""
+    named: bool = True
+    """Whether the files were named: texts are shown in the terminal, and drawn where that was asked for."""
     workers: int | None = None
 
     def write(self, item: Explained) -> Written:
@@ -49,10 +53,12 @@ class Drawings:
         if self.numbers is not None:
             numbers = [self.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
             _write_numbers(explanations, numbers)
-        if self.drawing is None:
+        if self.drawing is None or (not self.named and is_of_text(explanations[0])):
             return Written(image, (Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic),))
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
-        if explanations[0].is_drawn:
+        if is_page(drawing):
+            write_page(explanations, drawing, self.colours)
+        elif explanations[0].is_drawn:
             drawn = sheet(explanations, kind=self.kind, colours=self.colours)
             save_image(drawn, drawing, effort=fast(drawing, self.effort))
         elif not numbers:

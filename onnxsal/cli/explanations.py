@@ -18,6 +18,7 @@ from onnxsal.errors import ImageError, ModelError, NotSeenError
 from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL, score_of, title_of
 from onnxsal.explanation.request import Request
+from onnxsal.explanation.words import is_of_text
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
 
@@ -63,7 +64,19 @@ def as_text(result: Result) -> list[str]:
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
+    lines += _words(result)
     return lines + [f"  {'arrays' if at == 0 else '':6}  {path}" for at, path in enumerate(result.numbers)]
+
+
+def _words(result: Result) -> list[str]:
+    """Return the lines of texts, each below its method's name where there are several."""
+    texts = [each for _, each in result.made if is_of_text(each)]
+    if not texts:
+        return []
+    from onnxsal.cli.words import shown_words
+
+    blocks = [[f"  {each.method}"] * (len(texts) > 1) + [f"  {line}" for line in shown_words(each)] for each in texts]
+    return [line for block in blocks for line in ("", *block)]
 
 
 def _noun(explanation: Explanation) -> str:
@@ -103,7 +116,7 @@ def _error(manifest: Mapping[str, Any]) -> str:
 
 def _layers(request: Request, automatic: bool) -> str:
     if not request.layers:
-        return "pixels"
+        return "tokens" if request.model.modality.name == "tokens" else "pixels"
     names = " + ".join(layer_name(layer.name, max(24, width() - 58)) for layer in request.layers)
     return f"layer {names}{' (automatic)' if automatic else ''}"
 
@@ -127,6 +140,7 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
         "backwards": manifest["backwards"],
         "seconds": manifest["seconds"],
         "manifest": manifest,
+        **({"words": [list(pair) for pair in explanation.words()]} if is_of_text(explanation) else {}),
     }
 
 

@@ -18,6 +18,7 @@ from onnxsal.cli.outputs import check_outputs, slug
 from onnxsal.cli.planning import layers_for, planned
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
+from onnxsal.cli.words import is_page
 from onnxsal.errors import UsageError
 from onnxsal.evaluation.journal import key
 from onnxsal.explanation.identity import request_identity
@@ -113,7 +114,7 @@ def _writing(asked: Asked, requests: Sequence[Request], ids: Mapping[str, str]) 
     """Return what is left to do, and what writes it. Args: ids: what data calls the pictures."""
     drawings = Drawings(
         asked.drawing, asked.numbers, asked.methods, asked.kind, asked.colours, asked.effort,
-        automatic=not asked.layers,
+        automatic=not asked.layers, named=asked.output is not None,
     )  # fmt: skip
     if asked.out is None:
         return asked, drawings
@@ -189,7 +190,8 @@ def _check_files(asked: Asked) -> None:
     data = [] if asked.out is None or not is_parquet(asked.out) else [Path(asked.out)]
     check_outputs([*paths, *numbers, *data], [*asked.opening.files, *asked.images, *references])
     for path in paths:
-        encoding(path, asked.effort)
+        if not is_page(path):
+            encoding(path, asked.effort)
     if asked.out is not None:
         check_maps(asked.out, again=asked.skip_existing)
     elif asked.dtype is not None:
