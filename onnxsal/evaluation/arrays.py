@@ -10,7 +10,9 @@ from typing import Any
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation.judge import Judge
 from onnxsal.metrics import registry
+from onnxsal.metrics.baselines import OF_TEXTS
 from onnxsal.metrics.registry import Metric
+from onnxsal.modalities.registry import Usual
 from onnxsal.model import Model
 
 FILL = "zero"
@@ -38,7 +40,13 @@ def judging(found: Judge, told: Mapping[str, Any], model: Model) -> Judge:
     if why := _why_not(found.metric, told):
         raise UsageError(f"metric {found.label!r} {why}, and {_takes(model)}; these judge such: {', '.join(_known())}")
     is_open = "to" in found.options and "to" not in told
-    return replace(found, options={**found.options, "to": FILL}) if is_open else found
+    return replace(found, options={**found.options, "to": _fill(model)}) if is_open else found
+
+
+def _fill(model: Model) -> str:
+    """Return what numbers are exchanged for: of texts the token that is usual for it, else ``FILL``."""
+    usual = model.modality.usual(model.name, model.size) if isinstance(model.modality, Usual) else {}
+    return str(usual["baseline"]) if usual.get("baseline") in OF_TEXTS else FILL
 
 
 def _why_not(metric: Metric, told: Mapping[str, Any]) -> str:

@@ -210,7 +210,7 @@ def _folders(maps: Any) -> list[Any]:
 
 
 def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
-    items = with_truth(gather(images), given.truth)
+    items = with_truth(gather(images, words=model.modality.name == "tokens"), given.truth)
     items = with_boxes(items, given.boxes)
     items = with_masks(items if model.task.has_boxes else of_classes(items, model), given.masks)
     truth = resolved(items, model, given.label_offset)

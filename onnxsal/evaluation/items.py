@@ -17,6 +17,7 @@ from PIL import Image
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
 from onnxsal.modalities.image import ImageSource, content_of, name_of, read_image
+from onnxsal.modalities.said import Said, as_said
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
@@ -76,7 +77,8 @@ class Item:
     @property
     def path(self) -> Path | None:
         """Where it lies, if it is a file."""
-        return Path(self.source) if isinstance(self.source, str | os.PathLike) else None
+        is_named = isinstance(self.source, str | os.PathLike) and not isinstance(self.source, Said)
+        return Path(self.source) if is_named else None
 
     @property
     def stem(self) -> str:
@@ -103,14 +105,17 @@ def _pixels(source: Any) -> tuple[NDArray[Any], tuple[Any, ...]]:
     return np.asarray(source), ()
 
 
-def gather(images: Any) -> list[Item]:
+def gather(images: Any, *, words: bool = False) -> list[Item]:
     """Return the pictures that are meant: a folder stands for the pictures in it and below, a pattern for its matches.
 
-    Args: images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array,
-        bytes, a file open in binary mode, an Item.
+    Args:
+        images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array, bytes, a file open
+            in binary mode, an Item.
+        words: whether several words that name no file are a text.
     Raises: UsageError: nothing is meant, a folder holds no picture, a pattern matches nothing.
     """
     several = images if isinstance(images, Iterable) and not _is_one(images) else [images]
+    several = [as_said(each) if words and isinstance(each, str) else each for each in several]
     found = [each for image in several for each in _meant(image)]
     if not found:
         raise UsageError("there are no pictures to judge on; name files, folders or patterns")
@@ -131,6 +136,8 @@ def _is_file(image: Any) -> bool:
 def _meant(image: Any) -> list[Item]:
     if isinstance(image, Item):
         return [image]
+    if isinstance(image, Said):
+        return [Item(image, image.short)]
     if isinstance(image, str | os.PathLike):
         return [Item(path, path.name) for path in _paths(os.fspath(image))]
     if _is_file(image):  # it can be read once, and a picture is read for each method

@@ -23,6 +23,7 @@ from onnxsal.evaluation.sources import Found, Maps, Source, Subject
 from onnxsal.explanation.run import Clean
 from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
+from onnxsal.metrics.baselines import OF_TEXTS
 from onnxsal.metrics.registry import Metric
 from onnxsal.modalities.frame import Frame
 from onnxsal.model import Model, Sample
@@ -214,6 +215,12 @@ def _of_map(each: Judge, opened: Opened, source: Source, found: Found) -> dict[s
 
 def _asked(each: Judge, opened: Opened, maps: Sequence[Mapping[str, Any]]) -> list[Any]:
     given = {name: opened.given[name] for name in each.metric.needs if name in opened.given}
+    own, to = opened.subject.prepared.baselines, each.options.get("to")
+    if "baseline" in given and isinstance(to, str) and to in own:
+        given["baseline"] = Plane(opened.subject.prepared.x.shape).flat(own[to])
+    elif "baseline" in given and to in OF_TEXTS:
+        known = ", ".join(own) or "none"
+        raise UsageError(f"metric {each.label!r}: to={to} is a token of texts; {opened.subject.name!r} has {known}")
     if opened.boxed and {"mask", "boxes"} <= given.keys():
         given["mask"] = None  # or the metric would say that a mask told it
     for name in maps[0]:

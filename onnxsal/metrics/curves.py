@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.kernels.rank import order
-from onnxsal.metrics.baselines import Baseline, make_baseline
+from onnxsal.metrics.baselines import OF_TEXTS, Among, Baseline, among_changed, make_baseline
 from onnxsal.metrics.judgement import Doubles, Floats, Judgement, Score
 from onnxsal.metrics.registry import metric
 from onnxsal.metrics.scoring import scores_of
@@ -46,11 +46,11 @@ def deletion(
         saliency: [M, H, W]; all maps share the batches and the two ends.
         steps: number of times that pixels go, as equal groups as whole pixels allow.
         to: ``black`` of the model, ``zero`` of its preprocessed input, ``blur`` of the picture (kernel 11, sigma 5),
-            its ``mean`` a channel.
+            its ``mean`` a channel; of texts the token ``pad`` or ``mask``, where those that were added stay and do not
+            count.
         ties: equal pixels in reading order, or shuffled, always the same way.
     """
-    end = make_baseline(to, x, baseline)
-    return walk(score, (x, end), saliency, steps, ties)
+    return _walked(score, x, make_baseline(to, x, baseline), saliency, (steps, ties, to, False))
 
 
 @metric(
@@ -74,8 +74,19 @@ def insertion(
 
     Everything else is as in deletion; ``to`` is where it starts.
     """
-    start = make_baseline(to, x, baseline)
-    return walk(score, (start, x), saliency, steps, ties)
+    return _walked(score, x, make_baseline(to, x, baseline), saliency, (steps, ties, to, True))
+
+
+def _walked(
+    score: Score, x: Floats, base: Floats, maps: Doubles, how: tuple[int, Ties, Baseline, bool]
+) -> list[Judgement]:
+    """Return the walk of each map; of a text only over the tokens that its baseline changes."""
+    steps, ties, to, inserted = how
+    left = among_changed(score, x, base, maps) if to in OF_TEXTS else Among(score, x, base, maps)
+    if left is None:
+        return [Judgement(float("nan"))] * len(maps)
+    ends = (left.base, left.x) if inserted else (left.x, left.base)
+    return walk(left.score, ends, left.maps, steps, ties)
 
 
 def orders(maps: Doubles, ties: Ties) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ plugins.offer(
         "average-drop-top": "onnxsal.metrics.drop:average_drop_top",
         "completeness": "onnxsal.metrics.faithfulness:completeness",
         "complexity": "onnxsal.metrics.concentration:complexity",
+        "comprehensiveness": "onnxsal.metrics.erasure:comprehensiveness",
         "deletion": "onnxsal.metrics.curves:deletion",
         "energy-pointing": "onnxsal.metrics.pointing:energy_pointing",
         "grid-pointing": "onnxsal.metrics.pointing:grid_pointing",
@@ -42,6 +43,7 @@ plugins.offer(
         "road-morf": "onnxsal.metrics.road:road_morf",
         "sensitivity-n": "onnxsal.metrics.faithfulness:sensitivity_n",
         "sparseness": "onnxsal.metrics.concentration:sparseness",
+        "sufficiency": "onnxsal.metrics.erasure:sufficiency",
     },
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from onnxsal.errors import UsageError
 from onnxsal.metrics.judgement import Doubles, Floats, Score
 
-_BATCH = 16
+BATCH = 16
 
 
 def scores_of(score: Score, shape: tuple[int, ...], count: int, write: Callable[[Floats, int], None]) -> Doubles:
@@ -19,7 +19,7 @@ def scores_of(score: Score, shape: tuple[int, ...], count: int, write: Callable[
     Pictures share a buffer, so a score must not keep what it is given. It is called with 16 of them, or with as many
     as its attribute ``batch`` says.
     """
-    buffer = np.empty((min(count, int(getattr(score, "batch", _BATCH))), *shape), np.float32)
+    buffer = np.empty((min(count, int(getattr(score, "batch", BATCH))), *shape), np.float32)
     found = np.empty(count)
     for start in range(0, count, len(buffer) or 1):
         part = buffer[: count - start]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 _SHORT = 5
@@ -17,3 +18,9 @@ class Said(str):
     def short(self) -> str:
         """The first words, as part of a file's name."""
         return "-".join(re.findall(r"\w+", self)[:_SHORT])[:40] or "text"
+
+
+def as_said(text: str) -> str:
+    """Return several words that name no file as words, anything else as it is."""
+    several = not isinstance(text, Said) and len(text.split()) > 1 and not os.path.exists(text)
+    return Said(text) if several else text

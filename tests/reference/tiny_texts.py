@@ -46,6 +46,17 @@ def proto(end: str, looks: str = MEAN) -> onnx.ModelProto:
     return made
 
 
+def bag() -> onnx.ModelProto:
+    """Return a bag of words: the logits are the sum over tokens of what each of them counts for, TABLE @ HEAD."""
+    made = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids) => (float[B, {len(LABELS)}] logits) {{
+        e = Gather (table, input_ids) s = ReduceSum <keepdims = 0> (e, time) logits = MatMul (s, head) }}"""
+    )
+    arrays = {"table": TABLE, "head": HEAD, "time": np.array([1])}
+    made.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())
+    return made
+
+
 def tokenizer() -> Tokenizer:
     """Return a WordPiece tokenizer of WORDS that puts [CLS] and [SEP] round a text."""
     found = Tokenizer(models.WordPiece({w: i for i, w in enumerate((*ADDED, *WORDS))}, unk_token="[UNK]"))
