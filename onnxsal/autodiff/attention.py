@@ -1,0 +1,106 @@
+"""The runtime's attention with as many heads of keys as of queries, taken apart into standard operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.autodiff.contrib import Attributes, parts_of
+from onnxsal.errors import UnsupportedError
+from onnxsal.graph.shapes import dims, rank
+from onnxsal.graph.tape import Tape
+
+
+@parts_of("Attention")
+def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) -> ir.Value:
+    b, mask, past, bias = [*rest, None, None, None, None][:4]
+    if past is not None or a.get("do_rotary"):
+        raise UnsupportedError("com.microsoft.Attention with a past or rotary embedding has no standard form here")
+    _check_length(mask, x)
+    sizes = a.get("qkv_hidden_sizes")
+    joint = op.MatMul(x, w) if b is None else op.Add(op.MatMul(x, w), b)
+    if sizes:
+        q, k, v = op.emit("Split", joint, list(sizes), axis=-1, outputs=3)
+    else:
+        q, k, v = op.emit("Split", joint, axis=-1, num_outputs=3, outputs=3)
+    return _heads_attend(op, a, (q, k, v), mask, bias)
+
+
+@parts_of("MultiHeadAttention")
+def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> ir.Value:
+    given: list[Any] = [*rest, None, None, None, None, None]
+    k, v, b, mask, bias, *past = given
+    if k is None or v is None or any(p is not None for p in past):
+        raise UnsupportedError(
+            "com.microsoft.MultiHeadAttention with packed inputs or a past has no standard form here"
+        )
+    _check_length(mask, q)
+    if b is not None:
+        q, k, v = (op.Add(x, part) for x, part in zip((q, k, v), _three(op, b, q, v), strict=True))
+    return _heads_attend(op, a, (q, k, v), mask, bias)
+
+
+def _three(op: Tape, b: ir.Value, q: ir.Value, v: ir.Value) -> Sequence[ir.Value]:
+    """The biases of q, k and v in one: the first two are as wide as q."""
+    width = op.Shape(q, start=-1)
+    return op.emit("Split", b, op.Concat(width, width, op.Shape(v, start=-1), axis=0), axis=0, outputs=3)
+
+
+def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any, bias: Any) -> ir.Value:
+    """softmax(q k' scale + bias) v for every head; [B, S, heads * size] in and out."""
+    n, scale = int(a["num_heads"]), float(a.get("scale", 0.0))
+    q, k, v = (op.Transpose(op.Reshape(x, [0, 0, n, -1]), perm=[0, 2, 1, 3]) for x in qkv)
+    size = op.cast(op.Shape(q, start=3), q.dtype)
+    q = op.Mul(q, scale) if scale else op.Div(q, op.Sqrt(size))
+    scores = op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2]))
+    scores = scores if bias is None else op.Add(scores, bias)
+    low = float(a.get("mask_filter_value", -10000.0))
+    if mask is not None:
+        scores = op.Add(scores, _masked(op, mask, scores, low))
+    if a.get("unidirectional"):
+        ones = op.Expand(op.const(1, scores.dtype), op.Shape(scores, start=2))
+        past = op.Equal(op.Trilu(ones, upper=0), 0.0)
+        # the runtime lets nothing look ahead, not even a row of which a mask leaves no key
+        scores = op.Where(past, float(np.finfo((scores.dtype or ir.DataType.FLOAT).numpy()).min), scores)
+    y = op.Transpose(op.MatMul(op.Softmax(scores, axis=-1), v), perm=[0, 2, 1, 3])
+    return op.Reshape(y, [0, 0, -1])
+
+
+def _check_length(mask: ir.Value | None, rows: ir.Value) -> None:
+    shape, batch = None if mask is None else dims(mask), (dims(rows) or (None,))[0]
+    if shape is None or len(shape) != 1 or not isinstance(shape[0], int) or not isinstance(batch, int):
+        return
+    if shape[0] not in (batch, 2 * batch):
+        raise UnsupportedError(
+            f"an attention mask of {shape[0]} numbers for a batch of {batch} has no standard form here: expected "
+            f"{batch} (where keys end) or {2 * batch} (where they end, then where they start)"
+        )
+
+
+def _masked(op: Tape, mask: ir.Value, scores: ir.Value, low: float) -> ir.Value:
+    """Keys as 0 and 1 [B, L], queries by keys [B, S, L], or which keys count, as ``_counted`` reads it."""
+    n = rank(mask)
+    if n not in (1, 2, 3):
+        raise UnsupportedError(f"an attention mask of rank {n} has no standard form here")
+    keep = _counted(op, mask, scores) if n == 1 else op.Cast(mask, to=ir.DataType.BOOL)
+    shaped = op.Unsqueeze(keep, [1] if n == 3 else [1, 2])
+    return op.Where(shaped, op.const(0, scores.dtype), op.const(low, scores.dtype))
+
+
+def _counted(op: Tape, mask: ir.Value, scores: ir.Value) -> ir.Value:
+    """Return which keys count [B, L], of where they end [B], or of all ends and then all starts [2 B].
+
+    Which of the two a length is shows when it runs, so starts of 0 are put behind what may be ends alone; a longer
+    one (offsets of packed rows, [3 B + 2]) then ends in an error of a negative length.
+    """
+    mask, batch = op.Cast(mask, to=ir.DataType.INT64), op.Shape(scores, start=0, end=1)
+    both = op.Add(batch, batch)
+    lacking = op.Sub(both, op.Shape(mask))
+    padded = op.Concat(mask, op.ConstantOfShape(lacking, value=ir.tensor(np.zeros(1, np.int64))), axis=0)
+    ends, starts = op.Slice(mask, [0], batch, [0]), op.Slice(padded, batch, both, [0])
+    places = op.Range(0, op.Squeeze(op.Shape(scores, start=3)), 1)
+    inside = op.GreaterOrEqual(places, op.Unsqueeze(starts, [1]))
+    return op.And(op.Less(places, op.Unsqueeze(ends, [1])), inside)
