@@ -1,7 +1,7 @@
 """Gradients as graphs: a registry of rules, the reverse walk, rule sets, and the rules by operator family."""
 
-from onnxsal.autodiff import attention as _attention  # registers what operators are made of, as the next does
-from onnxsal.autodiff import rotary as _rotary
+from onnxsal.autodiff import attention as _attention  # registers what operators are made of, as the next do
+from onnxsal.autodiff import grouped as _grouped
 from onnxsal.autodiff import rules as _rules  # registers every rule
 from onnxsal.autodiff.gradient import gradient, gradient_model, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
@@ -29,4 +29,4 @@ __all__ = [
     "vjp",
 ]
 
-del _attention, _rotary, _rules
+del _attention, _grouped, _rules

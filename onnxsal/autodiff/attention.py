@@ -15,10 +15,13 @@ from onnxsal.graph.tape import Tape
 
 
 @parts_of("Attention")
-def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) -> ir.Value:
-    b, mask, past, bias = [*rest, None, None, None, None][:4]
-    if past is not None or a.get("do_rotary"):
-        raise UnsupportedError("com.microsoft.Attention with a past or rotary embedding has no standard form here")
+def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) -> list[Any]:
+    b, mask, past, bias, filled = [*rest, None, None, None, None, None][:5]
+    if a.get("do_rotary") or a.get("past_present_share_buffer") or filled is not None:
+        raise UnsupportedError(
+            "com.microsoft.Attention with rotary embedding or a past in a buffer has no standard form here: take the "
+            "model as it was before it was optimised for one device"
+        )
     _check_length(mask, x)
     sizes = a.get("qkv_hidden_sizes")
     joint = op.MatMul(x, w) if b is None else op.Add(op.MatMul(x, w), b)
@@ -26,21 +29,35 @@ def _attention(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, *rest: Any) ->
         q, k, v = op.emit("Split", joint, list(sizes), axis=-1, outputs=3)
     else:
         q, k, v = op.emit("Split", joint, axis=-1, num_outputs=3, outputs=3)
-    return _heads_attend(op, a, (q, k, v), mask, bias)
+    before = (None, None) if past is None else tuple(op.Gather(past, i, axis=0) for i in (0, 1))
+    y, k, v = _heads_attend(op, a, (q, k, v), before, (mask, bias))
+    return [y, op.Concat(op.Unsqueeze(k, [0]), op.Unsqueeze(v, [0]), axis=0)]
 
 
 @parts_of("MultiHeadAttention")
-def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> ir.Value:
-    given: list[Any] = [*rest, None, None, None, None, None]
-    k, v, b, mask, bias, *past = given
-    if k is None or v is None or any(p is not None for p in past):
+def _multi_head(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> list[Any]:
+    given: list[Any] = [*rest, *[None] * 9]
+    k, v, b, mask, bias, past_k, past_v, filled, beams = given[:9]
+    if filled is not None or beams is not None:
         raise UnsupportedError(
-            "com.microsoft.MultiHeadAttention with packed inputs or a past has no standard form here"
+            "com.microsoft.MultiHeadAttention with a past in a buffer or beams has no standard form here: take the "
+            "model as it was before it was optimised for decoding"
         )
     _check_length(mask, q)
+    q, k, v = _unpacked(op, q, k, v)
     if b is not None:
         q, k, v = (op.Add(x, part) for x, part in zip((q, k, v), _three(op, b, q, v), strict=True))
-    return _heads_attend(op, a, (q, k, v), mask, bias)
+    return list(_heads_attend(op, a, (q, k, v), (past_k, past_v), (mask, bias)))
+
+
+def _unpacked(op: Tape, q: ir.Value, k: ir.Value | None, v: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Queries, keys and values, each [B, S, heads * size] or headed, of which some may lie in one: [B, S, N, 3, H]."""
+    if k is not None and v is not None:
+        return q, k, v
+    packed, count = (q, 3) if k is None else (k, 2)
+    parts = [op.Reshape(op.Gather(packed, i, axis=3), [0, 0, -1]) for i in range(count)]
+    first, second, third = [q, *parts][-3:]
+    return first, second, third
 
 
 def _three(op: Tape, b: ir.Value, q: ir.Value, v: ir.Value) -> Sequence[ir.Value]:
@@ -49,10 +66,13 @@ def _three(op: Tape, b: ir.Value, q: ir.Value, v: ir.Value) -> Sequence[ir.Value
     return op.emit("Split", b, op.Concat(width, width, op.Shape(v, start=-1), axis=0), axis=0, outputs=3)
 
 
-def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any, bias: Any) -> ir.Value:
-    """softmax(q k' scale + bias) v for every head; [B, S, heads * size] in and out."""
-    n, scale = int(a["num_heads"]), float(a.get("scale", 0.0))
-    q, k, v = (op.Transpose(op.Reshape(x, [0, 0, n, -1]), perm=[0, 2, 1, 3]) for x in qkv)
+def _heads_attend(
+    op: Tape, a: Attributes, qkv: Sequence[ir.Value], past: Sequence[Any], masks: tuple[Any, Any]
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """softmax(q k' scale + bias) v for every head, [B, S, heads * size], and all keys and values, [B, N, T, size]."""
+    n, scale, (mask, bias) = int(a["num_heads"]), float(a.get("scale") or 0.0), masks
+    q, k, v = (x if rank(x) == 4 else op.Transpose(op.Reshape(x, [0, 0, n, -1]), perm=[0, 2, 1, 3]) for x in qkv)
+    k, v = (x if old is None else op.Concat(old, x, axis=2) for old, x in zip(past, (k, v), strict=True))
     size = op.cast(op.Shape(q, start=3), q.dtype)
     q = op.Mul(q, scale) if scale else op.Div(q, op.Sqrt(size))
     scores = op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2]))
@@ -61,12 +81,17 @@ def _heads_attend(op: Tape, a: Attributes, qkv: tuple[ir.Value, ...], mask: Any,
     if mask is not None:
         scores = op.Add(scores, _masked(op, mask, scores, low))
     if a.get("unidirectional"):
-        ones = op.Expand(op.const(1, scores.dtype), op.Shape(scores, start=2))
-        past = op.Equal(op.Trilu(ones, upper=0), 0.0)
-        # the runtime lets nothing look ahead, not even a row of which a mask leaves no key
-        scores = op.Where(past, float(np.finfo((scores.dtype or ir.DataType.FLOAT).numpy()).min), scores)
+        scores = _looking_back(op, scores, past=past[0] is not None)
     y = op.Transpose(op.MatMul(op.Softmax(scores, axis=-1), v), perm=[0, 2, 1, 3])
-    return op.Reshape(y, [0, 0, -1])
+    return op.Reshape(y, [0, 0, -1]), k, v
+
+
+def _looking_back(op: Tape, scores: ir.Value, *, past: bool) -> ir.Value:
+    """The runtime lets nothing look ahead, not even a row of which a mask leaves no key."""
+    ones = op.Expand(op.const(1, scores.dtype), op.Shape(scores, start=2))
+    older = op.Squeeze(op.Sub(op.Shape(scores, start=3), op.Shape(scores, start=2, end=3))) if past else None
+    ahead = op.Equal(op.Trilu(ones, older, upper=0), 0.0)
+    return op.Where(ahead, float(np.finfo((scores.dtype or ir.DataType.FLOAT).numpy()).min), scores)
 
 
 def _check_length(mask: ir.Value | None, rows: ir.Value) -> None:

@@ -176,11 +176,11 @@ def _skip(op: Tape, a: Attributes, x: ir.Value, skip: ir.Value, *rest: Any) -> l
 @parts_of("EmbedLayerNormalization")
 def _embed(op: Tape, a: Attributes, ids: ir.Value, segments: Any, *rest: Any) -> list[Any]:
     words, positions, kinds, scale, beta, mask, places = [*rest, None, None][:7]
-    if mask is not None:
-        raise UnsupportedError("com.microsoft.EmbedLayerNormalization with a mask has no standard form here")
     where = op.Range(0, op.Squeeze(op.Shape(ids, start=1, end=2)), 1) if places is None else places
     total = op.Add(op.Gather(words, ids), op.Gather(positions, where))
     total = total if segments is None or kinds is None else op.Add(total, op.Gather(kinds, segments))
     y = op.LayerNormalization(total, scale, beta, axis=-1, epsilon=float(a.get("epsilon", 1e-12)))
-    nothing = op.Expand(op.const(0, ir.DataType.INT32), op.Shape(ids, start=0, end=1))
-    return [y, nothing, total]
+    if mask is None:
+        return [y, op.Expand(op.const(0, ir.DataType.INT32), op.Shape(ids, start=0, end=1)), total]
+    words_in = op.ReduceSum(op.Cast(op.Equal(mask, 1), to=ir.DataType.INT32), [1], keepdims=0)
+    return [y, words_in, total]
