@@ -6,10 +6,11 @@ from onnxsal.autodiff import rules as _rules  # registers every rule
 from onnxsal.autodiff.gradient import gradient, gradient_model, gradients_of, standardised
 from onnxsal.autodiff.lowering import lower_gradients
 from onnxsal.autodiff.registry import PLAIN, Call, Rule, RuleSet, defvariadic, defvjp, defzero, vjp
-from onnxsal.autodiff.rulesets import DECONV, GUIDED, rule_set
+from onnxsal.autodiff.rulesets import ATTNLRP, DECONV, GUIDED, rule_set
 from onnxsal.autodiff.walk import backward
 
 __all__ = [
+    "ATTNLRP",
     "DECONV",
     "GUIDED",
     "PLAIN",

@@ -13,7 +13,7 @@ import onnx
 import onnx.inliner
 import onnx_ir as ir
 
-from onnxsal.autodiff.registry import Call, Gradient, Rule, register
+from onnxsal.autodiff.registry import PLAIN, Call, Gradient, Rule, register
 from onnxsal.autodiff.walk import backward
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, normalise
@@ -65,7 +65,8 @@ def through(call: Call, parts: ir.Model) -> list[Gradient]:
         for v in dict.fromkeys(outer)
         if any(n and v is x for n, x in zip(call.needed, call.node.inputs, strict=False))
     ]
-    grads = dict(zip(wanted, backward(call.op, seeds, wanted, nodes=nodes), strict=True))
+    rules = call.rules if call.rules is not None and call.rules.inside else PLAIN
+    grads = dict(zip(wanted, backward(call.op, seeds, wanted, rules, nodes), strict=True))
     return [grads.pop(v, None) if v is not None else None for v in call.node.inputs]
 
 

@@ -58,7 +58,8 @@ def gradient_model(
     """Return the model with inputs ``seed/<of>`` and outputs ``grad/<wrt>`` added, of standard operators only.
 
     Args: of: float values, by their names in the user's file. wrt: inputs, intermediate values or initializers.
-    rules: ``plain``, ``guided`` or ``deconv``. opset: of the result, where it is not to be 21 or the model's own.
+    rules: ``plain``, ``guided``, ``deconv`` or ``attnlrp``. opset: of the result, where it is not to be 21 or the
+    model's own.
     Shape: a seed has the shape and type of its value, a gradient that of its own. Where a gradient is differentiated
     again by the same value, the new ``grad/<wrt>`` takes the place of the old.
     Where a gradient is 0 whatever the input, the metadata ``onnxsal.zero/grad/<wrt>`` says why: it ends at steps, or

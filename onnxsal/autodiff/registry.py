@@ -82,13 +82,15 @@ def _nothing(node: ir.Node) -> str | None:
 class RuleSet:
     """A named choice of rules: its own where it has one, the plain ones elsewhere.
 
-    It holds in the bodies of If, Loop and Scan as well; what an operator such as LSTM is made of is plain.
+    It holds in the bodies of If, Loop and Scan as well.
     """
 
     name: str
     overrides: Mapping[Key, Callable[[Call, Rule], list[Gradient]]] = field(default_factory=dict)
     refuses: Callable[[ir.Node], str | None] = _nothing
     """The reason why a node cannot be served by these rules, or None."""
+    inside: bool = False
+    """Whether it holds in what an operator such as Attention is made of too; else that is plain."""
 
     def find(self, node: ir.Node) -> Rule | None:
         """Return the rule for a node, or None where there is none."""
@@ -98,7 +100,7 @@ class RuleSet:
             return plain
         if override is None:
             return replace(plain, apply=lambda call: plain.apply(replace(call, rules=self)))
-        return Rule(plain.op_type, plain.domain, lambda call: override(call, plain), plain.slots)
+        return Rule(plain.op_type, plain.domain, lambda call: override(replace(call, rules=self), plain), plain.slots)
 
 
 PLAIN = RuleSet("plain")

@@ -1,9 +1,10 @@
-"""Rule sets: the plain derivative, and others laid over it (guided backprop, deconvnet); never another walk."""
+"""Rule sets: the plain derivative, and others laid over it (guided, deconvnet, AttnLRP); never another walk."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxsal.autodiff import attnlrp
 from onnxsal.autodiff.registry import PLAIN, Call, Gradient, Rule, RuleSet
 from onnxsal.errors import UsageError, nearest
 
@@ -82,7 +83,8 @@ def _before(value: ir.Value | None, through: frozenset[str]) -> list[ir.Value]:
 
 GUIDED = RuleSet("guided", {("", name): _guided for name in _RECTIFIERS}, _no_rectifier)
 DECONV = RuleSet("deconv", {("", name): _deconv for name in _RECTIFIERS}, _no_rectifier)
-RULE_SETS = {rules.name: rules for rules in (PLAIN, GUIDED, DECONV)}
+ATTNLRP = RuleSet("attnlrp", attnlrp.OVERRIDES, attnlrp.refused, inside=True)
+RULE_SETS = {rules.name: rules for rules in (PLAIN, GUIDED, DECONV, ATTNLRP)}
 
 
 def rule_set(name: str) -> RuleSet:

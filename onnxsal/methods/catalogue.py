@@ -15,6 +15,7 @@ plugins.offer(
         "input-x-gradient": "onnxsal.methods.gradients:input_x_gradient",
         "guided-backprop": "onnxsal.methods.gradients:guided_backprop",
         "deconvnet": "onnxsal.methods.gradients:deconvnet",
+        "attnlrp": "onnxsal.methods.gradients:attnlrp",
         "integrated-gradients": "onnxsal.methods.integrated:integrated_gradients",
         "smoothgrad": "onnxsal.methods.smoothing:smoothgrad",
         "smoothgrad-squared": "onnxsal.methods.smoothing:smoothgrad_squared",

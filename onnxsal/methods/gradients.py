@@ -1,9 +1,9 @@
-"""Gradients at the picture: plain, times the input, and under the rule sets of guided backprop and deconvnet."""
+"""Gradients at the input: plain, times the input, and under the rule sets of guided backprop, deconvnet, AttnLRP."""
 
 from __future__ import annotations
 
 from onnxsal.anatomy import X
-from onnxsal.autodiff import DECONV, GUIDED, PLAIN, RuleSet, gradients_of
+from onnxsal.autodiff import ATTNLRP, DECONV, GUIDED, PLAIN, RuleSet, gradients_of
 from onnxsal.graph import Program
 from onnxsal.methods.registry import method
 
@@ -33,8 +33,23 @@ def gradient(score: Program) -> Program:
 )
 def input_x_gradient(score: Program) -> Program:
     """Gradient times the preprocessed picture; [B, C, H, W], signed."""
-    op = input_gradient(score).extend()
+    return _times_input(score)
+
+
+def _times_input(score: Program, rules: RuleSet = PLAIN) -> Program:
+    op = input_gradient(score, rules).extend()
     return op.finish(saliency=op.Mul(op["saliency"], op[X]))
+
+
+@method(
+    "attnlrp",
+    paper="Achtibat et al. 2024, arXiv:2402.05602, equations 7 and 9",
+    rules="attnlrp",
+    when="transformers: contributions to the score that attention and normalisation do not distort, in one backward",
+)
+def attnlrp(score: Program) -> Program:
+    """Relevance: the input times its gradient under the rules of AttnLRP; [B, C, H, W], signed."""
+    return _times_input(score, ATTNLRP)
 
 
 @method(

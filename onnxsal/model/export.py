@@ -30,7 +30,7 @@ def gradient(
         model: a ModelProto, a path or a Model.
         of: float values to differentiate; each adds an input ``seed/<name>``, its cotangent.
         wrt: inputs, intermediate values or initializers; each adds an output ``grad/<name>``.
-        rules: ``plain``, ``guided`` or ``deconv``.
+        rules: ``plain``, ``guided``, ``deconv`` or ``attnlrp``.
         opset: of the result, 17 up to the model's own or 21, which is the default.
         inputs: what inputs are held at, by their names, as of ``load``: they are fixed inside the result.
     Shape: a seed and a gradient have the shape and type of their value.

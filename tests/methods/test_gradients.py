@@ -46,6 +46,11 @@ def test_rule_sets_follow_their_formula(tiny: onnxsal.Model, net: TinyNet, metho
     assert found.raw.shape == (CHANNELS, 12, 12)
 
 
+def test_attnlrp_of_straight_lines_is_input_x_gradient(tiny: onnxsal.Model) -> None:
+    found, wanted = (onnxsal.explain(tiny, X, method=name, target=1).raw for name in ("attnlrp", "input-x-gradient"))
+    assert_allclose(found, wanted, rtol=1e-4, atol=1e-6 * np.abs(wanted).max())
+
+
 def test_the_three_rule_sets_differ(net: TinyNet) -> None:
     plain, guided, deconv = (net.gradients(X, 1, rules)["x"] for rules in ("plain", "guided", "deconv"))
     assert not np.allclose(plain, guided)

@@ -30,7 +30,7 @@ Example; OUTPUT and INPUT stand for names that `onnxsal inspect MODEL` shows:
     help="By which: an input, a value inside, or a weight. Both may be repeated.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
-@click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided or deconv.")
+@click.option("--rules", default="plain", metavar="RULES", help="plain (default), guided, deconv or attnlrp.")
 @click.option("--opset", type=int, metavar="N", help="17 or higher. [default: 21 or the model's]")
 @click.option(
     "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE", callback=each_once,
