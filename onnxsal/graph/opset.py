@@ -18,6 +18,8 @@ from onnxsal.graph.tape import schema_of
 TARGET = 21
 """Rules are written against this opset's form of each operator, or a newer one where the model has it."""
 
+_RUNTIMES = "com.microsoft"
+
 _SMALL = 256
 """The converter reads small constants (shapes, axes, scales); larger weights are stood in for by inputs."""
 
@@ -43,6 +45,8 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     if version < 7:
         raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
     model.graph.opset_imports.setdefault("", version)  # a model of ai.onnx.ml alone; what is added to it is standard
+    if any(node.domain == _RUNTIMES for node in model.graph.all_nodes()):
+        model.graph.opset_imports.setdefault(_RUNTIMES, 1)  # its optimiser may forget it; it runs so
     raised = model
     if version < target:
         raised = _relabel(model, target) if _can_relabel(model, version, target) else _convert(model, version, target)

@@ -89,7 +89,7 @@ def test_a_model_without_layers_serves_the_methods_that_need_none() -> None:
     found = told(onnxsal.load(linear()))
     assert {name for name, cost in found.items() if cost.reason is None} - {"rise"} == {
         "gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "smoothgrad-squared", "vargrad",
-        "occlusion", "guided-backprop", "deconvnet",
+        "occlusion", "guided-backprop", "deconvnet", "attnlrp",
     }  # fmt: skip
 
 
