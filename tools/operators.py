@@ -58,8 +58,7 @@ GAPS = {
     "Attention, MultiHeadAttention (com.microsoft)": "a past in a buffer, beams, rotary embedding within",
     "FusedMatMul (com.microsoft)": "transBatchA, transBatchB",
     "Gradient (ai.onnx.preview.training)": "inside a subgraph: it is lowered in the main graph only",
-    "GroupQueryAttention (com.microsoft)": "a quantised or sliding cache, weights of its own "
-    "normalisation, query_seqlens",
+    "GroupQueryAttention (com.microsoft)": "a quantised cache, weights of its own normalisation, query_seqlens",
     "MatMulNBits (com.microsoft)": "a g_idx with other than 4 bits or packed zero points; weight_prepacked",
     "QLinearAveragePool, QLinearConv, QLinearGlobalAveragePool": "channels last, and every operator of "
     "com.microsoft.nchwc or named Nhwc: the layout of one machine; optimise up to ORT_ENABLE_EXTENDED only",

@@ -40,16 +40,24 @@ class _Given(NamedTuple):
 class _Places(NamedTuple):
     """Where tokens stand in their texts; [1, n] where it is so for all of a batch, else [B, n]."""
 
-    start: ir.Value
-    """Where the new ones begin, [1] or [B]."""
     rows: ir.Value
     """Of the new ones, which ask."""
     keys: ir.Value
     """Of all that are asked: the past's buffer, then the new ones."""
-    filled: ir.Value | None
-    """Which of these are there, where not all are."""
-    prompt: ir.Value | None
-    """Whether there is no past, where it shows only when it is run."""
+    past: _Past | None = None
+
+
+class _Past(NamedTuple):
+    """What shows of a past only when it is run, one number a row of the batch, [B, 1]."""
+
+    prompt: ir.Value
+    """Whether there is none, [1]."""
+    start: ir.Value
+    """Where the new tokens begin."""
+    first: ir.Value
+    """Where the oldest token of the buffer stands; a sliding one has forgotten those before."""
+    filled: ir.Value
+    """Which of all keys are there, [B, n]."""
 
 
 @parts_of("GroupQueryAttention")
@@ -62,7 +70,7 @@ def _grouped(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> list[Any]:
     given = _Given(*rest)
     _refuse(a, given)
     q, k, v = _headed(op, a, q, given)
-    places = _places(op, q, given)
+    places = _places(op, a, q, given)
     if a.get("do_rotary"):
         angles = looked_up(op, _turns(op, places, given), (given.cos, given.sin))
         way = {"interleaved": a.get("rotary_interleaved")}
@@ -70,11 +78,11 @@ def _grouped(op: Tape, a: Attributes, q: ir.Value, *rest: Any) -> list[Any]:
     if given.past_k is not None:
         k, v = op.Concat(given.past_k, k, axis=2), op.Concat(given.past_v, v, axis=2)
     y = _attend(op, a, (q, k, v), places, given)
-    return [y, *(x if places.prompt is None else _cache(op, x, places, given) for x in (k, v))]
+    return [y, *(x if places.past is None else _cache(op, a, x, (places, places.past), given) for x in (k, v))]
 
 
 _UNSERVED = ("k_scale", "v_scale", "q_norm", "k_norm", "query_lengths")
-_PLAIN = {"k_quant_type": "NONE", "v_quant_type": "NONE", "sliding_window_cache": 0}
+_PLAIN = {"k_quant_type": "NONE", "v_quant_type": "NONE"}
 
 
 def _refuse(a: Attributes, given: _Given) -> None:
@@ -109,21 +117,37 @@ def _count(op: Tape, n: ir.Value) -> ir.Value:
     return op.Unsqueeze(op.Range(0, op.Squeeze(n, [0]), 1), [0])
 
 
-def _places(op: Tape, q: ir.Value, given: _Given) -> _Places:
+def _places(op: Tape, a: Attributes, q: ir.Value, given: _Given) -> _Places:
     length = op.Shape(q, start=2, end=3)
     new = _count(op, length)
     past = None if given.past_k is None else dims(given.past_k)
     if given.past_k is None or (past is not None and past[2] == 0):
-        return _Places(op.const([0], _INT), new, new, None, None)
+        return _Places(new, new)
     prompt = op.Equal(op.Reshape(op.Cast(given.total, to=_INT), [1]), length)
-    last = op.Reshape(op.Cast(given.last, to=_INT), [-1])
-    start = op.Where(prompt, 0, op.Sub(op.Add(last, 1), length))
-    rows = op.Add(op.Unsqueeze(start, [1]), new)
+    start = op.Where(prompt, 0, op.Sub(op.Add(_last(op, given), 1), length))
+    resident = _resident(op, a, start, given)
+    first, rows = op.Sub(start, resident), op.Add(start, new)
     old = _count(op, op.Shape(given.past_k, start=2, end=3))
-    old = op.Expand(old, op.Concat(op.Shape(last), [1], axis=0))
-    there = op.Less(old, op.Unsqueeze(start, [1]))
-    filled = op.Concat(there, op.GreaterOrEqual(rows, 0), axis=1)
-    return _Places(start, rows, op.Concat(old, rows, axis=1), filled, prompt)
+    filled = op.Concat(op.Less(old, resident), op.GreaterOrEqual(rows, 0), axis=1)
+    return _Places(rows, op.Concat(op.Add(old, first), rows, axis=1), _Past(prompt, start, first, filled))
+
+
+def _last(op: Tape, given: _Given) -> ir.Value:
+    """The place of each row's last key, [B, 1]."""
+    return op.Reshape(op.Cast(given.last, to=_INT), [-1, 1])
+
+
+def _resident(op: Tape, a: Attributes, count: ir.Value, given: _Given) -> ir.Value:
+    """How many of ``count`` tokens a buffer keeps: all, or of a sliding one what the operator's page says.
+
+    Once it is full it forgets as many at a time as it is larger than the window, and one more.
+    """
+    if not a.get("sliding_window_cache"):
+        return count
+    size = op.Shape(given.past_k, start=2, end=3)
+    step = op.Add(op.Sub(size, int(a["local_window_size"])), 1)
+    turns = op.Div(op.Sub(op.Add(op.Sub(count, size), step), 1), step)
+    return op.Sub(count, op.Mul(op.Max(turns, 0), step))
 
 
 def _turns(op: Tape, places: _Places, given: _Given) -> ir.Value:
@@ -131,18 +155,18 @@ def _turns(op: Tape, places: _Places, given: _Given) -> ir.Value:
     if given.places is None:
         return places.rows
     counted = op.Add(op.Slice(op.Reshape(given.places, [-1]), [0], [1]), _count(op, op.Shape(places.rows, start=1)))
-    return counted if places.prompt is None else op.Where(places.prompt, counted, given.places)
+    return counted if places.past is None else op.Where(places.past.prompt, counted, given.places)
 
 
 def _seen(op: Tape, a: Attributes, places: _Places, given: _Given) -> ir.Value:
     """Which keys a row may look at, [B or 1, S or 1, L]."""
     keys, rows = op.Unsqueeze(places.keys, [1]), op.Unsqueeze(places.rows, [2])
-    filled = None if places.filled is None else op.Unsqueeze(places.filled, [1])
+    filled = None if places.past is None else op.Unsqueeze(places.past.filled, [1])
     if a.get("causal", 1):
         seen, window = op.LessOrEqual(keys, rows), int(a.get("local_window_size", -1))
         seen = seen if window < 0 else op.And(seen, op.Greater(keys, op.Sub(rows, window)))
     else:
-        seen = op.LessOrEqual(keys, op.Reshape(op.Cast(given.last, to=_INT), [-1, 1, 1]))
+        seen = op.LessOrEqual(keys, op.Unsqueeze(_last(op, given), [1]))
     return seen if filled is None else op.And(seen, filled)
 
 
@@ -177,8 +201,8 @@ def _bias(op: Tape, heads: tuple[int, int], places: _Places, given: _Given) -> i
     """What is added to scores, [B, M, N / M, S, L]; it is given by places in the text, and keys lie otherwise."""
     n, m = heads
     bias = op.Expand(given.bias, op.const([1, n, 1, 1], _INT))
-    if places.prompt is not None:
-        where = op.Min(places.keys, op.Sub(op.Shape(bias, start=3), 1))
+    if places.past is not None:
+        where = op.Min(op.Max(places.keys, 0), op.Sub(op.Shape(bias, start=3), 1))
         shape = op.Shape(bias)
         batch = op.Max(op.Slice(shape, [0], [1]), op.Shape(where, end=1))
         full = op.Concat(batch, op.Slice(shape, [1], [3]), axis=0)
@@ -188,13 +212,14 @@ def _bias(op: Tape, heads: tuple[int, int], places: _Places, given: _Given) -> i
     return op.Reshape(bias, op.Concat([0], [m, n // m], op.Shape(bias, start=2), axis=0))
 
 
-def _cache(op: Tape, x: ir.Value, places: _Places, given: _Given) -> ir.Value:
+def _cache(op: Tape, a: Attributes, x: ir.Value, where: tuple[_Places, _Past], given: _Given) -> ir.Value:
     """Keys or values in the order of the text, in a buffer as long as the past's at least, 0 where none are."""
-    old, new = op.Shape(given.past_k, start=2, end=3), op.Shape(places.rows, start=1)
-    size = op.Max(old, op.Reshape(op.Cast(given.total, to=_INT), [1]))
-    start, at = op.Unsqueeze(places.start, [1]), _count(op, size)
-    behind = op.Min(op.Add(op.Sub(at, start), old), op.Sub(op.Add(old, new), 1))
-    source = op.Unsqueeze(op.Where(op.Less(at, start), at, behind), [1, 3])
+    (places, past), old = where, op.Shape(given.past_k, start=2, end=3)
+    new, end = op.Shape(places.rows, start=1), op.Add(_last(op, given), 1)
+    size = old if a.get("sliding_window_cache") else op.Max(old, op.Reshape(op.Cast(given.total, to=_INT), [1]))
+    at = op.Add(op.Sub(end, _resident(op, a, end, given)), _count(op, size))
+    behind = op.Min(op.Add(op.Sub(at, past.start), old), op.Sub(op.Add(old, new), 1))
+    source = op.Unsqueeze(op.Where(op.Less(at, past.start), op.Sub(at, past.first), behind), [1, 3])
     shape = op.Concat(op.Shape(x, end=2), size, op.Shape(x, start=3), axis=0)
     moved = op.GatherElements(x, op.Expand(source, shape), axis=2)
-    return op.gate(moved, op.Unsqueeze(op.Less(at, op.Add(start, new)), [1, 3]))
+    return op.gate(moved, op.Unsqueeze(op.Less(at, end), [1, 3]))
