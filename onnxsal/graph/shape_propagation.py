@@ -258,6 +258,8 @@ def _infer(
     kinds_out = tuple(_kind(results.get(f"o{i}")) for i in range(len(node.outputs)))
     if not node.domain and node.op_type in _SHAPED and (kinds_out[0] is None or kinds_out[0][1] is None):
         return (_ranked(node, kinds, kinds_out[0]),)
+    if node.op_type == "STFT" and not node.domain and (kinds_out[0] is None or kinds_out[0][1] is None):
+        return (_frames(node, kinds, known) or kinds_out[0],)
     return _wrong_reshape(node, kinds, kinds_out) or kinds_out
 
 
@@ -276,6 +278,18 @@ def _ranked(node: ir.Node, kinds: Sequence[Kind | None], found: Kind | None) -> 
             return found
         length = max(length, len(source[1]))
     return dtype, (None,) * length
+
+
+def _frames(node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array]) -> Kind | None:
+    """The transform of a signal of any length has frames by bins by two all the same: onnx gives not even the rank."""
+    signal, window = kinds[0], kinds[2] if len(kinds) > 2 else None
+    if signal is None or signal[1] is None:
+        return None
+    taps = int(known[3].reshape(-1)[0]) if 3 in known else window[1][0] if window is not None and window[1] else None
+    onesided = node.attributes.get("onesided")
+    half = onesided is None or onesided.as_int() == 1
+    bins = (taps // 2 + 1 if half else taps) if isinstance(taps, int) else None
+    return signal[0], (signal[1][0], None, bins, 2)
 
 
 def _wrong_reshape(node: ir.Node, kinds: Sequence[Kind | None], out: Sequence[Kind | None]) -> str:
