@@ -81,6 +81,7 @@ ONLY_IN: dict[str, set[str]] = {
     "matplotlib": {"viz"},
     "pyarrow": {"parquet"},
     "ray": {"cluster"},
+    "soundfile": {"modalities"},
     "jinja2": {"evaluation"},
     "markupsafe": {"evaluation"},
     "click": {"cli"},

@@ -42,6 +42,8 @@ class Asked:
     out: str | None = None
     """Where maps are written as data."""
     dtype: str | None = None
+    sound: str | None = None
+    """Where what matters of a sound is written as a sound."""
 
     @property
     def goals(self) -> tuple[str | None, ...]:
@@ -59,3 +61,8 @@ class Asked:
     def numbers(self) -> Template | None:
         """The names of the files of numbers."""
         return None if self.npz is None else Template(self.npz, "--npz")
+
+    @property
+    def sounds(self) -> Template | None:
+        """The names of the sound files."""
+        return None if self.sound is None else Template(self.sound, "--sound")

@@ -34,6 +34,8 @@ class Drawings:
     named: bool = True
     """Whether the files were named: texts are shown in the terminal, and drawn where that was asked for."""
     workers: int | None = None
+    sounds: Template | None = None
+    """Of what matters of a sound, for each method."""
 
     def write(self, item: Explained) -> Written:
         """Return what was written of a picture."""
@@ -53,6 +55,11 @@ class Drawings:
         if self.numbers is not None:
             numbers = [self.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
             _write_numbers(explanations, numbers)
+        if self.sounds is not None:
+            for request, explanation in made:
+                path = self.sounds.fill(image, request.steps.method.name, name)
+                explanation.to_sound(path)
+                numbers.append(path)
         if self.drawing is None or (not self.named and is_of_text(explanations[0])):
             return Written(image, (Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic),))
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()

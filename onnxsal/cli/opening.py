@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxsal.errors import OnnxsalError, UsageError
 
@@ -34,6 +34,10 @@ class Opening:
     inputs: Sequence[tuple[str, str]] = ()
     threshold: float | None = None
     iou: float | None = None
+    rate: int | None = None
+    resample: bool = False
+    mono: bool = False
+    start: float | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -45,15 +49,23 @@ class Opening:
         for library in self.custom_ops:
             if not Path(library).is_file():
                 raise UsageError(f"there is no library of custom operators {library!r}")
+        from onnxsal.modalities.audio.preprocess import sound_source
         from onnxsal.modalities.image import as_preprocess
         from onnxsal.model.load import load
 
-        preprocess = None if self.preprocess is None else as_preprocess(self.preprocess)
+        preprocess = sound_source(self.preprocess, self._of_sound())
+        if preprocess is None and self.preprocess is not None:
+            preprocess = as_preprocess(self.preprocess)
         return load(
             self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
             task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,
             explained=self.explained, inputs=dict(self.inputs), threshold=self.threshold, iou=self.iou,
         )  # fmt: skip
+
+    def _of_sound(self) -> dict[str, Any]:
+        """Return what was said of sound files, by the keys of their preprocessing."""
+        given = {"sampling_rate": self.rate, "resample": self.resample, "mono": self.mono, "start": self.start}
+        return {key: value for key, value in given.items() if value not in (None, False)}
 
 
 def tell(notes: Iterable[str], about: str = "") -> None:

@@ -236,6 +236,15 @@ _LOADING: list[Callable[[Any], Any]] = [
         "By default what the model or a file beside it says.",
     ),
     click.option("--labels", metavar="FILE", help="Class names: a line each, or JSON."),
+    click.option(
+        "--rate", type=click.IntRange(1), metavar="HZ",
+        help="Of a model of sound: the samples a second that it takes. By default what the file or one beside it says.",
+    ),
+    click.option("--resample", is_flag=True, help="Bring a sound file to the model's rate, where it has another."),
+    click.option("--mono", is_flag=True, help="Average the channels of a sound file, where the model takes one."),
+    click.option(
+        "--start", type=click.FloatRange(0), metavar="SECONDS", help="Of a sound file: what is left out in front."
+    ),
     provider_option,
     custom_ops_option,
     task_option,

@@ -148,6 +148,20 @@ class Explanation:
         with replacing(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
+    def to_sound(self, path: str | os.PathLike[str]) -> None:
+        """Write the part of a sound that matters, its waveform times the map, as a WAV or FLAC file by the suffix.
+
+        A map of a spectrogram is added up over its bins first: the seconds that matter, with all of their frequencies.
+        Raises: UnsupportedError: what was explained is no sound. UsageError: nothing says its rate, or another suffix.
+        OutputError: it cannot be written. EnvironmentSetupError: soundfile is missing.
+        """
+        heard = None if self.sample is None else self.sample.heard
+        if heard is None or not len(heard.wave):
+            raise UnsupportedError(f"{self.name!r} is no sound that could be written")
+        from onnxsal.modalities.audio.files import write_sound
+
+        write_sound(path, heard.part(self.saliency), heard.rate or 1)
+
     @property
     def is_drawn(self) -> bool:
         """Whether there is a picture that the map is drawn over, or words; without one it is numbers."""

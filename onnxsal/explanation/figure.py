@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from onnxsal.errors import UsageError, nearest
 from onnxsal.explanation.words import drawn_words, is_of_text
 from onnxsal.kernels.plane import plane
-from onnxsal.modalities.registry import Seen
+from onnxsal.modalities.registry import Sample, Seen
 from onnxsal.viz.boxes import boxed
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
 from onnxsal.viz.save import PillowImage, as_image
+from onnxsal.viz.sound import Style
 
 Kind = Literal["overlay", "heat", "product"]
 KINDS = ("overlay", "heat", "product")
@@ -86,6 +87,9 @@ def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
     if kind != "heat" and is_of_text(explanation):
         return drawn_words(explanation, "ink" if kind == "product" else "colours", colours)
+    sample: Sample | None = getattr(explanation, "sample", None)
+    if sample is not None and sample.drawing is not None:
+        return sample.drawing(explanation.saliency, Style(kind, colours, opacity, explanation.signed))
     saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
     if kind == "overlay":
         photo, box = for_display(seen.photo, seen.box)

@@ -74,7 +74,7 @@ def opened_for(model: Model, target: TargetSource) -> Model:
         notes = tuple(note for note in model.notes if note not in model.task.notes)
         return replace(model, notes=notes, asked=replace(model.asked, **wanted)) if model.task.notes else model
     made: Model = model.program((LAST, outputs[0]), lambda: model.reopened(**wanted))
-    return replace(made, preprocess=model.preprocess)
+    return replace(made, preprocess=model.preprocess, sound=model.sound)
 
 
 def opened_for_all(model: Model, targets: Sequence[TargetSource]) -> Model:

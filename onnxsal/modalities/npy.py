@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import nearest_file
+from onnxsal.modalities.audio.files import is_sound
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ def read_array(thing: Any, what: str) -> Named:
         return Named("array", np.asarray(thing))
     if not isinstance(thing, str | os.PathLike):
         raise UsageError(f"{what} or an .npy file; got {type(thing).__name__}")
+    if is_sound(thing):
+        raise UsageError(
+            f"{os.fspath(thing)!r} is a sound file, and nothing proves that the model takes sound. If it does, say at "
+            "which rate: --rate HZ (preprocess={'sampling_rate': HZ})"
+        )
     return Named(Path(thing).name, read_file(thing))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import onnx_ir as ir
@@ -16,6 +16,10 @@ from onnxsal.errors import EnvironmentSetupError, UnsupportedError
 from onnxsal.modalities.frame import Frame
 from onnxsal.modalities.pieces import Piece
 
+if TYPE_CHECKING:  # what draws is loaded by what is drawn
+    from onnxsal.modalities.audio.heard import Heard
+    from onnxsal.viz.sound import Draw
+
 Floats = NDArray[np.float32]
 
 plugins.offer(
@@ -23,6 +27,7 @@ plugins.offer(
     {
         "image": "onnxsal.modalities.image.modality:ImageModality",
         "tokens": "onnxsal.modalities.tokens.modality:Tokens",
+        "audio": "onnxsal.modalities.audio.modality:AudioModality",
         "sequence": "onnxsal.modalities.sequence:SequenceModality",
         "array": "onnxsal.modalities.array:ArrayModality",
     },
@@ -65,6 +70,10 @@ class Sample:
     """The numbers that the model takes for them, [T]."""
     baselines: Mapping[str, Floats] = field(default_factory=dict)
     """What stands for nothing in its place, by names that the option ``baseline`` takes beside its own, [C, *S]."""
+    drawing: Draw | None = None
+    """What draws a map itself, where it is not laid over a picture as it is over an image."""
+    heard: Heard | None = None
+    """The sound that it is, where it is one."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""
@@ -97,6 +106,18 @@ class StatedSize:
     where: str
     note: str = ""
     """What is to be told where that was not the whole size."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of a model beside its graph."""
+
+    source: Any
+    """What the user gave as preprocessing, or None."""
+    path: str
+    metadata: Mapping[str, str]
+    numbers: Mapping[str, float]
+    """What its further inputs are held at, of those that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +213,36 @@ class Usual(Protocol):
         """
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """What a modality may have beside: what is said of a file tells whether it takes such things."""
+
+    def for_file(self, told: Told) -> Modality:
+        """Return the modality that knows what is said of a file."""
+
+
+@runtime_checkable
+class ReadSize(Protocol):
+    """What a modality may have beside: how large a thing is depends on how the model wants its things prepared."""
+
+    def read_size(self, thing: Any, reader: Reader) -> Mapping[str, int] | None:
+        """Return a thing's size by the letters of the axes, None where ``own_size`` tells it. Raises: as ``read``."""
+
+
+@runtime_checkable
+class Fronted(Protocol):
+    """What a modality of a value inside may have beside: it reads the things that the value is computed from."""
+
+    def is_value(self, thing: Any, entry: Entry) -> bool:
+        """Return whether a thing may be the value itself."""
+
+    def hear(self, thing: Any, preprocess: Any, shape: tuple[int | str | None, ...]) -> Heard:
+        """Return what an input of that shape takes of a thing. Raises: as ``read``."""
+
+    def computed(self, value: NDArray[Any], heard: Heard) -> Any:
+        """Return a thing that ``read`` takes: the value, and what it was computed from."""
+
+
 M = TypeVar("M")
 
 MADE: dict[str, Modality] = {}
@@ -238,15 +289,17 @@ def get(name: str) -> Modality:
     return MADE[name]
 
 
-def recognise(graph: ir.Graph) -> tuple[Modality, Entry]:
+def recognise(graph: ir.Graph, told: Told | None = None) -> tuple[Modality, Entry]:
     """Return the first modality that finds its things among a model's inputs, and where the model takes them.
 
+    Args: told: what is said of it beside its graph.
     Raises: UnsupportedError: none does; the message is that of the first.
     """
     refusals: list[UnsupportedError] = []
     for name in names():
         try:
             found = get(name)
+            found = found.for_file(told) if told is not None and isinstance(found, Informed) else found
             return found, found.find_entry(graph)
         except UnsupportedError as error:
             refusals.append(error)

@@ -32,6 +32,9 @@ class Asked:
     ids: Constant | None = None
     """The text that it is opened for, of a file that reads ids past what they become."""
 
+    found: str | None = None
+    """A value inside that is explained though nobody named it."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", constants(self.inputs))
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UsageError, nearest
-from onnxsal.graph import Program
+from onnxsal.graph import Program, dims
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.npy import is_npy, read_array
-from onnxsal.modalities.registry import Sample
+from onnxsal.modalities.registry import Fronted, Sample
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
@@ -66,6 +66,8 @@ def _of_mapping(model: Model, things: Mapping[str, Any]) -> Fitted:
     own = [name for name in things if name in explained]
     if own and isinstance(model.modality, Tokens):
         return Fitted(*of_text(opened, things[own[0]], words=True))
+    if len(own) == 1 and isinstance(opened.modality, Fronted) and (made := _computed(opened, things[own[0]])):
+        return made
     if own and not _inside(model):
         return fitted(opened, things[own[0]])
     if not _inside(model):
@@ -78,6 +80,8 @@ def _of_mapping(model: Model, things: Mapping[str, Any]) -> Fitted:
 def _computed(model: Model, thing: Any) -> Fitted | None:
     """Return the value inside that a thing gives, where that is for an input in front; None where it is the value."""
     array = _array(thing)
+    if isinstance(model.modality, Fronted):
+        return _heard(model, thing, model.modality)
     if array is None or _has_form(array, model):
         return None
     sources = [each.name for each in model.inputs if each.role == "inside"]
@@ -93,6 +97,18 @@ def _computed(model: Model, thing: Any) -> Fitted | None:
             "all but one"
         )
     return _of_size(model, _run(model, {sources[0]: Constant.of(array, sources[0])}))
+
+
+def _heard(model: Model, thing: Any, modality: Fronted) -> Fitted | None:
+    """Return the value inside that is computed of what a modality reads for the input in front; None where a thing is
+    that value itself, or is for another input."""
+    program: Program = model.program("front", lambda: front(model.source, model.asked))
+    if modality.is_value(thing, model.anatomy.entry) or len(program.inputs) != 1:
+        return None
+    ((name, value),) = program.inputs.items()
+    heard = modality.hear(thing, model.sound, dims(value) or ())
+    computed = _run(model, {name: Constant.of(heard.fed, name)})
+    return _of_size(model, modality.computed(computed, heard))
 
 
 def _front_inputs(model: Model) -> list[str]:
@@ -138,7 +154,7 @@ def _reopened(model: Model, **changes: Any) -> Model:
     """Return the same file opened otherwise, as it was opened the last few times."""
     key = tuple(sorted((name, _key(value)) for name, value in changes.items()))
     made: Model = model.others(key, lambda: model.reopened(**changes))
-    return replace(made, preprocess=model.preprocess)
+    return replace(made, preprocess=model.preprocess, sound=model.sound)
 
 
 def _key(value: Any) -> Any:

@@ -33,6 +33,10 @@ _FLAT = 2
 _ANY = re.compile(r"b|n|bs|s\d+|.*(batch|dim|unk|unnamed|dynamic).*", re.IGNORECASE)
 """Names of an axis that say that it is the batch, or nothing: exporters give them."""
 
+SAID = "as was said"
+FOUND = "the first convolution reads it, and it answers clicks and tones as a spectrogram does"
+"""Why a value inside is explained: a user named it, or it was found."""
+
 UNREAD = "what is explained is not computed from it, so that 0 is as good as anything"
 
 
@@ -52,6 +56,8 @@ class Held:
     """Outputs that are left out, since they are computed from inputs that the head is not."""
     still: tuple[str, ...] = ()
     """Outputs that are left out, since what is explained does not move them."""
+    why: str = SAID
+    """Why a value inside is explained."""
     ids: NDArray[Any] | None = None
     """What is read of the ids past the vectors that they become, [1, T]; None where that is only how many they are."""
     together: tuple[str, int] | None = None
@@ -61,9 +67,7 @@ class Held:
     def decided(self) -> tuple[Decision, ...]:
         """What was decided of the inputs; nothing where there is but one."""
         several = len(self.inputs) > 1 or self.roles.inner
-        text = self.roles.text
-        why = "as was said" if text is None else f"{text.embedding.ids!r} becomes these: {text.embedding.why}"
-        inner = [Decision("explained", str(self.roles.explained), why)] if self.roles.inner else []
+        inner = [Decision("explained", str(self.roles.explained), self.why)] if self.roles.inner else []
         whole = [Decision("batch", "none", self._whole())] if self.together else []
         return (*inner, *whole, *(each.decision() for each in self.inputs)) if several else ()
 
@@ -118,8 +122,12 @@ def held(source: ir.Model, asked: Asked) -> Held:
     for name in roles.open if roles.inner else (str(roles.explained),):
         _size(_input(graph, name), known)
     still = _without_still(graph, str(roles.explained), asked)
-    ids = None if roles.text is None or explained is None else read_ids(roles.text, explained, asked)
-    return Held(work, roles, told, rows, lost, still, ids, together)
+    text = roles.text
+    ids = None if text is None or explained is None else read_ids(text, explained, asked)
+    why = FOUND if roles.explained == asked.found else SAID
+    if text is not None:
+        why = f"{text.embedding.ids!r} becomes these: {text.embedding.why}"
+    return Held(work, roles, told, rows, lost, still, why, ids, together)
 
 
 def _without_still(graph: ir.Graph, explained: str, asked: Asked) -> tuple[str, ...]:

@@ -30,13 +30,14 @@ from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.file_report import with_gradients
 from onnxsal.model.fitted import fitted
 from onnxsal.model.head_choice import chosen_head, wanted_of
+from onnxsal.model.hearing import Hearing, recognised_heard
 from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import last_changed, made_up
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.rows import rows_kept
-from onnxsal.model.taken import normal_form, recognised
+from onnxsal.model.taken import normal_form, told_of
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
@@ -123,7 +124,10 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     """Return the model of a file, as it was asked for."""
     holding = held(source, asked)
     normal = _free_names(normal_form(holding))
-    modality, entry = recognised(normal, holding)
+    hearing = Hearing(source, asked, running, file.digest, told_of(asked, file.name, file.metadata))
+    modality, entry, inside = recognised_heard(normal, holding, hearing)
+    if inside is not None:
+        return _opened(source, file, replace(asked, explained=inside, found=inside), running)
     open_sizes = axes_open(normal, entry)
     mark_open(normal.graph)
     sized = with_size(normal, modality, entry, Known(asked, file.name, file.metadata, running))
@@ -143,10 +147,12 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     anatomy, settled = _settled(anatomy, asked, file, run, changed)
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
-    told = (*task_of(anatomy).notes, *rows.notes, *sized.notes, *freeing, *((drawn_note(drawn),) if drawn else ()),
-            *rounded_notes(anatomy))  # fmt: skip
+    entry_notes = getattr(modality, "entry_notes", None)
+    told = (*(entry_notes(entry) if entry_notes else ()), *task_of(anatomy).notes, *rows.notes, *sized.notes, *freeing,
+            *((drawn_note(drawn),) if drawn else ()), *rounded_notes(anatomy))  # fmt: skip
     model = Model(
-        name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, labels=words.labels,
+        name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, sound=words.sound,
+        labels=words.labels,
         digest=file.digest, notes=(*chosen.notes, *holding.notes, *told, *settled.notes, *words.notes),
         metadata=file.metadata, question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,

@@ -20,9 +20,10 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
+from onnxsal.modalities.audio.preprocess import SoundPreprocess
 from onnxsal.modalities.image import ImageSource, Preprocess, PreprocessSource
 from onnxsal.modalities.image.modality import known
-from onnxsal.modalities.registry import Modality, OwnSize, Reader, Sample
+from onnxsal.modalities.registry import Modality, OwnSize, Reader, ReadSize, Sample
 from onnxsal.model.asked import Asked
 from onnxsal.model.roles import Input
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
@@ -94,6 +95,8 @@ class Model:
     """What is to be said beside the notes where probabilities are shown: nothing proves them."""
     threads: int | None = None
     """Threads that share the operators of one run; None leaves that to ONNX Runtime."""
+    sound: SoundPreprocess | None = None
+    """How it wants its sound, where it takes that."""
     memory: int | None = None
     """Bytes that its inference sessions may take together; None: see ``onnxsal.load``."""
     unsized: ir.Model | None = field(default=None, repr=False)
@@ -223,8 +226,9 @@ class Model:
         """
         found = self.modality.find_preprocess(source, self.name, self.metadata, self.anatomy.entry)
         kept = tuple(each for each in self.decided if each.what != "preprocess")
-        said = preprocess_decisions(found, given=True)
-        return replace(self, preprocess=found, decided=kept + said, asked=replace(self.asked, preprocess=source))
+        said, of_sound = preprocess_decisions(found, given=True), isinstance(found, SoundPreprocess)
+        own: dict[str, Any] = {"sound": found} if of_sound else {"preprocess": found}
+        return replace(self, **own, decided=kept + said, asked=replace(self.asked, preprocess=source))
 
     def black(self) -> Floats:
         """Return the value of a black pixel in the explained domain, [C]; zero where the preprocessing is unknown.
@@ -252,7 +256,8 @@ class Model:
         if self.asked.size is not None or not isinstance(self.modality, OwnSize):
             return self
         entry = self.anatomy.entry
-        own = self.modality.own_size(thing, entry, any_size=self.any_size)
+        own = self.modality.read_size(thing, self._reader()) if isinstance(self.modality, ReadSize) else None
+        own = self.modality.own_size(thing, entry, any_size=self.any_size) if own is None else own
         size = None if own is None else tuple(own[letter] for letter in entry.spatial)
         return self if size is None or not self.takes_size(size) else self.at_size(size)
 
@@ -270,7 +275,7 @@ class Model:
         if size == self.size:
             return self
         found: Model = self.others(("size", size), lambda: self._of_size(size))
-        return found
+        return found if found.sound == self.sound else replace(found, sound=self.sound)
 
     def _of_size(self, size: tuple[int, ...]) -> Model:
         made = self.reopened(size=size)
@@ -290,7 +295,8 @@ class Model:
     def _reader(self) -> Reader:
         program = self.program("stem", lambda: stem(self.anatomy))
         shape = dims(program.inputs[self.anatomy.entry.input]) or ()
-        return Reader(self.anatomy.entry, self.size, shape, self.preprocess, self._entered, self._open_axes())
+        prepared = self.preprocess or self.sound
+        return Reader(self.anatomy.entry, self.size, shape, prepared, self._entered, self._open_axes())
 
     def _entered(self, feed: NDArray[Any]) -> Floats:
         program = self.program("stem", lambda: stem(self.anatomy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -10,8 +11,9 @@ from onnxsal.anatomy import Entry
 from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.shapes import is_float
-from onnxsal.modalities.registry import Modality, recognise
+from onnxsal.modalities.registry import Modality, Told, recognise
 from onnxsal.modalities.tokens import Tokens
+from onnxsal.model.asked import Asked
 from onnxsal.model.held import Held
 from onnxsal.model.inner import Ids, cut_at
 from onnxsal.model.roles import float_values_behind
@@ -33,10 +35,17 @@ def ids_of(holding: Held) -> Ids | None:
     return None if text is None else Ids(text.embedding.ids, holding.ids, text.embedding.rows)
 
 
-def recognised(normal: ir.Model, holding: Held) -> tuple[Modality, Entry]:
+def told_of(asked: Asked, path: str, metadata: Mapping[str, str]) -> Told:
+    """Return what is said of a file beside its graph."""
+    numbers = {name: float(each.array.reshape(())) for name, each in asked.held.items()
+               if each.array.size == 1 and each.array.dtype.kind in "iuf"}  # fmt: skip
+    return Told(asked.preprocess, path, metadata, numbers)
+
+
+def recognised(normal: ir.Model, holding: Held, told: Told | None = None) -> tuple[Modality, Entry]:
     """Return what the model takes. Raises: UnsupportedError: nothing that is explained; of integers what can be."""
     try:
-        modality, entry = recognise(normal.graph)
+        modality, entry = recognise(normal.graph, told)
         text = holding.roles.text
         if text is not None and isinstance(modality, Tokens):
             modality = replace(modality, embedding=text.embedding, past=text.past)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ import onnx_ir as ir
 from onnxsal.anatomy import Anatomy
 from onnxsal.decisions import Decision
 from onnxsal.graph.maps import CLASS_LABELS
+from onnxsal.modalities.audio.preprocess import SoundPreprocess
 from onnxsal.modalities.image import Preprocess
 from onnxsal.modalities.registry import Modality
 from onnxsal.model.asked import Asked
@@ -40,6 +42,7 @@ class Words:
     """What is taken of a file's and its neighbours' words, why, and what is to be told of it."""
 
     preprocess: Preprocess | None
+    sound: SoundPreprocess | None
     labels: Labels | None
     decided: tuple[Decision, ...]
     notes: tuple[str, ...]
@@ -56,7 +59,9 @@ def read_words(source: ir.Model, path: str, asked: Asked, known: Recognised) -> 
     told = () if tell is None or asked.preprocess is not None else tuple(tell(path, metadata, entry))
     labels = _labels(source, path, asked, known.anatomy)
     decided = (*labels.decisions, *preprocess_decisions(preprocess, given=asked.preprocess is not None))
-    return Words(preprocess, labels.labels, decided, (*_cut(source), *labels.notes, *told))
+    sound = preprocess if isinstance(preprocess, SoundPreprocess) else None
+    preprocess = None if sound is not None else preprocess
+    return Words(preprocess, sound, labels.labels, decided, (*_cut(source), *labels.notes, *told))
 
 
 def _labels(source: ir.Model, path: str, asked: Asked, anatomy: Anatomy) -> Found:
@@ -78,8 +83,10 @@ def _counts(task: Task, path: str, metadata: Mapping[str, str]) -> Sequence[int]
     return (own,) if own in task.name_counts else (task.labelled,)
 
 
-def preprocess_decisions(preprocess: Preprocess | None, *, given: bool) -> tuple[Decision, ...]:
+def preprocess_decisions(preprocess: Preprocess | SoundPreprocess | None, *, given: bool) -> tuple[Decision, ...]:
     """Return how pictures are prepared, and who says so; nothing where nobody does."""
+    if isinstance(preprocess, SoundPreprocess):
+        return (Decision("preprocess", json.dumps(preprocess.described()), preprocess.where or GIVEN),)
     if not isinstance(preprocess, Preprocess):
         return ()
     said = preprocess.described()

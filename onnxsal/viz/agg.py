@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -216,3 +216,30 @@ def say(axes: Axes, line: Line, place: tuple[float, float], colour: Colour) -> N
     figure_of(axes).text(
         *place, line.text, transform=IdentityTransform(), ha="left", va="baseline", **letters(line.font.size, colour)
     )
+
+
+_LEFT, _TOP, _RIGHT, _BELOW = 74, 30, 18, 48
+
+
+def framed(
+    plot: Pixels, below: Axis, ends: tuple[float, float], left: Sequence[tuple[float, str]], title: str
+) -> Pixels:
+    """Return a picture inside axes, pixel for pixel: numbers below it, and words at its left.
+
+    Args: left: places from 0 (below) to 1 (above), and what stands there. title: of them, above the picture.
+    """
+    height, width = plot.shape[:2]
+    size = (_LEFT + width + _RIGHT, _TOP + height + _BELOW)
+    axes = blank(Frame(_LEFT, _TOP, _LEFT + width, _TOP + height, size))
+    number_below(axes, below, ends)
+    axes.set_ylim(0, 1)
+    lines = [fit_line(text, _LEFT - 12, LETTERS) for _, text in left]
+    axes.set_yticks([place for place, _ in left], [line.text for line in lines], **letters(LETTERS, PALE))
+    axes.tick_params("y", left=True, labelleft=True, direction="out", length=5, width=1, color=rgb(PALE), pad=4)
+    for label in axes.get_yticklabels():
+        label.set(ha="right", va="baseline", transform=label.get_transform() + Affine2D().translate(0, -HALF))
+    if title:
+        say(axes, fit_line(title, width, LETTERS), (4, size[1] - 20), PALE)
+    drawn = pixels(figure_of(axes))
+    drawn[_TOP : _TOP + height, _LEFT : _LEFT + width] = plot
+    return drawn

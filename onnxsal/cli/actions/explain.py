@@ -28,6 +28,7 @@ from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
 from onnxsal.maps.begun import Begun, begun_in
 from onnxsal.maps.write import FolderOfMaps, check_maps, is_parquet, map_writer
+from onnxsal.modalities.audio.files import check_sound_file
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
 from onnxsal.modalities.said import Said
@@ -114,7 +115,7 @@ def _writing(asked: Asked, requests: Sequence[Request], ids: Mapping[str, str]) 
     """Return what is left to do, and what writes it. Args: ids: what data calls the pictures."""
     drawings = Drawings(
         asked.drawing, asked.numbers, asked.methods, asked.kind, asked.colours, asked.effort,
-        automatic=not asked.layers, named=asked.output is not None,
+        automatic=not asked.layers, named=asked.output is not None, sounds=asked.sounds,
     )  # fmt: skip
     if asked.out is None:
         return asked, drawings
@@ -186,12 +187,15 @@ def _check_files(asked: Asked) -> None:
     joined, goals = "+".join(asked.methods), [slug(goal) for goal in asked.goals]
     paths = [] if asked.drawing is None else asked.drawing.fill_all(asked.images, [joined], goals)
     numbers = [] if asked.numbers is None else asked.numbers.fill_all(asked.images, asked.methods, goals)
+    sounds = [] if asked.sounds is None else asked.sounds.fill_all(asked.images, asked.methods, goals)
     references = [file for goal in asked.goals for file in files_in(goal)]
     data = [] if asked.out is None or not is_parquet(asked.out) else [Path(asked.out)]
-    check_outputs([*paths, *numbers, *data], [*asked.opening.files, *asked.images, *references])
+    check_outputs([*paths, *numbers, *sounds, *data], [*asked.opening.files, *asked.images, *references])
     for path in paths:
         if not is_page(path):
             encoding(path, asked.effort)
+    for path in sounds:
+        check_sound_file(path)
     if asked.out is not None:
         check_maps(asked.out, again=asked.skip_existing)
     elif asked.dtype is not None:

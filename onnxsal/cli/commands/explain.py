@@ -96,6 +96,11 @@ a method takes: onnxsal methods -m METHOD.
 )
 @click.option("--npz", metavar="FILE", help="Also write the numbers, as arrays of NumPy; {stem} and so on as above.")
 @click.option(
+    "--sound", metavar="FILE",
+    help="Also write what matters of a sound as a sound (.wav, .flac): its waveform times the map; {stem} and so on as "
+    "above.",
+)  # fmt: skip
+@click.option(
     "--out",
     metavar="MAPS",
     help="Write the maps as data: a Parquet file (.parquet), or a folder (FOLDER/) of .npz files. Pictures are drawn "

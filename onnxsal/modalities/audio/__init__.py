@@ -1,0 +1,1 @@
+"""Sound: files, rates, waveforms, and the spectrograms that models make of them inside."""
