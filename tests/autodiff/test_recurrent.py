@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 import recurrent_oracle
 from checker import Case, Problem, close, feeds_of, model_of, quotient, run_ort
@@ -303,3 +304,21 @@ def test_last_state_alone(name: str, gates: int, inside: bool) -> None:
     high, low = (run_ort(model, {**feeds, "x": feeds["x"] + h * v})["y"] for h in (1e-2, -1e-2))
     slope = float((seed * (high - low)).sum()) / 2e-2
     assert float((found["grad/x"] * v).sum()) == pytest.approx(slope, rel=5e-3, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_score_behind_turns_of_any_number_is_explained(kind: str) -> None:
+    """What an explanation runs had no shapes inferred: a Scan's body without ranks is one that is refused to run."""
+    gates, rng = {"LSTM": 4, "GRU": 3}[kind], np.random.default_rng(0)
+    proto = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> g (float[b, t, 4] x) => (float[b, 3] y) <int64[1] zero = {{0}}>
+        {{ s = Transpose <perm = [1, 0, 2]> (x) h, l = {kind} <hidden_size = 3> (s, w, r) y = Squeeze (l, zero) }}"""
+    )
+    for name, width in (("w", 4), ("r", 3)):
+        array = rng.normal(size=(1, gates * 3, width)).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    x, way = rng.normal(size=(2, 1, 6, 4)).astype(np.float32)
+    found = onnxsal.explain(onnxsal.load(proto), x, method="gradient", target="y[0, 1]")
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    ends = [float(session.run(None, {"x": x + step * way})[0][0, 1]) for step in (1e-2, -1e-2)]
+    assert (found.raw.reshape(-1) * way.reshape(-1)).sum() == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=1e-2)

@@ -217,7 +217,8 @@ def _scan(op: Tape, runs: Sequence[_Run]) -> list[tuple[Values, Values]]:
     """Go through all directions in one loop, each against its own time; return last states and what was written."""
     inner = op.body()
     states = [[inner.argument(v) for v in run.start] for run in runs]
-    reads = [[inner.argument(v, (dims(v) or ())[1:] or None) for v in run.reads] for run in runs]
+    # A body whose inputs have no rank is one whose results have none, and ONNX Runtime refuses to run it.
+    reads = [[inner.argument(v, (dims(v) or (None,) * 3)[1:]) for v in run.reads] for run in runs]
     made = [run.step(inner, old, read) for run, old, read in zip(runs, states, reads, strict=True)]
     body = _given_out(inner, [v for new, _ in made for v in new] + [v for _, written in made for v in written])
     count = sum(len(run.start) for run in runs)
