@@ -1,4 +1,4 @@
-"""Spectrograms inside a model: found, measured, explained; against NumPy, closed forms and quotients."""
+"""Spectrograms inside a model: found, measured, explained; against NumPy's, closed forms and difference quotients."""
 
 from __future__ import annotations
 
