@@ -77,6 +77,7 @@ ONLY_IN: dict[str, set[str]] = {
     "google": {"graph"},
     "PIL": {"modalities", "viz", "evaluation"},
     "tokenizers": {"modalities"},
+    "nibabel": {"modalities"},
     "cmap": {"viz"},
     "matplotlib": {"viz"},
     "pyarrow": {"parquet"},

@@ -14,6 +14,7 @@ from onnxsal.errors import UsageError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.figure import Kind, sheet
 from onnxsal.explanation.words import is_of_text
+from onnxsal.modalities.registry import writer_of
 from onnxsal.tasks.detection.task import ALL
 from onnxsal.viz.save import fast, save_image
 
@@ -65,6 +66,8 @@ class Drawings:
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
         if is_page(drawing):
             write_page(explanations, drawing, self.colours)
+        elif writer_of(explanations[0].modality, drawing) is not None:
+            explanations[0].save(drawing)
         elif explanations[0].is_drawn:
             drawn = sheet(explanations, kind=self.kind, colours=self.colours)
             save_image(drawn, drawing, effort=fast(drawing, self.effort))

@@ -51,11 +51,12 @@ class Opening:
                 raise UsageError(f"there is no library of custom operators {library!r}")
         from onnxsal.modalities.audio.preprocess import sound_source
         from onnxsal.modalities.image import as_preprocess
+        from onnxsal.modalities.scans import axes_in
         from onnxsal.model.load import load
 
         preprocess = sound_source(self.preprocess, self._of_sound())
         if preprocess is None and self.preprocess is not None:
-            preprocess = as_preprocess(self.preprocess)
+            preprocess = axes_in(self.preprocess) or as_preprocess(self.preprocess)
         return load(
             self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
             task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,

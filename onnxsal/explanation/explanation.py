@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnxsal.errors import UnsupportedError
 from onnxsal.files import replacing
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
-from onnxsal.modalities.registry import Sample, Seen
+from onnxsal.kernels.plane import plane
+from onnxsal.modalities.registry import Sample, Seen, writer_of
 
 Floats = NDArray[np.float32]
 
@@ -94,16 +95,28 @@ class Explanation:
 
         Raises: UnsupportedError: there is none.
         """
+        return self.drawn()[0]
+
+    def drawn(self) -> tuple[Seen, Floats]:
+        """Return that picture, and the map as it lies there, [rows, columns]: of a volume on slices of it.
+
+        Raises: UnsupportedError: there is none.
+        """
         if self.image is not None and self.box is not None and self.photo is not None:
-            return Seen(self.image, self.box, self.photo)
+            return Seen(self.image, self.box, self.photo), plane(self.saliency, self.saliency.ndim)
         if self.sample is None:
             raise UnsupportedError("there is nothing to draw the map over")
         from onnxsal.explanation.words import canvas_of, is_of_text
 
-        return canvas_of(self) if is_of_text(self) else self.sample.canvas()
+        if is_of_text(self):
+            return canvas_of(self), plane(self.saliency, self.saliency.ndim)
+        return self.sample.drawn(self.saliency)
 
     def save(self, path: str | os.PathLike[str], *, effort: int | None = None, **style: Any) -> None:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.
+
+        With a suffix of the modality's own the map is written itself: of a volume ``.nii`` and ``.nii.gz``, on the grid
+        of the scan that was explained, and ``.npy``.
 
         Args:
             effort: of PNG, from 0 (fast, a large file) to 9 (slow, a small one); by default 1.
@@ -113,6 +126,10 @@ class Explanation:
         from onnxsal.explanation.figure import drawn
         from onnxsal.viz.save import encoding, fast, save_image
 
+        writer = writer_of(self.modality, path)
+        if writer is not None and self.sample is not None:
+            writer.write(path, self.saliency, self.sample)
+            return
         effort = fast(path, effort)
         encoding(path, effort)  # before anything is drawn
         save_image(drawn(self, **style), path, effort=effort)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError, nearest
 from onnxsal.explanation.words import drawn_words, is_of_text
-from onnxsal.kernels.plane import plane
 from onnxsal.modalities.registry import Sample, Seen
 from onnxsal.viz.boxes import boxed
 from onnxsal.viz.caption import Caption, with_caption
@@ -33,7 +32,7 @@ class Drawable(Protocol):
     def saliency(self) -> NDArray[np.float32]: ...
     @property
     def signed(self) -> bool: ...
-    def canvas(self) -> Seen: ...
+    def drawn(self) -> tuple[Seen, NDArray[np.float32]]: ...
     @property
     def name(self) -> str: ...
     @property
@@ -90,7 +89,7 @@ def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float
     sample: Sample | None = getattr(explanation, "sample", None)
     if sample is not None and sample.drawing is not None:
         return sample.drawing(explanation.saliency, Style(kind, colours, opacity, explanation.signed))
-    saliency, seen = plane(explanation.saliency, explanation.saliency.ndim), explanation.canvas()
+    seen, saliency = explanation.drawn()
     if kind == "overlay":
         photo, box = for_display(seen.photo, seen.box)
         over = overlay(photo, saliency, box, colours=colours, opacity=opacity, signed=explanation.signed)
@@ -184,7 +183,7 @@ def compare(
 ) -> PillowImage:
     """Return a grid: the photograph, or what else was explained, first; then every explanation by its method's name."""
     first = explanations[0]
-    seen = first.canvas()
+    seen, _ = first.drawn()
     photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
     several = len({title_of(e) for e in explanations}) > 1
     thing = getattr(first, "modality", "image")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
 
 ZERO, ONE = Fraction(0), Fraction(1)
 
@@ -76,6 +78,13 @@ class Placement:
 
 
 WHOLE_IMAGE = Placement()
+
+
+@lru_cache(maxsize=16)
+def slices_apart(count: int) -> Side:
+    """Return the rows of so many slices one behind the other, as ``kernels.plane`` has a volume's: each by itself."""
+    ends = [Fraction(i, count) for i in range(count + 1)]
+    return tuple(Stretch(low, high, low, high) for low, high in pairwise(ends))
 
 
 def _described(side: Side) -> str:

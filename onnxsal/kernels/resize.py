@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.kernels.formulas import lerp
-from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement, Side, Stretch
+from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement, Side, Stretch, slices_apart
 
 HALF = Fraction(1, 2)
 
@@ -35,12 +35,25 @@ def taps(source: int, target: int, side: Side = WHOLE) -> Taps:
     """
     if source < 1 or target < 1:
         raise UsageError(f"cannot resize {source} samples to {target}: both must be at least 1")
+    if _are_slices(side):
+        return _by_slices(taps(source // len(side), target // len(side)), source // len(side), len(side))
     if side == WHOLE:
         centre = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
     else:
         centre = np.array([_centre(source, (i + 0.5) / target, side) for i in range(target)])
     low = np.floor(centre).astype(np.int64)
     return Taps(low, np.minimum(low + 1, source - 1), (centre - low).astype(np.float32))
+
+
+def _are_slices(side: Side) -> bool:
+    return len(side) > 1 and side == slices_apart(len(side))
+
+
+def _by_slices(each: Taps, step: int, count: int) -> Taps:
+    """Return the taps of slices one behind the other, of which each has the same."""
+    first = step * np.arange(count)[:, None]
+    low, high = ((first + of).reshape(-1) for of in (each.low, each.high))
+    return Taps(low, high, np.tile(each.share, count))
 
 
 def _centre(source: int, place: float, side: Side) -> float:
@@ -72,6 +85,8 @@ def _samples(source: int, stretch: Stretch, side: Side) -> tuple[int, int]:
 @lru_cache(maxsize=64)
 def covered(target: int, side: Side) -> NDArray[np.bool_]:
     """Return which of ``target`` positions the samples cover, by their centres; shared, do not write into it."""
+    if _are_slices(side):
+        return np.ones(target, np.bool_)
     return np.array([any(_away((i + 0.5) / target, s) == 0 for s in side) for i in range(target)], np.bool_)
 
 

@@ -120,6 +120,8 @@ def seen_on(record: Saved, path: Path) -> Seen:
 
     Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
     """
+    if len(record.size) > 2 and record.modality != "array":
+        raise UnsupportedError(f"a map of a {record.modality} is drawn by onnxsal explain; take its numbers from here")
     thing = read_file(path) if is_npy(path) or record.box is None else path
     if record.box is None or (isinstance(thing, np.ndarray) and thing.dtype.kind == "f"):
         return _of_array(record, np.asarray(thing), path)

@@ -15,6 +15,9 @@ from onnxsal.graph.program import Trace
 from onnxsal.methods.parts import combine, trace_with_gradient
 from onnxsal.methods.registry import Range, method
 
+_MOST = 3
+"""Axes over which ONNX Runtime pools."""
+
 
 @method(
     "seg-xres-cam",
@@ -36,24 +39,31 @@ def seg_xres_cam(
     return op.finish(saliency=combine(op, _spread(op, _pooled(op, g, size, window, pool), size, window), a))
 
 
-def _pooled(op: Trace, g: ir.Value, size: tuple[int, int], window: int, pool: str) -> ir.Value:
+def _pooled(op: Trace, g: ir.Value, size: tuple[int, ...], window: int, pool: str) -> ir.Value:
     """Return one number a window and channel, [B, K, rows, columns]."""
     sides = [min(window, side) for side in size]
     how = {"kernel_shape": sides, "strides": sides, "ceil_mode": 1}
     return op.MaxPool(g, **how) if pool == "max" else op.AveragePool(g, count_include_pad=0, **how)
 
 
-def _spread(op: Trace, pooled: ir.Value, size: tuple[int, int], window: int) -> ir.Value:
-    """Return the windows' numbers on the layer's positions, by two matrices: bilinear between their middles."""
-    rows, columns = (_taps(side, window) for side in size)
-    return op.MatMul(op.MatMul(op.const(rows), pooled), op.const(columns.T))
+def _spread(op: Trace, pooled: ir.Value, size: tuple[int, ...], window: int) -> ir.Value:
+    """Return the windows' numbers on the layer's positions, by a matrix an axis: linear between their middles."""
+    axes = list(range(2 + len(size)))
+    for axis, side in enumerate(size[:-2], 2):
+        swapped = [axes[-1] if i == axis else axis if i == axes[-1] else i for i in axes]
+        along = op.MatMul(op.Transpose(pooled, perm=swapped), op.const(_taps(side, window).T))
+        pooled = op.Transpose(along, perm=swapped)
+    if len(size) > 1:
+        pooled = op.MatMul(op.const(_taps(size[-2], window)), pooled)
+    return op.MatMul(pooled, op.const(_taps(size[-1], window).T))
 
 
-def _size(value: ir.Value) -> tuple[int, int]:
-    height, width = (*(dims(value) or ())[2:], None, None)[:2]
-    if not (isinstance(height, int) and isinstance(width, int)):
+def _size(value: ir.Value) -> tuple[int, ...]:
+    found = (dims(value) or ())[2:]
+    size = tuple(side for side in found if isinstance(side, int))
+    if not size or len(size) < len(found) or len(size) > _MOST:
         raise UnsupportedError(f"seg-xres-cam needs a layer of known height and width; it is {dims(value)}")
-    return height, width
+    return size
 
 
 def _taps(size: int, window: int) -> NDArray[np.float32]:

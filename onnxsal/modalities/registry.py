@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
@@ -29,6 +31,7 @@ plugins.offer(
         "tokens": "onnxsal.modalities.tokens.modality:Tokens",
         "audio": "onnxsal.modalities.audio.modality:AudioModality",
         "sequence": "onnxsal.modalities.sequence:SequenceModality",
+        "volume": "onnxsal.modalities.volume:VolumeModality",
         "array": "onnxsal.modalities.array:ArrayModality",
     },
 )
@@ -91,6 +94,18 @@ class Sample:
                 f"a map of {self.name!r}, {axes}, is no picture: take its numbers (Explanation.to_npz, --npz FILE)"
             )
         return self.seen
+
+    def drawn(self, saliency: Floats) -> tuple[Seen, Floats]:
+        """Return the picture that a map is drawn over, and the map as it lies there, [rows, columns].
+
+        Raises: UnsupportedError: there is none.
+        """
+        return self.canvas(), saliency.reshape(-1, saliency.shape[-1])
+
+    @property
+    def mask_reader(self) -> Callable[[str | os.PathLike[str]], NDArray[np.bool_]] | None:
+        """What reads the file of a mask [*S] that lies as the thing's own file does, None where there is no such."""
+        return None
 
     @property
     def is_drawn(self) -> bool:
@@ -198,7 +213,8 @@ class OwnSize(Protocol):
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
         """Return a thing's size by the letters of the axes, None where it is brought to the model's.
 
-        Args: any_size: the model itself brings things of any size to one of its own.
+        Args: any_size: the model itself brings things of any size to one of its own. preprocess: what
+        ``find_preprocess`` found, or None.
         """
 
 
@@ -241,6 +257,31 @@ class Fronted(Protocol):
 
     def computed(self, value: NDArray[Any], heard: Heard) -> Any:
         """Return a thing that ``read`` takes: the value, and what it was computed from."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """What a modality may have beside: maps of its things are written as files of its own kinds."""
+
+    def writes(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether a file that is called so is of one of these kinds."""
+
+    def write(self, path: str | os.PathLike[str], saliency: Floats, sample: Sample) -> None:
+        """Write a map [*S] of a thing. Raises: UsageError: it has none such. OutputError: it cannot be written."""
+
+
+def writer_of(name: str, path: str | os.PathLike[str]) -> Writes | None:
+    """Return the modality of that name where it writes files that are called so, else None."""
+    found: object = MADE.get(name)
+    return found if isinstance(found, Writes) and found.writes(path) else None
+
+
+def some_writes(path: str | os.PathLike[str]) -> bool:
+    """Return whether a modality that is there writes files that are called so; all are loaded to tell."""
+    for name in names():
+        with suppress(EnvironmentSetupError):  # a broken package hurts only who asks for it by name
+            get(name)
+    return any(writer_of(name, path) is not None for name in names())
 
 
 M = TypeVar("M")

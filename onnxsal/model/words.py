@@ -87,8 +87,8 @@ def preprocess_decisions(preprocess: Preprocess | SoundPreprocess | None, *, giv
     """Return how pictures are prepared, and who says so; nothing where nobody does."""
     if isinstance(preprocess, SoundPreprocess):
         return (Decision("preprocess", json.dumps(preprocess.described()), preprocess.where or GIVEN),)
-    if not isinstance(preprocess, Preprocess):
-        return ()
+    if not isinstance(preprocess, Preprocess):  # of another modality, whose own name says it
+        return () if preprocess is None else (Decision("preprocess", preprocess.name, GIVEN if given else "beside"),)
     said = preprocess.described()
     value = said if isinstance(said, str) else preprocess.to_json(inside=False)
     why = GIVEN if given else "the input takes bytes" if preprocess.name == "raw" else preprocess.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels.blur import gaussian_blur
+from onnxsal.kernels.formulas import lerp
 from onnxsal.kernels.masks import Rows, make_rows
 from onnxsal.kernels.noise import uniform
-from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement, slices_apart
 from onnxsal.kernels.plane import plane
 from onnxsal.kernels.ranges import masked_range, upsampled_range
-from onnxsal.kernels.resize import inside
+from onnxsal.kernels.resize import inside, taps
 from onnxsal.records import Draws, Grids, Made, Noise, baseline_array, spread
 from onnxsal.streaming.allocation import Order
 from onnxsal.streaming.sparing import Sparing
@@ -108,16 +110,28 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     base, x = plane(baseline_of(x, draws, black, key), rank), plane(x, rank)
     if not isinstance(draws.masks, Grids):
         return _without_grids(x, base, draws, size)
-    if rank > 2:
-        raise UnsupportedError(f"maps of a layer mask things of one or two axes; this one has {rank}")
-    maps = plane(np.ascontiguousarray(head["maps"][0], np.float32), rank)
-    low, high = _range(maps, draws.masks, (x.shape[1], x.shape[2]))
-    hidden = _hidden(x, base, draws.masks.placement)
-    kept = _keep(maps, draws.masks, low, high)
+    own = np.ascontiguousarray(head["maps"][0], np.float32)
+    if rank > 2:  # slices lie one behind the other
+        rows = slices_apart(math.prod(size[:-2]))
+        draws = replace(draws, masks=replace(draws.masks, placement=Placement(rows)))
+    assert isinstance(draws.masks, Grids)
+    maps = plane(_between_slices(own, size), rank)
+    low, high = _range(own, maps, draws.masks, (x.shape[1], x.shape[2]))
+    hidden = x if rank > 2 else _hidden(x, base, draws.masks.placement)
+    kept = _keep(own, draws.masks, low, high)
     grids, low, high = maps[kept], low[kept], high[kept]
     template = _template(x, hidden, grids, (low, high), draws)
     order = _order(grids, draws, key)
     return Plan(hidden, base, draws, grids, kept, template, size, len(maps), draws.samples, order)
+
+
+def _between_slices(maps: Floats, size: tuple[int, ...]) -> Floats:
+    """Return maps [K, *grid] at the full size of all axes but the last two, which the kernels enlarge on the fly."""
+    for axis, target in enumerate(size[:-2], 1):
+        low, high, share = taps(maps.shape[axis], target)
+        share = share.reshape([-1 if i == axis else 1 for i in range(maps.ndim)])
+        maps = lerp(maps.take(low, axis), maps.take(high, axis), share)
+    return maps
 
 
 def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
@@ -136,9 +150,11 @@ def _without_grids(x: Floats, base: Floats, draws: Draws, size: tuple[int, ...])
     return Plan(x, base, draws, None, np.arange(count), template, size, count, samples)
 
 
-def _range(maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
+def _range(own: Floats, maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Return the least and the most of every map. Args: own: as the layer has them. maps: as the kernels take them."""
     if masks.normalise == "before":
-        return maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
+        flat = own.reshape(len(own), -1)
+        return flat.min(axis=1), flat.max(axis=1)
     return upsampled_range(maps, size, masks.placement)
 
 
@@ -154,7 +170,7 @@ def _keep(maps: Floats, masks: Grids, low: Floats, high: Floats) -> NDArray[np.i
     if not len(kept):
         raise UnsupportedError("every feature map of the layer is flat on this picture, so none can mask it")
     if masks.top_k is not None and masks.top_k < len(kept):
-        spread = maps[kept].std(axis=(1, 2))
+        spread = maps[kept].reshape(len(kept), -1).std(axis=1)
         kept = np.sort(kept[np.argsort(-spread, kind="stable")[: masks.top_k]])
     return kept
 

@@ -55,6 +55,11 @@ def image_format(path: str | os.PathLike[str]) -> str:
     return _FORMATS[suffix]
 
 
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file name asks for a picture by its suffix."""
+    return Path(path).suffix.lower() in _FORMATS
+
+
 def save_image(image: Pixels | PillowImage, path: str | os.PathLike[str], *, effort: int | None = None) -> None:
     """Write the picture, uint8 [h, w, 3] or as Pillow has it; the file appears whole or not at all.
 

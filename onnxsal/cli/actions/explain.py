@@ -31,13 +31,15 @@ from onnxsal.maps.write import FolderOfMaps, check_maps, is_parquet, map_writer
 from onnxsal.modalities.audio.files import check_sound_file
 from onnxsal.modalities.image.images import read_image
 from onnxsal.modalities.npy import opened as array_in
+from onnxsal.modalities.registry import some_writes, writer_of
 from onnxsal.modalities.said import Said
+from onnxsal.model import Model
 from onnxsal.model.model import digest
 from onnxsal.pipeline import ROOM, Bounds, bounds
 from onnxsal.tasks.embedding import files_in
 from onnxsal.tasks.heads import THING
 from onnxsal.viz.colour import colour_table
-from onnxsal.viz.save import encoding
+from onnxsal.viz.save import encoding, is_picture
 
 
 def explain_all(asked: Asked) -> int:
@@ -59,6 +61,7 @@ def explain_all(asked: Asked) -> int:
     if asked.actors is not None:
         raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
     requests = _requests(asked, planned(asked.methods, asked.settings))
+    _check_kind(asked, requests[0].model)
     together = max(map(images_at_once, requests))
     if asked.memory is not None:  # which makes batches smaller, and is no wish for any
         requests = [_bounded(request, asked.memory) for request in requests]
@@ -193,7 +196,7 @@ def _check_files(asked: Asked) -> None:
     check_outputs([*paths, *numbers, *sounds, *data], [*asked.opening.files, *asked.images, *references])
     for path in paths:
         if not is_page(path):
-            encoding(path, asked.effort)
+            _check_picture(path, asked)
     for path in sounds:
         check_sound_file(path)
     if asked.out is not None:
@@ -202,6 +205,24 @@ def _check_files(asked: Asked) -> None:
         raise UsageError("--dtype says what maps are kept in as data: name a file for them (--out maps.parquet)")
     if asked.colours is not None:
         colour_table(asked.colours)
+
+
+def _check_picture(path: Path, asked: Asked) -> None:
+    """Raise UsageError unless a picture is written so, or some modality writes a map so, which is one."""
+    try:
+        encoding(path, asked.effort)
+    except UsageError:
+        if is_picture(path) or not some_writes(path):
+            raise
+        if len(asked.methods) > 1:
+            raise UsageError(f"{str(path)!r} holds one map: of several methods name a picture, or --npz") from None
+
+
+def _check_kind(asked: Asked, model: Model) -> None:
+    """Raise UsageError where maps are to be written as files that the modality of the model does not write."""
+    name = "" if asked.drawing is None else asked.drawing.text
+    if name and not is_picture(name) and writer_of(model.modality.name, name) is None:
+        encoding(name)
 
 
 def _kept(asked: Asked) -> dict[str, str]:

@@ -73,22 +73,29 @@ def _axes(value: ir.Value) -> str | None:
     if any(node.op_type in _IMAGE_OPERATORS and not node.domain for node in last.value.consumers()):
         found = "".join("NCHW"[last.order.index(axis)] for axis in range(4))
         return found if found in _LAYOUTS else None
-    return _by_channels(shape) or _by_following(value)
+    proved = _by_channels(shape) or order_by_following(value, "NCHW")
+    return proved if proved in _LAYOUTS else None
 
 
 def _of_one_frame(value: ir.Value, shape: tuple[Dim, ...]) -> str | None:
-    """Return the layout of a film of one frame, ``NC1HW`` or ``N1CHW``: a convolution has the channels in front."""
-    in_front = any(node.op_type == "Conv" and not node.domain for node in value.consumers())
-    for at in (2,) if in_front else (1, 2):
+    """Return the layout of a film of one frame, ``NC1HW`` or ``N1CHW``: a convolution has the channels in front.
+
+    What that proves to have more than one frame is a volume.
+    """
+    proved = order_by_following(value, "NCDHW")
+    for at in (1, 2) if proved is None else (proved.index("D"),):
         rest = _by_channels((*shape[:at], *shape[at + 1 :])) if shape[at] == 1 else None
         if rest is not None:
             return f"{rest[:at]}1{rest[at:]}"
     return None
 
 
-def _by_following(value: ir.Value) -> str | None:
-    """Return the layout that the image operators behind an input prove, by following its axes to them."""
-    orders: dict[ir.Value | None, tuple[int, ...]] = {value: (0, 1, 2, 3)}
+def order_by_following(value: ir.Value, letters: str) -> str | None:
+    """Return the layout of an input that the operators behind it prove, by following its axes to them.
+
+    Args: letters: of the axes that such an operator takes, in its order, as ``NCHW``.
+    """
+    orders: dict[ir.Value | None, tuple[int, ...]] = {value: tuple(range(len(letters)))}
     graph, proved = value.graph, set[str]()
     for node in list(graph or ())[:_FOLLOWED]:
         read = [v for v in node.inputs if v in orders]
@@ -96,19 +103,19 @@ def _by_following(value: ir.Value) -> str | None:
             continue
         order = orders[read[0]]
         if node.op_type in _IMAGE_OPERATORS and node.inputs[0] is read[0]:
-            proved.add("".join("NCHW"[order.index(axis)] for axis in range(4)))
+            proved.add("".join(letters[order.index(axis)] for axis in range(len(letters))))
         elif (after := _moved(node, read, orders)) is not None:
             orders.update(dict.fromkeys(node.outputs, after))
-    return proved.pop() if len(proved) == 1 and proved <= set(_LAYOUTS) else None
+    return proved.pop() if len(proved) == 1 else None
 
 
 def _moved(node: ir.Node, read: list[ir.Value | None], orders: Mapping[ir.Value | None, tuple[int, ...]]) -> Order:
     """Return the order of the input's axes behind a node, None where they are not followed."""
     order = orders[read[0]]
     if node.op_type == "Transpose":
-        perm = attributes(node).get("perm") or [3, 2, 1, 0]
+        perm = attributes(node).get("perm") or list(range(len(order)))[::-1]
         return tuple(order[p] for p in perm)
-    kept = node.op_type in _KEEPING and all(rank(v) == 4 for v in node.outputs)
+    kept = node.op_type in _KEEPING and all(rank(v) == len(order) for v in node.outputs)
     return order if kept and all(orders[v] == order for v in read) else None
 
 

@@ -242,4 +242,4 @@ def test_films_of_one_frame_are_pictures(name: str) -> None:
 def test_a_volume_is_no_film_of_one_frame() -> None:
     proto = net("q = Conv (x, film) i = Squeeze (q, two)", f"N, 1, 3, {S}, {S}",
                 film=np.ones((3, 1, 3, 1, 1), np.float32), two=np.array([2]))  # fmt: skip
-    assert onnxsal.load(proto).modality.name == "array"
+    assert onnxsal.load(proto).modality.name == "volume"
