@@ -37,7 +37,7 @@ from onnxsal.anatomy.resampling import is_fixed, region, resized, sampled, spect
 from onnxsal.graph import attributes
 from onnxsal.graph.infer import batch_symbols
 from onnxsal.graph.program import values_by_name
-from onnxsal.kernels.placement import ZERO, Placement, chained, without_copies
+from onnxsal.kernels.placement import WHOLE, ZERO, Placement, chained, without_copies
 
 
 def layouts(
@@ -81,6 +81,16 @@ def where_it_lies(graph: ir.Graph, entry: Entry, name: str) -> Placement | None:
         return None
     rows, columns = (side_of(layout.axes[layout.tags.index(tag)]) for tag in ("H", "W"))
     return Placement(without_copies(rows) or rows, without_copies(columns) or columns)
+
+
+def covers_all(graph: ir.Graph, entry: Entry, name: str) -> bool:
+    """Whether a value's positions are followed to all axes of positions that go in, and cover each from end to end."""
+    values = values_by_name(graph)
+    layout = layouts(graph, values[entry.value], entry.value_axes, entry.spatial).get(values[name])
+    if layout is None:
+        return False
+    found = [axis for axis, tag in zip(layout.axes, layout.tags, strict=True) if tag in letters_of(entry.spatial)]
+    return len(found) == len(entry.spatial) and all(side_of(axis) == WHOLE and not slack_of(axis) for axis in found)
 
 
 def tags_of(graph: ir.Graph, entry: Entry, value: ir.Value) -> tuple[str | None, ...]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxsal.anatomy import Score, X
-from onnxsal.anatomy.layout import where_it_lies
+from onnxsal.anatomy.layout import covers_all, where_it_lies
 from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import Placement
-from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.model import Model, Sample
 from onnxsal.tasks import Numbers, Target
 from onnxsal.tasks.outputs import named_outputs
@@ -197,7 +197,10 @@ def _is_region(target: Any) -> bool:
     return any(isinstance(each, Region) for each in (target if isinstance(target, tuple) else (target,)))
 
 
-def _frame(model: Model, sample: Sample | None) -> Frame | None:
+def _frame(model: Model, sample: Sample | None) -> Frame | Voxels | None:
+    if len(model.size) == 3:
+        reader = None if sample is None else sample.mask_reader
+        return Voxels(model.size, _assumed_even(model) if model.task.has_regions else "", reader)
     if sample is not None and sample.seen is not None:
         return placed_in(model, sample.seen.frame)
     return placed_in(model, Frame.whole(model.size)) if len(model.size) == 2 else None
@@ -221,6 +224,22 @@ ASSUMED = (
     "the region is taken to lie as if the output covered the model's picture evenly: rows and columns of the picture "
     "are not followed through the graph to"
 )
+
+
+def _assumed_even(model: Model) -> str:
+    """Return why it is not known that an output covers a volume evenly; empty where it does."""
+    found: bool = model.program(("covers", model.task.logit), lambda: _covers(model))
+    return "" if found else f"{ASSUMED_EVEN} {model.task.logit!r}"
+
+
+ASSUMED_EVEN = (
+    "the region is taken to lie as if the output covered the volume evenly: its axes are not followed through the "
+    "graph to all of"
+)
+
+
+def _covers(model: Model) -> bool:
+    return covers_all(model.anatomy.model.graph, model.anatomy.entry, model.task.logit)
 
 
 def _lies(model: Model) -> Placement | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,36 @@ class Frame:
         height, width = size
         down, across = _owners(self.rows, mask.shape[0], height), _owners(self.columns, mask.shape[1], width)
         found: NDArray[np.bool_] = mask[down[:, None], across[None]] & (down >= 0)[:, None] & (across >= 0)[None]
+        return found
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """A volume's size (D, H, W), in whose voxels places are said."""
+
+    size: tuple[int, ...]
+    assumed: str = ""
+    """Why it is not known where an output lies in it, and it is taken to cover it evenly; empty where it is."""
+    read: Callable[[str | os.PathLike[str]], NDArray[np.bool_]] | None = None
+    """What reads a mask's file that lies as the volume's own file does, [D, H, W]."""
+
+    def of_mask(self, mask: NDArray[np.bool_], grid: tuple[int, ...]) -> Doubles:
+        """Return how many of a mask's voxels lie on each position of a grid over the volume."""
+        found = mask.astype(np.float64)
+        for axis, (size, count) in enumerate(zip(self.size, grid, strict=True)):
+            summed = _summed(np.moveaxis(found, axis, 0).reshape(size, -1), _cells(0.0, size, _EVEN, count))
+            rest = [n for at, n in enumerate(found.shape) if at != axis]
+            found = np.moveaxis(summed.reshape(count, *rest), 0, axis)
+        return found
+
+    def of_box(self, box: Sequence[float], grid: tuple[int, ...]) -> Doubles:
+        """Return how much of a box (the least of each axis, then the greatest) lies on each position."""
+        rank = len(self.size)
+        sides = [_common(_cells(0.0, size, _EVEN, count), (max(box[axis], 0), min(box[rank + axis], size)))
+                 for axis, (size, count) in enumerate(zip(self.size, grid, strict=True))]  # fmt: skip
+        found = sides[0]
+        for side in sides[1:]:
+            found = found[..., None] * side
         return found
 
 

@@ -213,8 +213,7 @@ class OwnSize(Protocol):
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
         """Return a thing's size by the letters of the axes, None where it is brought to the model's.
 
-        Args: any_size: the model itself brings things of any size to one of its own. preprocess: what
-        ``find_preprocess`` found, or None.
+        Args: any_size: the model itself brings things of any size to one of its own.
         """
 
 

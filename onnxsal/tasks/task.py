@@ -15,7 +15,7 @@ from onnxsal.anatomy.parts import Head
 from onnxsal.decisions import Decision
 from onnxsal.errors import ModelError, UsageError, nearest
 from onnxsal.graph import Tape
-from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.modalities.registry import Sample
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
@@ -214,7 +214,7 @@ class Task(Head):
         """How many names its labels are; 0 where nothing has a name."""
         return 0
 
-    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+    def placed(self, target: Any, frame: Frame | Voxels | None, labels: Labels | None) -> Any:
         """Return a user's target as ``resolve`` takes it: what it says of a photograph is said of the model's picture.
 
         Args: frame: where the model's picture lies in the photograph, or in itself where there is none; None where

@@ -11,7 +11,7 @@ import pytest
 
 import onnxsal
 from onnxsal.cli.run import main
-from onnxsal.errors import EnvironmentSetupError, ImageError, UsageError
+from onnxsal.errors import EnvironmentSetupError, ImageError, NotSeenError, UsageError
 from onnxsal.modalities.scans import Axes, axes_in
 from onnxsal.viz.slices import peak, slices
 
@@ -26,6 +26,12 @@ NET = (
     { %s a = Conv (t, w) r = Relu (a) y = ReduceMean <keepdims = 0> (r, axes) }"""
 )
 OPEN, FRONT = "B, 1, D, H, W", "t = Identity (x)"
+SEGMENTS = (
+    HEAD
+    + """(float[B, 1, 4, 6, 8] x) => (float[B, 3, d, h, w] y) <float[3, 1, 1, 1, 1] u = {1, -1, 0.5}>
+    { p = AveragePool <kernel_shape = [1, 2, 2], strides = [1, 2, 2]> (x) z = Conv (p, u) s = Tanh (z)
+    y = Softmax <axis = 1> (s) }"""
+)
 AFFINE = np.array([[-2.0, 0, 0, 9], [0, 0, 3, -5], [0, 1.5, 0, 2], [0, 0, 0, 1]])
 """Of axes that rise to the left, upwards and to the front."""
 
@@ -153,6 +159,48 @@ def test_an_array_has_no_affine_and_says_so(tmp_path: Path) -> None:
     found = onnxsal.explain(onnxsal.load(net()), RNG.normal(0, 1, SIZE), method="gradient", target=0)
     with pytest.raises(UsageError, match="an array of which no affine is known"):
         found.save(tmp_path / "map.nii")
+
+
+def test_a_region_of_voxels_is_the_mean_over_it(tmp_path: Path) -> None:
+    """Logits tanh(u p), p the mean of two by two voxels: what a point, a box and a mask mean in closed form."""
+    proto = onnx.parser.parse_model(SEGMENTS)
+    model = onnxsal.load(proto, preprocess="xyz")
+    assert (model.task.name, model.task.grid, model.modality.name) == ("dense", (4, 3, 4), "volume")
+    x = RNG.normal(0, 1, (4, 6, 8)).astype(np.float32)
+    pooled = x.astype(np.float64).reshape(4, 3, 2, 4, 2).mean(axis=(2, 4))
+    z = np.stack([np.tanh(u * pooled) for u in (1, -1, 0.5)])
+    mask = np.zeros((4, 6, 8), np.uint8)
+    mask[1:3, 2:5, 4:8] = 1
+    nibabel.save(nibabel.Nifti1Image(mask, AFFINE), tmp_path / "mask.nii")
+    nibabel.save(nibabel.Nifti1Image(x, AFFINE), tmp_path / "x.nii")
+    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "elsewhere.nii")
+    share = mask.reshape(4, 3, 2, 4, 2).mean(axis=(2, 4))
+    in_mask = float((z[2] * share).sum() / share.sum())
+    point = float(z[1, 3, 2, 0])
+    for target, wanted in (
+        ("1@3,4,1", point), (onnxsal.Region(1, point=(0.9, 0.7, 0.1)), point), ("2@1,2,4,3,5,8", in_mask),
+        (onnxsal.Region(2, mask=mask, pixels=True), in_mask), (f"2@{tmp_path / 'mask.nii'}", in_mask),
+        ("2@1,2,4,3,5,8 minus 1@3,4,1", in_mask - point),
+    ):  # fmt: skip
+        found = onnxsal.explain(model, tmp_path / "x.nii", method="gradient", target=target)
+        assert found.logit == pytest.approx(wanted, rel=1e-5)
+    expected = np.zeros((4, 6, 8))
+    slope = (1 - z[2] ** 2) * 0.5 * share / share.sum() / 4
+    expected += slope[:, :, None, :, None].repeat(2, axis=2).repeat(2, axis=4).reshape(4, 6, 8)
+    found = onnxsal.explain(model, x, method="gradient", target=onnxsal.Region(2, mask=mask, pixels=True))
+    np.testing.assert_allclose(found.raw[0], expected, rtol=1e-4, atol=1e-8)
+    seen = z.argmax(axis=0) == 0
+    assert model.predict(x)[0].mask.shape == (4, 3, 4)
+    plain = onnxsal.explain(model, x, method="gradient", target=0)
+    assert plain.logit == pytest.approx(float(z[0][seen].mean()), rel=1e-5)
+    for target, error, message in (
+        ("1@4,5", UsageError, "a region's point is z, y, x, finite numbers"), ("1@9,9,9", NotSeenError, "4 x 6 x 8"),
+        ("1@3,3,3,2,4,4", UsageError, "the least of z, y, x, then the greatest"),
+        (f"1@{tmp_path / 'elsewhere.nii'}", ImageError, "lies on another grid"),
+        (onnxsal.Region(0, mask=mask), UsageError, r"has the output's size \[4, 3, 4\]; got \[4, 6, 8\]"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            onnxsal.explain(model, tmp_path / "x.nii", method="gradient", target=target)
 
 
 def test_slices_go_through_the_strongest_voxel(scan: Path) -> None:

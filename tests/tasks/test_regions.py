@@ -197,7 +197,8 @@ def test_text_that_means_a_region(text: str, region: Any) -> None:
         (Region(1, mask=np.ones((16, 16)), pixels=True), r"photograph's height and width \[30, 48\]; got \[16"),
         (Region(1, mask=np.zeros((30, 48)), pixels=True), "mask is 0 everywhere"),
         (Region(1, mask=np.ones(4)), r"an array \[H, W\] of numbers; got float64 \[4\]"),
-        ("cat@1,2,3", "a point X,Y or a box LEFT,TOP,RIGHT,BOTTOM in pixels of the photograph, or a mask's file"),
+        ("cat@1,2,3,4,5", "a point X,Y or a box LEFT,TOP,RIGHT,BOTTOM in pixels of the photograph"),
+        ("cat@1,2,3", "a region's point is x, y"),
         ("@1,2", "names no class in front of the @"), ("cow@1,2", "cow"), ("cat@a,b", "behind the @ stands"),
     ],
 )  # fmt: skip

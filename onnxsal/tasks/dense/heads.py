@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import onnx_ir as ir
 
@@ -17,6 +18,8 @@ from onnxsal.tasks.outputs import ACTIVATIONS, DRESS, behind, made_by, main_outp
 
 _OVER = frozenset({"Softmax", "LogSoftmax", "ArgMax", "TopK"})
 """What goes over the axis of the classes."""
+
+_WORDS = {2: "height, width", 3: "depth, height, width"}
 
 _THRESHOLDS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 _LEVELS = 255.0
@@ -32,7 +35,7 @@ class DenseHead:
     activation: str
     axis: int
     classes: int
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     exclusive: bool
     proof: str
 
@@ -64,8 +67,8 @@ def _behind(output: ir.Value, entry: Entry, *, proven: bool) -> DenseHead | str:
     rest = chain if last is None else list(behind(_operand(last)))
     place = next((found for v in rest if (found := _place(v, over, entry)) is not None), None)
     if place is None:
-        return f"has not the shape [batch, classes, height, width]{_open(rest, entry)}"
-    if over is None and len(place.shape) == 3 and place.axis != 1:  # by proportions, which a crop inside may change
+        return f"has not the shape [batch, classes, {_WORDS[rank_of(entry)]}]{_open(rest, entry)}"
+    if over is None and place.has_classes and place.axis != 1:  # by proportions, which a crop inside may change
         place = replace(place, axis=_axis_followed(place.logit, entry) or place.axis)
     if place.axis is None:
         return f"has shape {list(place.shape)} behind the batch, and nothing says which of its axes holds the classes"
@@ -109,24 +112,37 @@ def _number(value: ir.Value | None) -> float | None:
     return float(tensor.numpy().reshape(())) if tensor is not None and tensor.size == 1 else None
 
 
+def rank_of(entry: Entry) -> int:
+    """Return how many axes of positions dense scores have: those of a volume, else rows and columns."""
+    return 3 if len(entry.spatial) == 3 and "C" in entry.value_axes else 2
+
+
 @dataclass(frozen=True)
 class _Place:
-    """A value with a score per position, and which of its axes behind the batch (1 or 3) holds the classes, if any."""
+    """A value with a score per position, and which of its axes behind the batch holds the classes, if any: the first or
+    the last."""
 
     logit: ir.Value
     shape: tuple[int, ...]
     axis: int | None
+    rank: int
+    """Of positions."""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it has an axis for them."""
+        return len(self.shape) > self.rank
 
     @property
     def classes(self) -> int:
         """How many; a value without an axis for them has one."""
-        return 1 if len(self.shape) == 2 or self.axis is None else self.shape[self.axis - 1]
+        return 1 if not self.has_classes or self.axis is None else self.shape[self.axis - 1]
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width."""
-        first = 1 if self.axis == 1 and len(self.shape) == 3 else 0
-        return self.shape[first], self.shape[first + 1]
+    def grid(self) -> tuple[int, ...]:
+        """Height and width, of a volume depth first."""
+        first = 1 if self.axis == 1 and self.has_classes else 0
+        return self.shape[first : first + self.rank]
 
 
 def _place(value: ir.Value, over: ir.Value | None, entry: Entry) -> _Place | None:
@@ -135,10 +151,11 @@ def _place(value: ir.Value, over: ir.Value | None, entry: Entry) -> _Place | Non
     shape = tuple(d for d in (sizes or ())[1:] if isinstance(d, int))
     if sizes is None or not is_float(value) or len(shape) != len(sizes) - 1:
         return None
-    if len(shape) == 3:
-        return _Place(value, shape, _axis_by(shape, entry.size) if over is None else _axis_of(over, shape))
-    if len(shape) == 2 and over is None and _lies_over(shape, entry.size):
-        return _Place(value, shape, 1)  # [batch, height, width]: one class
+    rank = rank_of(entry)
+    if len(shape) == rank + 1:
+        return _Place(value, shape, _axis_by(shape, entry.size) if over is None else _axis_of(over, shape), rank)
+    if len(shape) == rank and over is None and _lies_over(shape, entry.size):
+        return _Place(value, shape, 1, rank)  # [batch, height, width]: one class
     return None
 
 
@@ -147,7 +164,7 @@ def _held(activated: ir.Value | None, place: _Place) -> str | None:
     if activated is None or made_by(activated) == "LogSoftmax":
         return None
     shape = dims(activated)
-    alike = place.classes == 1 or (shape is not None and len(shape) == 4 and shape == dims(place.logit))
+    alike = place.classes == 1 or (shape is not None and len(shape) == place.rank + 2 and shape == dims(place.logit))
     return str(activated.name) if alike else None
 
 
@@ -155,7 +172,8 @@ def _open(values: Sequence[ir.Value], entry: Entry) -> str:
     """Return what to say of a value that could be one if its size were known."""
     for value in values:
         shape = dims(value)
-        if is_float(value) and shape is not None and len(shape) == 4 and not all(isinstance(d, int) for d in shape[1:]):
+        known = shape is None or all(isinstance(d, int) for d in shape[1:])
+        if is_float(value) and shape is not None and len(shape) == rank_of(entry) + 2 and not known:
             return f" of known size: {value.name!r} is {list(shape)}, though the input is opened for {entry.size}"
     return ""
 
@@ -185,16 +203,16 @@ def _axis_of(value: ir.Value, shape: tuple[int, ...]) -> int | None:
     if node is None or sizes is None:
         return None
     axis = int(attributes(node).get("axis", 0 if node.op_type == "ArgMax" else -1)) % len(sizes)
-    found = {1: 1, len(sizes) - 1: 3}.get(axis)
+    found = {1: 1, len(sizes) - 1: len(shape)}.get(axis)
     return found if found is not None and sizes[axis] == shape[found - 1] else None
 
 
 def _axis_by(shape: tuple[int, ...], size: tuple[int, ...] | None) -> int | None:
-    """Return the axis of the classes where the other two are the picture's height and width, made smaller alike.
+    """Return the axis of the classes where the others are the picture's height and width, made smaller alike.
 
     Exactly so, or else up to a part of a position, as strides leave it.
     """
-    pairs = {1: shape[1:], 3: shape[:2]}
+    pairs = {1: shape[1:], len(shape): shape[:-1]}
     for near in (0.0, 1.0):
         fits = [axis for axis, pair in pairs.items() if _lies_over(pair, size, near)]
         if fits:
@@ -203,17 +221,19 @@ def _axis_by(shape: tuple[int, ...], size: tuple[int, ...] | None) -> int | None
 
 
 def _axis_followed(value: ir.Value, entry: Entry) -> int | None:
-    """Return the axis of the classes where the picture's rows and columns are followed to the other two."""
-    if value.graph is None or entry.spatial != "HW":
+    """Return the axis of the classes where the picture's rows and columns are followed to the others."""
+    rank = rank_of(entry)
+    if value.graph is None or len(entry.spatial) != rank:
         return None
     tags = tags_of(value.graph, entry, value)
-    found = [i for i, tag in enumerate(tags) if tag in ("H", "W")]
-    return 1 if found == [2, 3] else 3 if found == [1, 2] else None
+    found = [i for i, tag in enumerate(tags) if tag in tuple(entry.spatial)]
+    return 1 if found == list(range(2, 2 + rank)) else rank + 1 if found == list(range(1, 1 + rank)) else None
 
 
-def _lies_over(pair: tuple[int, ...], size: tuple[int, ...] | None, near: float = 1.0) -> bool:
-    """Return whether so many positions lie over a picture (height, width): both sides made smaller alike."""
-    if size is None or len(size) != 2 or min(pair) < 2:
+def _lies_over(sides: tuple[int, ...], size: tuple[int, ...] | None, near: float = 1.0) -> bool:
+    """Return whether so many positions lie over a picture (height, width): all sides made smaller alike."""
+    if size is None or len(size) != len(sides) or min(sides) < 2:
         return False
-    off = abs(pair[0] * size[1] - pair[1] * size[0])
+    pairs = combinations(zip(sides, size, strict=True), 2)
+    off = max(abs(own * other_size - other * own_size) for (own, own_size), (other, other_size) in pairs)
     return off == 0 or off < near * max(size)

@@ -22,7 +22,7 @@ Doubles = NDArray[np.float64]
 Grid = tuple[int, int]
 
 _KINDS = ("mask", "box", "point")
-_MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".npy", ".webp", ".jpg", ".jpeg")
+_MASKS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".npy", ".webp", ".jpg", ".jpeg", ".nii", ".gz")
 _IN_SHARES = (
     "is in shares of the picture that the model sees, from 0 to 1; for pixels of the photograph say pixels=True"
 )
@@ -37,6 +37,9 @@ class Region:
     point are shares of the picture that the model sees, 0 to 1 (a position counts whose middle is in the box), and a
     mask has the output's height and width.
 
+    Of volumes a point is (z, y, x), a box (z, y, x, z, y, x), the least of each and then the greatest, and a mask has
+    three axes: all of them of the model's axes D, H and W in their order.
+
     Args:
         target: index or label of the class.
         mask: an array [H, W], not 0 on the region, or the path of a picture or ``.npy`` file, above 0 on it.
@@ -44,8 +47,8 @@ class Region:
 
     target: int | str
     mask: Any = None
-    box: tuple[float, float, float, float] | None = None
-    point: tuple[float, float] | None = None
+    box: tuple[float, ...] | None = None
+    point: tuple[float, ...] | None = None
     pixels: bool = False
 
     def placed(self, grid: Grid, frame: Frame) -> At:
@@ -53,7 +56,7 @@ class Region:
 
         Raises: UsageError: it is no region, fits none, or holds none. ImageError: its mask cannot be read.
         """
-        kind = self._kind()
+        kind = self.kind(2)
         covered = (_IN_PIXELS if self.pixels else _SHARED)[kind](getattr(self, kind), grid, frame)
         if kind == "mask" and not _mask(self.mask).any():
             raise UsageError(f"the region's mask{_file(self.mask)} is 0 everywhere: it is above 0 on the region")
@@ -64,14 +67,18 @@ class Region:
         assumed = {"assumed": frame.assumed} if self.pixels and frame.assumed else {}
         return At(self.target, covered / covered.sum(), {**about, **assumed})
 
-    def _kind(self) -> str:
+    def kind(self, rank: int) -> str:
+        """Return which of the three it has. Args: rank: how many axes of positions there are.
+
+        Raises: UsageError: it has several, or not as many numbers.
+        """
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise UsageError(f"a region has a mask or a box or a point: one of them; got {', '.join(given) or 'none'}")
-        expected = {"box": 4, "point": 2}.get(given[0])
+        expected = {"box": 2 * rank, "point": rank}.get(given[0])
         numbers = getattr(self, given[0])
         if expected is not None and not _are_numbers(numbers, expected):
-            sides = "left, top, right, bottom" if expected == 4 else "x, y"
+            sides = {4: "left, top, right, bottom", 2: "x, y", 3: "z, y, x", 6: "z, y, x, z, y, x"}[expected]
             raise UsageError(f"a region's {given[0]} is {sides}, finite numbers; got {numbers!r}")
         return given[0]
 
@@ -81,10 +88,14 @@ class Region:
         unit = "pixels of the photograph" if self.pixels else "shares" if kind != "mask" else "positions"
         if kind != "mask":
             return {kind: [float(n) for n in given], "unit": unit}
-        inside = _mask(given)
-        digest = hashlib.sha256(np.packbits(inside).tobytes()).hexdigest()
-        name = {"file": os.fspath(given)} if isinstance(given, str | os.PathLike) else {}
-        return {kind: {**name, "size": list(inside.shape), "sha256": digest}, "unit": unit}
+        return {kind: mask_digest(given, _mask(given)), "unit": unit}
+
+
+def mask_digest(given: Any, inside: Mask) -> Mapping[str, Any]:
+    """Return what tells a mask from others, and its file where it has one."""
+    digest = hashlib.sha256(np.packbits(inside).tobytes()).hexdigest()
+    name = {"file": os.fspath(given)} if isinstance(given, str | os.PathLike) else {}
+    return {**name, "size": list(inside.shape), "sha256": digest}
 
 
 @dataclass(frozen=True)
@@ -110,8 +121,8 @@ def told(place: Sequence[float], unit: str) -> str:
 
 
 def region_in(text: str, labels: Labels | None) -> Region | str:
-    """Return the region that text means: ``LABEL@X,Y``, ``LABEL@LEFT,TOP,RIGHT,BOTTOM`` in pixels of the photograph, or
-    ``LABEL@FILE``, a mask of its size; text that is none is returned as it is.
+    """Return the region that text means: ``LABEL@X,Y``, ``LABEL@LEFT,TOP,RIGHT,BOTTOM`` in pixels of the photograph,
+    ``LABEL@Z,Y,X`` or six such numbers in voxels, or ``LABEL@FILE``, a mask of its size; other text as it is.
 
     Raises: UsageError: behind the sign stands no place.
     """
@@ -127,13 +138,13 @@ def region_in(text: str, labels: Labels | None) -> Region | str:
         numbers = [float(part) for part in place.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) == 2:
-        return Region(name, point=(numbers[0], numbers[1]), pixels=True)
-    if len(numbers) == 4:
-        return Region(name, box=(numbers[0], numbers[1], numbers[2], numbers[3]), pixels=True)
+    if len(numbers) in (2, 3):
+        return Region(name, point=tuple(numbers), pixels=True)
+    if len(numbers) in (4, 6):
+        return Region(name, box=tuple(numbers), pixels=True)
     raise UsageError(
-        f"{text!r}: behind the @ stands a point X,Y or a box LEFT,TOP,RIGHT,BOTTOM in pixels of the photograph, or a "
-        f"mask's file ({', '.join(_MASKS)})"
+        f"{text!r}: behind the @ stands a point X,Y or a box LEFT,TOP,RIGHT,BOTTOM in pixels of the photograph, "
+        f"of a volume Z,Y,X or six such numbers in voxels, or a mask's file ({', '.join(_MASKS)})"
     )
 
 

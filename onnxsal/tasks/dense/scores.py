@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from onnxsal.tasks.task import Task
@@ -9,14 +10,17 @@ from onnxsal.tasks.task import Task
 
 @dataclass(frozen=True)
 class DenseScores(Task):
-    """Logits of every position, [B, C, H, W] or with the class on axis 3, and what makes probabilities of them."""
+    """Logits of every position, [B, C, H, W] or with the class last, and what makes probabilities of them.
+
+    Of volumes there are three axes of positions.
+    """
 
     probability: str | None
     activation: str
     axis: int
     """Of the classes."""
     classes: int
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     exclusive: bool = True
     """Whether a position belongs to the class that is highest there, or to all that are surer than not."""
     proof: str = ""
@@ -25,4 +29,4 @@ class DenseScores(Task):
     @property
     def positions(self) -> int:
         """Of one class."""
-        return self.grid[0] * self.grid[1]
+        return math.prod(self.grid)

@@ -47,6 +47,8 @@ def highest(scores: DenseScores, numbers: Numbers, index: int) -> str:
 def ask_at(scores: DenseScores, numbers: Numbers, index: int) -> str:
     """Return how to ask for a class where its probability is highest."""
     at = int(numbers["probability"].reshape(scores.classes, scores.positions)[index].argmax())
-    row, column = divmod(at, scores.grid[1])
-    x, y = (column + 0.5) / scores.grid[1], (row + 0.5) / scores.grid[0]
-    return f"Region({index}, point=({x:.3f}, {y:.3f})), or on a command line -t '{index}@X,Y' in pixels"
+    places = [(int(i) + 0.5) / n for i, n in zip(np.unravel_index(at, scores.grid), scores.grid, strict=True)]
+    flat = len(places) == 2
+    point = ", ".join(f"{place:.3f}" for place in (places[::-1] if flat else places))
+    asked = f"'{index}@X,Y' in pixels" if flat else f"'{index}@Z,Y,X' in voxels"
+    return f"Region({index}, point=({point})), or on a command line -t {asked}"

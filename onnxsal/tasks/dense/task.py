@@ -19,7 +19,7 @@ from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
-from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.dense.heads import main_head
 from onnxsal.tasks.dense.parts import Part, mean_of
@@ -27,6 +27,7 @@ from onnxsal.tasks.dense.region import At, Mask, Region, region_in
 from onnxsal.tasks.dense.scores import DenseScores
 from onnxsal.tasks.dense.seen import SURE, ask_at, foreground, highest, members, surest
 from onnxsal.tasks.dense.settle import settled
+from onnxsal.tasks.dense.voxels import placed_in_voxels
 from onnxsal.tasks.evidence import Evidence, Settled
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
@@ -57,7 +58,7 @@ class RegionPrediction(Prediction):
 @task("dense", when="one score per class of every position: segmentation, text detection, matting")
 @dataclass(frozen=True)
 class Dense(DenseScores):
-    """Where the scores of positions are: [B, C, H, W], or [B, H, W, C] with the class on axis 3."""
+    """Where the scores of positions are: [B, C, H, W] or [B, H, W, C], of volumes with depth in front of height."""
 
     noun: ClassVar[str] = "class"
 
@@ -147,9 +148,10 @@ class Dense(DenseScores):
 
     def _by_class(self, op: Tape, value: ir.Value) -> ir.Value:
         value = op.cast(value, ir.DataType.FLOAT)
-        return value if self.axis == 1 or self.classes == 1 else op.Transpose(value, perm=[0, 3, 1, 2])
+        positions = range(1, 1 + len(self.grid))
+        return value if self.axis == 1 or self.classes == 1 else op.Transpose(value, perm=[0, self.axis, *positions])
 
-    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+    def placed(self, target: Any, frame: Frame | Voxels | None, labels: Labels | None) -> Any:
         """Return a target with its regions on the positions of the output; text such as ``cat@120,80`` is one.
 
         Raises: UsageError, ImageError: a region is none, or nothing of it is in the picture.
@@ -157,7 +159,12 @@ class Dense(DenseScores):
         if isinstance(target, tuple):
             return tuple(self.placed(each, frame, labels) for each in target)
         target = region_in(target, labels) if isinstance(target, str) else target
-        return target.placed(self.grid, frame or Frame.whole(self.grid)) if isinstance(target, Region) else target
+        if not isinstance(target, Region):
+            return target
+        if len(self.grid) > 2:
+            return placed_in_voxels(target, self.grid, frame if isinstance(frame, Voxels) else Voxels(self.grid))
+        height, width = self.grid
+        return target.placed((height, width), frame if isinstance(frame, Frame) else Frame.whole(self.grid))
 
     def resolve(self, target: Any, numbers: Numbers, labels: Labels | None) -> Target:
         """Return the mean over a region: of a class where the model sees it, of a ``Region``, of one minus another; a
@@ -246,7 +253,7 @@ class Dense(DenseScores):
             float(numbers[kind].reshape(self.classes, self.positions)[index][mask].mean())
             for kind in ("probability", "logit")
         )
-        label = f"{name}, {100 * share:.3g} % of the picture"
+        label = f"{name}, {100 * share:.3g} % of the {'picture' if len(self.grid) == 2 else 'volume'}"
         return RegionPrediction(index, label, probability, logit, share, name, mask.reshape(self.grid))
 
     def targets(

@@ -35,7 +35,7 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
-from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.anew import MATCH, SURE, Parts
 from onnxsal.tasks.detection.background import settled_background
@@ -264,11 +264,11 @@ class Detection(Task):
             return match(op, self.candidates, self.ends(kind))
         return Parts(self.candidates, self.picture).scored(op, kind, self.ends(kind))
 
-    def placed(self, target: Any, frame: Frame | None, labels: Labels | None) -> Any:
+    def placed(self, target: Any, frame: Frame | Voxels | None, labels: Labels | None) -> Any:
         """Return a target with its box on the model's picture; text such as ``dog@10,20,200,180`` has one."""
         if isinstance(target, tuple):
             raise UsageError("a pair of detections is not explained: one is, or all with the target 'all'")
-        return placed(target, frame, self.picture, labels)
+        return placed(target, frame if isinstance(frame, Frame) else None, self.picture, labels)
 
     def is_several(self, target: Any, labels: Labels | None) -> bool:
         """Whether it is ``all``, where no class is called so."""
