@@ -1,9 +1,10 @@
-"""Sequences: channels over time, [B, C, T], as sensors, counters and electrodes give them, in NumPy's files."""
+"""Sequences: channels over time, [B, C, T], as sensors, counters and electrodes give them, in NumPy's files and CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +16,10 @@ from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.image.entry import order_by_following
 from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, Seen, modality
+from onnxsal.modalities.series_file import SeriesFile, is_series_file, read_series
 from onnxsal.viz.series import series
 
 Floats = NDArray[np.float32]
@@ -27,7 +30,7 @@ _PROVING = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AverageP
 
 _ORDERS = ("NCT", "NTC")
 
-_WANTED = "a sequence is an array of floats [C, T]"
+_WANTED = "a sequence is an array of floats [C, T], a CSV file"
 
 
 @modality("sequence")
@@ -65,12 +68,20 @@ class SequenceModality:
     def read(self, thing: Any, reader: Reader) -> Sample:
         """Return a sequence, float32 or float64 [C, T] (or with an axis of one in front), or the ``.npy`` file of one.
 
+        Of a CSV file rows are steps and columns are channels, whichever way the model has its axes.
         Raises: ImageError: the file cannot be read. UsageError: it is of another shape or type, or not finite.
         """
-        given = read_array(thing, _WANTED)
-        name, array = given.name, given.array
+        entry, names = reader.entry, None
+        if is_series_file(thing):
+            file = read_series(thing)
+            name, names = Path(thing).name, file.names
+            if file.values.shape[1] != entry.channels:
+                raise UsageError(_other_columns(name, file, entry.channels))
+            array = file.values if entry.input_axes == "NTC" else file.values.T
+        else:
+            given = read_array(thing, _WANTED)
+            name, array = given.name, given.array
         batch = array[None] if array.ndim == 2 else array
-        entry = reader.entry
         if batch.ndim != 3 or len(batch) != 1 or batch.dtype.kind != "f":
             raise UsageError(f"a sequence is an array of floats [C, T]; {name!r} is {array.dtype} {list(array.shape)}")
         wanted = {"N": 1, "C": entry.channels, "T": reader.size[0]}
@@ -82,10 +93,12 @@ class SequenceModality:
         x = reader.enter(batch.astype(entry.dtype.numpy()))
         if not np.isfinite(x).all():
             raise UsageError(f"{name!r} holds numbers that are not finite")
-        return Sample(x, name, backdrop=partial(drawn, x))
+        return Sample(x, name, backdrop=partial(drawn, x, names))
 
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
         """Return how many steps a thing has, None where it is no sequence. Raises: as reading it."""
+        if is_series_file(thing):
+            return {"T": len(read_series(thing).values)}
         array = read_array(thing, _WANTED).array
         axes = entry.input_axes if array.ndim == len(entry.input_axes) else entry.input_axes.replace("N", "")
         return {"T": array.shape[axes.index("T")]} if array.ndim == len(axes) else None
@@ -98,13 +111,14 @@ class SequenceModality:
 
 
 def _axes(value: ir.Value) -> str | None:
-    """Return ``NCT`` or ``NTC`` where the operator that the sequence goes into proves it."""
+    """Return ``NCT`` or ``NTC`` where an operator that the sequence goes into proves it, or one behind that."""
     if len(dims(value) or ()) != 3 or not is_float(value) or value.dtype not in FED:
         return None
     last = steps_from(value, 3)[-1]
-    if not any(node.op_type in _PROVING and not node.domain for node in last.value.consumers()):
-        return None
-    found = "".join("NCT"[last.order.index(axis)] for axis in range(3))
+    if any(node.op_type in _PROVING and not node.domain for node in last.value.consumers()):
+        found: str | None = "".join("NCT"[last.order.index(axis)] for axis in range(3))
+    else:
+        found = order_by_following(value, "NCT")
     return found if found in _ORDERS else None
 
 
@@ -115,7 +129,17 @@ def _otherwise(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return "; where its file leaves the length open, load(size=...) opens it for another"
 
 
-def drawn(x: Floats) -> Seen:
-    """Return the plot of a sequence x [C, T] that its map is drawn over."""
-    image = series(x)
+def _other_columns(name: str, file: SeriesFile, channels: int) -> str:
+    """Say what is wrong with a file of another number of channels."""
+    count = file.values.shape[1]
+    names = f" ({', '.join(file.names)})" if file.names is not None else ""
+    return (
+        f"{name!r} has {count} column{'s' if count > 1 else ''}{names}, and the model takes {channels} channels: a "
+        "column for each, a row for each step, and no others such as the time"
+    )
+
+
+def drawn(x: Floats, names: Sequence[str] | None = None) -> Seen:
+    """Return the plot of a sequence x [C, T] that its map is drawn over. Args: names: of its channels."""
+    image = series(x, names)
     return Seen(image, (0.0, 0.0, float(image.shape[1]), float(image.shape[0])), image)
