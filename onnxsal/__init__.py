@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onnxsal.model import Model
     from onnxsal.model.export import gradient, methods, save
     from onnxsal.model.load import load
+    from onnxsal.model.recording import Recording
     from onnxsal.tasks.dense import Region
     from onnxsal.tasks.detection import Box
     from onnxsal.tasks.embedding import Like
@@ -40,6 +41,7 @@ _PUBLIC = {
     "Like": "onnxsal.tasks.embedding",
     "Method": "onnxsal.methods.registry",
     "Model": "onnxsal.model",
+    "Recording": "onnxsal.model.recording",
     "Region": "onnxsal.tasks.dense",
     "compile": "onnxsal.compiler.compile",
     "defvjp": "onnxsal.autodiff",
@@ -67,6 +69,7 @@ __all__ = [
     "Like",
     "Method",
     "Model",
+    "Recording",
     "Region",
     "__version__",
     "compile",

@@ -42,7 +42,7 @@ SIGNATURES = {
     "metric": "(name, *, paper, when='', higher_is_better=True, batched=False, ends=(-inf, inf))",
     "task": "(name, *, when='')",
 }
-TYPES = {"Box", "Element", "Evaluation", "Explanation", "Like", "Method", "Model", "Region"}
+TYPES = {"Box", "Element", "Evaluation", "Explanation", "Like", "Method", "Model", "Recording", "Region"}
 
 MEMBERS = {
     "Model.predict": "(self, image, *, top=5)",

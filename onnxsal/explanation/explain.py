@@ -23,10 +23,11 @@ from onnxsal.modalities.image import ImageSource, PreprocessSource
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.model import Model
 from onnxsal.model.load import load
+from onnxsal.model.recording import Recording
 from onnxsal.model.roles import explained_among
 from onnxsal.pipeline import Bounds, ahead, bounds
 
-Thing: TypeAlias = ImageSource | NDArray[Any] | Mapping[str, Any]
+Thing: TypeAlias = ImageSource | NDArray[Any] | Mapping[str, Any] | Recording
 """What is explained, one of them; of a model of several inputs a thing for each by its name. What another modality
 takes beside these belongs here too: ``object`` would leave no type checker able to tell one from a list."""
 
@@ -72,7 +73,8 @@ def explain(
         model: a Model, or the path of one.
         image: a path, a PIL image, a uint8 array [H, W, C], a picture file's bytes or the file open in binary mode,
             preprocessed as the model says; or a float array shaped like the model's input, taken as it is. Of a model
-            of several inputs {name: thing}: what is explained, and what the others are held at.
+            of several inputs {name: thing}: what is explained, and what the others are held at. Of a model of one
+            chunk that carries state an ``onnxsal.Recording``.
         method: see ``onnxsal.methods()``.
         target: class index or label, None for the predicted class, (a, b) or text ``"a minus b"`` for a difference; of
             an embedding what it is to be like (``onnxsal.Like``); an ``Element`` of any output or its text
@@ -92,6 +94,10 @@ def explain(
     """
     if isinstance(target, list) and not target:
         raise UsageError("target=[]: expected at least one target, or None for what is predicted")
+    if any(isinstance(each, Recording) for each in (image if isinstance(image, list) else [image])):
+        shared = {"method": method, "target": target, "layer": layer, "score": score, "seed": seed,
+                  "preprocess": preprocess, **options}  # fmt: skip
+        return _of_recordings(model, image, shared)
     common, chosen = split_options(options)
     images = image if isinstance(image, list) else [image]
     targets: list[Any] = target if isinstance(target, list) else [target]
@@ -116,6 +122,28 @@ def explain(
             if was_interrupted(several[-1], targets):
                 break
     return found if isinstance(image, list) or isinstance(target, list) else found[0]
+
+
+def _of_recordings(
+    model: Model | str | os.PathLike[str], image: Any, shared: Mapping[str, Any]
+) -> Explanation | list[Explanation]:
+    """Return the explanation of a recording, or of each of a list: chunk by chunk, as it says."""
+    from onnxsal.explanation.recording import explain_recording  # most things are none
+
+    opened = model if isinstance(model, Model) else load(model)
+    if isinstance(shared["target"], list):
+        raise UsageError("a recording is explained for one target: call explain once for each")
+
+    def one(model: Model, thing: Any) -> Explanation:
+        found: Any = explain(model, thing, **shared)
+        assert isinstance(found, Explanation)
+        return found
+
+    things = image if isinstance(image, list) else [image]
+    found = [
+        explain_recording(opened, each, one) if isinstance(each, Recording) else one(opened, each) for each in things
+    ]
+    return found if isinstance(image, list) else found[0]
 
 
 def _within(images: Sequence[Any]) -> Bounds:
