@@ -74,8 +74,13 @@ def test_the_command_gives_the_gradient_by_the_first_floats() -> None:
 
 
 def test_a_refusal_names_what_works() -> None:
-    with pytest.raises(UnsupportedError, match=r"gradients can be written: onnxsal gradient MODEL --of s --wrt rows"):
-        onnxsal.load(words())
+    """Counts are no ids: nothing looks them up."""
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, 3] counts) => (float[B] s) <int64[1] axis = {1}>
+        { floats = Cast <to = 1> (counts) t = Tanh (floats) s = ReduceSum <keepdims = 0> (t, axis) }"""
+    )
+    with pytest.raises(UnsupportedError, match=r"gradients can be written: onnxsal gradient MODEL --of s --wrt floats"):
+        onnxsal.load(proto)
 
 
 def test_where_nothing_is_float_nothing_is_promised() -> None:
