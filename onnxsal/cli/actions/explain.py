@@ -221,7 +221,7 @@ def _check_picture(path: Path, asked: Asked) -> None:
 def _check_kind(asked: Asked, model: Model) -> None:
     """Raise UsageError where maps are to be written as files that the modality of the model does not write."""
     name = "" if asked.drawing is None else asked.drawing.text
-    if name and not is_picture(name) and writer_of(model.modality.name, name) is None:
+    if name and not is_picture(name) and not is_page(Path(name)) and writer_of(model.modality.name, name) is None:
         encoding(name)
 
 
