@@ -20,6 +20,9 @@ ZERO = "the map is 0 everywhere: nothing that was asked of the picture changes t
 
 BEGUN = "ended within its first sample: a part of the feature maps has no weight yet, and the error is not known"
 
+INCOMPLETE = 0.1
+"""Share of a score's rise over the baseline from which on what a map's sum lacks of it is said."""
+
 MANY = 100
 """Maps from which on the allocation of draws was measured to pay; with few it knows too little."""
 
@@ -58,7 +61,16 @@ def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
     share = max(1 - numbers.get("relative_error", 0.0) ** 2, 0.0)
     if share < RELIABLE:
         found.append(f"the map can hardly be told from the noise of its samples: {100 * share:.0f} % of its square")
-    return tuple(f"{what} is not noise; take more samples or less noise" for what in found)
+    noise = tuple(f"{what} is not noise; take more samples or less noise" for what in found)
+    return (*noise, *_incomplete(numbers))
+
+
+def _incomplete(numbers: Mapping[str, float]) -> tuple[str, ...]:
+    """Return what a person should know of contributions that do not add up to what they are contributions to."""
+    gap, rise = (numbers.get(name, 0.0) for name in ("completeness_gap", "score_rise"))
+    if gap <= INCOMPLETE * abs(rise):
+        return ()
+    return (f"the map's sum is off the score's rise over the baseline, {rise:.3g}, by {gap:.3g}: take more steps",)
 
 
 def _foreseen(numbers: Mapping[str, float]) -> tuple[str, ...]:

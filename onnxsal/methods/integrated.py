@@ -33,7 +33,8 @@ def integrated_gradients(
 ) -> Record:
     """(x - x') times the mean gradient on the path from x' to x; [C, H, W], signed.
 
-    ``completeness_gap`` in the manifest is |sum of the map - (S(x) - S(x'))|. ``baseline``: zero of the preprocessed
+    ``score_rise`` in the manifest is S(x) - S(x'), ``completeness_gap`` by how much the map's sum is off it; where that
+    is much, more ``steps`` are asked for. ``baseline``: zero of the preprocessed
     input, ``black``, ``blur``, ``uniform`` noise, or an array [C, H, W] in preprocessed values.
     """
     nodes, weights = quadrature(steps, rule)
@@ -71,5 +72,6 @@ def _tail(score: Program) -> Program:
     x, base = (op.input(name, ir.DataType.FLOAT, pixels) for name in ("x", "baseline"))
     before, after = (op.input(name, ir.DataType.FLOAT, [1]) for name in ("reference/score", "score"))
     saliency = op.Mul(op.Sub(x, base), mean)
-    gap = op.Abs(op.Sub(op.ReduceSum(saliency, keepdims=0), op.Sub(after, before)))
-    return op.finish(saliency=saliency, completeness_gap=gap)
+    rise = op.Sub(after, before)
+    gap = op.Abs(op.Sub(op.ReduceSum(saliency, keepdims=0), rise))
+    return op.finish(saliency=saliency, completeness_gap=gap, score_rise=rise)

@@ -57,8 +57,19 @@ def test_the_gap_is_that_of_the_map_and_shrinks_with_steps(tiny: onnxsal.Model, 
         found = onnxsal.explain(tiny, X, method="integrated-gradients", target=1, steps=steps, rule="middle")
         gap = found.manifest["completeness_gap"]
         assert gap == pytest.approx(abs(found.raw.sum() - rise), rel=1e-2, abs=1e-5)
+        assert found.manifest["score_rise"] == pytest.approx(rise, rel=1e-4)
         gaps.append(gap)
     assert gaps[1] < 0.1 * gaps[0]
+
+
+def test_contributions_that_do_not_add_up_are_told(tiny: onnxsal.Model) -> None:
+    told = [
+        [note for note in found.manifest["notes"] if "take more steps" in note]
+        for steps in (1, 300)
+        for found in [onnxsal.explain(tiny, X, method="integrated-gradients", target=1, steps=steps, rule="right")]
+    ]
+    assert [len(each) for each in told] == [1, 0]
+    assert "off the score's rise over the baseline" in told[0][0]
 
 
 def baselines() -> dict[str, tuple[object, np.ndarray]]:
