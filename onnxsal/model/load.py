@@ -38,6 +38,7 @@ from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.rows import rows_kept
 from onnxsal.model.taken import normal_form, told_of
+from onnxsal.model.text_source import words_apart
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
 from onnxsal.runtime.providers import CPU, full_name, providers
@@ -104,7 +105,7 @@ def load(
     asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}), threshold, iou)
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     try:
-        return _opened(source, file, asked, running)
+        return _opened(words_apart(source), file, asked, running)
     except UnsaidError:  # the command to copy is in it
         raise
     except UnsupportedError as error:

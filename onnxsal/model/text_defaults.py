@@ -75,7 +75,7 @@ _KINDS: Sequence[tuple[str, Callable[[ir.Value, Dimensions], Fill | None]]] = (
     (r"use_cache", _without),
     (r"past|cache_(key|value)|(key|value)_cache", _before),
     (r"mask", _mask),
-    (r"token_type|segment|type_ids", _types),
+    (r"token_type|segment|type_ids|^types?$", _types),
     (r"position", _positions),
 )
 """What names tell, and what is held there."""

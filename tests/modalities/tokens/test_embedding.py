@@ -76,3 +76,27 @@ def test_ids_are_followed_to_their_vectors(way: str) -> None:
 def test_what_is_looked_up_by_no_constant_table_is_refused_by_what_was_looked_at() -> None:
     with pytest.raises(UnsupportedError, match=r"not found \(behind 'ids': Cast 'f'\).*--explained 'f'"):
         onnxsal.load(made("f = Cast <to = 1> (ids)", "t = Tanh (f) y = Identity (t)", "float[B, T] y"))
+
+
+def test_words_are_looked_up_apart_where_one_operator_adds_positions_and_types() -> None:
+    """The slope at the words alone, of what the runtime's own operator puts out, against differences in float64."""
+    text = """<ir_version: 10, opset_import: ["" : 17, "com.microsoft" : 1]>
+    g (int32[B, T] ids, int32[B, T] types) => (float[B, 3] y) <int64[1] time = {1}> {
+        n, m = com.microsoft.EmbedLayerNormalization <epsilon = 1.0e-5> (ids, types, table, places, kinds, one, nought)
+        t = Tanh (n) s = ReduceMean <axes = [1], keepdims = 0> (t) y = MatMul (s, w) }"""
+    proto = onnx.parser.parse_model(text)
+    more = {"places": RNG.normal(0, 1, (9, WIDTH)), "kinds": RNG.normal(0, 1, (2, WIDTH)), "one": np.ones(WIDTH),
+            "nought": np.zeros(WIDTH)}  # fmt: skip
+    arrays = {**{n: ARRAYS[n] for n in ("table", "w")}, **more}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(a.astype("f"), n) for n, a in arrays.items())
+    x, beside = ARRAYS["table"][IDS[0]].astype(np.float64), more["places"][: IDS.size] + more["kinds"][0]
+
+    def score(x: np.ndarray) -> float:
+        y = x + beside
+        y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
+        return float((np.tanh(y).mean(0) @ ARRAYS["w"])[2])
+
+    steps = 1e-6 * np.eye(x.size).reshape(-1, *x.shape)
+    slope = np.array([score(x + step) - score(x - step) for step in steps]).reshape(x.shape) / 2e-6
+    found = onnxsal.explain(onnxsal.load(proto), IDS, method="gradient", target=2)
+    np.testing.assert_allclose(found.raw, slope.T, rtol=1e-3, atol=1e-5)
