@@ -250,7 +250,7 @@ def _style() -> Style:
 
 def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
     """The outputs' shapes behind the batch axis."""
-    size = work.shape[1:]
+    size: tuple[int | None, ...] = (None,) * len(work.shape[1:]) if work.any_length else work.shape[1:]
     raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
     return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
 

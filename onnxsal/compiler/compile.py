@@ -20,6 +20,7 @@ from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
+from onnxsal.explanation.baselines import KNOWN
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
@@ -29,7 +30,9 @@ from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
+from onnxsal.model.any_length import of_any_length
 from onnxsal.model.load import load
+from onnxsal.records import Record
 
 _LIMITS = ("forwards", "seconds", "tolerance", "keep_partial", "progress")
 """Options of running that a file cannot have: it draws all samples, always."""
@@ -120,7 +123,7 @@ def answering(model: Model, target: TargetSource) -> Model:
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
-    model = answering(model, asked.target)
+    model = _of_texts(answering(model, asked.target), asked)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)
@@ -140,6 +143,27 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return made_whole(assembled)
+
+
+def _of_texts(model: Model, asked: Asked) -> Model:
+    """Return the model of texts on its graph for all lengths, where a method takes no draws that know one; itself of
+    other things.
+
+    Raises: UsageError: the method shows a token in the place of others, which differs from text to text.
+    """
+    if model.modality.name != "tokens":
+        return model
+    parts = _parts(_request(model, asked), FileTarget(None))
+    for part in parts:
+        name = part.draws.baseline if isinstance(part, Record) else "zero"
+        if isinstance(name, str) and name not in KNOWN:
+            raise UsageError(
+                f"baseline={name!r} is a token in the place of others, which a file does not know of each text: "
+                "compile with baseline=zero (-O baseline=zero), or an array, where the method has that option; "
+                "gradients need none"
+            )
+    free: Model | None = model.program("any length", lambda: of_any_length(model))
+    return free if free is not None and not any(isinstance(part, Record) for part in parts) else model
 
 
 def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -40,6 +40,9 @@ def laid_in_front(trace: Trace, model: Model) -> None:
     name = model.anatomy.entry.input
     old = trace[name]
     inputs = {own: _input(own, value, old) for own, value in program.inputs.items()}
+    if model.modality.name == "tokens" and model.sized is None:  # behind the vectors the graph has one length
+        for each in inputs.values():
+            each.shape = ir.Shape([*list(dims(each) or ())[:-1], model.size[0]])
 
     def made() -> ir.Value:
         return graft(trace, program, inputs, {})[name]

@@ -91,6 +91,11 @@ class Work:
         return (self.request.model.anatomy.entry.channels, *self.request.model.size)
 
     @property
+    def any_length(self) -> bool:
+        """Whether the file takes things of any length, and not only of that which the model was opened for."""
+        return self.request.model.sized is not None
+
+    @property
     def told(self) -> dict[str, tuple[int | None, ...]]:
         """The outputs of what is looked for before anything is explained, and their shapes: those of detections are
         given where they are asked for, the others always."""
@@ -109,6 +114,8 @@ class Work:
     def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
         common = self.request.common
+        if self.any_length:
+            return Finish(self.shape[1:], self.request.pixel_sign(self.shape[0]), common.percentile, any_length=True)
         sign = self.request.pixel_sign(self.shape[0]) if self.is_own(part) else None
         if layer is None:
             return Finish(self.shape[1:], sign, common.percentile)

@@ -34,10 +34,14 @@ class Finish:
     grid: tuple[int, ...] = (0, 0)
     """Its own positions; needed only where they do not lie over the whole picture as it stands, or have other axes than
     rows and columns."""
+    any_length: bool = False
+    """Whether the positions lie in a row of any length, and ``size`` is but one of them."""
 
 
 def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     """Return the saliency [B, *S] of a raw map: [B, *s] of a layer, or [B, C, *S] of the thing itself."""
+    if how.any_length:
+        return _of_row(op, _over_channels(op, raw, str(how.sign)), how)
     if how.sign is not None:
         return maps_off_plane(op, _of_pixels(op, on_plane(op, raw, how.size), how), how.size)
     if len(how.size) > len(plane_size(how.size)):
@@ -118,6 +122,32 @@ def _of_pixels(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
     cap = op.Where(op.Greater(cap, op.Mul(largest, _ROUNDING)), cap, largest)
     shared = op.Div(flat, op.Where(constant, 1.0, cap))
     return op.Where(constant, 0.0, op.Clip(shared, -1.0 if how.sign == "signed" else 0.0, 1.0))
+
+
+def _of_row(op: Tape, flat: ir.Value, how: Finish) -> ir.Value:
+    """Return the saliency of rows [B, T] of any length, each capped at its percentile and divided by it."""
+    low, high = (reduce(flat, [1], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+    constant, size = _is_flat(op, low, high), op.Abs(flat)
+    largest, cap = op.ReduceMax(size, [1], keepdims=1), _percentile_of_row(op, size, how.percentile)
+    cap = op.Where(op.Greater(cap, op.Mul(largest, _ROUNDING)), cap, largest)
+    shared = op.Div(flat, op.Where(constant, 1.0, cap))
+    return op.Where(constant, 0.0, op.Clip(shared, -1.0 if how.sign == "signed" else 0.0, 1.0))
+
+
+def _percentile_of_row(op: Tape, values: ir.Value, percentile: float) -> ir.Value:
+    """The percentile of rows [B, T], [B, 1], interpolated between the two neighbours as numpy does."""
+    count = op.Shape(values, start=1, end=2)
+    place = op.Mul(op.Cast(op.Sub(count, [1]), to=ir.DataType.DOUBLE), op.const(np.array([percentile / 100])))
+    below = op.Floor(place)
+    share = op.Cast(op.Sub(place, below), to=ir.DataType.FLOAT)
+    top, _ = op.emit("TopK", values, op.Sub(count, op.Cast(below, to=ir.DataType.INT64)), axis=1, outputs=2)
+    first = op.Slice(top, [0], [1], [1])  # of one value alone both neighbours are that
+    both = op.Slice(op.Concat(first, top, axis=1), [-2], [_END], [1])
+    high, low = op.Slice(both, [0], [1], [1]), op.Slice(both, [1], [2], [1])
+    return op.Add(op.Mul(low, op.Sub(1.0, share)), op.Mul(high, share))
+
+
+_END = (1 << 31) - 1
 
 
 def _over_channels(op: Tape, raw: ir.Value, sign: str) -> ir.Value:

@@ -113,9 +113,8 @@ def test_options_are_checked_against_the_signature() -> None:
         get("deletion")(score, X, MAPS[0], stpes=4)
     with pytest.raises(UsageError, match=r"steps=0 is out of range"):
         get("deletion")(score, X, MAPS[0], steps=0)
-    with pytest.raises(
-        UsageError, match=r"to='blak': expected black or zero or blur or mean or pad or mask; did you mean 'black'"
-    ):
+    wanted = "black or zero or blur or mean or pad or mask; did you mean 'black'"
+    with pytest.raises(UsageError, match=f"to='blak': expected {wanted}"):
         get("insertion")(score, X, MAPS[0], to="blak")
     assert get("deletion")(score, X, MAPS[0], steps="4").parameters["steps"] == 4
 

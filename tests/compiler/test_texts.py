@@ -1,0 +1,59 @@
+"""Explainers of texts as files: ids in, scores of tokens out, in plain ONNX Runtime as ``explain`` gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import tiny_texts as tiny
+
+import onnxsal
+from onnxsal.errors import UsageError
+
+TEXTS = ("Obama lives in Paris, not Berlin", "a bad film")
+
+
+def run(model: Any, ids: np.ndarray, **feeds: Any) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"input_ids": ids, **feeds}), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("end", "target", "method"),
+    [
+        ("labels", "B-PER at #1", "input-x-gradient"),
+        ("labels", None, "gradient"),
+        ("vocabulary", "next", "input-x-gradient"),
+        ("classes", "input", "gradient"),
+    ],
+)
+def test_a_file_takes_texts_of_any_length(tmp_path: Path, end: str, target: str | None, method: str) -> None:
+    proto = tiny.proto(end, tiny.SUM if end == "vocabulary" else tiny.MEAN)
+    beside = {} if end == "vocabulary" else {"config": {"id2label": tiny.LABELS}}
+    model = onnxsal.load(tiny.written(tmp_path, proto, **beside))
+    compiled = onnxsal.compile(model, method=method, target=target, give=["saliency", "raw"])
+    fed = {"target": np.array([2])} if target == "input" else {}
+    own = onnxruntime.InferenceSession(proto.SerializeToString())
+    for text in TEXTS:
+        ids = tiny.ids(text)
+        wanted = onnxsal.explain(model, text, method=method, target=2 if target == "input" else target)
+        found = run(compiled, np.concatenate([ids, ids[:, ::-1]]), **fed)  # of a batch each row as alone
+        np.testing.assert_allclose(found["raw"][0], wanted.raw, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["saliency"][0], wanted.saliency, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["logits"][:1], own.run(None, {"input_ids": ids})[0], rtol=1e-5, atol=1e-6)
+
+
+def test_what_draws_has_one_length_and_knows_no_pad_token(tmp_path: Path) -> None:
+    path = tiny.written(tmp_path, tiny.proto("labels"), config={"id2label": tiny.LABELS})
+    ids, asked = tiny.ids(TEXTS[0]), {"method": "integrated-gradients", "target": "O at #3", "steps": 4}
+    model = onnxsal.load(path, size=ids.shape[1])
+    with pytest.raises(UsageError, match=r"baseline='pad' is a token.*baseline=zero"):
+        onnxsal.compile(model, **asked)
+    compiled = onnxsal.compile(model, **asked, baseline="zero", give="raw")
+    assert [d.dim_value for d in compiled.graph.input[0].type.tensor_type.shape.dim][1] == ids.shape[1]
+    wanted = onnxsal.explain(model, TEXTS[0], **asked, baseline="zero")
+    np.testing.assert_allclose(run(compiled, ids)["raw"][0], wanted.raw, rtol=1e-5, atol=1e-6)
