@@ -148,6 +148,8 @@ class Draws:
     weights: tuple[float, ...] | None = None
     """Quadrature weights of the samples; their sum is 1."""
     baseline: Baseline = "zero"
+    channels: bool = False
+    """Whether the masks have channels as positions too: of things [C, *S] they are [C, *S], else [*S]."""
     reference: bool = False
     """Run the body on the baseline too; its outputs reach the tail as ``reference/<name>``."""
     foreseen: Foreseen | None = None

@@ -110,7 +110,16 @@ class Explanation:
 
         if is_of_text(self):
             return canvas_of(self), plane(self.saliency, self.saliency.ndim)
-        return self.sample.drawn(self.saliency)
+        return self.sample.drawn(self.saliency, self._each())
+
+    def _each(self) -> Floats | None:
+        """Return the map of every channel where the method was asked to tell them apart (``by``), else None."""
+        options, sign = self.manifest.get("options", {}), self.manifest.get("sign")
+        if sign is None or options.get("by", "segment") == "segment" or self.raw.ndim != self.saliency.ndim + 1:
+            return None
+        from onnxsal.viz.maps import channel_saliency
+
+        return channel_saliency(self.raw, sign, self.manifest["percentile"])
 
     def save(self, path: str | os.PathLike[str], *, effort: int | None = None, **style: Any) -> None:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.

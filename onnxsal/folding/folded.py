@@ -98,6 +98,8 @@ class Folded:
     @property
     def schedule(self) -> Schedule:
         """How its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
+        if self.record.draws.channels:
+            raise UnsupportedError("masks of channels cannot be folded into a file yet: compile with by=segment")
         if self.record.draws.allocation == "neyman":
             raise UnsupportedError(
                 "draws that depend on scores found before cannot be folded into a file: compile with estimator=plain "

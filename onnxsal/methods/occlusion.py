@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -30,36 +31,54 @@ Indices = NDArray[np.int64]
     cost=Cost(lambda o, k: 14 * 14 + 1, lambda o, k: 0),  # of the default patches at 224 x 224
 )
 def occlusion(
-    score: Program, *, patch: Samples | None = None, stride: Samples | None = None, baseline: Any = "zero"
+    score: Program,
+    *,
+    patch: Samples | None = None,
+    stride: Samples | None = None,
+    baseline: Any = "zero",
+    by: Literal["segment", "channel", "cell"] = "segment",
 ) -> Record:
     """Score minus the score with a patch covered, for patches centred on a regular grid; [rows, columns], signed.
+
+    By channels, and by cells, a number for every channel and position, [C, *S].
 
     Args:
         patch: side of the square in pixels, by default a seventh of the shorter side.
         stride: from centre to centre, by default half a patch. Patches at the border are cut off there.
         baseline: what covers: ``zero`` of the preprocessed input, ``black``, ``blur``, ``uniform`` or an array.
+        by: what a patch covers: all channels (``segment``), or one (``cell``); ``channel``: one channel throughout.
     """
-    size = _size(score)
+    channels, *size = _shape(score)
     side = patch or max(round(min(size) / 7), 1)
     step = stride or max(side // 2, 1)
     if max(side, step) > min(size):
         raise UsageError(f"options patch={side}, stride={step}: the picture is {' x '.join(map(str, size))}")
-    counts = tuple(-(-n // step) for n in size)
+    counts = [-(-n // step) for n in size]
+    cells = [np.arange(n) // step for n in size]
+    if by == "channel":
+        counts, cells = [1] * len(size), [np.zeros(n, np.int64) for n in size]
+    apart = by != "segment"
+    counts = [channels, *counts] if apart else counts
+    placed = _channels if by == "channel" else partial(_cells if by == "cell" else _patches, side, step)
+    about = (("patch", side), ("stride", step)) if by != "channel" else ()
     head = score.extend()
     return Record(
         head=head.finish(score=head["score"]),
-        draws=Draws(masks=Boxes(math.prod(counts), partial(_patches, side, step)), baseline=baseline),
+        draws=Draws(masks=Boxes(math.prod(counts), placed), baseline=baseline, channels=apart),
         body=score,
         moments=Moments(("score",), per="mask"),
-        tail=_tail(counts),
-        notes=(("patch", side), ("stride", step)),
+        tail=_tail(counts, cells if apart else ()),
+        notes=(*about, *((("by", by),) if apart else ())),
     )
 
 
-def _size(score: Program) -> tuple[int, ...]:
-    shape = score.size if isinstance(score, Score) and score.size else (dims(score.inputs[X]) or ())[2:]
+def _shape(score: Program) -> tuple[int, ...]:
+    """Return the channels and the positions of what is explained."""
+    shape = (dims(score.inputs[X]) or ())[1:]
+    if isinstance(score, Score) and score.size:
+        shape = (*shape[:1], *score.size)
     known = tuple(n for n in shape if isinstance(n, int))
-    if not known or len(known) < len(shape):
+    if len(known) < 2 or len(known) < len(shape):
         raise UsageError("occlusion needs to know the size of the model's picture, which this one leaves open")
     return known
 
@@ -71,8 +90,25 @@ def _patches(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> I
     return np.stack([first, first + side], axis=2)
 
 
-def _tail(counts: tuple[int, ...]) -> Program:
+def _cells(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> Indices:
+    """Return where patches of one channel lie, the channel first."""
+    channels, places = np.divmod(numbers, math.prod(-(-n // step) for n in size[1:]))
+    return np.concatenate([_channels(channels, size[:1]), _patches(side, step, places, size[1:])], axis=1)
+
+
+def _channels(numbers: Indices, size: tuple[int, ...]) -> Indices:
+    """Return where one channel lies."""
+    found = np.zeros((len(numbers), len(size), 2), np.int64)
+    found[:, 0, 0], found[:, 0, 1], found[:, 1:, 1] = numbers, numbers + 1, size[1:]
+    return found
+
+
+def _tail(counts: Sequence[int], cells: Sequence[Indices]) -> Program:
+    """Return what makes the map of the scores. Args: cells: which each position is in, of maps that have them all."""
     op = empty(21)
     whole = op.input("score", ir.DataType.FLOAT, [1])
     covered, drawn = (op.input(name, ir.DataType.FLOAT, [math.prod(counts)]) for name in ("mean/score", "drawn"))
-    return op.finish(saliency=op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, *counts]))
+    found = op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, *counts])
+    for axis, own in enumerate(cells, 2):
+        found = op.Gather(found, op.const(own), axis=axis)
+    return op.finish(saliency=found)

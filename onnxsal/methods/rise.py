@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -31,23 +31,28 @@ def rise(
     samples: Samples = 4000,
     grid: Annotated[int, Range(2, 64)] = 7,
     p: Annotated[float, Range(0.01, 0.99)] = 0.5,
+    by: Literal["segment", "channel", "cell"] = "segment",
 ) -> Record:
     """Mean of the masks weighed by the score of the masked picture, over their mean; [H, W], in the score's range.
+
+    By channels, and by cells, a number for every channel and position, [C, *S].
 
     Args:
         samples: N, the number of masks.
         grid: cells a side of the coarse grid that each mask is drawn on.
         p: the chance of a cell to stay.
+        by: what masks hide: all channels of a place (``segment``), or each channel by itself (``cell``); ``channel``:
+            whole channels.
 
     Source: masks as in section 3.2: the grid is enlarged bilinearly to one cell more than the picture and cropped at
     random. Deviation: the sum is divided by the sum of the masks at each pixel instead of by N p, its expectation.
     """
     return Record(
-        draws=Draws(masks=coarse_masks(samples, grid, p)),
+        draws=Draws(masks=_masks(samples, grid, p, by), channels=by != "segment"),
         body=score,
         moments=Moments(("score",), per="weighted"),
-        tail=_ratio(len(dims(score.inputs[X]) or (None,) * 4)),
-        notes=(("samples", samples), ("grid", grid), ("p", p)),
+        tail=_ratio(len(dims(score.inputs[X]) or (None,) * 4) + (by != "segment")),
+        notes=(("samples", samples), ("grid", grid), ("p", p), *((("by", by),) if by != "segment" else ())),
     )
 
 
@@ -56,10 +61,32 @@ def coarse_masks(samples: int, grid: int, p: float) -> CoarseMasks:
     return CoarseMasks(samples, partial(_drawn, grid, p), partial(_enlarging, grid))
 
 
-def _drawn(
+def _masks(samples: int, grid: int, p: float, by: str) -> CoarseMasks:
+    if by == "segment":
+        return coarse_masks(samples, grid, p)
+    cells = 1 if by == "channel" else grid
+    return CoarseMasks(samples, partial(_by_channel, cells, p), partial(_enlarging_each, cells))
+
+
+def _by_channel(
     grid: int, p: float, seed: int, start: int, stop: int, size: tuple[int, ...]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    cells = np.empty((stop - start, *(grid,) * len(size)), np.bool_)
+    """Return the cells of masks that have a row of them for each channel."""
+    cells, shifts = _drawn(grid, p, seed, start, stop, size[1:], size[:1])
+    shifts = shifts if grid > 1 else np.zeros_like(shifts)
+    return cells, np.concatenate([np.zeros((len(shifts), 1), np.int64), shifts], axis=1)
+
+
+def _enlarging_each(grid: int, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+    """Return the weights of a grid of which the first axis is channels, each by itself."""
+    return (np.eye(size[0]), *(_enlarging(grid, size[1:]) if grid > 1 else (np.ones((n, 1)) for n in size[1:])))
+
+
+def _drawn(
+    grid: int, p: float, seed: int, start: int, stop: int, size: tuple[int, ...], rows: tuple[int, ...] = ()
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the cells of masks, and where each begins on the enlarged grid. Args: rows: how many grids each has."""
+    cells = np.empty((stop - start, *rows, *(grid,) * len(size)), np.bool_)
     shifts = np.empty((stop - start, len(size)), np.int64)
     source = np.random.Philox(key=seed)
     rng, state = np.random.Generator(source), source.state

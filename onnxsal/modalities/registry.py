@@ -36,6 +36,9 @@ plugins.offer(
     },
 )
 
+_CRISP = 24
+"""Rows that a channel's map is drawn in, so that it does not run into the next."""
+
 LAST = "array"
 """The modality that a model is tried with behind all others, those of packages too: it takes any floats."""
 
@@ -95,11 +98,14 @@ class Sample:
             )
         return self.seen
 
-    def drawn(self, saliency: Floats) -> tuple[Seen, Floats]:
+    def drawn(self, saliency: Floats, each: Floats | None = None) -> tuple[Seen, Floats]:
         """Return the picture that a map is drawn over, and the map as it lies there, [rows, columns].
 
+        Args: each: the map of every channel, [C, *S], where a method tells them apart: a plot has a row for each.
         Raises: UnsupportedError: there is none.
         """
+        if each is not None and each.ndim == 2 and self.backdrop is not None:
+            return self.canvas(), np.repeat(each, _CRISP, axis=0)
         return self.canvas(), saliency.reshape(-1, saliency.shape[-1])
 
     @property

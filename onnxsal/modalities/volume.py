@@ -70,7 +70,7 @@ class Volume(Sample):
         """Return the slices through the middle."""
         return self.drawn(np.zeros(self.x.shape[1:], np.float32))[0]
 
-    def drawn(self, saliency: Floats) -> tuple[Seen, Floats]:
+    def drawn(self, saliency: Floats, each: Floats | None = None) -> tuple[Seen, Floats]:
         """Return the slices through where a map [D, H, W] is strongest, and the map on them."""
         turn = _AS_THEY_ARE if self.space is None else shown_turn(self.space)
         turned = turn.apply(saliency)

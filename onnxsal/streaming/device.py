@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.kernels.masks import fill
-from onnxsal.kernels.plane import plane, unplane
+from onnxsal.kernels.plane import plane
 from onnxsal.records import HostMasks, Made
 from onnxsal.runtime import ColumnSession, Session
 from onnxsal.streaming.plan import Plan
@@ -72,7 +72,7 @@ class Host:
 
     def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs of a session for a batch."""
-        return session.run({self.x: unplane(batch.x, self.plan.size), **feeds}, names)
+        return session.run({self.x: self.plan.things(batch.x), **feeds}, names)
 
 
 def host_masks(plan: Plan, key: tuple[int, int], start: int, stop: int) -> Floats | None:

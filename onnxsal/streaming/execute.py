@@ -107,7 +107,7 @@ def _mixed(work: Work, session: Runner, batch: Batch, ran: Ran) -> bool:
     """Hold the first batch that a program is run on against its last row alone; return whether they differ."""
     if isinstance(session, ColumnSession):
         return False
-    x = unplane(batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host(), work.plan.size)
+    x = work.plan.things(batch.x if isinstance(batch.x, np.ndarray) else batch.x.copy_to_host())
     fixed = {name: np.repeat(value, batch.rows, axis=0) for name, value in work.targets[0].items()}
     hold(session, {work.settings.x: x, **fixed}, ran.outputs[0], [batch.rows - 1])
     return session.single

@@ -46,5 +46,5 @@ class Gpu:
 
     def run(self, session: Runner, batch: Batch, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs of a session that is bound to a batch, on the host."""
-        place = DeviceBuffer(cuda.KIND, cuda.address(batch.x), (*batch.x.shape[:2], *self._plan.size))
+        place = DeviceBuffer(cuda.KIND, cuda.address(batch.x), (batch.x.shape[0], *self._plan.thing))
         return {n: np.asarray(v) for n, v in session.run_placed({self._x: place}, feeds, names).items()}

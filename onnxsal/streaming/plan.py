@@ -41,13 +41,20 @@ class Plan:
     template: Rows
     """One row a mask, without sample and draw."""
     size: tuple[int, ...]
-    """Of the positions S; x and the baseline, and the grids, hold them as rows and columns (``kernels.plane``)."""
+    """Of the masks' positions, those S or channels and S; x and the baseline, and the grids, hold them as rows and
+    columns (``kernels.plane``)."""
+    thing: tuple[int, ...]
+    """What x is, [C, *S]."""
     of: int
     """How many maps there were before flat ones and all but the top k were left out."""
     samples: int
     """How often every mask is drawn; on average, where there is an order."""
     order: Order | Sparing | None = None
     """Which mask each draw is of, where that is not even."""
+
+    def things(self, planes: Floats) -> Floats:
+        """Return x and its like, as rows and columns, with the axes of the thing, [..., C, *S]; in the same memory."""
+        return np.reshape(planes, (*planes.shape[:-3], *self.thing))
 
     @property
     def per_sample(self) -> int:
@@ -106,10 +113,12 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
 
     Raises: UnsupportedError: every map is flat.
     """
+    thing, base = x.shape, baseline_of(x, draws, black, key)
+    x, base = (x[None], base[None]) if draws.channels else (x, base)
     size, rank = x.shape[1:], x.ndim - 1
-    base, x = plane(baseline_of(x, draws, black, key), rank), plane(x, rank)
+    base, x = plane(base, rank), plane(x, rank)
     if not isinstance(draws.masks, Grids):
-        return _without_grids(x, base, draws, size)
+        return _without_grids(x, base, draws, (size, thing))
     own = np.ascontiguousarray(head["maps"][0], np.float32)
     if rank > 2:  # slices lie one behind the other
         rows = slices_apart(math.prod(size[:-2]))
@@ -122,7 +131,7 @@ def make_plan(x: Floats, draws: Draws, head: Mapping[str, NDArray[Any]], black: 
     grids, low, high = maps[kept], low[kept], high[kept]
     template = _template(x, hidden, grids, (low, high), draws)
     order = _order(grids, draws, key)
-    return Plan(hidden, base, draws, grids, kept, template, size, len(maps), draws.samples, order)
+    return Plan(hidden, base, draws, grids, kept, template, size, thing, len(maps), draws.samples, order)
 
 
 def _between_slices(maps: Floats, size: tuple[int, ...]) -> Floats:
@@ -140,14 +149,15 @@ def _order(grids: Floats, draws: Draws, key: tuple[int, int]) -> Order | None:
     return Order(grids, len(grids) * draws.samples, key)
 
 
-def _without_grids(x: Floats, base: Floats, draws: Draws, size: tuple[int, ...]) -> Plan:
+def _without_grids(x: Floats, base: Floats, draws: Draws, sizes: tuple[tuple[int, ...], tuple[int, ...]]) -> Plan:
+    """Return the plan of masks that depend on no picture. Args: sizes: of their positions, and of the thing."""
     masks = draws.masks if isinstance(draws.masks, Made) else None
     drawn = masks is not None and masks.random
     count = 1 if masks is None or drawn else masks.count
     template = make_rows(count)
     _add_noise(template, draws.noise, float(np.ptp(x)), None)
     samples = masks.count if masks is not None and drawn else draws.samples
-    return Plan(x, base, draws, None, np.arange(count), template, size, count, samples)
+    return Plan(x, base, draws, None, np.arange(count), template, *sizes, count, samples)
 
 
 def _range(own: Floats, maps: Floats, masks: Grids, size: tuple[int, int]) -> tuple[Floats, Floats]:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from onnxsal.errors import OutOfMemoryError, UsageError
-from onnxsal.kernels.plane import unplane
 from onnxsal.records import Record
 from onnxsal.runtime import ColumnSession
 from onnxsal.streaming.device import Batch
@@ -162,7 +161,7 @@ def _accumulator(record: Record, plan: Plan, groups: bool) -> Accumulator:
 
 
 def _finish(record: Record, plan: Plan, sums: Accumulator, given: Feeds, settings: Settings) -> Finish:
-    given = {**given, "x": unplane(plan.x, plan.size)[None], "baseline": unplane(plan.baseline, plan.size)[None]}
+    given = {**given, "x": plan.things(plan.x)[None], "baseline": plan.things(plan.baseline)[None]}
     return Finish(record, plan, sums, None if record.tail is None else Tail(settings.session(record.tail), given))
 
 
@@ -179,7 +178,7 @@ def needs_squares(record: Record) -> bool:
 def _references(record: Record, plan: Plan, targets: tuple[Feeds, ...], settings: Settings) -> list[dict[str, Array]]:
     if not record.draws.reference or isinstance(record.body, Record):
         return [{} for _ in targets]
-    session, entry = settings.session(record.body), {settings.x: unplane(plan.baseline, plan.size)[None]}
+    session, entry = settings.session(record.body), {settings.x: plan.things(plan.baseline)[None]}
     outputs = apart(session.run({**entry, **together(targets, 1)}), targets)
     return [{f"reference/{name}": value for name, value in own.items()} for own in outputs]
 
@@ -192,7 +191,7 @@ def _nested(work: Work, batch: Batch) -> Ran:
         work.settings, progress=None, limits=Limits(), batch_size=work.batch_size, shown=None, budget=left(work)
     )
     image = _inner_image(work.subject.image, batch.start)
-    subject = replace(work.subject, x=unplane(batch.x[0], work.plan.size).copy(), image=image)
+    subject = replace(work.subject, x=work.plan.things(batch.x[0]).copy(), image=image)
     inner = stream(body, subject, quiet)
     work.batch_size = inner.batch_size
     return Ran([{"saliency": inner.saliency[None]}], inner.rows, inner.heads)

@@ -90,6 +90,18 @@ def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float
     return np.asarray(np.clip(flat, -cap, cap) / cap, np.float32)
 
 
+def channel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float = 99.0) -> Map:
+    """Return a map of the input's pixels as one of each channel, [C, *S]: as ``pixel_saliency``, not put together."""
+    _check_options(sign, percentile)
+    flat = _finite(raw)
+    if sign in ("absolute", "norm"):
+        flat = np.abs(flat)
+    elif sign != "signed":
+        flat = np.maximum(flat if sign == "positive" else -flat, 0)
+    cap = _cap(np.abs(flat), percentile)
+    return np.asarray(np.clip(flat, -cap, cap) / cap if cap else flat, np.float32)
+
+
 def over_channels(raw: NDArray[np.float64], sign: Sign) -> NDArray[np.float64]:
     """Return a map of positions [*S] of one of the input's numbers [C, *S]; ``sign`` as of ``pixel_saliency``."""
     if sign == "absolute":

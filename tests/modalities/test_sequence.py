@@ -15,8 +15,10 @@ from onnxsal.errors import ImageError, UnsupportedError, UsageError
 from onnxsal.experiments.base import Case
 from onnxsal.experiments.diff import How, compare
 from onnxsal.explanation.figure import draw
-from onnxsal.methods.rise import coarse_masks
+from onnxsal.methods.rise import _masks, coarse_masks
 from onnxsal.modalities.sequence import SequenceModality
+from onnxsal.records import Draws
+from onnxsal.streaming.plan import baseline_of
 from onnxsal.viz.colour import colourise
 
 CHANNELS, STEPS, KEPT = 2, 24, 3
@@ -269,3 +271,33 @@ def test_fifteen_series_and_their_score(shared: Path) -> None:
     slope = (score(x + 1e-3 * way) - score(x - 1e-3 * way)) / 2e-3
     np.testing.assert_allclose((found.raw * way).sum(), slope, rtol=5e-3)
     assert onnxsal.explain(loaded, x, method="grad-cam++").saliency.shape == (96,)
+
+
+@pytest.mark.parametrize("by", ["channel", "cell"])
+def test_masks_by_channel_and_by_cell_are_what_covering_does(
+    loaded: onnxsal.Model, net: onnx.ModelProto, by: str
+) -> None:
+    """Occlusion against the file itself; RISE against its masks, of which each hides channels by themselves."""
+    found = onnxsal.explain(
+        loaded, X, method="occlusion", target=0, score="logit", patch=KEPT, stride=KEPT, by=by, baseline="uniform"
+    )
+    expected, fill = np.zeros_like(X), baseline_of(X, Draws(baseline="uniform"), np.zeros(2, np.float32), (0, 0))
+    for channel in range(CHANNELS):
+        for part in [slice(None)] if by == "channel" else [slice(at, at + KEPT) for at in range(0, STEPS, KEPT)]:
+            covered = X.copy()
+            covered[channel, part] = fill[channel, part]
+            expected[channel, part] = run(net, X)[0] - run(net, covered)[0]
+    np.testing.assert_allclose(found.raw, expected, rtol=1e-3, atol=1e-5)
+    assert found.manifest["options"]["by"] == by
+    rows = found.drawn()[1].reshape(CHANNELS, -1, STEPS)  # each channel's curve has its own map
+    np.testing.assert_allclose(
+        rows[:, 5], np.clip(np.abs(found.raw) / np.percentile(np.abs(found.raw), 99), 0, 1), 1e-4
+    )
+    rise = onnxsal.explain(loaded, X, method="rise", target=0, score="logit", samples=40, grid=4, seed=7, by=by)
+    masks = _masks(40, 4, 0.5, by).make(7, 0, 40, X.shape)
+    scores = np.array([run(net, X * mask)[0] for mask in masks])
+    assert masks.shape == (40, *X.shape) and (masks[:, 0] != masks[:, 1]).any()
+    assert by == "cell" or set(np.unique(masks)) == {0, 1}
+    np.testing.assert_allclose(rise.raw, (scores[:, None, None] * masks).sum(axis=0) / masks.sum(axis=0), rtol=1e-4)
+    with pytest.raises(UnsupportedError, match="by=segment"):
+        onnxsal.compile(loaded, method="rise", by=by, samples=4)

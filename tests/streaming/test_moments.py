@@ -87,7 +87,7 @@ def finish(y: np.ndarray, shown: str, per: str = "all", groups: int = 20) -> Fin
     draws = Draws(samples=len(y), noise=Noise(1.0))
     record = Record(draws=draws, body=None, moments=moments)  # type: ignore[arg-type]
     nothing = np.zeros((1, 1, 1), np.float32)
-    plan = Plan(nothing, nothing, draws, None, np.arange(masks), np.zeros(masks), (), masks, len(y))  # type: ignore[arg-type]
+    plan = Plan(nothing, nothing, draws, None, np.arange(masks), np.zeros(masks), (), (), masks, len(y))  # type: ignore[arg-type]
     return Finish(record, plan, accumulated(y, moments, batch=7, groups=min(groups, len(y))), None)
 
 
