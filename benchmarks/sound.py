@@ -27,8 +27,9 @@ from onnxsal.errors import OnnxsalError
 Array = NDArray[Any]
 
 METHODS: dict[str, dict[str, Any]] = {
-    "gradient": {}, "integrated-gradients": {}, "smoothgrad": {"samples": 10, "noise": 0.02},
-    "grad-cam": {}, "layercam": {}, "occlusion": {}, "rise": {"samples": 300, "grid": 12},
+    "gradient": {}, "integrated-gradients": {"steps": 20}, "smoothgrad": {"samples": 10, "noise": 0.02},
+    "grad-cam": {}, "layercam": {}, "occlusion": {"along": "last"},
+    "rise": {"along": "last", "samples": 150, "grid": 12},
 }  # fmt: skip
 STEPS = np.geomspace(1e-1, 1e-6, 11)
 """Of what is moved, in the units of the input: logarithms of faint bins are straight over the smallest alone."""
@@ -195,7 +196,8 @@ def row(subject: Subject, path: Path, methods: list[str]) -> str:
     for name in methods:
         started = time.perf_counter()
         try:
-            found = onnxsal.explain(model, subject.thing, method=name, target=target, **METHODS[name])
+            options = {**METHODS[name]} | ({"along": "first"} if "along" in METHODS[name] and subject.axis == 0 else {})
+            found = onnxsal.explain(model, subject.thing, method=name, target=target, **options)
         except OnnxsalError as error:
             cells.append("-" if "layer" in str(error) else type(error).__name__)
             continue

@@ -21,13 +21,14 @@ def manifest_of(request: Request, outcome: Outcome, goal: Target, sign: Sign | N
     from onnxsal.runtime.providers import described
 
     model = request.model
+    prepared = model.preprocess or model.sound
     return {
         "method": request.steps.method.name, "paper": request.steps.method.paper,
         "options": request.steps.described(), "model": model.name, "model_sha256": model.digest,
         "layer": _names(request.layers), "target": goal.target, "label": goal.label, "score": request.score,
         "seed": request.seed, "batch_size": request.batch_size, "sign": sign,
         "percentile": request.common.percentile if sign else None,
-        "preprocess": None if model.preprocess is None else model.preprocess.described(), **described(model.provider),
+        "preprocess": None if prepared is None else prepared.described(), **described(model.provider),
         "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__, "numpy": np.__version__},
         "samples": outcome.samples, "forwards": outcome.forwards, "backwards": outcome.backwards,
         **goal.about, **outcome.about, **outcome.numbers, **_asked(request),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +15,7 @@ from onnxsal.anatomy import Score, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
+from onnxsal.methods.parts import Along, By, axes_along
 from onnxsal.methods.registry import Cost, Samples, method
 from onnxsal.records import Boxes, Draws, Moments, Record
 
@@ -36,7 +37,8 @@ def occlusion(
     patch: Samples | None = None,
     stride: Samples | None = None,
     baseline: Any = "zero",
-    by: Literal["segment", "channel", "cell"] = "segment",
+    by: By = "segment",
+    along: Along | None = None,
 ) -> Record:
     """Score minus the score with a patch covered, for patches centred on a regular grid; [rows, columns], signed.
 
@@ -47,19 +49,23 @@ def occlusion(
         stride: from centre to centre, by default half a patch. Patches at the border are cut off there.
         baseline: what covers: ``zero`` of the preprocessed input, ``black``, ``blur``, ``uniform`` or an array.
         by: what a patch covers: all channels (``segment``), or one (``cell``); ``channel``: one channel throughout.
+        along: patches lie along the ``first`` or the ``last`` axis and cover all of the others, by default along all:
+            of a spectrogram they are bands, seconds, cells.
     """
     channels, *size = _shape(score)
-    side = patch or max(round(min(size) / 7), 1)
+    cut = axes_along(None if by == "channel" else along, len(size))
+    shorter = min(size[axis] for axis in cut)
+    side = patch or max(round(shorter / 7), 1)
     step = stride or max(side // 2, 1)
-    if max(side, step) > min(size):
+    if max(side, step) > shorter:
         raise UsageError(f"options patch={side}, stride={step}: the picture is {' x '.join(map(str, size))}")
-    counts = [-(-n // step) for n in size]
-    cells = [np.arange(n) // step for n in size]
+    counts = _counts(step, cut, size)
+    cells = [np.arange(n) // step if axis in cut else np.zeros(n, np.int64) for axis, n in enumerate(size)]
     if by == "channel":
         counts, cells = [1] * len(size), [np.zeros(n, np.int64) for n in size]
     apart = by != "segment"
     counts = [channels, *counts] if apart else counts
-    placed = _channels if by == "channel" else partial(_cells if by == "cell" else _patches, side, step)
+    placed = _channels if by == "channel" else partial(_cells if by == "cell" else _patches, side, step, cut)
     about = (("patch", side), ("stride", step)) if by != "channel" else ()
     head = score.extend()
     return Record(
@@ -83,17 +89,26 @@ def _shape(score: Program) -> tuple[int, ...]:
     return known
 
 
-def _patches(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> Indices:
+def _patches(side: int, step: int, cut: tuple[int, ...], numbers: Indices, size: tuple[int, ...]) -> Indices:
     """Return where patches lie, [n, rank, 2], counted row by row; those at the border reach beyond it."""
-    places = np.stack(np.unravel_index(numbers, [-(-n // step) for n in size]), axis=1)
+    counts = _counts(step, cut, size)
+    places = np.stack(np.unravel_index(numbers, counts), axis=1)
     first = places * step + (step - side) // 2
-    return np.stack([first, first + side], axis=2)
+    ends = np.stack([first, first + side], axis=2)
+    for axis in set(range(len(size))) - set(cut):
+        ends[:, axis] = 0, size[axis]
+    return ends
 
 
-def _cells(side: int, step: int, numbers: Indices, size: tuple[int, ...]) -> Indices:
+def _counts(step: int, cut: tuple[int, ...], size: Sequence[int]) -> list[int]:
+    """Return how many patches lie along each axis."""
+    return [-(-n // step) if axis in cut else 1 for axis, n in enumerate(size)]
+
+
+def _cells(side: int, step: int, cut: tuple[int, ...], numbers: Indices, size: tuple[int, ...]) -> Indices:
     """Return where patches of one channel lie, the channel first."""
-    channels, places = np.divmod(numbers, math.prod(-(-n // step) for n in size[1:]))
-    return np.concatenate([_channels(channels, size[:1]), _patches(side, step, places, size[1:])], axis=1)
+    channels, places = np.divmod(numbers, math.prod(_counts(step, cut, size[1:])))
+    return np.concatenate([_channels(channels, size[:1]), _patches(side, step, cut, places, size[1:])], axis=1)
 
 
 def _channels(numbers: Indices, size: tuple[int, ...]) -> Indices:

@@ -1,8 +1,9 @@
-"""What methods have in common: a trace that holds a layer's maps and the gradient of the score at them."""
+"""What methods have in common: a trace that holds a layer's maps and the gradient of the score at them; axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import onnx_ir as ir
 
@@ -15,6 +16,14 @@ from onnxsal.graph.dequantised import arithmetic, dequantised, layout
 from onnxsal.graph.program import Trace
 from onnxsal.graph.shapes import is_float
 from onnxsal.graph.signs import never_negative
+
+Along = Literal["first", "last"]
+By = Literal["segment", "channel", "cell"]
+
+
+def axes_along(along: Along | None, rank: int) -> tuple[int, ...]:
+    """Return along which of so many axes of positions a mask changes; all of them where none is named."""
+    return tuple(range(rank)) if along is None else (0,) if along == "first" else (rank - 1,)
 
 
 def activation(op: Trace, layer: Layer) -> ir.Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import onnx_ir as ir
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import X
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
+from onnxsal.methods.parts import Along, By, axes_along
 from onnxsal.methods.registry import Cost, Range, Samples, method
 from onnxsal.records import CoarseMasks, Draws, Moments, Record
 
@@ -31,7 +32,8 @@ def rise(
     samples: Samples = 4000,
     grid: Annotated[int, Range(2, 64)] = 7,
     p: Annotated[float, Range(0.01, 0.99)] = 0.5,
-    by: Literal["segment", "channel", "cell"] = "segment",
+    by: By = "segment",
+    along: Along | None = None,
 ) -> Record:
     """Mean of the masks weighed by the score of the masked picture, over their mean; [H, W], in the score's range.
 
@@ -43,12 +45,14 @@ def rise(
         p: the chance of a cell to stay.
         by: what masks hide: all channels of a place (``segment``), or each channel by itself (``cell``); ``channel``:
             whole channels.
+        along: cells lie along the ``first`` or the ``last`` axis and are all of the others, by default along all: of a
+            spectrogram they are bands, seconds, cells.
 
     Source: masks as in section 3.2: the grid is enlarged bilinearly to one cell more than the picture and cropped at
     random. Deviation: the sum is divided by the sum of the masks at each pixel instead of by N p, its expectation.
     """
     return Record(
-        draws=Draws(masks=_masks(samples, grid, p, by), channels=by != "segment"),
+        draws=Draws(masks=_masks(samples, grid, p, by, along), channels=by != "segment"),
         body=score,
         moments=Moments(("score",), per="weighted"),
         tail=_ratio(len(dims(score.inputs[X]) or (None,) * 4) + (by != "segment")),
@@ -56,37 +60,46 @@ def rise(
     )
 
 
-def coarse_masks(samples: int, grid: int, p: float) -> CoarseMasks:
+def coarse_masks(samples: int, grid: int, p: float, along: Along | None = None) -> CoarseMasks:
     """Return so many masks of ``grid`` cells a side, of which each stays with the chance p."""
-    return CoarseMasks(samples, partial(_drawn, grid, p), partial(_enlarging, grid))
+    return CoarseMasks(samples, partial(_drawn, grid, p, along), partial(_enlarging, grid, along))
 
 
-def _masks(samples: int, grid: int, p: float, by: str) -> CoarseMasks:
+def _grids(grid: int, along: Along | None, rank: int) -> tuple[int, ...]:
+    """Return the cells along each axis: one where a mask is the same all along it."""
+    cut = axes_along(along, rank)
+    return tuple(grid if axis in cut else 1 for axis in range(rank))
+
+
+def _masks(samples: int, grid: int, p: float, by: By, along: Along | None = None) -> CoarseMasks:
     if by == "segment":
-        return coarse_masks(samples, grid, p)
+        return coarse_masks(samples, grid, p, along)
     cells = 1 if by == "channel" else grid
-    return CoarseMasks(samples, partial(_by_channel, cells, p), partial(_enlarging_each, cells))
+    return CoarseMasks(samples, partial(_by_channel, cells, p, along), partial(_enlarging_each, cells, along))
 
 
 def _by_channel(
-    grid: int, p: float, seed: int, start: int, stop: int, size: tuple[int, ...]
+    grid: int, p: float, along: Along | None, seed: int, start: int, stop: int, size: tuple[int, ...]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return the cells of masks that have a row of them for each channel."""
-    cells, shifts = _drawn(grid, p, seed, start, stop, size[1:], size[:1])
+    cells, shifts = _drawn(grid, p, along, seed, start, stop, size[1:], size[:1])
     shifts = shifts if grid > 1 else np.zeros_like(shifts)
     return cells, np.concatenate([np.zeros((len(shifts), 1), np.int64), shifts], axis=1)
 
 
-def _enlarging_each(grid: int, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+def _enlarging_each(grid: int, along: Along | None, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
     """Return the weights of a grid of which the first axis is channels, each by itself."""
-    return (np.eye(size[0]), *(_enlarging(grid, size[1:]) if grid > 1 else (np.ones((n, 1)) for n in size[1:])))
+    whole = (np.ones((n, 1)) for n in size[1:])
+    return (np.eye(size[0]), *(_enlarging(grid, along, size[1:]) if grid > 1 else whole))
 
 
 def _drawn(
-    grid: int, p: float, seed: int, start: int, stop: int, size: tuple[int, ...], rows: tuple[int, ...] = ()
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    grid: int, p: float, along: Along | None, seed: int, start: int, stop: int, size: tuple[int, ...],
+    rows: tuple[int, ...] = (),
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:  # fmt: skip
     """Return the cells of masks, and where each begins on the enlarged grid. Args: rows: how many grids each has."""
-    cells = np.empty((stop - start, *rows, *(grid,) * len(size)), np.bool_)
+    grids = _grids(grid, along, len(size))
+    cells = np.empty((stop - start, *rows, *grids), np.bool_)
     shifts = np.empty((stop - start, len(size)), np.int64)
     source = np.random.Philox(key=seed)
     rng, state = np.random.Generator(source), source.state
@@ -94,18 +107,19 @@ def _drawn(
         state["state"]["counter"][:] = (0, 0, 0, start + at)
         source.state = state
         cells[at] = rng.random(cells.shape[1:]) < p
-        shifts[at] = [rng.integers(math.ceil(n / grid)) for n in size]
+        shifts[at] = [rng.integers(math.ceil(n / g)) for n, g in zip(size, grids, strict=True)]
     return cells, shifts
 
 
-def _enlarging(grid: int, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+def _enlarging(grid: int, along: Along | None, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
     """Return the bilinear weights of the grid enlarged to one cell more than the picture, [(grid + 1) c, grid] each.
 
     Cells in a row that are as many as its places are these.
     """
     if size == (grid,):
         return (np.eye(grid),)
-    return tuple(_bilinear(grid, (grid + 1) * math.ceil(n / grid)) for n in size)
+    grids = _grids(grid, along, len(size))
+    return tuple(_bilinear(g, (g + 1) * math.ceil(n / g)) for n, g in zip(size, grids, strict=True))
 
 
 @lru_cache(maxsize=8)

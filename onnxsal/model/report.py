@@ -52,10 +52,17 @@ def inspect(model: Model) -> dict[str, Any]:
 def _facts(model: Model) -> dict[str, Any]:
     return {
         "file": model.name, "sha256": model.digest, **file_facts(model.source),
-        "preprocess": None if model.preprocess is None else model.preprocess.name,
+        "preprocess": _prepared(model),
         "labels": None if model.labels is None else model.labels.source, "notes": list(model.notes),
         "decided": [asdict(each) for each in model.decided], "stated": facts_in(model.metadata),
     }  # fmt: skip
+
+
+def _prepared(model: Model) -> str | None:
+    """Return what says how things are prepared, and of sound the rate too."""
+    if model.sound is not None and model.sound.sampling_rate is not None:
+        return f"{model.sound.sampling_rate} Hz ({model.sound.where})"
+    return None if model.preprocess is None else model.preprocess.name
 
 
 def _parts(model: Model) -> dict[str, Any]:

@@ -151,11 +151,12 @@ def _outputs(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _command(known: Mapping[str, Any]) -> str:
     """Return the line that explains it, to be copied."""
-    thing = "IMAGE" if _is_image(known) else "THING.npy"
+    thing = "IMAGE" if _is_image(known) else "SOUND.wav" if _is_sound(known) else "THING.npy"
     target = known["output"].get("target")
     method = " -m gradient" if known["layer"] is None or known["output"].get("task") == "element" else ""
     asked = method + (f" -t {shlex.quote(target)}" if target else "")
-    preprocess = " --preprocess P" if thing == "IMAGE" and known["preprocess"] is None else ""
+    open_ = {"IMAGE": " --preprocess P", "SOUND.wav": " --rate HZ"} if known["preprocess"] is None else {}
+    preprocess = open_.get(thing, "")
     return f"onnxsal explain {shlex.quote(str(known['file']))} {thing}{preprocess}{asked}"
 
 
@@ -233,7 +234,13 @@ def _default(known: Mapping[str, Any]) -> str:
 
 def _no_preprocess(known: Mapping[str, Any]) -> str:
     command = f"onnxsal predict {shlex.quote(str(known['file']))} IMAGE"
+    if _is_sound(known):
+        return "unknown: at which rate it takes its sound is for you to say, --rate HZ"
     return f"unknown: find it with {command}" if _is_image(known) else "none: it is taken as it is"
+
+
+def _is_sound(known: Mapping[str, Any]) -> bool:
+    return bool(known["input"]["modality"] == "audio")
 
 
 def _is_image(known: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -43,7 +43,7 @@ class Spectrogram:
     """The sample that the first frame is centred on."""
     cycles: tuple[float, ...]
     """The frequency of each bin, in cycles a sample."""
-    silence: Doubles | None = None
+    silence: Doubles | None = field(default=None, compare=False)
     """What silence gives, [C, F]; None where that is not finite."""
 
     def seconds(self, frames: int, rate: float) -> tuple[float, float]:

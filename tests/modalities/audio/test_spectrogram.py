@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 import onnxsal
 from onnxsal.errors import UsageError
 from onnxsal.explanation.figure import draw
+from onnxsal.methods.rise import coarse_masks
 
 N, HOP, RATE, EPS = 64, 16, 4_000, 1e-4
 BINS = N // 2 + 1
@@ -62,6 +63,15 @@ def spectrogram(x: np.ndarray) -> np.ndarray:
     """Return log(1 + power / eps), [bins, frames]: 0 where nothing is heard."""
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(x, np.float64), N)[::HOP]
     return np.log1p(np.abs(np.fft.rfft(frames * WINDOW)) ** 2 / EPS).T
+
+
+def flat_score(s: np.ndarray) -> float:
+    """The first class of what ``flat`` makes of a spectrogram, in float64."""
+    wide, (rows, columns) = np.pad(np.asarray(s, np.float64), 1), s.shape
+    shifts = [(i, j) for i in range(3) for j in range(3)]
+    a = [b + sum(taps[i, j] * wide[i : i + rows, j : j + columns] for i, j in shifts)
+         for taps, b in zip(FLAT[:, 0], BIAS, strict=True)]  # fmt: skip
+    return float(np.maximum(a, 0).mean((1, 2)) @ V[:, 0])
 
 
 def marked(amplitude: float = 0.5) -> np.ndarray:
@@ -171,3 +181,27 @@ def test_a_map_of_an_array_without_a_rate_is_no_sound(tmp_path: Path) -> None:
     assert found.modality == "audio" and found.sample.heard.rate is None
     with pytest.raises(UsageError, match="nothing says at which rate"):
         found.to_sound(tmp_path / "part.wav")
+
+
+@pytest.mark.parametrize(("along", "axis"), [("last", 1), ("first", 0)])
+def test_masks_may_be_whole_seconds_or_whole_bands(loaded: onnxsal.Model, along: str, axis: int) -> None:
+    """A second that is covered in all of its bins is the file on that spectrogram; RISE's masks are alike along it."""
+    s = spectrogram(marked()).astype(np.float32)
+    found = onnxsal.explain(
+        loaded, s[None], method="occlusion", target=0, score="logit", along=along, patch=8, stride=8
+    )
+    assert found.raw.shape[1 - axis] == 1 and found.raw.shape[axis] == -(-s.shape[axis] // 8)
+    at = int(np.abs(found.raw).argmax())
+    covered = s.copy()
+    covered.swapaxes(0, axis)[8 * at : 8 * at + 8] = 0
+    assert found.raw.ravel()[at] == pytest.approx(flat_score(s) - flat_score(covered), rel=1e-3)
+    masks = coarse_masks(5, 7, 0.5, along).make(0, 0, 5, s.shape)
+    assert np.ptp(masks, axis=2 - axis).max() == 0 < np.ptp(masks, axis=1 + axis).min()
+
+
+def test_a_compiled_file_gives_the_map_of_a_waveform(loaded: onnxsal.Model) -> None:
+    x = np.pad(marked(), (0, N + 127 * HOP - 1_600))
+    own = onnxsal.explain(loaded, x, method="gradient", target=0)
+    session = onnxruntime.InferenceSession(onnxsal.compile(loaded, method="gradient", target=0).SerializeToString())
+    found = dict(zip([each.name for each in session.get_outputs()], session.run(None, {"x": x[None]}), strict=True))
+    np.testing.assert_allclose(found["saliency"][0], own.saliency, atol=2e-3)
