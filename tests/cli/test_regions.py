@@ -138,7 +138,8 @@ def test_explain_asks_for_places(run: Run) -> None:
 
 
 def test_explain_says_what_is_no_place(run: Run) -> None:
-    for goal, message in (("red@1,2,3", "a point X,Y or a box"), ("red@500,2", "the model sees the columns 0 to 60"),
+    for goal, message in (("red@1,2,3", "a region's point is x, y"),
+                          ("red@500,2", "the model sees the columns 0 to 60"),
                           ("red@none.png", "the mask: no such file: 'none.png'"), ("green@1,1", "green"),
                           ("red@names.txt", "behind the @"), ("red@1,1 minus red@1,1", "0 whatever")):  # fmt: skip
         ended = run("explain", "seg.onnx", "red.png", *HOW, "-m", "gradient", "-t", goal)

@@ -87,14 +87,12 @@ inside = "rows"
 target = "y[0, 2]"
 score = "y[0, 2]"
 
-[ids_refused]
-file = "ids"
-kind = "ids are no floats"
-input = "ids"
+[counts]
+kind = "counts are no floats"
+input = "counts"
 shape = [1, 5]
 range = [0, 8]
 type = "int64"
-held = {weight = 1.5}
 target = "y[0, 2]"
 refused = "int64"
 
@@ -137,6 +135,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [node("Gather", "table ids", "rows"), node("Tanh", "rows", "b"), node("Mul", "b weight", "c"),
             node("ReduceMean", "c", "d", axes=[1], keepdims=0), node("MatMul", "d v", "y")]  # fmt: skip
     written(place / "ids.onnx", rows, [("ids", I64, ["n", "t"]), ("weight", F32, [])], table=table, v=v)
+    counts = [node("Cast", "counts", "f", to=F32), node("Tanh", "f", "b"), node("MatMul", "b u", "y")]
+    written(place / "counts.onnx", counts, [("counts", I64, ["n", 5])], u=np.resize(v, (5, 3)))
     (place / "table.toml").write_text(TABLE, encoding="utf-8")
     return place
 
@@ -197,7 +197,7 @@ def test_a_wrong_rule_is_found(reach: Any, folder: Path, name: str, monkeypatch:
 
 
 def test_refusals_are_right_where_they_were_expected(reach: Any, folder: Path) -> None:
-    (case,) = reach.read_cases(folder / "table.toml", folder, ["ids_refused"])
+    (case,) = reach.read_cases(folder / "table.toml", folder, ["counts"])
     (plain,) = reach.read_cases(folder / "table.toml", folder, ["numbers"])
     assert reach.failed(case, UsageError("takes int64")).verdict == "refused, rightly"
     assert reach.failed(case, UsageError("no such file")).verdict == "REFUSED"
@@ -206,9 +206,9 @@ def test_refusals_are_right_where_they_were_expected(reach: Any, folder: Path) -
 
 
 def test_the_table_has_a_line_for_every_file_that_is_there(folder: Path) -> None:
-    command = [sys.executable, str(TOOLS / "reach.py"), str(folder), "numbers", "ids_refused", "absent"]
+    command = [sys.executable, str(TOOLS / "reach.py"), str(folder), "numbers", "counts", "absent"]
     done = subprocess.run([*command, "--table", str(folder / "table.toml")], capture_output=True, text=True, check=True)
     rows = [line.split(" | ") for line in done.stdout.splitlines()]
-    assert [row[0] for row in rows[2:]] == ["| numbers", "| ids_refused"]
+    assert [row[0] for row in rows[2:]] == ["| numbers", "| counts"]
     assert rows[2][2].startswith("right (") and "array 6 classification y" in rows[2][3]
     assert rows[3][2] == "refused, rightly" and "UnsupportedError" in rows[3][6]
