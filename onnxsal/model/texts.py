@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnxsal.model.any_length import of_any_length
 from onnxsal.model.constants import Constant, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.model import Model
+from onnxsal.model.text_length import Lengths
 
 
 def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Words]:
@@ -34,9 +36,36 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return model.fitting(Words("array", array)), Words("array", array)
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
+    most = _most(model, len(tokens.ids))
+    if most is not None:
+        tokens = _cut(tokens, most, lambda: tokenised(thing, tokenizer, words=words, most=most))
     _check(model, tokens)
     nothing = {name: _vector(model, number, len(tokens.ids)) for name, number in baselines_of(tokenizer).items()}
     return _opened(model, tokens), Words(tokens.name, _vectors(model, tokens.ids), tokens, nothing)
+
+
+def _most(model: Model, count: int) -> int | None:
+    """Return how many tokens a model takes at most, None where it takes so many."""
+    if model.open_sizes == (False,) and not _modality(model).past:
+        return model.size[0] if count > model.size[0] else None
+    free = _free(model)
+    if free is None:
+        return None
+    lengths: Lengths = model.program("lengths", Lengths)
+    return lengths.most(free, count)
+
+
+def _cut(tokens: Tokenised, most: int, again: Callable[[], Tokenised]) -> Tokenised:
+    """Return a text with so many tokens; ids are not cut, for nothing says which of them may go."""
+    if not tokens.words:
+        raise UsageError(f"{tokens.name!r} has {len(tokens.ids)} ids, and the model takes {most} at most: cut them")
+    return again()
+
+
+def _free(model: Model) -> Model | None:
+    """Return the model that takes any length, None where there is none."""
+    found: Model | None = model.program("any length", lambda: of_any_length(model))
+    return found
 
 
 def _modality(model: Model) -> Tokens:
@@ -100,7 +129,7 @@ def _opened(model: Model, tokens: Tokenised) -> Model:
     size = (len(tokens.ids),)
     if size == model.size:
         return model
-    free: Model | None = model.program("any length", lambda: of_any_length(model))
+    free = _free(model)
     if free is not None:
         entry = replace(free.anatomy.entry, size=size)
         return replace(free, anatomy=replace(free.anatomy, entry=entry), preprocess=model.preprocess)

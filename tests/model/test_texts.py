@@ -173,6 +173,19 @@ def test_what_does_not_fit_is_said(path: str, tmp_path: Path) -> None:
         onnxsal.explain(model, "a fine")
 
 
+def test_a_text_longer_than_the_model_takes_is_cut_and_that_is_said(path: str) -> None:
+    """Positions end at 12: of words ten are left between the tokens that are added; ids are refused."""
+    model, long = onnxsal.load(path), "a fine film " * 9
+    found = onnxsal.explain(model, long, method="gradient", target=1)
+    ids = [2, *([4, 5, 6] * 9)[: MOST - 2], 3]
+    assert found.sample.ids.tolist() == ids
+    assert f"the text has 29 tokens and was cut to {MOST}" in found.manifest["notes"]
+    slope = W[:, 1] * (1 - np.tanh(inside(ids, PLACES)) ** 2)
+    np.testing.assert_allclose(found.raw, slope.T, rtol=1e-4, atol=1e-6)
+    with pytest.raises(UsageError, match=rf"has 13 ids, and the model takes {MOST} at most"):
+        onnxsal.explain(model, np.full(13, 4))
+
+
 def test_the_command_line_takes_words_files_and_what_comes_in(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

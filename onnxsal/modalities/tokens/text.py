@@ -36,6 +36,8 @@ class Tokenised:
     text: str
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...] = ()
+    words: bool = False
+    """Whether it was given as words, and not as ids."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ class Words:
     """The vectors of tokens that stand for nothing, [C], by name."""
 
 
-def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) -> Tokenised:
+def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False, most: int | None = None) -> Tokenised:
     """Return a text, a file of one, or ids [T] or [1, T] as tokens.
 
-    Args: tokenizer: or why there is none. words: text is words even where it looks like a file's name.
+    Args: tokenizer: or why there is none. words: text is words even where it looks like a file's name. most: tokens
+    to which words are cut.
     Raises: ImageError: a file is not there or cannot be read. UsageError: it is neither, it is empty, or words without
     a tokenizer.
     """
@@ -61,7 +64,7 @@ def tokenised(thing: Any, tokenizer: Tokenizer | str, *, words: bool = False) ->
         return _of_ids(read_file(thing), Path(thing).name, tokenizer)
     if isinstance(thing, str | os.PathLike):
         name, text = _written(thing, words=words)
-        return _of_text(text, name, tokenizer)
+        return _of_text(text, name, tokenizer, most)
     try:
         array = np.asarray(thing)
     except ValueError:  # rows of different lengths
@@ -99,15 +102,15 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _of_text(text: str, name: str, tokenizer: Tokenizer | str) -> Tokenised:
+def _of_text(text: str, name: str, tokenizer: Tokenizer | str, most: int | None) -> Tokenised:
     if not text.strip():
         raise UsageError(f"{name!r} is empty: there is nothing to explain")
     if isinstance(tokenizer, str):
         raise UsageError(f"{name!r} are words, and {tokenizer}")
-    read = tokenizer.read(text)
+    read = tokenizer.read(text, most)
     if not len(read.ids):
         raise UsageError(f"{name!r} has no tokens: there is nothing to explain")
-    return Tokenised(name, read.ids, read.types, text, read.pieces, tokenizer.notes(read))
+    return Tokenised(name, read.ids, read.types, text, read.pieces, tokenizer.notes(read), words=True)
 
 
 def _of_ids(array: NDArray[Any], name: str, tokenizer: Tokenizer | str) -> Tokenised:

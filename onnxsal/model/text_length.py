@@ -1,0 +1,43 @@
+"""How many tokens a model takes: as many as its table of positions has, which running tells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onnxsal.anatomy import X, body
+from onnxsal.errors import ModelError
+from onnxsal.model.model import Model
+
+
+class Lengths:
+    """What is known of the numbers of tokens at which a model runs."""
+
+    def __init__(self) -> None:
+        self.runs, self.fails = 0, 0
+
+    def most(self, model: Model, count: int) -> int | None:
+        """Return how many tokens it takes at most, None where it takes so many."""
+        if count <= self.runs:
+            return None
+        if not self.fails or count < self.fails:
+            self._note(model, count)
+        if count <= self.runs:
+            return None
+        while self.fails - self.runs > 1:
+            self._note(model, (self.fails + self.runs) // 2)
+        return self.runs
+
+    def _note(self, model: Model, count: int) -> None:
+        if _runs(model, count):
+            self.runs = max(self.runs, count)
+        else:
+            self.fails = count
+
+
+def _runs(model: Model, count: int) -> bool:
+    session = model.session(model.program("body", lambda: body(model.anatomy)))
+    try:
+        session.run({X: np.zeros((1, model.anatomy.entry.channels, count), np.float32)})
+    except ModelError:
+        return False
+    return True
