@@ -31,6 +31,9 @@ from onnxsal.tasks.outputs import ancestors, batches, behind, open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Fed, Numbers, Prediction, Task
+from onnxsal.tasks.tokens.heads import vectors_of
+from onnxsal.tasks.tokens.pooling import Pooling, pooling_beside
+from onnxsal.tasks.words import Words
 
 Floats = NDArray[np.float32]
 
@@ -82,6 +85,22 @@ class Embedding(Task):
     why: str
     """What says that it is an embedding."""
     proven: bool
+    pooling: Pooling | None = None
+    """How vectors of tokens, [B, T, N], become one; None where the file gives one."""
+
+    @classmethod
+    def find_said(cls, graph: ir.Graph, words: Words, *, asked: bool = False) -> Embedding:
+        """Return the same; or of vectors of tokens the one that they are pooled to: as the files beside the model say,
+        or where somebody asks for it, their mean. Raises: UnsupportedError: there is none.
+        """
+        try:
+            return super().find_said(graph, words, asked=asked)
+        except UnsupportedError:
+            said = pooling_beside(words.path)
+            vectors = vectors_of(graph) if said is not None or asked else []
+            if not vectors:
+                raise
+            return _pooled(vectors[0], said or Pooling("mean"))
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Embedding:
@@ -124,6 +143,12 @@ class Embedding(Task):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said where only a name tells."""
+        if self.pooling is not None and not self.pooling.where:
+            return (
+                f"{self.output!r} holds a vector for each token, and nothing says how they become one: "
+                f"{self.pooling.told} is taken; a 1_Pooling/config.json beside the file, as sentence-transformers has "
+                "it, says otherwise",
+            )
         if self.proven:
             return ()
         return (
@@ -139,7 +164,9 @@ class Embedding(Task):
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return the vectors made one long, and as they are; float32 [B, N] both. A zero vector stays one."""
         open_quantiser(values[self.logit])
-        vectors = op.copy(op.Reshape(op.cast(values[self.logit], ir.DataType.FLOAT), [-1, self.width]))
+        own = op.cast(values[self.logit], ir.DataType.FLOAT)
+        own = own if self.pooling is None else self.pooling.write(op, own)
+        vectors = op.copy(op.Reshape(own, [-1, self.width]))
         vectors.name = EMBEDDINGS  # on the way to the other kind too, where who splits a cosine looks for it
         return {VALUES: _made_one_long(op, vectors), EMBEDDINGS: vectors}
 
@@ -313,6 +340,14 @@ def _first(graph: ir.Graph, *, assumed: bool) -> Embedding:
     named = "; ".join(f"{v.name!r} is {list(dims(v) or ())}" for v in graph.outputs)
     hint = "" if assumed else "; if one is an embedding, say so: task='embedding' (--task embedding)"
     raise UnsupportedError(f"no output is {'one vector' if assumed else 'L2-normalised'}: {named}{hint}")
+
+
+def _pooled(output: ir.Value, pooling: Pooling) -> Embedding:
+    """Return the embedding that the vectors of tokens are pooled to."""
+    vector, width = _float(output), (dims(output) or (0,))[-1]
+    assert vector is not None and isinstance(width, int)
+    why = f"holds vectors of tokens, pooled to {pooling.told}" + (f" ({pooling.where})" if pooling.where else "")
+    return Embedding(str(output.name), str(vector.name), width, why, bool(pooling.where), pooling)
 
 
 def _is_seen(graph: ir.Graph, output: ir.Value) -> bool:

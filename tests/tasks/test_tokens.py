@@ -126,3 +126,33 @@ def test_a_model_that_looks_both_ways_fills_in_masked_tokens(folder: Path) -> No
     assert onnxsal.explain(model, MASKED, method="gradient").label == shown.label
     with pytest.raises(UsageError, match="has 0 of them"):
         onnxsal.explain(model, TEXT, method="gradient")
+
+
+@pytest.mark.parametrize(
+    ("end", "modes", "pooled"),
+    [
+        ("pooled", None, np.mean),
+        ("vectors", None, np.mean),
+        ("vectors", ["pooling_mode_mean_tokens"], np.mean),
+        ("vectors", ["pooling_mode_cls_token"], lambda h, axis: h[0]),
+    ],
+)
+def test_a_text_is_like_another_one(tmp_path: Path, end: str, modes: list[str] | None, pooled: object) -> None:
+    """The cosine and its completeness over a step are those of the vectors by hand, whoever pools them."""
+    path = tiny.written(tmp_path, tiny.proto(end))
+    if modes is not None:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(f'{{"{modes[0]}": true, "word_embedding_dimension": 6}}')
+    asked = {"task": "embedding"} if end == "vectors" and modes is None else {}
+    model = onnxsal.load(path, **asked)
+    a, b = (pooled(tiny.hidden(text), axis=0) for text in (TEXT, "a bad film"))  # type: ignore[operator]
+    found = onnxsal.explain(model, TEXT, method="gradient", target=onnxsal.Like("a bad film"))
+    assert found.logit == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
+    assert found.label == "like a bad film" and found.target == "like:a bad film"
+    assert any("how they become one" in note for note in model.notes) == bool(asked)
+    # Of the mean over T tokens the slope at one of them is that of its own h, of all through what each looks at.
+    unit = (b / np.linalg.norm(b) - found.logit * a / np.linalg.norm(a)) / np.linalg.norm(a)
+    count = len(tiny.hidden(TEXT))
+    weights = [1 if pooled is not np.mean and t == 0 else 1 / count if pooled is np.mean else 0 for t in range(count)]
+    wanted = sum(w * tiny.slope(TEXT, t, unit) for t, w in enumerate(weights))
+    np.testing.assert_allclose(found.raw, wanted, rtol=1e-3, atol=1e-6)
