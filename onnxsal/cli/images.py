@@ -38,6 +38,8 @@ def _taken(thing: str, *, words: bool) -> str:
             return Said(sys.stdin.read())
         except UnicodeDecodeError as error:
             raise UsageError(f"what comes in for - is no text: {error}") from None
+    if not thing.strip():
+        raise UsageError(f"{thing!r} is empty: there is nothing to explain")
     return Said(thing) if words or _several(thing) else thing
 
 

@@ -61,7 +61,7 @@ def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
     Raises: ImageError: there is no such file, or it holds no array that can be read without running code.
     """
     path, about = Path(path), f"{where}: " if where else ""
-    if not path.is_file():
+    if not _is_file(path):
         raise ImageError(f"{about}no such file: {str(path)!r}{nearest_file(path)}")
     try:
         with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
@@ -72,6 +72,13 @@ def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
     if not isinstance(found, np.ndarray):
         raise ImageError(f"{about}{str(path)!r} holds several arrays; name an .npy file of one")
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _what_is(path: Path) -> str:

@@ -45,6 +45,21 @@ def test_a_text_is_shown_as_words(
         assert drawn.size[0] == 640
 
 
+def test_texts_of_no_words_and_of_more_than_a_file_s_name_has_room_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is the name of a file: the first is no folder either, and the second is what it says."""
+    monkeypatch.chdir(tmp_path)
+    path = str(tiny.written(tmp_path / "tagger", tiny.proto("labels"), config={"id2label": tiny.LABELS}))
+    for empty in ("", " "):
+        assert main(["explain", path, empty]) == 2
+        assert "is empty: there is nothing to explain" in capsys.readouterr().err
+    long = " ".join(["Paris"] * 60)
+    assert main(["explain", path, long, "-m", "gradient", "-t", "B-PER at #1", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)["explanations"]
+    assert len(printed["words"]) >= 60
+
+
 @pytest.mark.parametrize(
     ("variables", "depth"),
     [

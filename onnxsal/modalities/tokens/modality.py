@@ -14,7 +14,7 @@ from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, shown
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
-from onnxsal.modalities.npy import read_array
+from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Reader, Sample, modality
 from onnxsal.modalities.tokens.embedding import Embedding
 from onnxsal.modalities.tokens.text import Words
@@ -69,6 +69,8 @@ class Tokens:
 
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:
         """Return how many tokens a text has, that was read, None of anything else."""
+        if isinstance(thing, str) and not is_npy(thing):  # words that nobody read yet
+            return None
         array = thing.vectors if isinstance(thing, Words) else read_array(thing, _WANTED).array
         rows = array if array.ndim == 2 else array[0] if array.ndim == 3 else None
         return None if rows is None else {"T": len(rows)}
