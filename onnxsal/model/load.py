@@ -29,6 +29,7 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
 from onnxsal.model.file_report import with_gradients
 from onnxsal.model.fitted import fitted
+from onnxsal.model.floats_first import floats_first
 from onnxsal.model.head_choice import chosen_head, wanted_of
 from onnxsal.model.hearing import Hearing, recognised_heard
 from onnxsal.model.held import held
@@ -105,7 +106,7 @@ def load(
     asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}), threshold, iou)
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     try:
-        return _opened(words_apart(source), file, asked, running)
+        return _opened(floats_first(words_apart(source)), file, asked, running)
     except UnsaidError:  # the command to copy is in it
         raise
     except UnsupportedError as error:
