@@ -14,6 +14,9 @@ from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.model.model import Model
 from onnxsal.runtime.providers import CPU, full_name
 
+_STEPPED = frozenset({"LSTM", "GRU", "RNN", "Scan", "Loop", "DynamicQuantizeLSTM"})
+"""What goes step by step: the gradient of it is written for so many steps."""
+
 _LONGER = 3
 """Tokens more than it was opened for at which it has to run as well."""
 
@@ -23,7 +26,7 @@ def of_any_length(model: Model) -> Model | None:
 
     It is run on noise as long as the model was opened for, where the numbers have to be the same, and on more.
     """
-    if model.unsized is None:
+    if model.unsized is None or any(node.op_type in _STEPPED for node in model.unsized.graph.all_nodes()):
         return None
     anatomy = _anatomy(model)
     made = replace(model, anatomy=anatomy, sized=model, unsized=None)

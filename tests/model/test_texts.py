@@ -51,6 +51,28 @@ PAST = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids) =>
     logits = MatMul (s, w)
 }"""
 
+STEP = """<ir_version: 10, opset_import: ["" : 21]> g (int64[batch, sequence] input_ids,
+int64[batch, all_of_them] attention_mask, int64[batch, sequence] position_ids,
+float[batch, 2, past_sequence_length, 2] past_key_values_0_key) => (float[batch, sequence, 3] logits,
+float[batch, 2, all_of_them, 2] present_0_key)
+<int64[4] heads = {0, -1, 2, 2}, int64[3] joined = {0, 1, 4}, int64[1] two = {2}> {
+    e = Gather (table, input_ids)
+    r = Reshape (e, heads)
+    k = Transpose <perm = [0, 2, 1, 3]> (r)
+    present_0_key = Concat <axis = 2> (past_key_values_0_key, k)
+    s = ReduceSum <keepdims = 0> (present_0_key, two)
+    f = Reshape (s, joined)
+    p = Gather (places, position_ids)
+    ep = Add (e, p)
+    t = Tanh (ep)
+    m = Cast <to = 1> (attention_mask)
+    u = Unsqueeze (m, two)
+    tm = Mul (t, u)
+    q = Add (tm, f)
+    logits = MatMul (q, w)
+}"""
+"""One step of a decoder: keys of what came before and of the text are summed, [B, 1, C], beside a token's own."""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
@@ -155,6 +177,17 @@ def test_ids_that_are_read_past_their_vectors_are_those_of_the_text(tmp_path: Pa
         slope = W[:, 2] * (1 - np.tanh(TABLE[ids] + places) ** 2)
         found = onnxsal.explain(model, np.array(ids), method="gradient", target=2)
         np.testing.assert_allclose(found.raw, slope.T, rtol=1e-4, atol=1e-6)
+
+
+def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:
+    """Nothing came before, positions count from 0 and all tokens count: slopes of a token's logit in closed form."""
+    model, ids = onnxsal.load(saved(tmp_path, STEP)), [2, 4, 5, 6, 3]
+    held = {each.name: each.at for each in model.inputs if each.role == "held"}
+    assert held == {"attention_mask": "1 everywhere", "position_ids": "0, 1, 2 ...", "past_key_values_0_key": "nothing"}
+    found = onnxsal.explain(model, np.array(ids), method="gradient", target="logits[0, 3, 1]")
+    wanted = np.tile(W[:, 1], (5, 1))
+    wanted[3] += W[:, 1] * (1 - np.tanh(TABLE[6] + PLACES[3]) ** 2)
+    np.testing.assert_allclose(found.raw, wanted.T, rtol=1e-4, atol=1e-6)
 
 
 def test_what_does_not_fit_is_said(path: str, tmp_path: Path) -> None:
