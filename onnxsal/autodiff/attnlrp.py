@@ -13,7 +13,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from onnxsal.autodiff.contrib import MICROSOFT
-from onnxsal.autodiff.patterns import in_softmax, normalised, own_gate, softmax_of
+from onnxsal.autodiff.patterns import in_softmax, is_step, normalised, own_gate, softmax_of
 from onnxsal.autodiff.registry import Call, Gradient, Key, Rule
 from onnxsal.autodiff.rules.clipping import is_absorbed
 from onnxsal.autodiff.rules.common import rank_of
@@ -63,7 +63,7 @@ def _exp(call: Call, plain: Rule) -> list[Gradient]:
 
 
 def _mul(call: Call, plain: Rule) -> list[Gradient]:
-    """The gate of an activation, and what scales a normalisation, have no part in it; of other two each has half."""
+    """Own gates, scales of normalisations and steps of quantisers have no part; of other two each has half."""
     op, g, y, (a, b) = call.op, call.g, call.node.outputs[0], call.node.inputs
     assert a is not None and b is not None
     place, g = _place(call, g)
@@ -87,7 +87,8 @@ def _place(call: Call, g: ir.Value) -> tuple[int | None, ir.Value]:
     """Return which operand alone has a part, or None, and the gradient that is shared."""
     if not all(call.needed):
         return None, g
-    place = own_gate(call.node, call.wrt)
+    steps = [i for i in (1, 0) if is_step(call.node.inputs[1 - i])]
+    place = steps[0] if steps else own_gate(call.node, call.wrt)
     place = normalised(call.node) if place is None else place
     return place, g if place is not None else call.op.Mul(g, 0.5)
 

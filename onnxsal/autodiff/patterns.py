@@ -176,6 +176,18 @@ def _family(value: ir.Value) -> set[ir.Value]:
     return found
 
 
+def is_step(value: ir.Value | None) -> bool:
+    """Whether a value is the step that a DynamicQuantizeLinear chose, or a product of such steps and constants."""
+    node = None if value is None else value.producer()
+    if value is None or node is None or node.domain:
+        return value is not None and constant(value) is not None
+    if node.op_type == "DynamicQuantizeLinear":
+        return value is node.outputs[1]
+    if node.op_type == "Mul":
+        return all(is_step(v) for v in node.inputs)
+    return node.op_type in _SAME | _SHAPED and is_step(node.inputs[0])
+
+
 def softmax_of(node: ir.Node) -> ir.Node | None:
     """Return the Exp of a Div that computes exp(x) / sum(exp(x)), else None."""
     top, total = node.inputs

@@ -237,6 +237,20 @@ def test_a_gate_with_a_mean_or_weights_in_it_is_a_product_of_two() -> None:
     np.testing.assert_allclose(passed(model(body), X), np.broadcast_to(wanted, X.shape), rtol=1e-6)
 
 
+def test_the_step_of_a_quantiser_is_no_factor() -> None:
+    """A product in dynamic int8 passes what the product itself does, by the weights that its bytes stand for."""
+    weights, x = R.integers(-99, 99, (WIDTH, 3)).astype(np.int8), X.astype(np.float32)
+    body = """q, s, z = DynamicQuantizeLinear (x) i = MatMulInteger (q, w, z) f = Cast <to = 1> (i) k = Mul (s, step)
+        y = Mul (f, k)"""
+    made = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["": 17]> g (float[1, 4, 6] x) => (float[1, 4, 3] y) {{ {body} }}'
+    )
+    held = {"w": weights, "step": np.array(0.02, np.float32)}
+    made.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in held.items())
+    seed = R.normal(size=(1, TOKENS, 3)).astype(np.float32)
+    np.testing.assert_allclose(passed(made, x, lambda y: seed), seed @ weights.T * 0.02, rtol=1e-4, atol=1e-5)
+
+
 def test_without_biases_and_softmax_relevance_adds_up_to_the_logit() -> None:
     body = f"""{layer_norm("x", "n", "g1", "zeros")} a0 = MatMul (n, wg) a1 = Sigmoid (a0) a = Mul (a0, a1)
         up = MatMul (n, wu) m = Mul (a, up) d = MatMul (m, wd) x1 = Add (x, d) n2 = LpNormalization <axis = -1> (x1)
