@@ -66,7 +66,8 @@ a method takes: onnxsal methods -m METHOD.
     metavar="TARGET",
     help='Class by name or number, or "A minus B"; of an embedding like:FILE; of regions also cat@X,Y, '
     "cat@LEFT,TOP,RIGHT,BOTTOM in the photograph's pixels, cat@MASK.png; of detections #2, all, "
-    "cat@LEFT,TOP,RIGHT,BOTTOM, '#1 left', '#1 mask', '#1 keypoint 5 x', '#1 angle'. By default what the model "
+    "cat@LEFT,TOP,RIGHT,BOTTOM, '#1 left', '#1 mask', '#1 keypoint 5 x', '#1 angle'; of tokens 'B-PER at WORD', "
+    "'at #3'; next, or the next token's text; like:WORDS. By default what the model "
     "predicts. May be repeated.",
 )
 @click.option(
@@ -90,8 +91,8 @@ a method takes: onnxsal methods -m METHOD.
     "-o",
     "--output",
     metavar="PICTURE",
-    help="Picture to write (.png, .jpg, .webp, ...); {stem} and {folder} of the image, {method} and {target} are "
-    "filled in. "
+    help="Picture to write (.png, .jpg, .webp, ...), of texts also a page (.html); {stem} and {folder} of the image, "
+    "{method} and {target} are filled in. "
     "[default: {stem}.{method}.png in this folder]",
 )
 @click.option("--npz", metavar="FILE", help="Also write the numbers, as arrays of NumPy; {stem} and so on as above.")
