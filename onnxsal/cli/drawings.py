@@ -56,13 +56,10 @@ class Drawings:
         if self.numbers is not None:
             numbers = [self.numbers.fill(image, request.steps.method.name, name) for request, _ in made]
             _write_numbers(explanations, numbers)
-        if self.sounds is not None:
-            for request, explanation in made:
-                path = self.sounds.fill(image, request.steps.method.name, name)
-                explanation.to_sound(path)
-                numbers.append(path)
+        sounds = () if self.sounds is None else _write_sounds(made, self.sounds, image, name)
         if self.drawing is None or (not self.named and is_of_text(explanations[0])):
-            return Written(image, (Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic),))
+            result = Result(image, None, tuple(map(str, numbers)), tuple(made), self.automatic, sounds=sounds)
+            return Written(image, (result,))
         drawing, notes = self.drawing.fill(image, "+".join(self.methods), name), tuple[str, ...]()
         if is_page(drawing):
             write_page(explanations, drawing, self.colours)
@@ -77,13 +74,21 @@ class Drawings:
         if not explanations[0].is_drawn:
             notes = (f"a map of {explanations[0].saliency.ndim} axes is no picture: it is written as numbers",)
         shown = drawing if explanations[0].is_drawn else numbers[0]
-        result = Result(image, str(shown), tuple(map(str, numbers)), tuple(made), self.automatic)
+        result = Result(image, str(shown), tuple(map(str, numbers)), tuple(made), self.automatic, sounds=sounds)
         return Written(image, (result,), notes)
 
 
 def _write_numbers(explanations: Sequence[Explanation], paths: Sequence[Path]) -> None:
     for path, explanation in zip(paths, explanations, strict=True):
         explanation.to_npz(path)
+
+
+def _write_sounds(made: Made, sounds: Template, image: str, goal: str) -> tuple[str, ...]:
+    """Write what matters of a sound by each method; return the files."""
+    paths = [sounds.fill(image, request.steps.method.name, goal) for request, _ in made]
+    for path, (_, explanation) in zip(paths, made, strict=True):
+        explanation.to_sound(path)
+    return tuple(map(str, paths))
 
 
 def in_place_of(drawing: Path, methods: Sequence[str]) -> list[Path]:

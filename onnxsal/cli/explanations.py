@@ -44,6 +44,8 @@ class Result:
     """Whether Ctrl-C ended it: it shows what there was, some of the methods and the last one's map so far."""
     maps: str | None = None
     """The file of maps that it went into."""
+    sounds: tuple[str, ...] = ()
+    """The sound files of what matters, one for each map."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def as_text(result: Result) -> list[str]:
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
     lines += _words(result)
-    return lines + [f"  {'arrays' if at == 0 else '':6}  {path}" for at, path in enumerate(result.numbers)]
+    more = (("arrays", result.numbers), ("sound", result.sounds))
+    return lines + [f"  {name if at == 0 else '':6}  {path}" for name, files in more for at, path in enumerate(files)]
 
 
 def _words(result: Result) -> list[str]:
@@ -128,6 +131,7 @@ def _plain(result: Result, at: int) -> dict[str, Any]:
         "image": result.image,
         "picture": result.drawing,
         "npz": result.numbers[at] if result.numbers else None,
+        **({"sound": result.sounds[at]} if result.sounds else {}),
         **({} if result.maps is None else {"maps": result.maps}),
         "target": explanation.target,
         "label": explanation.label,
