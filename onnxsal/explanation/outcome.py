@@ -68,7 +68,7 @@ def warnings_of(numbers: Mapping[str, float]) -> tuple[str, ...]:
 def _incomplete(numbers: Mapping[str, float]) -> tuple[str, ...]:
     """Return what a person should know of contributions that do not add up to what they are contributions to."""
     gap, rise = (numbers.get(name, 0.0) for name in ("completeness_gap", "score_rise"))
-    if gap <= INCOMPLETE * abs(rise):
+    if gap <= INCOMPLETE * abs(rise) or gap == abs(rise):  # a map that is 0 has a note of its own
         return ()
     return (f"the map's sum is off the score's rise over the baseline, {rise:.3g}, by {gap:.3g}: take more steps",)
 
