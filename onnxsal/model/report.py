@@ -17,6 +17,7 @@ from onnxsal.explanation.rates import Rates, measure
 from onnxsal.graph import Program
 from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
+from onnxsal.modalities.tokens.tokenizer import beside
 from onnxsal.model.file_report import described, file_facts, operator_counts, operator_name
 from onnxsal.model.model import Model
 from onnxsal.model.rows import ROWS
@@ -65,12 +66,20 @@ def _prepared(model: Model) -> str | None:
     return None if model.preprocess is None else model.preprocess.name
 
 
+def _text(model: Model) -> dict[str, Any]:
+    """Return, of a model of token ids, what takes them, how they become vectors, and whether words can be given."""
+    embedding = getattr(model.modality, "embedding", None)
+    if embedding is None:
+        return {}
+    return {"ids": embedding.ids, "found": embedding.why, "words": not isinstance(beside(model.name), str)}
+
+
 def _parts(model: Model) -> dict[str, Any]:
     entry, automatic = model.anatomy.entry, model.anatomy.layers.automatic
     return {
         "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
                   "size": list(model.size), "channels": entry.channels, "explained": entry.value,
-                  "modality": model.modality.name},
+                  "modality": model.modality.name, **_text(model)},
         "output": model.task.facts(),
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
         "levels": [layer.name for layer in level_layers(model.anatomy)],

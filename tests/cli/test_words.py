@@ -45,6 +45,19 @@ def test_a_text_is_shown_as_words(
         assert drawn.size[0] == 640
 
 
+def test_inspect_says_how_ids_become_vectors_and_the_line_to_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny.written(tmp_path / "tagger", tiny.proto("labels"), config={"id2label": tiny.LABELS})
+    assert main(["inspect", str(path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "text 'input_ids': each id becomes a vector of" in said and "(rows of the table 'table')" in said
+    assert f'onnxsal explain {path} "A TEXT"' in said
+    (tmp_path / "tagger" / "tokenizer.json").unlink()
+    assert main(["inspect", str(path)]) == 0
+    assert f"onnxsal explain {path} IDS.npy" in " ".join(capsys.readouterr().out.split())
+
+
 def test_texts_of_no_words_and_of_more_than_a_file_s_name_has_room_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

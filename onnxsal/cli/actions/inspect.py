@@ -152,6 +152,8 @@ def _outputs(known: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _command(known: Mapping[str, Any]) -> str:
     """Return the line that explains it, to be copied."""
     thing = "IMAGE" if _is_image(known) else "SOUND.wav" if _is_sound(known) else "THING.npy"
+    if "ids" in known["input"]:
+        thing = '"A TEXT"' if known["input"]["words"] else "IDS.npy"
     target = known["output"].get("target")
     method = " -m gradient" if known["layer"] is None or known["output"].get("task") == "element" else ""
     asked = method + (f" -t {shlex.quote(target)}" if target else "")
@@ -247,17 +249,28 @@ def _is_image(known: Mapping[str, Any]) -> bool:
     return bool(known["input"]["modality"] == "image")
 
 
-def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    taken, given = known["input"], known["output"]
+def _taken(known: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is explained, and what that is called."""
+    taken = known["input"]
+    if "ids" in taken:
+        vector = f"{taken['ids']!r}: each id becomes a vector of {taken['channels']} numbers"
+        return "text", f"{vector}, which is explained, at {_name(taken['explained'])} ({taken['found']})"
     kind, across = "picture" if _is_image(known) else "input", " x ".join(map(str, taken["size"][::-1]))
-    size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
+    return (
+        kind,
+        f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} {taken['axes']}{explained}",
+    )
+
+
+def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    given = known["output"]
+    size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     return [
         ("file", str(known["file"])),
         ("made by", known["producer"] or "unknown"),
         ("size", size),
-        (kind, f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} "
-                    f"{taken['axes']}{explained}"),
+        _taken(known),
         ("scores", _scores(given)),
         *_boxes(given),
         *_outputs(known),
