@@ -112,7 +112,7 @@ class NextToken(TokenScores):
         shared = {name: getattr(self, name) for name in ("output", "logit", "probability", "activation", "classes",
                                                          "length", "proof", "own")}  # fmt: skip
         labels = TokenLabels(**shared, why=f"{why}, it fills in masked tokens", is_vocabulary=True)
-        return Settled(labels, labels.decided)
+        return Settled(labels)
 
     @property
     def size(self) -> int:
