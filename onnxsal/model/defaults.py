@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from onnxsal.graph.shapes import is_float
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import living
+from onnxsal.model.mask_sense import left_out_by
 
+ALL_COUNT = ("1 everywhere", "a mask of positions: all of them count")
+NONE_OUT = ("0 everywhere", "a mask of positions that are left out, as the graph reads it: none is")
+"""What a mask is held at, and why."""
 _TIMES = frozenset(("in", "out", "input", "output", "prev", "previous", "next", "new", "old", "cur", "current", "init",
                     "initial", "final", "last", "past", "present", ""))  # fmt: skip
 """Words that tell the state before a step from that after it."""
@@ -32,17 +36,22 @@ class Fill:
 
 
 def is_mask(value: ir.Value) -> bool:
-    """Whether an input is a mask of positions, [batch, positions] of numbers or bool: 1 is a position that counts.
+    """Whether an input is a mask of positions, [batch, positions] of numbers or bool.
 
-    One of padding says the contrary, and is none.
+    By its name 1 is a position that counts; one of padding says the contrary, and is none but where the graph proves
+    what it says.
     """
     name = str(value.name).lower()
-    return "mask" in name and "pad" not in name and not is_float(value) and len(declared(value) or ()) == 2
+    if "mask" not in name or is_float(value) or len(declared(value) or ()) != 2:
+        return False
+    return "pad" not in name or left_out_by(value) is not None
 
 
 def ones(value: ir.Value, known: Dimensions) -> Fill | None:
-    """Return the ones of a mask, None where its size is not known."""
-    return _fill(value, known, 1, "1 everywhere", "a mask of positions: all of them count")
+    """Return the ones of a mask, the zeros of one that leaves out; None where its size is not known."""
+    if left_out_by(value) == 1:
+        return _fill(value, known, 0, *NONE_OUT)
+    return _fill(value, known, 1, *ALL_COUNT)
 
 
 def zeros(value: ir.Value, known: Dimensions, output: str) -> Fill | None:

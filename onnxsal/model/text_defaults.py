@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.graph.shapes import is_float
-from onnxsal.model.defaults import Fill
+from onnxsal.model.defaults import ALL_COUNT, NONE_OUT, Fill
 from onnxsal.model.dimensions import Dim, Dimensions, declared
+from onnxsal.model.mask_sense import left_out_by
 
 _LENGTH = re.compile(r"past|cache|total|len|seq|kv", re.IGNORECASE)
 """What the axis of tokens that came before is called."""
@@ -32,9 +33,10 @@ def is_beside_text(value: ir.Value) -> bool:
 
 
 def _mask(value: ir.Value, known: Dimensions) -> Fill | None:
-    if "pad" in str(value.name).lower():  # one of padding says the contrary
+    out = left_out_by(value)
+    if out is None and "pad" in str(value.name).lower():  # its name says the contrary, and nothing proves either
         return None
-    return _made(value, known, 1, ("1 everywhere", "a mask of positions: all of them count"))
+    return _made(value, known, 0, NONE_OUT) if out == 1 else _made(value, known, 1, ALL_COUNT)
 
 
 def _types(value: ir.Value, known: Dimensions) -> Fill | None:

@@ -133,9 +133,39 @@ def test_a_mask_is_one_unless_it_is_said_and_that_is_said() -> None:
     said = onnxsal.load(proto, inputs={"attention_mask": mask})
     assert said.size == (5, 4), "the mask says how many positions there are"
     check(said, proto, {"x": x, "attention_mask": mask}, "x")
-    padding = made(MASK.replace("attention_mask", "padding_mask"))
+    padding = made(MASK.replace("attention_mask", "padding_mask").replace("Mul (x, u)", "Add (x, u)"))
     with pytest.raises(UsageError, match=r"'padding_mask' .*--input padding_mask=FILE\.npy"):
         onnxsal.load(padding)
+
+
+SENSES = {
+    "multiplied": ("m = Cast <to = 1> (M) u = Unsqueeze (m, last) a = Mul (x, u)", 1),
+    "multiplied by the rest": ("n = Cast <to = 1> (M) m = Sub (one, n) u = Unsqueeze (m, last) a = Mul (x, u)", 0),
+    "chosen": ("u = Unsqueeze (M, last) b = Cast <to = 9> (u) a = Where (b, x, far)", 1),
+    "chosen against": ("u = Unsqueeze (M, last) b = Cast <to = 9> (u) a = Where (b, far, x)", 0),
+    "turned and chosen": ("e = Equal (M, nought) u = Unsqueeze (e, last) a = Where (u, x, far)", 0),
+    "taken off": ("n = Cast <to = 1> (M) m = Sub (one, n) o = Mul (m, far) u = Unsqueeze (o, last) a = Add (x, u)", 1),
+    "with another mask": ("b = Cast <to = 9> (M) u = Unsqueeze (b, last) o = Less (x, one) c = And (u, o) "
+                          "f = Where (c, none, far) a = Add (x, f)", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", SENSES)
+def test_a_mask_is_held_at_what_leaves_nothing_out(way: str) -> None:
+    """What is left out is the same number whatever the text is, so that a mask held wrongly has no slope at all."""
+    text, number = SENSES[way]
+    name = "padding_mask" if number == 0 else "some_mask"
+    held = "int64[1] last = {2}, int64[1] time = {1}, int64 nought = {0}, float one = {1}, float none = {0}"
+    proto = made(
+        f"{HEAD} (float[B, T, 4] x, int64[B, T] {name}) => (float[B, 3] y) <{held}, float far = {{-10000}}> {{ "
+        + text.replace("(M", f"({name}")
+        + " t = Tanh (a) s = ReduceSum <keepdims = 0> (t, time) y = MatMul (s, w) }"
+    )
+    x = RNG.normal(0, 1, (1, 5, 4)).astype(np.float32)
+    model = onnxsal.load(proto, size=(5, 4))
+    assert any(f"'{name}' is held at {number} everywhere" in note for note in model.notes)
+    check(model, proto, {"x": x, name: np.full((1, 5), number)}, "x")
+    assert np.abs(onnxsal.explain(model, x, method="gradient", target=2).raw).max() > 1e-2
 
 
 def test_inputs_that_nothing_reads_are_said_and_need_nothing() -> None:
