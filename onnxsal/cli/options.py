@@ -258,7 +258,7 @@ _LOADING: list[Callable[[Any], Any]] = [
     click.option("--explained", metavar="NAME", help="The input that is explained, where there are several."),
     click.option(
         "--input", "inputs", type=Held(), multiple=True, metavar="NAME=FILE", callback=each_once,
-        help="What another input is held at: a .npy file, or numbers. May be repeated.",
+        help="What another input is held at: a .npy file, numbers, words of token ids, or a picture. May be repeated.",
     ),
     click.option(
         "--threshold", type=click.FloatRange(0, 1), metavar="SCORE",

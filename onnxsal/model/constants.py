@@ -22,7 +22,8 @@ from onnxsal.modalities.npy import is_npy, read_file
 
 Array = NDArray[Any]
 
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+"""Suffixes of files that hold pictures."""
 _SHORT = 60
 """Characters of numbers that are told in full."""
 
@@ -35,6 +36,10 @@ class Constant:
     said: str = field(compare=False)
     """How it was given: a file's name, the numbers themselves, or the shape and type of an array."""
     digest: str = ""
+    rows: tuple[str, ...] = field(default=(), compare=False)
+    """What each row is called, where it was words or a picture's file."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What is to be told of how it was read."""
 
     @classmethod
     def of(cls, thing: Any, name: str) -> Constant:
@@ -54,6 +59,13 @@ class Constant:
         if array.dtype.kind not in "bifuUSV" or (array.dtype.kind == "V" and not array.dtype.isbuiltin == 2):
             raise UsageError(f"input {name!r} is held at numbers, an array or an .npy file; got {type(thing).__name__}")
         return cls._made(array, _told(array))
+
+    @classmethod
+    def read(cls, array: Array, said: str, rows: tuple[str, ...], notes: tuple[str, ...] = ()) -> Constant:
+        """Return what was read from words or pictures; it is another one where its rows are called otherwise."""
+        made = cls._made(array, said)
+        named = hashlib.sha256("\0".join([made.digest, *rows]).encode()).hexdigest()[:16]
+        return cls(made.array, said, named, rows, notes)
 
     @classmethod
     def _made(cls, array: Array, said: str) -> Constant:
@@ -87,10 +99,10 @@ def _written(text: str, name: str) -> tuple[Array, str]:
     if not path.is_file():
         raise UsageError(f"input {name!r}: {text!r} is neither a file that is there nor numbers{_as_list(text)}"
                          f"{nearest_file(path)}")  # fmt: skip
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in PICTURES:
         raise UsageError(
-            f"input {name!r} is held at numbers, and {path.name!r} is a picture: nothing says how this input wants its "
-            "pictures (--preprocess is of the one that is explained). Hold an .npy file of the prepared numbers"
+            f"input {name!r} is held at numbers, and {path.name!r} is a picture, which it does not take: hold it at an "
+            ".npy file of numbers"
         )
     return read_file(path, f"input {name!r}"), path.name
 

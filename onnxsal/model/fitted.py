@@ -19,6 +19,7 @@ from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
 from onnxsal.model.living import living
 from onnxsal.model.model import Model
+from onnxsal.model.other_side import Beside, read_held
 from onnxsal.model.texts import of_text
 
 
@@ -62,6 +63,7 @@ def _of_mapping(model: Model, things: Mapping[str, Any]) -> Fitted:
             raise UsageError(f"the model has no input {name!r}{nearest(str(name), known)} (it has {', '.join(known)})")
     explained = {each.name for each in model.inputs if each.role in ("explained", "inside")}
     others = {name: thing for name, thing in things.items() if name not in explained}
+    others = read_held(Beside(model.source.graph, model.name, model.metadata, model.asked.preprocess), others)
     opened = _reopened(model, inputs={**model.asked.held, **constants(others)}) if others else model
     own = [name for name in things if name in explained]
     if own and isinstance(model.modality, Tokens):

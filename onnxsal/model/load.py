@@ -36,6 +36,7 @@ from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import last_changed, made_up
 from onnxsal.model.model import Model, Warmed, digest
+from onnxsal.model.other_side import Beside, read_held
 from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.rows import rows_kept
 from onnxsal.model.taken import normal_form, told_of
@@ -88,7 +89,8 @@ def load(
         head: the output that is explained; by default the main one, and the others are named in a note.
         activation: what makes probabilities of it: ``softmax``, ``sigmoid``, or ``none`` where it holds them already.
         explained: the input that is explained, where there are several.
-        inputs: what the other inputs are held at, by their names: arrays, numbers, or ``.npy`` files.
+        inputs: what the other inputs are held at, by their names: arrays, numbers, or ``.npy`` files; of token ids also
+            words, or a list of texts (``tokenizer.json`` beside the model), of pictures also pictures.
         threshold: of a detector: the score above which a candidate is a detection, by default 0.25.
         iou: of a detector: the overlap (intersection over union) above which two boxes of a class are one, by default
             0.5; none where the file itself leaves one box an object.
@@ -103,8 +105,9 @@ def load(
         check_operators(source)
     check_processor(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
-    asked = Asked(preprocess, labels, size, task, head, activation, explained, dict(inputs or {}), threshold, iou)
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
+    read = read_held(Beside(source.graph, name, file.metadata, preprocess), inputs or {})
+    asked = Asked(preprocess, labels, size, task, head, activation, explained, read, threshold, iou)
     try:
         return _opened(floats_first(words_apart(source)), file, asked, running)
     except UnsaidError:  # the command to copy is in it
@@ -154,9 +157,9 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
             *((drawn_note(drawn),) if drawn else ()), *rounded_notes(anatomy))  # fmt: skip
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, sound=words.sound,
-        labels=words.labels,
-        digest=file.digest, notes=(*chosen.notes, *holding.notes, *told, *settled.notes, *words.notes),
-        metadata=file.metadata, question=chosen.question,
+        labels=words.labels, digest=file.digest, metadata=file.metadata,
+        notes=(*chosen.notes, *holding.notes, *_of_held(asked), *told, *settled.notes, *words.notes),
+        question=chosen.question,
         source=source, inspector=_inspected, warmer=_warmed, reopener=_reopened, fitter=fitted, asked=asked,
         any_size=sized.any_size, inputs=holding.inputs, open_sizes=open_sizes, steps=steps,
         assumed=settled.assumed, unsized=None if rows.lost or freeing else unsized,
@@ -167,6 +170,11 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     if session.last is not None and session.serves(anatomy):
         model.take("body", *session.last)
     return model
+
+
+def _of_held(asked: Asked) -> tuple[str, ...]:
+    """Return what is to be told of how things were read that inputs are held at."""
+    return tuple(note for each in asked.held.values() for note in each.notes)
 
 
 def _settled(anatomy: Anatomy, asked: Asked, known: File, *runs: Callable[[Head], Floats]) -> tuple[Anatomy, Settled]:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Anatomy
 from onnxsal.decisions import Decision
+from onnxsal.graph import dims
 from onnxsal.graph.maps import CLASS_LABELS
 from onnxsal.modalities.audio.preprocess import SoundPreprocess
 from onnxsal.modalities.image import Preprocess
@@ -20,7 +21,7 @@ from onnxsal.tasks import Task, task_of
 from onnxsal.tasks.class_labels import class_labels
 from onnxsal.tasks.label_sources import Found, find_labels, given_names
 from onnxsal.tasks.label_words import literal
-from onnxsal.tasks.labels import Labels, labels_in
+from onnxsal.tasks.labels import Labels, Rows, labels_in
 
 GIVEN = "given"
 """Why something is so that a user said."""
@@ -54,7 +55,7 @@ def read_words(source: ir.Model, path: str, asked: Asked, known: Recognised) -> 
     Raises: UsageError: what was given, or was written for onnxsal, is wrong.
     """
     metadata, entry = dict(source.metadata_props), known.anatomy.entry
-    preprocess = known.modality.find_preprocess(asked.preprocess, path, metadata, entry)
+    preprocess = known.modality.find_preprocess(_own_preprocess(asked, known.modality), path, metadata, entry)
     tell = getattr(known.modality, "preprocess_notes", None)
     told = () if tell is None or asked.preprocess is not None else tuple(tell(path, metadata, entry))
     labels = _labels(source, path, asked, known.anatomy)
@@ -64,15 +65,41 @@ def read_words(source: ir.Model, path: str, asked: Asked, known: Recognised) -> 
     return Words(preprocess, sound, labels.labels, decided, (*_cut(source), *labels.notes, *told))
 
 
+def _own_preprocess(asked: Asked, modality: Modality) -> Any:
+    """Return what was said of how pictures are prepared; nothing where that is of one that is held."""
+    return asked.preprocess if modality.preprocessed or not any(each.rows for each in asked.held.values()) else None
+
+
 def _labels(source: ir.Model, path: str, asked: Asked, anatomy: Anatomy) -> Found:
     task = task_of(anatomy)
     if asked.labels is not None:
         return Found(task.named(labels_in(asked.labels)))
+    rows = _of_rows(source.graph, asked, task)
+    if rows is not None:
+        return Found(rows)
     metadata, inside = dict(source.metadata_props), list(class_labels(source, task)) if task.labelled else []
     inside += [Labels(task.own_names, task.own_source)] if task.own_names else []
     each = [find_labels(path or "model.onnx", n, metadata, inside) for n in _counts(task, path, metadata)]
     found = next((one for one in each if one.labels is not None), each[0])
     return found if found.labels is None else replace(found, labels=task.named(found.labels))
+
+
+def _of_rows(graph: ir.Graph, asked: Asked, task: Task) -> Labels | None:
+    """Return the texts or pictures that an input is held at as the names of the numbers in the output; None where these
+    are not those of its rows, which is so where an axis of both has one name, or the input has one row."""
+    shape = next((dims(v) or () for v in graph.outputs if v.name == task.output), ())
+    for value in graph.inputs:
+        constant = asked.held.get(str(value.name))
+        if constant is None or not constant.rows or len(shape) != 2 or task.kinds.keys() - _NAMED:
+            continue
+        first = (dims(value) or (None,))[0]
+        if len(constant.rows) == task.size and (first in shape or task.size == 1):
+            return Rows(constant.rows, f"what {value.name!r} is held at")
+    return None
+
+
+_NAMED = frozenset({"logit", "probability", "value"})
+"""Kinds of numbers that names are of."""
 
 
 def _counts(task: Task, path: str, metadata: Mapping[str, str]) -> Sequence[int]:

@@ -111,6 +111,14 @@ class Labels:
         return f"; classes are 0 to {len(self.names) - 1}{listed}"
 
 
+class Rows(Labels):
+    """Names of what a model is asked to tell apart: each is one name, whatever commas it has."""
+
+    def short(self, index: int) -> str:
+        """Return the whole name."""
+        return self.names[index]
+
+
 LabelSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Labels
 
 

@@ -75,16 +75,18 @@ class Regression(Task):
         if isinstance(target, tuple):
             if len(target) != 2:
                 raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(target)} of them")
-            a, b = (self._index(each) for each in target)
-            return difference((a, b), (self._name(a), self._name(b)))
-        index = 0 if target is None else self._index(target)
-        return one(index, self._name(index))
+            a, b = (self._index(each, labels) for each in target)
+            return difference((a, b), (self._name(a, labels), self._name(b, labels)))
+        index = 0 if target is None else self._index(target, labels)
+        return one(index, self._name(index, labels))
 
-    def _index(self, target: Any) -> int:
+    def _index(self, target: Any, labels: Labels | None) -> int:
         text = target.strip() if isinstance(target, str) else ""
+        if labels is not None and text and text in (labels.names if text.lstrip("-").isdigit() else (text,)):
+            return labels.find(text)
         if text.lstrip("-").isdigit():
             target = int(text)
-        if isinstance(target, str) and target == self._name(0):
+        if isinstance(target, str) and target == self._name(0, None):
             return 0
         if not isinstance(target, SupportsIndex) or isinstance(target, bool):
             raise UsageError(f"a target of regression is the index of a number; got {target!r}")
@@ -93,13 +95,15 @@ class Regression(Task):
             raise UsageError(f"target {index} is out of range: the model puts out the numbers 0 to {self.count - 1}")
         return index
 
-    def _name(self, index: int) -> str:
+    def _name(self, index: int, labels: Labels | None) -> str:
+        if labels is not None:
+            return labels.short(index)
         return self.output if self.count == 1 else f"{self.output} {index}"
 
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the numbers in their order."""
         values = numbers["value"][:top]
-        return [Prediction(i, self._name(i), float("nan"), float(value)) for i, value in enumerate(values)]
+        return [Prediction(i, self._name(i, labels), float("nan"), float(value)) for i, value in enumerate(values)]
 
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return NaN, for there is no probability, and the number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -39,13 +39,27 @@ def find_entry(graph: ir.Graph) -> Entry:
 
     Raises: UnsupportedError: there is not exactly one input, or it has not the shape of a batch of pictures.
     """
-    if len(graph.inputs) != 1 or (axes := _axes(graph.inputs[0])) is None:
-        taken = ", ".join(f"{v.name!r} {shown(v)}" for v in graph.inputs)
-        raise UnsupportedError(
-            "onnxsal explains models of one picture, [B, C, H, W] or [B, H, W, C] of numbers, or one array of floats; "
-            f"this one takes {taken or 'nothing'}"
-        )
-    source = graph.inputs[0]
+    if len(graph.inputs) != 1:
+        raise _no_picture(graph.inputs)
+    return entry_of(graph, graph.inputs[0])
+
+
+def _no_picture(inputs: Sequence[ir.Value]) -> UnsupportedError:
+    taken = ", ".join(f"{v.name!r} {shown(v)}" for v in inputs)
+    return UnsupportedError(
+        "onnxsal explains models of one picture, [B, C, H, W] or [B, H, W, C] of numbers, or one array of floats; "
+        f"this one takes {taken or 'nothing'}"
+    )
+
+
+def entry_of(graph: ir.Graph, source: ir.Value) -> Entry:
+    """Return where an input of a graph, perhaps of several, takes a picture.
+
+    Raises: UnsupportedError: it has not the shape of a batch of pictures.
+    """
+    axes = _axes(source)
+    if axes is None:
+        raise _no_picture([source])
     if is_float(source) and source.dtype not in FED:
         raise UnsupportedError(
             f"the model's input {source.name!r} is {str(source.dtype).lower()}, in which ONNX Runtime takes no "

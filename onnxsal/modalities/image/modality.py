@@ -94,7 +94,7 @@ class ImageModality:
         own = reader.entry.dtype.numpy() if reader.entry.is_raw else np.float32
         fitted = known(reader.preprocess, path).apply(photo, _hw(reader.size), own)
         values, said = _whole(fitted.values, reader) if photo.levels is not None else (fitted.values, _words(reader))
-        x = _entered(_feed(values, reader), reader)
+        x = _entered(_feed(values, reader.entry, known(reader.preprocess)), reader)
         named = name if isinstance(thing, np.ndarray) else photo.name
         return Sample(x, named, Seen(fitted.image, fitted.box, np.asarray(photo.pixels)), (*photo.notes, *said))
 
@@ -109,7 +109,7 @@ class ImageModality:
         reader.preprocess.for_size(reader.size)
         black = reader.preprocess.limits()[0]
         low = np.broadcast_to(black.reshape(len(black), *(black.shape[1:] or (1, 1))), (entry.channels, *reader.size))
-        black = _entered(_feed(np.ascontiguousarray(low), reader), reader)
+        black = _entered(_feed(np.ascontiguousarray(low), entry, reader.preprocess), reader)
         return black if np.ptp(black, axis=(1, 2)).any() else black[:, 0, 0]
 
 
@@ -171,9 +171,14 @@ def _words(reader: Reader) -> tuple[str, ...]:
     return ("8 bits are scaled to the model's 16 (0-255 to 0-65535)",) if is_words else ()
 
 
-def _feed(values: NDArray[Any], reader: Reader) -> NDArray[Any]:
+def prepared(thing: Any, entry: Entry, preprocess: Preprocess, size: tuple[int, ...]) -> NDArray[Any]:
+    """Return a photograph as an input takes it, with a batch axis. Raises: ImageError, UsageError: it is none."""
+    photo = read_image(opened(thing))
+    return _feed(preprocess.apply(photo, _hw(size)).values, entry, preprocess)
+
+
+def _feed(values: NDArray[Any], entry: Entry, preprocess: Preprocess) -> NDArray[Any]:
     """Return [C, H, W] in the layout and type of the model's input, with a batch axis."""
-    entry = reader.entry
     array = np.expand_dims(values[None].transpose(entry.fed_from_sal), tuple(ones(entry.input_axes)))
     dtype = entry.dtype.numpy()
     if entry.is_raw and array.dtype != dtype:
@@ -181,7 +186,7 @@ def _feed(values: NDArray[Any], reader: Reader) -> NDArray[Any]:
         if array.min() < info.min or array.max() > info.max or (array != np.round(array)).any():
             raise UsageError(
                 f"the model takes {entry.dtype.name} bytes, and preprocessing "
-                f"{known(reader.preprocess).name!r} gives other numbers "
+                f"{preprocess.name!r} gives other numbers "
                 f"({array.min():.3g} to {array.max():.3g}); use raw"
             )
     return np.ascontiguousarray(array, dtype)
