@@ -37,6 +37,7 @@ from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import last_changed, made_up
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.other_side import Beside, read_held
+from onnxsal.model.pairs import told_apart
 from onnxsal.model.rounded import rounded_notes
 from onnxsal.model.rows import rows_kept
 from onnxsal.model.taken import normal_form, told_of
@@ -108,6 +109,7 @@ def load(
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     read = read_held(Beside(source.graph, name, file.metadata, preprocess), inputs or {})
     asked = Asked(preprocess, labels, size, task, head, activation, explained, read, threshold, iou)
+    source = told_apart(source, Known(asked, name, file.metadata, running))
     try:
         return _opened(floats_first(words_apart(source)), file, asked, running)
     except UnsaidError:  # the command to copy is in it
