@@ -46,6 +46,7 @@ def _times_input(score: Program, rules: RuleSet = PLAIN) -> Program:
     paper="Achtibat et al. 2024, arXiv:2402.05602, equations 7 and 9",
     rules="attnlrp",
     when="transformers: contributions to the score that attention and normalisation do not distort, in one backward",
+    adds_up=True,
 )
 def attnlrp(score: Program) -> Program:
     """Relevance: the input times its gradient under the rules of AttnLRP; [B, C, H, W], signed."""

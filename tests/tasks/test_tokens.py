@@ -73,6 +73,13 @@ def test_a_label_at_a_token_has_the_slope_of_its_logit(
     np.testing.assert_array_equal(again.raw, found.raw)
 
 
+@pytest.mark.parametrize("method", ["attnlrp", "input-x-gradient"])
+def test_a_word_s_share_is_the_sum_over_its_vector(tagger: onnxsal.Model, method: str) -> None:
+    found = onnxsal.explain(tagger, TEXT, method=method, target="B-PER at Obama")
+    assert found.manifest["sign"] == "signed"
+    assert dict(found.words())["Paris"] == pytest.approx(found.raw[:, 5].sum(), rel=1e-4)
+
+
 def test_without_a_token_a_label_is_asked_for_where_it_is_surest(tagger: onnxsal.Model) -> None:
     held = softmax(tiny.hidden(TEXT) @ tiny.HEAD)
     assert onnxsal.explain(tagger, TEXT, method="gradient", target="B-LOC").target == f"B-LOC at #{held[:, 2].argmax()}"
