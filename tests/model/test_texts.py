@@ -230,5 +230,7 @@ def test_the_command_line_takes_words_files_and_what_comes_in(
         (said,) = json.loads(capsys.readouterr().out)["explanations"]
         at = inside([2, 4, 5, 6, 3], PLACES[:5])
         assert said["logit"] == pytest.approx((W[:, 1] * np.tanh(at)).sum(), rel=1e-5)
+    assert main(["predict", path, "zzz yyy"]) == 0
+    assert "every token of the text is unknown" in capsys.readouterr().err
     assert main(["explain", path, str(tmp_path / "gone.txt")]) == 1
     assert "gone.txt" in capsys.readouterr().err

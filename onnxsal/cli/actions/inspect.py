@@ -238,6 +238,8 @@ def _no_preprocess(known: Mapping[str, Any]) -> str:
     command = f"onnxsal predict {shlex.quote(str(known['file']))} IMAGE"
     if _is_sound(known):
         return "unknown: at which rate it takes its sound is for you to say, --rate HZ"
+    if known["input"]["modality"] == "tokens":
+        return "none: words are read by the tokenizer.json beside the model, ids of tokens are taken as they are"
     return f"unknown: find it with {command}" if _is_image(known) else "none: it is taken as it is"
 
 

@@ -90,6 +90,7 @@ def predict_all(
         print("\n".join(wrapped(model.task.heading, 0)))
     for image, seen in found:
         written = [f"  {drawn[image]}"] if image in drawn else []
+        tell(seen.sample.notes if seen.sample.text is not None else (), short(image))  # that it was cut, or is unknown
         print("\n".join([short(image), *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
         if seen.sizes:
             print("\n".join(_sizes(model, seen.sizes)))
