@@ -41,12 +41,20 @@ def _is_moved(node: ir.Node) -> bool:
     return table is not None and table.is_initializer() and _of_inputs(ids)
 
 
-def _of_inputs(value: ir.Value | None) -> bool:
+def _of_inputs(ids: ir.Value | None) -> bool:
     """Whether ids are computed from what a file takes, and not from how long it is, as distances in a text are."""
-    if value is None or value.is_graph_input():
-        return value is not None and not value.is_initializer()
-    node = value.producer()
-    return node is not None and node.op_type not in ("Shape", "Size") and any(map(_of_inputs, node.inputs))
+    left, seen = [ids], set[ir.Value]()
+    while left:
+        value = left.pop()
+        if value is None or value in seen or value.is_initializer():
+            continue
+        if value.is_graph_input():
+            return True
+        seen.add(value)
+        node = value.producer()
+        if node is not None and node.op_type not in ("Shape", "Size"):
+            left.extend(node.inputs)
+    return False
 
 
 def _moves(node: ir.Node | None) -> bool:
