@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxsal.errors import OutputError, UsageError, nearest
+from onnxsal.interrupts import whole
 
 _LARGEST = 64 * 1024 * 1024
 _LONGEST = 200
@@ -33,7 +34,8 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     """
     target = _checked(path)
     try:
-        _part(target).unlink()
+        with whole():  # else Ctrl-C could leave what was tried
+            _part(target).unlink()
     except (OSError, ValueError) as error:
         raise _unwritable(target, error) from None
     return target
@@ -73,19 +75,25 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises: OutputError: the file cannot be written (no such folder, no permission, disk full).
     """
-    target = _checked(path)
+    target, made = _checked(path), list[Path]()
     try:
-        part = _part(target)
-    except (OSError, ValueError) as error:
-        raise _unwritable(target, error) from error
-    try:
-        yield part
-        part.replace(target)
+        with whole():  # else Ctrl-C could come before it is known what to take away
+            made.append(_begun(target))
+        yield made[0]
+        made[0].replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            for part in made:
+                part.unlink(missing_ok=True)
+
+
+def _begun(target: Path) -> Path:
+    try:
+        return _part(target)
+    except ValueError as error:
+        raise _unwritable(target, error) from error
 
 
 def read_text(path: str | os.PathLike[str], what: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,19 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
 def test_a_name_that_no_file_can_have_is_one_message(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         check_writable(tmp_path / name)
+
+
+@pytest.mark.parametrize("begin", [check_writable, lambda path: replacing(path).__enter__()])
+def test_ctrl_c_just_behind_the_making_of_a_file_leaves_none(
+    begin: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = os.close
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        begin(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
