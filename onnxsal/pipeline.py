@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
@@ -58,6 +59,7 @@ class InOrder(Generic[T, R]):
         self._under_way: deque[tuple[Callable[[], R], Callable[[], bool], int]] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._weight = 0
+        self._failure: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -98,21 +100,25 @@ class InOrder(Generic[T, R]):
     def pass_on(self, item: T, weight: int, tell: Callable[[R], object]) -> None:
         """Hand an item over once there is room, and tell of those before it that are done."""
         while self.full(weight):
-            tell(self.take())
+            self._tell(tell)
         self.put(item, weight)
         while self.ready():
-            tell(self.take())
+            self._tell(tell)
 
     def drain(self, tell: Callable[[R], object]) -> None:
-        """Tell of all that are left. Raises: the first error among these, once the others are told of."""
-        failure: Exception | None = None
+        """Tell of all that are left. Raises: the first error, also where it came before these, once all are told of."""
         while len(self):
-            try:
-                tell(self.take())
-            except Exception as error:  # noqa: BLE001  # it is raised below
-                failure = failure or error
-        if failure is not None:
-            raise failure
+            with suppress(Exception):  # the first of these is raised below
+                self._tell(tell)
+        if self._failure is not None:
+            raise self._failure
+
+    def _tell(self, tell: Callable[[R], object]) -> None:
+        try:
+            tell(self.take())
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
 
     def close(self) -> None:
         """Forget what has not begun, and wait for what has."""

@@ -68,6 +68,23 @@ def test_an_end_in_the_middle_ends_the_threads_and_what_has_not_begun() -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("onnxsal-ahead")]
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_first_error_is_raised_whatever_fails_behind_it(workers: int) -> None:
+    """A full disk fails every file: it is the first of these that is named."""
+
+    def work(item: int) -> int:
+        raise OSError(str(item))
+
+    with InOrder(work, Bounds(workers, 2)) as behind:
+        behind.put(1)
+        behind.put(2)
+        with pytest.raises(OSError, match=r"^1$"):
+            behind.pass_on(3, 0, print)
+        with pytest.raises(OSError, match=r"^1$"):
+            behind.drain(print)
+        assert len(behind) == 0
+
+
 def test_what_is_interrupted_while_it_is_waited_for_is_still_there() -> None:
     """As Ctrl-C does in the loop: the wait ends, the work goes on, and its result can be taken."""
     go = threading.Event()
