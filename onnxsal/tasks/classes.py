@@ -52,7 +52,10 @@ def class_index(classes: int, labels: Labels | None, target: Any, what: str = "c
     return index
 
 
+_ALL = "all"
+
 _FOREIGN = (
+    (re.compile(_ALL), "all that is detected, which detectors have: --task detection"),
     (re.compile(r"#\d+"), "the number of a detection, which detectors have: --task detection"),
     (re.compile(r"rank\s*[<>].*"), "a bound of ranks, which ordinal models have: --task ordinal"),
     (re.compile(r".*@.+"), "a place, which models of regions and of boxes have: --task dense, --task detection"),
@@ -74,4 +77,9 @@ def _by_label(labels: Labels | None, text: str) -> int:
 def _found(labels: Labels | None, text: str) -> int:
     if labels is None:
         raise UsageError(f"target {text!r} is a label, and the model has none: give an index, or labels with --labels")
-    return labels.find(text)
+    if text.strip() != _ALL:
+        return labels.find(text)
+    found = labels.exactly(text)  # else it would be part of one class's name: of "ball", or "all-terrain bike"
+    if found is None:
+        raise UsageError(f"no class is called {text!r}{labels.nearest(text)}")
+    return found

@@ -170,6 +170,7 @@ MISUSES = {
     "layer for pixels": (["-m", "gradient", "-l", "r2"], "takes no layer"),
     "label": (["-t", "gren"], r"no class is called 'gren'; did you mean 'green' \(1\)"),
     "a detection of a classifier": (["-t", "#1"], "'#1' reads as the number of a detection.*--task detection"),
+    "all detections of a classifier": (["-t", "all"], "no class is called 'all'.*'all' reads as all that is detected"),
     "a place of a classifier": (["-t", "red@3,4"], "'red@3,4' reads as a place.*--task dense, --task detection"),
     "a bound of a classifier": (["-t", "rank >= 3"], "reads as a bound of ranks.*--task ordinal"),
     "a bracket that is open": (["-t", "logits[0, 3"], "reads as an element whose bracket is not closed: NAME"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxsal.errors import UsageError
+from onnxsal.tasks.classes import class_index
 from onnxsal.tasks.labels import Labels, as_labels, imagenet, read_labels
 
 PETS = ("cat", "dog", "a fish")
@@ -116,3 +117,13 @@ def test_imagenets_names_are_whole() -> None:
 def test_imagenets_names_agree_with_the_reference(shared: Path) -> None:
     lines = (shared / "models" / "imagenet_labels_1001.txt").read_text().splitlines()
     assert ("background", *imagenet()) == tuple(lines)
+
+
+@pytest.mark.parametrize(("names", "found"), [(("mountain bike, all-terrain bike", "ball"), None), (("cat", "All"), 1)])
+def test_all_is_no_part_of_a_name(names: tuple[str, ...], found: int | None) -> None:
+    """It is what detections are all asked for by; of a classifier it would be any class with it in its name."""
+    if found is None:
+        with pytest.raises(UsageError, match=r"no class is called 'all'.*detection"):
+            class_index(2, Labels(names), "all")
+    else:
+        assert class_index(2, Labels(names), " all ") == found
