@@ -75,7 +75,7 @@ def begun_in(folder: Path, request: str, dtype: str) -> Begun | None:
     if not (folder / MANIFEST).is_file():
         return None
     where = repr(str(folder))
-    header = check_header(parse_json(read_text(folder / MANIFEST, "maps"), where), where)
+    header = check_header(parse_json(read_text(folder / MANIFEST, "maps"), repr(str(folder / MANIFEST))), where)
     if header.get(REQUEST) != request or header["dtype"] != dtype:
         raise UsageError(
             f"--skip-existing: the maps in {where} are of another model, method, option, target or type than is asked "

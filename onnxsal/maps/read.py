@@ -52,6 +52,10 @@ class Maps:
     def __iter__(self) -> Iterator[SavedMap]:
         runs = self.header["runs"]
         for row in self._source.rows():
+            if row["run"] not in runs:
+                raise UsageError(
+                    f"the map of {row['id']!r} is of the run {row['run']!r}, which the header does not know"
+                )
             yield record_of(row, runs[row["run"]])
 
     def words(self) -> Iterator[dict[str, Any]]:
@@ -78,13 +82,13 @@ def read_maps(path: str | os.PathLike[str]) -> Maps:
 class _Parquet:
     def __init__(self, path: Path) -> None:
         arrow, parquet = pyarrow("read a folder of .npz files")
-        self._path, self._parquet = path, parquet
+        self._path, self._parquet, self._wrong = path, parquet, (OSError, arrow.ArrowException)
         try:
             with parquet.ParquetFile(path) as file:
                 found = (file.metadata.metadata or {}).get(KEY.encode())
                 self._rows, groups = file.metadata.num_rows, file.metadata.num_row_groups
                 size = sum(file.metadata.row_group(at).total_byte_size for at in range(groups))
-        except (OSError, arrow.ArrowException) as error:
+        except self._wrong as error:
             raise UsageError(f"{str(path)!r} cannot be read as Parquet: {error}") from None
         where = repr(str(path))
         self.header = check_header(None if found is None else parse_json(found.decode(), where), where)
@@ -94,9 +98,15 @@ class _Parquet:
         return int(self._rows)
 
     def rows(self, columns: tuple[str, ...] | None = None) -> Iterator[dict[str, Any]]:
-        with self._parquet.ParquetFile(self._path, pre_buffer=False) as file:
-            for batch in file.iter_batches(self._at_once, columns=columns):
-                yield from rows_in(batch)
+        for batch in self._batches(columns):
+            yield from rows_in(batch)
+
+    def _batches(self, columns: tuple[str, ...] | None) -> Iterator[Any]:
+        try:
+            with self._parquet.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True) as file:
+                yield from file.iter_batches(self._at_once, columns=columns)
+        except self._wrong as error:
+            raise UsageError(f"{str(self._path)!r} is damaged: {error}") from None
 
 
 class _Folder:
@@ -118,10 +128,12 @@ class _Folder:
 def row_in(path: Path, columns: tuple[str, ...] | None = WORDS) -> dict[str, Any]:
     """Return the row of an .npz file, by default but for its map. Raises: UsageError: it is none, or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            row: dict[str, Any] = json.loads(arrays["row"].item())
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # which leaves a broken one open
+            said = json.loads(arrays["row"].item())
+            row: dict[str, Any] = {name: said[name] for name in WORDS}
             if columns is None:
-                row |= {name: arrays[name].reshape(-1) if name in arrays else None for name in ("map", "stderr")}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+                row["map"] = arrays["map"].reshape(-1)
+                row["stderr"] = arrays["stderr"].reshape(-1) if "stderr" in arrays else None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise UsageError(f"{str(path)!r} is no map of onnxsal, or is damaged: {error}") from None
     return row

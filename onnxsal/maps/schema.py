@@ -96,4 +96,6 @@ def check_header(found: Any, where: str) -> dict[str, Any]:
             f"{where} is of version {version!r}, written by onnxsal {found.get('onnxsal')}, and this onnxsal "
             f"({__version__}) reads up to version {VERSION}: take a newer one"
         )
+    if not isinstance(found.get("runs"), dict):
+        raise UsageError(f"{where} is damaged: its header does not say of which runs its maps are")
     return found

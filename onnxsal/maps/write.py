@@ -130,7 +130,9 @@ class ParquetMaps(MapWriter):
         part = self._place.enter_context(replacing(path))
         _, parquet = pyarrow(INSTEAD)
         words = [each.name for each in self._schema if each.name not in ("map", "stderr")]
-        self._file = parquet.ParquetWriter(part, self._schema, compression="zstd", use_dictionary=words)
+        self._file = parquet.ParquetWriter(
+            part, self._schema, compression="zstd", use_dictionary=words, write_page_checksum=True
+        )
 
     def _keep(self, row: dict[str, Any], is_new: bool) -> None:
         self._waiting.append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -19,9 +20,10 @@ from PIL import Image
 import onnxsal
 from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError
 from onnxsal.maps import map_writer
-from onnxsal.maps.begun import Begun
+from onnxsal.maps.begun import Begun, begun_in
 from onnxsal.maps.schema import COLUMNS, KEY, VERSION
 from onnxsal.maps.things import OTHER, Things
+from onnxsal.maps.write import FolderOfMaps
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is an extra")
 
@@ -173,6 +175,59 @@ def test_what_is_no_file_of_maps_says_so(found: list[onnxsal.Explanation], tmp_p
         map_writer(tmp_path / "new.parquet", dtype="float8")
     with pytest.raises(OutputError, match="has files in it"):
         map_writer(tmp_path)
+
+
+def test_a_damaged_byte_of_a_map_is_no_other_map(found: list[onnxsal.Explanation], tmp_path: Path) -> None:
+    """Noise is stored as it is: without a checksum another number is read, and nothing said."""
+    with map_writer(tmp_path / "maps.parquet", dtype="float32") as out:
+        out.write(found[0], "a.png")
+    data = (tmp_path / "maps.parquet").read_bytes()
+    at = data.index(found[0].raw.tobytes()[:16])
+    (tmp_path / "maps.parquet").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with pytest.raises(UsageError, match=r"maps\.parquet' is damaged"):
+        list(onnxsal.read_maps(tmp_path / "maps.parquet"))
+
+
+def _array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty, as after a loss of power": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:99]),
+    "an array": _array,
+    "a row of something else": lambda path: np.savez(path, row=np.array(b"[1]")),
+    "a row without columns": lambda path: np.savez(path, row=np.array(b"{}")),
+    "no text": lambda path: np.savez(path, row=3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_file_of_a_folder_is_named_and_gone_on_without(
+    found: list[onnxsal.Explanation], tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    with FolderOfMaps(tmp_path, "float32", "this") as out:
+        out.write(found[0], "a.png")
+        out.write(found[0], "b.png")
+    file = next(tmp_path.glob("*-a.*.npz"))
+    damage(file)
+    with pytest.raises(UsageError, match=rf"{re.escape(file.name)}' is no map of onnxsal, or is damaged"):
+        list(onnxsal.read_maps(tmp_path))
+    begun = begun_in(tmp_path, "this", "float32")
+    assert begun is not None and begun.damaged == [file] and list(begun.files) == ["b.png"]
+
+
+@pytest.mark.parametrize(("runs", "said"), [(None, "its header does not say"), ({}, "which the header does not know")])
+def test_maps_without_their_manifest_are_named(
+    found: list[onnxsal.Explanation], tmp_path: Path, runs: object, said: str
+) -> None:
+    with FolderOfMaps(tmp_path, "float32") as out:
+        out.write(found[0], "a.png")
+    whole = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**whole, "runs": runs}))
+    with pytest.raises(UsageError, match=said):
+        list(onnxsal.read_maps(tmp_path))
 
 
 def test_without_pyarrow_there_is_the_folder(
