@@ -144,9 +144,10 @@ def located(raw: Array, axis: int, rank: int, span: tuple[float, float]) -> tupl
 
 
 def slopes(subject: Subject, path: Path, model: Any, target: Any) -> float:
-    """Return the largest relative error of directional derivatives, each at its best step.
+    """Return the largest error of directional derivatives, each at its best step; NaN where the gradient is 0.
 
-    Directions: the gradient's own, and random ones.
+    Directions: the gradient's own, and random ones. Units: shares of the slope, or of what one along a random direction
+    is like, whichever is larger: some are 0 by chance.
     """
     session = onnxruntime.InferenceSession(path)
     taken = str(model.anatomy.entry.input)
@@ -163,12 +164,14 @@ def slopes(subject: Subject, path: Path, model: Any, target: Any) -> float:
 
     own = onnxsal.explain(model, x, method="gradient", target=target).raw.astype(np.float64)
     own = own.reshape(-1)
-    worst = 0.0
+    if not own.any():
+        return float("nan")
+    worst, usual = 0.0, float(np.linalg.norm(own) / np.sqrt(own.size))
     for way in (own, *rng.normal(size=(DIRECTIONS - 1, own.size))):
         unit = (way / np.linalg.norm(way)).reshape(x.shape)
         slope = float(own @ unit.reshape(-1))
         found = [(value(x + step * unit) - value(x - step * unit)) / (2 * step) for step in STEPS]
-        worst = max(worst, min(abs(each / slope - 1) for each in found))
+        worst = max(worst, min(abs(each - slope) for each in found) / max(abs(slope), usual))
     return worst
 
 
