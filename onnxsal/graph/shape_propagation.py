@@ -243,6 +243,8 @@ def _infer(
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=names, name=node.name or "")
     proto.output.extend(f"o{i}" for i in range(len(node.outputs)))
     proto.attribute.extend(serialize_attribute(a) for a in node.attributes.values())
+    if node.op_type == "STFT" and "onesided" not in node.attributes:  # 1 by the standard, and onnx counts as of 0
+        proto.attribute.append(onnx.helper.make_attribute("onesided", 1))
     types = {name: _type_proto(k) for name, k in zip(names, kinds, strict=True) if k is not None}
     data = {f"i{i}": onnx.numpy_helper.from_array(a, f"i{i}") for i, a in known.items()}
     imports = [onnx.helper.make_opsetid(node.domain, opset or 1)]

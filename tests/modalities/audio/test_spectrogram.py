@@ -205,3 +205,24 @@ def test_a_compiled_file_gives_the_map_of_a_waveform(loaded: onnxsal.Model) -> N
     session = onnxruntime.InferenceSession(onnxsal.compile(loaded, method="gradient", target=0).SerializeToString())
     found = dict(zip([each.name for each in session.get_outputs()], session.run(None, {"x": x[None]}), strict=True))
     np.testing.assert_allclose(found["saliency"][0], own.saliency, atol=2e-3)
+
+
+@pytest.mark.parametrize("form", ["x4, hop, , taps", "x4, hop, window", "x4, hop, window, taps"])
+@pytest.mark.parametrize("onesided", ["", "<onesided = 1>", "<onesided = 0>"])
+@pytest.mark.parametrize("length", ["T", "320"])
+def test_a_transform_has_the_bins_that_the_runtime_gives_it(form: str, onesided: str, length: str) -> None:
+    """onnx counts twice the bins where onesided is left out, which stood in gradients as a size."""
+    proto = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 18]> g (float[B, {length}] x) => (float[B, 2] y)
+        <int64[1] two = {{2}}, int64[2] inner = {{1, 2}}, int64 hop = {{16}}, int64 taps = {{32}},
+         float[2, 2] v = {{1, 2, 3, 4}}>
+        {{ x4 = Unsqueeze (x, two) s = STFT {onesided} ({form}) p = Mul (s, s) r = ReduceSum <keepdims = 0> (p, inner)
+          l = Sqrt (r) y = MatMul (l, v) }}"""
+    )
+    if "window" in form:
+        proto.graph.initializer.append(numpy_helper.from_array(np.hanning(32).astype(np.float32), "window"))
+    x, way = (RNG.normal(size=(1, 320)).astype(np.float32) for _ in range(2))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    one, other = (float(session.run(None, {"x": x + step * way})[0][0, 1]) for step in (1e-2, -1e-2))
+    found = onnxsal.explain(onnxsal.load(proto), x, method="gradient", target=1, score="logit")
+    assert float((found.raw.reshape(-1) * way.reshape(-1)).sum()) == pytest.approx((one - other) / 2e-2, rel=5e-3)
