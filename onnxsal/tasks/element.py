@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy.select import SHAPE, VALUES
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.graph import Tape, dims
-from onnxsal.graph.program import Trace
+from onnxsal.graph.program import Trace, values_by_name
 from onnxsal.graph.shapes import is_float, static
 from onnxsal.modalities.registry import recognise
 from onnxsal.tasks.detection.unproven import suspected
@@ -62,6 +62,7 @@ class ElementTask(Task):
     """Whether it is likely that boxes with classes are among the outputs."""
 
     by_element: ClassVar[bool] = True
+    by_length: ClassVar[bool] = True
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Self:
@@ -78,6 +79,10 @@ class ElementTask(Task):
         output = floats[main_output(floats)]
         shape = dims(output)
         return cls(str(output.name), str(output.name), shape, _batch_axis(graph, shape))
+
+    def of_any_length(self, graph: ir.Graph) -> Self:
+        """Return the task, whose shape is known where it is run."""
+        return replace(self, shape=dims(values_by_name(graph)[self.logit]))
 
     @property
     def alone(self) -> bool:

@@ -374,6 +374,13 @@ class Task(Head):
             raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")
         return {TARGET: op.Expand(op.const([0]) if given is None else given, batch)}
 
+    by_length: ClassVar[bool] = False
+    """Whether there are more numbers of a longer text, and targets find theirs among them."""
+
+    def of_any_length(self, graph: ir.Graph) -> Self:
+        """Return the task on a graph that takes texts of any length."""
+        return self
+
     def any_target(self, rows: int, *, weighted: bool) -> dict[str, NDArray[Any]]:
         """Return what a score program may be fed to see how it runs: the first column, or what tells it from another.
 

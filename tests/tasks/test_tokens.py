@@ -73,6 +73,15 @@ def test_a_label_at_a_token_has_the_slope_of_its_logit(
     np.testing.assert_array_equal(again.raw, found.raw)
 
 
+@pytest.mark.parametrize("text", [TEXT, f"{TEXT} {TEXT}"])
+def test_an_element_is_that_of_the_text_s_own_length(folder: Path, text: str) -> None:
+    """The model is opened for eight tokens: of a longer text an element beyond them is one, and no row is another."""
+    model = onnxsal.load(tiny.written(folder / "plain", tiny.proto("labels")), task="element")
+    last = tiny.ids(text).shape[1] - 1
+    found = onnxsal.explain(model, text, method="gradient", target=f"logits[0, {last}, 1]")
+    np.testing.assert_allclose(found.raw, tiny.slope(text, last, tiny.HEAD[:, 1]), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["attnlrp", "input-x-gradient"])
 def test_a_word_s_share_is_the_sum_over_its_vector(tagger: onnxsal.Model, method: str) -> None:
     found = onnxsal.explain(tagger, TEXT, method=method, target="B-PER at Obama")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import onnx_ir as ir
 
@@ -28,6 +28,8 @@ class TokenScores(Task):
     length: int
     """How many tokens the model is opened for."""
     proof: str = field(default="", compare=False)
+
+    by_length: ClassVar[bool] = True
 
     @property
     def reads(self) -> tuple[str, ...]:
