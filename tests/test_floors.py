@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "importing": set(),
     "plugins": {"_version", "errors"},
-    "files": {"errors"},
+    "files": {"errors", "interrupts"},
     "options": {"errors"},
     "fingerprint": set(),
     "decisions": set(),

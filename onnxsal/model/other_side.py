@@ -75,7 +75,7 @@ def _texts(thing: Any) -> list[str | os.PathLike[str]] | None:
         return [Said(each) for each in thing]
     if isinstance(thing, Said):
         return [thing]
-    if not isinstance(thing, str | os.PathLike) or is_npy(thing):
+    if not isinstance(thing, str | os.PathLike) or is_npy(thing) or _is_picture(thing):
         return None
     try:
         parsed = json.loads(os.fspath(thing))
