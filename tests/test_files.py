@@ -78,7 +78,11 @@ def test_ctrl_c_just_behind_the_making_of_a_file_leaves_none(
         close(descriptor)
         signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs behind itself ignores it
     monkeypatch.setattr(os, "close", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        begin(tmp_path / "file")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path / "file")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert list(tmp_path.iterdir()) == []
