@@ -163,7 +163,12 @@ def _of_texts(model: Model, asked: Asked) -> Model:
                 "gradients need none"
             )
     free: Model | None = model.program("any length", lambda: of_any_length(model))
-    return free if free is not None and not any(isinstance(part, Record) for part in parts) else model
+    if free is not None and not any(isinstance(part, Record) for part in parts):
+        return free
+    (length,) = model.size
+    why = "the method's draws know one length" if free is not None else "its graph knows one length"
+    fixed = f"the file takes texts of {length} tokens and of no other number: {why}; --size N (size=) sets it"
+    return replace(model, notes=(*model.notes, fixed))
 
 
 def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:

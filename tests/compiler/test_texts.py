@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import tiny_texts as tiny
 
 import onnxsal
+from onnxsal.compiler.metadata import METADATA
 from onnxsal.errors import UsageError
 
 TEXTS = ("Obama lives in Paris, not Berlin", "a bad film")
@@ -55,5 +57,7 @@ def test_what_draws_has_one_length_and_knows_no_pad_token(tmp_path: Path) -> Non
         onnxsal.compile(model, **asked)
     compiled = onnxsal.compile(model, **asked, baseline="zero", give="raw")
     assert [d.dim_value for d in compiled.graph.input[0].type.tensor_type.shape.dim][1] == ids.shape[1]
+    said = json.loads({each.key: each.value for each in compiled.metadata_props}[METADATA])["notes"]
+    assert any(f"takes texts of {ids.shape[1]} tokens and of no other number" in note for note in said)
     wanted = onnxsal.explain(model, TEXTS[0], **asked, baseline="zero")
     np.testing.assert_allclose(run(compiled, ids)["raw"][0], wanted.raw, rtol=1e-5, atol=1e-6)
