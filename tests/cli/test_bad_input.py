@@ -129,6 +129,10 @@ def bomb() -> bytes:
     ("name", "said"),
     [
         ("gone.png", "no such picture: 'gone.png'"),
+        ("gone.JPEG", "no such picture: 'gone.JPEG'"),
+        ("gone.txt", "no such file: 'gone.txt'"),
+        ("gone.wav", "no such file: 'gone.wav'"),
+        ("gone.nii.gz", "no such file: 'gone.nii.gz'"),
         ("empty.png", "'empty.png': the file is empty"),
         ("half.png", "'half.png' is damaged or truncated"),
         ("dot.png", "1 x 1 pixels: nothing to explain"),

@@ -150,7 +150,8 @@ def _head(path: Path) -> bytes:
         with open(path, "rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError:
-        raise ImageError(f"no such picture: {str(path)!r}{nearest_file(path)}") from None
+        other = path.suffix and path.suffix.lower() not in Image.registered_extensions()  # a text, a sound, a table
+        raise ImageError(f"no such {'file' if other else 'picture'}: {str(path)!r}{nearest_file(path)}") from None
     except (OSError, ValueError) as error:
         raise ImageError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
     if not head:
