@@ -48,5 +48,5 @@ for case, (inferred, made) in zip(cases, seen):
     print(case, "inferred:", inferred, "made:", made)
 made = [1, 98, 201, 2]
 if seen != [([0, 98, 400, 2], made), ([0, 98, 201, 2], made), (None, made), (None, made)]:
-    sys.exit("no longer so")
+    sys.exit("no longer so: the bins of an STFT are inferred as they are made, or otherwise again")
 PROGRAM
