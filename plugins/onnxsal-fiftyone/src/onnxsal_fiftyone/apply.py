@@ -111,7 +111,7 @@ def _boxes(path: str, detections: Sequence[Any]) -> list[onnxsal.Box]:
     size = upright_size(path)
     sides = [(x, y, x + width, y + height) for x, y, width, height in (each.bounding_box for each in detections)]
     pixels = [tuple(side * size[at % 2] for at, side in enumerate(box)) for box in sides]
-    return [onnxsal.Box(str(each.label), box) for each, box in zip(detections, pixels, strict=True)]  # type: ignore[arg-type]
+    return [onnxsal.Box(str(each.label), box) for each, box in zip(detections, pixels, strict=True)]
 
 
 def _label(sample: Any, name: str) -> str:
