@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onnxsal.errors import UsageError
-from onnxsal.modalities.said import Said
+from onnxsal.modalities.said import Said, as_said
 
 
 def gathered(images: Iterable[str]) -> tuple[str, ...]:
@@ -40,18 +40,7 @@ def _taken(thing: str, *, words: bool) -> str:
             raise UsageError(f"what comes in for - is no text: {error}") from None
     if not thing.strip():
         raise UsageError(f"{thing!r} is empty: there is nothing to explain")
-    return Said(thing) if words or _several(thing) else thing
-
-
-def _several(thing: str) -> bool:
-    """Whether it is several words, and neither a file nor the name of one."""
-    named = thing.strip().lower().endswith(_SUFFIXES)
-    return len(thing.split()) > 1 and not named and not os.path.exists(thing)
-
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".npz", ".txt", ".md", ".csv",
-             ".json", ".wav", ".flac", ".nii", ".nii.gz")  # fmt: skip
-"""What names of files end in, those with spaces too."""
+    return Said(thing) if words else as_said(thing)
 
 
 def short(thing: str) -> str:

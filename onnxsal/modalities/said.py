@@ -21,6 +21,12 @@ class Said(str):
 
 
 def as_said(text: str) -> str:
-    """Return several words that name no file as words, anything else as it is."""
-    several = not isinstance(text, Said) and len(text.split()) > 1 and not os.path.exists(text)
+    """Return several words that are neither a file nor the name of one as words, anything else as it is."""
+    named = text.strip().lower().endswith(_SUFFIXES)
+    several = not isinstance(text, Said) and len(text.split()) > 1 and not named and not os.path.exists(text)
     return Said(text) if several else text
+
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".npz", ".txt", ".md", ".csv",
+             ".json", ".wav", ".flac", ".nii", ".nii.gz")  # fmt: skip
+"""What names of files end in, those with spaces too."""
