@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import TARGET, X
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import OnnxsalError, UsageError
 from onnxsal.explanation.target import TargetSource
 from onnxsal.graph import Program
 from onnxsal.graph.cut import feed, uses_of
@@ -57,7 +58,8 @@ def column_of(model: Model, targets: Sequence[TargetSource]) -> NDArray[np.int64
     if target is None:
         return np.array([PREDICTED])
     column: Any = target
-    if isinstance(target, str) and model.labels is not None and list(model.labels.names).count(target) == 1:
-        column = list(model.labels.names).index(target)
+    if isinstance(target, str) and model.labels is not None:
+        with suppress(UsageError):  # said where the target is resolved
+            column = model.labels.find(target)
     known = isinstance(column, int) and not isinstance(column, bool) and 0 <= column < model.task.size
     return np.array([column]) if known else None
