@@ -6,11 +6,14 @@ of dimensions where that size is open, and what follows takes only one of the tw
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
 from onnxsal.errors import ModelError
 from onnxsal.graph.infer import Study, contradicts, study
 from onnxsal.graph.initializers import add_initializer, lift_constants
+from onnxsal.graph.program import values_by_name
 
 _BRANCHES = ("then_branch", "else_branch")
 
@@ -26,6 +29,11 @@ def settle_branches(graph: ir.Graph, known: Study) -> bool:
         name = "then_branch" if condition.reshape(-1)[0] else "else_branch"
         _splice(graph, node, node.attributes[name].as_graph())
     return bool(decided)
+
+
+def take_branch(graph: ir.Graph, node: ir.Node, condition: bool) -> None:
+    """Put one branch in the place of its If, in place; values inside keep the names that no other one has."""
+    _splice(graph, node, node.attributes[_BRANCHES[0 if condition else 1]].as_graph(), set(values_by_name(graph)))
 
 
 def settle_impossible(model: ir.Model, known: Study) -> bool:
@@ -64,8 +72,11 @@ def _is_if(node: ir.Node) -> bool:
     return node.op_type == "If" and not node.domain
 
 
-def _splice(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:
-    """Names of different branches may be the same: those inside take the If's name as a prefix."""
+def _splice(graph: ir.Graph, node: ir.Node, branch: ir.Graph, taken: Collection[str] | None = None) -> None:
+    """Names of different branches may be the same: those inside take the If's name as a prefix.
+
+    Args: taken: the only names of values that do.
+    """
     stem = f"sal/branch/{node.outputs[0].name}"
     for constant in list(branch.initializers.values()):
         if constant.const_value is not None:
@@ -76,9 +87,10 @@ def _splice(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:
     branch.outputs.clear()
     branch.remove(nodes)
     for i, inner in enumerate(nodes):
-        inner.name = f"{stem}/{i}"
+        inner.name = inner.name if taken is not None and inner.name else f"{stem}/{i}"
         for value in inner.outputs:
-            value.name = f"{stem}/{value.name}" if value.name else value.name
+            if value.name and (taken is None or value.name in taken):
+                value.name = f"{stem}/{value.name}"
     copies = [ir.node("Identity", [v], name=f"{stem}/{i}") for i, v in enumerate(results, len(nodes))]
     made = [copy.outputs[0] for copy in copies]
     ir.convenience.replace_nodes_and_values(graph, node, [node], [*nodes, *copies], list(node.outputs), made)

@@ -24,6 +24,7 @@ from onnxsal.model.constants import constants, fitting
 from onnxsal.model.defaults import Fill
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import remove_inputs, remove_outputs
+from onnxsal.model.merged import BRANCH
 from onnxsal.model.roles import Input, Roles, check_names, free_inputs, roles_of
 from onnxsal.model.text_roles import read_ids
 
@@ -38,6 +39,8 @@ FOUND = "the first convolution reads it, and it answers clicks and tones as a sp
 """Why a value inside is explained: a user named it, or it was found."""
 
 UNREAD = "what is explained is not computed from it, so that 0 is as good as anything"
+
+DECIDES = "nothing came before: of the two branches in the file it takes the one without a cache"
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,13 @@ class Held:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of defaults, and of inputs that nothing reads."""
+        given = {*self.roles.fills, *self.roles.unread}
+        defaults = [i for i in self.inputs if i.role == "held" and i.name in given]
+        alike = {(i.at, i.why): [j.name for j in defaults if (j.at, j.why) == (i.at, i.why)] for i in defaults}
         stated = [
-            f"input {i.name!r} is held at {i.at} ({i.why}); --input {i.name}=... (inputs=) holds it at something else"
-            for i in self.inputs if i.role == "held" and i.name in self.roles.fills
-        ]  # fmt: skip
+            f"{_some(names)} held at {at} ({why}); --input {names[0]}=... (inputs=) holds it at something else"
+            for (at, why), names in alike.items()
+        ]
         unread = [repr(i.name) for i in self.inputs if i.role == "unread"]
         said = [f"{_listed(unread)}: {UNREAD}"] if unread else []
         gone = [f"outputs that are computed from them are left out: {', '.join(self.lost)}"] if self.lost else []
@@ -91,7 +97,21 @@ class Held:
 
 
 def _listed(names: list[str]) -> str:
-    return f"input{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    return f"input{'s' if len(names) > 1 else ''} {_shortened(names)}"
+
+
+def _shortened(names: list[str]) -> str:
+    """Return names as messages have them: a decoder has dozens of a kind."""
+    more = f" and {len(names) - _SAID} more" if len(names) > _SAID + 1 else ""
+    return ", ".join(names[:_SAID] if more else names) + more
+
+
+_SAID = 3
+"""Inputs that a note names where there are many."""
+
+
+def _some(names: list[str]) -> str:
+    return f"{_listed([repr(name) for name in names])} {'are' if len(names) > 1 else 'is'}"
 
 
 def held(source: ir.Model, asked: Asked) -> Held:
@@ -255,6 +275,8 @@ def _told(graph: ir.Graph, roles: Roles, asked: Asked) -> tuple[Input, ...]:
             found.append(replace(one, at=asked.held[name].told, why="as was said"))
         elif name in roles.fills:
             found.append(replace(one, at=roles.fills[name].at, why=roles.fills[name].why))
+        elif name in roles.unread and BRANCH in value.metadata_props:
+            found.append(replace(one, at=value.metadata_props[BRANCH].lower(), why=DECIDES))
         elif name in roles.unread:
             found.append(replace(one, role="unread", why=UNREAD))
         elif name in roles.open:

@@ -35,6 +35,7 @@ from onnxsal.model.hearing import Hearing, recognised_heard
 from onnxsal.model.held import held
 from onnxsal.model.input_size import Known, axes_open, with_size
 from onnxsal.model.made_up import last_changed, made_up
+from onnxsal.model.merged import one_branch
 from onnxsal.model.model import Model, Warmed, digest
 from onnxsal.model.other_side import Beside, read_held
 from onnxsal.model.pairs import told_apart
@@ -111,11 +112,16 @@ def load(
     asked = Asked(preprocess, labels, size, task, head, activation, explained, read, threshold, iou)
     source = told_apart(source, Known(asked, name, file.metadata, running))
     try:
-        return _opened(floats_first(words_apart(source)), file, asked, running)
+        return _opened(_ready(source, asked), file, asked, running)
     except UnsaidError:  # the command to copy is in it
         raise
     except UnsupportedError as error:
         raise with_gradients(error, source, name or "MODEL") from error
+
+
+def _ready(source: ir.Model, asked: Asked) -> ir.Model:
+    """Return a file as what is explained of it is looked for."""
+    return floats_first(words_apart(one_branch(source, asked)))
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ def _settled(anatomy: Anatomy, asked: Asked, known: File, *runs: Callable[[Head]
 
 def _reopened(model: Model, asked: Asked) -> Model:
     running = Running(model.provider, model.custom_ops, model.threads, model.memory)
-    return _opened(model.source, File(model.name, model.digest, model.metadata), asked, running)
+    return _opened(_ready(model.source, asked), File(model.name, model.digest, model.metadata), asked, running)
 
 
 def _threads(given: Any) -> int | None:
