@@ -20,7 +20,7 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.defaults import Fill, is_mask, ones, states, zeros
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import living
-from onnxsal.model.text_defaults import text_fill
+from onnxsal.model.text_defaults import is_cache, text_fill
 from onnxsal.model.text_roles import Text, looked_at, text_of
 
 FEWEST = 3
@@ -183,14 +183,15 @@ def _filled(
     missing: list[ir.Value] = []
     for value in others:
         fill = text_fill(value, known) if of_text else None
-        if fill is None:
+        if fill is None and not (of_text and is_cache(value)):
             fill = zeros(value, known, back[value]) if value in back else ones(value, known) if is_mask(value) else None
         if fill is None:
             missing.append(value)
         else:
             found[str(value.name)] = fill
     if missing:
-        raise UnsaidError(_missing(missing, _explained_words(source, asked)))
+        said = _missing(missing, _explained_words(source, asked))
+        raise UnsaidError(said + (_instead(missing, source) if of_text else ""))
     return found
 
 
@@ -280,6 +281,14 @@ def _missing(missing: Sequence[ir.Value], explained: str) -> str:
         f"the model takes {named} beside: {explained} says what {are} held at. Write {_to_write(missing)} (in "
         "Python load(inputs={...}))"
     )
+
+
+def _instead(missing: Sequence[ir.Value], ids: ir.Value | None) -> str:
+    """Say how what an encoder made is explained in place of a decoder's text."""
+    made = [v for v in missing if is_float(v) and not is_cache(v)]
+    if len(missing) != 1 or not made or ids is None:
+        return ""
+    return f"; or explain {made[0].name!r} and hold the text: --explained {made[0].name} {_to_write([ids])}"
 
 
 def _to_write(values: Sequence[ir.Value]) -> str:

@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.graph.shapes import is_float
+from onnxsal.model.caches import before
 from onnxsal.model.defaults import ALL_COUNT, NONE_OUT, Fill
 from onnxsal.model.dimensions import Dim, Dimensions, declared
 from onnxsal.model.mask_sense import left_out_by
-
-_LENGTH = re.compile(r"past|cache|total|len|seq|kv", re.IGNORECASE)
-"""What the axis of tokens that came before is called."""
 
 
 def text_fill(value: ir.Value, known: Dimensions) -> Fill | None:
@@ -49,36 +46,34 @@ def _positions(value: ir.Value, known: Dimensions) -> Fill | None:
     return _made(value, known, 1, ("0, 1, 2 ...", "positions of tokens, counted from 0"), counted=at)
 
 
-def _before(value: ir.Value, known: Dimensions) -> Fill | None:
-    """Return nothing, along the axis of what came before."""
-    shape, dtype = declared(value), value.dtype
-    if shape is None or dtype is None or not is_float(value):
-        return None
-    batch = known.batch_axis(shape)
-    free = [i for i, d in enumerate(shape) if i != batch and not isinstance(d, int)]
-    named = [i for i in free if isinstance(shape[i], str) and _LENGTH.search(str(shape[i]))]
-    found = named if len(named) == 1 else free
-    if len(found) != 1 or len(free) != 1:
-        return None
-    sizes = [0 if i == found[0] else 1 if i == batch else d for i, d in enumerate(shape)]
-    return Fill(
-        np.zeros([s for s in sizes if isinstance(s, int)], dtype.numpy()), {} if batch is None else {batch: 0},
-        "nothing", "what came before: the text is all there is",
-    )  # fmt: skip
-
-
 def _without(value: ir.Value, known: Dimensions) -> Fill | None:
     if value.dtype != ir.DataType.BOOL:
         return None
     return _made(value, known, 0, ("false", "nothing came before"))
 
 
+def _unknown(value: ir.Value, known: Dimensions) -> None:
+    """Return None: what an encoder made of another text has no default."""
+    return
+
+
+_CACHES = r"past|cache_(key|value)|(key|value)_cache"
+"""What keys and values of what came before are called."""
+
+
+def is_cache(value: ir.Value) -> bool:
+    """Return whether an input is keys or values by its name: zeros in them count as tokens, unlike those of a state."""
+    name = str(value.name).lower()
+    return all(re.search(word, name) for word in ("past|cache", r"key|value|kv|\b[kv]\b"))
+
+
 _KINDS: Sequence[tuple[str, Callable[[ir.Value, Dimensions], Fill | None]]] = (
     (r"use_cache", _without),
-    (r"past|cache_(key|value)|(key|value)_cache", _before),
+    (_CACHES, before),
     (r"mask", _mask),
     (r"token_type|segment|type_ids|^types?$", _types),
     (r"position", _positions),
+    (r"encoder_(hidden|out|last)|^memory$", _unknown),
 )
 """What names tell, and what is held there."""
 
