@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from onnxsal.files import nearest_file
 from onnxsal.modalities.npy import is_npy, read_file
 from onnxsal.modalities.pieces import Piece
 from onnxsal.modalities.said import Said
+from onnxsal.modalities.tokens.spelling import Spelling, written_out
 from onnxsal.modalities.tokens.tokenizer import Tokenizer
 
 Ids = NDArray[np.int64]
@@ -124,17 +125,9 @@ def _of_ids(array: NDArray[Any], name: str, tokenizer: Tokenizer | str) -> Token
         raise UsageError(f"{name!r} is empty: there is nothing to explain")
     ids = ids.astype(np.int64)
     own = None if isinstance(tokenizer, str) else tokenizer
-    texts = [str(i) if own is None else own.word(i) for i in ids.tolist()]
-    added = [own is not None and own.is_added(i) for i in ids.tolist()]
-    text, pieces = _joined(texts, added)
+    if own is None:
+        text, pieces = written_out([str(i) for i in ids.tolist()], [False] * len(ids), Spelling.APART)
+    else:
+        text, pieces = own.written_out(ids.tolist())
     notes = () if own is None else own.notes_of_ids(ids)
     return Tokenised(name, ids, np.zeros_like(ids), text, pieces, notes)
-
-
-def _joined(texts: Sequence[str], added: Sequence[bool]) -> tuple[str, tuple[Piece, ...]]:
-    """Return tokens one behind the other, and where each lies in that."""
-    pieces, at = list[Piece](), 0
-    for text, own in zip(texts, added, strict=True):
-        pieces.append(Piece(text, at, at + len(text), own))
-        at += len(text) + 1
-    return " ".join(texts), tuple(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError
 from onnxsal.modalities.pieces import Piece
+from onnxsal.modalities.tokens.spelling import Spelling, spelling_of, written_out
 
 Ids = NDArray[np.int64]
 
@@ -48,6 +50,7 @@ class Tokenizer:
     """Tokens to which its file cuts a text, the added ones among them."""
     special: frozenset[int]
     """The ids of tokens that it adds."""
+    spelling: Spelling
     _own: Any = field(repr=False, compare=False)
 
     def read(self, text: str, most: int | None = None) -> Read:
@@ -75,6 +78,10 @@ class Tokenizer:
     def word(self, number: int) -> str:
         """Return the token of an id, its number where there is none."""
         return self._own.id_to_token(number) or str(number)
+
+    def written_out(self, ids: Sequence[int]) -> tuple[str, tuple[Piece, ...]]:
+        """Return the text that ids make, and where each token lies in it."""
+        return written_out([self.word(i) for i in ids], [self.is_added(i) for i in ids], self.spelling)
 
     def is_added(self, number: int) -> bool:
         """Return whether an id is that of a token that the tokenizer adds."""
@@ -136,7 +143,8 @@ def _read(path: str, changed: int, size: int) -> Tokenizer:
     return Tokenizer(
         where=path, pad=_named(own, (said.get("padding") or {}).get("pad_token"), _PADS),
         mask=_named(own, None, _MASKS),
-        unknown=_unknown(own, said), most=cut.get("max_length"), special=special, _own=own,
+        unknown=_unknown(own, said), most=cut.get("max_length"), special=special,
+        spelling=spelling_of(said), _own=own,
     )  # fmt: skip
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-
 import numpy as np
 
 from onnxsal.errors import EnvironmentSetupError, ModelError, UsageError, nearest
+from onnxsal.modalities.tokens.spelling import as_meant, as_read
 from onnxsal.modalities.tokens.tokenizer import beside
 from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.task import Floats
 
-_SPACE_BEFORE = "▁"
 _NEAR = 2000
 """Tokens of which one that is nearly right is looked for: the most probable ones."""
 
@@ -30,34 +27,12 @@ def names_beside(path: str, count: int) -> tuple[str, ...]:
     if isinstance(found, str):
         return ()
     names = [found.word(number) for number in range(count + 1)]
-    return () if names[count] != str(count) else as_read(names[:count])
-
-
-@lru_cache(maxsize=4)
-def _bytes() -> Mapping[str, int]:
-    """Which byte each character of a byte-level vocabulary stands for: printable ones for themselves, the others for
-    the characters from 256 on, in order."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in kept]
-    return {chr(b): b for b in kept} | {chr(256 + n): b for n, b in enumerate(others)}
-
-
-def as_read(names: Sequence[str]) -> tuple[str, ...]:
-    """Return tokens of a vocabulary as people read them."""
-    if any(name.startswith("Ġ") for name in names):
-        return tuple(map(_of_bytes, names))
-    return tuple(name.replace(_SPACE_BEFORE, " ") for name in names)
-
-
-def _of_bytes(name: str) -> str:
-    if not all(character in _bytes() for character in name):
-        return name
-    return bytes(_bytes()[c] for c in name).decode("utf-8", "backslashreplace")
+    return () if names[count] != str(count) else tuple(as_read(name, found.spelling) for name in names[:count])
 
 
 def token_of(text: str, labels: Labels | None, scores: Floats | None) -> int:
-    """Return the number of the token that a text means: the one that is written so; else, with or without a space in
-    front, the most probable of these.
+    """Return the number of the token that a text means: the one that is written so, as people read it; else, with or
+    without a space in front, the most probable of these; else the one that the vocabulary writes so (``Ġfilm``).
 
     Args: scores: of all tokens, where there is a text. Raises: UsageError: none is meant, or several and nothing tells
     which.
@@ -70,6 +45,8 @@ def token_of(text: str, labels: Labels | None, scores: Floats | None) -> int:
         )
     found = [i for i, name in enumerate(labels.names) if name == text and text != text.strip()]
     found = found or [i for i, name in enumerate(labels.names) if name.strip() == text.strip() and name.strip()]
+    meant = () if found else as_meant(text)
+    found = found or [i for i, name in enumerate(labels.names) if name in meant]
     if not found:
         order = range(len(labels)) if scores is None else np.argsort(-scores)[:_NEAR].tolist()
         near = nearest(text.strip(), [labels.names[i].strip() for i in order][:_NEAR])
