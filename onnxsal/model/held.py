@@ -92,8 +92,16 @@ class Held:
         said = [f"{_listed(unread)}: {UNREAD}"] if unread else []
         gone = [f"outputs that are computed from them are left out: {', '.join(self.lost)}"] if self.lost else []
         same = f"outputs that are not computed from {self.roles.explained!r} are left out: {', '.join(self.still)}"
-        last = [*([same] if self.still else []), *([self._whole()] if self.together else [])]
+        last = [*([same] if self.still else []), *([self._whole()] if self.together else []), *self._past()]
         return (*stated, *said, *gone, *last)
+
+    def _past(self) -> list[str]:
+        """Say that ids do more than becoming what is explained; comparing them is no more than telling pads."""
+        text = self.roles.text
+        if text is None or not text.past.own:
+            return []
+        ids, value = text.embedding.ids, text.embedding.value
+        return [f"{ids!r} is read past {value!r} too: there it is the text's, and what it does there is not explained"]
 
 
 def _listed(names: list[str]) -> str:

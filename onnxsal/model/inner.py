@@ -31,6 +31,8 @@ class Ids:
     """[1, T]; None where only their number is read."""
     rows: int | None = None
     """How many ids there are, where their table says it."""
+    other: int = 0
+    """The id that stands for each where none is given."""
 
 
 def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
@@ -64,7 +66,7 @@ def _stand_in(graph: ir.Graph, vectors: ir.Value, ids: Ids) -> None:
     with placed(graph):
         shape = op.Slice(op.Shape(vectors), [0], [2])
         if ids.array is None:
-            made = op.Expand(op.const([[0]], like), shape)
+            made = op.Expand(op.const([[ids.other]], like), shape)
         else:
             made = op.Expand(op.const(ids.array.tolist(), like), shape)
     made.type, made.shape = old.type, old.shape

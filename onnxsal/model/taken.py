@@ -32,7 +32,9 @@ def normal_form(holding: Held) -> ir.Model:
 def ids_of(holding: Held) -> Ids | None:
     """Return the ids that a graph reads past what they become, None where no ids are explained."""
     text = holding.roles.text
-    return None if text is None else Ids(text.embedding.ids, holding.ids, text.embedding.rows)
+    if text is None:
+        return None
+    return Ids(text.embedding.ids, holding.ids, text.embedding.rows, text.past.other)
 
 
 def told_of(asked: Asked, path: str, metadata: Mapping[str, str]) -> Told:

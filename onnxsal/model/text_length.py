@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from onnxsal.anatomy import X, body
@@ -15,26 +17,27 @@ class Lengths:
     def __init__(self) -> None:
         self.runs, self.fails = 0, 0
 
-    def most(self, model: Model, count: int) -> int | None:
-        """Return how many tokens it takes at most, None where it takes so many."""
+    def most(self, count: int, runs: Callable[[int], bool]) -> int | None:
+        """Return how many tokens it takes at most, None where it takes so many. Args: runs: tells of one number."""
         if count <= self.runs:
             return None
         if not self.fails or count < self.fails:
-            self._note(model, count)
+            self._note(runs, count)
         if count <= self.runs:
             return None
         while self.fails - self.runs > 1:
-            self._note(model, (self.fails + self.runs) // 2)
-        return self.runs
+            self._note(runs, (self.fails + self.runs) // 2)
+        return self.runs or None  # what does not run at all has another reason, which running it says
 
-    def _note(self, model: Model, count: int) -> None:
-        if _runs(model, count):
+    def _note(self, runs: Callable[[int], bool], count: int) -> None:
+        if runs(count):
             self.runs = max(self.runs, count)
         else:
             self.fails = count
 
 
-def _runs(model: Model, count: int) -> bool:
+def runs(model: Model, count: int) -> bool:
+    """Return whether a model whose graph takes any length runs with so many tokens."""
     session = model.session(model.program("body", lambda: body(model.anatomy)))
     try:
         session.run({X: np.zeros((1, model.anatomy.entry.channels, count), np.float32)})

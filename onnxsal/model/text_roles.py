@@ -9,15 +9,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.graph.operands import operands
-from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.tokens.embedding import Embedding, embeddings_of, is_ids, told
 from onnxsal.modalities.tokens.modality import Tokens
+from onnxsal.modalities.tokens.past import Past
 from onnxsal.model.asked import Asked
 from onnxsal.model.dimensions import declared
-from onnxsal.model.living import living
 from onnxsal.model.text_defaults import is_beside_text
+from onnxsal.model.text_past import past_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Text:
     """The ids that are explained, and what is known of them."""
 
     embedding: Embedding
-    past: bool
-    """Whether they are read past the vectors that they become, for more than how many they are."""
+    past: Past
+    """What is read of them past the vectors that they become."""
 
 
 def text_of(graph: ir.Graph, asked: Asked, free: Sequence[ir.Value]) -> Text | None:
@@ -43,7 +42,7 @@ def text_of(graph: ir.Graph, asked: Asked, free: Sequence[ir.Value]) -> Text | N
     own = [v for v in ids if v.name == asked.explained] or [v for v in ids if not is_beside_text(v)]
     searches = [(v, embeddings_of(graph, v)) for v in own]
     found = [each for _, search in searches for each in search.found]
-    return Text(found[0], _past(graph, asked, found[0])) if len(found) == 1 else None
+    return Text(found[0], past_of(graph, asked, found[0])) if len(found) == 1 else None
 
 
 def _others(left: Sequence[ir.Value]) -> bool:
@@ -54,27 +53,16 @@ def _others(left: Sequence[ir.Value]) -> bool:
 def _of_value(graph: ir.Graph, asked: Asked, ids: Sequence[ir.Value]) -> Text | None:
     """Return the ids that a value, which was named, is looked up by; None of any other value."""
     found = [each for v in ids for each in embeddings_of(graph, v).found if each.value == asked.explained]
-    return Text(found[0], _past(graph, asked, found[0])) if len(found) == 1 else None
-
-
-def _past(graph: ir.Graph, asked: Asked, embedding: Embedding) -> bool:
-    """Whether outputs are computed from the ids themselves, and not from what they become or how many there are."""
-    values = values_by_name(graph)
-    vectors = values[embedding.value]
-    read = living(graph, asked.head, without=vectors)
-    reached: set[ir.Value | None] = {values[embedding.ids]}
-    for node in graph:
-        if node.op_type not in ("Shape", "Size") and not reached.isdisjoint(operands(node)):
-            reached.update(v for v in node.outputs if v is not vectors)
-    return any(v in reached and v in read for v in graph.outputs)
+    return Text(found[0], past_of(graph, asked, found[0])) if len(found) == 1 else None
 
 
 def read_ids(text: Text, ids: ir.Value, asked: Asked) -> NDArray[np.int64] | None:
-    """Return what is read of the ids past their vectors, [1, T], and give the input that length; None for nothing.
+    """Return what is read of the ids past their vectors, [1, T], and give the input that length; None for how many they
+    are, and where any ids stand for them.
 
     As long as no text is given these are any ids: a text opens the file again.
     """
-    if not text.past:
+    if asked.ids is None and not text.past.own:
         return None
     rows, length = declared(ids) or (None, None)
     if asked.ids is None:

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import ImageError, UsageError
+from onnxsal.errors import ImageError, ModelError, UsageError
 from onnxsal.graph import Program
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.said import Said
+from onnxsal.modalities.tokens.embedding import Embedding
 from onnxsal.modalities.tokens.modality import Tokens
 from onnxsal.modalities.tokens.text import Ids, Tokenised, Words, tokenised
 from onnxsal.modalities.tokens.tokenizer import baselines_of, beside
 from onnxsal.model.any_length import of_any_length
 from onnxsal.model.constants import Constant, fitting
+from onnxsal.model.dimensions import declared
+from onnxsal.model.held import held
 from onnxsal.model.inner import front
 from onnxsal.model.model import Model
-from onnxsal.model.text_length import Lengths
+from onnxsal.model.text_length import Lengths, runs
 
 
 def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Words]:
@@ -36,7 +39,7 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return model.fitting(Words("array", array)), Words("array", array)
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
-    most = _most(model, len(tokens.ids))
+    most = _most(model, tokens.ids)
     if most is not None:
         tokens = _cut(tokens, most, lambda: tokenised(thing, tokenizer, words=words, most=most))
     _check(model, tokens)
@@ -44,15 +47,41 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
     return _opened(model, tokens), Words(tokens.name, _vectors(model, tokens.ids), tokens, nothing)
 
 
-def _most(model: Model, count: int) -> int | None:
+def _most(model: Model, ids: Ids) -> int | None:
     """Return how many tokens a model takes at most, None where it takes so many."""
-    if model.open_sizes == (False,) and not _modality(model).past:
-        return model.size[0] if count > model.size[0] else None
-    free = _free(model)
-    if free is None:
-        return None
+    count, fixed = len(ids), _fixed(model)
+    if fixed is not None:
+        return fixed if count > fixed else None
     lengths: Lengths = model.program("lengths", Lengths)
-    return lengths.most(free, count)
+    free = _free(model)
+    return lengths.most(count, (lambda n: runs(free, n)) if free is not None else lambda n: _file_runs(model, ids, n))
+
+
+def _fixed(model: Model) -> int | None:
+    """Return how many ids the file takes, where it takes so many alone."""
+    ids = next(v for v in model.source.graph.inputs if v.name == _embedding(model).ids)
+    length = (declared(ids) or (None, None))[1]
+    return length if isinstance(length, int) else None
+
+
+def _file_runs(model: Model, ids: Ids, count: int) -> bool:
+    """Whether the file itself runs with so many ids, those of a text: it is opened anew for each number of them."""
+    program: Program = model.program("file", lambda: _file(model))
+    ((name, value),) = program.inputs.items()
+    try:
+        model.session(program).run({name: fitting(Constant.of(np.resize(ids, (1, count)), name), value)})
+    except ModelError:
+        return False
+    return True
+
+
+def _file(model: Model) -> Program:
+    """Return the program of the file itself, its other inputs held, of any length."""
+    work = held(model.source, model.asked).model
+    shapes = {v.name: v.shape for v in model.source.graph.inputs}
+    for value in work.graph.inputs:
+        value.shape = shapes[value.name]
+    return Program(work)
 
 
 def _cut(tokens: Tokenised, most: int, again: Callable[[], Tokenised]) -> Tokenised:
@@ -86,8 +115,7 @@ def _floats(thing: Any) -> NDArray[Any] | None:
 
 def _check(model: Model, tokens: Tokenised) -> None:
     """Raises: UsageError: an id is of no row of the table."""
-    embedding = _modality(model).embedding
-    rows = None if embedding is None else embedding.rows
+    rows = _embedding(model).rows
     wrong = [i for i in tokens.ids.tolist() if i < 0 or (rows is not None and i >= rows)]
     if wrong:
         known = "from 0 on" if rows is None else f"from 0 to {rows - 1}"
@@ -109,22 +137,21 @@ def _vectors(model: Model, ids: Ids) -> NDArray[Any]:
     program: Program = model.program("front", lambda: front(model.source, model.asked))
     ((name, value),) = program.inputs.items()
     given = fitting(Constant.of(ids[None], name), value)
-    found: NDArray[Any] = model.session(program).run({name: given})[_value(model)]
+    found: NDArray[Any] = model.session(program).run({name: given})[_embedding(model).value]
     return found
 
 
-def _value(model: Model) -> str:
+def _embedding(model: Model) -> Embedding:
     embedding = _modality(model).embedding
     assert embedding is not None
-    return embedding.value
+    return embedding
 
 
 def _opened(model: Model, tokens: Tokenised) -> Model:
     """Return the model for so many tokens, or for these where the graph reads them themselves."""
-    if _modality(model).past:
-        made: Model = model.others(
-            ("ids", tokens.ids.tobytes()), lambda: model.reopened(ids=Constant.of(tokens.ids[None], "ids"))
-        )
+    read = _modality(model).past.read(tokens.ids)
+    if read is not None:
+        made: Model = model.others(("ids", read.tobytes()), lambda: model.reopened(ids=Constant.of(read[None], "ids")))
         return replace(made, preprocess=model.preprocess)
     size = (len(tokens.ids),)
     if size == model.size:

@@ -170,13 +170,28 @@ def test_ids_types_and_files_are_the_same_text(path: str, tmp_path: Path) -> Non
 
 
 def test_ids_that_are_read_past_their_vectors_are_those_of_the_text(tmp_path: Path) -> None:
-    """Positions are counted in the graph, from the ids; a pad inside the text is not counted."""
+    """Positions are counted in the graph, from the ids; a pad inside the text is not counted. Pads alone are told
+    apart, so that texts without any are explained on one graph. The table ends at 12, and counting begins at 1.
+    """
     model = onnxsal.load(saved(tmp_path, PAST))
-    for ids in ([2, 4, 0, 6, 3], [4, 5], [2, 4, 5, 6, 0, 3]):
+    opened: list[int] = []
+    for ids in ([2, 4, 0, 6, 3], [4, 5], [2, 4, 5, 6, 0, 3], [4, 5, 6], [6] * 11):
         places = PLACES[np.cumsum(np.array(ids) != 0)]
         slope = W[:, 2] * (1 - np.tanh(TABLE[ids] + places) ** 2)
         found = onnxsal.explain(model, np.array(ids), method="gradient", target=2)
         np.testing.assert_allclose(found.raw, slope.T, rtol=1e-4, atol=1e-6)
+        opened += [] if 0 in ids else [model.fitter(model, np.array(ids)).model.opened]
+    assert opened[0] == opened[1] == opened[2]
+    with pytest.raises(UsageError, match="has 12 ids, and the model takes 11 at most"):
+        onnxsal.explain(model, np.full(12, 4))
+    assert onnxsal.explain(model, "a fine film " * 9, method="gradient").sample.ids.size == 11
+    other = onnxsal.load(saved(tmp_path, PAST.replace("Equal (input_ids, nought)", "Less (input_ids, one)")))
+    assert (
+        "'input_ids' is read past 'e' too: there it is the text's, and what it does there is not explained"
+        in other.notes
+    )
+    with pytest.raises(UsageError, match="has 12 ids, and the model takes 11 at most"):
+        onnxsal.explain(other, np.full(12, 4))
 
 
 def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:

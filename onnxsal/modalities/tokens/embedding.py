@@ -56,6 +56,11 @@ def is_ids(value: ir.Value) -> bool:
     return value.dtype in IDS and rank(value) == 2
 
 
+def is_whole(node: ir.Node) -> bool:
+    """Return whether a node that hands ids on leaves them whole numbers."""
+    return node.op_type != "Cast" or ir.DataType(node.attributes["to"].as_int()).is_integer()
+
+
 def embeddings_of(graph: ir.Graph, ids: ir.Value) -> Search:
     """Return the values that ids are turned into by looking up rows of a table, or by a sum that amounts to that."""
     return _Walk(graph, ids).searched()
@@ -89,8 +94,7 @@ class _Walk:
         if node.domain:
             return False
         if node.op_type in _SAME:
-            whole = node.op_type != "Cast" or ir.DataType(node.attributes["to"].as_int()).is_integer()
-            return whole and node.inputs[0] in self.passed
+            return is_whole(node) and node.inputs[0] in self.passed
         others = [v for v in node.inputs if v not in self.passed and v is not None]
         inside = node.op_type == "Where" and node.inputs[0] not in self.fixed
         return node.op_type in _SETTLED and all(v in self.fixed or (inside and v is node.inputs[0]) for v in others)

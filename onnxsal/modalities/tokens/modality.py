@@ -17,6 +17,7 @@ from onnxsal.graph import dims
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Reader, Sample, modality
 from onnxsal.modalities.tokens.embedding import Embedding
+from onnxsal.modalities.tokens.past import Past
 from onnxsal.modalities.tokens.text import Words
 from onnxsal.modalities.tokens.tokenizer import baselines_of, beside
 
@@ -27,6 +28,9 @@ MARK = "onnxsal.tokens"
 
 ROWS = "onnxsal.tokens.rows"
 """Mark of how many ids there are, where the table that they are looked up in says it."""
+
+
+_NOTHING = Past()
 
 
 @modality("tokens")
@@ -41,8 +45,8 @@ class Tokens:
 
     embedding: Embedding | None = None
     """Where ids become vectors; None of the modality itself, which no model is opened with yet."""
-    past: bool = False
-    """Whether the graph reads ids past these too, so that it is another one for each text."""
+    past: Past = _NOTHING
+    """What the graph reads of ids past these."""
 
     def find_entry(self, graph: ir.Graph) -> Entry:
         """Return where a model takes vectors of tokens. Raises: UnsupportedError: it takes something else."""
