@@ -31,6 +31,8 @@ class Asked:
     """How far two detections of a class may overlap."""
     ids: Constant | None = None
     """The text that it is opened for, of a file that reads ids past what they become."""
+    filled: Constant | None = None
+    """The vectors of tokens that fill a text up, [k, C]."""
 
     found: str | None = None
     """A value inside that is explained though nobody named it."""

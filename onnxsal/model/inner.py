@@ -20,6 +20,7 @@ from onnxsal.model.asked import Asked
 from onnxsal.model.held import held
 from onnxsal.model.living import remove_inputs
 from onnxsal.model.roles import float_values_behind
+from onnxsal.model.text_filling import cut_outputs, fill_up
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Ids:
     """How many ids there are, where their table says it."""
     other: int = 0
     """The id that stands for each where none is given."""
+    filled: NDArray[Any] | None = None
+    """The vectors of tokens behind those of the text, [k, C], which fill it up."""
 
 
 def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
@@ -49,12 +52,17 @@ def cut_at(model: ir.Model, name: str, ids: Ids | None = None) -> ir.Model:
     for at, output in enumerate(graph.outputs):
         if output is old:
             graph.outputs[at] = _copied(graph, new)
-    feed(uses_of(old), new)
+    uses = uses_of(old)
+    more = None if ids is None else ids.filled
+    whole = new if more is None else fill_up(graph, new, more)
+    feed(uses, whole)
     graph.inputs.insert(0, new)
     if ids is not None:
         new.metadata_props[MARK] = ids.name
         new.metadata_props.update({} if ids.rows is None else {ROWS: str(ids.rows)})
-        _stand_in(graph, new, ids)
+        if more is not None:
+            cut_outputs(graph, values_by_name(graph)[ids.name], len(more))
+        _stand_in(graph, whole, ids)
     remove_inputs(graph, [v for v in graph.inputs if v is not new])
     return work
 
@@ -63,7 +71,7 @@ def _stand_in(graph: ir.Graph, vectors: ir.Value, ids: Ids) -> None:
     """Let what reads ids past their vectors read as many, a row for each of the batch."""
     old = values_by_name(graph)[ids.name]
     op, like = Tape(graph), old.dtype or ir.DataType.INT64
-    with placed(graph):
+    with placed(graph, after=vectors.producer()):
         shape = op.Slice(op.Shape(vectors), [0], [2])
         if ids.array is None:
             made = op.Expand(op.const([[ids.other]], like), shape)

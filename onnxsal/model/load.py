@@ -136,7 +136,7 @@ class File:
 def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Model:
     """Return the model of a file, as it was asked for."""
     holding = held(source, asked)
-    normal = _free_names(normal_form(holding))
+    normal = _free_names(normal_form(holding, asked.filled))
     hearing = Hearing(source, asked, running, file.digest, told_of(asked, file.name, file.metadata))
     modality, entry, inside = recognised_heard(normal, holding, hearing)
     if inside is not None:

@@ -24,6 +24,7 @@ from onnxsal.modalities.tokens.tokenizer import Read, Tokenizer, beside
 from onnxsal.model.constants import PICTURES, Constant
 from onnxsal.model.defaults import is_mask
 from onnxsal.model.dimensions import declared
+from onnxsal.model.text_filling import whole_length
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,12 @@ def _held_texts(file: Beside, value: ir.Value, texts: Sequence[str | os.PathLike
     tokenizer = beside(file.name)
     tokens = [tokenised(each, tokenizer) for each in texts]
     assert isinstance(tokenizer, Tokenizer)  # words without one were refused
-    length = (declared(value) or (None, None))[1]
-    most = length if isinstance(length, int) else None
+    most, by = whole_length(file.graph, value, tokenizer)
     reads = [tokenizer.read(each.text, most) for each in tokens]
     notes = dict.fromkeys(f"{each.text!r}: {note}" for each, read in zip(tokens, reads, strict=True)
                           for note in tokenizer.notes(read))  # fmt: skip
     ids, own = _filled(reads, max([most or 0, *(len(read.ids) for read in reads)]), tokenizer)
-    filled = () if own.all() or _has_mask(file.graph, value) else (_unmasked(tokenizer, own),)
+    filled = () if own.all() or _has_mask(file.graph, value) else (_unmasked(tokenizer, own, by),)
     names = tuple(each.text for each in tokens)
     said = repr(names[0]) if len(names) == 1 else f"{len(names)} texts"
     return _Texts(value, Constant.read(ids, said, names, (*notes, *filled)), own)
@@ -135,11 +135,12 @@ def _filled(reads: Sequence[Read], length: int, tokenizer: Tokenizer) -> tuple[N
     return ids, np.array([np.arange(length) < len(read.ids) for read in reads], np.int64)
 
 
-def _unmasked(tokenizer: Tokenizer, own: NDArray[np.int64]) -> str:
+def _unmasked(tokenizer: Tokenizer, own: NDArray[np.int64], by: str) -> str:
     word = "" if tokenizer.pad is None else f" {tokenizer.word(tokenizer.pad)!r}"
+    said = f", as {by} has it" if by else ""
     return (
-        f"texts are filled up with{word} to {own.shape[1]} tokens, and the model takes no mask beside them: it reads "
-        "these tokens too"
+        f"texts are filled up with{word} to {own.shape[1]} tokens{said}, and the model takes no mask beside them: it "
+        "reads these tokens too"
     )
 
 

@@ -17,7 +17,7 @@ from onnxsal.explanation.rates import Rates, measure
 from onnxsal.graph import Program
 from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
-from onnxsal.modalities.tokens.tokenizer import beside
+from onnxsal.modalities.tokens.tokenizer import Tokenizer, beside
 from onnxsal.model.file_report import described, file_facts, operator_counts, operator_name
 from onnxsal.model.model import Model
 from onnxsal.model.rows import ROWS
@@ -71,7 +71,15 @@ def _text(model: Model) -> dict[str, Any]:
     embedding = getattr(model.modality, "embedding", None)
     if embedding is None:
         return {}
-    return {"ids": embedding.ids, "found": embedding.why, "words": not isinstance(beside(model.name), str)}
+    tokenizer = beside(model.name)
+    known = {} if isinstance(tokenizer, str) else {"pad": _pad(tokenizer)}
+    return {"ids": embedding.ids, "found": embedding.why, "words": bool(known), **known}
+
+
+def _pad(tokenizer: Tokenizer) -> dict[str, Any] | None:
+    """Return the token that fills texts up, and who says so; None where nobody does."""
+    number, where = tokenizer.pad, tokenizer.padding.where
+    return None if number is None else {"token": tokenizer.word(number), "id": number, "from": where}
 
 
 def _parts(model: Model) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import Modality, Told, recognise
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.asked import Asked
+from onnxsal.model.constants import Constant
 from onnxsal.model.held import Held
 from onnxsal.model.inner import Ids, cut_at
 from onnxsal.model.roles import float_values_behind
@@ -21,20 +22,25 @@ from onnxsal.model.text_roles import looked_at
 from onnxsal.tasks.integer import open_heads
 
 
-def normal_form(holding: Held) -> ir.Model:
-    """Return the normal form of a file, cut at the value inside that is explained where it is one."""
+def normal_form(holding: Held, filled: Constant | None = None) -> ir.Model:
+    """Return the normal form of a file, cut at the value inside that is explained where it is one.
+
+    Args: filled: vectors that fill a text up, behind its own.
+    """
     roles = holding.roles
     kept = frozenset({str(roles.explained)}) if roles.inner else frozenset[str]()
     normal = open_heads(standardised(holding.model, keep=kept))
-    return cut_at(normal, str(roles.explained), ids=ids_of(holding)) if roles.inner else normal
+    return cut_at(normal, str(roles.explained), ids=ids_of(holding, filled)) if roles.inner else normal
 
 
-def ids_of(holding: Held) -> Ids | None:
+def ids_of(holding: Held, filled: Constant | None = None) -> Ids | None:
     """Return the ids that a graph reads past what they become, None where no ids are explained."""
     text = holding.roles.text
     if text is None:
         return None
-    return Ids(text.embedding.ids, holding.ids, text.embedding.rows, text.past.other)
+    return Ids(
+        text.embedding.ids, holding.ids, text.embedding.rows, text.past.other, None if filled is None else filled.array
+    )
 
 
 def told_of(asked: Asked, path: str, metadata: Mapping[str, str]) -> Told:

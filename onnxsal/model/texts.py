@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, ModelError, UsageError
@@ -16,13 +17,13 @@ from onnxsal.modalities.said import Said
 from onnxsal.modalities.tokens.embedding import Embedding
 from onnxsal.modalities.tokens.modality import Tokens
 from onnxsal.modalities.tokens.text import Ids, Tokenised, Words, tokenised
-from onnxsal.modalities.tokens.tokenizer import baselines_of, beside
+from onnxsal.modalities.tokens.tokenizer import Tokenizer, baselines_of, beside
 from onnxsal.model.any_length import of_any_length
 from onnxsal.model.constants import Constant, fitting
-from onnxsal.model.dimensions import declared
 from onnxsal.model.held import held
 from onnxsal.model.inner import front
 from onnxsal.model.model import Model
+from onnxsal.model.text_filling import Filling, filling_of, whole_length
 from onnxsal.model.text_length import Lengths, runs
 
 
@@ -39,17 +40,23 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return model.fitting(Words("array", array)), Words("array", array)
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
-    most = _most(model, tokens.ids)
+    most = _most(model, tokens.ids, tokenizer)
     if most is not None:
         tokens = _cut(tokens, most, lambda: tokenised(thing, tokenizer, words=words, most=most))
-    _check(model, tokens)
-    nothing = {name: _vector(model, number, len(tokens.ids)) for name, number in baselines_of(tokenizer).items()}
-    return _opened(model, tokens), Words(tokens.name, _vectors(model, tokens.ids), tokens, nothing)
+    filling = filling_of(model.source.graph, _ids(model), tokens, tokenizer, model.asked.held)
+    ids = tokens.ids if filling is None else filling.ids
+    _check(model, tokens.name, ids)
+    nothing = {name: _vector(model, number, len(ids)) for name, number in baselines_of(tokenizer).items()}
+    vectors, count = _vectors(model, ids), len(tokens.ids)
+    if filling is None:
+        return _opened(model, tokens), Words(tokens.name, vectors, tokens, nothing)
+    tokens = replace(tokens, notes=(*tokens.notes, filling.note))
+    return _filled(model, filling, vectors[0, count:], count), Words(tokens.name, vectors[:, :count], tokens, nothing)
 
 
-def _most(model: Model, ids: Ids) -> int | None:
+def _most(model: Model, ids: Ids, tokenizer: Tokenizer | str) -> int | None:
     """Return how many tokens a model takes at most, None where it takes so many."""
-    count, fixed = len(ids), _fixed(model)
+    count, fixed = len(ids), whole_length(model.source.graph, _ids(model), tokenizer)[0]
     if fixed is not None:
         return fixed if count > fixed else None
     lengths: Lengths = model.program("lengths", Lengths)
@@ -57,11 +64,9 @@ def _most(model: Model, ids: Ids) -> int | None:
     return lengths.most(count, (lambda n: runs(free, n)) if free is not None else lambda n: _file_runs(model, ids, n))
 
 
-def _fixed(model: Model) -> int | None:
-    """Return how many ids the file takes, where it takes so many alone."""
-    ids = next(v for v in model.source.graph.inputs if v.name == _embedding(model).ids)
-    length = (declared(ids) or (None, None))[1]
-    return length if isinstance(length, int) else None
+def _ids(model: Model) -> ir.Value:
+    """Return the input of the file that takes the ids."""
+    return next(v for v in model.source.graph.inputs if v.name == _embedding(model).ids)
 
 
 def _file_runs(model: Model, ids: Ids, count: int) -> bool:
@@ -113,14 +118,14 @@ def _floats(thing: Any) -> NDArray[Any] | None:
     return array if array.dtype.kind == "f" else None
 
 
-def _check(model: Model, tokens: Tokenised) -> None:
+def _check(model: Model, name: str, ids: Ids) -> None:
     """Raises: UsageError: an id is of no row of the table."""
     rows = _embedding(model).rows
-    wrong = [i for i in tokens.ids.tolist() if i < 0 or (rows is not None and i >= rows)]
+    wrong = [i for i in ids.tolist() if i < 0 or (rows is not None and i >= rows)]
     if wrong:
         known = "from 0 on" if rows is None else f"from 0 to {rows - 1}"
         raise UsageError(
-            f"{tokens.name!r} holds the id {wrong[0]}, and the model knows ids {known}: the tokenizer, or whoever made "
+            f"{name!r} holds the id {wrong[0]}, and the model knows ids {known}: the tokenizer, or whoever made "
             "the ids, is of another model"
         )
 
@@ -160,8 +165,18 @@ def _opened(model: Model, tokens: Tokenised) -> Model:
     if free is not None:
         entry = replace(free.anatomy.entry, size=size)
         return replace(free, anatomy=replace(free.anatomy, entry=entry), preprocess=model.preprocess)
-    if not model.takes_size(size):
-        raise UsageError(
-            f"{tokens.name!r} has {size[0]} tokens, and the file fixes them to {model.size[0]}: fill or cut the ids"
-        )
     return model.at_size(size)
+
+
+def _filled(model: Model, filling: Filling, pads: NDArray[Any], count: int) -> Model:
+    """Return the model for so many tokens, with those behind them that fill it up."""
+    read = _modality(model).past.read(filling.ids)
+    held = {**model.asked.held, **filling.masks}
+    ids = None if read is None else Constant.of(read[None], "ids")
+    filled = Constant.of(pads, "pads")
+    size = model.asked.size if model.open_sizes == (False,) else count
+    made: Model = model.others(
+        ("filled", count, filled.digest, b"" if read is None else read.tobytes()),
+        lambda: model.reopened(filled=filled, inputs=held, ids=ids, size=size),
+    )
+    return replace(made, preprocess=model.preprocess)

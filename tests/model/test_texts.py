@@ -194,6 +194,26 @@ def test_ids_that_are_read_past_their_vectors_are_those_of_the_text(tmp_path: Pa
         onnxsal.explain(other, np.full(12, 4))
 
 
+def test_a_text_shorter_than_the_file_takes_is_filled_up(tmp_path: Path) -> None:
+    """With pads, which the mask leaves out; where there is none they are read, and get no score; else it is refused."""
+    file = {"masked": MODEL.replace("B, T", f"B, {MOST}"), "read": PAST.replace("B, T", "B, 8")}
+    for name, text in file.items():
+        model, ids = onnxsal.load(saved(tmp_path, text)), [2, 4, 5, 3]
+        found = onnxsal.explain(model, "a fine", method="gradient", target=1, score="logit")
+        places = PLACES[:4] if name == "masked" else PLACES[1:5]
+        at = inside(ids, places, None if name == "masked" else np.zeros(WIDTH))
+        np.testing.assert_allclose(found.raw, (W[:, 1] * (1 - np.tanh(at) ** 2)).T, rtol=1e-4, atol=1e-6)
+        pads = 4 * np.tanh(TABLE[0] + PLACES[4].astype(np.float64)) if name == "read" else 0
+        assert found.logit == pytest.approx((W[:, 1] * (np.tanh(at).sum(0) + pads)).sum(), rel=1e-5)
+        assert [word for word, _ in found.words()] == ["[CLS]", "a", "fine", "[SEP]"]
+        (note,) = [each for each in found.manifest["notes"] if "filled up" in each]
+        assert "with '[PAD]', as the file has it" in note
+        assert ("'attention_mask' leaves these out" if name == "masked" else "reads these too") in note
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match="nothing says which token fills it up"):
+        onnxsal.explain(model, np.array(ids), method="gradient")
+
+
 def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:
     """Nothing came before, positions count from 0 and all tokens count: slopes of a token's logit in closed form."""
     model, ids = onnxsal.load(saved(tmp_path, STEP)), [2, 4, 5, 6, 3]

@@ -256,7 +256,9 @@ def _taken(known: Mapping[str, Any]) -> tuple[str, str]:
     taken = known["input"]
     if "ids" in taken:
         vector = f"{taken['ids']!r}: each id becomes a vector of {taken['channels']} numbers"
-        return "text", f"{vector}, which is explained, at {_name(taken['explained'])} ({taken['found']})"
+        pad = taken.get("pad")
+        fills = "" if pad is None else f"; {pad['token']!r} fills texts up ({pad['from']})"
+        return "text", f"{vector}, which is explained, at {_name(taken['explained'])} ({taken['found']}){fills}"
     kind, across = "picture" if _is_image(known) else "input", " x ".join(map(str, taken["size"][::-1]))
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
     return (

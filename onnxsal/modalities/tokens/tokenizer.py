@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ModelError
 from onnxsal.modalities.pieces import Piece
+from onnxsal.modalities.tokens.padding import SAYING, Padding, padding_of
 from onnxsal.modalities.tokens.spelling import Spelling, spelling_of, written_out
 
 Ids = NDArray[np.int64]
 
 FILE = "tokenizer.json"
 
-_PADS = ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<PAD>")
 _MASKS = ("[MASK]", "<mask>", "<|mask|>", "<MASK>")
 _UNKNOWN = ("[UNK]", "<unk>", "<UNK>", "<|unk|>")
 """What tokens that stand for nothing are called, where the file says it by name alone."""
@@ -43,7 +43,7 @@ class Tokenizer:
     """What turns words into ids."""
 
     where: str
-    pad: int | None
+    padding: Padding
     mask: int | None
     unknown: int | None
     most: int | None
@@ -52,6 +52,11 @@ class Tokenizer:
     """The ids of tokens that it adds."""
     spelling: Spelling
     _own: Any = field(repr=False, compare=False)
+
+    @property
+    def pad(self) -> int | None:
+        """The token that fills texts up."""
+        return self.padding.number
 
     def read(self, text: str, most: int | None = None) -> Read:
         """Return the tokens of a text. Args: most: to which it is cut, beside what the file says."""
@@ -122,12 +127,19 @@ def beside(path: str) -> Tokenizer | str:
         return f"there is no {FILE} in {str(folder)!r}: put the model's own there, or {ids}"
     if find_spec("tokenizers") is None:
         return f"{str(found)!r} is read by the package tokenizers: pip install 'onnxsal[text]', or {ids}"
-    status = found.stat()
-    return _read(str(found), status.st_mtime_ns, status.st_size)
+    return _read(str(found), tuple(_state(found.with_name(name)) for name in (FILE, *SAYING)))
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from what it was before."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=8)
-def _read(path: str, changed: int, size: int) -> Tokenizer:
+def _read(path: str, states: tuple[Any, ...]) -> Tokenizer:
     import tokenizers  # only who gives words needs it
 
     try:
@@ -141,8 +153,7 @@ def _read(path: str, changed: int, size: int) -> Tokenizer:
     cut = said.get("truncation") or {}
     special = frozenset(i for i, token in own.get_added_tokens_decoder().items() if token.special)
     return Tokenizer(
-        where=path, pad=_named(own, (said.get("padding") or {}).get("pad_token"), _PADS),
-        mask=_named(own, None, _MASKS),
+        where=path, padding=padding_of(Path(path).parent, own, said), mask=_named(own, None, _MASKS),
         unknown=_unknown(own, said), most=cut.get("max_length"), special=special,
         spelling=spelling_of(said), _own=own,
     )  # fmt: skip
