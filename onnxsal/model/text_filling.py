@@ -123,7 +123,8 @@ def _is_of_rows(value: ir.Value) -> bool:
 
 def _shorten(graph: ir.Graph, value: ir.Value, more: int) -> None:
     op, uses, name = Tape(graph), uses_of(value), value.name
-    made = op.Slice(value, [0], [-more], [1])
+    with placed(graph, after=value.producer()):
+        made = op.Slice(value, [0], [-more], [1])
     shape = dims(value) or ()
     made.type, made.shape = value.type, ir.Shape([shape[0], None, *shape[2:]])
     feed(uses, made)

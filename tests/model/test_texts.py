@@ -51,6 +51,18 @@ PAST = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids) =>
     logits = MatMul (s, w)
 }"""
 
+ROWS = """<ir_version: 10, opset_import: ["" : 21]> g (int64[1, 12] input_ids, int64[1, 12] attention_mask)
+=> (float[1, 12, 3] p) <int64[1] one = {1}, int64[1] two = {2}> {
+    e = Gather (table, input_ids)
+    m = Cast <to = 1> (attention_mask)
+    u = Unsqueeze (m, two)
+    em = Mul (e, u)
+    s = ReduceSum (em, one)
+    es = Add (e, s)
+    z = MatMul (es, w)
+    p = Softmax <axis = -1> (z)
+}"""
+
 STEP = """<ir_version: 10, opset_import: ["" : 21]> g (int64[batch, sequence] input_ids,
 int64[batch, all_of_them] attention_mask, int64[batch, sequence] position_ids,
 float[batch, 2, past_sequence_length, 2] past_key_values_0_key) => (float[batch, sequence, 3] logits,
@@ -209,6 +221,12 @@ def test_a_text_shorter_than_the_file_takes_is_filled_up(tmp_path: Path) -> None
         (note,) = [each for each in found.manifest["notes"] if "filled up" in each]
         assert "with '[PAD]', as the file has it" in note
         assert ("'attention_mask' leaves these out" if name == "masked" else "reads these too") in note
+    rows = onnxsal.load(saved(tmp_path, ROWS), task="next-token")
+    found = onnxsal.explain(rows, "a fine", method="gradient", target=1, score="logit")
+    own = TABLE[ids].astype(np.float64)
+    assert found.logit == pytest.approx((own[-1] + own.sum(0)) @ W[:, 1], rel=1e-5)
+    np.testing.assert_allclose(found.raw, np.outer(W[:, 1], [1, 1, 1, 2]), rtol=1e-5)
+    model = onnxsal.load(saved(tmp_path, file["read"]))
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UsageError, match="nothing says which token fills it up"):
         onnxsal.explain(model, np.array(ids), method="gradient")
