@@ -79,6 +79,9 @@ class Boxes:
     first and one past the last position along each axis. What lies beyond the value is cut off."""
     inside: float = 0.0
     outside: float = 1.0
+    steps: tuple[int, int] | None = None
+    """The side of boxes that lie along a row, and how far it is from one to the next, each in the middle of its step:
+    so they lie in a row of any length. None of others."""
     random: ClassVar[bool] = False
 
     def bounds(self, numbers: Indices, size: tuple[int, ...]) -> Indices:
@@ -106,6 +109,11 @@ class CoarseMasks:
     S, and where each mask begins on the enlarged grid, [n, rank]; the same for the same arguments."""
     enlarging: Callable[[tuple[int, ...]], tuple[Doubles, ...]]
     """``enlarging(S)`` returns, for each axis, what each cell weighs at every place of the enlarged grid, [L, g]."""
+    row: Callable[[int, int], tuple[NDArray[np.bool_], Indices]] | None = None
+    """``row(seed, g)`` returns the cells [count, g] of all masks along a row of any length, of which the first are
+    those of fewer cells, and words of 32 bits of which the shifts are made, [count]. None of masks of more axes."""
+    cells: int = 0
+    """How many cells a row has."""
     random: ClassVar[bool] = True
 
     def make(self, seed: int, start: int, stop: int, size: tuple[int, ...]) -> Floats:

@@ -1,7 +1,7 @@
 """The folding reader: programs and records written into the model's own graph, so that one file explains itself."""
 
 from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
-from onnxsal.folding.folded import Folded, image_elements, raw_shape, typed
+from onnxsal.folding.folded import Folded, fits_any_length, image_elements, raw_shape, typed
 from onnxsal.folding.graft import elements_read, graft
 from onnxsal.folding.guard import guarded
 from onnxsal.folding.images import Style, coloured, values_of_bytes
@@ -17,6 +17,7 @@ __all__ = [
     "coloured",
     "elements_read",
     "finish_map",
+    "fits_any_length",
     "fold_record",
     "fold_tail",
     "fuse",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -11,6 +12,63 @@ from onnxsal.graph import Tape
 from onnxsal.records import Boxes, CoarseMasks
 
 Size = tuple[int, ...]
+
+
+def row_masks(op: Tape, masks: Boxes | CoarseMasks, numbers: ir.Value, length: ir.Value, how: Drawn) -> ir.Value:
+    """Return masks number [r] along a row of any length ([1]), float32 [r, 1, T]."""
+    if isinstance(masks, Boxes):
+        return _row_boxes(op, masks, numbers, length)
+    return _row_cells(op, masks, numbers, length, how)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How cells along a row are drawn: of which seed, and how many at most, where there is one a position."""
+
+    seed: int
+    most: int | None = None
+
+
+def _row_boxes(op: Tape, boxes: Boxes, numbers: ir.Value, length: ir.Value) -> ir.Value:
+    assert boxes.steps is not None
+    side, step = boxes.steps
+    first = op.Unsqueeze(op.Add(op.Mul(numbers, step), (step - side) // 2), [1, 2])
+    places = _places(op, length)
+    within = op.And(op.GreaterOrEqual(places, first), op.Less(places, op.Add(first, side)))
+    return op.Where(within, *[op.const(np.float32(value)) for value in (boxes.inside, boxes.outside)])
+
+
+def _row_cells(op: Tape, masks: CoarseMasks, numbers: ir.Value, length: ir.Value, how: Drawn) -> ir.Value:
+    """A row of as many cells as positions is these; else each begins somewhere in the first of cells of ``per``."""
+    assert masks.row is not None
+    most = how.most or masks.cells
+    cells, words = masks.row(how.seed, most)
+    g = op.const([most]) if how.most is None else op.Min(op.Max(length, op.const([_FEWEST])), op.const([most]))
+    per = op.Div(op.Sub(op.Add(length, g), 1), g)
+    shift = op.Div(op.Mul(op.Gather(op.const(words), numbers), per), 1 << 32)  # as numpy draws below a bound
+    places = op.Add(op.Unsqueeze(shift, [1]), op.Unsqueeze(op.Range(*_span(op, length)), [0]))
+    real = op.Cast(places, to=ir.DataType.DOUBLE)
+    wide, many = (op.Cast(v, to=ir.DataType.DOUBLE) for v in (op.Mul(op.Add(g, 1), per), g))
+    centre = op.Sub(op.Div(op.Mul(op.Add(real, 0.5), many), wide), 0.5)
+    centre = op.Max(op.Min(centre, op.Sub(many, 1.0)), op.const(0.0, ir.DataType.DOUBLE))
+    centre = op.Unsqueeze(op.Where(op.Equal(length, g), real, centre), [2])
+    each = op.Cast(op.Range(*_span(op, g)), to=ir.DataType.DOUBLE)
+    window = op.Relu(op.Sub(1.0, op.Abs(op.Sub(centre, each))))
+    own = op.Slice(op.Gather(op.const(cells), numbers), [0], g, [1])
+    found = op.MatMul(window, op.Unsqueeze(op.Cast(own, to=ir.DataType.DOUBLE), [2]))
+    return op.Cast(op.Transpose(found, perm=[0, 2, 1]), to=ir.DataType.FLOAT)
+
+
+_FEWEST = 2
+"""Cells that a row has at least."""
+
+
+def _places(op: Tape, length: ir.Value) -> ir.Value:
+    return op.Unsqueeze(op.Range(*_span(op, length)), [0, 1])
+
+
+def _span(op: Tape, length: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+    return op.const(0, ir.DataType.INT64), op.Squeeze(length, [0]), op.const(1, ir.DataType.INT64)
 
 
 def box_masks(op: Tape, boxes: Boxes, size: Size, numbers: ir.Value) -> ir.Value:

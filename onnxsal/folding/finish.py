@@ -38,8 +38,16 @@ class Finish:
     """Whether the positions lie in a row of any length, and ``size`` is but one of them."""
 
 
-def finish_map(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
-    """Return the saliency [B, *S] of a raw map: [B, *s] of a layer, or [B, C, *S] of the thing itself."""
+def finish_map(op: Tape, raw: ir.Value, how: Finish, length: ir.Value | None = None) -> ir.Value:
+    """Return the saliency [B, *S] of a raw map: [B, *s] of a layer, or [B, C, *S] of the thing itself.
+
+    Args: length: of a row of any, [1].
+    """
+    if how.any_length and how.sign is None:
+        assert length is not None
+        maps = op.Unsqueeze(normalised(op, raw, 1), [1])
+        sizes = op.Concat(op.Shape(maps, start=0, end=2), length, axis=0)
+        return normalised(op, op.Squeeze(_resized(op, maps, sizes), [1]), 1)
     if how.any_length:
         return _of_row(op, _over_channels(op, raw, str(how.sign)), how)
     if how.sign is not None:
@@ -79,8 +87,12 @@ def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
         large = op.Squeeze(stretched(op, maps, plane_size(how.grid), size, how.placement), [1])
         return _within(op, large, inside(size, how.placement))
     sizes = op.Concat(op.Shape(maps, start=0, end=2), list(size), axis=0)
-    large = op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
-    return normalised(op, op.Squeeze(large, [1]))
+    return normalised(op, op.Squeeze(_resized(op, maps, sizes), [1]))
+
+
+def _resized(op: Tape, maps: ir.Value, sizes: ir.Value) -> ir.Value:
+    found: ir.Value = op.Resize(maps, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    return found
 
 
 def _of_volume(op: Tape, raw: ir.Value, size: tuple[int, ...]) -> ir.Value:

@@ -10,17 +10,14 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.folding.planes import IMAGE
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
 from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
-from onnxsal.kernels.plane import plane_size
 from onnxsal.records import Boxes, CoarseMasks, Grids, HostMasks, Record
 
 Values = Mapping[str, ir.Value]
 Declared = Boxes | CoarseMasks
-
-_MASKING = 2
-"""Axes of maps that mask, at most."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,10 @@ class Folded:
     key: tuple[int, int] = (0, 0)
     rows: int = 8
     """Draws that go through the model at once."""
+    any_length: bool = False
+    """Whether the positions lie in a row of any length, and ``shape`` has but one of them."""
+    most_cells: int | None = None
+    """Cells that drawn masks of such a row have at most, where there is one a position; None: as the record says."""
 
     @property
     def body(self) -> Program:
@@ -72,40 +73,33 @@ class Folded:
 
     @property
     def maps_size(self) -> tuple[int, ...]:
-        """The positions of the head's maps; 0 rows and columns where there are none.
-
-        Raises: UnsupportedError: they mask, and have more than two axes.
-        """
+        """The positions of the head's maps; 0 rows and columns where there are none."""
         maps = self.head_outputs().get("maps")
-        if maps is None:
-            return 0, 0
-        size = _inner(maps)[1:]
-        if len(size) > _MASKING and isinstance(self.record.draws.masks, Grids):
-            raise UnsupportedError(f"maps of a layer mask things of one or two axes; this one has {len(size)}")
-        return size
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the maps that mask; 0 where none do."""
-        return plane_size(self.maps_size)
+        return (0, 0) if maps is None else _inner(maps)[1:]
 
     @property
     def placement(self) -> Placement:
         """Where these maps lie in the picture."""
         masks = self.record.draws.masks
-        return masks.placement if isinstance(masks, Grids) else WHOLE_IMAGE
+        return masks.placement if isinstance(masks, Grids) and len(self.size) <= IMAGE else WHOLE_IMAGE
 
-    @property
-    def schedule(self) -> Schedule:
-        """How its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
-        if self.record.draws.channels:
-            raise UnsupportedError("masks of channels cannot be folded into a file yet: compile with by=segment")
+    def many(self, op: Tape, length: ir.Value) -> int | ir.Value:
+        """Return how many masks a sample has, as ``masks``: of a row of any length ([1]) an int64 scalar."""
+        masks = self.record.draws.masks
+        if not (self.any_length and isinstance(masks, Boxes)):
+            return self.masks
+        assert masks.steps is not None
+        step = masks.steps[1]
+        return op.Squeeze(op.Div(op.Add(length, step - 1), step), [0])
+
+    def schedule(self, masks: int | ir.Value) -> Schedule:
+        """Return how its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
         if self.record.draws.allocation == "neyman":
             raise UnsupportedError(
                 "draws that depend on scores found before cannot be folded into a file: compile with estimator=plain "
                 "or estimator=independent"
             )
-        return Schedule(samples_of(self.record), self.masks, self.rows)
+        return Schedule(samples_of(self.record), masks, self.rows)
 
     @property
     def top(self) -> int | None:
@@ -141,14 +135,21 @@ class Folded:
         wanted.update(("maps",) if isinstance(record.draws.masks, Grids) else ())
         return {name: value for name, value in typed(record.head).outputs.items() if name in wanted}
 
-    def sum_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each summed output behind the batch axis; one number per mask for scores."""
+    def sum_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Return the shape of each summed output behind the batch axis; one number per mask for scores.
+
+        None stands for what is known when the graph runs: how many masks there are, or how long a row is.
+        """
+        names, length = self.record.moments.names, (None,)
         if self.record.moments.per == "mask":
-            return dict.fromkeys(self.record.moments.names, (self.masks,))
+            return dict.fromkeys(names, length if self.any_length else (self.masks,))
         if self.record.moments.per == "weighted":
-            return dict.fromkeys((*self.record.moments.names, "mask"), self.size)
+            whole = self.shape if self.record.draws.channels else self.size
+            return dict.fromkeys((*names, "mask"), length if self.any_length else whole)
         outputs = typed(self.body).outputs
-        return {name: _inner(outputs[name]) for name in self.record.moments.names}
+        if self.any_length:
+            return {name: _open(outputs[name]) for name in names}
+        return {name: _inner(outputs[name]) for name in names}
 
 
 def _made_on_the_host(masks: HostMasks) -> UnsupportedError:
@@ -166,6 +167,22 @@ def _inner(value: ir.Value) -> tuple[int, ...]:
     shape = tuple(d for d in (dims(value) or ())[1:] if isinstance(d, int))
     assert len(shape) == len(dims(value) or ()) - 1, f"the shape of {value.name!r} is not known"
     return shape
+
+
+def _open(value: ir.Value) -> tuple[int | None, ...]:
+    return tuple(d if isinstance(d, int) else None for d in (dims(value) or ())[1:])
+
+
+def fits_any_length(record: Record) -> bool:
+    """Return whether a record of things in a row says what it does of rows of any length."""
+    draws, given = record.draws, record.draws.baseline
+    if draws.noise is not None or draws.channels or record.varies != "x" or isinstance(record.body, Record):
+        return False
+    if given in ("blur", "uniform") or (not isinstance(given, str) and np.ndim(given) > 1):
+        return False
+    masks = draws.masks
+    along = isinstance(masks, CoarseMasks) and masks.row is not None
+    return masks is None or along or (isinstance(masks, Boxes) and masks.steps is not None)
 
 
 def typed(program: Program) -> Program:

@@ -64,19 +64,20 @@ def _taken(inputs: Values, targets: Values) -> dict[str, ir.Value]:
 
 
 def _loop(op: Tape, folded: Folded, outside: Outside) -> dict[str, ir.Value]:
-    batch = op.Shape(outside.varied.x, start=0, end=1)
-    initial = no_sums(op, folded, batch)
+    many = folded.many(op, op.Shape(outside.varied.x, start=-1))
+    schedule, initial = folded.schedule(many), no_sums(op, folded, outside.varied.x, many)
     body = Body(op, "sal/draws")
     turn = body.input(body.unique("turn"), INT64, [])
     go = body.input(body.unique("go"), BOOL, [])
     sums = {name: body.argument(value) for name, value in initial.items()}
-    chunk = folded.schedule.chunk(body, turn)
+    chunk = schedule.chunk(body, turn)
     z, mask = drawn(body, folded, chunk, outside)
     outputs = evaluated(body, folded, z, chunk, outside)
     if folded.record.moments.per == "weighted" and mask is not None:
-        outputs = weighed(body, outputs, mask, folded.size)
+        outputs = weighed(body, outputs, mask, folded.size, channels=folded.record.draws.channels)
     found = added(body, folded, chunk, outputs, sums)
     body.give(go, *(found[name] for name in initial))
-    turns = op.Mul(op.Squeeze(batch, [0]), folded.schedule.turns)
+    batch = op.Shape(outside.varied.x, start=0, end=1)
+    turns = op.Mul(op.Squeeze(batch, [0]), schedule.turns(op))
     made = op.emit("Loop", turns, op.const(True, BOOL), *initial.values(), outputs=len(initial), body=body.graph)
     return dict(zip(initial, made, strict=True))

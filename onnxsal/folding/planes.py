@@ -9,7 +9,7 @@ from onnxsal.kernels.plane import plane_size
 
 Size = tuple[int, ...]
 
-_IMAGE = 2
+IMAGE = 2
 """Axes of what has rows and columns already."""
 
 
@@ -20,19 +20,27 @@ def plane_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def on_plane(op: Tape, value: ir.Value, size: Size) -> ir.Value:
     """Return things [B, C, *S] as [B, C, rows, columns]."""
-    return value if len(size) == _IMAGE else op.Reshape(value, [0, 0, *plane_size(size)])
+    if len(size) == 1:
+        return op.Unsqueeze(value, [2])  # which knows no length
+    return value if len(size) == IMAGE else op.Reshape(value, [0, 0, *plane_size(size)])
 
 
 def off_plane(op: Tape, value: ir.Value, size: Size) -> ir.Value:
     """Return things [B, C, rows, columns] as [B, C, *S]."""
-    return value if len(size) == _IMAGE else op.Reshape(value, [0, 0, *size])
+    if len(size) == 1:
+        return op.Squeeze(value, [2])
+    return value if len(size) == IMAGE else op.Reshape(value, [0, 0, *size])
 
 
 def maps_on_plane(op: Tape, maps: ir.Value, size: Size) -> ir.Value:
     """Return maps [B, *S] as [B, rows, columns]."""
-    return maps if len(size) == _IMAGE else op.Reshape(maps, [0, *plane_size(size)])
+    if len(size) == 1:
+        return op.Unsqueeze(maps, [1])
+    return maps if len(size) == IMAGE else op.Reshape(maps, [0, *plane_size(size)])
 
 
 def maps_off_plane(op: Tape, maps: ir.Value, size: Size) -> ir.Value:
     """Return maps [B, rows, columns] as [B, *S]."""
-    return maps if len(size) == _IMAGE else op.Reshape(maps, [0, *size])
+    if len(size) == 1:
+        return op.Squeeze(maps, [1])
+    return maps if len(size) == IMAGE else op.Reshape(maps, [0, *size])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.folding import noise as counter
-from onnxsal.folding.declared import box_masks, coarse_masks
-from onnxsal.folding.planes import on_plane, plane_shape
+from onnxsal.folding.declared import Drawn, box_masks, coarse_masks, row_masks
+from onnxsal.folding.planes import IMAGE, on_plane, plane_shape
 from onnxsal.graph import Tape
 from onnxsal.kernels.noise import Stream
-from onnxsal.kernels.placement import WHOLE_IMAGE, Placement
+from onnxsal.kernels.placement import WHOLE_IMAGE, Placement, slices_apart
+from onnxsal.kernels.plane import plane_size
 from onnxsal.kernels.resize import Taps, inside, taps
 from onnxsal.records import Boxes, CoarseMasks, Draws, Grids, Noise
 
@@ -34,50 +36,61 @@ class Schedule:
     """How the draws of one image are cut into turns: with masks one sample a turn, without several samples."""
 
     samples: int
-    masks: int
-    """K, or 0 without masks."""
+    masks: int | ir.Value
+    """K, or 0 without masks; int64, a scalar, where it is known when the graph runs."""
     rows: int = 8
 
-    @property
-    def per_sample(self) -> int:
-        """Turns that one sample takes where there are masks."""
-        return -(-self.masks // self.rows)
+    def per_sample(self, op: Tape) -> int | ir.Value:
+        """Return the turns that one sample takes where there are masks."""
+        if isinstance(self.masks, int):
+            return -(-self.masks // self.rows)
+        return op.Div(op.Add(self.masks, self.rows - 1), self.rows)
 
-    @property
-    def turns(self) -> int:
-        """Turns per image."""
-        return self.samples * self.per_sample if self.masks else -(-self.samples // self.rows)
+    def turns(self, op: Tape) -> int | ir.Value:
+        """Return the turns per image."""
+        per = self.per_sample(op)
+        if isinstance(per, ir.Value):
+            return op.Mul(per, self.samples)
+        return self.samples * per if self.masks else -(-self.samples // self.rows)
 
     def chunk(self, op: Tape, turn: ir.Value) -> Chunk:
         """Return what turn number ``turn`` (int64 scalar, from 0 over all images) takes."""
-        image, local = op.Div(turn, self.turns), op.Mod(turn, self.turns)
-        if not self.masks:
+        per, turns = self.per_sample(op), self.turns(op)
+        image, local = op.Div(turn, turns), op.Mod(turn, turns)
+        if isinstance(self.masks, int) and not self.masks:
             return Chunk(image, self._span(op, local, self.samples), None)
-        masks = self._span(op, op.Mod(local, self.per_sample), self.masks)
-        sample = op.Expand(op.Div(local, self.per_sample), op.Shape(masks))
+        masks = self._span(op, op.Mod(local, per), self.masks)
+        sample = op.Expand(op.Div(local, per), op.Shape(masks))
         return Chunk(image, sample, masks)
 
-    def _span(self, op: Tape, number: ir.Value, total: int) -> ir.Value:
+    def _span(self, op: Tape, number: ir.Value, total: int | ir.Value) -> ir.Value:
         start = op.Mul(number, self.rows)
-        stop = op.Min(op.Add(start, self.rows), op.const(total, ir.DataType.INT64))
+        stop = op.Min(op.Add(start, self.rows), op.const(total, ir.DataType.INT64) if isinstance(total, int) else total)
         return op.Range(start, stop, op.const(1, ir.DataType.INT64))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a chunk is drawn from: x and baseline of one thing, [1, C, rows, columns], its maps [K, h, w] or masks."""
+    """What a chunk is drawn from: x and baseline of one thing, [1, C, rows, columns], its maps or masks."""
 
     x: ir.Value
     baseline: ir.Value
     maps: ir.Value | None
+    """[K, h, w], of a volume [K, *s]."""
     declared: Boxes | CoarseMasks | None
     whole: Shape
     """Of the thing itself, [C, *S]."""
-    grid: tuple[int, int]
-    """Height and width of the maps."""
+    grid: tuple[int, ...]
+    """The maps' own positions."""
     key: tuple[int, int]
     placement: Placement = WHOLE_IMAGE
     """Where the maps lie in the picture."""
+    length: ir.Value | None = None
+    """How long a row is, [1], where that is known when the graph runs."""
+    most_cells: int | None = None
+    """Cells that masks of such a row have at most, where there is one a position."""
+    channels: bool = False
+    """Whether masks have channels as positions too."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -91,7 +104,7 @@ class Source:
 
 
 def fill(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value, ir.Value | None]:
-    """Return the rows [r, C, H, W] of a chunk, and their masks [r, 1, H, W] before noise where there are some."""
+    """Return the rows [r, C, H, W] of a chunk, and their masks [r, 1 or C, H, W] before noise where there are some."""
     mask, spans = _masks(op, draws, chunk, source)
     scale = _scales(op, draws, chunk)
     share = mask if scale is None else scale if mask is None else op.Mul(mask, scale)
@@ -132,25 +145,35 @@ def _scales(op: Tape, draws: Draws, chunk: Chunk) -> ir.Value | None:
 
 
 def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Value | None, ir.Value | None]:
-    """Return the masks [r, 1, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
-    if isinstance(source.declared, CoarseMasks):
-        masks = coarse_masks(op, source.declared, source.whole[1:], chunk.samples, source.key[0])
-        return on_plane(op, masks, source.whole[1:]), None
-    if chunk.masks is not None and source.declared is not None:
-        masks = box_masks(op, source.declared, source.whole[1:], chunk.masks)
-        return on_plane(op, masks, source.whole[1:]), None
+    """Return the masks [r, 1 or C, H, W] before noise, and the range of each map [r, 1, 1, 1]."""
+    if source.declared is not None and (isinstance(source.declared, CoarseMasks) or chunk.masks is not None):
+        return on_plane(op, _declared(op, source.declared, chunk, source), source.whole[1:]), None
     if chunk.masks is None or source.maps is None:
         return None, None
     assert isinstance(draws.masks, Grids)
     low = op.Unsqueeze(op.Gather(source.maps, chunk.masks), [1])
     high = _upsampled(op, low, source)
     wide = low if draws.masks.normalise == "before" else high
-    bottom, top = (reduce(wide, [2, 3], keepdims=1) for reduce in (op.ReduceMin, op.ReduceMax))
+    axes = list(range(2, 2 + (len(source.grid) if len(source.grid) > IMAGE and wide is low else IMAGE)))
+    bottom, top = (op.Reshape(reduce(wide, axes, keepdims=0), [-1, 1, 1, 1]) for reduce in (op.ReduceMin, op.ReduceMax))
     span = op.Sub(top, bottom)
     if draws.masks.normalise == "no":
         return high, span
     gain = _over(op, op.const(np.float32(1)), span)
     return op.Add(op.Mul(gain, high), op.Mul(op.Neg(bottom), gain)), span
+
+
+def _declared(op: Tape, masks: Boxes | CoarseMasks, chunk: Chunk, source: Source) -> ir.Value:
+    """Return masks that do not depend on the picture, [r, 1 or C, *S]."""
+    numbers = chunk.samples if isinstance(masks, CoarseMasks) or chunk.masks is None else chunk.masks
+    if source.length is not None:
+        return row_masks(op, masks, numbers, source.length, Drawn(source.key[0], source.most_cells))
+    size = source.whole if source.channels else source.whole[1:]
+    if isinstance(masks, CoarseMasks):
+        made = coarse_masks(op, masks, size, numbers, source.key[0])
+    else:
+        made = box_masks(op, masks, size, numbers)
+    return op.Squeeze(made, [1]) if source.channels else made
 
 
 def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
@@ -163,8 +186,22 @@ def _mask_level(op: Tape, noise: Noise, spans: ir.Value | None) -> ir.Value:
 
 
 def _upsampled(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
-    """Return maps [r, 1, h, w] at the picture's size."""
-    return stretched(op, maps, source.grid, source.size, source.placement)
+    """Return maps [r, 1, h, w], of a volume [r, 1, *s], at the picture's size."""
+    if len(source.grid) > IMAGE:
+        return _of_slices(op, maps, source)
+    return stretched(op, maps, plane_size(source.grid), source.size, source.placement)
+
+
+def _of_slices(op: Tape, maps: ir.Value, source: Source) -> ir.Value:
+    """Return maps of a volume at its size: its slices lie one behind the other, as rows and columns."""
+    *outer, rows, columns = source.grid
+    for axis, (own, n) in enumerate(zip(outer, source.whole[1:-2], strict=True), 2):
+        at = taps(own, n)
+        share = at.share.reshape([-1 if i == axis else 1 for i in range(2 + len(source.grid))])
+        maps = _between(op, maps, at, axis=axis, share=share)
+    slices = math.prod(source.whole[1:-2])
+    maps = op.Reshape(maps, [0, 1, slices * rows, columns])
+    return stretched(op, maps, (slices * rows, columns), source.size, Placement(slices_apart(slices)))
 
 
 def stretched(op: Tape, maps: ir.Value, grid: tuple[int, ...], size: tuple[int, int], placement: Placement) -> ir.Value:
@@ -197,7 +234,8 @@ def _numbers(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> ir.Value:
 def _drawn(op: Tape, draws: Draws, source: Source) -> ir.Value:
     """Return which maps are masks, 0 or 1 in int64, [K]: where flat ones are left out, those that are not."""
     assert isinstance(draws.masks, Grids) and source.maps is not None
-    span = op.Sub(*(reduce(source.maps, [1, 2], keepdims=0) for reduce in (op.ReduceMax, op.ReduceMin)))
+    axes = list(range(1, 1 + max(len(source.grid), IMAGE)))
+    span = op.Sub(*(reduce(source.maps, axes, keepdims=0) for reduce in (op.ReduceMax, op.ReduceMin)))
     least = 0.0 if draws.masks.skip_flat else -1.0
     return op.Cast(op.Greater(span, least), to=ir.DataType.INT64)
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxsal.folding.folded import Folded, Values
 from onnxsal.folding.graft import graft
-from onnxsal.folding.planes import maps_off_plane, maps_on_plane, off_plane
+from onnxsal.folding.planes import IMAGE, maps_off_plane, maps_on_plane, off_plane
 from onnxsal.folding.rows import Chunk, Source, fill
 from onnxsal.graph import Tape
 from onnxsal.graph.shapes import rank
@@ -52,18 +52,22 @@ class Body(Tape):
         self._numbers = outer._numbers
 
 
-def no_sums(op: Tape, folded: Folded, batch: ir.Value) -> dict[str, ir.Value]:
-    """Return the sums before any draw; ``batch`` is [1]."""
+def no_sums(op: Tape, folded: Folded, x: ir.Value, many: int | ir.Value) -> dict[str, ir.Value]:
+    """Return the sums before any draw. Args: x: of all images. many: masks that a sample has."""
     shapes, found = folded.sum_shapes(), {}
+    batch, length = op.Shape(x, start=0, end=1), op.Shape(x, start=-1)
+    if folded.record.moments.per == "mask" and isinstance(many, ir.Value):
+        length = op.Unsqueeze(many, [0])
     for name, squares in folded.moments.items():
         for kind in ("sum", "squares") if squares else ("sum",):
-            shape = op.Concat(batch, list(shapes[name]), axis=0) if shapes[name] else batch
+            sizes = [length if n is None else op.const([n], INT64) for n in shapes[name]]
+            shape = op.Concat(batch, *sizes, axis=0) if sizes else batch
             found[f"{kind}/{name}"] = op.ConstantOfShape(shape, value=ir.tensor(np.zeros(1, np.float64)))
     return found
 
 
 def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.Value, ir.Value | None]:
-    """Return a chunk's rows [r, C, rows, columns], and their masks [r, 1, rows, columns]."""
+    """Return a chunk's rows [r, C, rows, columns], and their masks [r, 1 or C, rows, columns]."""
     one, head = op.Unsqueeze(chunk.image, [0]), outside.head
     x, base = (op.Gather(p, one, axis=0) for p in outside.varied)
     maps = None
@@ -71,8 +75,11 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.
         maps = op.Gather(head["maps"], chunk.image, axis=0)
         if "kept" in head:
             maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
-        maps = maps_on_plane(op, maps, folded.maps_size)
-    source = Source(x, base, maps, folded.declared, folded.shape, folded.grid, folded.key, folded.placement)
+        maps = maps_on_plane(op, maps, folded.maps_size) if len(folded.size) <= IMAGE else maps
+    source = Source(
+        x, base, maps, folded.declared, folded.shape, folded.maps_size, folded.key, folded.placement,
+        op.Shape(x, start=-1) if folded.any_length else None, folded.most_cells, folded.record.draws.channels,
+    )  # fmt: skip
     return fill(op, folded.record.draws, chunk, source)
 
 
@@ -85,9 +92,11 @@ def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outs
     return graft(op, folded.body, {folded.x: off_plane(op, z, folded.size), **feeds}, outside.weights, outputs=names)
 
 
-def weighed(op: Tape, outputs: Named, mask: ir.Value, size: tuple[int, ...]) -> Named:
-    """Return outputs [r] times their masks [r, 1, rows, columns], and the masks, both [r, *S]."""
-    flat, ones = maps_off_plane(op, op.Squeeze(mask, [1]), size), [1] * len(size)
+def weighed(op: Tape, outputs: Named, mask: ir.Value, size: tuple[int, ...], *, channels: bool) -> Named:
+    """Return outputs [r] times their masks, and the masks: [r, *S] of [r, 1, rows, columns], or [r, C, *S] of channels'
+    own."""
+    flat = off_plane(op, mask, size) if channels else maps_off_plane(op, op.Squeeze(mask, [1]), size)
+    ones = [1] * (len(size) + channels)
     return {**{name: op.Mul(op.Reshape(y, [-1, *ones]), flat) for name, y in outputs.items()}, "mask": flat}
 
 

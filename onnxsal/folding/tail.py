@@ -77,7 +77,8 @@ def _drawn(op: Tape, folded: Folded, mine: Values) -> ir.Value:
     """Which of the maps were drawn, [K] of 0 and 1: not the flat ones, where those are left out, and only the top."""
     masks = folded.record.draws.masks
     if not isinstance(masks, Grids):
-        return op.const(np.ones(folded.masks, np.float32))
+        sums = op.Squeeze(next(v for name, v in mine.items() if name.startswith("sum/")), [0])
+        return op.ConstantOfShape(op.Shape(sums), value=ir.tensor(np.ones(1, np.float32)))
     ones = op.const(np.ones(folded.maps, np.float32))
     if masks.skip_flat:
         maps = op.Squeeze(mine["maps"], [0])

@@ -66,11 +66,12 @@ def occlusion(
     apart = by != "segment"
     counts = [channels, *counts] if apart else counts
     placed = _channels if by == "channel" else partial(_cells if by == "cell" else _patches, side, step, cut)
+    steps = (side, step) if by == "segment" and len(size) == 1 else None
     about = (("patch", side), ("stride", step)) if by != "channel" else ()
     head = score.extend()
     return Record(
         head=head.finish(score=head["score"]),
-        draws=Draws(masks=Boxes(math.prod(counts), placed), baseline=baseline, channels=apart),
+        draws=Draws(masks=Boxes(math.prod(counts), placed, steps=steps), baseline=baseline, channels=apart),
         body=score,
         moments=Moments(("score",), per="mask"),
         tail=_tail(counts, cells if apart else ()),
@@ -123,7 +124,8 @@ def _tail(counts: Sequence[int], cells: Sequence[Indices]) -> Program:
     op = empty(21)
     whole = op.input("score", ir.DataType.FLOAT, [1])
     covered, drawn = (op.input(name, ir.DataType.FLOAT, [math.prod(counts)]) for name in ("mean/score", "drawn"))
-    found = op.Reshape(op.Mul(op.Sub(whole, covered), drawn), [1, *counts])
+    shape = [1, *counts] if len(counts) > 1 else [1, -1]  # a row may have another length
+    found = op.Reshape(op.Mul(op.Sub(whole, covered), drawn), shape)
     for axis, own in enumerate(cells, 2):
         found = op.Gather(found, op.const(own), axis=axis)
     return op.finish(saliency=found)

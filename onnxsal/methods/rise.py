@@ -62,7 +62,8 @@ def rise(
 
 def coarse_masks(samples: int, grid: int, p: float, along: Along | None = None) -> CoarseMasks:
     """Return so many masks of ``grid`` cells a side, of which each stays with the chance p."""
-    return CoarseMasks(samples, partial(_drawn, grid, p, along), partial(_enlarging, grid, along))
+    row = partial(_row, samples, p)
+    return CoarseMasks(samples, partial(_drawn, grid, p, along), partial(_enlarging, grid, along), row, grid)
 
 
 def _grids(grid: int, along: Along | None, rank: int) -> tuple[int, ...]:
@@ -109,6 +110,19 @@ def _drawn(
         cells[at] = rng.random(cells.shape[1:]) < p
         shifts[at] = [rng.integers(math.ceil(n / g)) for n, g in zip(size, grids, strict=True)]
     return cells, shifts
+
+
+def _row(samples: int, p: float, seed: int, cells: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the cells of masks along a row, and the words of which ``_drawn`` makes where they begin."""
+    source = np.random.Philox(key=seed)
+    rng, state = np.random.Generator(source), source.state
+    drawn, words = np.empty((samples, cells), np.bool_), np.empty(samples, np.int64)
+    for at in range(samples):
+        state["state"]["counter"][:] = (0, 0, 0, at)
+        source.state = state
+        drawn[at] = rng.random(cells) < p
+        words[at] = rng.integers(2**32)
+    return drawn, words
 
 
 def _enlarging(grid: int, along: Along | None, size: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:

@@ -148,8 +148,24 @@ def test_score_cam_weighs_maps_by_what_they_leave_of_the_volume(preset: str) -> 
     scores = np.array([value(proto, "y", (X * mask).astype(np.float32))[0] for mask in masks], np.float64)
     weights = np.exp(scores) / np.exp(scores).sum() if preset == "torchcam" else scores
     np.testing.assert_allclose(found.raw, np.maximum(np.tensordot(weights, maps, 1), 0), rtol=1e-3, atol=1e-5)
-    with pytest.raises(UnsupportedError, match="maps of a layer mask things of one or two axes; this one has 3"):
-        onnxsal.compile(model, method="score-cam", layer="m")
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("score-cam", {"preset": "torchcam", "top_k": 3}), ("score-cam", {}), ("ss-cam", {"samples": 2}),
+     ("ss-cam", {"samples": 2, "variant": 2}), ("is-cam", {"samples": 2}),
+     ("occlusion", {"by": "cell", "patch": 3, "stride": 2}), ("occlusion", {"by": "channel"}),
+     ("rise", {"by": "cell", "samples": 9, "grid": 2}), ("rise", {"by": "channel", "samples": 9})],
+)  # fmt: skip
+def test_a_file_masks_volumes_as_explain_does(method: str, options: dict[str, Any]) -> None:
+    model, both = onnxsal.load(made(VOLUME % POOLED)), np.stack([X, -X])
+    asked = {"method": method, "target": 0, "layer": "m" if "cam" in method else None, "score": "logit", **options}
+    session = onnxruntime.InferenceSession(onnxsal.compile(model, **asked, give="raw").SerializeToString())
+    (found,) = session.run(["raw"], {"x": both})
+    for each, own in zip(found, both, strict=True):
+        wanted = onnxsal.explain(model, own, **asked).raw
+        assert wanted.std() > 1e-4
+        np.testing.assert_allclose(each, wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("window", "pool", "same"), [(1, "max", "hirescam"), (6, "mean", "grad-cam")])

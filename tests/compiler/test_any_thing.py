@@ -105,6 +105,19 @@ def test_arrays_of_any_number_of_axes(shape: str, method: str) -> None:
     assert not without["saliency"].any() and not without["raw"].any()
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [(method, {**more, "by": by}) for by in ("channel", "cell")
+     for method, more in (("occlusion", {"patch": 2, "stride": 1}), ("rise", {"samples": 12, "grid": 2}))],
+)  # fmt: skip
+def test_masks_of_channels_and_cells(method: str, options: dict[str, Any]) -> None:
+    model, things = onnxsal.load(sequence()), [RNG.normal(0, 1, (2, 24)).astype(np.float32) for _ in range(2)]
+    wanted = [onnxsal.explain(model, each, method=method, target=1, **options) for each in things]
+    assert wanted[0].raw.shape == (2, 24) and np.ptp(wanted[0].raw) > 1e-3
+    explained = onnxsal.compile(model, method=method, target=1, give=["saliency", "raw"], **options)
+    check(run(explained, x=np.stack(things)), wanted)
+
+
 def test_a_map_of_a_volume_has_the_slopes_of_the_file() -> None:
     proto, x = array("[B, 2, 1, 2, 3, 2]"), RNG.normal(0, 0.5, (1, 2, 1, 2, 3, 2)).astype(np.float32)
     model = onnxsal.load(proto, task="regression")

@@ -299,5 +299,3 @@ def test_masks_by_channel_and_by_cell_are_what_covering_does(
     assert masks.shape == (40, *X.shape) and (masks[:, 0] != masks[:, 1]).any()
     assert by == "cell" or set(np.unique(masks)) == {0, 1}
     np.testing.assert_allclose(rise.raw, (scores[:, None, None] * masks).sum(axis=0) / masks.sum(axis=0), rtol=1e-4)
-    with pytest.raises(UnsupportedError, match="by=segment"):
-        onnxsal.compile(loaded, method="rise", by=by, samples=4)
