@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ from onnxsal.anatomy.parts import ones
 from onnxsal.anatomy.select import explained
 from onnxsal.compiler.front import laid_in_front
 from onnxsal.compiler.metadata import metadata_of
+from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.work import Result, Values, Work
 from onnxsal.explanation.method_plan import FUSE
 from onnxsal.explanation.request import Request
@@ -41,7 +43,7 @@ from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import cut, feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
-from onnxsal.records import Record
+from onnxsal.records import CoarseMasks, Record
 from onnxsal.tasks.task import Sought
 from onnxsal.viz import blend as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
@@ -63,7 +65,7 @@ def assemble(work: Work) -> ir.Model:
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
-    laid_in_front(trace, work.request.model)
+    front = laid_in_front(trace, work.request.model)
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
@@ -71,7 +73,7 @@ def assemble(work: Work) -> ir.Model:
     given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in work.goal.inputs}
     explain = _explain_input(trace, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
-    inputs = _Inputs(source, given, photo, sought)
+    inputs = _Inputs(source, given, photo, sought, next(iter(front.values()), None))
 
     def then(op: Tape) -> Values:
         return _explanation(op, work, inputs, there)
@@ -123,13 +125,34 @@ class _Inputs:
     photo: ir.Value | None
     """Bytes [B, H, W, 3] to draw on."""
     sought: Sought | None
+    front: ir.Value | None
+    """The input that the explained value is computed from, such as the ids of tokens; None where it is one itself."""
 
 
-def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...]) -> Folded:
+def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...], front: ir.Value | None) -> Folded:
     request, key = work.request, (work.request.seed, 0)
+    name = named(record)
+    baseline: Callable[[Tape, ir.Value], ir.Value]
     baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
+    if front is not None and name is not None and (token := nothing_of(request.model, name)):
+        baseline = partial(token.laid, ids=front)
     maps = 0 if layer is None else layer.channels
-    return Folded(record, X, shape, maps, baseline, key, _rows(request))
+    return Folded(
+        record, X, shape, maps, baseline, key, _rows(request), work.any_length, _most_cells(work, record)
+    )  # fmt: skip
+
+
+def _most_cells(work: Work, record: Record) -> int | None:
+    """Return how many cells drawn masks of texts have at most, where nobody said how many they have."""
+    request = work.request
+    if not (work.any_length and isinstance(record.draws.masks, CoarseMasks)) or "grid" in request.steps.given:
+        return None
+    longest: int = request.model.modality.usual(request.model.name, (_LONG,))["grid"]  # type: ignore[attr-defined]
+    return longest
+
+
+_LONG = 1 << 20
+"""More tokens than any text has."""
 
 
 def _rows(request: Request) -> int:
@@ -155,11 +178,11 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     sought = inputs.sought
     targets = _targets(op, work, inputs, there) if sought is None else sought.feeds
     pairs = zip(work.parts, work.layers, strict=True)
-    read = _Read(x, targets, there)
+    read = _Read(x, targets, there, inputs.front)
     raws = [_map(op, work, part, layer, read) for part, layer in pairs]
     if sought is not None:
         raws = [_only_seen(op, raw, sought.seen) for raw in raws]
-    return _outputs(op, work, raws, inputs.photo)
+    return _outputs(op, work, raws, inputs.photo, op.Shape(x, start=-1))
 
 
 def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
@@ -187,6 +210,8 @@ class _Read:
     """The programs' target inputs."""
     there: Values
     """The model's own values by name."""
+    front: ir.Value | None
+    """What the explained value is computed from."""
 
 
 def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -> ir.Value:
@@ -196,7 +221,7 @@ def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -
         bound = {X: read.x, **{name: value for name, value in read.targets.items() if name in part.inputs}}
         return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
     head = there if part.head is None else _shared(work, part.head, layer, there)
-    folded = _folded(work, part, layer, _varied_shape(work, part))
+    folded = _folded(work, part, layer, _varied_shape(work, part), read.front)
     images, state = fold_record(op, folded, read.x, Shared(head, _weights(there)), read.targets)
     return fold_tail(op, folded, images, state)
 
@@ -232,9 +257,9 @@ def _weights(there: Values) -> Values:
     return {name: value for name, value in there.items() if value.const_value is not None}
 
 
-def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None) -> Values:
+def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None, length: ir.Value) -> Values:
     finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
-    maps = [finish_map(op, raw, how) for raw, how in zip(raws, finishes, strict=True)]
+    maps = [finish_map(op, raw, how, length) for raw, how in zip(raws, finishes, strict=True)]
     raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse or FUSE)
     saliency = maps[0] if len(maps) == 1 else normalised(op, raw, len(work.shape) - 1)
     made = {"saliency": saliency, "raw": raw}

@@ -17,6 +17,7 @@ from onnxsal.compiler.assemble import EXPLAIN, assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.compiler.front import ONE, takes_one
 from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
@@ -25,6 +26,7 @@ from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import TargetSource, opened_for, resolve_target
+from onnxsal.folding import fits_any_length
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
@@ -155,18 +157,16 @@ def _of_texts(model: Model, asked: Asked) -> Model:
         return model
     parts = _parts(_request(model, asked), FileTarget(None))
     for part in parts:
-        name = part.draws.baseline if isinstance(part, Record) else "zero"
-        if isinstance(name, str) and name not in KNOWN:
-            raise UsageError(
-                f"baseline={name!r} is a token in the place of others, which a file does not know of each text: "
-                "compile with baseline=zero (-O baseline=zero), or an array, where the method has that option; "
-                "gradients need none"
-            )
+        name = named(part) if isinstance(part, Record) else None
+        if name is not None and nothing_of(model, name) is None:
+            known = ", ".join(KNOWN)
+            raise UsageError(f"baseline={name!r} is no token of a tokenizer beside the model: {known} or an array")
     free: Model | None = model.program("any length", lambda: of_any_length(model))
-    if free is not None and not any(isinstance(part, Record) for part in parts):
+    unfit = [part for part in parts if isinstance(part, Record) and not fits_any_length(part)]
+    if free is not None and not unfit:
         return free
     (length,) = model.size
-    why = "the method's draws know one length" if free is not None else "its graph knows one length"
+    why = "its graph knows one length" if free is None else "the method's draws know one length"
     fixed = f"the file takes texts of {length} tokens and of no other number: {why}; --size N (size=) sets it"
     return replace(model, notes=(*model.notes, fixed))
 

@@ -32,11 +32,14 @@ def takes_one(model: Model) -> bool:
     return len(rows) > 1 or not isinstance(next(iter(rows)), str)
 
 
-def laid_in_front(trace: Trace, model: Model) -> None:
-    """Compute the explained value from the model's own inputs, which the graph takes in its place from here on."""
+def laid_in_front(trace: Trace, model: Model) -> dict[str, ir.Value]:
+    """Compute the explained value from the model's own inputs, which the graph takes in its place from here on.
+
+    Returns: these, by name; nothing where the explained value is an input.
+    """
     program = front_of(model)
     if program is None:
-        return
+        return {}
     name = model.anatomy.entry.input
     old = trace[name]
     inputs = {own: _input(own, value, old) for own, value in program.inputs.items()}
@@ -54,6 +57,7 @@ def laid_in_front(trace: Trace, model: Model) -> None:
     for number, each in enumerate(inputs.values()):
         trace.graph.inputs.insert(at + number, each)
     trace.rename(name, old, value)
+    return inputs
 
 
 def _input(name: str, like: ir.Value, explained: ir.Value) -> ir.Value:

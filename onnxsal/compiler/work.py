@@ -114,9 +114,9 @@ class Work:
     def finish(self, part: Result, layer: Layer | None = None) -> Finish:
         """Return how a part's map becomes a saliency; maps of pixels have a sign, others do not."""
         common = self.request.common
-        if self.any_length:
-            return Finish(self.shape[1:], self.request.pixel_sign(self.shape[0]), common.percentile, any_length=True)
         sign = self.request.pixel_sign(self.shape[0]) if self.is_own(part) else None
+        if self.any_length:
+            return Finish(self.shape[1:], sign, common.percentile, any_length=True)
         if layer is None:
             return Finish(self.shape[1:], sign, common.percentile)
         return Finish(self.shape[1:], sign, common.percentile, layer.placement, layer.grid)

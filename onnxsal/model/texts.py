@@ -46,7 +46,7 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
     filling = filling_of(model.source.graph, _ids(model), tokens, tokenizer, model.asked.held)
     ids = tokens.ids if filling is None else filling.ids
     _check(model, tokens.name, ids)
-    nothing = {name: _vector(model, number, len(ids)) for name, number in baselines_of(tokenizer).items()}
+    nothing = {name: vector_of(model, number, len(ids)) for name, number in baselines_of(tokenizer).items()}
     vectors, count = _vectors(model, ids), len(tokens.ids)
     if filling is None:
         return _opened(model, tokens), Words(tokens.name, vectors, tokens, nothing)
@@ -130,7 +130,7 @@ def _check(model: Model, name: str, ids: Ids) -> None:
         )
 
 
-def _vector(model: Model, number: int, count: int) -> NDArray[Any]:
+def vector_of(model: Model, number: int, count: int) -> NDArray[Any]:
     """Return the vector of one id; run as often as a text has tokens, since a file may fix their number."""
     made: NDArray[Any] = model.program(
         ("vector", number), lambda: _vectors(model, np.full(count, number, np.int64))[0, 0]

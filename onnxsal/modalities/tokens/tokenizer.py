@@ -49,7 +49,9 @@ class Tokenizer:
     most: int | None
     """Tokens to which its file cuts a text, the added ones among them."""
     special: frozenset[int]
-    """The ids of tokens that it adds."""
+    """The ids of tokens that no text has, such as those that it adds."""
+    placed: frozenset[int]
+    """The ids of those that it puts round every text."""
     spelling: Spelling
     _own: Any = field(repr=False, compare=False)
 
@@ -89,8 +91,9 @@ class Tokenizer:
         return written_out([self.word(i) for i in ids], [self.is_added(i) for i in ids], self.spelling)
 
     def is_added(self, number: int) -> bool:
-        """Return whether an id is that of a token that the tokenizer adds."""
-        return number in self.special
+        """Return whether an id is that of a token that the tokenizer adds: what masks and what is unknown are the
+        text's own, as of words."""
+        return number in self.placed or (number in self.special and number not in (self.unknown, self.mask))
 
     def notes(self, read: Read) -> tuple[str, ...]:
         """Return what is to be said of a text: that it was cut, or that nothing of it is known."""
@@ -100,7 +103,7 @@ class Tokenizer:
 
     def notes_of_ids(self, ids: Ids) -> tuple[str, ...]:
         """Return what is to be said of tokens: that none of them is known."""
-        own = [i for i in ids.tolist() if not self.is_added(i) or i == self.unknown]
+        own = [i for i in ids.tolist() if not self.is_added(i)]
         if self.unknown is None or not own or any(i != self.unknown for i in own):
             return ()
         return (f"every token of the text is unknown to the tokenizer ({self.word(self.unknown)!r}): the model is told "
@@ -155,7 +158,7 @@ def _read(path: str, states: tuple[Any, ...]) -> Tokenizer:
     return Tokenizer(
         where=path, padding=padding_of(Path(path).parent, own, said), mask=_named(own, None, _MASKS),
         unknown=_unknown(own, said), most=cut.get("max_length"), special=special,
-        spelling=spelling_of(said), _own=own,
+        placed=frozenset(own.encode("").ids), spelling=spelling_of(said), _own=own,
     )  # fmt: skip
 
 
