@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +13,10 @@ from onnxsal._version import __version__
 from onnxsal.anatomy import Anatomy, Entry, Layer, X
 from onnxsal.anatomy.parts import ones
 from onnxsal.anatomy.select import explained
-from onnxsal.compiler.front import laid_in_front
+from onnxsal.compiler.front import front_of, laid_in_front
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.nothing import named, nothing_of
+from onnxsal.compiler.padded import Rows, row_by_row
 from onnxsal.compiler.work import Result, Values, Work
 from onnxsal.explanation.method_plan import FUSE
 from onnxsal.explanation.request import Request
@@ -32,6 +33,7 @@ from onnxsal.folding import (
     graft,
     guarded,
     image_elements,
+    laid,
     normalised,
     raw_shape,
     typed,
@@ -65,17 +67,22 @@ def assemble(work: Work) -> ir.Model:
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
-    front = laid_in_front(trace, work.request.model)
+    front = next(iter(laid_in_front(trace, work.request.model).values()), None)
+    masked = None if work.form.mask_in is None or front is None else work.form.mask_in.opened(trace, front)
     photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
+    if work.form.mask_in is not None and masked is not None:
+        there[work.form.mask_in.name] = masked
     batch = _batch(source, anatomy.entry)
     given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in work.goal.inputs}
     explain = _explain_input(trace, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
-    inputs = _Inputs(source, given, photo, sought, next(iter(front.values()), None))
+    inputs = _Inputs(source, given, photo, sought, front, masked)
 
     def then(op: Tape) -> Values:
+        if masked is not None:
+            return _text_by_text(op, work, inputs, there)
         return _explanation(op, work, inputs, there)
 
     asked = explain if sought is None else trace.And(explain, _any(trace, sought.seen))
@@ -127,6 +134,8 @@ class _Inputs:
     sought: Sought | None
     front: ir.Value | None
     """The input that the explained value is computed from, such as the ids of tokens; None where it is one itself."""
+    mask: ir.Value | None = None
+    """Which of these ids count, where the file is told."""
 
 
 def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...], front: ir.Value | None) -> Folded:
@@ -183,6 +192,25 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     if sought is not None:
         raws = [_only_seen(op, raw, sought.seen) for raw in raws]
     return _outputs(op, work, raws, inputs.photo, op.Shape(x, start=-1))
+
+
+def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
+    """Return what is explained of padded texts, of each what it is alone."""
+    model, mask, front = work.request.model, work.form.mask_in, front_of(work.request.model)
+    assert mask is not None and inputs.mask is not None and inputs.front is not None and front is not None
+    ((name, _),) = front.inputs.items()
+    batch = _count(op, inputs.source, model.anatomy.entry)
+    given = {key: _for_all(op, value, batch) for key, value in inputs.given.items()}
+    weights = _weights(there)
+
+    def one(inner: Tape, ids: ir.Value, own: Mapping[str, ir.Value]) -> Values:
+        vectors = graft(inner, front, {name: ids}, weights)[model.anatomy.entry.input]
+        values = laid(inner, Program(model.anatomy.model), {model.anatomy.entry.input: vectors}, weights)
+        alone = replace(inputs, source=vectors, given=dict(own), front=ids, mask=None)
+        return _explanation(inner, work, alone, values)
+
+    ranks = {kind: len(shape) for kind, shape in _shapes(work).items() if kind in work.maps}
+    return row_by_row(op, Rows(inputs.front, mask.counts(op, inputs.mask), given), one, ranks)
 
 
 def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
@@ -242,7 +270,7 @@ def _shared(work: Work, program: Program, layer: Layer | None, there: Values) ->
     if _is_half(there):
         entry = work.request.model.anatomy.entry
         return {**_weights(there), **{name: there[name] for name in (entry.input, entry.value)}}
-    if elements_read(program, there) <= CHEAP * image_elements(work.shape):
+    if work.form.mask_in is not None or elements_read(program, there) <= CHEAP * image_elements(work.shape):
         return there
     entry = work.request.model.anatomy.entry
     kept = {entry.input, entry.value, *(() if layer is None else (layer.name,))}

@@ -19,6 +19,7 @@ from onnxsal.compiler.front import ONE, takes_one
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
+from onnxsal.compiler.padded import Mask, check_mask, mask_of, with_mask
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.baselines import KNOWN
@@ -55,6 +56,7 @@ def compile(
     keep_custom: bool = False,
     explain_required: bool = False,
     keep_random: bool = False,
+    mask_in: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -77,6 +79,8 @@ def compile(
         explain_required: gives ``explain`` no default, for runtimes that feed no inputs that have one (in JavaScript).
         keep_random: keeps operators that draw random numbers on which the score depends; every run then explains
             another score.
+        mask_in: makes the mask of a model of texts an input again: texts of several lengths, padded to one, go in
+            together, and each is explained as it is alone; the scores of pads are 0.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
@@ -88,7 +92,7 @@ def compile(
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
-        keep_random,
+        keep_random, mask_in,
     )  # fmt: skip
     opened = model if isinstance(model, Model) else load(model)
     made = compiled(opened, asked)
@@ -113,6 +117,7 @@ class Asked:
     explain_required: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     keep_random: bool = False
+    mask_in: bool = False
 
 
 def answering(model: Model, target: TargetSource) -> Model:
@@ -125,7 +130,8 @@ def answering(model: Model, target: TargetSource) -> Model:
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
-    model = _of_texts(answering(model, asked.target), asked)
+    model = answering(model, asked.target)
+    model = _of_texts(with_mask(model) if asked.mask_in else model, asked)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)
@@ -135,9 +141,11 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
-    form = Form(_kinds(asked.give), preprocess, asked.explain_required)
+    form = Form(_kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required)
     _check_given(request.model, form)
     work = Work(request, goal, form, _parts(request, goal))
+    if form.mask_in is not None:
+        check_mask(request.model, form.mask_in, work.parts if "raw" in form.outputs else ())
     _check_names(work)
     _check_sign(work)
     assembled = assemble(work)
@@ -169,6 +177,19 @@ def _of_texts(model: Model, asked: Asked) -> Model:
     why = "its graph knows one length" if free is None else "the method's draws know one length"
     fixed = f"the file takes texts of {length} tokens and of no other number: {why}; --size N (size=) sets it"
     return replace(model, notes=(*model.notes, fixed))
+
+
+def _mask(model: Model, asked: Asked) -> Mask | None:
+    """Return the mask of texts that becomes an input, where that is asked for. Raises: UsageError: there is none."""
+    if not asked.mask_in:
+        return None
+    found = mask_of(model)
+    if model.sized is None:
+        raise UnsupportedError(
+            f"mask_in: {model.notes[-1]}; texts of other lengths need a file each, and {found.name!r} stays as it is "
+            "held: leave mask_in out"
+        )
+    return found
 
 
 def explainer(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -29,11 +29,12 @@ def metadata_of(work: Work) -> Mapping[str, str]:
     return found
 
 
-def _inputs(model: Model) -> dict[str, Any]:
-    """What is fixed inside the file of a model that takes more than what is explained."""
-    held = {each.name: each.at for each in model.inputs if each.role == "held"}
+def _inputs(model: Model, mask: str | None) -> dict[str, Any]:
+    """What is fixed inside the file of a model that takes more than what is explained. Args: mask: which it takes."""
+    held = {each.name: each.at for each in model.inputs if each.role == "held" and each.name != mask}
     made_of = [each.name for each in model.inputs if each.role == "inside"]
-    return {**({"held": held} if held else {}), **({"computed_from": made_of} if made_of else {})}
+    masked = {} if mask is None else {"mask": mask}
+    return {**({"held": held} if held else {}), **masked, **({"computed_from": made_of} if made_of else {})}
 
 
 def _target(work: Work) -> Any:
@@ -68,7 +69,7 @@ def _described(work: Work) -> dict[str, Any]:
         "signed": work.finish(work.parts[0]).sign == "signed",
         "input": {"name": entry.input, "axes": axes, "type": dtype, "size": list(request.model.size),
                   "channels": 3 if work.form.bytes_in else entry.channels},
-        **_inputs(request.model),
+        **_inputs(request.model, None if work.form.mask_in is None else work.form.mask_in.name),
         "output": request.model.task.written(),
         "outputs": [*work.form.outputs, *(name for name in work.told if name not in work.form.outputs)],
         **({} if not (means := _means(work)) else {"means": means}), "notes": list(request.model.notes),

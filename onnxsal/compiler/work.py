@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer
+from onnxsal.compiler.padded import Mask
 from onnxsal.explanation.request import Request
 from onnxsal.folding import Finish, raw_shape, repeated
 from onnxsal.graph import Program, Tape
@@ -67,6 +68,8 @@ class Form:
     outputs: tuple[Kind, ...] = ("saliency",)
     bytes_in: Preprocess | None = None
     """Preprocessing that becomes part of the model."""
+    mask_in: Mask | None = None
+    """The mask of texts that becomes an input."""
     explain_required: bool = False
     """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
 

@@ -1,8 +1,9 @@
 """The folding reader: programs and records written into the model's own graph, so that one file explains itself."""
 
+from onnxsal.folding.each import each_of
 from onnxsal.folding.finish import Finish, finish_map, fuse, normalised
 from onnxsal.folding.folded import Folded, fits_any_length, image_elements, raw_shape, typed
-from onnxsal.folding.graft import elements_read, graft
+from onnxsal.folding.graft import elements_read, graft, laid
 from onnxsal.folding.guard import guarded
 from onnxsal.folding.images import Style, coloured, values_of_bytes
 from onnxsal.folding.loop import Shared, fold_record
@@ -15,6 +16,7 @@ __all__ = [
     "Shared",
     "Style",
     "coloured",
+    "each_of",
     "elements_read",
     "finish_map",
     "fits_any_length",
@@ -24,6 +26,7 @@ __all__ = [
     "graft",
     "guarded",
     "image_elements",
+    "laid",
     "normalised",
     "raw_shape",
     "repeated",

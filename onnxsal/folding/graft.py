@@ -55,6 +55,20 @@ def graft(
     return {name: _known(mapped, value, op) for name, value in targets.items()}
 
 
+def laid(op: Tape, program: Program, bound: Values, there: Values) -> dict[str, ir.Value]:
+    """Return the values of a program by name, the weights in ``there`` as they are, after appending all its nodes.
+
+    They keep the names of their nodes, so that what is grafted later finds them as the model's own.
+    """
+    mapped = {value: bound[name] for name, value in program.inputs.items()}
+    weights = {v: there[str(v.name)] for v in program.model.graph.initializers.values() if v.name in there}
+    mapped.update({v: _weight(op, weight) for v, weight in weights.items()})
+    for node in program.model.graph:
+        _copy(op, node, mapped, name=node.name)
+    own = {str(v.name): mapped[v] for node in program.model.graph for v in node.outputs if v.name}
+    return {**bound, **own, **{str(v.name): weight for v, weight in weights.items()}}
+
+
 _NARROW = {
     **dict.fromkeys(("INT2", "UINT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"), ir.DataType.INT32),
     **dict.fromkeys(("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), ir.DataType.FLOAT),
@@ -122,7 +136,7 @@ def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
             yield attribute.as_graph()
 
 
-def _copy(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value]) -> None:
+def _copy(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value], name: str | None = None) -> None:
     inputs = [_known(mapped, v, op) if v is not None else None for v in node.inputs]
     for value in _reads(node):
         _known(mapped, value, op)
@@ -132,7 +146,7 @@ def _copy(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value]) -> None:
     for old, new in zip(node.outputs, outputs, strict=True):
         mapped[old] = new
         new.type, new.shape, new.name = old.type, _free(old), new.name if old.name else ""
-    op.graph.append(ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, name=stem))
+    op.graph.append(ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, name=name or stem))
 
 
 def _free(value: ir.Value) -> ir.Shape | None:

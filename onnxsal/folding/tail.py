@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.folding.each import each_of
 from onnxsal.folding.folded import Folded, Values, raw_shape, total_weight
 from onnxsal.folding.graft import graft
 from onnxsal.folding.planes import off_plane
-from onnxsal.folding.sums import BOOL, FLOAT, INT64, Body, Varied
+from onnxsal.folding.sums import FLOAT, Varied
 from onnxsal.graph import Tape
 from onnxsal.records import Grids
 
@@ -17,21 +18,11 @@ def fold_tail(op: Tape, folded: Folded, images: Varied, state: Values) -> ir.Val
     """Return the raw maps [B, ...] of what the loop carried out: a moment itself, or image by image by the tail."""
     if folded.record.tail is None:
         return _moments(op, folded, state)[f"{folded.record.moments.shown}/{folded.record.moments.names[0]}"]
-    inner = Body(op, "sal/image")
-    number = inner.input(inner.unique("image"), INT64, [])
-    go = inner.input(inner.unique("go"), BOOL, [])
-    raw = _raw(inner, folded, images, state, number)
-    inner.give(go, raw)  # with its axis of one image: put end to end or stacked, they are the same numbers in a row
-    batch = op.Squeeze(op.Shape(images.x, start=0, end=1), [0])
-    found: ir.Value = op.emit("Loop", batch, op.const(True, BOOL), body=inner.graph)
-    found.type = ir.TensorType(FLOAT)
-    return _stacked(op, found, len(raw_shape(folded.record)))
 
+    def one(inner: Tape, number: ir.Value) -> Values:
+        return {"raw": _raw(inner, folded, images, state, number)}
 
-def _stacked(op: Tape, maps: ir.Value, rank: int) -> ir.Value:
-    """Return maps with an axis of their own for the images: onnx's reference evaluator puts them end to end."""
-    inner = op.Shape(maps, start=-rank)
-    return op.Reshape(maps, op.Concat([-1], inner, axis=0))
+    return each_of(op, images.x, one, {"raw": len(raw_shape(folded.record))})["raw"]
 
 
 def _raw(op: Tape, folded: Folded, images: Varied, state: Values, number: ir.Value) -> ir.Value:

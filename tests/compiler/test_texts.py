@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import tiny_texts as tiny
@@ -69,3 +70,47 @@ def test_noise_has_one_length(tmp_path: Path) -> None:
     assert any(f"takes texts of {ids.shape[1]} tokens and of no other number" in note for note in said)
     wanted = onnxsal.explain(model, TEXTS[0], **asked)
     np.testing.assert_allclose(run(compiled, ids)["raw"][0], wanted.raw, rtol=1e-5, atol=1e-6)
+
+
+MASKED = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids, int64[B, T] attention_mask)
+    => (float[B, 3] logits) <int64[1] time = {1}, int64[1] last = {2}> {
+    e = Gather (table, input_ids) m0 = Cast <to = 1> (attention_mask) m = Unsqueeze (m0, last)
+    q = MatMul (e, mix) h = Tanh (q) k = Mul (h, m) s = ReduceSum (k, time) n = ReduceSum (m, time)
+    mean = Div (s, n) z = Add (e, mean) t = Tanh (z) u = Mul (t, m) p = ReduceSum <keepdims = 0> (u, time)
+    logits = MatMul (p, head) }"""
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("input-x-gradient", {}), ("integrated-gradients", {"steps": 4}), ("occlusion", {}), ("rise", {"samples": 20})],
+)
+def test_padded_texts_are_explained_as_each_is_alone(tmp_path: Path, method: str, options: dict[str, Any]) -> None:
+    proto = onnx.parser.parse_model(MASKED)
+    arrays = {"table": tiny.TABLE, "mix": tiny.MIX, "head": tiny.HEAD}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())
+    model = onnxsal.load(tiny.written(tmp_path, proto))
+    texts, target = (*TEXTS, "the film"), np.array([2, 0, 1, 1])
+    ids, mask = np.zeros((4, 12), np.int64), np.zeros((4, 12), np.int64)
+    for row, (text, first) in enumerate(zip(texts, (0, 6, 3), strict=True)):  # at the end, in front, on both sides
+        own = tiny.ids(text)[0]
+        ids[row, first : first + len(own)], mask[row, first : first + len(own)] = own, 1
+    made = onnxsal.compile(model, method=method, target="input", mask_in=True, give=["saliency", "raw"], **options)
+    found = run(made, ids, attention_mask=mask, target=target)  # of the last text no token is left
+    (own,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(
+        None, {"input_ids": ids, "attention_mask": mask}
+    )
+    np.testing.assert_array_equal(found["logits"], own)
+    for row, text in enumerate(texts):
+        wanted = onnxsal.explain(model, text, method=method, target=int(target[row]), **options)
+        np.testing.assert_allclose(found["raw"][row][..., mask[row] == 1], wanted.raw, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["saliency"][row][mask[row] == 1], wanted.saliency, rtol=1e-4, atol=1e-5)
+        assert not found["raw"][row][..., mask[row] == 0].any()
+    assert found["saliency"].shape == (4, 12) and found["saliency"].any(axis=1).tolist() == [True, True, True, False]
+    said = json.loads({each.key: each.value for each in made.metadata_props}[METADATA])
+    assert said["mask"] == "attention_mask" and not any("attention_mask" in note for note in said["notes"])
+
+
+def test_a_mask_in_needs_a_mask_and_any_length(tmp_path: Path) -> None:
+    path = tiny.written(tmp_path, tiny.proto("classes"))
+    with pytest.raises(UsageError, match=r"mask_in: no input of the model is a mask of positions.*input_ids"):
+        onnxsal.compile(path, method="gradient", mask_in=True)

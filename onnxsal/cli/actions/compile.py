@@ -13,6 +13,7 @@ from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.compiler.compile import Asked, answering, compiled
 from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.padded import with_mask
 from onnxsal.errors import UsageError
 from onnxsal.graph import save_ir, told_of_files
 
@@ -33,6 +34,7 @@ def write_compiled(
     check_outputs([Path(output)], opening.files)
     check_model(output)
     opened = answering(opening(), target)
+    opened = with_mask(opened) if asked["mask_in"] else opened
     tell(opened.notes)
     wanted = Asked(target=target, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)

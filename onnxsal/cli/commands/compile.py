@@ -63,6 +63,7 @@ class OneFile(Once):
     "several with commas, or repeated.",
 )
 @click.option("--bytes-in", is_flag=True, help="Make preprocessing part of the file: bytes [B, H, W, 3] go in.")
+@click.option("--mask-in", is_flag=True, help="Of texts: the mask is an input too, for texts padded to one length.")
 @click.option(
     "--opset", type=int, metavar="N", help="17 (18 where noise is drawn) or higher. [default: 21 or the model's]"
 )
