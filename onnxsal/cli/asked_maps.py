@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from onnxsal.cli.chunks import Chunks
 from onnxsal.cli.opening import Opening
 from onnxsal.cli.outputs import Template, default_template
 from onnxsal.explanation.figure import Kind
@@ -44,6 +45,8 @@ class Asked:
     dtype: str | None = None
     sound: str | None = None
     """Where what matters of a sound is written as a sound."""
+    chunks: Chunks = field(default_factory=Chunks)
+    """What is said of recordings, where things are such."""
 
     @property
     def goals(self) -> tuple[str | None, ...]:

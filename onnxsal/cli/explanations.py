@@ -62,7 +62,7 @@ class Written:
 def as_text(result: Result) -> list[str]:
     """Return the lines about one picture: its path, then what is explained and the methods, indented."""
     first = result.made[0][1]
-    lines = [result.drawing or result.image, f"  {_noun(first):6}  {_class(first)}", *_candidate(first)]
+    lines = [result.drawing or result.image, f"  {_noun(first):6}  {_class(first)}", *_candidate(first), *_chunk(first)]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
@@ -103,6 +103,16 @@ def _candidate(explanation: Explanation) -> list[str]:
         return []
     box = ",".join(str(round(n)) for n in found["box"])
     return [f"  {'box':6}  matched with the candidate at {box} (IoU {found['iou']:.2f})"]
+
+
+def _chunk(explanation: Explanation) -> list[str]:
+    """Say which chunk of a recording is explained, and what of it the map tells of."""
+    found = explanation.manifest.get("recording")
+    if found is None:
+        return []
+    start, end = found.get("seconds", found["covers"])
+    unit = "s" if "seconds" in found else "steps"
+    return [f"  {'chunk':6}  #{found['at']} of {found['chunks']}; the map is of {start:.4g} to {end:.4g} {unit}"]
 
 
 def _row(result: Result, request: Request, explanation: Explanation) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,10 @@ class Opening:
             task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,
             explained=self.explained, inputs=dict(self.inputs), threshold=self.threshold, iou=self.iou,
         )  # fmt: skip
+
+    def of_length(self, steps: int) -> Opening:
+        """Return the same opened for so many steps at once, unless it is said how large things are."""
+        return self if self.size is not None else replace(self, size=(steps,))
 
     def _of_sound(self) -> dict[str, Any]:
         """Return what was said of sound files, by the keys of their preprocessing."""

@@ -25,6 +25,7 @@ from onnxsal.explanation.target import TargetSource
 from onnxsal.interrupts import whole
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.modalities.registry import Sample
+from onnxsal.model.recording import Recording
 from onnxsal.pipeline import Bounds, InOrder, ahead
 
 Made: TypeAlias = Sequence[tuple[Request, Explanation]]
@@ -90,6 +91,17 @@ class Stages:
     """Whether the first picture that cannot be served ends it."""
     at_once: int = 1
     """Pictures that are read before the first of them is explained, so that one run of the model serves them."""
+    recording: Recording | None = None
+    """What is asked of each thing, where a model is run over it chunk by chunk."""
+
+    @property
+    def read(self) -> Callable[[str], Read]:
+        """What reads a picture."""
+        if self.recording is None:
+            return partial(read_fitted, self.requests[0])
+        from onnxsal.explanation.recording import read_recording  # most things are none
+
+        return partial(read_recording, self.requests[0], self.recording)
 
 
 def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> None:
@@ -110,11 +122,10 @@ def serve(stages: Stages, images: Sequence[str], within: Bounds, telling: Tellin
 
 def _served(stages: Stages, images: Sequence[str], within: Bounds, telling: Telling) -> bool:
     """Take every picture through its stages; return whether all came through. Raises: as ``serve``."""
-    read = partial(read_fitted, stages.requests[0])
     threads = replace(within, workers=min(within.workers, stages.writer.workers or within.workers))
     with (
         InOrder(partial(_written, stages.writer), threads, "onnxsal-write") as behind,
-        closing(ahead(images, read, within, decoded_bytes)) as coming,
+        closing(ahead(images, stages.read, within, decoded_bytes)) as coming,
     ):
         try:
             for item in _in_groups(stages, coming):
@@ -200,7 +211,8 @@ def _maps(
     maps: list[list[Explanation]] = []
     for at, request in enumerate(stages.requests):
         try:
-            maps.append(ready.get(at) or _map(request.on(first.model), sample, stages.targets, image))
+            own = request.on(first.model) if sample.whole is None else request.again(first.model)
+            maps.append(ready.get(at) or _map(own, sample, stages.targets, image))
         except KeyboardInterrupt:
             if not (maps and request.common.keep_partial):
                 raise
@@ -214,7 +226,8 @@ def _map(request: Request, sample: Sample, targets: Sequence[TargetSource], imag
     progress = Progress(f"{short(image)} · {request.steps.method.name}")
     shown = replace(request, common=replace(request.common, progress=progress))
     try:
-        return explain_prepared(shown, sample, targets)
+        found = explain_prepared(shown, sample, targets)
+        return found if sample.whole is None else [sample.whole(each) for each in found]
     finally:
         progress.close()
 

@@ -61,6 +61,13 @@ class Request:
             check_positions(model, layer)
         return replace(self, model=model, layers=layers, steps=steps)
 
+    def again(self, model: Model) -> Request:
+        """Return what was asked of a model asked of another one. Raises: as ``prepare_request``."""
+        layer, score = self.asked
+        return prepare_request(
+            model, self.steps, layer=layer, score=score, seed=self.seed, preprocess=None, common=self.common
+        )
+
     def pixel_sign(self, channels: int) -> Sign:
         """Return the sign of a map of pixels: what was asked for; else one channel shows it, and several do not.
 
@@ -115,12 +122,7 @@ def prepare_request(
 def request_for(request: Request, target: TargetSource) -> Request:
     """Return the request on the model that answers a target: its layers are those in front of what that asks for."""
     model = opened_for(request.model, target)
-    if model is request.model:
-        return request
-    layer, score = request.asked
-    return prepare_request(
-        model, request.steps, layer=layer, score=score, seed=request.seed, preprocess=None, common=request.common
-    )
+    return request if model is request.model else request.again(model)
 
 
 def usual_of(model: Model) -> Mapping[str, Any]:

@@ -80,6 +80,8 @@ class Sample:
     """What draws a map itself, where it is not laid over a picture as it is over an image."""
     heard: Heard | None = None
     """The sound that it is, where it is one."""
+    whole: Callable[[Any], Any] | None = None
+    """Of a part of a recording: what makes of its explanation that of all of it."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,12 @@ from onnxsal.errors import UnsupportedError, UsageError, nearest
 from onnxsal.graph import Program, dims
 from onnxsal.graph.files import to_proto
 from onnxsal.graph.shapes import is_float
-from onnxsal.modalities.npy import Named, read_array
-from onnxsal.modalities.series_file import is_series_file, read_series
+from onnxsal.modalities.audio.heard import Heard
 from onnxsal.model.constants import fitting
 from onnxsal.model.defaults import states
 from onnxsal.model.living import living
 from onnxsal.model.model import Model
+from onnxsal.model.recorded import of_waveform, read_recorded
 from onnxsal.model.roles import free_inputs, roles_of
 
 Array = NDArray[Any]
@@ -38,11 +36,11 @@ class Recording:
 
     Args:
         thing: an array of the model's axes but for the length of time (that of the batch may be left out), its ``.npy``
-            file, or of sequences a CSV file.
+            file, of sequences a CSV file, of sound a sound file.
         chunk: steps that go in at once; by default what the file fixes, or ``load(size=)``.
         hop: of them the new ones, by default all: the others are the last of the chunk before, and zeros at first.
-        at: the number of the chunk that is explained, from 0; second: where it lies, with ``rate`` steps a second. By
-            default that of the highest score, where there is one a chunk.
+        at: the number of the chunk that is explained, from 0; second: where it lies, with ``rate`` steps a second (of
+            sound by default the model's). By default that of the highest score, where there is one a chunk.
         unrolled: through how many chunks the score is followed back, that one among them. What lies before reaches it
             through the state alone, which is held at its true value.
         states: which output is the next value of which input; by default those that agree in name, shape and type.
@@ -64,6 +62,7 @@ class Recording:
 
         Raises: UsageError: nothing says how long a chunk is, or what is given does not fit. ModelError: a run failed.
         """
+        model = of_waveform(model)
         frame = self.framed(model)
         program = model.program(("chunk", frame.wiring), lambda: _step(model))
         session, before, found = model.session(program), [], []
@@ -79,11 +78,12 @@ class Recording:
 
     def framed(self, model: Model) -> Framing:
         """Return the recording as it is cut for a model. Raises: UsageError: as ``run``."""
+        model = of_waveform(model)
         entry, graph = model.anatomy.entry, model.source.graph
         if not any(each.role == "explained" for each in model.inputs) or not entry.input_axes.startswith("N"):
             raise UnsupportedError("recordings are run of models whose input is explained, with a batch in front")
         axis = self._axis(entry.input_axes, entry.spatial)
-        given = _read(self.thing, entry.input_axes)
+        given = read_recorded(self.thing, model)
         array = given.array if given.array.ndim == len(entry.input_axes) else given.array[None]
         shape = dims(next(v for v in graph.inputs if v.name == entry.input)) or ()
         wrong = array.ndim != len(shape) or array.dtype.kind not in "fiu" or len(array) != 1 or any(
@@ -106,7 +106,9 @@ class Recording:
         }
         first = {name: fixed.pop(name) for name in wired}
         cast = array.astype(entry.dtype.numpy())
-        return Framing(cast, given.name, entry.input, axis, chunk, hop, wired, first, fixed)
+        if not np.isfinite(cast).all():
+            raise UsageError(f"{given.name!r} holds numbers that are not finite")
+        return Framing(cast, given.name, entry.input, axis, chunk, hop, wired, first, fixed, self.rate, given.heard)
 
     def _axis(self, axes: str, spatial: str) -> int:
         if self.axis is not None:
@@ -115,7 +117,7 @@ class Recording:
                                  f"{[i for i, letter in enumerate(axes) if letter in spatial]}")  # fmt: skip
             return self.axis
         if len(spatial) != 1:
-            raise UsageError("nothing says which axis of the input is time: axis=")
+            raise UsageError(f"nothing says which axis of the input {list(axes)} is time: --axis N (axis=)")
         return axes.index(spatial)
 
     def _chunk(self, model: Model, fixed: Any, place: int) -> int:
@@ -126,7 +128,7 @@ class Recording:
         if isinstance(fixed, int):
             return fixed
         if model.asked.size is None:
-            raise UsageError("the file leaves open how many steps go in at once: chunk=")
+            raise UsageError("the file leaves open how many steps go in at once: --chunk N (chunk=)")
         return model.size[place]
 
 
@@ -145,6 +147,15 @@ class Framing:
     first: Mapping[str, Array]
     """The states in front of the first chunk."""
     held: Mapping[str, Array]
+    said: float | None = None
+    """Steps a second, where that was said."""
+    heard: Heard | None = None
+    """The sound that it is, where it is one."""
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second, as said, or as the model takes its sound."""
+        return self.heard.rate if self.said is None and self.heard is not None else self.said
 
     @property
     def length(self) -> int:
@@ -202,15 +213,6 @@ class Ran:
     def seconds(self, rate: float) -> Array:
         """Return where every chunk's new steps begin, at so many steps a second."""
         return np.arange(len(self.before)) * self.frame.hop / rate
-
-
-def _read(thing: Any, axes: str) -> Named:
-    if is_series_file(thing) and "T" in axes and "C" in axes:
-        values = read_series(thing).values
-        return Named(Path(thing).name, values if axes.index("T") < axes.index("C") else values.T)
-    if isinstance(thing, str | os.PathLike | np.ndarray):
-        return read_array(thing, "a recording is an array, its .npy file, or of sequences a CSV file")
-    return Named("recording", np.asarray(thing))
 
 
 def _states(model: Model, said: Mapping[str, str] | None) -> dict[str, str]:

@@ -83,6 +83,8 @@ def test_states_are_said_where_no_name_proves_them(tmp_path: Path) -> None:
     values, _ = closed(X, 4)
     alone = onnxsal.Recording(X, at=3).run(loaded).scores
     assert not np.allclose(alone, values**2)  # each chunk by itself
+    notes = onnxsal.explain(loaded, onnxsal.Recording(X, at=3), method="gradient").manifest["notes"]
+    assert "no state is carried" in notes[-1]
     np.save(tmp_path / "x.npy", X)
     said = onnxsal.Recording(tmp_path / "x.npy", states={"memory": "passed"}, second=2.6, rate=5)
     np.testing.assert_allclose(said.run(loaded).scores, values**2, rtol=1e-5)
@@ -107,7 +109,7 @@ def test_what_does_not_fit_is_said() -> None:
         text.replace("MatMul (x, w)", "ReduceMean <axes = [1]> (x)").replace(": 21", ": 17")
     )
     loaded = onnxsal.load(proto, task="regression", head="y", explained="x")
-    with pytest.raises(UsageError, match="leaves open how many steps go in at once: chunk="):
+    with pytest.raises(UsageError, match="leaves open how many steps go in at once: --chunk N"):
         onnxsal.Recording(X).run(loaded)
     assert len(onnxsal.Recording(X, chunk=6).run(loaded).scores) == 3
 

@@ -55,22 +55,27 @@ def explain_all(asked: Asked) -> int:
         return 0
     _check_there(asked.images)
     if asked.ray is not None:
+        if asked.chunks:
+            raise UsageError("recordings are explained on this machine: leave --ray out")
         from onnxsal.cli.actions.explain_on_cluster import explain_on_cluster
 
         return explain_on_cluster(asked, asked.ray, ids_of(named, asked.images))
     if asked.actors is not None:
         raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
+    recording = asked.chunks.recording(asked.opening.rate) if asked.chunks else None
     requests = _requests(asked, planned(asked.methods, asked.settings))
     _check_kind(asked, requests[0].model)
     together = max(map(images_at_once, requests))
     if asked.memory is not None:  # which makes batches smaller, and is no wish for any
         requests = [_bounded(request, asked.memory) for request in requests]
         together = min(together, *(request.batch_size for request in requests))
-    tell(notes_of(requests[0].model, asked.images))
+    tell(notes_of(requests[0].model, () if recording else asked.images))
     targets = tuple(looked_at(requests[0].model, goal) for goal in asked.goals)
     within = _within(asked, requests)
     asked, writer = _writing(asked, requests, ids_of(named, asked.images))
-    stages = Stages(requests, asked.goals, targets, writer, asked.strict, together)
+    stages = Stages(
+        requests, asked.goals, targets, writer, asked.strict, 1 if recording else together, recording
+    )  # fmt: skip
     try:
         return _served(stages, asked, within, telling)
     finally:
@@ -234,7 +239,8 @@ def _kept(asked: Asked) -> dict[str, str]:
 
 
 def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
-    opened = asked.opening()
+    steps = asked.chunks.chunk if asked.chunks.axis is None else None  # what has several axes has none of its own
+    opened = (asked.opening if steps is None else asked.opening.of_length(steps))()
     named = replace(opened, question=opened.question.replace(f" {THING} ", f" {command_line(asked.images[:1])} "))
     model = opened_for_all(named, asked.goals)
     layers = layers_for(asked.layers, [steps for steps, _ in plans])

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from onnxsal.cli.chunks import chunk_options
 from onnxsal.cli.options import (
     Methods,
     Setting,
@@ -39,6 +40,9 @@ Examples:
 
   onnxsal explain model.onnx "a text" -m integrated-gradients
       words, of models of token ids with their tokenizer.json beside them: also - (what comes in), a .txt file
+
+  onnxsal explain vad.onnx meeting.wav -m gradient --input sr=16000 --chunk 576 --hop 512 --unrolled 8 --sound part.wav
+      a recording, chunk by chunk, and what of it mattered to the surest chunk as a sound
 
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
@@ -139,6 +143,7 @@ a method takes: onnxsal methods -m METHOD.
     "that Ctrl-C ends leaves no map then, unless -O keep_partial=true.",
 )  # fmt: skip
 @text_option
+@chunk_options
 @loading_options
 @json_option
 def command(**given: Any) -> int:

@@ -86,7 +86,10 @@ def _of_length(taken: _Taken, length: int, preprocess: SoundPreprocess) -> tuple
         return taken.samples, taken.notes
     takes = f"the model takes {length / rate:.4g} s, and the sound has {own / rate:.4g} s"
     if own > length:
-        note = f"{takes}: the rest was left out; --start SECONDS (preprocess={{'start': ...}}) begins elsewhere"
+        note = (
+            f"{takes}: the rest was left out; --start SECONDS (preprocess={{'start': ...}}) begins elsewhere, --chunk "
+            f"{length} (onnxsal.Recording) runs the model over all of it"
+        )
         return taken.samples[:length], (*taken.notes, note)
     return np.pad(taken.samples, (0, length - own)), (*taken.notes, f"{takes}: silence was put behind it")
 
