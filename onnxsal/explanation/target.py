@@ -160,7 +160,7 @@ def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample:
     target = as_pair(model, target)
     if not _is_class(target):
         _check_reference(model, target)
-    if sample is not None and sample.pieces:
+    if sample is not None and (sample.pieces or sample.heard is not None):
         target = model.task.in_text(target, sample, model.labels)
     placed = model.task.placed(looked_at(model, target), _frame(model, sample), model.labels)
     return _no_nought(model.task.resolve(placed, numbers, model.labels))

@@ -28,6 +28,7 @@ plugins.offer(
         "ordinal-conditional": "onnxsal.tasks.ordinal:Conditional",
         "classification": "onnxsal.tasks.classification:Classification",
         "dense": "onnxsal.tasks.dense.task:Dense",
+        "steps": "onnxsal.tasks.steps:Steps",
         "regression": "onnxsal.tasks.regression:Regression",
         "embedding": "onnxsal.tasks.embedding:Embedding",
         "element": "onnxsal.tasks.element:ElementTask",

@@ -71,8 +71,8 @@ a method takes: onnxsal methods -m METHOD.
     help='Class by name or number, or "A minus B"; of an embedding like:FILE; of regions also cat@X,Y, '
     "cat@LEFT,TOP,RIGHT,BOTTOM in the photograph's pixels, cat@MASK.png; of detections #2, all, "
     "cat@LEFT,TOP,RIGHT,BOTTOM, '#1 left', '#1 mask', '#1 keypoint 5 x', '#1 angle'; of tokens 'B-PER at WORD', "
-    "'at #3'; next, or the next token's text; like:WORDS. By default what the model "
-    "predicts. May be repeated.",
+    "'at #3'; next, or the next token's text; like:WORDS; of steps of time '#12', 1.2s, 'LABEL at #12', a "
+    "word. By default what the model predicts. May be repeated.",
 )
 @click.option(
     "-l",
