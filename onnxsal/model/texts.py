@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return model, thing
     array = _floats(thing)
     if array is not None:
-        return model.fitting(Words("array", array)), Words("array", array)
+        vectors = Words(Path(thing).name if is_npy(thing) else "array", array)
+        _check_vectors(model, vectors)
+        return model.fitting(vectors), vectors
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
     most = _most(model, tokens.ids, tokenizer)
@@ -116,6 +119,16 @@ def _floats(thing: Any) -> NDArray[Any] | None:
     except (ImageError, UsageError):  # whoever reads it as a text says what is wrong
         return None
     return array if array.dtype.kind == "f" else None
+
+
+def _check_vectors(model: Model, words: Words) -> None:
+    """Raises: UsageError: floats are no vectors of tokens; where they may be ids, what ids are is said."""
+    shape, channels = words.vectors.shape, model.anatomy.entry.channels
+    if len(shape) not in (2, 3) or shape[-1] != channels:
+        raise UsageError(
+            f"{words.name!r} is {words.vectors.dtype} {list(shape)}: ids of tokens are whole numbers, [T] or [1, T] "
+            f"(array.astype('int64')); floats are taken for the tokens' vectors, [T, {channels}]"
+        )
 
 
 def _check(model: Model, name: str, ids: Ids) -> None:

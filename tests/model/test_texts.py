@@ -243,12 +243,23 @@ def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.raw, wanted.T, rtol=1e-4, atol=1e-6)
 
 
-def test_what_does_not_fit_is_said(path: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = onnxsal.load(path)
     with pytest.raises(UsageError, match=r"holds the id 99, and the model knows ids from 0 to 9"):
         onnxsal.explain(model, np.array([1, 99]))
+    for number in (-1, 1 << 40):  # which the tokenizer cannot be asked for
+        with pytest.raises(UsageError, match=rf"holds the id {number}, and the model knows ids from 0 to 9"):
+            onnxsal.explain(model, np.array([1, number]))
+    for floats in (np.array([1.0, 4]), np.array([[1, np.nan]])):
+        with pytest.raises(UsageError, match=r"'array' is float64 .*: ids of tokens are whole numbers, \[T\] or"):
+            onnxsal.explain(model, floats)
     with pytest.raises(UsageError, match="is empty"):
         onnxsal.explain(model, " ")
+    monkeypatch.chdir(tmp_path)
+    Path("film").mkdir()
+    with pytest.raises(UsageError, match=r"'film' is a folder: name the text files in it.*--text says so"):
+        onnxsal.explain(model, "film")
+    assert onnxsal.explain(model, {"input_ids": "film"}, method="gradient").sample.text == "film"
     with pytest.raises(ImageError, match=r"no such file: 'gone.txt'.*--text says so"):
         onnxsal.explain(model, "gone.txt")
     assert onnxsal.explain(model, {"input_ids": "gone.txt"}, method="gradient").sample.text == "gone.txt"

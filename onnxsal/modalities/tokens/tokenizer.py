@@ -84,7 +84,8 @@ class Tokenizer:
 
     def word(self, number: int) -> str:
         """Return the token of an id, its number where there is none."""
-        return self._own.id_to_token(number) or str(number)
+        known = 0 <= number < 1 << 32  # what is outside is no id, and the tokenizer cannot be asked for it
+        return (self._own.id_to_token(number) if known else None) or str(number)
 
     def written_out(self, ids: Sequence[int]) -> tuple[str, tuple[Piece, ...]]:
         """Return the text that ids make, and where each token lies in it."""
