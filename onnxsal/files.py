@@ -123,11 +123,18 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
 
 
 def nearest_file(path: Path) -> str:
-    """Return a clause on what may have been meant by the path of a file that is not there."""
+    """Return a clause on what may have been meant by the path of a file that is not there, or on what is instead."""
+    if path.is_dir():
+        return ": it is a folder; name the files in it"
     try:
         return nearest(path.name, os.listdir(path.parent))
     except OSError:
         return f": the folder {str(path.parent)!r} does not exist"
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, of which that of a packed scan has two parts."""
+    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
 def beside(model: Path, name: str) -> tuple[Path, ...]:

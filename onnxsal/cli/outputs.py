@@ -12,7 +12,7 @@ from string import Formatter
 from typing import NamedTuple
 
 from onnxsal.errors import OutputError, UsageError, nearest
-from onnxsal.files import check_writable
+from onnxsal.files import check_writable, stem_of
 from onnxsal.modalities.said import Said
 
 FIELDS = ("stem", "folder", "method", "target")
@@ -88,7 +88,7 @@ def _values(image: str, method: str, target: str) -> dict[str, str]:
     if isinstance(image, Said):
         return {"stem": image.short, "folder": "text", "method": method, "target": target}
     path = Path(os.path.abspath(image))
-    return {"stem": path.stem, "folder": path.parent.name or "root", "method": method, "target": target}
+    return {"stem": stem_of(path), "folder": path.parent.name or "root", "method": method, "target": target}
 
 
 def default_template(targets: Sequence[str | None]) -> Template:

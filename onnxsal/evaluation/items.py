@@ -16,14 +16,23 @@ from PIL import Image
 
 from onnxsal.errors import ImageError, UsageError
 from onnxsal.files import is_address
+from onnxsal.modalities import scans, series_file
+from onnxsal.modalities.audio import files as sound_files
 from onnxsal.modalities.image import ImageSource, content_of, name_of, read_image
 from onnxsal.modalities.said import Said, as_said
+from onnxsal.modalities.tokens import text as text_files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
 """What is taken for a picture in a folder; a file that is named is tried whatever it is called."""
 
-ARRAYS = (".npy",)
-"""What is taken in a folder that holds no picture."""
+_OTHERS = {
+    "arrays": (".npy",),
+    "sounds": sound_files.SUFFIXES,
+    "scans": scans.SUFFIXES,
+    "series": series_file.SUFFIXES,
+    "texts": text_files.SUFFIXES,
+}
+"""What is taken in a folder that holds no picture: the first of these kinds that is there, and it alone."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the photograph; right and bottom lie outside."""
@@ -162,10 +171,11 @@ def _paths(text: str) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     below = sorted(p for p in folder.rglob("*") if p.is_file())
-    for suffixes in (SUFFIXES, ARRAYS):
-        if found := [p for p in below if p.suffix.lower() in suffixes]:
+    for suffixes in (SUFFIXES, *_OTHERS.values()):
+        if found := [p for p in below if p.suffix and p.name.lower().endswith(suffixes)]:
             return found
-    raise UsageError(f"the folder {str(folder)!r} holds no pictures ({', '.join(SUFFIXES)}), nor arrays (.npy)")
+    others = ", ".join(f"{kind} ({', '.join(suffixes)})" for kind, suffixes in _OTHERS.items())
+    raise UsageError(f"the folder {str(folder)!r} holds no pictures ({', '.join(SUFFIXES)}), nor {others}")
 
 
 def _distinct(items: Sequence[Item]) -> list[Item]:

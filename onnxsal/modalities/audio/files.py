@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError
 from onnxsal.files import nearest_file, replacing
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".opus"})
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".opus")
 """Of files that are taken for sound; libsndfile reads them by what is in them."""
 
 WRITTEN = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}

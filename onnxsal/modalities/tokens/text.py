@@ -21,8 +21,8 @@ from onnxsal.modalities.tokens.tokenizer import Tokenizer
 
 Ids = NDArray[np.int64]
 
-_FILES = frozenset({".txt", ".text", ".md"})
-"""Suffixes of files that hold words."""
+SUFFIXES = (".txt", ".text", ".md")
+"""Of files that hold words."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,6 @@ def _written(thing: str | os.PathLike[str], *, words: bool) -> tuple[str, str]:
     path = Path(thing)
     if isinstance(thing, str) and (words or isinstance(thing, Said) or not _is_path(thing)):
         return "text", thing
-    if path.is_dir():
-        raise UsageError(
-            f"{str(path)!r} is a folder: name the text files in it; where these are words, --text says so (in Python "
-            "{name of the ids' input: text})"
-        )
     if not path.is_file():
         raise ImageError(
             f"no such file: {str(path)!r}{nearest_file(path)}; where these are words, --text says so (in Python {{name "
@@ -97,8 +92,8 @@ def _written(thing: str | os.PathLike[str], *, words: bool) -> tuple[str, str]:
 def _is_path(text: str) -> bool:
     """Whether words look like the name of a file: one word with the suffix of a text, or with folders in front."""
     if len(text.split()) > 1:
-        return Path(text).suffix.lower() in _FILES and _is_file(text)
-    return Path(text).suffix.lower() in _FILES | {".npy"} or os.sep in text or _is_there(text)
+        return Path(text).suffix.lower() in SUFFIXES and _is_file(text)
+    return Path(text).suffix.lower() in (*SUFFIXES, ".npy") or os.sep in text or _is_there(text)
 
 
 def _is_file(text: str) -> bool:
