@@ -30,6 +30,8 @@ class Asked:
     opening: Opening
     """What the model is opened with."""
     as_json: bool
+    is_usual: bool = False
+    """Whether no method was named: it is that which is usual for what the model takes, once that is known."""
     strict: bool = False
     """Whether the first picture that cannot be served ends it."""
     skip_existing: bool = False

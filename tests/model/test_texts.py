@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_said(path: str, tmp_path: Path, monkeypatch: pytes
         onnxsal.explain(model, " ")
     monkeypatch.chdir(tmp_path)
     Path("film").mkdir()
-    with pytest.raises(UsageError, match=r"'film' is a folder: name the text files in it.*--text says so"):
+    with pytest.raises(ImageError, match=r"'film': it is a folder; name the files in it; .*--text says so"):
         onnxsal.explain(model, "film")
     assert onnxsal.explain(model, {"input_ids": "film"}, method="gradient").sample.text == "film"
     with pytest.raises(ImageError, match=r"no such file: 'gone.txt'.*--text says so"):
@@ -294,6 +294,17 @@ def test_the_command_line_takes_words_files_and_what_comes_in(
         (said,) = json.loads(capsys.readouterr().out)["explanations"]
         at = inside([2, 4, 5, 6, 3], PLACES[:5])
         assert said["logit"] == pytest.approx((W[:, 1] * np.tanh(at)).sum(), rel=1e-5)
+    folder = tmp_path / "texts"  # what is meant where no method is named is known of whatever holds the words
+    folder.mkdir()
+    (folder / "b.txt").write_text("a fine film")
+    (folder / "a.md").write_text("not a film")
+    np.save(tmp_path / "ids.npy", np.array([2, 4, 5, 6, 3]))
+    names = ["--npz", str(tmp_path / "{stem}.{method}.npz"), "--json", "-t", "1", "-O", "steps=9"]
+    assert main(["explain", path, str(folder), str(tmp_path / "ids.npy"), *names]) == 0
+    each = json.loads(capsys.readouterr().out)["explanations"]
+    assert [Path(one["image"]).name for one in each] == ["a.md", "b.txt", "ids.npy"]
+    assert {one["method"] for one in each} == {"integrated-gradients"} and each[1]["words"] == each[2]["words"]
+    assert (tmp_path / "b.integrated-gradients.npz").is_file()
     assert main(["predict", path, "zzz yyy"]) == 0
     assert "every token of the text is unknown" in capsys.readouterr().err
     assert main(["explain", path, str(tmp_path / "gone.txt")]) == 1

@@ -15,7 +15,7 @@ from onnxsal.cli.images import each_once, ids_of, in_folders
 from onnxsal.cli.kept import Kept
 from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.outputs import check_outputs, slug
-from onnxsal.cli.planning import layers_for, planned
+from onnxsal.cli.planning import layers_for, planned, usual_method
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
 from onnxsal.cli.words import is_page
@@ -63,8 +63,14 @@ def explain_all(asked: Asked) -> int:
     if asked.actors is not None:
         raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
     recording = asked.chunks.recording(asked.opening.rate) if asked.chunks else None
-    requests = _requests(asked, planned(asked.methods, asked.settings))
-    _check_kind(asked, requests[0].model)
+    plans = None if asked.is_usual else planned(asked.methods, asked.settings)  # what is wrong is said first
+    model = _opened(asked)
+    asked = _of_usual_method(asked, model)
+    if not asked.images:
+        telling.close(failed=False)
+        return 0
+    requests = _requests(asked, model, plans or planned(asked.methods, asked.settings))
+    _check_kind(asked, model)
     together = max(map(images_at_once, requests))
     if asked.memory is not None:  # which makes batches smaller, and is no wish for any
         requests = [_bounded(request, asked.memory) for request in requests]
@@ -238,11 +244,20 @@ def _kept(asked: Asked) -> dict[str, str]:
     return {"keep_partial": "false" if asked.skip_existing else "true"}
 
 
-def _requests(asked: Asked, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
+def _opened(asked: Asked) -> Model:
     steps = asked.chunks.chunk if asked.chunks.axis is None else None  # what has several axes has none of its own
     opened = (asked.opening if steps is None else asked.opening.of_length(steps))()
     named = replace(opened, question=opened.question.replace(f" {THING} ", f" {command_line(asked.images[:1])} "))
-    model = opened_for_all(named, asked.goals)
+    return opened_for_all(named, asked.goals)
+
+
+def _of_usual_method(asked: Asked, model: Model) -> Asked:
+    """Return it with the method that is usual for the model where none was named, which names of files may tell."""
+    usual = (usual_method(model),)
+    return _checked(replace(asked, methods=usual)) if asked.is_usual and asked.methods != usual else asked
+
+
+def _requests(asked: Asked, model: Model, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:
     layers = layers_for(asked.layers, [steps for steps, _ in plans])
     requests = [
         prepare_request(

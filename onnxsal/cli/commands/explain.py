@@ -38,7 +38,8 @@ Examples:
   onnxsal explain model.onnx photos/ --out maps.parquet
       the maps of a folder as data, without pictures: onnxsal draw maps.parquet --images photos/
 
-  onnxsal explain model.onnx "a text" -m integrated-gradients
+
+  onnxsal explain model.onnx "a text"
       words, of models of token ids with their tokenizer.json beside them: also - (what comes in), a .txt file
 
   onnxsal explain vad.onnx meeting.wav -m gradient --input sr=16000 --chunk 576 --hop 512 --unrolled 8 --sound part.wav
@@ -60,7 +61,7 @@ a method takes: onnxsal methods -m METHOD.
     type=Methods(),
     multiple=True,
     metavar="METHOD[,METHOD]",
-    help="Method, or several for a comparison in one picture. [default: grad-cam++]",
+    help="Method, or several for a comparison in one picture. [default: grad-cam++; of texts integrated-gradients]",
 )
 @click.option(
     "-t",
@@ -151,9 +152,8 @@ def command(**given: Any) -> int:
         from onnxsal.cli.actions.explain import explain_all
         from onnxsal.cli.asked_maps import Asked
         from onnxsal.cli.images import said
-        from onnxsal.modalities.said import Said
+        from onnxsal.cli.planning import USUAL
 
     given["images"] = said(given["images"], words=given.pop("text"))
-    usual = "integrated-gradients" if all(isinstance(each, Said) for each in given["images"]) else "grad-cam++"
-    given["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names)) or (usual,)
-    return explain_all(Asked(**given))
+    methods = tuple(dict.fromkeys(name for names in given.pop("methods") for name in names))
+    return explain_all(Asked(**given, methods=methods or (USUAL,), is_usual=not methods))
