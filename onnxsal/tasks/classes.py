@@ -59,6 +59,8 @@ _FOREIGN = (
     (re.compile(r"#\d+"), "the number of a detection, which detectors have: --task detection"),
     (re.compile(r"rank\s*[<>].*"), "a bound of ranks, which ordinal models have: --task ordinal"),
     (re.compile(r".*@.+"), "a place, which models of regions and of boxes have: --task dense, --task detection"),
+    (re.compile(r"next"), "the next token, which language models have: --task next-token"),
+    (re.compile(r".+ at \S.*"), "a label at a word, which models that label every token have: --task token-labels"),
     (re.compile(r".+\[[^]]*"), "an element whose bracket is not closed: NAME[0, 3]"),
 )
 """How targets of other tasks are written, and what they are."""

@@ -177,6 +177,8 @@ MISUSES = {
     "all detections of a classifier": (["-t", "all"], "no class is called 'all'.*'all' reads as all that is detected"),
     "a place of a classifier": (["-t", "red@3,4"], "'red@3,4' reads as a place.*--task dense, --task detection"),
     "a bound of a classifier": (["-t", "rank >= 3"], "reads as a bound of ranks.*--task ordinal"),
+    "a token's label of a classifier": (["-t", "red at film"], "reads as a label at a word.*--task token-labels"),
+    "a token of a classifier": (["-t", "next"], "'next' reads as the next token.*--task next-token"),
     "a bracket that is open": (["-t", "logits[0, 3"], "reads as an element whose bracket is not closed: NAME"),
     "label like none": (["-t", "xyz"], "no class is called 'xyz'; classes are 0 to 3: red, green, blue, "),
     "input twice": (["--input", "a=1", "--input", "b=1", "--input", "a=2"], "'a' is held at two things"),

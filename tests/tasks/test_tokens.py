@@ -57,6 +57,8 @@ def test_predict_lists_words_with_the_label_of_their_first_token(tagger: onnxsal
         ("B-PER at #0", [(0, 1, 1)], "B-PER at #0"),  # [CLS] is no word of the text
         (("B-PER at Obama", "O at Berlin"), [(1, 1, 1), (8, 0, -1)], "B-PER at Obama (#1) minus O at Berlin (#8)"),
         ("B-LOC at paris minus O at paris", [(5, 2, 1), (5, 0, -1)], "B-LOC at Paris (#5) minus O at Paris (#5)"),
+        ("B-LOC minus O at paris", [(5, 2, 1), (5, 0, -1)], "B-LOC at Paris (#5) minus O at Paris (#5)"),
+        ("B-LOC at #5 minus O", [(5, 2, 1), (5, 0, -1)], "B-LOC at Paris (#5) minus O at Paris (#5)"),
     ],
 )
 def test_a_label_at_a_token_has_the_slope_of_its_logit(

@@ -22,7 +22,7 @@ from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Floats, Numbers, Prediction, label_of
 from onnxsal.tasks.tokens.heads import heads_of, vocabulary
-from onnxsal.tasks.tokens.places import AT, Place, place_in
+from onnxsal.tasks.tokens.places import AT, Place, at_one_place, place_in
 from onnxsal.tasks.tokens.scores import TokenScores
 from onnxsal.tasks.tokens.vocabulary import quoted, token_of
 from onnxsal.tasks.words import Words
@@ -147,13 +147,17 @@ class TokenLabels(TokenScores):
         Raises: NotSeenError: no token has one. UsageError: there is no such label or token.
         """
         if isinstance(target, tuple):
-            return self._minus([self.resolve(each, numbers, labels) for each in target])
-        if self._is_place(target, labels):
-            target = place_in(target, (), len(numbers["logit"]) // self.classes if numbers else None)
-        place = target if isinstance(target, Place) else Place(target, None)
+            places = at_one_place([self._placed(each, numbers, labels) for each in target])
+            return self._minus([self.resolve(each, numbers, labels) for each in places])
+        place = self._placed(target, numbers, labels)
         if not numbers and None in (place.position, place.label):
             raise UsageError(f"what is predicted, and where, is known when there is a text: {_ASK}")
         return self._at(place, numbers, labels)
+
+    def _placed(self, target: Any, numbers: Numbers, labels: Labels | None) -> Place:
+        if self._is_place(target, labels):
+            target = place_in(target, (), len(numbers["logit"]) // self.classes if numbers else None)
+        return target if isinstance(target, Place) else Place(target, None)
 
     def _at(self, place: Place, numbers: Numbers, labels: Labels | None) -> Target:
         held = self._held(numbers) if numbers else np.zeros((0, self.classes), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxsal.errors import NotSeenError, UsageError, nearest
 from onnxsal.modalities.words import Spelt
@@ -43,6 +43,16 @@ def place_in(text: str, words: Sequence[Spelt], length: int | None) -> Place | N
     if number is not None:
         return _numbered(name, number, words, length)
     return _worded(name, where.strip(), words)
+
+
+def at_one_place(places: Sequence[Place]) -> list[Place]:
+    """Return labels that are compared, the one token that is named standing for those where none is:
+    ``B-PER minus B-LOC at Paris`` asks about Paris alone."""
+    named = {place.position for place in places if place.position is not None}
+    if len(named) != 1:
+        return list(places)
+    (position,) = named
+    return [place if place.label is None else replace(place, position=position) for place in places]
 
 
 def _numbered(label: str | None, found: re.Match[str], words: Sequence[Spelt], length: int | None) -> Place:
