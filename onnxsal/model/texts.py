@@ -38,9 +38,9 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return model, thing
     array = _floats(thing)
     if array is not None:
-        vectors = Words(Path(thing).name if is_npy(thing) else "array", array)
-        _check_vectors(model, vectors)
-        return model.fitting(vectors), vectors
+        given = Words(Path(thing).name if is_npy(thing) else "array", array)
+        _check_vectors(model, given)
+        return model.fitting(given), given
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
     most = _most(model, tokens.ids, tokenizer)
