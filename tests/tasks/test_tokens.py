@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import tiny_texts as tiny
@@ -131,6 +132,21 @@ def test_the_next_token_is_that_of_the_files_last_row(writer: onnxsal.Model) -> 
         assert sum(score for _, score in made.words()) == pytest.approx(made.raw.sum(), abs=1e-5)
     with pytest.raises(UsageError, match="'zebra' is no token"):
         onnxsal.explain(writer, TEXT, method="gradient", target="zebra")
+
+
+@pytest.mark.parametrize(("looks", "name"), [(tiny.SUM, "next-token"), (tiny.MEAN, "token-labels")])
+def test_int8_that_is_scaled_by_what_comes_in_tells_no_token_of_others(tmp_path: Path, looks: str, name: str) -> None:
+    """One scale for all tokens moves the scores of the first one with the last one, in a model that does not look."""
+    proto = tiny.proto("vocabulary", looks)
+    proto.graph.node.pop()
+    last = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, T, 6] s) => (float[B, T, 20] logits) {
+        bytes, scale, zero = DynamicQuantizeLinear (s) i = MatMulInteger (bytes, weights, zero) f = Cast <to = 1> (i)
+        both = Mul (scale, step) logits = Mul (f, both) }"""
+    proto.graph.node.extend(onnx.parser.parse_model(last).graph.node)
+    step = np.float32(np.abs(tiny.TO_IDS).max() / 127)
+    weights = {"weights": np.round(tiny.TO_IDS / step).astype(np.int8), "step": step}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in weights.items())
+    assert onnxsal.load(tiny.written(tmp_path, proto)).task.name == name
 
 
 def test_a_model_that_looks_both_ways_fills_in_masked_tokens(folder: Path) -> None:
