@@ -79,6 +79,7 @@ def with_size(model: ir.Model, modality: Modality, entry: Entry, known: Known) -
     Raises: UsageError: another size was asked for than the file has and it does not run at that, or two that say the
     size disagree. ModelError: it does not run at the size that is said, or at none.
     """
+    model = _with_channels(model, entry)
     opening = _Opening.of(model, modality, entry, known.running)
     asked = asked_sizes(known.asked.size, modality, entry)
     if asked is not None:
@@ -92,6 +93,18 @@ def with_size(model: ir.Model, modality: Modality, entry: Entry, known: Known) -
         return Sized(usual, (Decision("size", "each picture's own", why),), any_size=True)
     stated = stated_sizes(modality, known)
     return _stated(opening, stated) if stated else _assumed(opening, modality, known)
+
+
+def _with_channels(model: ir.Model, entry: Entry) -> ir.Model:
+    """Fix how many channels go in where the file leaves that open, as exporters do that name every axis: rows and
+    columns are followed through values of known sizes."""
+    shape, at = dims(next(v for v in model.graph.inputs if v.name == entry.input)), entry.input_axes.find("C")
+    if shape is None or at < 0 or isinstance(shape[at], int):
+        return model
+    try:
+        return set_size(model, entry.input, {at: entry.channels})
+    except ModelError:  # it takes another number than is usual, which running it says
+        return model
 
 
 def stated_sizes(modality: Modality, known: Known) -> tuple[StatedSize, ...]:

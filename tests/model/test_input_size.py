@@ -191,3 +191,15 @@ def test_an_array_brings_its_own_size_once_for_each() -> None:
 def test_a_model_reopened_for_a_size_keeps_its_preprocessing() -> None:
     model = onnxsal.load(net(OPEN)).preprocessed("imagenet")
     assert model.fitting(np.zeros((3, 16, 16), np.float32)).preprocess == model.preprocess
+
+
+def test_channels_that_are_left_open_are_those_that_are_read() -> None:
+    """Exporters name every axis; rows and columns are followed all the same, and a map is that of the closed file."""
+    x = RNG.normal(0, 1, (3, 16, 16)).astype(np.float32)
+    maps = []
+    for shape in ("N, 3, 16, 16", "batch_size, num_channels, height, width"):
+        model = onnxsal.load(net(shape), size=(16, 16))
+        assert [layer.name for layer in model.layers] == ["a", "m"]
+        maps.append(onnxsal.explain(model, x, method="grad-cam", target=1))
+        assert maps[-1].logit == pytest.approx(truth(net(shape), x)[1], rel=1e-5)
+    np.testing.assert_array_equal(maps[0].raw, maps[1].raw)
