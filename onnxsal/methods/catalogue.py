@@ -20,6 +20,7 @@ plugins.offer(
         "smoothgrad": "onnxsal.methods.smoothing:smoothgrad",
         "smoothgrad-squared": "onnxsal.methods.smoothing:smoothgrad_squared",
         "vargrad": "onnxsal.methods.smoothing:vargrad",
+        "temporal-saliency-rescaling": "onnxsal.methods.temporal:temporal_saliency_rescaling",
         "cam": "onnxsal.methods.cam:cam",
         "grad-cam": "onnxsal.methods.cam:grad_cam",
         "grad-cam++": "onnxsal.methods.cam:grad_cam_pp",

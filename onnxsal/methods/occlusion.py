@@ -15,7 +15,7 @@ from onnxsal.anatomy import Score, X
 from onnxsal.errors import UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
-from onnxsal.methods.parts import Along, By, axes_along
+from onnxsal.methods.parts import Along, By, axes_along, by_of
 from onnxsal.methods.registry import Cost, Samples, method
 from onnxsal.records import Boxes, Draws, Moments, Record
 
@@ -48,11 +48,13 @@ def occlusion(
         patch: side of the square in pixels, by default a seventh of the shorter side.
         stride: from centre to centre, by default half a patch. Patches at the border are cut off there.
         baseline: what covers: ``zero`` of the preprocessed input, ``black``, ``blur``, ``uniform`` or an array.
-        by: what a patch covers: all channels (``segment``), or one (``cell``); ``channel``: one channel throughout.
+        by: what a patch covers: all channels (``segment``), or one (``cell``); ``channel``: one channel throughout, of
+            one channel with several axes, as spectrograms are, a band along the first.
         along: patches lie along the ``first`` or the ``last`` axis and cover all of the others, by default along all:
             of a spectrogram they are bands, seconds, cells.
     """
     channels, *size = _shape(score)
+    by, along = by_of(by, along, channels, len(size))
     cut = axes_along(None if by == "channel" else along, len(size))
     shorter = min(size[axis] for axis in cut)
     side = patch or max(round(shorter / 7), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import onnx_ir as ir
 
@@ -11,6 +11,7 @@ from onnxsal.anatomy import Layer
 from onnxsal.anatomy.steps import steps_of
 from onnxsal.autodiff import PLAIN, RuleSet, gradients_of
 from onnxsal.autodiff.rules.quantised import plain_pair
+from onnxsal.errors import UsageError
 from onnxsal.graph import Program
 from onnxsal.graph.dequantised import arithmetic, dequantised, layout
 from onnxsal.graph.program import Trace
@@ -24,6 +25,18 @@ By = Literal["segment", "channel", "cell"]
 def axes_along(along: Along | None, rank: int) -> tuple[int, ...]:
     """Return along which of so many axes of positions a mask changes; all of them where none is named."""
     return tuple(range(rank)) if along is None else (0,) if along == "first" else (rank - 1,)
+
+
+def by_of(by: By, along: Along | None, channels: Any, rank: int) -> tuple[By, Along | None]:
+    """Return what masks cover where there is one channel: bands along the first axis are what ``channel`` tells apart.
+
+    Raises: UsageError: there is nothing to tell apart.
+    """
+    if by != "channel" or channels != 1:
+        return by, along
+    if rank < 2:
+        raise UsageError("option by=channel: there is one channel, which it would cover whole; by=segment tells when")
+    return "segment", "first"
 
 
 def activation(op: Trace, layer: Layer) -> ir.Value:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import X
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
-from onnxsal.methods.parts import Along, By, axes_along
+from onnxsal.methods.parts import Along, By, axes_along, by_of
 from onnxsal.methods.registry import Cost, Range, Samples, method
 from onnxsal.records import CoarseMasks, Draws, Moments, Record
 
@@ -44,18 +44,20 @@ def rise(
         grid: cells a side of the coarse grid that each mask is drawn on.
         p: the chance of a cell to stay.
         by: what masks hide: all channels of a place (``segment``), or each channel by itself (``cell``); ``channel``:
-            whole channels.
+            whole channels, of one channel with several axes, as spectrograms are, bands along the first.
         along: cells lie along the ``first`` or the ``last`` axis and are all of the others, by default along all: of a
             spectrogram they are bands, seconds, cells.
 
     Source: masks as in section 3.2: the grid is enlarged bilinearly to one cell more than the picture and cropped at
     random. Deviation: the sum is divided by the sum of the masks at each pixel instead of by N p, its expectation.
     """
+    shape = dims(score.inputs[X]) or (None,) * 4
+    by, along = by_of(by, along, shape[1], len(shape) - 2)
     return Record(
         draws=Draws(masks=_masks(samples, grid, p, by, along), channels=by != "segment"),
         body=score,
         moments=Moments(("score",), per="weighted"),
-        tail=_ratio(len(dims(score.inputs[X]) or (None,) * 4) + (by != "segment")),
+        tail=_ratio(len(shape) + (by != "segment")),
         notes=(("samples", samples), ("grid", grid), ("p", p), *((("by", by),) if by != "segment" else ())),
     )
 

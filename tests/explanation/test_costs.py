@@ -14,7 +14,7 @@ from onnxsal.explanation.rates import Rates
 from onnxsal.methods.catalogue import names
 
 RATES = Rates(forward=0.5, to_pixels=2.0, to_layer=1.0)
-BY_GRID = {"recipro-cam", "occlusion"}
+BY_GRID = {"recipro-cam", "occlusion", "temporal-saliency-rescaling"}
 """Their number of forwards is that of the usual grid; the layer's own, or the picture's, is another."""
 
 
@@ -89,7 +89,7 @@ def test_a_model_without_layers_serves_the_methods_that_need_none() -> None:
     found = told(onnxsal.load(linear()))
     assert {name for name, cost in found.items() if cost.reason is None} - {"rise"} == {
         "gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "smoothgrad-squared", "vargrad",
-        "occlusion", "guided-backprop", "deconvnet", "attnlrp",
+        "occlusion", "guided-backprop", "deconvnet", "attnlrp", "temporal-saliency-rescaling",
     }  # fmt: skip
 
 

@@ -299,3 +299,23 @@ def test_masks_by_channel_and_by_cell_are_what_covering_does(
     assert masks.shape == (40, *X.shape) and (masks[:, 0] != masks[:, 1]).any()
     assert by == "cell" or set(np.unique(masks)) == {0, 1}
     np.testing.assert_allclose(rise.raw, (scores[:, None, None] * masks).sum(axis=0) / masks.sum(axis=0), rtol=1e-4)
+
+
+def test_one_channel_has_bands_or_nothing_to_tell_apart() -> None:
+    """A spectrogram, one channel of bins by frames: by=channel covers bands, each throughout."""
+    w, x = np.random.default_rng(3).normal(0, 1, (2, 1, 6, 5)).astype(np.float32)
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 1, 6, 5] x) => (float[B, 1] y)
+        { f = Flatten (x) y = MatMul (f, w) }"""
+    )
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(w.reshape(30, 1), "w"))
+    bands = onnxsal.load(proto, task="regression")
+    found = onnxsal.explain(bands, x, method="occlusion", score="value", patch=2, stride=2, by="channel")
+    np.testing.assert_allclose(found.raw, (w * x).reshape(3, 2 * 5).sum(1)[:, None], rtol=1e-4)
+    given = {"method": "rise", "score": "value", "samples": 9, "grid": 3}
+    one, other = (onnxsal.explain(bands, x, **given, **how).raw for how in ({"by": "channel"}, {"along": "first"}))
+    assert (one == other).all() and np.ptp(one, axis=1).max() == 0 < np.ptp(one)
+    proto.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 30
+    del proto.graph.input[0].type.tensor_type.shape.dim[1:3]
+    with pytest.raises(UsageError, match="there is one channel"):
+        onnxsal.explain(onnxsal.load(proto, task="regression"), x.reshape(30), method="occlusion", by="channel")
