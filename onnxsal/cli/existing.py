@@ -23,6 +23,8 @@ class Outputs:
     methods: tuple[str, ...]
     goals: tuple[str | None, ...]
     """The targets as they were written; None is the predicted class."""
+    sounds: Template | None = None
+    """Of what matters of a sound."""
 
     def without_own(self, images: Sequence[str]) -> tuple[str, ...]:
         """Return the pictures that are not written of another one: those lie in a folder that is written into.
@@ -38,7 +40,7 @@ class Outputs:
         return tuple(image for image in images if not self.is_done(image))
 
     def _check_names(self) -> None:
-        fields = {name for each in (self.drawing, self.numbers) if each is not None for name in each.fields}
+        fields = {name for each in (self.drawing, self.numbers, self.sounds) if each is not None for name in each.fields}
         if "target" in fields and any(goal is None or goal.strip() == ALL for goal in self.goals):
             raise UsageError(
                 "--skip-existing cannot tell what is there: {target} in a name is known once a picture is explained; "
@@ -46,13 +48,13 @@ class Outputs:
             )
 
     def _files(self, image: str) -> tuple[list[Path], list[Path]]:
-        """Return the pictures of all targets, and the files of numbers."""
+        """Return the pictures of all targets, and the files of numbers and of sounds."""
         joined, goals = "+".join(self.methods), [slug(goal) for goal in self.goals]
-        drawing, numbers = self.drawing, self.numbers
+        drawing, each = self.drawing, [files for files in (self.numbers, self.sounds) if files is not None]
         pairs = [(method, goal) for goal in goals for method in self.methods]
         return (
             [] if drawing is None else [drawing.fill(image, joined, goal) for goal in goals],
-            [] if numbers is None else [numbers.fill(image, *pair) for pair in pairs],
+            [files.fill(image, *pair) for files in each for pair in pairs],
         )
 
     def is_done(self, image: str) -> bool:

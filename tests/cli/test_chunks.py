@@ -66,6 +66,13 @@ def test_a_sound_file_is_explained_chunk_by_chunk(
     part, rate = soundfile.read("long.flac")
     assert rate == RATE and len(part) == len(x) and not part[400:].any() and part[150:310].any()
 
+    Path("long.flac").unlink()  # all but the sound is there, and that alone is missing
+    assert main(["explain", told[0], "long.wav", *told[1:], "--skip-existing"]) == 0
+    assert np.array_equal(soundfile.read("long.flac")[0], part)
+    capsys.readouterr()
+    assert main(["explain", told[0], "long.wav", *told[1:], "--skip-existing"]) == 0
+    assert "1 of 1" in capsys.readouterr().err
+
     assert main(["explain", asked[0], "other.wav", *asked[1:]]) == 2
     assert "--resample" in capsys.readouterr().err
     assert main(["explain", opened[0], "long.wav", *opened[1:], "-m", "gradient"]) == 0

@@ -159,7 +159,7 @@ def _left(asked: Asked, begun: Begun, ids: Mapping[str, str]) -> Asked:
 
 
 def _outputs(asked: Asked) -> Outputs:
-    return Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals)
+    return Outputs(asked.drawing, asked.numbers, asked.methods, asked.goals, asked.sounds)
 
 
 def _told_left(asked: Asked, left: tuple[str, ...]) -> Asked:
