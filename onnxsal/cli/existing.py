@@ -40,7 +40,9 @@ class Outputs:
         return tuple(image for image in images if not self.is_done(image))
 
     def _check_names(self) -> None:
-        fields = {name for each in (self.drawing, self.numbers, self.sounds) if each is not None for name in each.fields}
+        fields = {
+            name for each in (self.drawing, self.numbers, self.sounds) if each is not None for name in each.fields
+        }
         if "target" in fields and any(goal is None or goal.strip() == ALL for goal in self.goals):
             raise UsageError(
                 "--skip-existing cannot tell what is there: {target} in a name is known once a picture is explained; "

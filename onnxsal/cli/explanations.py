@@ -19,6 +19,7 @@ from onnxsal.explanation.explanation import Explanation, finite
 from onnxsal.explanation.figure import PARTIAL, score_of, title_of
 from onnxsal.explanation.request import Request
 from onnxsal.explanation.words import is_of_text
+from onnxsal.modalities.nouns import nouns_of
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
 
@@ -129,7 +130,7 @@ def _error(manifest: Mapping[str, Any]) -> str:
 
 def _layers(request: Request, automatic: bool) -> str:
     if not request.layers:
-        return "tokens" if request.model.modality.name == "tokens" else "pixels"
+        return nouns_of(request.model.modality.name, request.model.anatomy.entry.spatial).positions
     names = " + ".join(layer_name(layer.name, max(24, width() - 58)) for layer in request.layers)
     return f"layer {names}{' (automatic)' if automatic else ''}"
 

@@ -25,7 +25,7 @@ from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.baselines import KNOWN
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
-from onnxsal.explanation.request import Request, prepare_request
+from onnxsal.explanation.request import Request, no_sign, prepare_request
 from onnxsal.explanation.target import TargetSource, opened_for, resolve_target
 from onnxsal.folding import fits_any_length
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
@@ -258,7 +258,7 @@ def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:
 
 def _check_sign(work: Work) -> None:
     if work.request.common.sign is not None and not work.is_own(work.parts[0]):
-        raise UsageError(f"option sign is for maps of pixels; {work.request.steps.method.name!r} gives one of a layer")
+        raise no_sign(work.request.steps, work.request.model)
 
 
 def _check_given(model: Model, form: Form) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxsal.anatomy import SCORE, Layer, Score
 from onnxsal.anatomy.levels import level_layers
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.explanation.baselines import on_baseline
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
@@ -16,6 +16,7 @@ from onnxsal.graph.operands import computed_from
 from onnxsal.graph.program import Keeping, values_by_name
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model
 from onnxsal.records import Record
 
@@ -117,9 +118,10 @@ def _hangs_on(score: Score, layer: Layer) -> bool:
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:
     """Return the layer that is named, else the method's own choice, else the automatic one."""
     chooser = steps.innermost.method.choose_layer
-    if name is None and chooser is not None:
-        return chooser(model.anatomy)
-    return model.anatomy.layers.find(name)
+    try:
+        return chooser(model.anatomy) if name is None and chooser is not None else model.anatomy.layers.find(name)
+    except (UnsupportedError, UsageError) as error:
+        raise type(error)(spoken(str(error), nouns_of(model.modality.name))) from None
 
 
 def level_choice(model: Model, steps: MethodPlan) -> tuple[Layer, ...]:

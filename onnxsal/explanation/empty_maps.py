@@ -16,10 +16,14 @@ from onnxsal.autodiff.probing import Ending, Probe, probe
 from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph.program import values_by_name
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model
 
 FORWARD = "score-cam, ss-cam, is-cam, eigencam, occlusion"
 """Methods that ask for no gradient."""
+
+_AT_ITS_END = 1e-6
+"""How near 0 or 1 a probability is saturated."""
 
 SHOWN = 3
 """Nodes that a message names."""
@@ -60,8 +64,26 @@ def why_empty(case: Case, x: NDArray[np.float32], feeds: Mapping[str, NDArray[An
 
     Args: x: the explained picture [C, H, W]. feeds: the target's.
     """
-    if not case.steps.backward:
+    found = _why(case, x, feeds) if case.steps.backward else _saturated(case, x, feeds)
+    return (
+        None if found is None else spoken(found, nouns_of(case.model.modality.name, case.model.anatomy.entry.spatial))
+    )
+
+
+def _saturated(case: Case, x: NDArray[np.float32], feeds: Mapping[str, NDArray[Any]]) -> str | None:
+    """Return why a method that only runs the model, many times, finds nothing where its probability is at its end."""
+    if case.score.kind != "probability" or case.steps.forwards(2) == 1:
         return None
+    (score,) = case.model.session(case.score).run({X: x[None], **feeds}).values()
+    at = float(np.ravel(score)[0])
+    if _AT_ITS_END < at < 1 - _AT_ITS_END:
+        return None
+    instead = ". Explain the logit instead (score=logit)" if "logit" in case.model.task.kinds else ""
+    return f"{_what(case)}: the probability is saturated ({at:.6g}), and what is covered does not move it{instead}"
+
+
+def _why(case: Case, x: NDArray[np.float32], feeds: Mapping[str, NDArray[Any]]) -> str | None:
+    """Return at which nodes the gradient ends, or what it is multiplied with is 0."""
     try:
         probed: Probe = _kept(case, "cause", lambda: probe(case.score, case.source, rule_set(case.rules)))
     except UnsupportedError:  # what the map needed has rules; some other way from the source to the score has not

@@ -16,7 +16,7 @@ RELIABLE = 0.5
 
 EMPTY = "the map is empty: nothing is above 0 (ReLU), as its weights are negative or its scores below the baseline's"
 
-ZERO = "the map is 0 everywhere: nothing that was asked of the picture changes the score"
+ZERO = "the map is 0 everywhere: nothing that was covered or changed moves the score"
 
 BEGUN = "ended within its first sample: a part of the feature maps has no weight yet, and the error is not known"
 
@@ -94,15 +94,23 @@ def few_maps(maps: int) -> tuple[str, ...]:
     )
 
 
-def noted(outcome: Outcome, cause: Callable[[], str | None], unseen: Sequence[str] = (), *, rank: int = 2) -> Outcome:
+def noted(
+    outcome: Outcome,
+    cause: Callable[[], str | None],
+    unseen: Sequence[str] = (),
+    *,
+    rank: int = 2,
+    of_layer: bool = True,
+) -> Outcome:
     """Return the outcome with a note where it is 0 everywhere, else with what its map cannot show.
 
-    Args: cause: finds out why, by running the model. rank: of the explained value's positions.
+    Args: cause: finds out why, by running the model. rank: of the explained value's positions. of_layer: whether the
+    map is of a layer, and has no part below 0.
     """
     if outcome.raw.any():
         return replace(outcome, notes=(*outcome.notes, *unseen)) if unseen else outcome
     found = cause()
-    if found is None and outcome.raw.ndim > rank:
+    if found is None and (outcome.raw.ndim > rank or not of_layer):
         found = ZERO
     return replace(outcome, notes=(*outcome.notes, found or EMPTY))
 

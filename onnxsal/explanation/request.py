@@ -14,6 +14,7 @@ from onnxsal.explanation.build import choose_layer, level_choice
 from onnxsal.explanation.method_plan import BATCH, FUSE, GPU_BATCH, Common, MethodPlan, Sign
 from onnxsal.explanation.target import TargetSource, opened_for
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.nouns import nouns_of
 from onnxsal.modalities.registry import Usual
 from onnxsal.model import Model
 from onnxsal.model.positions import check_positions
@@ -104,7 +105,7 @@ def prepare_request(
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {2**32 - 1}")
     if common.sign is not None and steps.needs_layer:
-        raise no_sign(steps)
+        raise no_sign(steps, model)
     if preprocess is not None:
         model = model.preprocessed(preprocess)
     steps = steps.on_usual(usual_of(model))
@@ -115,7 +116,8 @@ def prepare_request(
     for chosen in layers:
         check_positions(model, chosen)
     if not steps.needs_layer and layer is not None:
-        raise UsageError(f"method {steps.method.name!r} works on the picture and takes no layer")
+        thing = nouns_of(model.modality.name).thing
+        raise UsageError(f"method {steps.method.name!r} works on the {thing} and takes no layer")
     return Request(model, steps, layers, kind, int(seed), common, (layer, score))
 
 
@@ -139,5 +141,6 @@ def _layer_names(layer: str | Sequence[str] | None) -> list[str | None]:
     raise UsageError(f"layer={layer!r}: expected a name{number}, or several names")
 
 
-def no_sign(steps: MethodPlan) -> UsageError:
-    return UsageError(f"option sign is for maps of pixels; {steps.method.name!r} gives one of a layer")
+def no_sign(steps: MethodPlan, model: Model) -> UsageError:
+    positions = nouns_of(model.modality.name, model.anatomy.entry.spatial).positions
+    return UsageError(f"option sign is for maps of {positions}; {steps.method.name!r} gives one of a layer")

@@ -26,6 +26,7 @@ from onnxsal.explanation.request import Request, no_sign, request_for
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.graph import Program
 from onnxsal.kernels.placement import WHOLE_IMAGE
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import MIXES, one_by_one
 from onnxsal.model.positions import said
@@ -321,7 +322,13 @@ def _noted(case: Case, prepared: Sample, goals: Sequence[Target], outcomes: list
     if not all(np.isfinite(outcome.raw).all() for outcome in outcomes):
         raise ModelError(f"the map of {case.steps.method.name!r} is not finite (NaN or infinity)")
     return [
-        noted(outcome, partial(why_empty, case, prepared.x, goal.feeds), unseen(case), rank=len(case.model.size))
+        noted(
+            outcome,
+            partial(why_empty, case, prepared.x, goal.feeds),
+            unseen(case),
+            rank=len(case.model.size),
+            of_layer=case.layer is not None,
+        )
         for goal, outcome in zip(goals, outcomes, strict=True)
     ]
 
@@ -352,7 +359,8 @@ def _stream(
     settings = settings if why is None else replace(settings, batch_size=1)
     subject = Subject(prepared.x, goals[0].feeds, request.model.black())
     results = stream_all(record, subject, [goal.feeds for goal in goals], settings)
-    notes = () if (why or _mixed(request.model, record)) is None else (why or MIXES,)
+    mixed = why or _mixed(request.model, record)
+    notes = () if mixed is None else (spoken(mixed, nouns_of(request.model.modality.name)),)
     return [_streamed(request, record, result, len(goals), notes) for result in results]
 
 
@@ -384,7 +392,7 @@ def sign_of(request: Request, raw: Floats) -> Sign | None:
     """Pixel maps have a sign to choose, maps of a layer do not; single-colour pictures show it, others do not."""
     if raw.ndim == len(request.model.size):
         if request.common.sign is not None:
-            raise no_sign(request.steps)
+            raise no_sign(request.steps, request.model)
         return None
     return request.pixel_sign(raw.shape[0])
 

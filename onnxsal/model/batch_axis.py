@@ -17,6 +17,7 @@ from onnxsal.graph import Program
 from onnxsal.graph.batch import fixed_batch, free_batch, set_size
 from onnxsal.graph.cut import cut
 from onnxsal.graph.tape import Tape
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.modalities.registry import Modality
 from onnxsal.model.held import repeated
 from onnxsal.runtime import Session
@@ -96,7 +97,8 @@ def freed(
             return alone
         raise ModelError(f"the model's batch is fixed to {batch}; export it with batch 1 or a free batch axis")
     session.last = None
-    return anatomy, ("the batch is fixed to 1 in the file: images run one by one",)
+    said = "the batch is fixed to 1 in the file: images run one by one"
+    return anatomy, (spoken(said, nouns_of(modality.name)),)
 
 
 def _freed_alone(

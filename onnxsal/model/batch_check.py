@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import X, body
 from onnxsal.errors import ModelError, OutOfMemoryError
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model.model import Model
 from onnxsal.records import spread
 from onnxsal.runtime import Session
@@ -53,7 +54,7 @@ def found_of(model: Model) -> tuple[str, ...]:
     """Return what is to be said of a model's batch after it was used; nothing where it is right, or was not asked."""
     verdict = model.batch_verdict
     note = None if verdict is None else _NOTES[verdict]
-    return () if note is None else (note,)
+    return () if note is None else (spoken(note, nouns_of(model.modality.name)),)
 
 
 def _ask(session: Session, feeds: Mapping[str, Floats], names: list[str]) -> None:

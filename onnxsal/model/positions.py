@@ -24,6 +24,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program
 from onnxsal.graph.cut import cut, uses_of
 from onnxsal.graph.program import values_by_name
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model.model import Model
 
 Floats = NDArray[np.float64]
@@ -78,13 +79,14 @@ def check_positions(model: Model, layer: Layer) -> None:
     """
     for operator, verdict in tested(model, layer).items():
         if not verdict.keeps:
-            raise UnsupportedError(
+            told = (
                 f"layer {layer.name!r} lies behind {operator}, which does not keep positions: of {verdict.parts} parts "
                 f"of its input {verdict.matched} change its result in their place (tested by {verdict.forwards} "
                 "forwards), so a map cannot be drawn on the picture. Name a layer in front of it (see `onnxsal layers "
                 "MODEL`), or use a method that works on the picture (gradient, smoothgrad, integrated-gradients, "
                 "occlusion)"
             )
+            raise UnsupportedError(spoken(told, nouns_of(model.modality.name)))
 
 
 def tested(model: Model, layer: Layer) -> dict[str, Verdict]:

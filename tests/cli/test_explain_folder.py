@@ -137,7 +137,7 @@ def test_skipping_goes_on_where_a_run_stopped(run, folder, album, monkeypatch) -
     (album / "c.map.png").unlink()
     (folder / "maps" / "f.npz").unlink()
     ended = run(*arguments, "--skip-existing")
-    assert ended.status == 0 and "note: --skip-existing: 5 of 7 pictures are done already\n" in ended.err
+    assert ended.status == 0 and "note: --skip-existing: 5 of 7 are done already\n" in ended.err
     assert [line for line in ended.out.splitlines() if line[0] != " "] == ["album/c.map.png", "album/f.map.png"]
     assert {path.stem for path, at in before.items() if path.stat().st_mtime_ns != at} == {"c.map", "f.map"}
     nothing = run(*arguments, "--skip-existing", "--json")
@@ -162,7 +162,7 @@ def test_skipping_goes_on_in_a_folder_of_maps(run, folder, album) -> None:
         about = json.dumps(json.loads(row["about"]) | {"stopped": "interrupted"})
         np.savez(of["g"][1], map=arrays["map"], row=np.array(json.dumps(row | {"about": about}).encode()))
     ended = run(*arguments)
-    assert ended.status == 0 and "note: --skip-existing: 4 of 7 pictures are done already\n" in ended.err
+    assert ended.status == 0 and "note: --skip-existing: 4 of 7 are done already\n" in ended.err
     maps = onnxsal.read_maps("data/")
     again = [one for one in first if one[0] in ("b.png", "e.png", "g.png")]
     assert [(each.id, each.method, each.asked) for each in maps] == [one for one in first if one not in again] + again
@@ -182,7 +182,7 @@ def test_a_picture_that_is_named_again_is_explained_once(run, folder, album, kep
     (folder / "there").symlink_to(album), (album / "link.png").symlink_to(album / "a.png"), (album / "d.png").unlink()
     twice = ["album/b.png", "album", "there/c.png", "./album/../album/b.png"]
     ended = run("explain", "model.onnx", *twice, *kept, "--json")
-    assert ended.status == 0 and "note: 3 pictures named more than once: explained once\n" in ended.err
+    assert ended.status == 0 and "note: 3 things named more than once: explained once\n" in ended.err
     order = [f"album/{name}.png" for name in ["b", "a", "c", "e", "f", "g", "h", "link"]]
     assert [each["image"] for each in json.loads(ended.out)["explanations"]] == order
     if kept[0] == "--out":

@@ -59,7 +59,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
         ("target", _goal(known["target"]) + _places(known)),
-        ("layer", ", ".join(known["layer"]) or "none: it works on the picture"),
+        ("layer", ", ".join(known["layer"]) or "none: it works on the input itself"),
         ("score", str(known["score"])),
         ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",
          f"{taken['name']!r}: {taken['type']} {taken['axes']}, {_size(taken['size'])}, {taken['channels']} channels"),

@@ -93,7 +93,7 @@ def _meant(named: Sequence[str]) -> tuple[str, ...]:
     several = in_folders(named)
     found = each_once(several)
     if len(found) < len(several):
-        tell([f"{many(len(several) - len(found), 'picture')} named more than once: explained once"])
+        tell([f"{many(len(several) - len(found), 'thing')} named more than once: explained once"])
     return found
 
 
@@ -164,7 +164,7 @@ def _outputs(asked: Asked) -> Outputs:
 
 def _told_left(asked: Asked, left: tuple[str, ...]) -> Asked:
     if len(left) < len(asked.images):
-        tell([f"--skip-existing: {len(asked.images) - len(left)} of {len(asked.images)} pictures are done already"])
+        tell([f"--skip-existing: {len(asked.images) - len(left)} of {len(asked.images)} are done already"])
     return replace(asked, images=left)
 
 
