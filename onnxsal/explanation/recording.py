@@ -22,6 +22,7 @@ from onnxsal.model.load import load
 from onnxsal.model.model import Model
 from onnxsal.model.recorded import of_waveform
 from onnxsal.model.recording import Framing, Ran, Recording, in_a_row
+from onnxsal.viz.maps import cam_saliency, over_recording, pixel_saliency
 
 Floats = NDArray[np.float32]
 
@@ -129,7 +130,7 @@ def _joined(found: Explanation, opened: Model, ran: Ran, chunks: tuple[int, int]
     raw, stderr = (array if array is None or not whole else place(array) for array in (found.raw, found.stderr))
     assert raw is not None
     name = frame.name
-    manifest = {**found.manifest, "recording": _about(frame, ran, first, at)}
+    manifest = {**found.manifest, "recording": _about(frame, along, first, at)}
     if first:
         held = (
             f"what lies before chunk {first} reaches the score through the state alone, which is held: 0 there"
@@ -139,10 +140,19 @@ def _joined(found: Explanation, opened: Model, ran: Ran, chunks: tuple[int, int]
         manifest["notes"] = [*manifest["notes"], held]
     if frame.heard is not None and frame.heard.notes:
         manifest["notes"] = [*frame.heard.notes, *manifest["notes"]]
+    saliency = place(found.saliency)
+    if whole:  # of what lies in the recording alone: zeros in front of it are not shown
+        made = partial(_saliency, found=found)
+        saliency = over_recording(raw, saliency.shape, manifest["recording"], made)
     sample = None if found.sample is None else _sample(frame, entry)
-    return replace(
-        found, saliency=place(found.saliency), raw=raw, stderr=stderr, manifest=manifest, sample=sample, name=name
-    )
+    return replace(found, saliency=saliency, raw=raw, stderr=stderr, manifest=manifest, sample=sample, name=name)
+
+
+def _saliency(raw: Floats, size: tuple[int, ...], *, found: Explanation) -> Floats:
+    sign = found.manifest["sign"]
+    if sign is not None:
+        return pixel_saliency(raw, sign, found.manifest["percentile"])
+    return cam_saliency(raw, size, found.placement)
 
 
 def _sample(frame: Framing, entry: Entry) -> Sample:
@@ -166,7 +176,7 @@ def _placed(array: Floats, *, frame: Framing, along: int, start: int) -> Floats:
     return np.ascontiguousarray(np.moveaxis(found[frame.lead : frame.lead + frame.length], 0, along))
 
 
-def _about(frame: Framing, ran: Ran, first: int, at: int) -> dict[str, Any]:
+def _about(frame: Framing, along: int, first: int, at: int) -> dict[str, Any]:
     """What makes it again, as plain data."""
     start, end = frame.span(first, at + 1)
     covers = [max(start - frame.lead, 0), min(end - frame.lead, frame.length)]
@@ -174,5 +184,6 @@ def _about(frame: Framing, ran: Ran, first: int, at: int) -> dict[str, Any]:
     seconds = {} if frame.rate is None else {"seconds": [n / frame.rate for n in covers]}
     return {
         "chunk": frame.chunk, "hop": frame.hop, "chunks": frame.count, "at": at, "unrolled": at + 1 - first,
-        "covers": covers, **seconds, "states": dict(frame.states), "state": state if frame.states else "none",
+        "covers": covers, **seconds, "axis": along, "part": [start - frame.lead, end - frame.lead],
+        "states": dict(frame.states), "state": state if frame.states else "none",
     }  # fmt: skip

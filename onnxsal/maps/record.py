@@ -17,8 +17,8 @@ from onnxsal.explanation import Explanation
 from onnxsal.kernels.placement import Placement
 from onnxsal.maps.packing import Packed
 from onnxsal.maps.rows import checksum, manifest_in, placement_in, target_in
-from onnxsal.modalities.registry import Seen
-from onnxsal.viz.maps import cam_saliency, normalise, pixel_saliency
+from onnxsal.modalities.registry import Sample, Seen
+from onnxsal.viz.maps import cam_saliency, normalise, over_recording, pixel_saliency
 
 Floats = NDArray[np.float32]
 
@@ -78,12 +78,18 @@ class SavedMap:
     @cached_property
     def saliency(self) -> Floats:
         """The map at the model's input resolution, as an Explanation has it; from float32 bit for bit."""
+        about = self.manifest.get("recording")
+        if isinstance(about, Mapping) and "part" in about:
+            return over_recording(self.raw, self.size, about, self._saliency)
+        return self._saliency(self.raw, self.size)
+
+    def _saliency(self, raw: Floats, size: tuple[int, ...]) -> Floats:
         sign, layer = self.manifest.get("sign"), self.manifest.get("layer")
         if sign is not None:
-            return pixel_saliency(self.raw, sign, self.manifest["percentile"])
+            return pixel_saliency(raw, sign, self.manifest["percentile"])
         if isinstance(layer, list):  # fused of several layers: it has the input's resolution
-            return normalise(self.raw)
-        return cam_saliency(self.raw, self.size, self.placement)
+            return normalise(raw)
+        return cam_saliency(raw, size, self.placement)
 
     def on(self, image: str | os.PathLike[str]) -> Explanation:
         """Return the explanation on what was explained, so that it can be drawn and saved.
@@ -93,20 +99,26 @@ class SavedMap:
         Args: image: the path of the photograph, or of the array.
         Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
         """
+        from onnxsal.maps.samples import sample_on
         from onnxsal.maps.things import OTHER, seen_on  # what is only read needs no pictures
 
+        sample = sample_on(self, Path(image))
+        if sample is not None:
+            return self.explanation(None, sample)
         seen = seen_on(self, Path(image))
         found = self.explanation(seen)
         if self.photo_size is None or checksum(seen.photo) == self.crc32:
             return found
         return replace(found, manifest={**self.manifest, "notes": [OTHER, *self.manifest["notes"]]})
 
-    def explanation(self, seen: Seen) -> Explanation:
-        """Return the explanation. Args: seen: the picture that was explained, as the model saw it too."""
+    def explanation(self, seen: Seen | None, sample: Sample | None = None) -> Explanation:
+        """Return the explanation. Args: seen: the picture that was explained, as the model saw it too. sample: what
+        was explained in its place, where that is no picture."""
+        image, box, photo = (None, None, None) if seen is None else (seen.image, seen.box, seen.photo)
         return Explanation(
             saliency=self.saliency, raw=self.raw, stderr=self.stderr, target=self.target, label=self.label,
-            score=self.score, logit=self.logit, image=seen.image, box=seen.box, manifest=self.manifest,
-            photo=seen.photo, name=self.name, modality=self.modality, task=self.task, detection=self.detection,
+            score=self.score, logit=self.logit, image=image, box=box, manifest=self.manifest, photo=photo,
+            sample=sample, name=self.name, modality=self.modality, task=self.task, detection=self.detection,
             placement=self.placement,
         )  # fmt: skip
 

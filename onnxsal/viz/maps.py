@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -67,6 +68,28 @@ def _of_plane(raw: NDArray[Any], size: tuple[int, int], placement: Placement) ->
     if seen.any():
         found[seen] = normalise(stretched[seen])
     return found
+
+
+def over_recording(
+    raw: Map, size: tuple[int, ...], about: Mapping[str, Any], made: Callable[[Map, tuple[int, ...]], Map]
+) -> Map:
+    """Return the saliency [*S] of a recording of which a part was explained: what is made of that part's map, else 0.
+
+    Args: raw: of all of it where it has all positions, else of the part. about: the manifest's ``recording``. made:
+    the saliency of a raw map and the size of its positions.
+    """
+    axis, covers, (first, stop) = about["axis"], slice(*about["covers"]), about["part"]
+    whole = raw.shape[raw.ndim - len(size) :] == size
+    own = list(size)
+    own[axis] = covers.stop - covers.start if whole else stop - first
+    part = np.moveaxis(made(_along(raw, axis, covers) if whole else raw, tuple(own)), axis, 0)
+    found = np.zeros(size, np.float32)
+    np.moveaxis(found, axis, 0)[covers] = part if whole else part[covers.start - first : covers.stop - first]
+    return found
+
+
+def _along(raw: Map, axis: int, covers: slice) -> Map:
+    return np.ascontiguousarray(np.moveaxis(np.moveaxis(raw, axis, 0)[covers], 0, axis))
 
 
 def pixel_saliency(raw: NDArray[Any], sign: Sign = "absolute", percentile: float = 99.0) -> Map:

@@ -9,9 +9,10 @@ import onnx
 import pytest
 import soundfile
 
+import onnxsal
 from onnxsal.cli import main
 from onnxsal.cli.chunks import chunk_in
-from onnxsal.errors import UsageError
+from onnxsal.errors import ImageError, UsageError
 
 RATE, HOP, CHUNK, AT = 1000, 80, 100, 3
 W = np.sin(np.arange(CHUNK)).astype(np.float32)
@@ -46,6 +47,8 @@ def test_a_sound_file_is_explained_chunk_by_chunk(
         "2",
         "--out",
         "maps/",
+        "--dtype",
+        "float32",
         "--npz",
         "{stem}.npz",
         "--sound",
@@ -65,6 +68,13 @@ def test_a_sound_file_is_explained_chunk_by_chunk(
         np.testing.assert_allclose(found["raw"][0], expected, rtol=1e-4, atol=1e-5)
     part, rate = soundfile.read("long.flac")
     assert rate == RATE and len(part) == len(x) and not part[400:].any() and part[150:310].any()
+
+    (record,) = onnxsal.read_maps("maps/")  # what onnxsal draw draws: the sound is read again as the manifest says
+    record.on("long.wav").to_sound("again.flac")
+    assert np.array_equal(soundfile.read("again.flac")[0], part)
+    soundfile.write("another.wav", x[::-1], RATE, subtype="FLOAT")
+    with pytest.raises(ImageError, match="does not hold what was explained"):
+        record.on("another.wav")
 
     Path("long.flac").unlink()  # all but the sound is there, and that alone is missing
     assert main(["explain", told[0], "long.wav", *told[1:], "--skip-existing"]) == 0
