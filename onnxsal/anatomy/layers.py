@@ -22,7 +22,7 @@ from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.kernels.placement import WHOLE, WHOLE_IMAGE, Placement, without_copies
 
-_WITHOUT = "methods that work on the picture need none (gradient, smoothgrad, integrated-gradients, occlusion)"
+_WITHOUT = "methods that work on what goes in need none (gradient, smoothgrad, integrated-gradients, occlusion)"
 _NO_MAPS = f"the model has no value with rows and columns on which the score depends; {_WITHOUT}"
 _HIDDEN = "rows and columns are not followed through {}"
 _BESIDE = "name a layer that lies beside the way or in front of it (`onnxsal layers MODEL`) if it tells you enough"

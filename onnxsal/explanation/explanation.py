@@ -183,7 +183,9 @@ class Explanation:
         """
         heard = None if self.sample is None else self.sample.heard
         if heard is None or not len(heard.wave):
-            raise UnsupportedError(f"{self.name!r} is no sound that could be written")
+            raise UnsupportedError(
+                f"what was explained of {self.name!r} is no sound, so that no part of it can be written as one"
+            )
         from onnxsal.modalities.audio.files import write_sound
 
         write_sound(path, heard.part(self.saliency), heard.rate or 1)

@@ -42,8 +42,8 @@ PREFIX = "like:"
 
 _MINUS = f" minus {PREFIX}"
 HINT = (
-    "say what it is to be like: -t like:FILE (target=onnxsal.Like(...)), a reference that the model sees, or a .npy "
-    "of its vector; -t 'like:A minus like:B' asks why it is closer to A than to B"
+    "say what it is to be like: -t like:FILE, of texts like:WORDS (target=onnxsal.Like(...)), a reference that the model "
+    "sees, or a .npy of its vector; -t 'like:A minus like:B' asks why it is closer to A than to B"
 )
 
 
@@ -159,7 +159,9 @@ class Embedding(Task):
     @property
     def how(self) -> str:
         """What to ask of it."""
-        return "an embedding is explained by what it is like: -t like:FILE, -t 'like:A minus like:B'"
+        return (
+            "an embedding is explained by what it is like: -t like:FILE (of texts like:WORDS), -t 'like:A minus like:B'"
+        )
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> dict[str, ir.Value]:
         """Return the vectors made one long, and as they are; float32 [B, N] both. A zero vector stays one."""

@@ -127,6 +127,19 @@ def test_each_output_is_told_with_what_names_an_element(run, two: str) -> None:
     assert run(*shlex.split(command.replace("IMAGE", "red.png"))[1:]).status == 0
 
 
+def test_predict_tells_the_shape_that_each_thing_of_its_own_length_has(run, folder: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, T] x) => (float[1, 1, T] y) <float[1, 1, 1] w = {2}>
+        { c = Conv (x, w) y = Sin (c) }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "open.onnx")
+    for length in (5, 9):
+        np.save(folder / f"{length}.npy", np.ones((1, length), np.float32))
+    ended = run("predict", "open.onnx", "5.npy", "9.npy", "--task", "element")
+    assert ended.status == 0, ended.err
+    said = [line for line in ended.out.splitlines() if line[0] != " "]
+    told = "'y' has the shape [1, 1, {}]; its largest numbers, each as a target:"
+    assert said == [told.format(5), "5.npy", told.format(9), "9.npy"]
+
+
 def test_predict_shows_numbers_that_can_be_copied(run, two: str) -> None:
     ended = run("predict", two, "red.png", "--head", "r2", "--top", "2")
     assert ended.status == 0, ended.err

@@ -175,7 +175,7 @@ def _print_costs(methods: Sequence[Mapping[str, Any]]) -> None:
         if not m["applies"]:
             print("\n".join(wrapped(f"{m['method']} does not apply: {m['reason']}", 0)))
     legend = (
-        "Images through the model for one picture at default options; time from a short run now; memory by the graph's "
+        "Passes through the model for one map at default options; time from a short run now; memory by the graph's "
         "shapes, of a batch of 8, without the runtime's own."
     )
     print("\n" + "\n".join(wrapped(legend, 0)))
@@ -209,16 +209,21 @@ def _optional(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+_SCORED = {"token-labels": "labels of every token", "next-token": "tokens of which one comes next"}
+"""What has the scores of a task, where it is no class of the whole input."""
+
+
 def _scores(given: Mapping[str, Any]) -> str:
     if "probability" not in given:  # of a task without classes, or whose scores are not of the whole input
         classes = f", {given['classes']:,} classes" if "classes" in given else ""
         return f"{given['task']}{classes}: {_name(given['logit'])}"
     probability = "" if given["probability"] is None else f", {given['activation']} inside"
+    scored = _SCORED.get(given.get("task", ""), "classes")
     if given["logit"] is None:
         held = given["probability"] or given["name"]
         what = "numbers" if given["probability"] is None else "probabilities"
-        return f"{given['classes']:,} classes: {what} at {_name(held)}, no logits"
-    return f"{given['classes']:,} classes: logits at {_name(given['logit'])}{probability}"
+        return f"{given['classes']:,} {scored}: {what} at {_name(held)}, no logits"
+    return f"{given['classes']:,} {scored}: logits at {_name(given['logit'])}{probability}"
 
 
 def _boxes(given: Mapping[str, Any]) -> list[tuple[str, str]]:

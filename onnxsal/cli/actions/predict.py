@@ -86,9 +86,11 @@ def predict_all(
         more = {} if alike is None else {"alike": alike.tolist()}
         print(_document(model, results, **more))
         return status
-    if found and model.task.heading:
-        print("\n".join(wrapped(model.task.heading, 0)))
+    heading = ""
     for image, seen in found:
+        if seen.heading != heading:  # which tells shapes, and those of a longer sound are others
+            heading = seen.heading
+            print("\n".join(wrapped(heading, 0)))
         written = [f"  {drawn[image]}"] if image in drawn else []
         tell(seen.sample.notes if seen.sample.text is not None else (), short(image))  # that it was cut, or is unknown
         print("\n".join([short(image), *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
@@ -104,6 +106,7 @@ def predict_all(
 class _Seen:
     """What the model sees in a picture, and why where that is nothing."""
 
+    heading: str
     sample: Sample
     numbers: Numbers
     classes: list[Prediction]
@@ -140,7 +143,7 @@ def _seen(model: Model, image: str, top: int | None) -> _Seen:
     why, near = ("", None) if classes else (model.task.nothing(numbers, model.labels), _nearest(model, sample, numbers))
     frame = None if sample.seen is None else placed_in(model, sample.seen.frame)
     sizes = tried_sizes(model, image, min(top or _SIDE_BY_SIDE, _SIDE_BY_SIDE))
-    return _Seen(sample, numbers, classes, why, near, sizes, frame)
+    return _Seen(model.task.heading, sample, numbers, classes, why, near, sizes, frame)
 
 
 def _nearest(model: Model, sample: Sample, numbers: Numbers) -> Prediction | None:

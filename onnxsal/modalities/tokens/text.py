@@ -102,7 +102,7 @@ def _is_file(text: str) -> bool:
 
 def _is_there(text: str) -> bool:
     try:
-        return Path(text).exists()
+        return bool(text) and Path(text).exists()  # the path of no words is the folder one is in
     except (OSError, ValueError):  # longer than a name may be
         return False
 
