@@ -40,7 +40,8 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
     if array is not None:
         given = Words(Path(thing).name if is_npy(thing) else "array", array)
         _check_vectors(model, given)
-        return model.fitting(given), given
+        opened = model.fitting(given)
+        return opened, replace(given, nothing=_nothing(model, beside(model.name), array.shape[-2]))
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
     most = _most(model, tokens.ids, tokenizer)
@@ -49,12 +50,17 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
     filling = filling_of(model.source.graph, _ids(model), tokens, tokenizer, model.asked.held)
     ids = tokens.ids if filling is None else filling.ids
     _check(model, tokens.name, ids)
-    nothing = {name: vector_of(model, number, len(ids)) for name, number in baselines_of(tokenizer).items()}
+    nothing = _nothing(model, tokenizer, len(ids))
     vectors, count = _vectors(model, ids), len(tokens.ids)
     if filling is None:
         return _opened(model, tokens), Words(tokens.name, vectors, tokens, nothing)
     tokens = replace(tokens, notes=(*tokens.notes, filling.note))
     return _filled(model, filling, vectors[0, count:], count), Words(tokens.name, vectors[:, :count], tokens, nothing)
+
+
+def _nothing(model: Model, tokenizer: Tokenizer | str, count: int) -> dict[str, NDArray[Any]]:
+    """Return the vectors of tokens that stand for nothing in a text of so many, by name."""
+    return {name: vector_of(model, number, count) for name, number in baselines_of(tokenizer).items()}
 
 
 def _most(model: Model, ids: Ids, tokenizer: Tokenizer | str) -> int | None:

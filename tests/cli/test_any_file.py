@@ -128,8 +128,8 @@ def test_each_output_is_told_with_what_names_an_element(run, two: str) -> None:
 
 
 def test_predict_tells_the_shape_that_each_thing_of_its_own_length_has(run, folder: Path) -> None:
-    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, T] x) => (float[1, 1, T] y) <float[1, 1, 1] w = {2}>
-        { c = Conv (x, w) y = Sin (c) }"""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, T] x) => (float[1, 1, T] y)
+        <float[1, 1, 1] w = {2}> { c = Conv (x, w) y = Sin (c) }"""
     onnx.save(onnx.parser.parse_model(text), folder / "open.onnx")
     for length in (5, 9):
         np.save(folder / f"{length}.npy", np.ones((1, length), np.float32))

@@ -146,6 +146,16 @@ def test_methods_are_closed_forms_on_words(path: str) -> None:
     ]  # fmt: skip
 
 
+def test_vectors_in_place_of_a_text_have_what_stands_for_nothing_too(path: str) -> None:
+    """Of each of them it is [PAD], since none is known to be added; a model is made warm with such."""
+    model, ids = onnxsal.load(path), [2, 4, 5, 6, 3]
+    (warmed,) = model.warm("integrated-gradients")
+    found = onnxsal.explain(model, TABLE[ids], method="integrated-gradients", target=1)
+    rise = W[:, 1] * (np.tanh(inside(ids, PLACES[:5])) - np.tanh(inside([0] * 5, PLACES[:5])))
+    np.testing.assert_allclose(found.raw, rise.T, rtol=1e-3, atol=1e-5)
+    assert warmed.method == "integrated-gradients"
+
+
 def test_texts_of_other_lengths_open_nothing_anew(path: str) -> None:
     """One graph serves them: its slopes are the closed form at every length, and those of the graph of that length."""
     model = onnxsal.load(path)

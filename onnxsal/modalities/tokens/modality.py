@@ -96,12 +96,12 @@ class Tokens:
         if not np.isfinite(x).all():
             raise UsageError(f"{words.name!r} holds numbers that are not finite")
         tokens = words.tokens
-        if tokens is None:
-            return Sample(x, words.name)
+        added = [False] * x.shape[-1] if tokens is None else [piece.added for piece in tokens.pieces]
         baselines = {
-            name: np.where([piece.added for piece in tokens.pieces], x, vector.reshape(-1, 1)).astype(np.float32)
-            for name, vector in words.nothing.items()
+            name: np.where(added, x, vector.reshape(-1, 1)).astype(np.float32) for name, vector in words.nothing.items()
         }
+        if tokens is None:
+            return Sample(x, words.name, baselines=baselines)
         return Sample(
             x, words.name, notes=tokens.notes, text=tokens.text, pieces=tokens.pieces, ids=tokens.ids,
             baselines=baselines,
