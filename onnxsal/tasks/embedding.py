@@ -94,13 +94,13 @@ class Embedding(Task):
         or where somebody asks for it, their mean. Raises: UnsupportedError: there is none.
         """
         try:
-            return super().find_said(graph, words, asked=asked)
+            found = super().find_said(graph, words, asked=asked)
         except UnsupportedError:
-            said = pooling_beside(words.path)
-            vectors = vectors_of(graph) if said is not None or asked else []
-            if not vectors:
+            if not (vectors := vectors_of(graph)) or (said := pooling_beside(words.path)) is None:
                 raise
-            return _pooled(vectors[0], said or Pooling("mean"))
+            return _pooled(vectors[0], said)
+        said = None if found.pooling is None else pooling_beside(words.path)
+        return found if said is None else _pooled(vectors_of(graph)[0], said)
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Embedding:
@@ -112,8 +112,14 @@ class Embedding(Task):
 
     @classmethod
     def assume(cls, graph: ir.Graph) -> Embedding:
-        """Return the same, or else the first output of one vector, of which a user says that it is an embedding."""
-        return _first(graph, assumed=True)
+        """Return the same, or else the first output of one vector, or of a vector for each token, of which a user says
+        that it is an embedding."""
+        try:
+            return _first(graph, assumed=True)
+        except UnsupportedError:
+            if not (vectors := vectors_of(graph)):
+                raise
+            return _pooled(vectors[0], Pooling("mean"))
 
     @property
     def kinds(self) -> Mapping[str, str]:

@@ -179,6 +179,7 @@ def test_a_text_is_like_another_one(tmp_path: Path, end: str, modes: list[str] |
         (tmp_path / "1_Pooling" / "config.json").write_text(f'{{"{modes[0]}": true, "word_embedding_dimension": 6}}')
     asked = {"task": "embedding"} if end == "vectors" and modes is None else {}
     model = onnxsal.load(path, **asked)
+    assert not asked or any("--task embedding" in note for note in onnxsal.load(path).notes)
     a, b = (pooled(tiny.hidden(text), axis=0) for text in (TEXT, "a bad film"))  # type: ignore[operator]
     found = onnxsal.explain(model, TEXT, method="gradient", target=onnxsal.Like("a bad film"))
     assert found.logit == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
