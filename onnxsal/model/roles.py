@@ -21,7 +21,7 @@ from onnxsal.model.defaults import Fill, is_mask, ones, states, zeros
 from onnxsal.model.dimensions import Dimensions, declared
 from onnxsal.model.living import living
 from onnxsal.model.text_defaults import is_cache, text_fill
-from onnxsal.model.text_roles import Text, looked_at, text_of
+from onnxsal.model.text_roles import Text, looked_at, text_of, vectors_among
 
 FEWEST = 3
 """Axes of an input of integers that may be a picture, and so be what is explained."""
@@ -260,6 +260,9 @@ def _of_integers(graph: ir.Graph, found: Sequence[ir.Value], asked: Asked) -> st
     """Say that none of several inputs is of floats, and what can be explained behind them: the first float value."""
     listed = ", ".join(f"{v.name!r} {shown(v)}" for v in found)
     said = f"the model takes several inputs, none of floats, and integers have no gradient: {listed}"
+    made = vectors_among(graph, found)
+    if sum(map(len, made.values())) > 1:
+        return f"{said}. {_of_several(found, made)}"
     inside = next((name for v in found for name in float_values_behind(graph, v)), None)
     looked = looked_at(graph, found)
     said = f"{said}. Where ids of tokens become vectors was not found ({looked})" if looked else said
@@ -271,6 +274,20 @@ def _of_integers(graph: ir.Graph, found: Sequence[ir.Value], asked: Asked) -> st
     return (
         f"{said}. Name a float value that is computed from one of them: --explained {shlex.quote(inside)}{held} (in "
         "Python load(explained=..., inputs={...}))"
+    )
+
+
+def _of_several(found: Sequence[ir.Value], made: Mapping[str, Sequence[str]]) -> str:
+    """Say that ids become several vectors, and how one of these is explained."""
+    if len(made) == 1:
+        ((name, values),) = made.items()
+        return (
+            f"{name!r} becomes several vectors: name one, --explained {values[0]} (explained=; of {', '.join(values)})"
+        )
+    first = next(iter(made))
+    return (
+        f"Ids of {', '.join(map(repr, made))} become vectors: name one and hold the others, --explained {first} "
+        f"{_to_write([v for v in found if v.name != first])} (in Python load(explained=..., inputs={{...}}))"
     )
 
 

@@ -83,4 +83,10 @@ def looked_at(graph: ir.Graph, free: Sequence[ir.Value]) -> str:
     return told(searches) if searches else ""
 
 
-__all__ = ["Text", "looked_at", "read_ids", "text_of"]
+def vectors_among(graph: ir.Graph, free: Sequence[ir.Value]) -> dict[str, list[str]]:
+    """Return the inputs of ids that become vectors, each with the values that these are."""
+    searches = {str(v.name): embeddings_of(graph, v) for v in free if is_ids(v) and not is_beside_text(v)}
+    return {name: [each.value for each in search.found] for name, search in searches.items() if search.found}
+
+
+__all__ = ["Text", "looked_at", "read_ids", "text_of", "vectors_among"]

@@ -297,10 +297,10 @@ def test_of_several_inputs_of_integers_the_value_behind_one_is_told_and_works(tm
         onnx.numpy_helper.from_array(table, "table"), onnx.numpy_helper.from_array(kinds, "kinds"),
         onnx.numpy_helper.from_array(np.array([1, 2]), "axes"),
     ])  # fmt: skip
-    with pytest.raises(UnsaidError, match=r"none of floats.* --explained e --input kind=FILE.npy"):
+    with pytest.raises(UnsaidError, match=r"none of floats.* --explained ids --input kind=FILE.npy"):
         onnxsal.load(proto)
     ids, kind = np.array([[3, 1, 8]]), np.array([[0, 1, 1]])
-    model = onnxsal.load(proto, explained="e", inputs={"kind": kind}, task="regression")
+    model = onnxsal.load(proto, explained="ids", inputs={"kind": kind}, task="regression")
     found = onnxsal.explain(model, ids, method="gradient")
     (tmp_path / "kind.png").write_bytes(b"")
     with pytest.raises(UsageError, match=r"'kind' is held at numbers, and 'kind.png' is a picture"):

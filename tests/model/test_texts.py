@@ -12,7 +12,7 @@ import pytest
 
 import onnxsal
 from onnxsal.cli import main
-from onnxsal.errors import ImageError, UsageError
+from onnxsal.errors import ImageError, UnsaidError, UsageError
 
 tokenizers = pytest.importorskip("tokenizers", reason="words need the extra text")
 
@@ -278,6 +278,29 @@ def test_what_does_not_fit_is_said(path: str, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UsageError, match=r"are words, and there is no tokenizer.json.*or give ids of tokens"):
         onnxsal.explain(model, "a fine")
+
+
+def test_ids_of_several_inputs_are_asked_for_and_each_can_be_explained() -> None:
+    """A decoder with its encoder in one file: what is asked for is what is written, and explained."""
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, S] input_ids, int64[B, T] decoder_input_ids) =>
+        (float[B, T, 3] logits) <int64[1] one = {1}> {
+        e = Gather (table, input_ids) d = Gather (table, decoder_input_ids)
+        m = ReduceMean (e, one) s = Mul (d, m) logits = MatMul (s, w) }"""
+    )
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in (("table", TABLE), ("w", W)))
+    with pytest.raises(UnsaidError, match=r"'input_ids', 'decoder_input_ids' become vectors: .* --input decoder_"):
+        onnxsal.load(proto)
+    own, other = np.array([[4, 5]]), np.array([[6, 7, 8]])
+    for name, ids, held, scale in (
+        ("decoder_input_ids", own, {"input_ids": other}, TABLE[other[0]].mean(0)),
+        ("input_ids", other, {"decoder_input_ids": own}, TABLE[own[0, 1]] / 3),
+    ):
+        model = onnxsal.load(proto, explained=name, inputs=held)
+        found = onnxsal.explain(model, ids, method="gradient", target="logits[0, 1, 2]")
+        slope = np.tile(W[:, 2] * scale, (ids.size, 1))
+        slope[: 1 if name == "decoder_input_ids" else 0] = 0
+        np.testing.assert_allclose(found.raw, slope.T, rtol=1e-4, atol=1e-6)
 
 
 def test_a_text_longer_than_the_model_takes_is_cut_and_that_is_said(path: str) -> None:
