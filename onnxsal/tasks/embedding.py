@@ -320,7 +320,8 @@ def _is_vector(found: Any, width: int) -> bool:
 def _unit(vector: NDArray[Any], width: int, name: str) -> Floats:
     """Return a vector made one long. Raises: UsageError: it is none of the embedding's size, or has no direction."""
     if vector.size != width:
-        raise UsageError(f"{name!r} is a vector of {vector.size} numbers, and the embedding has {width}")
+        ids = "; ids of a text are [1, T]" if vector.dtype.kind in "iu" else ""
+        raise UsageError(f"{name!r} is a vector of {vector.size} numbers, and the embedding has {width}{ids}")
     if vector.dtype.kind not in "fiu":
         raise UsageError(f"{name!r} holds {vector.dtype}, which are no numbers of an embedding")
     found = vector.reshape(-1).astype(np.float64)

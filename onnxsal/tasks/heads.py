@@ -129,8 +129,9 @@ def choose(graph: ir.Graph, found: Task, alone: Alone, fits: Fits) -> Choice:
     best = [each for each, rank in zip(every, ranks, strict=True) if rank == max(ranks)]
     chosen = next((each for each in best if each.output is own), best[0])
     rivals = [c for c in (*best, *_strangers(chosen, read, fits)) if c is not chosen and not _hangs_on(c, chosen)]
-    rivals = [] if chosen.task.by_element else rivals
-    others = [_shape_told(v) for v in floats if origin(v) is not origin(chosen.output)]
+    own_numbers = origin(chosen.output)  # logits of texts turn round those of pictures, and are no others
+    rivals = [] if chosen.task.by_element else [c for c in rivals if origin(c.output) is not own_numbers]
+    others = [_shape_told(v) for v in floats if origin(v) is not own_numbers]
     return Choice(
         chosen.task, _why(chosen, candidates, ranks, rivals), (chosen.told, *others),
         tuple((str(each.output.name), each.told) for each in rivals),

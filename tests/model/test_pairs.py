@@ -138,6 +138,8 @@ def test_words_are_explained_by_the_pictures_that_are_held(names: str, tmp_path:
         wanted = slope(embedded(ids), seen(pictures[at])) * (1 - np.tanh(TABLE[ids].astype(np.float64)) ** 2)
         assert found.logit == pytest.approx(logit(pictures[at], ids), rel=1e-4)
         np.testing.assert_allclose(found.raw, wanted.T, rtol=1e-3, atol=1e-5)
+    one = {"pixel_values": PICTURES[:1]}  # logits of texts and of pictures are one number, and nothing is asked
+    assert not onnxsal.load(path, explained="input_ids", inputs=one, activation="sigmoid").question
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -218,18 +218,20 @@ def test_ids_that_are_read_past_their_vectors_are_those_of_the_text(tmp_path: Pa
 
 def test_a_text_shorter_than_the_file_takes_is_filled_up(tmp_path: Path) -> None:
     """With pads, which the mask leaves out; where there is none they are read, and get no score; else it is refused."""
-    file = {"masked": MODEL.replace("B, T", f"B, {MOST}"), "read": PAST.replace("B, T", "B, 8")}
+    file = {"masked": MODEL.replace("B, T", f"B, {MOST}"), "read": PAST.replace("B, T", "B, 8"), "its owners'": PAST}
     for name, text in file.items():
+        said = {"model_type": "siglip_text_model", "max_position_embeddings": 8} if name == "its owners'" else {}
+        (tmp_path / "config.json").write_text(json.dumps(said))
         model, ids = onnxsal.load(saved(tmp_path, text)), [2, 4, 5, 3]
         found = onnxsal.explain(model, "a fine", method="gradient", target=1, score="logit")
         places = PLACES[:4] if name == "masked" else PLACES[1:5]
         at = inside(ids, places, None if name == "masked" else np.zeros(WIDTH))
         np.testing.assert_allclose(found.raw, (W[:, 1] * (1 - np.tanh(at) ** 2)).T, rtol=1e-4, atol=1e-6)
-        pads = 4 * np.tanh(TABLE[0] + PLACES[4].astype(np.float64)) if name == "read" else 0
+        pads = 0 if name == "masked" else 4 * np.tanh(TABLE[0] + PLACES[4].astype(np.float64))
         assert found.logit == pytest.approx((W[:, 1] * (np.tanh(at).sum(0) + pads)).sum(), rel=1e-5)
         assert [word for word, _ in found.words()] == ["[CLS]", "a", "fine", "[SEP]"]
         (note,) = [each for each in found.manifest["notes"] if "filled up" in each]
-        assert "with '[PAD]', as the file has it" in note
+        assert f"with '[PAD]', as {'config.json' if said else 'the file'} has it" in note
         assert ("'attention_mask' leaves these out" if name == "masked" else "reads these too") in note
     rows = onnxsal.load(saved(tmp_path, ROWS), task="next-token")
     found = onnxsal.explain(rows, "a fine", method="gradient", target=1, score="logit")
