@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.folding import graft
 from onnxsal.graph import Program, dims
 from onnxsal.graph.cut import cut
 from onnxsal.graph.program import Trace
+from onnxsal.modalities.tokens import Tokens
 from onnxsal.model import Model
-from onnxsal.model.inner import front
+from onnxsal.model.inner import STAND_IN, front
 
 ONE = "what lies in front of the explained value takes one thing at a time: the compiled file does too (batch 1)"
+
+
+PAST = (
+    "the file reads ids past the vectors that they become, so that a compiled file is another one for each text; that "
+    "of a method of one run (gradient, input-x-gradient, attnlrp) reads them if the graph only tells some from others"
+)
 
 
 def front_of(model: Model) -> Program | None:
@@ -58,6 +66,27 @@ def laid_in_front(trace: Trace, model: Model) -> dict[str, ir.Value]:
         trace.graph.inputs.insert(at + number, each)
     trace.rename(name, old, value)
     return inputs
+
+
+def reads_past(model: Model) -> bool:
+    """Return whether a file reads ids past the vectors that they become, for more than how many they are."""
+    modality = model.modality
+    return isinstance(modality, Tokens) and (modality.past.own or bool(modality.past.told))
+
+
+def read_past(graph: ir.Graph, model: Model) -> None:
+    """Let what reads ids past their vectors read those that go in, in branches too.
+
+    Raises: UnsupportedError: nothing reads them any more.
+    """
+    if not reads_past(model):
+        return
+    read = [node for node in graph.all_nodes() if any(v and str(v.name).startswith(STAND_IN) for v in node.inputs)]
+    if not read or any(node.op_type != "Expand" for node in read):
+        raise UnsupportedError(PAST)
+    for node in read:
+        name = str(node.inputs[0] and node.inputs[0].name).removeprefix(STAND_IN)
+        node.outputs[0].replace_all_uses_with(next(v for v in graph.inputs if v.name == name))
 
 
 def _input(name: str, like: ir.Value, explained: ir.Value) -> ir.Value:

@@ -13,6 +13,7 @@ from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.cut import feed, placed, uses_of
+from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.program import values_by_name
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.tokens.modality import MARK, ROWS
@@ -21,6 +22,9 @@ from onnxsal.model.held import held
 from onnxsal.model.living import remove_inputs
 from onnxsal.model.roles import float_values_behind
 from onnxsal.model.text_filling import cut_outputs, fill_up
+
+STAND_IN = "sal/ids/"
+"""How the constant is called, the input's name behind it, that stands in the place of ids past their vectors."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,9 @@ def _stand_in(graph: ir.Graph, vectors: ir.Value, ids: Ids) -> None:
     op, like = Tape(graph), old.dtype or ir.DataType.INT64
     with placed(graph, after=vectors.producer()):
         shape = op.Slice(op.Shape(vectors), [0], [2])
-        if ids.array is None:
-            made = op.Expand(op.const([[ids.other]], like), shape)
-        else:
-            made = op.Expand(op.const(ids.array.tolist(), like), shape)
+        number = [[ids.other]] if ids.array is None else ids.array.tolist()
+        stands = add_initializer(graph, f"{STAND_IN}{ids.name}", ir.tensor(number, dtype=like))
+        made = op.Expand(stands, shape)
     made.type, made.shape = old.type, old.shape
     old.replace_all_uses_with(made, replace_graph_outputs=True)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import onnxsal
 from onnxsal.cli import main
-from onnxsal.errors import ImageError, UnsaidError, UsageError
+from onnxsal.errors import ImageError, UnsaidError, UnsupportedError, UsageError
 
 tokenizers = pytest.importorskip("tokenizers", reason="words need the extra text")
 
@@ -242,6 +243,19 @@ def test_a_text_shorter_than_the_file_takes_is_filled_up(tmp_path: Path) -> None
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UsageError, match="nothing says which token fills it up"):
         onnxsal.explain(model, np.array(ids), method="gradient")
+
+
+def test_a_compiled_file_reads_the_ids_that_go_in_past_their_vectors_too(tmp_path: Path) -> None:
+    """Its maps are those of explain, of two texts of which one has a pad inside; other methods know one text."""
+    model = onnxsal.load(saved(tmp_path, PAST))
+    file = onnxsal.compile(model, method="gradient", target=2)
+    ids = np.array([[2, 4, 0, 6, 3], [2, 4, 5, 6, 3]])
+    maps = onnxruntime.InferenceSession(file.SerializeToString()).run(["saliency"], {"input_ids": ids})[0]
+    for each, found in zip(ids, maps, strict=True):
+        expected = onnxsal.explain(model, each, method="gradient", target=2)
+        np.testing.assert_allclose(found, expected.saliency, atol=1e-5)
+    with pytest.raises(UnsupportedError, match="reads ids past the vectors that they become"):
+        onnxsal.compile(model, method="integrated-gradients", baseline="zero", target=2)
 
 
 def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:
