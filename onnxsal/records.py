@@ -212,6 +212,8 @@ class Record:
     """What the draws vary and the body takes: x, or an output of the head, [1, C, H, W]."""
     notes: tuple[tuple[str, Any], ...] = ()
     """What the manifest says of the variant."""
+    reference: Program | None = None
+    """What runs on the baseline in place of the body, where the tail takes of its outputs what costs less alone."""
 
 
 def spread(value: Floats, shape: tuple[int, ...]) -> Floats:

@@ -39,14 +39,14 @@ def integrated_gradients(
     """
     nodes, weights = quadrature(steps, rule)
     draws = Draws(samples=len(nodes), scales=nodes, weights=weights, baseline=baseline, reference=True)
-    head = score.extend()
     return Record(
-        head=head.finish(score=head["score"]),
+        head=score,
         draws=draws,
         body=input_gradient(score),
         moments=Moments(("saliency",)),
         tail=_tail(score),
         notes=(("rule", rule), ("baseline", baseline if isinstance(baseline, str) else "given")),
+        reference=score,  # the rise is of two scores alone: what predicts gives both, and no gradient is run for them
     )
 
 

@@ -178,7 +178,8 @@ def needs_squares(record: Record) -> bool:
 def _references(record: Record, plan: Plan, targets: tuple[Feeds, ...], settings: Settings) -> list[dict[str, Array]]:
     if not record.draws.reference or isinstance(record.body, Record):
         return [{} for _ in targets]
-    session, entry = settings.session(record.body), {settings.x: plan.things(plan.baseline)[None]}
+    session = settings.session(record.reference or record.body)
+    entry = {settings.x: plan.things(plan.baseline)[None]}
     outputs = apart(session.run({**entry, **together(targets, 1)}), targets)
     return [{f"reference/{name}": value for name, value in own.items()} for own in outputs]
 
