@@ -126,7 +126,7 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     probability, logit = (scorer_of(model, goal, model.task.kind(kind), rows) for kind in ("probability", "logit"))
     plane = Plane(prepared.x.shape)
     given = {
-        "score": plane.taking(probability), "logit": plane.taking(logit), "x": plane.flat(prepared.x),
+        "score": plane.scoring(probability), "logit": plane.scoring(logit), "x": plane.flat(prepared.x),
         "baseline": plane.flat(spread(model.black(), prepared.x.shape)), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
@@ -179,7 +179,7 @@ Made = Sequence[tuple[Source, Found]]
 
 
 def _taken(own: Maps | None, plane: Plane) -> Maps | None:
-    return None if own is None else plane.taking(own)
+    return None if own is None else plane.mapping(own)
 
 
 def _flat(values: Floats | None, plane: Plane) -> Floats | None:

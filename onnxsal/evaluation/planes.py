@@ -31,8 +31,12 @@ class Plane:
         at_all = values.ndim >= self._rank and values.shape[values.ndim - self._rank :] == self.shape[1:]
         return plane(values, self._rank) if at_all else values
 
-    def taking(self, own: Called) -> Called:
-        """Return a function of things [N, C, *S], that gives numbers or maps of theirs, as one of their planes."""
+    def scoring(self, own: Called) -> Called:
+        """Return a function of things [N, C, *S] that gives a number of each, as one of their planes."""
         if self._rank == 2:
             return own
-        return lambda things: self.flat(own(things.reshape(-1, *self.shape)))
+        return lambda things: own(things.reshape(-1, *self.shape))  # as many as there are positions are no map
+
+    def mapping(self, own: Called) -> Called:
+        """Return a function of things [N, C, *S] that gives maps of theirs, as one of their planes."""
+        return own if self._rank == 2 else lambda things: self.flat(self.scoring(own)(things))
