@@ -32,7 +32,8 @@ _OTHERS = {
     "series": series_file.SUFFIXES,
     "texts": text_files.SUFFIXES,
 }
-"""What is taken in a folder that holds no picture: the first of these kinds that is there, and it alone."""
+"""What is taken in a folder that holds no picture: the first of these kinds that is there, and it alone. For models of
+texts these come first, since pictures may illustrate them."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the photograph; right and bottom lie outside."""
@@ -120,12 +121,12 @@ def gather(images: Any, *, words: bool = False) -> list[Item]:
     Args:
         images: one or several of: a path, a folder, a pattern with * or ?, a PIL picture, an array, bytes, a file open
             in binary mode, an Item.
-        words: whether several words that name no file are a text.
-    Raises: UsageError: nothing is meant, a folder holds no picture, a pattern matches nothing.
+        words: whether several words that name no file are a text, and texts come before pictures in a folder.
+    Raises: UsageError: nothing is meant, a folder holds nothing of the kind, a pattern matches nothing.
     """
     several = images if isinstance(images, Iterable) and not _is_one(images) else [images]
     several = [as_said(each) if words and isinstance(each, str) else each for each in several]
-    found = [each for image in several for each in _meant(image)]
+    found = [each for image in several for each in _meant(image, words=words)]
     if not found:
         raise UsageError("there are no pictures to judge on; name files, folders or patterns")
     return _distinct(found)
@@ -142,25 +143,25 @@ def _is_file(image: Any) -> bool:
     return callable(getattr(image, "read", None))
 
 
-def _meant(image: Any) -> list[Item]:
+def _meant(image: Any, *, words: bool) -> list[Item]:
     if isinstance(image, Item):
         return [image]
     if isinstance(image, Said):
         return [Item(image, image.short)]
     if isinstance(image, str | os.PathLike):
-        return [Item(path, path.name) for path in _paths(os.fspath(image))]
+        return [Item(path, path.name) for path in _paths(os.fspath(image), words=words)]
     if _is_file(image):  # it can be read once, and a picture is read for each method
         return [Item(content_of(image), name_of(image, "name"))]
     name = os.path.basename(getattr(image, "filename", "")) or "picture"
     return [Item(image, name)]
 
 
-def _paths(text: str) -> list[Path]:
+def _paths(text: str, *, words: bool) -> list[Path]:
     if is_address(text):
         raise UsageError(f"{text!r} is an address, not a file: download the pictures and name their files or folder")
     path = Path(text)
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, words=words)
     if any(sign in text for sign in "*?[") and not path.exists():
         matches = sorted(Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file())
         if not matches:
@@ -169,9 +170,10 @@ def _paths(text: str) -> list[Path]:
     return [path]
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, *, words: bool) -> list[Path]:
     below = sorted(p for p in folder.rglob("*") if p.is_file())
-    for suffixes in (SUFFIXES, *_OTHERS.values()):
+    order = (SUFFIXES, *_OTHERS.values())
+    for suffixes in (_OTHERS["texts"], *order) if words else order:
         if found := [p for p in below if p.suffix and p.name.lower().endswith(suffixes)]:
             return found
     others = ", ".join(f"{kind} ({', '.join(suffixes)})" for kind, suffixes in _OTHERS.items())

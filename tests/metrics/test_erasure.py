@@ -69,3 +69,30 @@ def test_flat_maps_and_what_nothing_changes_have_no_value() -> None:
     assert judge(score, x, np.eye(3, 4), fractions=(0.5, 1)).value == pytest.approx(0.75)
     with pytest.raises(UsageError, match="above 0 and up to 1"):
         judge(score, x, np.eye(3, 4), fractions=(0.0,))
+
+
+def test_a_folder_of_texts_is_judged_by_its_labels(tmp_path: Path) -> None:
+    """Of as many tokens as there are fractions: what each leaves is a number of its own, and no map of the text."""
+    path = tiny.written(tmp_path / "model", tiny.bag(), config={"id2label": {"0": "bad", "1": "good", "2": "else"}})
+    text = tmp_path / "texts" / "good" / "one.txt"
+    text.parent.mkdir(parents=True)
+    text.write_text("a good film")
+    (text.parent / "notes.json").write_text("{}")
+    found = onnxsal.evaluate(path, tmp_path / "texts", truth="folders", target="label", methods=["input-x-gradient"],
+                             metrics=["comprehensiveness"])  # fmt: skip
+    (row,) = found.rows
+    counts = tiny.TABLE.astype(np.float64) @ tiny.HEAD
+    ids = tiny.ids("a good film")[0]
+    assert (row.target, row.label, len(ids)) == (1, "good", 5)
+
+    def probability(of: np.ndarray) -> float:
+        logits = counts[of].sum(0)
+        return float((np.exp(logits) / np.exp(logits).sum())[1])
+
+    own = np.argsort(-(tiny.TABLE @ tiny.HEAD)[ids[1:-1], 1]) + 1
+    drops = []
+    for fraction in (0.01, 0.05, 0.1, 0.2, 0.5):
+        gone = ids.copy()
+        gone[own[: int(np.ceil(round(3 * fraction, 9)))]] = 0
+        drops.append(probability(ids) - probability(gone))
+    assert row.value == pytest.approx(np.mean(drops), abs=1e-5)
