@@ -14,7 +14,8 @@ from onnxsal.importing import uncollected
 
 HELP = """Judge the maps of methods on IMAGES by METRICS.
 
-IMAGES are files, folders and patterns. Methods and metrics take options in brackets:
+IMAGES are files, folders and patterns: pictures, or the texts, sounds, arrays and
+scans that the MODEL takes. Methods and metrics take options in brackets:
 score-cam[preset=paper,top_k=64], deletion[steps=25]. What metrics there are: onnxsal evaluate --list.
 
 \b
