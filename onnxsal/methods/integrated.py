@@ -22,7 +22,7 @@ Rule = Literal["gauss-legendre", "left", "right", "middle", "trapezoid"]
     paper="Sundararajan et al. 2017, arXiv:1703.01365, eq. 1",
     adds_up=True,
     when="contributions that add up to the score's rise over a baseline; the gap is reported",
-    cost=Cost(lambda o, k: o["steps"] + 2, lambda o, k: o["steps"] + 1),
+    cost=Cost(lambda o, k: o["steps"] + 2, lambda o, k: o["steps"]),
 )
 def integrated_gradients(
     score: Program,
