@@ -99,8 +99,8 @@ class SavedMap:
         Args: image: the path of the photograph, or of the array.
         Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
         """
-        from onnxsal.maps.samples import sample_on
-        from onnxsal.maps.things import OTHER, seen_on  # what is only read needs no pictures
+        from onnxsal.maps.samples import sample_on  # what is only read needs no pictures
+        from onnxsal.maps.things import OTHER, seen_on
 
         sample = sample_on(self, Path(image))
         if sample is not None:

@@ -1,4 +1,4 @@
-"""The sounds and series that maps are of, read again from their files as the manifest says, to be drawn on."""
+"""The sounds, series and volumes that maps are of, read again from their files as the manifest says, to be drawn on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, UnsupportedError
 from onnxsal.maps.rows import checksum
+from onnxsal.maps.things import laid_out
 from onnxsal.modalities.audio.backdrop import drawing, picture
 from onnxsal.modalities.audio.files import is_sound
 from onnxsal.modalities.audio.heard import Heard
@@ -19,8 +20,10 @@ from onnxsal.modalities.audio.preprocess import SoundPreprocess, as_sound_prepro
 from onnxsal.modalities.audio.take import take
 from onnxsal.modalities.npy import read_file
 from onnxsal.modalities.registry import Sample
+from onnxsal.modalities.scans import checked_axes, is_scan, read_scan
 from onnxsal.modalities.sequence import drawn
 from onnxsal.modalities.series_file import is_series_file, read_series
+from onnxsal.modalities.volume import Volume
 
 
 class Saved(Protocol):
@@ -37,12 +40,14 @@ class Saved(Protocol):
 
 
 def sample_on(record: Saved, path: Path) -> Sample | None:
-    """Return the sound or series of a map as it was explained; None of other things.
+    """Return the sound, series or volume of a map as it was explained; None of other things.
 
     Raises: ImageError: the file cannot be read, or holds another one. UnsupportedError: the map is of a spectrogram.
     """
     if record.modality == "audio":
         return _sound(record, path)
+    if record.modality == "volume":
+        return _volume(record, path)
     if record.modality != "sequence" or not is_series_file(path):
         return None
     file = read_series(path)
@@ -73,9 +78,27 @@ def _heard(path: Path, preprocess: SoundPreprocess | None, length: int) -> Heard
     return Heard(wave, path.name, said.sampling_rate, 1.0 if said.normalise else said.scale)
 
 
+def _volume(record: Saved, path: Path) -> Sample:
+    if is_scan(path):
+        scan = read_scan(path, checked_axes(record.manifest.get("preprocess")))
+        array, space = scan.array, scan.space
+        tried = [array[None] if array.ndim == len(record.size) else np.moveaxis(array, -1, 0)]
+    else:
+        tried, space = list(laid_out(read_file(path), record.size)), None
+    for each in tried:
+        x = np.ascontiguousarray(each, np.float32)
+        if x.shape[1:] == record.size and checksum(x) == record.crc32:
+            return Volume(x, path.name, space=space)
+    raise _other(path)
+
+
 def _check(record: Saved, x: NDArray[np.float32], path: Path) -> None:
     if x.shape[-1:] != record.size or checksum(x) != record.crc32:
-        raise ImageError(
-            f"{str(path)!r} does not hold what was explained, or its model changes that before it is explained; "
-            "onnxsal explain draws such maps"
-        )
+        raise _other(path)
+
+
+def _other(path: Path) -> ImageError:
+    return ImageError(
+        f"{str(path)!r} does not hold what was explained, or its model changes that before it is explained; onnxsal "
+        "explain draws such maps"
+    )

@@ -148,7 +148,7 @@ def _of_array(record: Saved, array: NDArray[Any], path: Path) -> Seen:
 
     Raises: UnsupportedError: it is no picture. ImageError: it is another array, or the model made something else of it.
     """
-    for x in _laid_out(array, record.size):
+    for x in laid_out(array, record.size):
         if record.modality == "image" and checksum(pixels := visible(x)) == record.crc32:
             return Seen(pixels, (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])), pixels)
         if record.modality == "sequence" and checksum(x) == record.crc32:
@@ -168,7 +168,7 @@ def _shown(x: NDArray[np.float32], path: Path) -> Seen:
     return made()
 
 
-def _laid_out(array: NDArray[Any], size: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
+def laid_out(array: NDArray[Any], size: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
     """Yield an array as models may have taken it, [C, *S]: its channels were in front, or last."""
     if array.size and array.size % math.prod(size) == 0:
         plain = array.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Series of CSV files under maps that were kept: the same drawing as that of the explanation."""
+"""Series of CSV files, arrays and scans under maps that were kept: the same drawing as that of the explanation."""
 
 from __future__ import annotations
 
@@ -34,3 +34,27 @@ def test_a_series_is_drawn_again_with_its_names_and_a_map_for_each_channel(tmp_p
     path.write_text("left,right\n" + "1,2\n" * 6)
     with pytest.raises(ImageError, match="does not hold what was explained"):
         record.on(path)
+
+
+def test_a_volume_is_drawn_again_on_its_slices_and_written_on_its_grid(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 1, 4, 5, 6] x) => (float[B, 2] y)
+        { f = Conv <kernel_shape = [2, 2, 2]> (x, w) r = Relu (f) m = GlobalAveragePool (r) y = Flatten (m) }"""
+    )
+    rng = np.random.default_rng(0)
+    proto.graph.initializer.append(
+        onnx.numpy_helper.from_array(rng.normal(0, 1, (2, 1, 2, 2, 2)).astype(np.float32), "w")
+    )
+    values = rng.normal(0, 1, (4, 5, 6)).astype(np.float32)
+    np.save(tmp_path / "v.npy", values)
+    nibabel.save(nibabel.Nifti1Image(values.T, np.diag([2.0, 1, 3, 1])), tmp_path / "v.nii")
+    for name, axes in (("v.npy", None), ("v.nii", "zyx")):
+        path = tmp_path / name
+        loaded = onnxsal.load(proto, activation="softmax", preprocess=axes)
+        found = onnxsal.explain(loaded, path, method="gradient", target=0)
+        again = record_of(*row_and_run(found, name, dtype="float32")).on(path)
+        assert np.array_equal(again.drawn()[0].image, found.drawn()[0].image)
+        assert np.array_equal(again.drawn()[1], found.drawn()[1])
+    again.save(tmp_path / "map.nii")
+    assert np.array_equal(nibabel.load(tmp_path / "map.nii").get_fdata().T, found.saliency)
