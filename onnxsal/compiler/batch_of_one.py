@@ -14,6 +14,7 @@ from onnxsal.anatomy.select import entered
 from onnxsal.errors import ModelError, OutOfMemoryError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.batch import fixed_batch, set_size
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model
 from onnxsal.model.batch_check import DRAWN, MIXES, OPEN, one_by_one, probes
 from onnxsal.records import Record
@@ -47,7 +48,7 @@ def alone_in_file(model: Model, parts: Sequence[Program | Record]) -> str | None
         why = _OUTPUTS
     if why is None and not all(_holds(model, program, x) for program in _programs(parts)):
         why = MIXES
-    return None if why is None else f"{why.partition(':')[0]}: {_ONE}"
+    return None if why is None else spoken(f"{why.partition(':')[0]}: {_ONE}", nouns_of(model.modality.name))
 
 
 def for_one(model: Model, why: str) -> Model:

@@ -32,6 +32,7 @@ from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
 from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model
 from onnxsal.model.any_length import of_any_length
 from onnxsal.model.load import load
@@ -216,7 +217,8 @@ def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
     except UnsupportedError:
         if not asked.keep_custom:
             raise
-        return replace(model, notes=(*model.notes, UNASKED))  # a library that only the file's user has
+        unasked = spoken(UNASKED, nouns_of(model.modality.name))
+        return replace(model, notes=(*model.notes, unasked))  # a library that only the file's user has
     return model if why is None else for_one(model, why)
 
 

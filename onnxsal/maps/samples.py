@@ -42,10 +42,16 @@ class Saved(Protocol):
 def sample_on(record: Saved, path: Path) -> Sample | None:
     """Return the sound, series or volume of a map as it was explained; None of other things.
 
-    Raises: ImageError: the file cannot be read, or holds another one. UnsupportedError: the map is of a spectrogram.
+    Raises: ImageError: the file cannot be read, or holds another one. UnsupportedError: the map is of a spectrogram, or
+    of words.
     """
     if record.modality == "audio":
         return _sound(record, path)
+    if record.modality == "tokens":
+        raise UnsupportedError(
+            f"the map of {str(path)!r} is of a text, whose words onnxsal explain shows (-o page.html); take its "
+            "numbers from here"
+        )
     if record.modality == "volume":
         return _volume(record, path)
     if record.modality != "sequence" or not is_series_file(path):
