@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.errors import ImageError, ModelError, UsageError
-from onnxsal.graph import Program
+from onnxsal.graph import Program, dims
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.said import Said
 from onnxsal.modalities.tokens.embedding import Embedding
@@ -44,6 +44,7 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return opened, replace(given, nothing=_nothing(model, beside(model.name), array.shape[-2]))
     tokenizer = beside(model.name)
     tokens = tokenised(thing, tokenizer, words=words)
+    _check_held(model, tokens)
     most = _most(model, tokens.ids, tokenizer)
     if most is not None:
         tokens = _cut(tokens, most, lambda: tokenised(thing, tokenizer, words=words, most=most))
@@ -56,6 +57,20 @@ def of_text(model: Model, thing: Any, *, words: bool = False) -> tuple[Model, Wo
         return _opened(model, tokens), Words(tokens.name, vectors, tokens, nothing)
     tokens = replace(tokens, notes=(*tokens.notes, filling.note))
     return _filled(model, filling, vectors[0, count:], count), Words(tokens.name, vectors[:, :count], tokens, nothing)
+
+
+def _check_held(model: Model, tokens: Tokenised) -> None:
+    """Raises: UsageError: somebody holds another input at a number for each token of a text of another length."""
+    (length,), count = model.size, len(tokens.ids)
+    if model.open_sizes != (False,) or count == length or _fixes_length(model):
+        return
+    for name, constant in model.asked.held.items():
+        array = constant.array
+        if array.dtype.kind in "iub" and array.ndim in (1, 2) and array.shape[-1] == length > 1:
+            raise UsageError(
+                f"{tokens.name!r} has {count} tokens, and {name!r} is held at numbers for {length}: hold it at as many "
+                "as the text has tokens, those among them that the tokenizer adds"
+            )
 
 
 def _nothing(model: Model, tokenizer: Tokenizer | str, count: int) -> dict[str, NDArray[Any]]:
@@ -149,6 +164,13 @@ def _check(model: Model, name: str, ids: Ids) -> None:
         )
 
 
+def _fixes_length(model: Model) -> bool:
+    """Whether the file itself says how many ids it takes."""
+    (value,) = _front(model).inputs.values()
+    shape = dims(value)
+    return shape is not None and isinstance(shape[-1], int)
+
+
 def vector_of(model: Model, number: int, count: int) -> NDArray[Any]:
     """Return the vector of one id; run as often as a text has tokens, since a file may fix their number."""
     made: NDArray[Any] = model.program(
@@ -158,11 +180,17 @@ def vector_of(model: Model, number: int, count: int) -> NDArray[Any]:
 
 
 def _vectors(model: Model, ids: Ids) -> NDArray[Any]:
-    program: Program = model.program("front", lambda: front(model.source, model.asked))
+    program = _front(model)
     ((name, value),) = program.inputs.items()
     given = fitting(Constant.of(ids[None], name), value)
     found: NDArray[Any] = model.session(program).run({name: given})[_embedding(model).value]
     return found
+
+
+def _front(model: Model) -> Program:
+    """Return what makes vectors of ids."""
+    made: Program = model.program("front", lambda: front(model.source, model.asked))
+    return made
 
 
 def _embedding(model: Model) -> Embedding:

@@ -42,8 +42,8 @@ PREFIX = "like:"
 
 _MINUS = f" minus {PREFIX}"
 HINT = (
-    "say what it is to be like: -t like:FILE, of texts like:WORDS (target=onnxsal.Like(...)), a reference that the model "
-    "sees, or a .npy of its vector; -t 'like:A minus like:B' asks why it is closer to A than to B"
+    "say what it is to be like: -t like:FILE, of texts like:WORDS (target=onnxsal.Like(...)), a reference that the "
+    "model sees, or a .npy of its vector; -t 'like:A minus like:B' asks why it is closer to A than to B"
 )
 
 

@@ -276,6 +276,9 @@ def test_what_does_not_fit_is_said(path: str, tmp_path: Path, monkeypatch: pytes
     for number in (-1, 1 << 40):  # which the tokenizer cannot be asked for
         with pytest.raises(UsageError, match=rf"holds the id {number}, and the model knows ids from 0 to 9"):
             onnxsal.explain(model, np.array([1, number]))
+    for length in (2, 5):  # a text is not cut to what somebody gave for another one
+        with pytest.raises(UsageError, match=rf"has 4 tokens, and 'token_type_ids' is held at numbers for {length}"):
+            onnxsal.explain(model, {"input_ids": "a fine", "token_type_ids": np.zeros((1, length), np.int64)})
     for floats in (np.array([1.0, 4]), np.array([[1, np.nan]])):
         with pytest.raises(UsageError, match=r"'array' is float64 .*: ids of tokens are whole numbers, \[T\] or"):
             onnxsal.explain(model, floats)
