@@ -230,7 +230,7 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
     saliency = normalise(one.raw) if several else maps[0]
     manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
-    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal),
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal), *goal.notes,
              *_not_told_apart(request, group, goal), *one.notes]  # fmt: skip
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,

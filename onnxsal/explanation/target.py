@@ -139,12 +139,24 @@ def looked_at(model: Model, target: TargetSource) -> TargetSource:
     if isinstance(target, Program):
         return target
 
+    notes: list[str] = []
+
     def see(thing: Any) -> Numbers:
         fitted = model.fitter(model, thing)  # of a size of its own, as what is explained is
-        return fitted.model.outputs(fitted.sample.x)  # type: ignore[no-any-return]
+        sample = fitted.sample
+        called = thing if isinstance(thing, str) else sample.name
+        notes.extend(f"the reference {called!r}: {note}" for note in sample.notes)
+        return fitted.model.outputs(sample.x)  # type: ignore[no-any-return]
 
     found: TargetSource = model.task.looked_at(as_pair(model, target), see)
-    return found
+    return _noted(found, tuple(notes)) if notes else found
+
+
+def _noted(target: Any, notes: tuple[str, ...]) -> Any:
+    """Return what was looked at with what is to be told of it, a pair at the first of the two."""
+    if isinstance(target, tuple):
+        return (_noted(target[0], notes), *target[1:])
+    return replace(target, notes=(*target.notes, *notes)) if hasattr(target, "notes") else target
 
 
 def resolve_target(model: Model, target: TargetSource, numbers: Numbers, sample: Sample | None = None) -> Target:

@@ -72,6 +72,8 @@ class Direction:
     name: str
     text: str | None
     """As it may be written on a command line, where it is a file."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of it."""
 
 
 @task("embedding", when="a vector whose direction counts: similarity to a reference")
@@ -203,7 +205,8 @@ class Embedding(Task):
         texts = [each.text for each in found if each.text is not None]
         text = " minus ".join(texts) if len(texts) == len(found) else None
         label = " minus ".join(f"like {each.name}" for each in found)
-        return Target(text, label, None, np.arange(self.width, dtype=np.int64), coefficients)
+        notes = tuple(note for each in found for note in each.notes)
+        return Target(text, label, None, np.arange(self.width, dtype=np.int64), coefficients, notes=notes)
 
     def _direction(self, like: Like | Direction, see: Callable[[Any], Numbers]) -> Direction:
         if isinstance(like, Direction):

@@ -34,6 +34,8 @@ class Target:
     """The kind of numbers that its columns are of; None: that which is asked for."""
     fed: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     """What its score is fed beside, one image: a box [1, 4]."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What is to be told of it."""
 
     @property
     def held(self) -> Mapping[str, NDArray[Any]]:

@@ -185,6 +185,9 @@ def test_a_text_is_like_another_one(tmp_path: Path, end: str, modes: list[str] |
     assert found.logit == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
     assert found.label == "like a bad film" and found.target == "like:a bad film"
     assert any("how they become one" in note for note in model.notes) == bool(asked)
+    pair = onnxsal.explain(model, TEXT, method="gradient", target="like:a bad film minus like:zzz qqq")
+    of_text, of_reference = ([n for n in each.manifest["notes"] if "every token" in n] for each in (found, pair))
+    assert not of_text and [n[:31] for n in of_reference] == ["the reference 'zzz qqq': every "]
     # Of the mean over T tokens the slope at one of them is that of its own h, of all through what each looks at.
     unit = (b / np.linalg.norm(b) - found.logit * a / np.linalg.norm(a)) / np.linalg.norm(a)
     count = len(tiny.hidden(TEXT))
