@@ -165,7 +165,8 @@ def _of_texts(model: Model, asked: Asked) -> Model:
     """
     if model.modality.name != "tokens":
         return model
-    parts = _parts(_request(model, asked), FileTarget(None))
+    request = _request(model, asked)
+    parts = _parts(request, FileTarget(None))
     for part in parts:
         name = named(part) if isinstance(part, Record) else None
         if name is not None and nothing_of(model, name) is None:
@@ -176,10 +177,11 @@ def _of_texts(model: Model, asked: Asked) -> Model:
     draws = any(isinstance(part, Record) for part in parts)  # their rows are not those of the ids that go in
     if reads_past(model) and (draws or free is None):
         raise UnsupportedError(PAST)
-    if free is not None and not unfit:
+    if free is not None and not unfit and not any(request.layers):
         return free
     (length,) = model.size
-    why = "its graph knows one length" if free is None else "the method's draws know one length"
+    knows = "the method's draws know" if unfit else "the maps of a layer know"
+    why = "its graph knows one length" if free is None else f"{knows} one length"
     fixed = f"the file takes texts of {length} tokens and of no other number: {why}; --size N (size=) sets it"
     return replace(model, notes=(*model.notes, fixed))
 

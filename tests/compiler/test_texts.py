@@ -70,6 +70,11 @@ def test_noise_has_one_length(tmp_path: Path) -> None:
     assert any(f"takes texts of {ids.shape[1]} tokens and of no other number" in note for note in said)
     wanted = onnxsal.explain(model, TEXTS[0], **asked)
     np.testing.assert_allclose(run(compiled, ids)["raw"][0], wanted.raw, rtol=1e-5, atol=1e-6)
+    cam = {"method": "layercam", "target": "O at #3"}  # whose layer is that of one length
+    wanted = onnxsal.explain(model, TEXTS[0], **cam)
+    assert wanted.raw.any()
+    found = run(onnxsal.compile(model, **cam, give="raw"), ids)["raw"][0]
+    np.testing.assert_allclose(found, wanted.raw, rtol=1e-5, atol=1e-6)
 
 
 MASKED = """<ir_version: 10, opset_import: ["" : 21]> g (int64[B, T] input_ids, int64[B, T] attention_mask)
