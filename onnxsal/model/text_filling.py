@@ -118,7 +118,8 @@ def _has_rows(value: ir.Value, length: Any) -> bool:
 def _is_of_rows(value: ir.Value) -> bool:
     """Whether what makes probabilities of scores does so for each token."""
     node = value.producer()
-    return node is not None and (node.op_type == "Sigmoid" or node.attributes["axis"].as_int() in (-1, 2))
+    axis = None if node is None else node.attributes.get("axis")
+    return node is not None and (axis is None or axis.as_int() in (-1, 2))
 
 
 def _shorten(graph: ir.Graph, value: ir.Value, more: int) -> None:

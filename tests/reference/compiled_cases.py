@@ -27,6 +27,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "is-cam": {"samples": 3, "top_k": 12},
     "occlusion": {"patch": 24, "stride": 16},
     "rise": {"samples": 20},
+    "temporal-saliency-rescaling": {"windows": 6, "groups": 3},
 }
 """Options that keep a method short; the rest run with their defaults."""
 
