@@ -7,15 +7,6 @@ from collections.abc import Mapping, Sequence
 from onnxsal.errors import UsageError, nearest
 from onnxsal.explanation.method_plan import COMMON, DEFAULT_INNER, MethodPlan, plan
 from onnxsal.methods import get
-from onnxsal.model import Model
-
-USUAL = "grad-cam++"
-"""The method where none is named."""
-
-
-def usual_method(model: Model) -> str:
-    """Return the method that is meant where none is named: of words one whose scores add up."""
-    return "integrated-gradients" if model.modality.name == "tokens" else USUAL
 
 
 def planned(methods: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[tuple[MethodPlan, dict[str, str]]]:

@@ -76,6 +76,32 @@ def test_the_line_that_inspect_gives_explains(run, folder: Path, text: str, shap
     assert (words[0], made.status) == ("onnxsal", 0), made.err
 
 
+NO_RULE = """<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]> g (float[B, 4] x) => (float[B, 1] y)
+    <float[4, 1] w = {1, 2, -1, 3}>
+    { a = ai.onnx.ml.Imputer <imputed_value_floats = [0.5], replaced_value_float = -1.0> (x) y = MatMul (a, w) }"""
+
+
+@pytest.mark.parametrize(("text", "method"), [(TABLE, "gradient"), (NO_RULE, "occlusion")])
+def test_without_m_the_method_is_one_that_applies_which_is_said(run, folder: Path, text: str, method: str) -> None:
+    """Of y = wx the gradient is w; covered with 0, position i lowers y by w_i x_i."""
+    onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
+    things = np.array([[0.5, 1, 2, -3], [3, 0.25, -2, 1]], np.float32)
+    for name, thing in zip("ab", things, strict=True):
+        np.save(folder / f"{name}.npy", thing)
+    made = run("explain", "any.onnx", "a.npy", "-t", "0", "-o", "a.png", "--npz", "a.npz")
+    assert made.status == 0 and f"note: explains with {method}" in made.err and "grad-cam++ does not" in made.err
+    share = 1 if method == "gradient" else things[0]
+    with np.load(folder / "a.npz") as arrays:
+        np.testing.assert_allclose(arrays["raw"].ravel(), np.array([1, 2, -1, 3]) * share, rtol=1e-6)
+    (line,) = [line for line in run("inspect", "any.onnx").out.splitlines() if line.startswith("explain ")]
+    assert shlex.split(line)[-2:] == ["-m", method]
+    compiled = run("compile", "any.onnx", "-t", "0", "-o", "file.onnx", "--keep-custom")
+    assert compiled.status == 0 and f"explains with {method}" in compiled.err
+    if method == "gradient":
+        (found,) = onnxruntime.InferenceSession("file.onnx").run(["saliency"], {"x": things})
+        assert found.shape == (2, 4) and (found == found[0]).all()
+
+
 TIME = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 1, T] x) => (float[B, 2] y)
     <float[2, 1, 3] w = {1.0, 2.0, 3.0, -1.0, 0.5, 1.0}>
     { a = Conv (x, w) b = GlobalMaxPool (a) y = Flatten (b) }"""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tiny_detectors
 import tiny_models
@@ -47,11 +48,21 @@ class AtHand:
         return [self._rows]
 
 
+def flat() -> onnx.ModelProto:
+    """Return a classifier of pictures that has no layer, so that another method than the first choice is meant."""
+    weights = np.random.default_rng(0).normal(size=(3 * 32 * 32, 4)).astype(np.float32)
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 3, 32, 32] x)
+        => (float[N, 4] y) { f = Flatten (x) y = MatMul (f, w) }""")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "asked"),
     [
         (tiny_models.classifier, ["-m", "grad-cam,smoothgrad", "-O", "samples=2", "-O", "sign=positive", "-l", "r1",
                                   "-t", "red", "-t", "blue minus red", "--activation", "softmax"]),
+        (flat, ["-t", "0", "-t", "1", "-t", "2", "-t", "0 minus 1", "--preprocess", "unit"]),
         (lambda: tiny_detectors.detector("v8"), ["-m", "layercam,gradient", "-t", "#1", "-t", "all"]),
     ],
 )  # fmt: skip

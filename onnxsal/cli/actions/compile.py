@@ -15,12 +15,14 @@ from onnxsal.compiler.compile import Asked, answering, compiled
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.padded import with_mask
 from onnxsal.errors import UsageError
+from onnxsal.explanation.usual import UsualMethod, usual_method
 from onnxsal.graph import save_ir, told_of_files
 
 
 def write_compiled(
     *,
     output: str,
+    method: str | None,
     target: str | None,
     layers: Sequence[str],
     settings: Sequence[tuple[str, str]],
@@ -28,15 +30,16 @@ def write_compiled(
     **asked: Any,
 ) -> None:
     """Write the compiled model and print its name. Raises: UsageError: several methods are named."""
-    names = [name for name in asked["method"].split(",") if name.strip()]
+    names = [name for name in (method or "").split(",") if name.strip()]
     if len(names) > 1:
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
     check_outputs([Path(output)], opening.files)
     check_model(output)
     opened = answering(opening(), target)
     opened = with_mask(opened) if asked["mask_in"] else opened
-    tell(opened.notes)
-    wanted = Asked(target=target, layer=list(layers) or None, options=once(settings), **asked)
+    usual = usual_method(opened, layer=bool(layers)) if method is None else UsualMethod(method)
+    tell([*opened.notes, *usual.notes])
+    wanted = Asked(method=usual.name, target=target, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)
     tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
     save_ir(made, output, source=opened.source)

@@ -19,6 +19,7 @@ from onnxsal.cli.progress import Progress
 from onnxsal.cli.text import shortened, table, wrapped
 from onnxsal.experiments.diff import AGREEMENTS, Drift, How, Pair, compare, opened, says
 from onnxsal.experiments.diff_pages import drawn, write_report
+from onnxsal.explanation.usual import UsualMethod, usual_method
 from onnxsal.model import Model
 from onnxsal.viz.save import image_format, save_image
 
@@ -32,7 +33,7 @@ class Asked:
     first: str
     second: str
     images: tuple[str, ...]
-    method: str
+    method: str | None
     target: str | None
     layer: str | None
     layer_b: str | None
@@ -70,7 +71,9 @@ def diff_models(asked: Asked) -> int:
     for model in models:
         tell(notes_of(model, images), model.name)
     layers = asked.layer, asked.layer_b or asked.layer
-    how = How(asked.method, dict(once(asked.settings)), layers, asked.target, asked.seed)
+    usual = UsualMethod(asked.method) if asked.method else usual_method(*models, layer=any(layers))
+    tell(usual.notes)
+    how = How(usual.name, dict(once(asked.settings)), layers, asked.target, asked.seed)
     if any(model.task.has_boxes for model in models):
         return _diff_detectors(asked, models, images, how)
     progress = Progress("comparing")

@@ -15,7 +15,7 @@ from onnxsal.cli.images import each_once, ids_of, in_folders
 from onnxsal.cli.kept import Kept
 from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.outputs import check_outputs, slug
-from onnxsal.cli.planning import layers_for, planned, usual_method
+from onnxsal.cli.planning import layers_for, planned
 from onnxsal.cli.stages import Stages, Writer, serve
 from onnxsal.cli.text import command_line, many
 from onnxsal.cli.words import is_page
@@ -26,6 +26,7 @@ from onnxsal.explanation.images import images_at_once
 from onnxsal.explanation.method_plan import MethodPlan, split_options
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.target import looked_at, opened_for_all
+from onnxsal.explanation.usual import usual_method
 from onnxsal.maps.begun import Begun, begun_in
 from onnxsal.maps.write import FolderOfMaps, check_maps, is_parquet, map_writer
 from onnxsal.modalities.audio.files import check_sound_file
@@ -253,8 +254,11 @@ def _opened(asked: Asked) -> Model:
 
 def _of_usual_method(asked: Asked, model: Model) -> Asked:
     """Return it with the method that is usual for the model where none was named, which names of files may tell."""
-    usual = (usual_method(model),)
-    return _checked(replace(asked, methods=usual)) if asked.is_usual and asked.methods != usual else asked
+    if not asked.is_usual:
+        return asked
+    usual = usual_method(model, layer=bool(asked.layers))
+    tell(usual.notes)
+    return asked if asked.methods == (usual.name,) else _checked(replace(asked, methods=(usual.name,)))
 
 
 def _requests(asked: Asked, model: Model, plans: Sequence[tuple[MethodPlan, dict[str, str]]]) -> list[Request]:

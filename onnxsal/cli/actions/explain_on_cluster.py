@@ -21,6 +21,8 @@ from onnxsal.cluster.ray_package import cause, connect, in_order, processors
 from onnxsal.cluster.rows import ERROR, MANIFEST
 from onnxsal.cluster.worker import Share
 from onnxsal.errors import UsageError
+from onnxsal.explanation.target import opened_for_all
+from onnxsal.explanation.usual import usual_method
 from onnxsal.maps.arrow import rows_in
 from onnxsal.maps.write import map_writer
 from onnxsal.model import Model
@@ -36,10 +38,12 @@ def explain_on_cluster(asked: Asked, address: str, ids: Mapping[str, str]) -> in
     """
     _check(asked)
     assert asked.out is not None
-    wanted = _wanted(asked)
+    if not asked.is_usual:
+        planned(asked.methods, asked.settings)  # what is wrong is said first
     gpu = (asked.opening.provider or "cpu").partition(":")[0] == "cuda"
     opening = replace(asked.opening, provider=None) if gpu else asked.opening  # there may be no GPU here
     model = opening()
+    wanted = _wanted(_of_usual_method(asked, model))
     tell(notes_of(model, asked.images))
     threads = asked.opening.threads or 1
     connect(address, cpus=None if asked.actors is None else asked.actors * threads)
@@ -85,6 +89,15 @@ def _rows(
                 yield from rows_in(part)
     except Exception as error:  # noqa: BLE001  Ray wraps whatever a worker raised
         raise (cause(error) or error) from None
+
+
+def _of_usual_method(asked: Asked, model: Model) -> Asked:
+    """Return it with the method that is usual for the model where none was named."""
+    if not asked.is_usual:
+        return asked
+    usual = usual_method(opened_for_all(model, asked.goals), layer=bool(asked.layers))
+    tell(usual.notes)
+    return replace(asked, methods=(usual.name,))
 
 
 def _wanted(asked: Asked) -> tuple[Wanted, ...]:

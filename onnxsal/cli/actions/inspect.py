@@ -13,6 +13,7 @@ from onnxsal.anatomy import Layer
 from onnxsal.cli.opening import Opening
 from onnxsal.cli.text import layer_name, many, seconds, table, width, wrapped
 from onnxsal.errors import ModelError, UnsupportedError
+from onnxsal.explanation.usual import UsualMethod, usual_method
 from onnxsal.graph import Program, load_ir
 from onnxsal.model import Model
 from onnxsal.model.file_report import inspect_file
@@ -126,7 +127,7 @@ def print_model(model: Model, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(known, indent=2, default=str))
         return
-    print_rows(_facts(known))
+    print_rows(_facts(known, usual_method(model)))
     _print_costs(known["methods"])
 
 
@@ -149,13 +150,13 @@ def _outputs(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _command(known: Mapping[str, Any]) -> str:
-    """Return the line that explains it, to be copied."""
+def _command(known: Mapping[str, Any], usual: UsualMethod) -> str:
+    """Return the line that explains it, to be copied. Args: usual: the method that is taken where none is named."""
     thing = "IMAGE" if _is_image(known) else "SOUND.wav" if _is_sound(known) else "THING.npy"
     if "ids" in known["input"]:
         thing = '"A TEXT"' if known["input"]["words"] else "IDS.npy"
     target = known["output"].get("target")
-    method = " -m gradient" if known["layer"] is None or known["output"].get("task") == "element" else ""
+    method = f" -m {usual.name}" if usual.passed_over else ""
     asked = method + (f" -t {shlex.quote(target)}" if target else "")
     open_ = {"IMAGE": " --preprocess P", "SOUND.wav": " --rate HZ"} if known["preprocess"] is None else {}
     preprocess = open_.get(thing, "")
@@ -272,7 +273,7 @@ def _taken(known: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(known: Mapping[str, Any], usual: UsualMethod) -> list[tuple[str, str]]:
     given = known["output"]
     size = f"{known['parameters']:,} parameters in {known['nodes']:,} nodes, opset {known['opset']}"
     return [
@@ -283,7 +284,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("scores", _scores(given)),
         *_boxes(given),
         *_outputs(known),
-        ("explain", _command(known)),
+        ("explain", _command(known, usual)),
         ("work", _work(known)),
         *_optional(known),
         ("layers", f"{known['layers']}, by default {_default(known)}"),

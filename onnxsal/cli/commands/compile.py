@@ -41,7 +41,7 @@ class OneFile(Once):
 
 @click.command("compile", cls=OneFile, help=HELP, short_help="Write a model that explains itself, as one file.")
 @model_argument
-@click.option("-m", "--method", type=OneMethod(), default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option("-m", "--method", type=OneMethod(), metavar="METHOD", help="[default: as for explain]")
 @click.option(
     "-t",
     "--target",

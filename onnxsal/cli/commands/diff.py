@@ -26,7 +26,7 @@ Examples:
 @click.argument("first", metavar="A", type=click.Path())
 @click.argument("second", metavar="B", type=click.Path())
 @images_argument
-@click.option("-m", "--method", type=OneMethod(), default="grad-cam++", metavar="METHOD", help="[default: grad-cam++]")
+@click.option("-m", "--method", type=OneMethod(), metavar="METHOD", help="[default: as for explain]")
 @click.option("-t", "--target", metavar="TARGET", help="Class by name or number; by default what A predicts.")
 @click.option("-l", "--layer", metavar="LAYER", help="Layer of A, and of B unless --layer-b; by default chosen.")
 @click.option("--layer-b", metavar="LAYER", help="Layer of B.")

@@ -61,7 +61,7 @@ a method takes: onnxsal methods -m METHOD.
     type=Methods(),
     multiple=True,
     metavar="METHOD[,METHOD]",
-    help="Method, or several for a comparison in one picture. [default: grad-cam++; of texts integrated-gradients]",
+    help="Method, or several for a comparison in one picture. [default: grad-cam++; of texts integrated-gradients; where no layer fits gradient, without one occlusion]",
 )
 @click.option(
     "-t",
@@ -152,7 +152,7 @@ def command(**given: Any) -> int:
         from onnxsal.cli.actions.explain import explain_all
         from onnxsal.cli.asked_maps import Asked
         from onnxsal.cli.images import said
-        from onnxsal.cli.planning import USUAL
+        from onnxsal.explanation.usual import USUAL
 
     given["images"] = said(given["images"], words=given.pop("text"))
     methods = tuple(dict.fromkeys(name for names in given.pop("methods") for name in names))
