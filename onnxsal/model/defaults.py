@@ -54,16 +54,25 @@ def ones(value: ir.Value, known: Dimensions) -> Fill | None:
     return _fill(value, known, 1, *ALL_COUNT)
 
 
-def zeros(value: ir.Value, known: Dimensions, output: str) -> Fill | None:
+def zeros(value: ir.Value, known: Dimensions, output: ir.Value) -> Fill | None:
     """Return the zeros of a state that comes back as an output, None where its size is not known."""
-    return _fill(value, known, 0, "0 everywhere", f"a state: the output {output!r} has its name, shape and type")
+    alike = "name and type, and the file says no shape of it" if _is_open(output) else "name, shape and type"
+    why = f"a state: the output {output.name!r} has its {alike}"
+    return _fill(value, known, 0, "0 everywhere", why, batch=known.only_open(declared(value) or ()))
 
 
-def _fill(value: ir.Value, known: Dimensions, number: int, at: str, why: str) -> Fill | None:
+def _is_open(output: ir.Value) -> bool:
+    """Whether a file says of an output how many axes it has, and of none how long it is."""
+    return all(size is None for size in declared(output) or (0,))
+
+
+def _fill(
+    value: ir.Value, known: Dimensions, number: int, at: str, why: str, *, batch: int | None = None
+) -> Fill | None:
     shape, dtype = declared(value), value.dtype
     if shape is None or dtype is None:
         return None
-    follows = known.following(shape)
+    follows = known.following(shape) or ({} if batch is None else {batch: 0})
     sizes = [1 if i in follows else known.size(d) for i, d in enumerate(shape)]
     if not all(isinstance(size, int) for size in sizes):
         return None
@@ -75,8 +84,9 @@ def states(
 ) -> dict[ir.Value, str]:
     """Return the inputs that come back as outputs of their name, shape and type, computed from them: a stream's state.
 
-    Each with its output. Names agree but for what tells before from after (``h0`` and ``hN``, ``state_in`` and
-    ``state_out``). Where no output is left beside theirs, nothing tells a state from a signal, and there is none.
+    Each with its output, of which the file may say the number of its axes alone. Names agree but for what tells before
+    from after (``h0`` and ``hN``, ``state_in`` and ``state_out``). Where no output is left beside theirs, nothing tells
+    a state from a signal, and there is none.
     """
     symbols = {d for v in graph.inputs for d in declared(v) or () if isinstance(d, str)}
     free = [v for v in graph.outputs if v.name != head]
@@ -104,4 +114,5 @@ def _comes_back(graph: ir.Graph, value: ir.Value, output: ir.Value, symbols: Col
         return False
     pairs = list(zip(shape, after, strict=True))
     agree = all(a == b or not (isinstance(b, int) or b in symbols) for a, b in pairs)
-    return agree and any(a == b and a is not None for a, b in pairs) and value in living(graph, None, ends=[output])
+    says = _is_open(output) or any(a == b and a is not None for a, b in pairs)
+    return agree and says and value in living(graph, None, ends=[output])

@@ -52,6 +52,14 @@ class Dimensions:
         first = bool(shape) and not isinstance(shape[0], int) and shape[0] not in self.source[1:]
         return named[0] if named else 0 if first and shape[0] not in self.sizes else None
 
+    def only_open(self, shape: tuple[Dim, ...]) -> int | None:
+        """Return which axis of a state is that of the batch where axes have no names: the one that is open, of both.
+
+        A state has no positions, and layers or directions, whose number is known, stand in front of its batch.
+        """
+        found = [i for i, d in enumerate(shape) if d is None]
+        return found[0] if len(found) == 1 and len(self.source) > 1 and self.source[0] is None else None
+
     def following(self, shape: tuple[Dim, ...]) -> dict[int, int]:
         """Return which axes of an input have the length of which axes of the explained one, by their numbers."""
         batch = self.batch_axis(shape)

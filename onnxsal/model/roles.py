@@ -179,12 +179,19 @@ def _filled(
     """
     known = Dimensions.of(graph, source, asked.held)
     back = states(graph, [v for v in others if is_float(v)], asked.head, living(graph, asked.head))
+    made = {str(v.name): v for v in graph.outputs}
     found: dict[str, Fill] = {}
     missing: list[ir.Value] = []
     for value in others:
         fill = text_fill(value, known) if of_text else None
         if fill is None and not (of_text and is_cache(value)):
-            fill = zeros(value, known, back[value]) if value in back else ones(value, known) if is_mask(value) else None
+            fill = (
+                zeros(value, known, made[back[value]])
+                if value in back
+                else ones(value, known)
+                if is_mask(value)
+                else None
+            )
         if fill is None:
             missing.append(value)
         else:

@@ -364,7 +364,8 @@ def test_the_command_line_holds_inputs(
         (("audio_in", "state_in", "audio_out", "state_out"), False), (("input", "h", "output", "aside"), False),
     ],
 )  # fmt: skip
-def test_a_state_is_known_by_name_shape_and_type_and_else_it_is_asked(names: tuple[str, ...], known: bool) -> None:
+@pytest.mark.parametrize("open_", [False, True])
+def test_a_state_is_known_by_name_shape_and_type_and_else_it_is_asked(names: Any, known: bool, open_: bool) -> None:
     text = (
         HEAD
         + """(float[B, 4] one, float[B, 4] two) => (float[B, 4] first, float[B, 4] second) {
@@ -376,8 +377,30 @@ def test_a_state_is_known_by_name_shape_and_type_and_else_it_is_asked(names: tup
         with pytest.raises(UnsaidError, match="nothing says which one is explained"):
             onnxsal.load(made(text), task="regression")
         return
-    model = onnxsal.load(made(text), head=names[2], task="regression")
+    proto = made(text)
+    if open_:  # as files of silero-vad are: the number of axes alone
+        for size in (d for v in proto.graph.output for d in v.type.tensor_type.shape.dim):
+            size.Clear()
+    model = onnxsal.load(proto, head=names[2], task="regression")
+    assert any("says no shape" in note for note in model.notes) == open_
     assert {each.name: each.role for each in model.inputs} == {names[0]: "explained", names[1]: "held"}
+
+
+NAMELESS = """<ir_version: 8, opset_import: ["" : 16]> g (float[?, ?] input, float[2, ?, 4] state)
+    => (float[?, 4] output, float[?, ?, ?] stateN) <int64[1] front = {0}>
+    { m = ReduceMean <axes = [1]> (input) s = ReduceSum (state, front) z = Squeeze (s, front) a = Add (m, z)
+      output = Tanh (a) e = Unsqueeze (a, front) stateN = Add (state, e) }"""
+
+
+def test_the_one_open_axis_of_a_state_is_that_of_the_batch_where_no_axis_has_a_name() -> None:
+    """As in silero-vad's file: rows run together have a state each, which is 0, so that scores are tanh of the mean."""
+    model = onnxsal.load(onnx.parser.parse_model(NAMELESS), size=(6,), task="regression")
+    assert any("'state' is held at 0 everywhere (a state: the output 'stateN'" in note for note in model.notes)
+    x = RNG.normal(0, 1, (3, 6)).astype(np.float32)
+    file = onnxsal.compile(model, method="gradient", target=1, give="raw").SerializeToString()
+    (found,) = onnxruntime.InferenceSession(file).run(["raw"], {"input": x})
+    slope = (1 - np.tanh(x.mean(axis=1, keepdims=True)) ** 2) / 6
+    np.testing.assert_allclose(found.reshape(3, 6), np.broadcast_to(slope, x.shape), rtol=1e-5)
 
 
 def test_images_with_another_input_held_are_evaluated(tmp_path: Path) -> None:
