@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxsal.anatomy import Layer
@@ -16,7 +17,7 @@ from onnxsal.graph.memory import Footprint, footprint
 from onnxsal.graph.shape_propagation import Memo
 from onnxsal.methods import catalogue
 from onnxsal.model import Model
-from onnxsal.records import Record
+from onnxsal.records import Made, Record
 
 BUFFERS = 2
 """Batches of masked pictures: one is filled while the other runs."""
@@ -47,15 +48,16 @@ class _Found:
     memo: Memo
 
 
-def costs(model: Model, rates: Rates) -> list[Cost]:
-    """Return what every method takes on a model, or why it does not apply."""
+def costs(model: Model, rates: Rates, names: Sequence[str] | None = None) -> list[Cost]:
+    """Return what every method takes on a model, or those that are named, or why it does not apply."""
     found = _Found({}, {})
-    return [_cost(model, name, rates, found) for name in catalogue.names()]
+    return [_cost(model, name, rates, found) for name in (catalogue.names() if names is None else names)]
 
 
 def _cost(model: Model, name: str, rates: Rates, found: _Found) -> Cost:
     try:
         steps = plan(name, {})
+        model = model.with_layers() if steps.needs_layer else model  # as for a thing: layers have sizes
         chosen = choose_layer(model, steps, None) if steps.needs_layer else None
     except OnnxsalError as error:
         return Cost(name, str(error))
@@ -69,11 +71,26 @@ def _cost(model: Model, name: str, rates: Rates, found: _Found) -> Cost:
     maps = [0 if layer is None else layer.channels for layer in layers]
     if all(steps.forwards(n) == 1 for n in maps):
         maps = maps[:1]  # one run makes the maps of all layers
-    forwards = sum(steps.forwards(n) for n in maps)
-    backwards = sum(steps.backwards(n) for n in maps) if steps.backward else 0
+    try:
+        passes = [_passes(model, steps, layer, n) for layer, n in zip(layers, maps, strict=False)]
+    except OnnxsalError as error:
+        return Cost(name, str(error))
+    forwards, backwards = (sum(counts) for counts in zip(*passes, strict=True))
     more = (rates.to_layer if steps.needs_layer else rates.to_pixels) or 0.0
     seconds = forwards * rates.forward + backwards * more
     return Cost(name, None, forwards, backwards, seconds, memory)
+
+
+def _passes(model: Model, steps: MethodPlan, layer: Layer | None, maps: int) -> tuple[int, int]:
+    """Return images that go forward and backward: of masks that are made for a size as many as the record has."""
+    forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
+    built = build(model, steps, layer=layer, score=model.score(model.task.kind(steps.score)))
+    masks = built.draws.masks if isinstance(built, Record) and isinstance(built.body, Program) else None
+    if not (isinstance(built, Record) and isinstance(masks, Made)):
+        return forwards, backwards
+    own = masks.count * built.draws.samples
+    beside = (built.head is not None) + built.draws.reference
+    return own + beside, 0 if not backwards else own + (built.head is not None)
 
 
 def _of_all(probed: list[tuple[str | None, int | None]]) -> tuple[str | None, int | None]:

@@ -160,10 +160,10 @@ def test_a_version_without_a_commit_is_the_version(run, folder: Path) -> None:
 
 
 def test_methods_lists_all_with_what_they_cost(run) -> None:
-    out = run("methods").out
-    assert "score-cam             record, forward    K + 1 forward " in out
-    assert "ss-cam                record, forward    35 K + 1 forward " in out
-    assert "grad-cam++            program, gradient  1 forward + backward " in out
+    out = " ".join(run("methods").out.split())
+    assert " score-cam record, forward K + 1 forward " in out
+    assert " ss-cam record, forward 35 K + 1 forward " in out
+    assert " grad-cam++ program, gradient 1 forward + backward " in out
     found = {method["name"]: method for method in json.loads(run("methods", "--json").out)}
     assert set(plugins.offers(plugins.METHODS)) == set(found)
     assert found["score-cam"]["origin"] == f"onnxsal {onnxsal.__version__}"
@@ -175,9 +175,13 @@ def test_methods_on_a_model_are_in_seconds(run, folder: Path) -> None:
     assert found["score-cam"].endswith("s (7 forwards)")
     assert found["similarity-map"] == "does not apply"
     tiny.write(tiny.without_rule(), folder / "norule.onnx")
-    found = {m["name"]: m["cost"] for m in json.loads(run("methods", "norule.onnx", "--json").out)}
-    assert found["gradient"] == found["smoothgrad"] == "has no gradient"
-    assert found["score-cam"].endswith(" forwards)")
+    told = json.loads(run("methods", "norule.onnx", "--json").out)
+    found = {m["name"]: (m["cost"], m["refused"]) for m in told}
+    assert found["gradient"] == found["smoothgrad"] and found["gradient"][0] == "does not apply"
+    assert "Imputer 'flat'" in found["gradient"][1] and "does not apply: no " in run("methods", "norule.onnx").out
+    assert found["score-cam"][0].endswith(" forwards)") and found["score-cam"][1] is None
+    known = json.loads(run("inspect", "norule.onnx", "--json").out)["methods"]
+    assert {m["method"]: m["reason"] for m in known} == {name: why for name, (_, why) in found.items()}
 
 
 def test_a_broken_plugin_is_marked_and_hurts_nobody_else(run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxsal import plugins
 from onnxsal.cli.text import many, seconds, table, wrapped
-from onnxsal.errors import EnvironmentSetupError, UnsupportedError
-from onnxsal.explanation.build import choose_layer
+from onnxsal.errors import EnvironmentSetupError
+from onnxsal.explanation.costs import Cost, costs
 from onnxsal.explanation.method_plan import DEFAULT_INNER, plan
 from onnxsal.methods import get
 from onnxsal.methods.registry import Method, Parameter, shown_type
@@ -46,20 +46,22 @@ def _line(offer: plugins.Offer) -> Line:
 def print_methods(model: Model | None, *, as_json: bool) -> None:
     """Print every method; with a model what each costs on it."""
     lines = _lines()
-    costs = _costs_without_model() if model is None else _costs_on(model)
+    told = {} if model is None else _told_on(model, [line.name for line in lines if line.method is not None])
     if as_json:
-        print(json.dumps([_plain(line, costs) for line in lines], indent=2))
+        print(json.dumps([_plain(line, told.get(line.name)) for line in lines], indent=2))
         return
-    rows = [(line.name, _kind(line.method), _cost(line, costs), line.origin) for line in lines]
+    rows = [(line.name, _kind(line.method), _cost(line, told.get(line.name)), line.origin) for line in lines]
     header, *body = table([("method", "kind", "cost", "from"), *rows])
     print(header)
     for line, text in zip(lines, body, strict=True):
-        print("\n".join([text, *wrapped(_purpose(line), 4)]))
+        print("\n".join([text, *wrapped(_purpose(line, told.get(line.name)), 4)]))
     print("\n" + "\n".join(wrapped(_legend(model), 0)))
 
 
-def _purpose(line: Line) -> str:
-    return f"BROKEN: {line.problem}" if line.method is None else line.method.when
+def _purpose(line: Line, told: Cost | None) -> str:
+    if line.method is None:
+        return f"BROKEN: {line.problem}"
+    return line.method.when if told is None or told.reason is None else f"does not apply: {told.reason}"
 
 
 def _kind(method: Method | None) -> str:
@@ -75,12 +77,11 @@ def _form(method: Method) -> str:
     return "record" if typing.get_type_hints(method.build).get("return") is Record else "program"
 
 
-def _cost(line: Line, cost: Callable[[str], str]) -> str:
-    return "-" if line.method is None else cost(line.name)
-
-
-def _costs_without_model() -> Callable[[str], str]:
-    return _symbolic
+def _cost(line: Line, told: Cost | None) -> str:
+    """Return what a method costs: on a model, where that is told, else in maps of its layer."""
+    if line.method is None:
+        return "-"
+    return _symbolic(line.name) if told is None else _said(told)
 
 
 def _symbolic(name: str, **options: str) -> str:
@@ -111,27 +112,18 @@ def _linear(count: Callable[[int], int]) -> str:
     return times if not rest else f"{times} + {rest}"
 
 
-def _costs_on(model: Model) -> Callable[[str], str]:
+def _told_on(model: Model, names: Sequence[str]) -> Mapping[str, Cost]:
+    """Return what methods take on a model, or why they do not apply, by their names."""
     from onnxsal.explanation.rates import measure
 
-    rates = measure(model)
-    chosen = model.anatomy.layers.automatic
+    return {cost.method: cost for cost in costs(model, measure(model), names)}
 
-    def cost(name: str) -> str:
-        steps = plan(name, {})
-        if steps.needs_layer and chosen is None:
-            return "has no layer"
-        try:
-            maps = choose_layer(model, steps, None).channels if steps.needs_layer else 0
-        except UnsupportedError:
-            return "does not apply"
-        more = rates.to_layer if steps.needs_layer else rates.to_pixels
-        if steps.backward and more is None:
-            return "has no gradient"
-        forwards, backwards = steps.forwards(maps), steps.backwards(maps) if steps.backward else 0
-        return f"{seconds(forwards * rates.forward + backwards * (more or 0.0))} ({many(forwards, 'forward')})"
 
-    return cost
+def _said(cost: Cost) -> str:
+    """Return what a method costs, in a few words."""
+    if cost.reason is not None:
+        return "does not apply"
+    return f"{seconds(cost.seconds or 0.0)} ({many(cost.forwards, 'forward')})"
 
 
 def _legend(model: Model | None) -> str:
@@ -147,11 +139,12 @@ def _legend(model: Model | None) -> str:
     )
 
 
-def _plain(line: Line, costs: Callable[[str], str]) -> dict[str, Any]:
+def _plain(line: Line, told: Cost | None) -> dict[str, Any]:
     found = line.method
     return {
         "name": line.name, "origin": line.origin, "problem": line.problem, "kind": _kind(found),
-        "cost": _cost(line, costs), "when": None if found is None else found.when,
+        "cost": _cost(line, told), "refused": None if told is None else told.reason,
+        "when": None if found is None else found.when,
         "paper": None if found is None else found.paper, "options": {} if found is None else _options(found),
     }  # fmt: skip
 
@@ -178,16 +171,15 @@ def print_method(name: str, opened: Callable[[], Model] | None = None, *, as_jso
     """Print everything about one method; with a model what it costs on it, as ``print_methods`` does."""
     method = get(name)
     line = Line(name, plugins.offers(plugins.METHODS)[name].origin, method)
-    model = None if opened is None else opened()
-    costs = _costs_without_model() if model is None else _costs_on(model)
+    told = None if opened is None else _told_on(opened(), [name])[name]
     if as_json:
-        print(json.dumps(_plain(line, costs), indent=2))
+        print(json.dumps(_plain(line, told), indent=2))
         return
     score = method.default_score({n: p.default for n, p in method.options.items()})
     facts = [("when", method.when), ("kind", _kind(method)), ("cost", _explained_cost(_symbolic(name))),
              ("score", score), ("source", method.paper), ("from", line.origin)]  # fmt: skip
     print(name)
-    here = [] if model is None else [("here", costs(name))]
+    here = [] if told is None else [("here", told.reason or _said(told))]
     facts[3:3] = [*(("", other) for other in _other_costs(method)), *here]
     print("\n".join(f"  {key:8}{text}" for key, text in facts))
     rows = [(f"  -O {n}={_default(o['default'])}", o["type"], o["range"]) for n, o in _options(method).items()]

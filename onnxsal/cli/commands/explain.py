@@ -61,7 +61,8 @@ a method takes: onnxsal methods -m METHOD.
     type=Methods(),
     multiple=True,
     metavar="METHOD[,METHOD]",
-    help="Method, or several for a comparison in one picture. [default: grad-cam++; of texts integrated-gradients; where no layer fits gradient, without one occlusion]",
+    help="Method, or several for a comparison in one picture. [default: grad-cam++; without a layer gradient; of texts "
+    "integrated-gradients]",
 )
 @click.option(
     "-t",
