@@ -25,7 +25,13 @@ def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score)
     """Return the program or record; made once for a model, a plan, a layer and a score."""
     size = model.size if steps.innermost.method.sized else None
     key: Any = ("built", _own(steps), layer and layer.name, score, size)
-    return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
+    try:
+        return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
+    except (UnsupportedError, UsageError) as error:
+        nouns = nouns_of(model.modality.name)
+        if (told := spoken(str(error), nouns)) == str(error):
+            raise
+        raise type(error)(told) from error
 
 
 def build_layers(model: Model, steps: MethodPlan, *, layers: Sequence[Layer], score: Score) -> Program | None:

@@ -124,6 +124,14 @@ def test_one_length_is_said_and_a_sequence_is_not_called_a_photograph(run, folde
     assert (made.status, drawn) == (0, ["sequence", "gradient", "occlusion"]), made.err
 
 
+@pytest.mark.parametrize(("text", "noun", "shape"), [(TIME, "series", (1, 8)), (TABLE, "array", (4,))])
+def test_what_a_method_says_is_said_of_the_thing(run, folder: Path, text: str, noun: str, shape: tuple) -> None:
+    onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
+    np.save(folder / "thing.npy", np.ones(shape, np.float32))
+    ended = run("explain", "any.onnx", "thing.npy", "-m", "occlusion", "-t", "0", "-O", "patch=1", "-O", "stride=900")
+    assert ended.status == 2 and f": the {noun} is " in ended.err and "picture" not in ended.err
+
+
 def test_a_file_that_takes_nothing_is_inspected(run, folder: Path) -> None:
     text = """<ir_version: 10, opset_import: ["" : 21]> g () => (float[2] y) <float[2] a = {1, 2}> { y = Sin (a) }"""
     onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
