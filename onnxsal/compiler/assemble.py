@@ -10,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal._version import __version__
-from onnxsal.anatomy import Anatomy, Entry, Layer, X
-from onnxsal.anatomy.parts import ones
+from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
 from onnxsal.compiler.front import front_of, laid_in_front
+from onnxsal.compiler.inputs import EXPLAIN, batch_of, bytes_in, count_of, explain_input, fed_batch, photo_of
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.padded import Rows, row_by_row
@@ -37,21 +37,16 @@ from onnxsal.folding import (
     normalised,
     raw_shape,
     typed,
-    values_of_bytes,
 )
 from onnxsal.folding.baselines import BaselineMaker
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.apart import read_apart
-from onnxsal.graph.cut import cut, feed, uses_of
+from onnxsal.graph.cut import feed, uses_of
 from onnxsal.graph.program import Trace
-from onnxsal.modalities.image import Preprocess
 from onnxsal.records import CoarseMasks, Record
 from onnxsal.tasks.task import Sought
 from onnxsal.viz import blend as drawn
 from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
-
-EXPLAIN = "explain"
-"""The optional input (bool, default true) without which only the prediction is computed."""
 
 CHEAP = 4
 """Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
@@ -69,14 +64,14 @@ def assemble(work: Work) -> ir.Model:
     there = {name: trace[name] for name in trace.names()}
     front = next(iter(laid_in_front(trace, work.request.model).values()), None)
     masked = None if work.form.mask_in is None or front is None else work.form.mask_in.opened(trace, front)
-    photo = _bytes_in(work, trace) if work.form.bytes_in is not None else _photo(work, trace)
+    photo = bytes_in(work, trace) if work.form.bytes_in is not None else photo_of(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
     if work.form.mask_in is not None and masked is not None:
         there[work.form.mask_in.name] = masked
-    batch = _batch(source, anatomy.entry)
+    batch = batch_of(source, anatomy.entry)
     given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in work.goal.inputs}
-    explain = _explain_input(trace, required=work.form.explain_required)
+    explain = explain_input(trace, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
     inputs = _Inputs(source, given, photo, sought, front, masked)
 
@@ -98,7 +93,7 @@ def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Va
     task, goal = work.request.model.task, work.goal
     if goal.is_program or not task.told:
         return None
-    batch = _count(trace, source, work.request.model.anatomy.entry)
+    batch = count_of(trace, source, work.request.model.anatomy.entry)
     fixed = {name: trace.const(value) for name, value in goal.constants(task.fed.name).items()}
     asked = {name: _for_all(trace, value, batch) for name, value in {**fixed, **given}.items()}
     task = task if goal.fixed is None else task.opened(goal.fixed)
@@ -166,7 +161,7 @@ _LONG = 1 << 20
 
 def _rows(request: Request) -> int:
     """Draws that go through the model at once: one where its batch is fixed to one."""
-    return 1 if isinstance(_fed_batch(request.model.anatomy), int) else request.batch_size
+    return 1 if isinstance(fed_batch(request.model.anatomy), int) else request.batch_size
 
 
 def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
@@ -199,7 +194,7 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Value
     model, mask, front = work.request.model, work.form.mask_in, front_of(work.request.model)
     assert mask is not None and inputs.mask is not None and inputs.front is not None and front is not None
     ((name, _),) = front.inputs.items()
-    batch = _count(op, inputs.source, model.anatomy.entry)
+    batch = count_of(op, inputs.source, model.anatomy.entry)
     given = {key: _for_all(op, value, batch) for key, value in inputs.given.items()}
     weights = _weights(there)
 
@@ -214,7 +209,7 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Value
 
 
 def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
-    task, batch = work.request.model.task, _count(op, inputs.source, work.request.model.anatomy.entry)
+    task, batch = work.request.model.task, count_of(op, inputs.source, work.request.model.anatomy.entry)
     numbers = _numbers(op, work, there)
     given = inputs.given.get(task.fed.name) if inputs.given else work.goal.opened(op)
     if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
@@ -310,7 +305,7 @@ def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
 
 def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
     """Zeros in place of what was not asked for."""
-    batch = _count(op, source, work.request.model.anatomy.entry)
+    batch = count_of(op, source, work.request.model.anatomy.entry)
     found: Values = {}
     for name in work.maps:
         shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
@@ -325,79 +320,12 @@ def _free_names(trace: Trace, names: set[str]) -> None:
         trace[name].name = trace.unique(f"was/{name}")
 
 
-def _bytes_in(work: Work, trace: Trace) -> ir.Value:
-    """Put preprocessing in front of the model; return its input, the bytes."""
-    entry, preprocess = work.request.model.anatomy.entry, work.form.bytes_in
-    assert preprocess is not None
-    old = trace[entry.input]
-    photo = ir.Value(name=entry.input, type=ir.TensorType(ir.DataType.UINT8),
-                     shape=ir.Shape([_batch(old, entry), *work.request.model.image_size, 3]))  # fmt: skip
-
-    def fed() -> ir.Value:
-        value = values_of_bytes(trace, photo, preprocess.table(), reverse=preprocess.colour == "BGR")
-        value = _centred(trace, value, preprocess, work.request.model.image_size)
-        order = entry.fed_from_sal
-        value = value if order == sorted(order) else trace.Transpose(value, perm=order)
-        value = trace.Unsqueeze(value, more) if (more := ones(entry.input_axes)) else value
-        return trace.Cast(value, to=entry.dtype)
-
-    value = cut(trace, old, fed)
-    value.shape = old.shape
-    trace.graph.inputs[list(trace.graph.inputs).index(old)] = photo
-    trace.rename(entry.input, old, value)
-    return photo
-
-
-def _centred(op: Tape, value: ir.Value, preprocess: Preprocess, size: tuple[int, int]) -> ir.Value:
-    """Return scaled pixels [B, C, H, W] less the mean picture, over std; as they are where there is none."""
-    mean = preprocess.taken_off(size)
-    if mean is None:
-        return value
-    std = np.asarray(preprocess.std, np.float32).reshape(-1, 1, 1)
-    return op.Div(op.Sub(value, op.const(mean)), op.const(std))
-
-
-def _photo(work: Work, trace: Trace) -> ir.Value | None:
-    """Return the model's own input where it is bytes [B, H, W, 3], red first."""
-    entry = work.request.model.anatomy.entry
-    if entry.dtype != ir.DataType.UINT8 or entry.input_axes != entry.channels_last or entry.channels != 3:
-        return None
-    return trace[entry.input]
-
-
-def _explain_input(trace: Trace, *, required: bool) -> ir.Value:
-    """A scalar input, mostly with a default: who does not feed it gets the explanation."""
-    value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
-    if required:
-        return value
-    value.const_value = ir.tensor(np.array(True))
-    trace.graph.register_initializer(value)
-    return value
-
-
-def _batch(value: ir.Value, entry: Entry) -> int | str | None:
-    """Return how many things an input takes: one, where it has no axis for them."""
-    return 1 if entry.one_by_one else (dims(value) or (None,))[entry.input_axes.index("N")]
-
-
-def _fed_batch(anatomy: Anatomy) -> int | str | None:
-    return _batch(next(v for v in anatomy.model.graph.inputs if v.name == anatomy.entry.input), anatomy.entry)
-
-
-def _count(op: Tape, source: ir.Value, entry: Entry) -> ir.Value:
-    """Return how many things there are, int64 [1]."""
-    if entry.one_by_one:
-        return op.const([1], ir.DataType.INT64)
-    at = entry.input_axes.index("N")
-    return op.Shape(source, start=at, end=at + 1)
-
-
 def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
     model = work.request.model
     for value in model.anatomy.model.graph.outputs:
         own = outputs[str(value.name)]
         own.type, own.shape = value.type, value.shape
-    batch, shapes = _fed_batch(model.anatomy), _shapes(work)
+    batch, shapes = fed_batch(model.anatomy), _shapes(work)
     for name, shape in work.told.items():
         outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shape] if None not in shape else shape)

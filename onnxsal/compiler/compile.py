@@ -13,9 +13,10 @@ import onnx
 import onnx_ir as ir
 
 from onnxsal.anatomy.drawn import drawn_note
-from onnxsal.compiler.assemble import EXPLAIN, assemble
+from onnxsal.compiler.assemble import assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
 from onnxsal.compiler.front import ONE, PAST, read_past, reads_past, takes_one
+from onnxsal.compiler.inputs import EXPLAIN
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
