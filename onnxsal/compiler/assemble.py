@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
-from onnxsal.compiler.front import front_of, laid_in_front
+from onnxsal.compiler.front import front_of, laid_in_front, read_past, stands_in
 from onnxsal.compiler.inputs import EXPLAIN, batch_of, bytes_in, count_of, explain_input, fed_batch, photo_of
 from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.nothing import named, nothing_of
@@ -67,6 +67,8 @@ def assemble(work: Work) -> ir.Model:
     photo = bytes_in(work, trace) if work.form.bytes_in is not None else photo_of(work, trace)
     source = trace[anatomy.entry.input]
     there.update({anatomy.entry.input: source, anatomy.entry.value: trace[anatomy.entry.value]})
+    if front is not None:
+        there.update(read_past(trace, work.request.model, front))
     if work.form.mask_in is not None and masked is not None:
         there[work.form.mask_in.name] = masked
     batch = batch_of(source, anatomy.entry)
@@ -200,7 +202,8 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Value
 
     def one(inner: Tape, ids: ir.Value, own: Mapping[str, ir.Value]) -> Values:
         vectors = graft(inner, front, {name: ids}, weights)[model.anatomy.entry.input]
-        values = laid(inner, Program(model.anatomy.model), {model.anatomy.entry.input: vectors}, weights)
+        read = {**weights, **{name: ids for name in weights if stands_in(name)}}
+        values = laid(inner, Program(model.anatomy.model), {model.anatomy.entry.input: vectors}, read)
         alone = replace(inputs, source=vectors, given=dict(own), front=ids, mask=None)
         return _explanation(inner, work, alone, values)
 
@@ -277,7 +280,8 @@ def _is_half(there: Values) -> bool:
 
 
 def _weights(there: Values) -> Values:
-    return {name: value for name, value in there.items() if value.const_value is not None}
+    """Return what does not depend on the explained value: constants, and what is read past it, a row for each thing."""
+    return {name: value for name, value in there.items() if value.const_value is not None or stands_in(name)}
 
 
 def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None, length: ir.Value) -> Values:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
-from onnxsal.compiler.front import ONE, PAST, read_past, reads_past, takes_one
+from onnxsal.compiler.front import ONE, check_read, takes_one
 from onnxsal.compiler.inputs import EXPLAIN
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.nothing import named, nothing_of
@@ -151,7 +151,7 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     _check_names(work)
     _check_sign(work)
     assembled = assemble(work)
-    read_past(assembled.graph, request.model)
+    check_read(assembled.graph)
     write_moved(assembled.graph)
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
@@ -175,9 +175,6 @@ def _of_texts(model: Model, asked: Asked) -> Model:
             raise UsageError(f"baseline={name!r} is no token of a tokenizer beside the model: {known} or an array")
     free: Model | None = model.program("any length", lambda: of_any_length(model))
     unfit = [part for part in parts if isinstance(part, Record) and not fits_any_length(part)]
-    draws = any(isinstance(part, Record) for part in parts)  # their rows are not those of the ids that go in
-    if reads_past(model) and (draws or free is None):
-        raise UnsupportedError(PAST)
     if free is not None and not unfit and not any(request.layers):
         return free
     (length,) = model.size

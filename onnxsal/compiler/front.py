@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
@@ -12,13 +14,14 @@ from onnxsal.graph.program import Trace
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model import Model
 from onnxsal.model.inner import STAND_IN, front
+from onnxsal.model.text_past import past_of
 
 ONE = "what lies in front of the explained value takes one thing at a time: the compiled file does too (batch 1)"
 
 
 PAST = (
-    "the file reads ids past the vectors that they become, so that a compiled file is another one for each text; that "
-    "of a method of one run (gradient, input-x-gradient, attnlrp) reads them if the graph only tells some from others"
+    "the file reads ids past the vectors that they become, and for its one size that is written with those of one text "
+    "inside, so that a compiled file would be another one for each text; export it with batch and length left open"
 )
 
 
@@ -68,25 +71,39 @@ def laid_in_front(trace: Trace, model: Model) -> dict[str, ir.Value]:
     return inputs
 
 
-def reads_past(model: Model) -> bool:
-    """Return whether a file reads ids past the vectors that they become, for more than how many they are."""
-    modality = model.modality
-    return isinstance(modality, Tokens) and (modality.past.own or bool(modality.past.told))
+def stands_in(name: str) -> bool:
+    """Return whether a value of this name stands in the place of ids that are read past their vectors."""
+    return name.startswith(STAND_IN)
 
 
-def read_past(graph: ir.Graph, model: Model) -> None:
-    """Let what reads ids past their vectors read those that go in, in branches too.
+def read_past(trace: Trace, model: Model, ids: ir.Value) -> dict[str, ir.Value]:
+    """Let what reads ids past their vectors read those that go in, of which the graph holds others.
 
-    Raises: UnsupportedError: nothing reads them any more.
+    Returns: these, by the name of what they stand in for, so that what is put beside the graph reads them too.
+    Raises: UnsupportedError: an output reads them, and the graph was written for those that it holds.
     """
-    if not reads_past(model):
-        return
-    read = [node for node in graph.all_nodes() if any(v and str(v.name).startswith(STAND_IN) for v in node.inputs)]
-    if not read or any(node.op_type != "Expand" for node in read):
+    stands = trace.graph.initializers.get(f"{STAND_IN}{ids.name}")
+    if stands is not None and stands.uses():
+        stands.replace_all_uses_with(ids)
+        return {str(stands.name): ids}
+    if _reads_past(model):
         raise UnsupportedError(PAST)
-    for node in read:
-        name = str(node.inputs[0] and node.inputs[0].name).removeprefix(STAND_IN)
-        node.outputs[0].replace_all_uses_with(next(v for v in graph.inputs if v.name == name))
+    return {}
+
+
+def _reads_past(model: Model) -> bool:
+    """Whether any output reads ids past the vectors that they become, for more than how many they are."""
+    modality = model.modality
+    if not isinstance(modality, Tokens) or modality.embedding is None:
+        return False
+    past = past_of(model.source.graph, replace(model.asked, head=None), modality.embedding)
+    return past.own or bool(past.told)
+
+
+def check_read(graph: ir.Graph) -> None:
+    """Raises: UnsupportedError: something reads ids past their vectors that are not those that go in."""
+    if any(v is not None and stands_in(str(v.name)) for node in graph.all_nodes() for v in node.inputs):
+        raise UnsupportedError(PAST)
 
 
 def _input(name: str, like: ir.Value, explained: ir.Value) -> ir.Value:

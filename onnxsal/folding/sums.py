@@ -34,7 +34,7 @@ class Outside:
     Attributes:
         varied: of all images.
         head: what the record's head put out, by name.
-        weights: values of the model that the draws share.
+        weights: values of the model that the draws share; of what is no constant a row for each image.
         targets: the programs' target inputs, int64 [B].
     """
 
@@ -89,7 +89,10 @@ def evaluated(op: Tape, folded: Folded, z: ir.Value, chunk: Chunk, outside: Outs
     ranks = {name: rank(value) or 1 for name, value in folded.body.inputs.items()}
     feeds = {n: repeated(op, op.Gather(v, one, axis=0), many, ranks[n]) for n, v in outside.targets.items()}
     names = [name for name in folded.record.moments.names if name in folded.moments]
-    return graft(op, folded.body, {folded.x: off_plane(op, z, folded.size), **feeds}, outside.weights, outputs=names)
+    read = {name: value for name, value in outside.weights.items() if name in folded.body.model.graph.initializers}
+    own = {n: op.Gather(v, one, axis=0) for n, v in read.items() if v.const_value is None}
+    there = {**outside.weights, **own}
+    return graft(op, folded.body, {folded.x: off_plane(op, z, folded.size), **feeds}, there, outputs=names)
 
 
 def weighed(op: Tape, outputs: Named, mask: ir.Value, size: tuple[int, ...], *, channels: bool) -> Named:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.graph.operands import operands
+from onnxsal.graph.operands import computed_from, operands
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.tokens.embedding import Embedding, is_whole
 from onnxsal.modalities.tokens.past import Past
@@ -18,10 +18,15 @@ _MOVED = frozenset({"Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Flat
 
 
 def past_of(graph: ir.Graph, asked: Asked, embedding: Embedding) -> Past:
-    """Return what outputs are computed from of the ids themselves, beside what they become and how many there are."""
+    """Return what outputs are computed from of the ids themselves, beside what they become and how many there are.
+
+    Those that are not computed from what they become do not count: they are left out.
+    """
     values = values_by_name(graph)
     vectors = values[embedding.value]
-    read = living(graph, asked.head, without=vectors)
+    behind = computed_from(graph, [vectors])
+    ends = [v for v in graph.outputs if v in behind and asked.head in (None, v.name)]
+    read = living(graph, asked.head, ends=ends or None, without=vectors)
     reached: set[ir.Value | None] = {values[embedding.ids]}
     readers = list(_reading(graph, reached, vectors))
     if not any(v in reached and v in read for v in graph.outputs):

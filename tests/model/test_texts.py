@@ -245,17 +245,55 @@ def test_a_text_shorter_than_the_file_takes_is_filled_up(tmp_path: Path) -> None
         onnxsal.explain(model, np.array(ids), method="gradient")
 
 
-def test_a_compiled_file_reads_the_ids_that_go_in_past_their_vectors_too(tmp_path: Path) -> None:
-    """Its maps are those of explain, of two texts of which one has a pad inside; other methods know one text."""
-    model = onnxsal.load(saved(tmp_path, PAST))
-    file = onnxsal.compile(model, method="gradient", target=2)
-    ids = np.array([[2, 4, 0, 6, 3], [2, 4, 5, 6, 3]])
-    maps = onnxruntime.InferenceSession(file.SerializeToString()).run(["saliency"], {"input_ids": ids})[0]
-    for each, found in zip(ids, maps, strict=True):
-        expected = onnxsal.explain(model, each, method="gradient", target=2)
-        np.testing.assert_allclose(found, expected.saliency, atol=1e-5)
-    with pytest.raises(UnsupportedError, match="reads ids past the vectors that they become"):
-        onnxsal.compile(model, method="integrated-gradients", baseline="zero", target=2)
+MIXED = PAST.replace("t = Tanh (ep)", "m = ReduceMean (ep, one) em = Add (ep, m) t = Tanh (em)")
+SOME = MIXED.replace("Equal (input_ids, nought)", "Less (input_ids, more)").replace("nought = {0}", "more = {5}")
+PADDED = PAST.replace("] input_ids)", "] input_ids, int64[B, T] attention_mask)").replace(
+    "t = Tanh (ep)",
+    """mf = Cast <to = 1> (attention_mask) v = Unsqueeze (mf, two) n = ReduceSum (v, one) ew = Mul (ep, v)
+    sm = ReduceSum (ew, one) m = Div (sm, n) em = Add (ep, m) t0 = Tanh (em) t = Mul (t0, v)""",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "options"),
+    [
+        (MIXED, "gradient", {}),
+        (MIXED, "integrated-gradients", {"steps": 3}),
+        (SOME.replace("[B, T]", "[B, 5]"), "occlusion", {"baseline": "zero"}),
+        (PADDED, "rise", {"samples": 9}),
+    ],
+)
+def test_a_compiled_file_reads_the_ids_that_go_in_past_their_vectors_too(
+    tmp_path: Path, text: str, method: str, options: dict[str, object]
+) -> None:
+    """Its maps are those of explain: of two lengths, with pads inside, in front and behind, or padded with a mask."""
+    asked, masked = {"method": method, "target": 2, **options}, text is PADDED
+    model = onnxsal.load(saved(tmp_path, text))
+    file = onnxsal.compile(model, **asked, give="raw", mask_in=masked)
+    session = onnxruntime.InferenceSession(file.SerializeToString())
+    for batch in ([[2, 4, 0, 6, 3], [2, 4, 5, 6, 3], [0, 0, 7, 6, 0]], [[0, 8, 9], [4, 5, 0]])[: 1 + ("B, T" in text)]:
+        ids = np.array(batch)
+        kept = (ids != 0) | (not masked)
+        fed = {"input_ids": ids, **({"attention_mask": kept.astype(np.int64)} if masked else {})}
+        for own, counts, found in zip(ids, kept, session.run(["raw"], fed)[0], strict=True):
+            expected = onnxsal.explain(model, own[counts], **asked).raw
+            np.testing.assert_allclose(found[..., counts], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_file_of_one_text_that_reads_ids_past_their_vectors_is_not_compiled(tmp_path: Path) -> None:
+    model = onnxsal.load(saved(tmp_path, MIXED.replace("B, ", "1, ")))
+    with pytest.raises(UnsupportedError, match=r"reads ids past the vectors .* with batch and length left open"):
+        onnxsal.compile(model, method="gradient", target=2)
+
+
+def test_an_output_of_ids_alone_is_left_out_and_opens_nothing_anew(tmp_path: Path) -> None:
+    """What it reads of ids is no part of what is explained: one graph for all texts, and a compiled file for all."""
+    text = PAST.replace("=> (float[B, 3] logits)", "=> (float[B, 3] logits, int64[B, T] twice)")
+    text = text.replace("e = Gather", "twice = Add (input_ids, input_ids) e = Gather")
+    model = onnxsal.load(saved(tmp_path, text))
+    opened = [model.fitter(model, np.array(ids)).model.opened for ids in ([4, 5], [6, 7, 8])]
+    assert opened[0] == opened[1] and not any("is read past" in note for note in model.notes)
+    assert [each.name for each in onnxsal.compile(model, method="gradient").graph.output] == ["logits", "saliency"]
 
 
 def test_a_decoder_begins_with_the_text(tmp_path: Path) -> None:
