@@ -6,36 +6,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import onnx_ir as ir
 
-from onnxsal._version import __version__
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
 from onnxsal.compiler.front import front_of, laid_in_front, read_past, stands_in
 from onnxsal.compiler.inputs import EXPLAIN, batch_of, bytes_in, count_of, explain_input, fed_batch, photo_of
-from onnxsal.compiler.metadata import metadata_of
 from onnxsal.compiler.nothing import named, nothing_of
+from onnxsal.compiler.outputs import finished, outputs_of, shapes_of, zeros_of
 from onnxsal.compiler.padded import Rows, row_by_row
 from onnxsal.compiler.work import Result, Values, Work
-from onnxsal.explanation.method_plan import FUSE
 from onnxsal.explanation.request import Request
 from onnxsal.folding import (
     Folded,
     Shared,
-    Style,
-    coloured,
     elements_read,
-    finish_map,
     fold_record,
     fold_tail,
-    fuse,
     graft,
     guarded,
     image_elements,
     laid,
-    normalised,
-    raw_shape,
     typed,
 )
 from onnxsal.folding.baselines import BaselineMaker
@@ -45,8 +36,6 @@ from onnxsal.graph.cut import feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.records import CoarseMasks, Record
 from onnxsal.tasks.task import Sought
-from onnxsal.viz import blend as drawn
-from onnxsal.viz.colour import DIVERGING, SEQUENTIAL, colour_table
 
 CHEAP = 4
 """Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
@@ -83,11 +72,11 @@ def assemble(work: Work) -> ir.Model:
         return _explanation(op, work, inputs, there)
 
     asked = explain if sought is None else trace.And(explain, _any(trace, sought.seen))
-    found = guarded(trace, asked, then, lambda op: _nothing(op, work, source))
+    found = guarded(trace, asked, then, lambda op: zeros_of(op, work, source))
     _read_copies(trace, own, found)
     read_apart(trace, came)
     told = {} if sought is None else {name: sought.told[name] for name in work.told}
-    return _finished(work, trace, {**own, **found, **told})
+    return finished(work, trace, {**own, **found, **told})
 
 
 def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Values) -> Sought | None:
@@ -188,7 +177,7 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values
     raws = [_map(op, work, part, layer, read) for part, layer in pairs]
     if sought is not None:
         raws = [_only_seen(op, raw, sought.seen) for raw in raws]
-    return _outputs(op, work, raws, inputs.photo, op.Shape(x, start=-1))
+    return outputs_of(op, work, raws, inputs.photo, op.Shape(x, start=-1))
 
 
 def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
@@ -207,7 +196,7 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Value
         alone = replace(inputs, source=vectors, given=dict(own), front=ids, mask=None)
         return _explanation(inner, work, alone, values)
 
-    ranks = {kind: len(shape) for kind, shape in _shapes(work).items() if kind in work.maps}
+    ranks = {kind: len(shape) for kind, shape in shapes_of(work).items() if kind in work.maps}
     return row_by_row(op, Rows(inputs.front, mask.counts(op, inputs.mask), given), one, ranks)
 
 
@@ -284,62 +273,7 @@ def _weights(there: Values) -> Values:
     return {name: value for name, value in there.items() if value.const_value is not None or stands_in(name)}
 
 
-def _outputs(op: Tape, work: Work, raws: list[ir.Value], photo: ir.Value | None, length: ir.Value) -> Values:
-    finishes = [work.finish(part, layer) for part, layer in zip(work.parts, work.layers, strict=True)]
-    maps = [finish_map(op, raw, how, length) for raw, how in zip(raws, finishes, strict=True)]
-    raw = raws[0] if len(raws) == 1 else fuse(op, maps, work.request.common.fuse or FUSE)
-    saliency = maps[0] if len(maps) == 1 else normalised(op, raw, len(work.shape) - 1)
-    made = {"saliency": saliency, "raw": raw}
-    if "drawing" in work.form.outputs:
-        made["drawing"] = coloured(op, saliency, photo, _style(), signed=finishes[0].sign == "signed")
-    return {name: made[name] for name in work.maps}
-
-
-def _style() -> Style:
-    low, both = (np.asarray(colour_table(name), np.float32) for name in (SEQUENTIAL, DIVERGING))
-    return Style(low, both, drawn.LUMA, drawn.FADED, drawn.DARKER, drawn.LIFTED, drawn.OPACITY)
-
-
-def _shapes(work: Work) -> dict[str, tuple[int | None, ...]]:
-    """The outputs' shapes behind the batch axis."""
-    size: tuple[int | None, ...] = (None,) * len(work.shape[1:]) if work.any_length else work.shape[1:]
-    raw = size if len(work.parts) > 1 else raw_shape(work.parts[0])
-    return {"saliency": size, "raw": raw, "drawing": (*size, 3)}
-
-
-def _nothing(op: Tape, work: Work, source: ir.Value) -> Values:
-    """Zeros in place of what was not asked for."""
-    batch = count_of(op, source, work.request.model.anatomy.entry)
-    found: Values = {}
-    for name in work.maps:
-        shape = op.Concat(batch, [1 if d is None else d for d in _shapes(work)[name]], axis=0)
-        zero = np.zeros(1, np.uint8 if name == "drawing" else np.float32)
-        found[name] = op.ConstantOfShape(shape, value=ir.tensor(zero))
-    return found
-
-
 def _free_names(trace: Trace, names: set[str]) -> None:
     """Values inside the model that have the name of an input or output of ours get another."""
     for name in names & set(trace.names()):
         trace[name].name = trace.unique(f"was/{name}")
-
-
-def _finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
-    model = work.request.model
-    for value in model.anatomy.model.graph.outputs:
-        own = outputs[str(value.name)]
-        own.type, own.shape = value.type, value.shape
-    batch, shapes = fed_batch(model.anatomy), _shapes(work)
-    for name, shape in work.told.items():
-        outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
-        outputs[name].shape = ir.Shape([batch, *shape] if None not in shape else shape)
-    for name in work.maps:
-        outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
-        outputs[name].shape = ir.Shape([batch, *shapes[name]])
-    program = trace.finish_with(outputs)
-    for graph in program.model.graph.subgraphs():
-        for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
-            graph.initializers.pop(unused)
-    program.model.producer_name, program.model.producer_version = "onnxsal", __version__
-    program.model.metadata_props.update(metadata_of(work))
-    return program.model
