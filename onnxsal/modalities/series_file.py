@@ -19,7 +19,7 @@ from onnxsal.files import nearest_file
 SUFFIXES = (".csv", ".tsv")
 
 _BETWEEN = (",", ";", "\t", "|", " ")
-_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 """A number with a decimal comma, which is none where commas stand between cells."""
 
 _SHOWN = 24
@@ -45,17 +45,17 @@ def read_series(path: str | os.PathLike[str]) -> SeriesFile:
     blank; where that is no comma, numbers may have decimal commas. A first row without any number names the channels.
     Raises: ImageError: it cannot be read, is empty, or a line holds something else; the message says which.
     """
-    text, about = _text(Path(path)), f"the series {os.fspath(path)!r}"
+    text, about = text_of(path, "series"), f"the series {os.fspath(path)!r}"
     lines = text.rstrip().split("\n") if text.strip() else []
     if not lines:
         raise ImageError(f"{about} is empty: it holds a row for each step, with a number for each channel")
-    between = _delimiter(lines[0])
+    between = delimiter(lines[0])
     first = _cells(lines[0], between, f"{about}, line 1")
     numeric = [_number(cell, between) is not None for cell in first]
     if any(numeric) and not all(numeric):
         cell = first[numeric.index(False)]
         raise ImageError(
-            f"{about}, line 1: {_quoted(cell)} is no number; names of channels are a first row without any number"
+            f"{about}, line 1: {quoted(cell)} is no number; names of channels are a first row without any number"
         )
     names = None if all(numeric) else tuple(cell or f"column {i + 1}" for i, cell in enumerate(first))
     rows = lines if names is None else lines[1:]
@@ -69,18 +69,20 @@ def read_series(path: str | os.PathLike[str]) -> SeriesFile:
     return SeriesFile(values, names)
 
 
-def _text(path: Path) -> str:
+def text_of(source: str | os.PathLike[str], what: str) -> str:
+    """Return what a text file holds. Args: what: it is, as messages say. Raises: ImageError: it cannot be read."""
+    path = Path(source)
     if not path.is_file():
         raise ImageError(f"no such file: {str(path)!r}{nearest_file(path)}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ImageError(f"the series {str(path)!r} is no text in UTF-8") from None
+        raise ImageError(f"the {what} {str(path)!r} is no text in UTF-8") from None
     except OSError as error:
-        raise ImageError(f"the series {str(path)!r} cannot be read: {error.strerror or error}") from None
+        raise ImageError(f"the {what} {str(path)!r} cannot be read: {error.strerror or error}") from None
 
 
-def _delimiter(line: str) -> str:
+def delimiter(line: str) -> str:
     """Return what parts the cells of a line; a comma where nothing does, for then there is one."""
     outside = re.sub(r'"[^"]*"', "", line).strip()
     counts = [outside.count(mark) for mark in _BETWEEN]
@@ -99,7 +101,7 @@ def _cells(line: str, between: str, where: str) -> list[str]:
 
 
 def _number(cell: str, between: str) -> float | None:
-    if between != "," and _COMMA.fullmatch(cell):
+    if between != "," and DECIMAL_COMMA.fullmatch(cell):
         cell = cell.replace(",", ".")
     try:
         return float(cell)
@@ -127,10 +129,11 @@ def _row(line: str, between: str, columns: Sequence[str] | int, where: str) -> l
     found = [_number(cell, between) for cell in cells]
     for name, cell, number in zip(names, cells, found, strict=True):
         if number is None or not math.isfinite(number):
-            what = "is empty" if not cell else f"holds {_quoted(cell)}, which is no {'finite ' if number else ''}number"
+            what = "is empty" if not cell else f"holds {quoted(cell)}, which is no {'finite ' if number else ''}number"
             raise ImageError(f"{where}: {name!r} {what}")
     return [number for number in found if number is not None]
 
 
-def _quoted(cell: str) -> str:
+def quoted(cell: str) -> str:
+    """Return a cell as messages show it."""
     return repr(cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}…")
