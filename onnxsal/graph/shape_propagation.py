@@ -21,6 +21,7 @@ from onnxsal.errors import UnsupportedError
 from onnxsal.graph.analogues import kind_of
 from onnxsal.graph.bodies import kinds_behind
 from onnxsal.graph.contents import Array, computable, compute
+from onnxsal.graph.ml_kinds import ml_kinds
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
@@ -234,6 +235,8 @@ def _infer(
     node: ir.Node, kinds: Sequence[Kind | None], known: Mapping[int, Array], opsets: Mapping[str, int]
 ) -> tuple[Kind | None, ...] | str:
     """Return what onnx infers for one node, nothing where it knows no such operator, a text where shapes disagree."""
+    if found := ml_kinds(node, kinds):
+        return found
     opset = opsets.get(node.domain)
     try:
         schema = schema_of(node.op_type, node.domain, opset or 1)
