@@ -116,7 +116,7 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
     Raises: ImageError: the picture, its mask or its boxes cannot be used.
     """
     model, prepared = _fitted(model, item)
-    numbers = model.outputs(prepared.x)
+    numbers = model.numbers(prepared)
     goal = resolve_target(model, target, numbers, prepared)
     asked = goal.target if target is None else target
     frame = None if prepared.seen is None else prepared.seen.frame

@@ -33,7 +33,7 @@ def predicted(fitted: Fitted) -> Prediction:
     Raises: UsageError: it shows nothing. As ``Model.outputs``.
     """
     model: Model = fitted.model
-    numbers = model.outputs(fitted.sample.x)
+    numbers = model.numbers(fitted.sample)
     for found in model.task.predict(numbers, model.labels, 1):
         return found
     raise UsageError(f"nothing is predicted: {model.task.nothing(numbers, model.labels)}")

@@ -112,7 +112,7 @@ def forward(
         return _run_whole(request, whole, sample, column, known)
     halves = _halved(request)
     if halves is None:
-        return Forward(request.model.outputs(sample.x) if known is None else known, sample)
+        return Forward(request.model.numbers(sample) if known is None else known, sample)
     return _run(request, halves, [sample], known)[0]
 
 
@@ -151,7 +151,7 @@ def _believed(
         return all(_is_own(model, sample, row) for sample, row in pairs)
 
     believed = model.program(("numbers of", how, len(samples), *key_of(request)), equal)
-    return [model.checked(row) if believed else model.outputs(sample.x) for sample, row in pairs]
+    return [model.checked(row) if believed else model.numbers(sample) for sample, row in pairs]
 
 
 def _run(request: Request, halves: Halves, samples: Sequence[Sample], known: Numbers | None = None) -> list[Forward]:
@@ -191,7 +191,7 @@ def together(request: Request, seen: Sequence[Forward], goals: Sequence[Target])
 
 def _is_own(model: Model, sample: Sample, found: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether numbers are those that the deployed file puts out for a picture, bit for bit."""
-    numbers = model.outputs(sample.x)
+    numbers = model.numbers(sample)
     return all(_same_bits(numbers[kind], found[name][0]) for kind, name in _kinds(model).items())
 
 

@@ -30,6 +30,7 @@ from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model, Sample
 from onnxsal.model.batch_check import MIXES, one_by_one
 from onnxsal.model.positions import said
+from onnxsal.model.rounded import rounded_notes
 from onnxsal.records import Record
 from onnxsal.tasks import Numbers, Target
 from onnxsal.viz.maps import Sign, cam_saliency, normalise, pixel_saliency
@@ -230,8 +231,9 @@ def _explained(request: Request, group: _Explained, goal: Target, outcomes: list
     saliency = normalise(one.raw) if several else maps[0]
     manifest = manifest_of(request, one, goal, sign) | {"seconds": group.seconds}
     tests = [note for layer in request.layers for note in said(request.model, layer)]
-    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *_assumed(goal), *goal.notes,
-             *_not_told_apart(request, group, goal), *one.notes]  # fmt: skip
+    through = () if prepared.row is None else rounded_notes(request.model.anatomy)
+    notes = [*request.model.notes, *request.model.placement, *tests, *prepared.notes, *through, *_assumed(goal),
+             *goal.notes, *_not_told_apart(request, group, goal), *one.notes]  # fmt: skip
     return Explanation(
         saliency=saliency, raw=one.raw, stderr=one.stderr, target=goal.target, label=goal.label,
         score=score, logit=logit, image=image, box=box,

@@ -146,7 +146,7 @@ def looked_at(model: Model, target: TargetSource) -> TargetSource:
         sample = fitted.sample
         called = thing if isinstance(thing, str) else sample.name
         notes.extend(f"the reference {called!r}: {note}" for note in sample.notes)
-        return fitted.model.outputs(sample.x)  # type: ignore[no-any-return]
+        return fitted.model.numbers(sample)  # type: ignore[no-any-return]
 
     found: TargetSource = model.task.looked_at(as_pair(model, target), see)
     return _noted(found, tuple(notes)) if notes else found

@@ -32,6 +32,7 @@ plugins.offer(
         "audio": "onnxsal.modalities.audio.modality:AudioModality",
         "sequence": "onnxsal.modalities.sequence:SequenceModality",
         "volume": "onnxsal.modalities.volume:VolumeModality",
+        "table": "onnxsal.modalities.table:Table",
         "array": "onnxsal.modalities.array:ArrayModality",
     },
 )
@@ -82,6 +83,12 @@ class Sample:
     """The sound that it is, where it is one."""
     whole: Callable[[Any], Any] | None = None
     """Of a part of a recording: what makes of its explanation that of all of it."""
+    row: NDArray[np.float64] | None = None
+    """The numbers of a row of a table, [F], as exact as they were given; of a text its code."""
+    columns: tuple[str, ...] = ()
+    """What its columns are called."""
+    cells: tuple[str, ...] = ()
+    """What stands in them, as it is shown."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""

@@ -14,6 +14,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Fronted, Sample
+from onnxsal.modalities.table import Table
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.constants import Constant, constants, fitting
 from onnxsal.model.inner import front
@@ -43,6 +44,8 @@ def fitted(model: Model, thing: Any) -> Fitted:
     file leaves that open, opens it for that; of a value inside, what it is computed from is run first.
     Raises: UsageError: there is no such input, nothing is given to explain, or as ``onnxsal.load``.
     """
+    if isinstance(model.modality, Table):
+        return Fitted(model, thing)
     if isinstance(thing, Mapping):
         return _of_mapping(model, thing)
     if isinstance(model.modality, Tokens):

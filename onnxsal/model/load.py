@@ -17,6 +17,7 @@ from onnxsal.anatomy.layers import find_layers
 from onnxsal.anatomy.parts import Head
 from onnxsal.errors import UnsaidError, UnsupportedError, UsageError
 from onnxsal.graph import load_ir
+from onnxsal.graph.columns import join_columns
 from onnxsal.graph.files import EXTERNAL_FILES
 from onnxsal.graph.moved import write_moved
 from onnxsal.graph.processor import check_processor
@@ -24,6 +25,7 @@ from onnxsal.graph.program import values_by_name
 from onnxsal.graph.unknown import check_operators
 from onnxsal.graph.unsigned import write_unsigned
 from onnxsal.modalities.image import PreprocessSource
+from onnxsal.modalities.table import Table
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Probe, Running, freed
@@ -106,6 +108,8 @@ def load(
     if not custom_ops:
         check_operators(source)
     check_processor(source)
+    if explained is None and not inputs:
+        join_columns(source)
     name = "" if isinstance(path, onnx.ModelProto) else os.fspath(path)
     file = File(name, digest(path, source.meta[EXTERNAL_FILES]), dict(source.metadata_props))
     read = read_held(Beside(source.graph, name, file.metadata, preprocess), inputs or {})
@@ -161,8 +165,9 @@ def _opened(source: ir.Model, file: File, asked: Asked, running: Running) -> Mod
     drawn = drawn_by(anatomy)
     words = read_words(source, file.name, asked, Recognised(modality, anatomy))
     entry_notes = getattr(modality, "entry_notes", None)
+    rounded = () if isinstance(modality, Table) else rounded_notes(anatomy)
     told = (*(entry_notes(entry) if entry_notes else ()), *task_of(anatomy).notes, *rows.notes, *sized.notes, *freeing,
-            *((drawn_note(drawn),) if drawn else ()), *rounded_notes(anatomy))  # fmt: skip
+            *((drawn_note(drawn),) if drawn else ()), *rounded)  # fmt: skip
     model = Model(
         name=file.name, anatomy=anatomy, modality=modality, preprocess=words.preprocess, sound=words.sound,
         labels=words.labels, digest=file.digest, metadata=file.metadata,

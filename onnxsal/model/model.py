@@ -15,9 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, TARGET, Anatomy, Layer, Score, X, body, select, stem
+from onnxsal.anatomy.by_rows import by_rows
 from onnxsal.anatomy.drawn import drawn_by
 from onnxsal.decisions import Decision
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.packed import Packed, pack, unpack
 from onnxsal.modalities.audio.preprocess import SoundPreprocess
@@ -29,6 +30,7 @@ from onnxsal.model.roles import Input
 from onnxsal.model.sessions import Basis, Kept, Programs, Sessions
 from onnxsal.model.words import preprocess_decisions
 from onnxsal.runtime import ColumnSession, PickedSession, Session
+from onnxsal.runtime.by_rows import run_rows
 from onnxsal.runtime.providers import CPU, full_name
 from onnxsal.runtime.session import Verdict
 from onnxsal.tasks import Numbers, Prediction, Target, Task, task_of
@@ -173,7 +175,7 @@ class Model:
         found = self.fitter(self, image)
         model: Model = found.model
         sample = model.prepare(found.thing)
-        return model.seen(sample, model.outputs(sample.x), top)
+        return model.seen(sample, model.numbers(sample), top)
 
     def seen(self, sample: Sample, numbers: Numbers, top: int | None = None) -> list[Prediction]:
         """Return what the task shows of a picture that was prepared and run before; places are of the photograph."""
@@ -190,6 +192,31 @@ class Model:
         UnsupportedError: the provider runs no operator of the model. UsageError: they are not what a user says.
         """
         return self.checked(self._whole().run({X: x[None]}))
+
+    def numbers(self, sample: Sample) -> Numbers:
+        """Return the numbers of something that was prepared: of a row of a table those of the file itself, of anything
+        else its ``outputs``.
+
+        Raises: as ``outputs``. UsageError: of a row something is missing that the model needs.
+        """
+        if sample.row is None:
+            return self.outputs(sample.x)
+        program = self.program("by rows", lambda: by_rows(self.anatomy))
+        try:
+            return self.checked(self.run_rows(program, sample.row[None]))
+        except ModelError as error:
+            if not (missing := [c for c, value in zip(sample.columns, sample.row, strict=True) if np.isnan(value)]):
+                raise
+            raise UsageError(
+                f"{sample.name}: {', '.join(map(repr, missing))} {'is' if len(missing) == 1 else 'are'} missing, and "
+                "the model gives no number then: it takes no missing values"
+            ) from error
+
+    def run_rows(self, program: Program, rows: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """Return what a program of a model of tables puts out for rows [n, F]. Raises: ModelError: the run failed."""
+        session = self.session(program)
+        assert isinstance(session, Session)
+        return run_rows(session, rows)
 
     def checked(self, found: Mapping[str, NDArray[Any]]) -> Numbers:
         """Return the numbers of one picture from what a program put out for it, [1, N] each. Raises: as ``outputs``."""

@@ -10,8 +10,10 @@ import onnx_ir as ir
 from onnxsal.anatomy import Entry
 from onnxsal.autodiff import standardised
 from onnxsal.errors import UnsupportedError
+from onnxsal.graph.columns import columns_of, keep_marks
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.registry import Modality, Told, recognise
+from onnxsal.modalities.table import Table
 from onnxsal.modalities.tokens import Tokens
 from onnxsal.model.asked import Asked
 from onnxsal.model.constants import Constant
@@ -30,6 +32,7 @@ def normal_form(holding: Held, filled: Constant | None = None) -> ir.Model:
     roles = holding.roles
     kept = frozenset({str(roles.explained)}) if roles.inner else frozenset[str]()
     normal = open_heads(standardised(holding.model, keep=kept))
+    keep_marks(holding.model.graph, normal.graph)
     return cut_at(normal, str(roles.explained), ids=ids_of(holding, filled)) if roles.inner else normal
 
 
@@ -57,6 +60,8 @@ def recognised(normal: ir.Model, holding: Held, told: Told | None = None) -> tup
         text = holding.roles.text
         if text is not None and isinstance(modality, Tokens):
             modality = replace(modality, embedding=text.embedding, past=text.past)
+        if isinstance(modality, Table):
+            modality = replace(modality, columns=columns_of(normal.graph))
         return modality, entry
     except UnsupportedError as error:
         source = next((v for v in normal.graph.inputs if v.name == holding.roles.explained), None)

@@ -1,4 +1,4 @@
-"""Doubles in front of thresholds: what float32 cannot tell apart is said, and only there."""
+"""Doubles in front of thresholds: predicted as the file does; what float32 cannot tell apart is said, only there."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ def tree(kind: int) -> onnx.ModelProto:
 
 
 def value(model: onnxsal.Model, second: float) -> float:
-    row = np.array([[0, second]], model.anatomy.entry.dtype.numpy())
-    return float(model.outputs(model.prepare(row).x)["value"][0])
+    return model.predict(np.array([0, second]))[0].logit
 
 
-def test_a_double_that_float32_takes_over_a_threshold_is_warned_of() -> None:
+def test_a_double_that_float32_takes_over_a_threshold_is_warned_of_where_it_goes_through_float32() -> None:
     model = onnxsal.load(tree(TensorProto.DOUBLE), task="regression")
-    assert (value(model, SPLIT - 0.01), value(model, SPLIT + 0.01)) == (1, 5)
-    assert value(model, SPLIT) == 5, "the file says 1: if this is 1 now, the note is to go"
-    assert [note for note in model.notes if "rounded to float32" in note and "TreeEnsemble" in note]
+    assert (value(model, SPLIT - 0.01), value(model, SPLIT), value(model, SPLIT + 0.01)) == (1, 1, 5)
+    row = np.array([0, SPLIT])
+    assert model.outputs(model.prepare(row).x)["value"][0] == 5, "if this is 1 now, the note is to go"
+    notes = onnxsal.explain(model, row, method="occlusion").manifest["notes"]
+    assert [note for note in notes if "rounded to float32" in note and "TreeEnsemble" in note]
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT])
 def test_floats_are_what_they_are(kind: int) -> None:
     model = onnxsal.load(tree(kind), task="regression")
     assert value(model, SPLIT) == 1
-    assert not [note for note in model.notes if "float32" in note]
+    found = onnxsal.explain(model, np.array([0, SPLIT]), method="occlusion")
+    assert not [note for note in found.manifest["notes"] if "float32" in note]

@@ -138,7 +138,7 @@ def _listed(seen: _Seen, model: Model) -> dict[str, Any]:
 def _seen(model: Model, image: str, top: int | None) -> _Seen:
     fitted = model.fitter(model, image)
     model, sample = fitted.model, fitted.model.prepare(fitted.thing)
-    numbers = model.outputs(sample.x)
+    numbers = model.numbers(sample)
     classes = model.seen(sample, numbers, top)
     why, near = ("", None) if classes else (model.task.nothing(numbers, model.labels), _nearest(model, sample, numbers))
     frame = None if sample.seen is None else placed_in(model, sample.seen.frame)

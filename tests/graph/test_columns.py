@@ -1,0 +1,84 @@
+"""Files of several columns take rows of a table: what they then give is what the file itself gives, to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from tables import LINEAR, NAMES, NET, ROWS, TREES, pipeline, run
+
+import onnxsal
+from onnxsal.errors import UnsupportedError, UsageError
+
+
+@pytest.mark.parametrize("head", [LINEAR, TREES, NET])
+def test_a_row_gives_what_the_file_gives(head: str) -> None:
+    """Numbers, whole ones, words, an unknown word and a missing cell, of the classes' probabilities."""
+    proto = pipeline(head)
+    (expected,) = run(proto, ROWS, "chances")
+    model = onnxsal.load(proto)
+    assert (model.modality.name, model.size, model.task.name) == ("table", (4,), "classification")
+    found = np.zeros_like(expected)
+    for i, row in enumerate(ROWS):
+        for each in model.predict(row):
+            found[i, each.index] = each.probability
+    assert np.array_equal(found, expected)
+    assert len(np.unique(expected[:, 0])) > 3
+
+
+def test_rows_are_given_in_many_ways() -> None:
+    model = onnxsal.load(pipeline(TREES))
+    row = ROWS[1]
+
+    def told(thing: object) -> list[tuple[int, float]]:
+        return [(each.index, each.probability) for each in model.predict(thing)]  # type: ignore[arg-type]
+
+    expected = told(row)
+    things = [list(row.values()), np.array(list(row.values()), object), {name: [row[name]] for name in NAMES}]
+    assert all(told(thing) == expected for thing in things)
+    assert told({**row, "other": 3}) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"age": 1.0, "cabin": 1, "sex": "m"}, r"no column 'port'.*it has 'age', 'cabin', 'sex'"),
+        ({**ROWS[0], "age": "old"}, "'age' takes a number, not 'old'"),
+        ({**ROWS[0], "cabin": None}, "'cabin' takes a whole number, not nothing"),
+        ({**ROWS[0], "cabin": 1.5}, r"'cabin' takes a whole number, not 1\.5"),
+        ([1.0, 2.0], r"rows of 4 columns: 'age', 'cabin', 'sex', 'port'"),
+        (list(ROWS), "6 rows, and here one is taken"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said(row: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        onnxsal.load(pipeline(TREES)).predict(row)  # type: ignore[arg-type]
+
+
+def test_a_word_that_makes_a_difference_nobody_can_tell_is_refused() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (string[N, 1] word, float[N, 1] a) => (float[N, 1] y) {
+        low = StringNormalizer <case_change_action = "LOWER"> (word)
+        code = ai.onnx.ml.LabelEncoder <keys_strings = ["a"], values_floats = [1.0]> (low) y = Add (code, a) }"""
+    with pytest.raises(UnsupportedError, match=r"'word' holds texts, and .*StringNormalizer.* reads them"):
+        onnxsal.load(onnx.parser.parse_model(text))
+
+
+def test_a_word_that_the_file_refuses_is_refused_with_those_that_it_takes() -> None:
+    proto = pipeline(TREES)
+    next(n for n in proto.graph.node if n.op_type == "OneHotEncoder").attribute[1].i = 0
+    model = onnxsal.load(proto)
+    assert model.predict(ROWS[0])
+    with pytest.raises(UsageError, match="'sex' holds 'x', which the model does not take: it knows 'f', 'm'"):
+        model.predict(ROWS[4])
+
+
+@pytest.mark.parametrize("said", ['["a", "b"]', "a, b"])
+def test_names_are_those_that_the_file_tells(said: str) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (float[N, 2] x) => (float[N, 1] y) { y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, 2.0]> (x) }"""
+    proto = onnx.parser.parse_model(text)
+    assert [c.name for c in onnxsal.load(proto).modality.columns] == ["x0", "x1"]  # type: ignore[attr-defined]
+    proto.metadata_props.add(key="feature_names", value=said)
+    model = onnxsal.load(proto)
+    assert model.predict({"b": 1.0, "a": 3.0})[0].logit == 5
