@@ -20,7 +20,7 @@ GROUND = {
 }  # fmt: skip
 BELOW_MODELS = GROUND | {
     "graph", "kernels", "autodiff", "anatomy", "records", "runtime", "metrics", "viz", "methods", "streaming",
-    "folding", "tasks", "modalities",
+    "folding", "tasks", "modalities", "trees",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": GROUND | {"graph"},
     "anatomy": GROUND | {"graph", "kernels"},
     "records": GROUND | {"graph", "kernels"},
+    "trees": GROUND | {"graph", "kernels"},
     "metrics": GROUND | {"kernels"},
     "viz": GROUND | {"kernels"},
     "methods": GROUND | {"graph", "autodiff", "anatomy", "records"},
@@ -72,7 +73,7 @@ ONLY_IN: dict[str, set[str]] = {
     "numba": {"kernels"},
     "onnxruntime": {"runtime"},
     "onnx_ir.passes": {"graph"},
-    "onnx_ir": WRITE_GRAPHS | {"model", "explanation", "compiler"},
+    "onnx_ir": WRITE_GRAPHS | {"trees", "model", "explanation", "compiler"},
     "onnx": {"graph", "autodiff", "runtime", "model", "compiler"},
     "google": {"graph"},
     "PIL": {"modalities", "viz", "evaluation"},
