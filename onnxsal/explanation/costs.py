@@ -17,6 +17,7 @@ from onnxsal.graph.memory import Footprint, footprint
 from onnxsal.graph.shape_propagation import Memo
 from onnxsal.methods import catalogue
 from onnxsal.model import Model
+from onnxsal.model.table import takes_rows
 from onnxsal.records import Made, Record
 
 BUFFERS = 2
@@ -61,6 +62,8 @@ def _cost(model: Model, name: str, rates: Rates, found: _Found) -> Cost:
         chosen = choose_layer(model, steps, None) if steps.needs_layer else None
     except OnnxsalError as error:
         return Cost(name, str(error))
+    if steps.method.of_rows:
+        return Cost(name, None if takes_rows(model) else f"{name} is for rows of tables")
     layers = level_choice(model, steps) or (chosen,)
     family = (_family(steps), steps.needs_layer)
     if family not in found.families:

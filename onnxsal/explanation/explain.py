@@ -17,8 +17,11 @@ from onnxsal.explanation.images import explain_read, images_at_once
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.explanation.run import read_fitted, was_interrupted
+from onnxsal.explanation.shapley.explain import Options
+from onnxsal.explanation.tables import explain_table, is_of_rows, single_rows, steps_of
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.graph import load_ir
+from onnxsal.graph.columns import is_table
 from onnxsal.modalities.image import ImageSource, PreprocessSource
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.model import Model
@@ -99,10 +102,16 @@ def explain(
                   "preprocess": preprocess, **options}  # fmt: skip
         return _of_recordings(model, image, shared)
     common, chosen = split_options(options)
-    images = image if isinstance(image, list) else [image]
     targets: list[Any] = target if isinstance(target, list) else [target]
+    opened = opened_for_all(model if isinstance(model, Model) else _opened(model, image), targets)
+    if is_of_rows(opened, method):
+        if layer is not None or preprocess is not None:
+            raise UsageError("a row of a table has no layers and takes no preprocessing: that is in the file")
+        return explain_table(opened, image, target, Options(steps_of(method, chosen), common, score, seed))
+    image = single_rows(opened, image)
+    images = image if isinstance(image, list) else [image]
     request = prepare_request(
-        opened_for_all(model if isinstance(model, Model) else _opened(model, image), targets),
+        opened,
         plan(method, chosen), layer=layer, score=score, seed=seed, preprocess=preprocess, common=common,
     )  # fmt: skip
     if not isinstance(target, list) and request.model.task.is_several(target, request.model.labels):
@@ -159,7 +168,7 @@ def _weight(image: Any) -> int:
 def _opened(path: str | os.PathLike[str], image: Any) -> Model:
     """Return the model of a file, its other inputs held as the first thing says where that is of several inputs."""
     first = image[0] if isinstance(image, list) and image else image
-    if not isinstance(first, Mapping):
+    if not isinstance(first, Mapping) or is_table(load_ir(path).graph):
         return load(path)
     explained = explained_among(load_ir(path).graph, list(first))
     return load(path, explained=explained, inputs={name: each for name, each in first.items() if name != explained})

@@ -79,6 +79,14 @@ class Explanation:
     ``box``, the candidate's that is matched with it."""
     placement: Placement = WHOLE_IMAGE
     """Where the cells of ``raw`` lie in what the model saw, of a map of one layer."""
+    values: NDArray[np.float64] | None = None
+    """What each column of a row of a table adds to ``base_value``, [F]; together they are what is explained."""
+    base_value: float | None = None
+    """The mean of what is explained over the background rows."""
+    names: tuple[str, ...] = ()
+    """What the columns are called."""
+    features: tuple[str, ...] = ()
+    """What stands in them, as it is shown; empty where something is missing."""
 
     @property
     def method(self) -> str:
@@ -154,11 +162,15 @@ class Explanation:
         """Return it as JSON can hold it, without pixels; what is not finite is None.
 
         Keys: ``image`` (the picture's name), ``target`` (a list of two for a pair), ``label``, ``score``, ``logit``,
-        ``method``, ``signed``, ``box``, ``manifest``; with ``maps`` the arrays ``saliency``, ``raw`` and ``stderr`` as
+        ``method``, ``signed``, ``box``, ``manifest``; of a row of a table also ``base_value``, ``names``, ``features``
+        and ``values``; with ``maps`` the arrays ``saliency``, ``raw`` and ``stderr`` as
         nested lists, the last None where nothing was sampled.
         """
         facts = {name: getattr(self, name) for name in ("target", "label", "score", "logit", "method", "signed", "box")}
         arrays = {name: _listed(getattr(self, name)) for name in ("saliency", "raw", "stderr")} if maps else {}
+        if self.values is not None:
+            facts |= {name: getattr(self, name) for name in ("base_value", "names", "features")}
+            facts["values"] = self.values.tolist()
         plain = json.loads(json.dumps(finite({**facts, "manifest": self.manifest}), default=_in_json))
         return {"image": self.name, **plain, **arrays}
 

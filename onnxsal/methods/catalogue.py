@@ -38,6 +38,7 @@ plugins.offer(
         "recipro-cam": "onnxsal.methods.ablation:recipro_cam",
         "occlusion": "onnxsal.methods.occlusion:occlusion",
         "rise": "onnxsal.methods.rise:rise",
+        "shapley": "onnxsal.methods.shapley:shapley",
     },
 )
 

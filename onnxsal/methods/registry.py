@@ -72,6 +72,8 @@ class Method:
     """Whether what it builds depends on the size of what is explained beside the score."""
     adds_up: bool = False
     """Whether the numbers of its map of the explained value are shares of the score, which may be summed."""
+    of_rows: bool = False
+    """Whether it explains rows of a table by running the model on others; then there is nothing to be built."""
     pools: bool = False
     """Whether a feature map has one weight for the whole picture: then what it shows of one object it shows of others
     like it."""

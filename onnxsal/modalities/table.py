@@ -59,9 +59,9 @@ class Table:
 
     def read(self, thing: Any, reader: Reader) -> Sample:
         """Return one row. Raises: as ``rows``; UsageError: there are several."""
-        found = thing if isinstance(thing, TableRows) else self.rows(thing)
-        if len(found.values) != 1:
-            name = os.fspath(thing) if isinstance(thing, str | os.PathLike) else found.where
+        found = self.rows(thing)
+        if len(found) != 1:
+            name = os.fspath(thing) if isinstance(thing, str | os.PathLike) else type(thing).__name__
             raise UsageError(
                 f"{name!r} has {len(found)} rows, and here one is taken: explain gives a list of all, and --row N "
                 "picks one"
@@ -72,7 +72,7 @@ class Table:
         """Return one of several rows as the model takes it."""
         x = reader.enter(rows.values[at : at + 1].astype(reader.entry.dtype.numpy()))
         return Sample(
-            x, rows.name(at), notes=rows.notes, row=rows.values[at], columns=rows.columns, cells=rows.cells[at]
+            x, rows.names[at], notes=rows.notes, row=rows.values[at], columns=rows.columns, cells=rows.cells[at]
         )
 
     def usual(self, path: str, size: tuple[int, ...]) -> Mapping[str, Any]:

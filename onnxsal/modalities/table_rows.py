@@ -29,8 +29,8 @@ _MADE_UP = "x{}"
 class TableRows:
     """Rows of a table as a model takes them."""
 
-    where: str
-    """What they are from: a file's name, ``row``."""
+    names: tuple[str, ...]
+    """What each row is called: a file's name and its number in it, ``row``."""
     values: Doubles
     """[rows, columns], as doubles; of a text its code, of what is missing NaN."""
     cells: tuple[tuple[str, ...], ...]
@@ -38,27 +38,25 @@ class TableRows:
     columns: tuple[str, ...]
     """What the columns are called: the model's own names, or where it has none those of the table."""
     notes: tuple[str, ...] = ()
-    first: int = 1
-    """The number of the first of them in what they are from."""
-    several: bool = False
-    """Whether there are others in it."""
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def name(self, at: int) -> str:
-        """Return what a row is called."""
-        return f"{self.where}#{self.first + at}" if self.several or len(self) > 1 else self.where
-
     def row(self, number: int) -> TableRows:
         """Return one of them, counted from 1. Raises: UsageError: there is no such row."""
         if not 1 <= number <= len(self):
-            raise UsageError(f"{self.where} has rows 1 to {len(self)}, and no row {number}")
-        at = number - 1
-        return replace(
-            self, values=self.values[at : at + 1], cells=self.cells[at : at + 1], first=self.first + at,
-            several=self.several or len(self) > 1,
-        )  # fmt: skip
+            raise UsageError(f"there are rows 1 to {len(self)}, and no row {number}")
+        return self.part(number - 1, number)
+
+    def part(self, start: int, stop: int) -> TableRows:
+        """Return those from one to another, counted from 0."""
+        own = slice(start, stop)
+        return replace(self, names=self.names[own], values=self.values[own], cells=self.cells[own])
+
+
+def _numbered(where: str, count: int) -> tuple[str, ...]:
+    """Return what the rows of a thing are called."""
+    return (where,) if count == 1 else tuple(f"{where}#{number}" for number in range(1, count + 1))
 
 
 def has_names(columns: Sequence[Column]) -> bool:
@@ -97,7 +95,7 @@ def _has_text(columns: Sequence[Column]) -> bool:
 
 def _of_several(parts: Sequence[TableRows]) -> TableRows:
     return TableRows(
-        parts[0].where if len(parts) == 1 else "rows", np.concatenate([each.values for each in parts]),
+        tuple(name for each in parts for name in each.names), np.concatenate([each.values for each in parts]),
         tuple(row for each in parts for row in each.cells), parts[0].columns,
         tuple(dict.fromkeys(note for each in parts for note in each.notes)),
     )  # fmt: skip
@@ -114,7 +112,12 @@ def _of_file(path: str | os.PathLike[str], columns: Sequence[Column]) -> TableRo
         else:
             values[:, i] = found.numbers(i)
             _check(values[:, i], column, found.names[i] if found.names else column.name, found.where, found.lines)
-    return TableRows(found.where, values, found.cells, found.names or tuple(names), tuple(notes))
+    texts = [column.kind == "text" for column in columns]
+    shown = tuple(
+        tuple(cell if text else _shown(number) for cell, number, text in zip(*row, texts, strict=True))
+        for row in zip(found.cells, values.tolist(), strict=True)
+    )
+    return TableRows(_numbered(found.where, len(found)), values, shown, found.names or tuple(names), tuple(notes))
 
 
 def _of_mapping(thing: Mapping[str, Any], columns: Sequence[Column], what: str) -> TableRows:
@@ -169,7 +172,8 @@ def _of_cells(rows: Sequence[Sequence[Any]], columns: Sequence[Column], where: s
             values[:, i] = [_number(cell, column, where, line) for cell, line in zip(cells, lines, strict=True)]
             _check(values[:, i], column, column.name, where, lines)
     shown = tuple(tuple(map(_shown, row)) for row in rows)
-    return TableRows(where, values, shown, tuple(column.name for column in columns), tuple(notes))
+    names = tuple(column.name for column in columns)
+    return TableRows(_numbered(where, len(rows)), values, shown, names, tuple(notes))
 
 
 def _codes(

@@ -16,14 +16,21 @@ def as_table(model: Model) -> Model:
     """
     if isinstance(model.modality, Table):
         return model
-    entry = model.anatomy.entry
-    if model.modality.name != "array" or entry.input_axes != "NW" or entry.value != entry.input:
+    if not takes_rows(model):
         raise UnsupportedError(
             "this is for models of rows of a table, [rows, columns] of numbers; this model takes "
             f"{model.modality.name} {list(model.size)}"
         )
     made: Model = model.others("table", lambda: replace(model, modality=table_of(model.size[0])))
     return made
+
+
+def takes_rows(model: Model) -> bool:
+    """Return whether a model takes rows of a table, or vectors that may be such."""
+    return isinstance(model.modality, Table) or (
+        model.modality.name == "array" and model.anatomy.entry.input_axes == "NW"
+        and model.anatomy.entry.value == model.anatomy.entry.input
+    )  # fmt: skip
 
 
 def table_in(model: Model) -> Table:

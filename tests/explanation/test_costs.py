@@ -32,10 +32,13 @@ def on_tiny(tiny: onnxsal.Model) -> dict[str, Cost]:
 
 def test_every_method_is_told_and_applies(on_tiny: dict[str, Cost]) -> None:
     assert list(on_tiny) == names()
-    assert {name for name, cost in on_tiny.items() if cost.reason is not None} == {"similarity-map"}  # no embedding
+    assert {name for name, cost in on_tiny.items() if cost.reason is not None} == {
+        "similarity-map",
+        "shapley",
+    }  # it is no embedding, and takes no rows of tables
 
 
-@pytest.mark.parametrize("method", [name for name in names() if name not in {"rise", "similarity-map"}])
+@pytest.mark.parametrize("method", [name for name in names() if name not in {"rise", "similarity-map", "shapley"}])
 def test_a_run_takes_the_forwards_that_were_told(tiny: onnxsal.Model, on_tiny: dict[str, Cost], method: str) -> None:
     manifest = onnxsal.explain(tiny, image(), method=method, target=1).manifest
     assert manifest["forwards"] == on_tiny[method].forwards
@@ -81,7 +84,7 @@ def test_an_operator_without_a_rule_ends_what_goes_through_it_and_nothing_else()
     without = {name for name, cost in found.items() if cost.reason is not None}
     assert {"gradient", "smoothgrad", "grad-cam++", "layercam", "integrated-gradients"} <= without
     assert not {"score-cam", "ss-cam", "ablation-cam", "recipro-cam", "eigencam", "occlusion"} & without
-    assert all("Imputer" in str(found[name].reason) for name in without - {"cam", "similarity-map"})
+    assert all("Imputer" in str(found[name].reason) for name in without - {"cam", "similarity-map", "shapley"})
     assert {(found[name].forwards, found[name].seconds, found[name].memory) for name in without} == {(0, None, None)}
 
 

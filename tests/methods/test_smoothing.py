@@ -63,7 +63,7 @@ def test_without_noise_it_is_the_gradient_and_has_no_error(tiny: onnxsal.Model) 
     assert quiet.stderr is None
 
 
-INNER = [n for n in names() if n not in FAMILY and n not in ("cam", "eigencam", "rise", "similarity-map")]
+INNER = [n for n in names() if n not in FAMILY and n not in ("cam", "eigencam", "rise", "similarity-map", "shapley")]
 QUICK = {
     "integrated-gradients": {"steps": 4}, "smooth-grad-cam++": {}, "score-cam": {"top_k": 3}, "is-cam": {"top_k": 2},
     "ss-cam": {"top_k": 2},

@@ -55,7 +55,8 @@ def test_every_method_applies_to_it_at_its_cost(report: dict[str, Any]) -> None:
     assert report["without_rule"] == []
     refused = {name: each["reason"] for name, each in methods.items() if not each["applies"]}
     assert refused == {
-        "similarity-map": "similarity-map splits the cosine of two embeddings, and this model puts out none"
+        "similarity-map": "similarity-map splits the cosine of two embeddings, and this model puts out none",
+        "shapley": "shapley is for rows of tables",
     }
     assert all(each["reason"] is None for each in methods.values() if each["applies"])
     assert (methods["score-cam"]["forwards"], methods["score-cam"]["backwards"]) == (48 + 1, 0)

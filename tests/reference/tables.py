@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,13 @@ def feeds(proto: onnx.ModelProto, rows: Sequence[Mapping[str, Any]]) -> dict[str
     return found
 
 
+@lru_cache(maxsize=8)
+def opened(data: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(data)
+
+
 def run(proto: onnx.ModelProto, rows: Sequence[Mapping[str, Any]], *outputs: str) -> list[np.ndarray]:
     """Return what the file itself gives, each row alone: kernels round otherwise for several."""
-    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    session = opened(proto.SerializeToString())
     each = [session.run(list(outputs), feeds(proto, [row])) for row in rows]
     return [np.concatenate(column) for column in zip(*each, strict=True)]

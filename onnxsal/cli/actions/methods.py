@@ -74,6 +74,8 @@ def _kind(method: Method | None) -> str:
 
 def _form(method: Method) -> str:
     """A program runs once, a record many times; which it is stands in the function's signature."""
+    if method.of_rows:
+        return "rows"
     return "record" if typing.get_type_hints(method.build).get("return") is Record else "program"
 
 
@@ -84,9 +86,15 @@ def _cost(line: Line, told: Cost | None) -> str:
     return _symbolic(line.name) if told is None else _said(told)
 
 
+OF_ROWS = "by background rows"
+"""What a method costs that runs a model on other rows: it depends on how many these are, and on the model's form."""
+
+
 def _symbolic(name: str, **options: str) -> str:
     """Return what a method costs, with these options in place of the default ones."""
     steps = plan(name, options)
+    if steps.method.of_rows:
+        return OF_ROWS
     forwards = _linear(steps.forwards)
     backwards = _linear(steps.backwards) if steps.backward else ""
     same = " + backward" if backwards == forwards else f", {backwards} backward" if backwards else ""
@@ -123,6 +131,8 @@ def _said(cost: Cost) -> str:
     """Return what a method costs, in a few words."""
     if cost.reason is not None:
         return "does not apply"
+    if plan(cost.method, {}).method.of_rows:
+        return OF_ROWS
     return f"{seconds(cost.seconds or 0.0)} ({many(cost.forwards, 'forward')})"
 
 

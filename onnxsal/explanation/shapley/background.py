@@ -1,0 +1,46 @@
+"""Background rows: what a column is where it is not the row's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsal.errors import UsageError
+from onnxsal.modalities.table import Table
+from onnxsal.modalities.table_rows import TableRows
+
+
+@dataclass(frozen=True)
+class Background:
+    """The rows, and what is to be said of them."""
+
+    values: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what makes a map again, as plain data."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
+        return {"background": {"rows": len(self.values), "sha256": digest}}
+
+
+def background_of(table: Table, given: Any, rows: TableRows) -> Background:
+    """Return the background that was given, or the rows themselves where there are several.
+
+    Raises: UsageError: none was given for one row. Others as of ``Table.rows``.
+    """
+    if given is not None:
+        found = table.rows(given, "a background")
+        own = tuple(note for note in found.notes if note not in rows.notes)
+        return Background(found.values, own)
+    if len(rows) > 1:
+        note = f"the {len(rows)} rows themselves are the background; --background FILE.csv (background=) names others"
+        return Background(rows.values, (note,))
+    raise UsageError(
+        "what a column adds is told against other rows: name some, such as those that the model was trained on, with "
+        "--background FILE.csv (background=)"
+    )

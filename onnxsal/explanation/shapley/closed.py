@@ -1,0 +1,117 @@
+"""Closed forms: scores that are sums of trees and of numbers that depend on one column each.
+
+The score is followed backwards through sums, products with constants and moves. What it is a sum of then is either a
+number that depends on one column, whose value is its weight times its distance from the background's mean; or an
+ensemble of trees, whose values are exact; or there is no closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from onnxsal.explanation.shapley.linear import terms_of
+from onnxsal.explanation.shapley.pipeline import NONE, SEVERAL, Columns, columns_in
+from onnxsal.graph import Program
+from onnxsal.graph.program import values_by_name
+from onnxsal.model import Model
+
+Doubles = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+_PART = "sal/part/{}"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers of which each depends on one column, or none: the value's name, their weights [n, N], these columns."""
+
+    name: str
+    weights: Doubles
+    columns: Labels
+
+
+@dataclass(frozen=True)
+class Form:
+    """A score as a sum of such parts and a constant [N], and the program that gives what goes into them."""
+
+    parts: tuple[Numbers, ...]
+    constant: Doubles
+    program: Program
+
+    @property
+    def way(self) -> str:
+        """What the values are, in words."""
+        return "closed form of sums"
+
+    def against(self, model: Model, background: Doubles) -> Closed:
+        """Return it with background rows [n, F]."""
+        return Closed(self, model, model.run_rows(self.program, background), background.shape[1])
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed form against background rows: what goes into its parts for each of them."""
+
+    form: Form
+    model: Model
+    behind: Mapping[str, NDArray[Any]]
+    width: int
+
+    @property
+    def way(self) -> str:
+        """What the values are, in words."""
+        return self.form.way
+
+    def values(self, rows: Doubles) -> tuple[Doubles, Doubles]:
+        """Return the values of every column for every number of the score, [n, F, N], and their base [N]."""
+        fed = self.model.run_rows(self.form.program, rows)
+        values, base = np.zeros((len(rows), self.width, len(self.form.constant))), self.form.constant.copy()
+        for at, part in enumerate(self.form.parts):
+            name = _PART.format(at)
+            own, mean = _values(part, fed[name], self.behind[name])
+            values[:, : own.shape[1]] += own
+            base += mean
+        return values, base
+
+
+def _values(part: Numbers, rows: NDArray[Any], background: NDArray[Any]) -> tuple[Doubles, Doubles]:
+    """Return the values of a part of a sum, [n, players, N], and the mean of it over the background, [N]."""
+    mean = background.reshape(len(background), -1).mean(axis=0, dtype=np.float64)
+    apart = rows.reshape(len(rows), -1) - mean
+    values = np.zeros((len(rows), int(part.columns.max(initial=NONE)) + 1, part.weights.shape[1]))
+    for column in range(values.shape[1]):
+        own = part.columns == column
+        values[:, column] = apart[:, own] @ part.weights[own]
+    return values, mean @ part.weights
+
+
+def closed_form(program: Program, name: str) -> Form | None:
+    """Return an output of a program from rows as a sum whose values are known; None where it is no such sum."""
+    graph = program.model.graph
+    columns = columns_in(graph)
+    terms = terms_of(graph, values_by_name(graph)[name], columns)
+    if terms is None:
+        return None
+    parts = [_part(value, weights, columns) for value, weights in terms.weights.items()]
+    found = tuple(part for part in parts if part is not None)
+    if len(found) < len(parts):
+        return None
+    op = program.extend()
+    fed = op.finish_with({_PART.format(at): op[part.name] for at, part in enumerate(found)})
+    return Form(found, terms.constant, fed)
+
+
+def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | None:
+    labels = columns.of(value)
+    if labels is None:
+        return None
+    own, counts = labels.reshape(-1), weights.any(axis=1)
+    if (own[counts] == SEVERAL).any():
+        return None
+    return Numbers(str(value.name), weights, np.where(counts, own, NONE))

@@ -1,0 +1,105 @@
+"""What is explained of a row: its classes' margins where a model has them, in front of what makes probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxsal.anatomy.by_rows import by_rows
+from onnxsal.errors import OnnxsalError
+from onnxsal.graph import Program, attributes
+from onnxsal.graph.maps import ML
+from onnxsal.graph.program import values_by_name
+from onnxsal.model import Model
+from onnxsal.trees import ensemble_of, is_ensemble
+
+SCORES = "sal/scores"
+"""What is explained, [rows, N]."""
+
+MARGIN = "logit"
+
+_DRESS = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Normalizer"})
+"""Operators that may stand between what a classifier puts out and the output of the file."""
+
+_MADE_BY = frozenset({"LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"})
+
+_CLASSIFIERS = frozenset({"LinearClassifier", "TreeEnsembleClassifier"})
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A program from a model's rows to ``SCORES``, and which kind of numbers these are."""
+
+    program: Program
+    kind: str
+
+
+def scored(model: Model, asked: str | None) -> Scored:
+    """Return what is explained: ``logit`` (``margin``) where there is one, or the kind that was asked for.
+
+    Raises: UsageError: the model has no such numbers.
+    """
+    task = model.task
+    wanted = MARGIN if asked in (None, "margin") else asked
+    if wanted in task.kinds:
+        return Scored(_named(model, task.kinds[wanted]), wanted)
+    if wanted == MARGIN and (own := _own_margins(model)) is not None:
+        return Scored(own, MARGIN)
+    kind = next(iter(task.kinds)) if asked is None else task.checked_kind(asked)
+    return Scored(_named(model, task.kinds[kind]), kind)
+
+
+def _named(model: Model, name: str) -> Program:
+    """Return the program that gives numbers of the task under our name."""
+    op = by_rows(model.anatomy).extend()
+    return op.finish_with({SCORES: op[name]})
+
+
+def _own_margins(model: Model) -> Program | None:
+    """Return the program that gives what a classifier of ai.onnx.ml adds up before it makes probabilities of it.
+
+    None where the output is no such one's, where it makes none, or where what it adds up is not known.
+    """
+    graph = model.anatomy.model.graph
+    value = values_by_name(graph).get(model.task.logit)
+    while (node := None if value is None else value.producer()) is not None and node.op_type in _DRESS:
+        value = node.inputs[0]
+    if node is None or node.domain != ML or node.op_type not in _CLASSIFIERS or value is not node.outputs[1]:
+        return None
+    if attributes(node).get("post_transform", "NONE") not in _MADE_BY:
+        return None
+    return _trees(model, node) if is_ensemble(node) else _linear(model, node)
+
+
+def _linear(model: Model, node: ir.Node) -> Program | None:
+    """Return the scores of a linear classifier of as many sums as classes."""
+    a = attributes(node)
+    classes, intercepts = model.task.size, a.get("intercepts", ())
+    if len(intercepts) != classes or len(a["coefficients"]) % classes:
+        return None
+    weights = np.asarray(a["coefficients"], np.float32).reshape(classes, -1)
+    op = Program(model.anatomy.model).extend()
+    rows = op.cast(op[str(node.inputs[0].name)], ir.DataType.FLOAT)  # type: ignore[union-attr]
+    return op.finish_with({SCORES: op.Gemm(rows, weights.T.copy(), np.asarray(intercepts, np.float32))})
+
+
+def _trees(model: Model, node: ir.Node) -> Program | None:
+    """Return the margins of an ensemble, which a regressor of the same trees adds up."""
+    try:
+        ensemble = ensemble_of(node)
+    except OnnxsalError:  # what it adds up is not known
+        return None
+    sums = len(ensemble.mix)
+    own = {name: attr for name, attr in node.attributes.items() if name.startswith("nodes_")}
+    own |= {name.replace("class_", "target_"): ir.Attr(name.replace("class_", "target_"), attr.type, attr.value)
+            for name, attr in node.attributes.items() if name.startswith("class_")}  # fmt: skip
+    op = Program(model.anatomy.model).extend()
+    found = op.emit(
+        "TreeEnsembleRegressor", op[str(node.inputs[0].name)], outputs=None, domain=ML, n_targets=sums,  # type: ignore[union-attr]
+        aggregate_function="SUM", post_transform="NONE", **{name: attr.value for name, attr in own.items()},
+    )  # fmt: skip
+    kind = ir.DataType.FLOAT
+    margins = op.Add(op.MatMul(op.cast(found, kind), ensemble.mix.astype(np.float32)), ensemble.base.astype(np.float32))
+    return op.finish_with({SCORES: margins})

@@ -1,0 +1,155 @@
+"""Shares of columns against the file itself in ONNX Runtime, over all orders in which its columns can be replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tables import LINEAR, NAMES, NET, ROWS, TREES, pipeline, run
+
+import onnxsal
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.explanation.method_plan import Common
+from onnxsal.explanation.shapley.exact import exact_values
+from onnxsal.explanation.shapley.game import Game
+from onnxsal.explanation.shapley.permutation import estimated_values
+
+BACKGROUND = ROWS[1:5]
+
+
+def by_all_orders(
+    proto: onnx.ModelProto, row: Mapping[str, Any], background: Sequence[Mapping[str, Any]], score: Callable[..., Any],
+    output: str = "chances",
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Return the mean of what each column adds in all orders, and the background's mean, by the file alone."""
+    known: dict[frozenset[str], float] = {}
+
+    def value(names: frozenset[str]) -> float:
+        if names not in known:
+            mixed = [{n: row[n] if n in names else other[n] for n in row} for other in background]
+            known[names] = float(np.mean(score(run(proto, mixed, output)[0].astype(np.float64))))
+        return known[names]
+
+    found, orders = dict.fromkeys(row, 0.0), list(permutations(row))
+    for order in orders:
+        for i, name in enumerate(order):
+            found[name] += value(frozenset(order[: i + 1])) - value(frozenset(order[:i]))
+    return np.array(list(found.values())) / len(orders), value(frozenset())
+
+
+def logit(chances: np.ndarray) -> np.ndarray:
+    return np.log(chances[:, 1] / chances[:, 0])
+
+
+def second(chances: np.ndarray) -> np.ndarray:
+    return chances[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("head", "score", "target", "of", "way"),
+    [
+        (LINEAR, None, 1, logit, "closed form of sums"),
+        (LINEAR, "probability", 1, second, "all coalitions"),
+        (TREES, None, 1, logit, "all coalitions"),
+        (TREES, "probability", 1, second, "all coalitions"),
+        (NET, "probability", 1, second, "all coalitions"),
+        (NET, None, (1, 0), logit, "all coalitions"),
+    ],
+)
+def test_shares_are_those_of_the_file_in_all_orders(
+    head: str, score: str | None, target: Any, of: Callable[..., Any], way: str
+) -> None:
+    """Words, a word that nobody knows, whole numbers, a missing cell: the columns are those of the file's inputs."""
+    proto = pipeline(head)
+    model = onnxsal.load(proto)
+    for row, found in zip(
+        ROWS, onnxsal.explain(model, list(ROWS), target=target, score=score, background=list(BACKGROUND)), strict=True
+    ):
+        values, base = by_all_orders(proto, row, BACKGROUND, of)
+        assert found.values is not None and found.base_value is not None
+        np.testing.assert_allclose(found.values, values, atol=2e-5)
+        assert found.base_value == pytest.approx(base, abs=2e-5)
+        (own,) = run(proto, [row], "chances")
+        assert found.values.sum() + found.base_value == pytest.approx(float(of(own.astype(np.float64))[0]), abs=2e-5)
+        assert (found.method, found.names, found.manifest["way"]) == ("shapley", NAMES, way)
+        assert found.features[2:] == (row["sex"], row["port"])
+
+
+def cubic(rows: np.ndarray) -> np.ndarray:
+    """Products of columns beside each other, whose shares are known: a product's are shared by its factors."""
+    return rows[:, 0] * rows[:, 1] + rows[:, 2] * rows[:, 3] * rows[:, 4] + 3 * rows[:, 5]
+
+
+def test_orders_estimate_what_all_coalitions_give() -> None:
+    rng = np.random.default_rng(0)
+    game = Game(cubic, rng.normal(size=6), rng.normal(size=(5, 6)))
+    exact = exact_values(game)
+    assert exact.sum() == pytest.approx(cubic(game.row[None])[0] - cubic(game.background).mean(), abs=1e-12)
+    assert exact[5] == pytest.approx(3 * (game.row[5] - game.background[:, 5].mean()), abs=1e-12)
+    found = estimated_values(game, 400, 0, Common())
+    assert found.values.sum() == pytest.approx(exact.sum(), abs=1e-12)
+    assert (np.abs(found.values - exact) <= 4 * found.stderr + 1e-12).all() and found.stderr[2] > 0
+    assert found.stderr[5] < 1e-12 and found.orders == 400, "a column that adds the same in every order has no error"
+    fewer = estimated_values(game, 40, 0, Common())
+    assert 2 < np.linalg.norm(fewer.stderr) / np.linalg.norm(found.stderr) < 5
+
+
+def test_errors_are_those_of_other_seeds() -> None:
+    rng = np.random.default_rng(1)
+    game = Game(cubic, rng.normal(size=6), rng.normal(size=(3, 6)))
+    each = [estimated_values(game, 20, seed, Common()) for seed in range(60)]
+    spread = np.std([found.values for found in each], axis=0)[2:5]
+    assert (np.abs(np.sqrt(np.mean([found.stderr**2 for found in each], axis=0))[2:5] / spread - 1) < 0.3).all()
+
+
+def test_limits_end_orders() -> None:
+    game = Game(cubic, np.ones(6), np.random.default_rng(0).normal(size=(2, 6)))
+    found = estimated_values(game, 1000, 0, Common(forwards=500))
+    assert found.stopped == "forwards" and game.runs <= 500
+    assert estimated_values(game, 1000, 0, Common(tolerance=0.05)).stopped == "tolerance"
+    with pytest.raises(UsageError, match="6 columns and 2 background rows take"):
+        estimated_values(game, 1000, 0, Common(forwards=10))
+
+
+def test_a_column_that_is_the_same_everywhere_adds_nothing_and_costs_nothing() -> None:
+    background = np.array([[1.0, np.nan, 2.0, 0, 0, 0], [3.0, np.nan, 2.0, 0, 0, 0]])
+    game = Game(lambda rows: rows[:, 0] + rows[:, 2], np.array([5.0, np.nan, 2.0, 0, 0, 0]), background)
+    assert list(game.players) == [0]
+    assert list(exact_values(game)) == [3, 0, 0, 0, 0, 0]
+
+
+def test_without_a_background_several_rows_are_their_own_and_one_is_asked_for_it() -> None:
+    model = onnxsal.load(pipeline(LINEAR))
+    with pytest.raises(UsageError, match=r"--background FILE\.csv"):
+        onnxsal.explain(model, ROWS[0])
+    found = onnxsal.explain(model, list(ROWS), target=1)
+    assert "the 6 rows themselves are the background" in " ".join(found[0].manifest["notes"])
+    assert np.sum([each.values for each in found]) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"background": np.ones((3, 5))}, "rows of 4 columns"),
+        ({"background": [ROWS[0]], "score": "value"}, "expected probability"),
+        ({"background": [ROWS[0]], "layer": "features"}, "has no layers"),
+        ({"background": [ROWS[0]], "patch": 3}, "no option 'patch'"),
+    ],
+)
+def test_what_is_wrong_is_said(options: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        onnxsal.explain(onnxsal.load(pipeline(TREES)), ROWS[0], **options)
+
+
+def test_models_of_pictures_have_no_columns() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[N, 3, 8, 8] x) => (float[N, 3] y) {
+        y = ReduceMean <keepdims = 0> (x, axes) }"""
+    proto = onnx.parser.parse_model(text)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3]), "axes"))
+    model = onnxsal.load(proto, task="classification")
+    with pytest.raises(UnsupportedError, match="rows of a table"):
+        onnxsal.explain(model, np.zeros((3, 8, 8), np.float32), method="shapley")
