@@ -13,9 +13,14 @@ from onnxsal.kernels.native import kernel, part, scalar
 def is_member(x: Any, chosen: Any, first: Any, values: Any, whole: Any) -> Any:
     """Return whether x is in a set; ONNX Runtime cuts off the fraction where it holds the set as whole numbers."""
     look = np.trunc(x) if whole[chosen] else x
-    members = values[first[chosen] : first[chosen + 1]]
-    at = np.searchsorted(members, look)
-    return at < members.size and members[at] == look
+    low, high = first[chosen], first[chosen + 1]
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < look:
+            low = middle + 1
+        else:
+            high = middle
+    return low < first[chosen + 1] and values[low] == look
 
 
 @scalar
@@ -55,3 +60,27 @@ def leaf_sums(out: Any, columns: Any, tests: Any, held: Any) -> None:
                 node = node + 1 if passes(columns[feature[node], row], node, tests) else other[node]
             for i in range(first[node], first[node + 1]):
                 out[row, column[i]] += weight[i]
+
+
+@part
+def answers(out: Any, values: Any, node: Any, tests: Any) -> None:
+    """Write whether each of ``values`` passes a node's test; a mode is chosen once, so that loops are vector code."""
+    mode, threshold, missing = tests[2][node], tests[1][node], tests[3][node]
+    if mode == 0:
+        for r in range(out.size):
+            out[r] = values[r] <= threshold
+    elif mode == 1:
+        for r in range(out.size):
+            out[r] = values[r] < threshold
+    elif mode == 2:
+        for r in range(out.size):
+            out[r] = values[r] >= threshold
+    elif mode == 3:
+        for r in range(out.size):
+            out[r] = values[r] > threshold
+    else:
+        for r in range(out.size):
+            out[r] = passes(values[r], node, tests)
+    if missing:
+        for r in range(out.size):
+            out[r] |= values[r] != values[r]

@@ -100,7 +100,7 @@ class Ensemble:
             raise UsageError(f"{self.name} reads {self.features} columns; rows have {values.shape[1]}")
         with np.errstate(over="ignore"):
             compared = values.astype(self.dtype, copy=False)
-        return np.ascontiguousarray(compared.T, np.float64 if compared.dtype == np.float64 else np.float32)
+        return np.ascontiguousarray(compared.T, np.float64)  # which holds every narrower float as it is
 
     def margins(self, rows: NDArray[Any]) -> Doubles:
         """Return what the file says before its post transform, [N, outputs]. Raises: UsageError: see ``columns``."""

@@ -1,0 +1,120 @@
+"""Exact Shapley values against all coalitions, closed forms, and the sum rule."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_trees import TESTS, drawn, newer, node_of, older, values
+
+from onnxsal.errors import UsageError
+from onnxsal.kernels import tree_paths
+from onnxsal.trees import ensemble_of
+from onnxsal.trees.shapley import interventional
+
+RNG = np.random.default_rng(0)
+
+
+def over_all_coalitions(score: Callable[[Any], Any], x: Any, background: Any, players: Any) -> Any:
+    """Return Shapley values [rows, players, outputs] by their definition."""
+    count = max(players) + 1
+    value = {}
+    for coalition in itertools.product([False, True], repeat=count):
+        inside = np.array([player >= 0 and coalition[player] for player in players])
+        mixed = np.where(inside, x[:, None], background[None]).reshape(-1, x.shape[1])
+        value[coalition] = score(mixed).reshape(len(x), len(background), -1).mean(axis=1)
+    found = np.zeros((len(x), count, next(iter(value.values())).shape[1]))
+    for coalition, worth in value.items():
+        for player in np.flatnonzero(~np.array(coalition)):
+            more = (*coalition[:player], True, *coalition[player + 1 :])
+            weight = 1 / (count * math.comb(count - 1, sum(coalition)))
+            found[:, player] += weight * (value[more] - worth)
+    return found
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Have all leaves tabulated, or none: few rows would not be."""
+    plan = tree_paths.plan
+    sizes = {"tables": (10**9, 10**6, tree_paths.ALONE), "pairs": (1, 1, -1)}[how]
+    monkeypatch.setattr(tree_paths, "plan", lambda *given: plan(*given[:-1], sizes))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("how", ["tables", "pairs"])
+@pytest.mark.parametrize("players", [[0, 1, 2, 3, 4, 5], [0, 1, 1, 2, 0, 3]], ids=["columns", "groups"])
+def test_they_are_those_of_all_coalitions(
+    how: str, players: list[int], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(monkeypatch, how)
+    x, background = values(RNG, 2 if how == "pairs" else 9, 6), values(RNG, 11, 6)
+    of_both = [drawn(RNG, 7, [0, 1], features=6) for _ in range(4)]
+    two = older("TreeEnsembleRegressor", of_both, order=RNG, n_targets=2, base_values=[1.0, 2.0])
+    logistic = {"classlabels_int64s": [0, 1], "post_transform": "LOGISTIC"}
+    binary = older("TreeEnsembleClassifier", [drawn(RNG, 6, [0], features=6) for _ in range(4)], **logistic)
+    one_each = newer([drawn(RNG, 6, [int(c)], TESTS, 6) for c in RNG.integers(3, size=7)], n_targets=4)
+    for proto in (two, binary, one_each):
+        ensemble = ensemble_of(node_of(proto))
+        found, base = interventional(ensemble, x, background, players, threads=threads)
+        expected = over_all_coalitions(ensemble.margins, x, background, players)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("count", [12, 24, 40])
+def test_a_path_of_many_players_has_its_closed_form(count: int) -> None:
+    tree: Any = {0: 3.0}
+    for feature in range(count):
+        tree = (feature, "GT", 0.0, False, tree, {0: 0.0})
+    ensemble = ensemble_of(node_of(older("TreeEnsembleRegressor", [tree], n_targets=1)))
+    apart = [(0, count), (3, count - 1), (2, 5), (count, count)]  # columns from the first to the second are the row's
+    for begin, end in apart:
+        row, other = np.ones((1, count)), np.ones((1, count))
+        row[0, :begin], other[0, begin:end] = -1, -1
+        inside, outside = end - begin, begin
+        found, _ = interventional(ensemble, np.repeat(row, 70, 0), other)
+        expected = np.zeros(count)
+        if inside:
+            expected[begin:end] = 3 / (inside * math.comb(inside + outside, inside))
+        if outside:
+            expected[:begin] = -3 / (outside * math.comb(inside + outside, outside))
+        np.testing.assert_allclose(found[..., 0], np.repeat(expected[None], 70, 0), rtol=1e-11, atol=1e-16)
+
+
+def test_what_is_cheapest_changes_nothing_and_many_rows_keep_the_sum_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = [drawn(RNG, 12, [0], features=30) for _ in range(8)]
+    ensemble = ensemble_of(node_of(older("TreeEnsembleRegressor", trees, n_targets=1)))
+    rows, background = values(RNG, 5000, 30), values(RNG, 300, 30)
+    found, base = interventional(ensemble, rows, background)
+    np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(rows), rtol=0, atol=1e-12)
+    planned(monkeypatch, "pairs")
+    few = slice(2040, 2060)  # across the blocks that rows go through trees in
+    np.testing.assert_allclose(found[few], interventional(ensemble, rows[few], background)[0], rtol=0, atol=1e-12)
+
+
+def test_a_column_that_depends_on_nothing_is_nobody_s() -> None:
+    tree = (0, "GT", 0.0, False, (1, "GT", 0.0, False, {0: 1.0}, {0: 2.0}), (1, "GT", 0.0, True, {0: 4.0}, {0: 8.0}))
+    ensemble = ensemble_of(node_of(older("TreeEnsembleRegressor", [tree], n_targets=1)))
+    rows, background = np.array([[1.0, np.nan], [-1.0, np.nan]]), np.array([[-1.0, np.nan]])
+    found, base = interventional(ensemble, rows, background, [0, -1])
+    assert (found[..., 0].tolist(), base.tolist()) == ([[-2.0], [0.0]], [4.0])
+    with pytest.raises(UsageError, match="column 0 is nobody's"):
+        interventional(ensemble, rows, background, [-1, 0])
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    ensemble = ensemble_of(node_of(older("TreeEnsembleRegressor", [(1, "LT", 0.0, False, {}, {0: 1.0})], n_targets=1)))
+    rows = np.zeros((3, 2))
+    with pytest.raises(UsageError, match="background has no rows"):
+        interventional(ensemble, rows, rows[:0])
+    with pytest.raises(UsageError, match="rows have 2 columns, the background 3"):
+        interventional(ensemble, rows, np.zeros((3, 3)))
+    for players in ([0], [0, -2], [0.0, 1.0]):
+        with pytest.raises(UsageError, match="one for each of 2 columns"):
+            interventional(ensemble, rows, rows, players)
+    assert interventional(ensemble, rows[:0], rows)[0].shape == (0, 2, 1)
+    nothing = ensemble_of(node_of(older("TreeEnsembleRegressor", [], n_targets=2)))
+    assert interventional(nothing, rows, rows)[0].shape == (3, 2, 2)
