@@ -54,7 +54,7 @@ def second(chances: np.ndarray) -> np.ndarray:
     [
         (LINEAR, None, 1, logit, "closed form of sums"),
         (LINEAR, "probability", 1, second, "all coalitions"),
-        (TREES, None, 1, logit, "all coalitions"),
+        (TREES, None, 1, logit, "closed form of trees"),
         (TREES, "probability", 1, second, "all coalitions"),
         (NET, "probability", 1, second, "all coalitions"),
         (NET, None, (1, 0), logit, "all coalitions"),
@@ -66,9 +66,8 @@ def test_shares_are_those_of_the_file_in_all_orders(
     """Words, a word that nobody knows, whole numbers, a missing cell: the columns are those of the file's inputs."""
     proto = pipeline(head)
     model = onnxsal.load(proto)
-    for row, found in zip(
-        ROWS, onnxsal.explain(model, list(ROWS), target=target, score=score, background=list(BACKGROUND)), strict=True
-    ):
+    each = onnxsal.explain(model, list(ROWS), target=target, score=score, background=list(BACKGROUND))
+    for row, found in zip(ROWS, each, strict=True):
         values, base = by_all_orders(proto, row, BACKGROUND, of)
         assert found.values is not None and found.base_value is not None
         np.testing.assert_allclose(found.values, values, atol=2e-5)

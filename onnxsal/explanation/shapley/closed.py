@@ -15,11 +15,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from onnxsal.errors import OnnxsalError
 from onnxsal.explanation.shapley.linear import terms_of
 from onnxsal.explanation.shapley.pipeline import NONE, SEVERAL, Columns, columns_in
 from onnxsal.graph import Program
+from onnxsal.graph.infer import infer_shapes
 from onnxsal.graph.program import values_by_name
 from onnxsal.model import Model
+from onnxsal.trees import Ensemble, ensemble_of, is_ensemble
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -37,17 +40,31 @@ class Numbers:
 
 
 @dataclass(frozen=True)
+class Trees:
+    """An ensemble: the name of what goes into it, its weights [outputs, N], the columns that its features depend on."""
+
+    name: str
+    weights: Doubles
+    columns: Labels
+    ensemble: Ensemble
+
+
+@dataclass(frozen=True)
 class Form:
     """A score as a sum of such parts and a constant [N], and the program that gives what goes into them."""
 
-    parts: tuple[Numbers, ...]
+    parts: tuple[Numbers | Trees, ...]
     constant: Doubles
     program: Program
 
     @property
     def way(self) -> str:
         """What the values are, in words."""
-        return "closed form of sums"
+        trees = sum(isinstance(part, Trees) for part in self.parts)
+        linear = len(self.parts) > trees
+        return " and ".join(
+            [*(["closed form of trees"] if trees else []), *(["closed form of sums"] if linear else [])]
+        )
 
     def against(self, model: Model, background: Doubles) -> Closed:
         """Return it with background rows [n, F]."""
@@ -80,8 +97,13 @@ class Closed:
         return values, base
 
 
-def _values(part: Numbers, rows: NDArray[Any], background: NDArray[Any]) -> tuple[Doubles, Doubles]:
+def _values(part: Numbers | Trees, rows: NDArray[Any], background: NDArray[Any]) -> tuple[Doubles, Doubles]:
     """Return the values of a part of a sum, [n, players, N], and the mean of it over the background, [N]."""
+    if isinstance(part, Trees):
+        from onnxsal.trees.shapley import interventional
+
+        values, base = interventional(part.ensemble, rows, background, part.columns)
+        return values @ part.weights, base @ part.weights
     mean = background.reshape(len(background), -1).mean(axis=0, dtype=np.float64)
     apart = rows.reshape(len(rows), -1) - mean
     values = np.zeros((len(rows), int(part.columns.max(initial=NONE)) + 1, part.weights.shape[1]))
@@ -93,7 +115,9 @@ def _values(part: Numbers, rows: NDArray[Any], background: NDArray[Any]) -> tupl
 
 def closed_form(program: Program, name: str) -> Form | None:
     """Return an output of a program from rows as a sum whose values are known; None where it is no such sum."""
-    graph = program.model.graph
+    known = program.model.clone()
+    infer_shapes(known)
+    graph = known.graph
     columns = columns_in(graph)
     terms = terms_of(graph, values_by_name(graph)[name], columns)
     if terms is None:
@@ -107,7 +131,10 @@ def closed_form(program: Program, name: str) -> Form | None:
     return Form(found, terms.constant, fed)
 
 
-def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | None:
+def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | Trees | None:
+    node = value.producer()
+    if node is not None and is_ensemble(node):
+        return _trees(node, value, weights, columns)
     labels = columns.of(value)
     if labels is None:
         return None
@@ -115,3 +142,21 @@ def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | None
     if (own[counts] == SEVERAL).any():
         return None
     return Numbers(str(value.name), weights, np.where(counts, own, NONE))
+
+
+def _trees(node: ir.Node, value: ir.Value, weights: Doubles, columns: Columns) -> Trees | None:
+    """Return an ensemble whose margins a value holds, where each feature that it tests depends on one column."""
+    labels, source = columns.of(node.inputs[0]), node.inputs[0]
+    if labels is None or source is None or value is not node.outputs[-1]:
+        return None
+    try:
+        ensemble = ensemble_of(node)
+    except OnnxsalError:  # its answers are no sums: it is played with as any other model
+        return None
+    own, tested = labels.reshape(-1), np.unique(ensemble.nodes.feature[ensemble.nodes.other >= 0])
+    if ensemble.post_transform != "NONE" or len(weights) != ensemble.outputs or (own[tested] == SEVERAL).any():
+        return None
+    untested = np.setdiff1d(np.arange(own.size), tested)
+    own = own.copy()
+    own[untested] = max(int(own.max()), 0)  # whose they are changes nothing
+    return Trees(str(source.name), weights, own, ensemble)

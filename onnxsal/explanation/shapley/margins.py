@@ -100,6 +100,5 @@ def _trees(model: Model, node: ir.Node) -> Program | None:
         "TreeEnsembleRegressor", op[str(node.inputs[0].name)], outputs=None, domain=ML, n_targets=sums,  # type: ignore[union-attr]
         aggregate_function="SUM", post_transform="NONE", **{name: attr.value for name, attr in own.items()},
     )  # fmt: skip
-    kind = ir.DataType.FLOAT
-    margins = op.Add(op.MatMul(op.cast(found, kind), ensemble.mix.astype(np.float32)), ensemble.base.astype(np.float32))
+    margins = op.Add(op.MatMul(found, ensemble.mix.astype(np.float32)), ensemble.base.astype(np.float32))
     return op.finish_with({SCORES: margins})
