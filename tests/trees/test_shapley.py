@@ -85,9 +85,9 @@ def test_a_path_of_many_players_has_its_closed_form(count: int) -> None:
 
 
 def test_what_is_cheapest_changes_nothing_and_many_rows_keep_the_sum_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    trees = [drawn(RNG, 12, [0], features=30) for _ in range(8)]
+    trees = [drawn(RNG, 10, [0], features=30) for _ in range(3)]
     ensemble = ensemble_of(node_of(older("TreeEnsembleRegressor", trees, n_targets=1)))
-    rows, background = values(RNG, 5000, 30), values(RNG, 300, 30)
+    rows, background = values(RNG, 2500, 30), values(RNG, 90, 30)
     found, base = interventional(ensemble, rows, background)
     np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(rows), rtol=0, atol=1e-12)
     planned(monkeypatch, "pairs")
