@@ -18,7 +18,7 @@ from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import prepare_request
 from onnxsal.explanation.run import read_fitted, was_interrupted
 from onnxsal.explanation.shapley.explain import Options
-from onnxsal.explanation.tables import explain_table, is_of_rows, single_rows, steps_of
+from onnxsal.explanation.tables import explain_table, is_of_rows, opened_for_rows, single_rows, steps_of
 from onnxsal.explanation.target import TargetSource, looked_at, opened_for_all
 from onnxsal.graph import load_ir
 from onnxsal.graph.columns import is_table
@@ -104,6 +104,7 @@ def explain(
     common, chosen = split_options(options)
     targets: list[Any] = target if isinstance(target, list) else [target]
     opened = opened_for_all(model if isinstance(model, Model) else _opened(model, image), targets)
+    opened = opened_for_rows(opened, image)
     if is_of_rows(opened, method):
         if layer is not None or preprocess is not None:
             raise UsageError("a row of a table has no layers and takes no preprocessing: that is in the file")

@@ -9,9 +9,10 @@ from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.method_plan import MethodPlan, plan
 from onnxsal.explanation.shapley.explain import Options, explain_rows
 from onnxsal.methods import get
+from onnxsal.modalities.csv_rows import is_rows_file
 from onnxsal.modalities.table import Table
 from onnxsal.model import Model
-from onnxsal.model.table import as_table, table_in
+from onnxsal.model.table import as_table, table_in, takes_rows
 
 USUAL = "shapley"
 """The method of rows of tables where none is named."""
@@ -19,6 +20,11 @@ USUAL = "shapley"
 _DEFAULT = "grad-cam++"
 """What ``explain`` is called with where no method is named: it needs feature maps with positions, which tables have
 none of, so that who names it cannot mean it."""
+
+
+def opened_for_rows(model: Model, thing: Any) -> Model:
+    """Return the model, one of vectors of numbers as one of rows of a table where a thing is a file of such."""
+    return as_table(model) if is_rows_file(thing) and takes_rows(model) else model
 
 
 def is_of_rows(model: Model, method: str) -> bool:

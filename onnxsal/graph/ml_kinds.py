@@ -15,7 +15,10 @@ Kind = tuple[ir.DataType, tuple[Dim, ...] | None]
 
 _FLOATS = frozenset({"Scaler", "Normalizer"})
 _SAME = frozenset({"Imputer", "Binarizer"})
-_REGRESSORS = {"TreeEnsembleRegressor": "n_targets", "LinearRegressor": "targets", "TreeEnsemble": "n_targets"}
+_REGRESSORS = {"TreeEnsembleRegressor": "n_targets", "LinearRegressor": "targets", "TreeEnsemble": "n_targets",
+               "SVMRegressor": ""}  # fmt: skip
+"""What says how many numbers each gives; one where nothing does."""
+
 _CLASSIFIERS = frozenset({"TreeEnsembleClassifier", "LinearClassifier"})
 
 

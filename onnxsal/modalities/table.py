@@ -66,14 +66,14 @@ class Table:
                 f"{name!r} has {len(found)} rows, and here one is taken: explain gives a list of all, and --row N "
                 "picks one"
             )
-        return self.sample(found, 0, reader)
+        return self.sample(found, 0, reader.entry.dtype)
 
-    def sample(self, rows: TableRows, at: int, reader: Reader) -> Sample:
-        """Return one of several rows as the model takes it."""
-        x = reader.enter(rows.values[at : at + 1].astype(reader.entry.dtype.numpy()))
-        return Sample(
-            x, rows.names[at], notes=rows.notes, row=rows.values[at], columns=rows.columns, cells=rows.cells[at]
-        )
+    def sample(self, rows: TableRows, at: int, dtype: ir.DataType) -> Sample:
+        """Return one of several rows as the model takes it. Args: dtype: of its input."""
+        row = rows.values[at]
+        with np.errstate(over="ignore"):
+            x = row.astype(dtype.numpy()).astype(np.float32)[None]
+        return Sample(x, rows.names[at], notes=rows.notes, row=row, columns=rows.columns, cells=rows.cells[at])
 
     def usual(self, path: str, size: tuple[int, ...]) -> Mapping[str, Any]:
         """Return a column at a time of what covers, a cell for each of what masks."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxsal.errors import ImageError, UsageError, nearest
 from onnxsal.graph import Program, dims
 from onnxsal.graph.program import values_by_name
+from onnxsal.modalities.csv_rows import is_rows_file
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Fronted, Sample
 from onnxsal.modalities.table import Table
@@ -21,6 +22,7 @@ from onnxsal.model.inner import front
 from onnxsal.model.living import living
 from onnxsal.model.model import Model
 from onnxsal.model.other_side import Beside, read_held
+from onnxsal.model.table import as_table, takes_rows
 from onnxsal.model.texts import of_text
 
 
@@ -46,6 +48,8 @@ def fitted(model: Model, thing: Any) -> Fitted:
     """
     if isinstance(model.modality, Table):
         return Fitted(model, thing)
+    if is_rows_file(thing) and takes_rows(model):
+        return Fitted(as_table(model), thing)
     if isinstance(thing, Mapping):
         return _of_mapping(model, thing)
     if isinstance(model.modality, Tokens):

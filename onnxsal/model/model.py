@@ -212,6 +212,14 @@ class Model:
                 "the model gives no number then: it takes no missing values"
             ) from error
 
+    def numbers_of_rows(self, rows: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """Return the numbers of rows [n, F] that are run together, [n, N] of every kind, whatever they are.
+
+        They are those of each row alone but for rounding.
+        """
+        found = self.run_rows(self.program("by rows", lambda: by_rows(self.anatomy)), rows)
+        return {kind: found[name] for kind, name in {**self.task.kinds, **self.task.beside}.items()}
+
     def run_rows(self, program: Program, rows: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """Return what a program of a model of tables puts out for rows [n, F]. Raises: ModelError: the run failed."""
         session = self.session(program)

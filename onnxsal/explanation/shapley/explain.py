@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import ModelError, UsageError
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.manifest import manifest_of
 from onnxsal.explanation.method_plan import Common, MethodPlan
@@ -21,7 +21,7 @@ from onnxsal.explanation.shapley.background import Background, background_of
 from onnxsal.explanation.shapley.closed import Closed, Form, closed_form
 from onnxsal.explanation.shapley.exact import MOST, ROWS, exact_values, rows_of
 from onnxsal.explanation.shapley.game import Game
-from onnxsal.explanation.shapley.margins import SCORES, Scored, scored
+from onnxsal.explanation.shapley.margins import MARGIN, SCORES, Scored, check_margins, scored
 from onnxsal.explanation.shapley.permutation import estimated_values, relative_error
 from onnxsal.explanation.target import TargetSource, resolve_target
 from onnxsal.modalities.registry import Sample
@@ -35,8 +35,8 @@ Doubles = NDArray[np.float64]
 _Known = tuple[Doubles, Doubles]
 """The values of a row's columns for every number of the score, [F, N], and their base [N]."""
 
-_TOGETHER = 4096
-"""Rows whose closed form is worked out at once."""
+_TOGETHER = 2**24
+"""Values that are worked out at once, of rows by columns by numbers of the score: 128 MiB."""
 
 COALITIONS = "all coalitions"
 ORDERS = "random orders"
@@ -52,6 +52,7 @@ class Shares:
     stderr: Doubles | None = None
     samples: int | None = None
     forwards: int = 0
+    seconds: float = 0.0
     about: Mapping[str, Any] | None = None
 
 
@@ -63,7 +64,10 @@ class _Asked:
     scored: Scored
     background: Background
     closed: Closed | None
-    notes: tuple[str, ...]
+    about: Mapping[str, Any]
+    """What of the background makes a map again."""
+    manifests: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    """What the manifests of a target have in common: of thousands of rows it is made once."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,17 @@ class Options:
 def explain_rows(model: Model, rows: TableRows, targets: Sequence[TargetSource], options: Options) -> list[Explanation]:
     """Return the explanations of rows, row by row one for each target."""
     asked, found = _prepared(as_table(model), rows, options), list[Explanation]()
-    for first in range(0, len(rows), _TOGETHER):
-        part = rows.part(first, first + _TOGETHER)
-        known = None if asked.closed is None else asked.closed.values(part.values)
-        for at in range(len(part)):
-            own = None if known is None else (known[0][at], known[1])
-            try:
-                found += _of_row(asked, part.row(at + 1), own, targets)
-            except KeyboardInterrupt:  # before anything of this row; those before it are whole
-                if not (found and options.common.keep_partial):
-                    raise
-                return found
-            if found[-1].manifest.get("stopped") == "interrupted":
-                return found
+    step = max(_TOGETHER // (rows.values.shape[1] * max(model.task.size, 1)), 1)
+    for first in range(0, len(rows), step):
+        try:
+            for explained in _of_several(asked, rows.part(first, first + step), targets):
+                found.append(explained)
+        except KeyboardInterrupt:  # those before it are whole
+            if not (found and options.common.keep_partial):
+                raise
+            return found
+        if found[-1].manifest.get("stopped") == "interrupted":
+            return found
     return found
 
 
@@ -101,18 +103,29 @@ def _prepared(model: Model, rows: TableRows, options: Options) -> _Asked:
     )
     explained: Scored = model.program(("scored", options.score), lambda: scored(model, options.score))
     background = background_of(table_in(model), options.steps.options["background"], rows)
+    check_margins(model, explained, background.values)
     form: Form | None = model.program(("closed", options.score), lambda: closed_form(explained.program, SCORES))
     against = None if form is None else form.against(model, background.values)
-    return _Asked(replace(request, score=explained.kind), explained, background, against, background.notes)
+    return _Asked(replace(request, score=explained.kind), explained, background, against, background.about())
 
 
-def _of_row(asked: _Asked, row: TableRows, known: _Known | None, targets: Sequence[TargetSource]) -> list[Explanation]:
-    """Return the explanations of one row. Args: known: its columns' values for every number, where there is a form."""
+def _of_several(asked: _Asked, rows: TableRows, targets: Sequence[TargetSource]) -> Iterator[Explanation]:
+    """Yield the explanations of rows that are run together as far as they can be."""
     model = asked.request.model
-    sample = model.prepare(row)  # type: ignore[arg-type]
-    numbers = model.numbers(sample)
-    goals = [_aimed(asked, target, numbers, sample) for target in targets]
-    return [_explained(asked, sample, known, numbers, goal) for goal in goals]
+    numbers = model.numbers_of_rows(rows.values)
+    known = None if asked.closed is None else asked.closed.values(rows.values)
+    for at in range(len(rows)):
+        sample = table_in(model).sample(rows, at, model.anatomy.entry.dtype)
+        own = {kind: each[at] for kind, each in numbers.items()}
+        if not all(np.isfinite(each).all() for each in own.values()):
+            own = dict(model.numbers(sample))  # says why
+        for target in targets:
+            goal = _aimed(asked, target, own, sample)
+            shares = _shares(asked, sample, goal) if known is None else _picked(asked, (known[0][at], known[1]), goal)
+            explained = _explained(asked, sample, shares, own, goal)
+            yield explained
+            if explained.manifest.get("stopped") == "interrupted":
+                return
 
 
 def _aimed(asked: _Asked, target: TargetSource, numbers: Numbers, sample: Sample) -> Target:
@@ -123,29 +136,49 @@ def _aimed(asked: _Asked, target: TargetSource, numbers: Numbers, sample: Sample
     return goal
 
 
-def _explained(asked: _Asked, sample: Sample, known: _Known | None, numbers: Numbers, goal: Target) -> Explanation:
-    started = time.perf_counter()
-    shares = (
-        _shares(asked, sample, goal) if asked.closed is None or known is None else _picked(asked.closed, known, goal)
-    )
-    request, model = asked.request, asked.request.model
+def _explained(asked: _Asked, sample: Sample, shares: Shares, numbers: Numbers, goal: Target) -> Explanation:
+    _check_finite(asked, sample, shares)
+    model = asked.request.model
     raw = shares.values.astype(np.float32)
-    stderr = None if shares.stderr is None else shares.stderr.astype(np.float32)
-    errors = {} if shares.stderr is None else {"relative_error": relative_error(shares.values, shares.stderr)}
-    about = {**asked.background.about(), "way": shares.way, "base_value": shares.base, **(shares.about or {})}
-    outcome = Outcome(raw, stderr, errors, shares.forwards, 0, shares.samples, about)
-    manifest = manifest_of(request, outcome, goal, "signed") | {"seconds": round(time.perf_counter() - started, 4)}
     score, logit = model.task.shown(goal, numbers)
-    if asked.scored.kind == "logit" and np.isnan(logit):
+    if asked.scored.kind == MARGIN and np.isnan(logit):
         logit = shares.base + float(shares.values.sum())
     most = float(np.abs(raw).max(initial=0.0))
     return Explanation(
-        saliency=raw / np.float32(most) if most else raw, raw=raw, stderr=stderr, target=goal.target, label=goal.label,
-        score=score, logit=logit, image=None, box=None, photo=None, name=sample.name, sample=sample,
-        manifest={**manifest, "notes": [*model.notes, *model.placement, *sample.notes, *asked.notes, *_said(shares)]},
-        modality=model.modality.name, task=model.task.name, values=shares.values, base_value=shares.base,
-        names=sample.columns, features=sample.cells,
+        saliency=raw / np.float32(most) if most else raw, raw=raw,
+        stderr=None if shares.stderr is None else shares.stderr.astype(np.float32), target=goal.target,
+        label=goal.label, score=score, logit=logit, image=None, box=None, photo=None, name=sample.name, sample=sample,
+        manifest=_manifest(asked, sample, shares, goal), modality=model.modality.name, task=model.task.name,
+        values=shares.values, base_value=shares.base, names=sample.columns, features=sample.cells,
     )  # fmt: skip
+
+
+def _manifest(asked: _Asked, sample: Sample, shares: Shares, goal: Target) -> dict[str, Any]:
+    """Return what makes the shares again, and what is to be said of them."""
+    key, model = (goal.target, goal.label, shares.way), asked.request.model
+    if key not in asked.manifests:
+        outcome = Outcome(np.zeros(0, np.float32), None, {}, 0, 0, about={**asked.about, "way": shares.way})
+        asked.manifests[key] = manifest_of(asked.request, outcome, goal, "signed")
+    errors = {} if shares.stderr is None else {"relative_error": relative_error(shares.values, shares.stderr)}
+    notes = [*model.notes, *model.placement, *sample.notes, *asked.background.notes, *_said(shares)]
+    return {
+        **asked.manifests[key], "base_value": shares.base, "samples": shares.samples, "forwards": shares.forwards,
+        "seconds": shares.seconds, **errors, **(shares.about or {}), "notes": notes,
+    }  # fmt: skip
+
+
+def _check_finite(asked: _Asked, sample: Sample, shares: Shares) -> None:
+    """Raise UsageError where values are none, as the model gives no number for rows in which something is missing."""
+    if np.isfinite(shares.values).all() and np.isfinite(shares.base):
+        return
+    missing = np.flatnonzero(np.isnan(asked.background.values).any(axis=0))
+    names = [repr(sample.columns[column]) for column in missing]
+    if names:
+        raise UsageError(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing in the background, and the model gives "
+            "no number then: it takes no missing values"
+        )
+    raise ModelError(f"{sample.name}: the model gives no number for rows that are mixed of it and the background")
 
 
 def _said(shares: Shares) -> list[str]:
@@ -158,24 +191,30 @@ def _said(shares: Shares) -> list[str]:
     ]
 
 
-def _picked(closed: Closed, known: _Known, goal: Target) -> Shares:
+def _picked(asked: _Asked, known: _Known, goal: Target) -> Shares:
     """Return the shares of a target, of those of every number."""
+    assert asked.closed is not None
     values, base = (each[..., goal.indices] @ goal.coefficients.astype(np.float64) for each in known)
-    return Shares(values, float(base), closed.way, forwards=1)
+    return Shares(values, float(base), asked.closed.way, forwards=1)
 
 
 def _shares(asked: _Asked, sample: Sample, goal: Target) -> Shares:
     """Return the shares of a row's columns, by the first way that is exact within what was asked for."""
     assert sample.row is not None
+    started = time.perf_counter()
     common, seed = asked.request.common, asked.request.seed
     game = Game(partial(_score, asked, goal), sample.row, asked.background.values)
     most = ROWS if common.forwards is None else common.forwards
     if len(game.players) <= MOST and rows_of(game) <= most:
         values = exact_values(game)
-        return Shares(values, _base(game), COALITIONS, forwards=game.runs)
+        return Shares(values, _base(game), COALITIONS, forwards=game.runs, seconds=_since(started))
     found = estimated_values(game, asked.request.steps.options["samples"], seed, common)
     about = {} if found.stopped is None else {"stopped": found.stopped}
-    return Shares(found.values, _base(game), ORDERS, found.stderr, found.orders, game.runs, about)
+    return Shares(found.values, _base(game), ORDERS, found.stderr, found.orders, game.runs, _since(started), about)
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 4)
 
 
 def _base(game: Game) -> float:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from onnxsal.anatomy.by_rows import by_rows
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.graph import Program, attributes
 from onnxsal.graph.maps import ML
 from onnxsal.graph.program import values_by_name
@@ -23,7 +24,14 @@ MARGIN = "logit"
 _DRESS = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Normalizer"})
 """Operators that may stand between what a classifier puts out and the output of the file."""
 
-_MADE_BY = frozenset({"LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"})
+_MADE_BY = frozenset({"LOGISTIC", "SOFTMAX"})
+"""What makes probabilities of margins. Others are rare, and a probability is explained then."""
+
+_FEW = 64
+"""Rows of which that is asked."""
+
+_CLOSE = 1e-3
+"""How far probabilities that are made of margins may be from the file's own."""
 
 _CLASSIFIERS = frozenset({"LinearClassifier", "TreeEnsembleClassifier"})
 
@@ -34,6 +42,8 @@ class Scored:
 
     program: Program
     kind: str
+    made_by: str = ""
+    """What makes the file's probabilities of these, where the margins were taken out of a classifier."""
 
 
 def scored(model: Model, asked: str | None) -> Scored:
@@ -46,7 +56,7 @@ def scored(model: Model, asked: str | None) -> Scored:
     if wanted in task.kinds:
         return Scored(_named(model, task.kinds[wanted]), wanted)
     if wanted == MARGIN and (own := _own_margins(model)) is not None:
-        return Scored(own, MARGIN)
+        return own
     kind = next(iter(task.kinds)) if asked is None else task.checked_kind(asked)
     return Scored(_named(model, task.kinds[kind]), kind)
 
@@ -57,7 +67,29 @@ def _named(model: Model, name: str) -> Program:
     return op.finish_with({SCORES: op[name]})
 
 
-def _own_margins(model: Model) -> Program | None:
+def check_margins(model: Model, scored: Scored, rows: NDArray[np.float64]) -> None:
+    """Run some rows, and raise where probabilities made of margins are not those of the file.
+
+    Raises: UnsupportedError: they are not; the probability can be explained.
+    """
+    if not scored.made_by:
+        return
+    few = rows[:_FEW]
+    margins = model.run_rows(scored.program, few)[SCORES].astype(np.float64)
+    own = model.numbers_of_rows(few)["probability"]
+    apart = np.exp(margins - margins.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):
+        each = 1 / (1 + np.exp(-margins))
+    made = each if scored.made_by == "LOGISTIC" else apart / apart.sum(axis=1, keepdims=True)
+    shares = made / made.sum(axis=1, keepdims=True)  # as a Normalizer behind it makes them
+    if not any(np.allclose(each, own, atol=_CLOSE, equal_nan=True) for each in (made, shares)):
+        raise UnsupportedError(
+            "the classifier's sums do not make the probabilities that the file gives, so that its margins are not "
+            "known: --score probability (score='probability') explains these"
+        )
+
+
+def _own_margins(model: Model) -> Scored | None:
     """Return the program that gives what a classifier of ai.onnx.ml adds up before it makes probabilities of it.
 
     None where the output is no such one's, where it makes none, or where what it adds up is not known.
@@ -68,9 +100,11 @@ def _own_margins(model: Model) -> Program | None:
         value = node.inputs[0]
     if node is None or node.domain != ML or node.op_type not in _CLASSIFIERS or value is not node.outputs[1]:
         return None
-    if attributes(node).get("post_transform", "NONE") not in _MADE_BY:
+    made_by = attributes(node).get("post_transform", "NONE")
+    if made_by not in _MADE_BY:
         return None
-    return _trees(model, node) if is_ensemble(node) else _linear(model, node)
+    program = _trees(model, node) if is_ensemble(node) else _linear(model, node)
+    return None if program is None else Scored(program, MARGIN, made_by)
 
 
 def _linear(model: Model, node: ir.Node) -> Program | None:
