@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tables import LINEAR, NAMES, NET, ROWS, TREES, pipeline, run
+from tables import CROSSED, LINEAR, MIXED, NAMES, NET, ROWS, SQUARES, TREES, UNMIXED, VOTE, form, pipeline, run
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -76,6 +76,22 @@ def test_shares_are_those_of_the_file_in_all_orders(
         assert found.values.sum() + found.base_value == pytest.approx(float(of(own.astype(np.float64))[0]), abs=2e-5)
         assert (found.method, found.names, found.manifest["way"]) == ("shapley", NAMES, way)
         assert found.features[2:] == (row["sex"], row["port"])
+
+
+@pytest.mark.parametrize(
+    ("head", "way"),
+    [
+        (VOTE, "closed form of trees and closed form of sums"), (SQUARES, "closed form of sums"),
+        (UNMIXED, "closed form of trees"), (MIXED, "all coalitions"), (CROSSED, "all coalitions"),
+    ],
+)  # fmt: skip
+def test_a_form_is_closed_where_each_number_depends_on_one_column(head: str, way: str) -> None:
+    proto, rng = form(head), np.random.default_rng(2)
+    rows = [dict(zip("abc", map(float, row), strict=True)) for row in rng.normal(0, 0.5, (9, 3))]
+    for row, found in zip(rows[:3], onnxsal.explain(onnxsal.load(proto), rows[:3], background=rows[3:]), strict=True):
+        values, base = by_all_orders(proto, row, rows[3:], lambda found: found[:, 0], "y")
+        np.testing.assert_allclose(found.values, values, atol=1e-6)
+        assert (found.base_value, found.manifest["way"]) == (pytest.approx(base, abs=1e-6), way)
 
 
 def cubic(rows: np.ndarray) -> np.ndarray:

@@ -43,6 +43,45 @@ TREES = """label, chances = ai.onnx.ml.TreeEnsembleClassifier <classlabels_int64
 NET = """hidden = MatMul (features, w) rest = Tanh (hidden) logits = MatMul (rest, v)
     chances = Softmax <axis = 1> (logits) best = ArgMax <axis = 1, keepdims = 0> (chances) label = Identity (best)"""
 
+FORMS = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+g (float[N, 1] a, float[N, 1] b, float[N, 1] c) => (float[N, 1] y) <int64[2] first = {2, 0}, float half = {0.5},
+    float[3, 3] mixing = {1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0}>
+{
+    x = Concat <axis = 1> (a, b, c)
+    HEAD
+}"""
+
+SPLITS = """ = ai.onnx.ml.TreeEnsembleRegressor <n_targets = 1, nodes_treeids = [0, 0, 0, 0, 0],
+    nodes_nodeids = [0, 1, 2, 3, 4], nodes_featureids = [0, 1, 0, 0, 0], nodes_values = [0.2, -0.1, 0.0, 0.0, 0.0],
+    nodes_modes = ["BRANCH_LEQ", "BRANCH_LT", "LEAF", "LEAF", "LEAF"], nodes_truenodeids = [1, 2, 0, 0, 0],
+    nodes_falsenodeids = [4, 3, 0, 0, 0], target_ids = [0, 0, 0], target_nodeids = [2, 3, 4],
+    target_treeids = [0, 0, 0], target_weights = [1.5, -2.0, 0.75]> """
+
+VOTE = f"""one{SPLITS}(x) picked = Gather <axis = 1> (x, first) other{SPLITS}(picked)
+    line = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5], intercepts = [3.0]> (x)
+    trees = Sub (one, other) sum = Add (trees, line) y = Mul (sum, half)"""
+"""A vote of trees, of trees over other columns, and of a line."""
+
+SQUARES = """square = Mul (x, x) all = Concat <axis = 1> (x, square)
+    scaled = ai.onnx.ml.Scaler <offset = [0.5], scale = [2.0]> (all) y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5, 0.25, 0.5, -1.0]> (scaled)"""
+"""A sum of functions of one column each."""
+
+MIXED = f"""turned = MatMul (x, mixing) y{SPLITS}(turned)"""
+"""Trees whose features are mixed of columns."""
+
+UNMIXED = f"""same = MatMul (x, mixing) picked = Gather <axis = 1> (same, first) y{SPLITS}(picked)"""
+"""The same over those that are not."""
+
+CROSSED = """shares = ai.onnx.ml.Normalizer <norm = "L1"> (x) y = ReduceMax <keepdims = 1> (shares, second)"""
+
+
+def form(head: str) -> onnx.ModelProto:
+    """Return a model of three columns of numbers with a head."""
+    proto = onnx.parser.parse_model(FORMS.replace("HEAD", head))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "second"))
+    return proto
+
+
 ROWS: tuple[dict[str, Any], ...] = tuple(
     {"age": age, "cabin": cabin, "sex": sex, "port": port}
     for age, cabin, sex, port in [

@@ -96,7 +96,7 @@ def _own_margins(model: Model) -> Scored | None:
     """
     graph = model.anatomy.model.graph
     value = values_by_name(graph).get(model.task.logit)
-    while (node := None if value is None else value.producer()) is not None and node.op_type in _DRESS:
+    while (node := None if value is None else value.producer()) is not None and _is_dress(node):
         value = node.inputs[0]
     if node is None or node.domain != ML or node.op_type not in _CLASSIFIERS or value is not node.outputs[1]:
         return None
@@ -105,6 +105,14 @@ def _own_margins(model: Model) -> Scored | None:
         return None
     program = _trees(model, node) if is_ensemble(node) else _linear(model, node)
     return None if program is None else Scored(program, MARGIN, made_by)
+
+
+def _is_dress(node: ir.Node) -> bool:
+    """Whether a node hands on what a classifier puts out; LightGBM's converter multiplies it with 1."""
+    if node.op_type != "Mul":
+        return node.op_type in _DRESS
+    factor = None if node.inputs[1] is None else ir.convenience.get_const_tensor(node.inputs[1])
+    return factor is not None and bool((factor.numpy() == 1).all())
 
 
 def _linear(model: Model, node: ir.Node) -> Program | None:
