@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph.attributes import attributes
-from onnxsal.graph.cut import placed
+from onnxsal.graph.cut import placed, uses_of
 from onnxsal.graph.infer import BATCH
 from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.maps import ML
@@ -43,6 +43,11 @@ _KINDS: dict[ir.DataType, Literal["number", "whole", "flag", "text"]] = {
 _MOVES = frozenset({"Identity", "Concat", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Flatten",
                     "Transpose", "Where", "ArrayFeatureExtractor", "Expand", "Tile"})  # fmt: skip
 """Operators behind which a text is a text still, and the same one."""
+
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+
+_PASSED = frozenset({"Cast", "Add", "Sub", "Mul", "Div", "IsNaN", "Not", "Equal", "Clip"})
+"""Operators of one number each in front of which columns may lie still."""
 
 _TELLS = {"OneHotEncoder": ("cats_strings",), "LabelEncoder": ("keys_strings", "keys_tensor"),
           "CategoryMapper": ("cats_strings",), "Equal": ()}  # fmt: skip
@@ -78,9 +83,13 @@ def keep_marks(before: ir.Graph, after: ir.Graph) -> None:
 
 def is_table(graph: ir.Graph) -> bool:
     """Return whether a graph proves that it takes rows of a table: all of its inputs are columns, [rows, k], and it has
-    operators of ai.onnx.ml."""
+    operators of ai.onnx.ml; where not each is one column, nor all are one vector of floats, one of these operators has
+    to take a column as it is, for ids of tokens are [rows, k] too."""
     free = _free(graph)
-    return bool(free) and all(map(_is_column, free)) and any(node.domain == ML for node in graph)
+    if not free or not all(map(_is_column, free)) or not any(node.domain == ML for node in graph):
+        return False
+    alone = free[0].dtype in _FLOATS if len(free) == 1 else all((dims(value) or ())[1] == 1 for value in free)
+    return alone or any(node.domain == ML for value in free for node in _readers(value, _MOVES | _PASSED))
 
 
 def join_columns(source: ir.Model) -> None:
@@ -93,11 +102,11 @@ def join_columns(source: ir.Model) -> None:
     graph, values = source.graph, _free(source.graph)
     columns = tuple(column for value in values for column in _columns(value, alone=len(values) == 1))
     columns = _named(columns, source.metadata_props.get(FEATURE_NAMES))
-    if len(values) > 1 or values[0].dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+    if len(values) > 1 or values[0].dtype not in _FLOATS:
         entry = _joined(graph, values, columns)
     else:
         (entry,) = values
-        entry.shape = ir.Shape([BATCH, *(dims(entry) or ())[1:]])
+        entry.shape = ir.Shape([_rows(values), *(dims(entry) or ())[1:]])
     entry.metadata_props[MARK] = json.dumps([asdict(column) for column in columns])
 
 
@@ -111,6 +120,11 @@ def _is_column(value: ir.Value) -> bool:
         return False
     rows, width = shape
     return isinstance(width, int) and width > 0 and (rows == 1 or not isinstance(rows, int) or rows < 1)
+
+
+def _rows(values: Sequence[ir.Value]) -> int | str:
+    """Return the axis of the rows: 1 where the file fixes that, else a name."""
+    return 1 if any((dims(value) or (None,))[0] == 1 for value in values) else BATCH
 
 
 def _columns(value: ir.Value, *, alone: bool) -> list[Column]:
@@ -142,13 +156,14 @@ def _joined(graph: ir.Graph, values: Sequence[ir.Value], columns: Sequence[Colum
     graph.opset_imports.setdefault("", 13)  # a file of ai.onnx.ml alone says none
     op, taken, start = Tape(graph), values_by_name(graph), 0
     name = next(n for n in (INPUT, *(f"{INPUT}_{i}" for i in range(len(taken) + 1))) if n not in taken)
-    whole = op.input(name, ir.DataType.DOUBLE, [BATCH, len(columns)])
+    rows = _rows(values)
+    whole = op.input(name, ir.DataType.DOUBLE, [rows, len(columns)])
     with placed(graph):
         for value in values:
             width = (dims(value) or (0, 0))[1]
             assert isinstance(width, int)
             part = op.Gather(whole, list(range(start, start + width)), axis=1)
-            _fed(op, value, _as_own(op, part, value, columns[start]))
+            _fed(op, value, _as_own(op, part, value, columns[start]), rows)
             start += width
     return whole
 
@@ -168,13 +183,13 @@ def _strings(texts: Sequence[str]) -> ir.StringTensor:
     return ir.StringTensor([text.encode() for text in texts], shape=ir.Shape([len(texts)]))
 
 
-def _fed(op: Tape, value: ir.Value, made: ir.Value) -> None:
+def _fed(op: Tape, value: ir.Value, made: ir.Value, rows: int | str) -> None:
     """Let what read an input read something else, which has its name from then on."""
     name, graph = str(value.name), op.graph
     graph.inputs.remove(value)
     value.name = f"sal/was/{name}"
     made = op.Identity(made) if value.is_graph_output() else made
-    made.name, made.type, made.shape = name, value.type, ir.Shape([BATCH, *(dims(value) or ())[1:]])
+    made.name, made.type, made.shape = name, value.type, ir.Shape([rows, *(dims(value) or ())[1:]])
     value.replace_all_uses_with(made, replace_graph_outputs=True)
 
 
@@ -193,8 +208,8 @@ def _texts(value: ir.Value) -> tuple[tuple[str, ...], bool]:
     """
     found: dict[str, None] = {}
     others = True
-    for node in _readers(value):
-        if node.op_type not in _TELLS or node.domain not in ("", ML):
+    for node in _readers(value, _MOVES):
+        if node.op_type not in _TELLS or node.domain not in ("", ML) or (node.op_type == "Equal" and not _held(node)):
             raise UnsupportedError(
                 f"column {value.name!r} holds texts, and {node_title(node)} reads them: which texts make a difference "
                 f"there is not known from the graph (it is of {', '.join(_TELLS)}). Export the model without that step "
@@ -205,12 +220,12 @@ def _texts(value: ir.Value) -> tuple[tuple[str, ...], bool]:
     return tuple(found), others or not found
 
 
-def _readers(value: ir.Value) -> Iterator[ir.Node]:
-    """Yield the nodes that read the texts of an input for more than to hand them on."""
+def _readers(value: ir.Value, through: frozenset[str]) -> Iterator[ir.Node]:
+    """Yield the nodes that read an input, behind operators that hand it on: as what they move, not as where to."""
     waiting, seen = [value], {value}
     while waiting:
-        for node in waiting.pop().consumers():
-            if node.op_type not in _MOVES:
+        for node, place in uses_of(waiting.pop()):
+            if node.op_type not in through or (place and node.op_type in ("Gather", "ArrayFeatureExtractor")):
                 yield node
                 continue
             behind = [v for v in node.outputs if v not in seen]
@@ -220,9 +235,15 @@ def _readers(value: ir.Value) -> Iterator[ir.Node]:
 
 def _known(node: ir.Node) -> list[str]:
     """Return the texts that a node tells from all others."""
-    held = [attributes(node).get(name) for name in _TELLS[node.op_type]]
-    held += [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
+    held: list[object] = [attributes(node).get(name) for name in _TELLS[node.op_type]]
+    held += _held(node)
     return [_decoded(text) for each in held if each is not None for text in _listed(each)]
+
+
+def _held(node: ir.Node) -> list[ir.TensorProtocol]:
+    """Return the constants among the operands of a node."""
+    found = [None if v is None else ir.convenience.get_const_tensor(v) for v in node.inputs]
+    return [tensor for tensor in found if tensor is not None]
 
 
 def _listed(held: object) -> list[object]:

@@ -82,3 +82,22 @@ def test_names_are_those_that_the_file_tells(said: str) -> None:
     proto.metadata_props.add(key="feature_names", value=said)
     model = onnxsal.load(proto)
     assert model.predict({"b": 1.0, "a": 3.0})[0].logit == 5
+
+
+def test_ids_of_tokens_are_no_columns_though_a_label_is_picked_behind_them() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (int64[N, 6] ids, int64[N, 6] mask) => (float[N, 2] y, string[N] label)
+        <float[4, 2] table = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}, int64[1] axis = {1}, int64[1] last = {2}> {
+        v = Gather (table, ids) m = Cast <to = 1> (mask) w = Unsqueeze (m, last) u = Mul (v, w)
+        y = ReduceMean <keepdims = 0> (u, axis) best = ArgMax <axis = 1, keepdims = 0> (y)
+        label = ai.onnx.ml.LabelEncoder <keys_int64s = [0, 1], values_strings = ["no", "yes"]> (best) }"""
+    assert onnxsal.load(onnx.parser.parse_model(text), task="classification").modality.name == "tokens"
+
+
+def test_a_file_of_one_row_is_run_row_by_row_where_it_cannot_take_more() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (float[1, 2] x) => (float[1, 1] y) <int64[2] one = {1, 2}> { z = Reshape (x, one)
+        y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0]> (z) }"""
+    model = onnxsal.load(onnx.parser.parse_model(text))
+    found = onnxsal.explain(model, np.array([[1.0, 2.0], [3.0, 5.0]]), background=np.zeros((3, 2)))
+    assert [list(each.values) for each in found] == [[1, -4], [3, -10]]  # type: ignore[arg-type]

@@ -63,7 +63,8 @@ VOTE = f"""one{SPLITS}(x) picked = Gather <axis = 1> (x, first) other{SPLITS}(pi
 """A vote of trees, of trees over other columns, and of a line."""
 
 SQUARES = """square = Mul (x, x) all = Concat <axis = 1> (x, square)
-    scaled = ai.onnx.ml.Scaler <offset = [0.5], scale = [2.0]> (all) y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5, 0.25, 0.5, -1.0]> (scaled)"""
+    scaled = ai.onnx.ml.Scaler <offset = [0.5], scale = [2.0]> (all)
+    y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5, 0.25, 0.5, -1.0]> (scaled)"""
 """A sum of functions of one column each."""
 
 MIXED = f"""turned = MatMul (x, mixing) y{SPLITS}(turned)"""
