@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from onnxsal.graph import attributes, dims
 from onnxsal.graph.as_run import constant_of
+from onnxsal.graph.maps import ML
 from onnxsal.graph.names import node_title
 from onnxsal.tasks import mixtures
 from onnxsal.tasks.held import CLOSE, Held, axis_behind, axis_in, numbers_of, operand, uniform
@@ -43,8 +44,23 @@ def held(value: ir.Value) -> Held | None:
 
 def _proved(value: ir.Value, see: See) -> Held | None:
     node = value.producer()
-    rule = None if node is None or node.domain else _RULES.get(node.op_type)
+    rules = None if node is None else {"": _RULES, ML: _RULES_OF_ML}.get(node.domain)
+    rule = None if node is None or rules is None else rules.get(node.op_type)
     return None if node is None or rule is None else rule(node, value, see)
+
+
+def _classifier(node: ir.Node, value: ir.Value, see: See) -> Held | None:
+    """What a classifier of ai.onnx.ml makes of its sums, which are inside it."""
+    by = {"LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}.get(str(attributes(node).get("post_transform")))
+    if by is None or value is not node.outputs[-1]:
+        return None
+    return Held(by, node_title(node), 1, whole=by == "softmax")
+
+
+def _normalizer(node: ir.Node, value: ir.Value, see: See) -> Held | None:
+    """Shares of probabilities' sum."""
+    found = see(node.inputs[0]) if attributes(node).get("norm") == "L1" else None
+    return None if found is None or found.log else Held("none", found.node, 1, whole=True)
 
 
 def _softmax(node: ir.Node, value: ir.Value, see: See) -> Held | None:
@@ -234,6 +250,10 @@ def _averaged(node: ir.Node, value: ir.Value, see: See) -> Held | None:
 _MOVES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 _PICKS = ("Gather", "Slice", "Split")
 _MEANS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "GlobalAveragePool", "GlobalMaxPool")
+
+_RULES_OF_ML: dict[str, Rule] = {
+    "LinearClassifier": _classifier, "TreeEnsembleClassifier": _classifier, "Normalizer": _normalizer,
+}  # fmt: skip
 
 _RULES: dict[str, Rule] = {
     "Softmax": _softmax, "LogSoftmax": _softmax, "Sigmoid": _sigmoid, "HardSigmoid": _sigmoid,

@@ -153,7 +153,7 @@ class Classification(Task):
     def settled(self, evidence: Evidence) -> Settled:
         """Return the task with the activation that is proven, asked for, said by the file, or found by running it."""
         if self.proof:
-            return settle.proven(self, self.proof)
+            return settle.proven(self, self.proof, evidence)
         value = values_by_name(evidence.graph)[self.logit]
         return settle.scores(self, value, evidence)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxsal.decisions import Decision
+from onnxsal.graph.columns import columns_of
+from onnxsal.graph.maps import ML
+from onnxsal.graph.names import node_title
 from onnxsal.graph.program import values_by_name
 from onnxsal.tasks.activation import is_unbounded
 from onnxsal.tasks.evidence import SUM, Evidence, Settled, are_shares, are_within
-from onnxsal.tasks.outputs import VOID, made_by
+from onnxsal.tasks.outputs import VOID, behind, made_by
 from onnxsal.tasks.registry import get
 from onnxsal.tasks.task import Task
 
@@ -24,10 +27,15 @@ _OPTIONS = (
 )
 
 
-def proven(task: Task, proof: str) -> Settled:
+def proven(task: Task, proof: str, evidence: Evidence) -> Settled:
     """Return what is to be said of probabilities that a graph proves: where no logit is, that there is none."""
     decided = Decision("activation", str(task.probabilities_by), proof)
-    return Settled(task, (decided,), () if "logit" in task.kinds else (_itself(task),))
+    return Settled(task, (decided,), () if "logit" in task.kinds else _no_logit(task, evidence))
+
+
+def _no_logit(task: Task, evidence: Evidence) -> tuple[str, ...]:
+    """Return what is to be said of gradients where there is no logit; of tables nothing, whose shares need none."""
+    return () if columns_of(evidence.graph) else (_itself(task),)
 
 
 def _itself(task: Task) -> str:
@@ -77,7 +85,7 @@ def _asked_by_running(task: Task, evidence: Evidence) -> Settled:
             f"{task.output!r} holds probabilities, as {why}; no graph proves it: --activation softmax or sigmoid where "
             "they are logits"
         )
-        return Settled(held, (Decision("activation", "none", why),), (note, _itself(held)))
+        return Settled(held, (Decision("activation", "none", why),), (note, *_no_logit(held, evidence)))
     if are_within(rows):
         note = (
             f"{task.output!r} holds numbers in [0, 1] that do not sum to 1, and nothing says whether they are "
@@ -108,6 +116,8 @@ def numbers(task: Task, evidence: Evidence) -> Settled:
         return Settled(task, (Decision("task", task.name, f"{made} over one number proves no classes"),), (note,))
     if task.size == 1 and evidence.names in (1, 2):
         return _named(task, evidence)
+    if (proof := _regressor(values_by_name(evidence.graph)[task.logit])) is not None:
+        return Settled(task, (Decision("task", task.name, f"{proof} makes {task.output!r}"),))
     note = (
         f"{task.output!r} is one number, and nothing says what: it is explained and shown as it is, also by methods "
         "and metrics that ask for a probability; --task regression where that is right, --activation sigmoid where it "
@@ -115,6 +125,13 @@ def numbers(task: Task, evidence: Evidence) -> Settled:
     )
     return Settled(task, (Decision("task", task.name, "one number a picture and no activation, open what it is"),),
                    (note,))  # fmt: skip
+
+
+def _regressor(value: ir.Value) -> str | None:
+    """Return the node of ai.onnx.ml for regression that a value is from, as messages call it; None of any other."""
+    node = list(behind(value))[-1].producer()
+    found = node is not None and node.domain == ML and node.op_type.endswith("Regressor")
+    return node_title(node) if node is not None and found else None
 
 
 def _one_logit(evidence: Evidence, activation: str) -> Task:

@@ -19,7 +19,7 @@ SPEAK_OF_OPERATORS = {
     "autodiff": "rules of operators", "graph": "graphs as data",
     "anatomy/operators.py": "which operators keep positions", "anatomy/reach.py": "what mixes positions",
     "anatomy/steps.py": "where integer operators hold their step", "anatomy/layout.py": "how axes move",
-    "explanation/empty_maps.py": "where gradients end",
+    "explanation/empty_maps.py": "where gradients end", "explanation/shapley/pipeline.py": "what numbers depend on",
     "modalities/image/entry.py": "which operators leave axes in their order",
 }  # fmt: skip
 """Where an operator is named as such, and why; none of these asks what a model's output means."""

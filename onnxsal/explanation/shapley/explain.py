@@ -111,9 +111,10 @@ def _prepared(model: Model, rows: TableRows, options: Options) -> _Asked:
 
 def _of_several(asked: _Asked, rows: TableRows, targets: Sequence[TargetSource]) -> Iterator[Explanation]:
     """Yield the explanations of rows that are run together as far as they can be."""
-    model = asked.request.model
+    model, started = asked.request.model, time.perf_counter()
     numbers = model.numbers_of_rows(rows.values)
     known = None if asked.closed is None else asked.closed.values(rows.values)
+    took = round((time.perf_counter() - started) / len(rows), 6)
     for at in range(len(rows)):
         sample = table_in(model).sample(rows, at, model.anatomy.entry.dtype)
         own = {kind: each[at] for kind, each in numbers.items()}
@@ -121,7 +122,8 @@ def _of_several(asked: _Asked, rows: TableRows, targets: Sequence[TargetSource])
             own = dict(model.numbers(sample))  # says why
         for target in targets:
             goal = _aimed(asked, target, own, sample)
-            shares = _shares(asked, sample, goal) if known is None else _picked(asked, (known[0][at], known[1]), goal)
+            own_shares = None if known is None else (known[0][at], known[1])
+            shares = _shares(asked, sample, goal) if own_shares is None else _picked(asked, own_shares, goal, took)
             explained = _explained(asked, sample, shares, own, goal)
             yield explained
             if explained.manifest.get("stopped") == "interrupted":
@@ -191,11 +193,11 @@ def _said(shares: Shares) -> list[str]:
     ]
 
 
-def _picked(asked: _Asked, known: _Known, goal: Target) -> Shares:
+def _picked(asked: _Asked, known: _Known, goal: Target, seconds: float) -> Shares:
     """Return the shares of a target, of those of every number."""
     assert asked.closed is not None
     values, base = (each[..., goal.indices] @ goal.coefficients.astype(np.float64) for each in known)
-    return Shares(values, float(base), asked.closed.way, forwards=1)
+    return Shares(values, float(base), asked.closed.way, forwards=1, seconds=seconds)
 
 
 def _shares(asked: _Asked, sample: Sample, goal: Target) -> Shares:
