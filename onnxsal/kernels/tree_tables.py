@@ -15,69 +15,11 @@ from typing import Any
 import numpy as np
 
 from onnxsal.kernels.native import kernel, part
+from onnxsal.kernels.tree_patterns import enter, leaf_patterns, states_of
 from onnxsal.kernels.tree_walk import answers
 
 BLOCK = 2048
 """Rows that go through a tree together."""
-
-
-@part
-def _pattern(into: Any, above: Any, answer: Any, wanted: Any, way: Any) -> None:
-    """Write patterns at a child: those above it, and whether ``answer`` of its parent is the one that leads here."""
-    slot, new = way
-    if new:
-        for r in range(answer.size):
-            into[r] = above[r] | (np.int32(answer[r] == wanted) << slot)
-    else:
-        for r in range(answer.size):
-            into[r] = above[r] & ~(np.int32(answer[r] != wanted) << slot)
-
-
-@part
-def _enter(node: Any, patterns: Any, answered: Any, ways: Any) -> None:
-    parent, _, depth, slot, width = ways
-    above = parent[node]
-    if above >= 0:
-        way = slot[above], slot[above] == width[above]
-        _pattern(patterns[depth[node]], patterns[depth[above]], answered[depth[above]], node == above + 1, way)
-
-
-@part
-def _states(into: Any, root: Any, columns: Any, begin: Any, tests: Any, ways: Any) -> None:
-    """Add to patterns at a group's root a bit for every branch of the group: whether its test holds."""
-    feature, other = tests[0], tests[4]
-    bit, answer = ways[4][root], np.zeros(into.size, np.uint8)
-    for node in range(root, ways[1][root]):
-        if other[node] >= 0:
-            answers(answer, columns[feature[node], begin : begin + into.size], node, tests)
-            for r in range(into.size):
-                into[r] |= np.int32(answer[r]) << bit
-            bit += 1
-
-
-@part
-def _leaf_patterns(into: Any, leaf: Any, root: Any, tests: Any, ways: Any) -> None:
-    """Write a leaf's pattern for every state of its group."""
-    _, _, _, slot, width = ways
-    other = tests[4]
-    for state in range(into.size):
-        into[state] = state & ((1 << width[root]) - 1)
-    node = root
-    bit = width[root]
-    for at in range(root, leaf):  # branches in pre-order; those above the leaf are the ones whose subtree holds it
-        if other[at] < 0:
-            continue
-        if at == node:
-            wanted = 0 if leaf >= other[at] else 1
-            new = slot[at] == width[at]
-            for state in range(into.size):
-                met = (state >> bit) & 1 == wanted
-                if new:
-                    into[state] |= np.int32(met) << slot[at]
-                elif not met:
-                    into[state] &= ~(np.int32(1) << slot[at])
-            node = at + 1 if wanted else other[at]
-        bit += 1
 
 
 @part
@@ -137,7 +79,7 @@ def _fill(table: Any, group: Any, states: Any, context: Any, rule: Any) -> None:
             if slot[above] >= width[root]:
                 mine[slot[above]] = _column_of(path, kept, players[feature[above]])
             above = parent[above]
-        _leaf_patterns(here, leaf, root, tests, ways)
+        leaf_patterns(here, leaf, root, tests, ways)
         counts, work = np.zeros(1 << slots), np.zeros(1 << slots)
         for r in range(states.size):
             counts[here[states[r]]] += 1.0 / states.size
@@ -185,12 +127,12 @@ def fill_tables(tables: Any, groups: Any, columns: Any, context: Any, rule: Any)
             node = tests[5][tree[g]]
             for r in range(patterns.shape[1]):
                 patterns[0, r] = 0
-        _enter(node, patterns, answered, ways)
+        enter(node, patterns, answered, ways)
         if node == roots[g]:
             kept, used, states = shapes[g, 0], shapes[g, 1], shapes[g, 2]
             for r in range(found.size):
                 found[r] = patterns[depths[node], r]
-            _states(found, node, columns, 0, tests, ways)
+            states_of(found, node, columns, 0, tests, ways)
             table = tables[offsets[g] : offsets[g] + kept * used * states]
             for i in range(table.size):
                 table[i] = 0
@@ -225,12 +167,12 @@ def add_tables(out: Any, tables: Any, groups: Any, columns: Any, context: Any, s
                 node = tests[5][tree[g]]
                 for r in range(patterns.shape[1]):
                     patterns[0, r] = 0
-            _enter(node, patterns[:, :size], answered[:, :size], ways)
+            enter(node, patterns[:, :size], answered[:, :size], ways)
             if node == roots[g]:
                 state = found[:size]
                 for r in range(size):
                     state[r] = patterns[depths[node], r]
-                _states(state, node, columns, begin, tests, ways)
+                states_of(state, node, columns, begin, tests, ways)
                 _add(out, tables[offsets[g] :], (shapes[g], names[g], used_columns[tree[g]]), state, begin)
                 g += 1
                 node = ways[1][node]

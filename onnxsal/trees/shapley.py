@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.trees.ensemble import Doubles, Ensemble
 
 TABLES = 4 * 2**20
@@ -49,6 +49,41 @@ def interventional(
     owners, count = _players(players, columns, behind)
     values = _Game(ensemble, owners, count, threads).values(columns, behind)
     return values, np.asarray(ensemble.margins(background).mean(axis=0))
+
+
+def path_dependent(
+    ensemble: Ensemble, rows: NDArray[Any], players: Any = None, *, threads: int | None = None
+) -> tuple[Doubles, Doubles]:
+    """Return exact path-dependent Shapley values [rows, players, outputs], and their base [outputs].
+
+    As ``interventional``, but without a background: where a player outside the coalition is asked, both ways are
+    taken, in the shares of training's rows that went there (Lundberg et al. 2020, arXiv:1905.04610). Only for files
+    that carry these covers in nodes_hitrates, of leaves too; most converters write 1 everywhere.
+
+    Raises: UsageError: rows or players do not fit. UnsupportedError: the file has no covers, and why that is said.
+    """
+    covers = _covers(ensemble)
+    columns = ensemble.columns(rows)
+    owners, count = _players(players, columns, columns)
+    game = _Game(ensemble, owners, count, threads)
+    return game.by_covers(columns, covers), game.expected(covers) + ensemble.base
+
+
+def _covers(ensemble: Ensemble) -> Doubles:
+    """Return the covers of all nodes. Raises: UnsupportedError: there are none, or they are none."""
+    covers, other = ensemble.nodes.covers, ensemble.nodes.other
+    what = f"{ensemble.name} has no covers, which path-dependent values follow: "
+    if covers is None:
+        raise UnsupportedError(f"{what}there is no nodes_hitrates for each node; give a background instead")
+    if (covers == 1).all():
+        raise UnsupportedError(f"{what}nodes_hitrates is 1 everywhere, its converter's default; give a background")
+    if not np.isfinite(covers).all():
+        raise UnsupportedError(f"{what}this operator's nodes_hitrates is without the leaves; give a background")
+    branches = np.flatnonzero(other >= 0)
+    below = covers[branches + 1] + covers[other[branches]]
+    if (covers[branches] <= 0).any() or not np.allclose(below, covers[branches], rtol=1e-3):
+        raise UnsupportedError(f"{what}nodes_hitrates of children do not add up to their parents'; give a background")
+    return covers
 
 
 def _players(players: Any, columns: NDArray[Any], behind: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
@@ -95,6 +130,25 @@ class _Game:
                 self._add_tables(pool, out, (columns, behind), groups, size)
         return self._mixed(out)
 
+    def by_covers(self, columns: NDArray[Any], covers: Doubles) -> Doubles:
+        """Return path-dependent values [rows, players, outputs] of columns [F, rows]."""
+        from onnxsal.kernels.tree_covers import add_covers
+
+        out = np.zeros((self._count, len(self._used), columns.shape[1]))
+        rule = _rule(int(self._ways[4].max(initial=0)))
+        with ThreadPoolExecutor(self._threads) as pool:
+            spans = _slices(columns.shape[1], self._threads)
+            _each(pool, lambda span: add_covers(out, columns, self._context, covers, rule, span), spans)
+        return self._mixed(out)
+
+    def expected(self, covers: Doubles) -> Doubles:
+        """Return the margins' mean by covers, without their base, [outputs]."""
+        from onnxsal.kernels.tree_covers import expected
+
+        sums = np.zeros(len(self._used))
+        expected(sums, self._tests, self._context[1], self._ways, covers)
+        return np.asarray(sums @ self._mix[self._used])
+
     def _columns_by_tree(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return by tree the place of each column among those that its leaves have, -1 for none, and who is there."""
         start, first = self._tests[5], self._context[1][0]
@@ -140,10 +194,11 @@ class _Game:
         out += sum(parts)
 
     def _add_tables(self, pool: ThreadPoolExecutor, out: Doubles, given: Any, groups: Any, size: int) -> None:
+        from onnxsal.kernels.tree_paths import ALONE
         from onnxsal.kernels.tree_tables import add_tables, fill_tables
 
         columns, behind = given
-        tables, rule = np.empty(size), _rule()
+        tables, rule = np.empty(size), _rule(ALONE)
         roots, offsets, shapes, tree, places, names = groups
 
         def fill(part: tuple[int, int]) -> None:
@@ -163,12 +218,10 @@ class _Game:
         return np.asarray(np.einsum("pkn,ko->npo", out, mix))
 
 
-def _rule() -> tuple[Doubles, Doubles]:
+def _rule(most: int) -> tuple[Doubles, Doubles]:
     """Return Gauss-Legendre nodes and weights on 0 to 1 that are exact for so many slots, [slots, nodes]."""
-    from onnxsal.kernels.tree_paths import ALONE
-
-    nodes, weights = np.full((2, ALONE + 1, ALONE // 2 + 1), 0.5)
-    for slots in range(1, ALONE + 1):
+    nodes, weights = np.full((2, most + 1, most // 2 + 1), 0.5)
+    for slots in range(1, most + 1):
         count = (slots + 1) // 2
         x, w = np.polynomial.legendre.leggauss(count)
         nodes[slots, :count], weights[slots, :count] = (x + 1) / 2, w / 2

@@ -49,6 +49,16 @@ def flat(tree: Any, into: list[Any] | None = None) -> list[Any]:
     return into
 
 
+def covered(rng: np.random.Generator, tree: Any) -> list[float]:
+    """Return covers for ``flat``'s nodes: 64 rows, each branch parting those that reach it."""
+    covers = [64.0] * len(nodes := flat(tree))
+    for i, (_, yes, no) in enumerate(nodes):
+        if yes:
+            covers[yes] = covers[i] * float(rng.choice([0.25, 0.5, 0.75]))
+            covers[no] = covers[i] - covers[yes]
+    return covers
+
+
 def older(op_type: str, trees: Any, dtype: Any = np.float32, order: Any = None, **more: Any) -> onnx.ModelProto:
     """Return a model of one TreeEnsembleClassifier or -Regressor; ``order`` shuffles a tree's nodes behind its root."""
     what = "class" if op_type == "TreeEnsembleClassifier" else "target"

@@ -9,31 +9,41 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_trees import TESTS, drawn, newer, node_of, older, values
+from tiny_trees import TESTS, covered, drawn, flat, newer, node_of, older, values
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.kernels import tree_paths
 from onnxsal.trees import ensemble_of
-from onnxsal.trees.shapley import interventional
+from onnxsal.trees.shapley import interventional, path_dependent
 
 RNG = np.random.default_rng(0)
 
 
-def over_all_coalitions(score: Callable[[Any], Any], x: Any, background: Any, players: Any) -> Any:
-    """Return Shapley values [rows, players, outputs] by their definition."""
+def over_all_coalitions(worth_of: Callable[[Any], Any], players: Any) -> Any:
+    """Return Shapley values [rows, players, outputs] by their definition: of what columns inside are worth."""
     count = max(players) + 1
-    value = {}
-    for coalition in itertools.product([False, True], repeat=count):
-        inside = np.array([player >= 0 and coalition[player] for player in players])
-        mixed = np.where(inside, x[:, None], background[None]).reshape(-1, x.shape[1])
-        value[coalition] = score(mixed).reshape(len(x), len(background), -1).mean(axis=1)
-    found = np.zeros((len(x), count, next(iter(value.values())).shape[1]))
+    value = {
+        coalition: worth_of(np.array([player >= 0 and coalition[player] for player in players]))
+        for coalition in itertools.product([False, True], repeat=count)
+    }
+    rows, outputs = next(iter(value.values())).shape
+    found = np.zeros((rows, count, outputs))
     for coalition, worth in value.items():
         for player in np.flatnonzero(~np.array(coalition)):
             more = (*coalition[:player], True, *coalition[player + 1 :])
             weight = 1 / (count * math.comb(count - 1, sum(coalition)))
             found[:, player] += weight * (value[more] - worth)
     return found
+
+
+def against(score: Callable[[Any], Any], x: Any, background: Any) -> Callable[[Any], Any]:
+    """Return what columns inside are worth: the mean over the background, all others taken from it."""
+
+    def worth(inside: Any) -> Any:
+        mixed = np.where(inside, x[:, None], background[None]).reshape(-1, x.shape[1])
+        return score(mixed).reshape(len(x), len(background), -1).mean(axis=1)
+
+    return worth
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
@@ -59,7 +69,7 @@ def test_they_are_those_of_all_coalitions(
     for proto in (two, binary, one_each):
         ensemble = ensemble_of(node_of(proto))
         found, base = interventional(ensemble, x, background, players, threads=threads)
-        expected = over_all_coalitions(ensemble.margins, x, background, players)
+        expected = over_all_coalitions(against(ensemble.margins, x, background), players)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
         np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
 
@@ -118,3 +128,38 @@ def test_what_does_not_fit_is_refused() -> None:
     assert interventional(ensemble, rows[:0], rows)[0].shape == (0, 2, 1)
     nothing = ensemble_of(node_of(older("TreeEnsembleRegressor", [], n_targets=2)))
     assert interventional(nothing, rows, rows)[0].shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize("players", [[0, 1, 2, 3, 4], [0, 1, 1, 2, 0]], ids=["columns", "groups"])
+def test_path_dependent_ones_follow_covers_where_nobody_is_inside(players: list[int]) -> None:
+    x, tree = values(RNG, 40, 5), (0, "LT", 0.1, True, *(drawn(RNG, 6, [0], features=5) for _ in range(2)))
+    covers, nodes = covered(RNG, tree), flat(tree)
+    proto = older("TreeEnsembleRegressor", [tree], n_targets=1, base_values=[3.0], nodes_hitrates=covers)
+
+    def worth(row: Any, inside: Any, at: int = 0) -> float:
+        node, yes, no = nodes[at]
+        if isinstance(node, dict):
+            return node[0]
+        if not inside[node[0]]:
+            return sum(covers[end] / covers[at] * worth(row, inside, end) for end in (yes, no))
+        alone = [(node[0], *node[1:4], {0: 1.0}, {0: 0.0})]
+        holds = ensemble_of(node_of(older("TreeEnsembleRegressor", alone, n_targets=1))).margins(row[None])[0, 0]
+        return worth(row, inside, yes if holds else no)
+
+    few = x[:4]
+    expected = over_all_coalitions(lambda inside: np.array([[worth(row, inside)] for row in few]), players)
+    ensemble = ensemble_of(node_of(proto))
+    found, base = path_dependent(ensemble, x, players)
+    np.testing.assert_allclose(found[:4], expected, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("covers", "said"),
+    [(None, "no nodes_hitrates"), ([1.0, 1.0, 1.0], "1 everywhere"), ([9.0, 4.0, 4.0], "do not add up")],
+)
+def test_files_without_covers_are_refused_and_told_why(covers: Any, said: str) -> None:
+    more = {} if covers is None else {"nodes_hitrates": covers}
+    proto = older("TreeEnsembleRegressor", [(0, "LT", 0.0, False, {0: 1.0}, {0: 2.0})], n_targets=1, **more)
+    with pytest.raises(UnsupportedError, match=f"{said}.*; give a background"):
+        path_dependent(ensemble_of(node_of(proto)), np.zeros((2, 1)))
