@@ -77,8 +77,9 @@ def explain(
         image: a path, a PIL image, a uint8 array [H, W, C], a picture file's bytes or the file open in binary mode,
             preprocessed as the model says; or a float array shaped like the model's input, taken as it is. Of a model
             of several inputs {name: thing}: what is explained, and what the others are held at. Of a model of one
-            chunk that carries state an ``onnxsal.Recording``.
-        method: see ``onnxsal.methods()``.
+            chunk that carries state an ``onnxsal.Recording``. Of a model of tables a row, {column: value} or an array,
+            or several: a CSV file, a data frame, an array [rows, columns], a list; of several a list is given back.
+        method: see ``onnxsal.methods()``; of tables ``shapley`` where none is named.
         target: class index or label, None for the predicted class, (a, b) or text ``"a minus b"`` for a difference; of
             an embedding what it is to be like (``onnxsal.Like``); an ``Element`` of any output or its text
             (``"boxes[0, 4, 17]"``, slices summed); or a Program from ``sal/x`` to ``score`` [B].

@@ -26,7 +26,8 @@ def shapley(score: Program, *, background: Any = None, samples: Samples = 64) ->
 
     Args:
         background: rows that a column is replaced from: a CSV file, an array, a data frame, a list of rows. By default,
-            where several rows are explained, these rows.
+            where several rows are explained, these rows. ``covers``: path-dependent values, of files of trees that have
+            them.
         samples: orders in which columns are replaced, half of them the reverse of the others; only where neither a
             closed form nor all coalitions are run.
     """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tables import CROSSED, LINEAR, MIXED, NAMES, NET, ROWS, SQUARES, TREES, UNMIXED, VOTE, form, pipeline, run
+from tables import CROSSED, LINEAR, MIXED, NAMES, NET, ROWS, SPLITS, SQUARES, TREES, UNMIXED, VOTE, form, pipeline, run
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -92,6 +92,23 @@ def test_a_form_is_closed_where_each_number_depends_on_one_column(head: str, way
         values, base = by_all_orders(proto, row, rows[3:], lambda found: found[:, 0], "y")
         np.testing.assert_allclose(found.values, values, atol=1e-6)
         assert (found.base_value, found.manifest["way"]) == (pytest.approx(base, abs=1e-6), way)
+
+
+def test_covers_take_the_place_of_rows_where_the_file_has_them() -> None:
+    """A tree on a, then b, by hand: 5 of 8 rows went down at a, of these 2 at b."""
+    proto = form(f"y{SPLITS}(x)")
+    row = {"a": 0.1, "b": 0.3, "c": 1.0}  # the leaf of -2; b's other one is 1.5, a's 0.75
+    with pytest.raises(UnsupportedError, match="has no covers"):
+        onnxsal.explain(onnxsal.load(proto), row, background="covers")
+    node = next(n for n in proto.graph.node if n.op_type == "TreeEnsembleRegressor")
+    node.attribute.append(onnx.helper.make_attribute("nodes_hitrates", [8.0, 5.0, 2.0, 3.0, 3.0]))
+    found = onnxsal.explain(onnxsal.load(proto), row, background="covers")
+    at_b = (2 * 1.5 + 3 * -2.0) / 5
+    nothing, a, b, both = (5 * at_b + 3 * 0.75) / 8, at_b, (5 * -2.0 + 3 * 0.75) / 8, -2.0
+    np.testing.assert_allclose(found.values, [(a - nothing + both - b) / 2, (b - nothing + both - a) / 2, 0], atol=1e-7)
+    assert (found.base_value, found.manifest["background"]) == (pytest.approx(nothing), "covers")
+    with pytest.raises(UnsupportedError, match="no sum of trees alone"):
+        onnxsal.explain(onnxsal.load(form(VOTE)), row, background="covers")
 
 
 def cubic(rows: np.ndarray) -> np.ndarray:

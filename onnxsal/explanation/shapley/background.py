@@ -14,6 +14,14 @@ from onnxsal.errors import UsageError
 from onnxsal.modalities.table import Table
 from onnxsal.modalities.table_rows import TableRows
 
+COVERS = "covers"
+"""What is asked for in place of rows where the shares of training's rows in a file of trees are taken."""
+
+_OF_COVERS = (
+    "path-dependent values: in place of background rows, trees are followed both ways in the shares of training's rows "
+    "that the file has for them"
+)
+
 
 @dataclass(frozen=True)
 class Background:
@@ -21,9 +29,13 @@ class Background:
 
     values: NDArray[np.float64]
     notes: tuple[str, ...] = ()
+    by_covers: bool = False
+    """Whether there are none, and covers are asked for."""
 
     def about(self) -> Mapping[str, Any]:
         """Return what makes a map again, as plain data."""
+        if self.by_covers:
+            return {"background": COVERS}
         digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
         return {"background": {"rows": len(self.values), "sha256": digest}}
 
@@ -33,6 +45,8 @@ def background_of(table: Table, given: Any, rows: TableRows) -> Background:
 
     Raises: UsageError: none was given for one row. Others as of ``Table.rows``.
     """
+    if isinstance(given, str) and given == COVERS:
+        return Background(rows.values[:0], (_OF_COVERS,), by_covers=True)
     if given is not None:
         found = table.rows(given, "a background")
         own = tuple(note for note in found.notes if note not in rows.notes)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import OnnxsalError, UnsupportedError
 from onnxsal.explanation.shapley.linear import terms_of
 from onnxsal.explanation.shapley.pipeline import NONE, SEVERAL, Columns, columns_in
 from onnxsal.graph import Program
@@ -26,6 +26,8 @@ from onnxsal.trees import Ensemble, ensemble_of, is_ensemble
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+OF_TREES = "background=covers: the score is no sum of trees alone whose features depend on one column each; give background rows"
 
 _PART = "sal/part/{}"
 
@@ -70,6 +72,12 @@ class Form:
         """Return it with background rows [n, F]."""
         return Closed(self, model, model.run_rows(self.program, background), background.shape[1])
 
+    def by_covers(self, model: Model, width: int) -> Closed:
+        """Return it without background rows. Raises: UnsupportedError: it is not of trees alone."""
+        if not all(isinstance(part, Trees) or not (part.columns != NONE).any() for part in self.parts):
+            raise UnsupportedError(OF_TREES)
+        return Closed(self, model, None, width)
+
 
 @dataclass(frozen=True)
 class Closed:
@@ -77,13 +85,14 @@ class Closed:
 
     form: Form
     model: Model
-    behind: Mapping[str, NDArray[Any]]
+    behind: Mapping[str, NDArray[Any]] | None
+    """None where trees are followed by their covers."""
     width: int
 
     @property
     def way(self) -> str:
         """What the values are, in words."""
-        return self.form.way
+        return self.form.way if self.behind is not None else "path-dependent form of trees"
 
     def values(self, rows: Doubles) -> tuple[Doubles, Doubles]:
         """Return the values of every column for every number of the score, [n, F, N], and their base [N]."""
@@ -91,19 +100,24 @@ class Closed:
         values, base = np.zeros((len(rows), self.width, len(self.form.constant))), self.form.constant.copy()
         for at, part in enumerate(self.form.parts):
             name = _PART.format(at)
-            own, mean = _values(part, fed[name], self.behind[name])
+            behind = None if self.behind is None else self.behind[name]
+            own, mean = _values(part, fed[name], behind)
             values[:, : own.shape[1]] += own
             base += mean
         return values, base
 
 
-def _values(part: Numbers | Trees, rows: NDArray[Any], background: NDArray[Any]) -> tuple[Doubles, Doubles]:
+def _values(part: Numbers | Trees, rows: NDArray[Any], background: NDArray[Any] | None) -> tuple[Doubles, Doubles]:
     """Return the values of a part of a sum, [n, players, N], and the mean of it over the background, [N]."""
     if isinstance(part, Trees):
-        from onnxsal.trees.shapley import interventional
+        from onnxsal.trees.shapley import interventional, path_dependent
 
-        values, base = interventional(part.ensemble, rows, background, part.columns)
+        values, base = (
+            path_dependent(part.ensemble, rows, part.columns) if background is None
+            else interventional(part.ensemble, rows, background, part.columns)
+        )  # fmt: skip
         return values @ part.weights, base @ part.weights
+    background = rows[:1] if background is None else background  # the same for any row
     mean = background.reshape(len(background), -1).mean(axis=0, dtype=np.float64)
     apart = rows.reshape(len(rows), -1) - mean
     values = np.zeros((len(rows), int(part.columns.max(initial=NONE)) + 1, part.weights.shape[1]))

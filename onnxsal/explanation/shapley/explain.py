@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import ModelError, UsageError
+from onnxsal.errors import ModelError, UnsupportedError, UsageError
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.manifest import manifest_of
 from onnxsal.explanation.method_plan import Common, MethodPlan
 from onnxsal.explanation.outcome import Outcome
 from onnxsal.explanation.request import Request, prepare_request
 from onnxsal.explanation.shapley.background import Background, background_of
-from onnxsal.explanation.shapley.closed import Closed, Form, closed_form
+from onnxsal.explanation.shapley.closed import OF_TREES, Closed, Form, closed_form
 from onnxsal.explanation.shapley.exact import MOST, ROWS, exact_values, rows_of
 from onnxsal.explanation.shapley.game import Game
 from onnxsal.explanation.shapley.margins import MARGIN, SCORES, Scored, check_margins, scored
@@ -103,10 +103,19 @@ def _prepared(model: Model, rows: TableRows, options: Options) -> _Asked:
     )
     explained: Scored = model.program(("scored", options.score), lambda: scored(model, options.score))
     background = background_of(table_in(model), options.steps.options["background"], rows)
-    check_margins(model, explained, background.values)
+    check_margins(model, explained, rows.values if background.by_covers else background.values)
     form: Form | None = model.program(("closed", options.score), lambda: closed_form(explained.program, SCORES))
-    against = None if form is None else form.against(model, background.values)
+    against = _against(model, form, background)
     return _Asked(replace(request, score=explained.kind), explained, background, against, background.about())
+
+
+def _against(model: Model, form: Form | None, background: Background) -> Closed | None:
+    """Return a closed form against the background. Raises: UnsupportedError: covers need one."""
+    if background.by_covers:
+        if form is None:
+            raise UnsupportedError(OF_TREES)
+        return form.by_covers(model, background.values.shape[1])
+    return None if form is None else form.against(model, background.values)
 
 
 def _of_several(asked: _Asked, rows: TableRows, targets: Sequence[TargetSource]) -> Iterator[Explanation]:
