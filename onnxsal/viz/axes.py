@@ -91,7 +91,7 @@ def ticks_of(axis: Axis, ends: tuple[float, float]) -> list[float]:
     step = 10 ** math.floor(math.log10(span))
     step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if span / (step * f) <= 6)
     first = math.ceil(ends[0] / step - 1e-9)
-    return [round(k * step, 12) for k in range(first, math.floor(ends[1] / step + 1e-9) + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, math.floor(ends[1] / step + 1e-9) + 1)]
 
 
 def spread(places: Sequence[float], least: float, ends: tuple[float, float]) -> list[float]:

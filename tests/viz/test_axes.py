@@ -14,10 +14,11 @@ from onnxsal.viz.axes import Axis, spread, ticks_of
         ((0.58, 0.64), [0.58, 0.6, 0.62, 0.64]),
         ((-1, 1), [-1, -0.5, 0, 0.5, 1]),
         ((0, 38.4), [0, 10, 20, 30]),
+        ((-1e-14, 1e-14), [-1e-14, -5e-15, 0, 5e-15, 1e-14]),
     ],
 )
 def test_ticks_are_round_and_few(ends: tuple[float, float], expected: list[float]) -> None:
-    assert ticks_of(Axis(), ends) == pytest.approx(expected)
+    assert ticks_of(Axis(), ends) == pytest.approx(expected, abs=0)
 
 
 def test_named_ticks_are_taken() -> None:
