@@ -16,7 +16,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """The page asks nothing of anybody, and the browser holds it to that."""
 
 _LISTED = 12
-_DIM: Rgb = (150, 156, 166)
+DIM: Rgb = (150, 156, 166)
 """Small print on dark paper."""
 
 _STYLE = """
@@ -54,7 +54,7 @@ def page(text: str, words: Sequence[Word], scale: Scale, said: Said) -> str:
 
 def whole(fragments: Iterable[str], title: str) -> str:
     """Return the HTML document of several texts, light and dark, with everything inside."""
-    night = f"@media (prefers-color-scheme:dark){{body{{background:{_hex(NIGHT)}}}}}"
+    night = f"@media (prefers-color-scheme:dark){{body{{background:{as_hex(NIGHT)}}}}}"
     return (
         '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(_plain(title))}</title>'
@@ -72,11 +72,11 @@ def fragment(text: str, words: Sequence[Word], scale: Scale, said: Said) -> str:
     runs = "".join(_run(run, scale) for run in flow(text, words))
     beside = "".join(_marked(word, scale) for word in added(words))
     parts = [
-        f"<h2>{_escaped(f'{said.title}  {said.value}'.strip())}</h2>" if said.title else "",
+        f"<h2>{escaped(f'{said.title}  {said.value}'.strip())}</h2>" if said.title else "",
         f'<p class="text" dir="auto">{runs}</p>',
         f'<p class="small added">added by the tokenizer: {beside}</p>' if beside else "",
         _legend(scale),
-        f'<p class="small">{_escaped(said.detail)}</p>' if said.detail else "",
+        f'<p class="small">{escaped(said.detail)}</p>' if said.detail else "",
         _table(words),
     ]
     levels = {scale.level(word.score) for word in words} | set(_steps(scale))
@@ -86,8 +86,8 @@ def fragment(text: str, words: Sequence[Word], scale: Scale, said: Said) -> str:
 def _run(run: Run, scale: Scale) -> str:
     if run.word is not None:
         return _marked(run.word, scale) + ("\n" if "\n" in run.text else "")
-    return f'<span class="unread" title="not read by the model">{_escaped(run.text)}</span>' if run.is_unread else (
-        _escaped(run.text)
+    return f'<span class="unread" title="not read by the model">{escaped(run.text)}</span>' if run.is_unread else (
+        escaped(run.text)
     )  # fmt: skip
 
 
@@ -95,7 +95,9 @@ def _marked(word: Word, scale: Scale) -> str:
     told = f"{word.score:+.4g}"
     if len(word.tokens) > 1:
         told += ": " + ", ".join(f"{visible(text)} {score:+.3g}" for text, score in word.tokens)
-    return f'<i class="{_class(scale.level(word.score), scale)}" title="{_escaped(told)}">{_escaped(visible(word.text))}</i>'  # noqa: E501
+    return (
+        f'<i class="{_class(scale.level(word.score), scale)}" title="{escaped(told)}">{escaped(visible(word.text))}</i>'
+    )
 
 
 def _legend(scale: Scale) -> str:
@@ -113,7 +115,7 @@ def _steps(scale: Scale) -> range:
 
 def _table(words: Sequence[Word]) -> str:
     rows = "".join(
-        f'<tr><td class="n">{word.score:+.4g}</td><td dir="auto">{_escaped(visible(word.text))}</td></tr>'
+        f'<tr><td class="n">{word.score:+.4g}</td><td dir="auto">{escaped(visible(word.text))}</td></tr>'
         for word in strongest([each for each in words if not each.added], _LISTED)
     )
     return f"<details><summary class=small>strongest words</summary><table>{rows}</table></details>" if rows else ""
@@ -124,8 +126,8 @@ def _style(scale: Scale, levels: Iterable[int]) -> str:
     used = sorted(level for level in levels if level)
     day = "".join(_rule(_class(level, scale), scale.colour(level)) for level in used)
     night = "".join(_rule(_class(level, scale), scale.at_night(level)) for level in used)
-    light = _STYLE % {"paper": _hex(PAPER), "ink": _hex(INK), "pale": _hex(PALE)}
-    dark = _NIGHT % {"paper": _hex(NIGHT), "ink": _hex(CHALK), "pale": _hex(_DIM)}
+    light = _STYLE % {"paper": as_hex(PAPER), "ink": as_hex(INK), "pale": as_hex(PALE)}
+    dark = _NIGHT % {"paper": as_hex(NIGHT), "ink": as_hex(CHALK), "pale": as_hex(DIM)}
     return f"{light}{day}@media (prefers-color-scheme:dark){{{dark}{night}}}"
 
 
@@ -136,14 +138,16 @@ def _class(level: int, scale: Scale) -> str:
 
 
 def _rule(name: str, colour: Rgb | None) -> str:
-    return "" if colour is None else f".{name}{{background:{_hex(colour)};color:{_hex(letters_on(colour))}}}"
+    return "" if colour is None else f".{name}{{background:{as_hex(colour)};color:{as_hex(letters_on(colour))}}}"
 
 
-def _hex(colour: Rgb) -> str:
+def as_hex(colour: Rgb) -> str:
+    """Return a colour as style sheets write it."""
     return "#" + "".join(f"{part:02x}" for part in colour)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return text as a document may hold it."""
     return html.escape(_plain(text))
 
 
@@ -152,4 +156,4 @@ def _plain(text: str) -> str:
     return "".join(c if c in "\n\t" or (ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF) else "�" for c in text)
 
 
-__all__ = ["Said", "fragment", "page", "whole"]
+__all__ = ["DIM", "Said", "as_hex", "escaped", "fragment", "page", "whole"]
