@@ -75,12 +75,6 @@ class Rows:
         """Return a column's words, empty where one is missing: blanks round them are theirs, and NA is a word."""
         return tuple(row[column] for row in self.cells)
 
-    def row(self, number: int) -> Rows:
-        """Return one row, the first is 0. Raises: UsageError: there is no such row."""
-        if not 0 <= number < len(self):
-            raise UsageError(f"{self.where} has {_counted(len(self), 'row')}, from 0 to {len(self) - 1}; not {number}")
-        return replace(self, cells=(self.cells[number],), lines=(self.lines[number],))
-
     def in_order(self, columns: Sequence[str], *, named: bool) -> Rows:
         """Return the rows with a model's columns, in its order, and what was left aside in ``notes``.
 
