@@ -188,6 +188,13 @@ def text_option(command: Command) -> Command:
     return click.option("--text", "text", is_flag=True, help="What is named are words, and no files.")(command)
 
 
+def row_option(command: Command) -> Command:
+    """Add --row."""
+    return click.option(
+        "--row", type=click.IntRange(1), metavar="N", help="Of a table: the one row that is meant, the first is 1."
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)

@@ -93,7 +93,7 @@ def predict_all(
             print("\n".join(wrapped(heading, 0)))
         written = [f"  {drawn[image]}"] if image in drawn else []
         tell(seen.sample.notes if seen.sample.text is not None else (), short(image))  # that it was cut, or is unknown
-        print("\n".join([short(image), *(_bars(seen.classes) or [f"  {seen.why}"]), *written]))
+        print("\n".join([short(image), *(bars_of(seen.classes) or [f"  {seen.why}"]), *written]))
         if seen.sizes:
             print("\n".join(_sizes(model, seen.sizes)))
     if alike is not None:
@@ -214,13 +214,14 @@ def _each(images: Sequence[str], serve: Callable[[str], Found]) -> tuple[list[tu
     return found, status
 
 
-def _bars(predictions: Sequence[Prediction]) -> list[str]:
+def bars_of(predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each class or value: its probability, a bar, what it is called."""
     size = max(10, min(30, width() - 50))
-    rows = [(f"  {_share(p)}", _bar(p, size), p.told) for p in predictions]
+    rows = [(f"  {share_of(p)}", _bar(p, size), p.told) for p in predictions]
     return table(rows, right=frozenset({0}))
 
 
-def _share(prediction: Prediction) -> str:
+def share_of(prediction: Prediction) -> str:
     """Return the probability, or the value where the task has none."""
     return percent(prediction.probability) or f"{prediction.logit:.4g}"
 
@@ -308,7 +309,7 @@ def _line(predictions: Sequence[Prediction], room: int) -> list[str]:
 
 
 def _cells(predictions: Sequence[Prediction], room: int) -> list[str]:
-    return [cell for p in predictions for cell in (_share(p), _cut(p.label, room))]
+    return [cell for p in predictions for cell in (share_of(p), _cut(p.label, room))]
 
 
 def _even(rows: list[list[str]]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxsal.cli.opening import Opening, notes_of, tell
-from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument, text_option
+from onnxsal.cli.options import images_argument, json_option, loading_options, model_argument, row_option, text_option
 from onnxsal.importing import uncollected
 
 HELP = """Show the classes that the MODEL sees in each IMAGE, of a detector the boxes.
@@ -21,6 +21,8 @@ Examples:
       the regions of classes, drawn on the photograph
   onnxsal predict detector.onnx street.jpg --threshold 0.4 -o boxes.png
       what a detector finds: label, score, #k and box
+  onnxsal predict pipeline.onnx rows.csv
+      a line for each row of a table; one of them with --row 3
 """
 
 
@@ -34,6 +36,7 @@ Examples:
     metavar="N",
     help="How many classes. [default: 5, and all that is detected]",
 )
+@row_option
 @text_option
 @loading_options
 @json_option
@@ -49,14 +52,20 @@ def command(
     as_json: bool,
     output: str | None,
     text: bool,
+    row: int | None,
 ) -> int:
     with uncollected():
         from onnxsal.cli.actions.predict import are_taken, drawings, predict_all, try_all
+        from onnxsal.cli.actions.predict_rows import predict_rows
         from onnxsal.cli.images import said
+        from onnxsal.cli.tables import as_table_of
 
     images = said(images, words=text)
     pictures = drawings(output, images, opening)
     opened = opening()
+    if output is None and (model_of_rows := as_table_of(opened, images, asked="" if row is None else "--row")):
+        tell(model_of_rows.notes)
+        return predict_rows(model_of_rows, images, top, row, as_json=as_json)
     tell(notes_of(opened, images))
     unsaid = opened.preprocess is None and opened.modality.preprocessed
     if unsaid and opened.anatomy.entry.channels in (1, 3) and not are_taken(opened, images):

@@ -1,0 +1,35 @@
+"""Rows of tables on a command line: which model takes them, and which of a file's rows are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnxsal.cli.images import short
+from onnxsal.errors import UsageError
+from onnxsal.modalities.csv_rows import is_rows_file
+from onnxsal.modalities.table import Table
+from onnxsal.modalities.table_rows import TableRows
+from onnxsal.model import Model
+from onnxsal.model.table import as_table, table_in
+
+
+def as_table_of(model: Model, things: Sequence[str], *, asked: str = "") -> Model | None:
+    """Return the model as one of rows of a table; None where it takes something else, such as a series in a CSV file.
+
+    Args: asked: the option that only rows have, where one was given.
+    Raises: UsageError: it was, and the model takes something else.
+    """
+    if isinstance(model.modality, Table):
+        return model
+    is_vector = model.modality.name == "array" and model.anatomy.entry.input_axes == "NW"
+    if is_vector and all(map(is_rows_file, things)):
+        return as_table(model)
+    if asked:
+        raise UsageError(f"{asked} is for rows of a table, and this model takes {model.modality.name} {model.size}")
+    return None
+
+
+def rows_meant(model: Model, thing: str, number: int | None = None) -> TableRows:
+    """Return the rows of a thing, or the one of that number. Raises: as ``Table.rows``; UsageError: no such row."""
+    rows = table_in(model).rows(thing, short(thing))
+    return rows if number is None else rows.row(number)
