@@ -13,6 +13,8 @@ from onnxsal.viz.text import fit_line
 
 MISSING = "(missing)"
 _DIGITS = 4
+_LONG = 8
+"""Characters from which a number is shortened."""
 _CELL = 0.45
 """The most of a label's room that a cell takes: of a long name the beginning shows, of a long cell as well."""
 
@@ -28,9 +30,22 @@ class Part:
     error: float | None = None
 
     @property
+    def told(self) -> str:
+        """The cell as it is shown: numbers of many digits with six of them, but for whole ones, which may be names."""
+        cell = (self.cell or "").strip()
+        if self.cell is None or not cell:
+            return "" if self.cell is None else MISSING
+        if len(cell) <= _LONG or cell.lstrip("+-").isdigit():
+            return cell
+        try:
+            return f"{float(cell):.6g}"
+        except ValueError:
+            return cell
+
+    @property
     def label(self) -> str:
         """Name and cell in one line."""
-        return self.name if self.cell is None else f"{self.name} = {self.cell or MISSING}"
+        return self.name if self.cell is None else f"{self.name} = {self.told}"
 
     @property
     def shown(self) -> str:
@@ -123,7 +138,7 @@ def signed(value: float) -> str:
 def label_of(part: Part, room: float, letters: int) -> str:
     """Return name and cell as they fit into so many pixels: each is shortened by itself, so that both can be told."""
     whole = fit_line(part.label, room, letters)
-    if part.cell is None or whole.text.endswith(" ".join((part.cell or MISSING).split())):
+    if part.cell is None or whole.text.endswith(" ".join(part.told.split())):
         return whole.text
-    cell = fit_line(f"= {part.cell or MISSING}", room * _CELL, letters)
+    cell = fit_line(f"= {part.told}", room * _CELL, letters)
     return f"{fit_line(part.name, room - cell.width - letters / 2, letters).text} {cell.text}"

@@ -59,7 +59,7 @@ class _Axis(NamedTuple):
 
 
 def _row(part: Part, axis: _Axis) -> str:
-    cell = "" if part.cell is None else escaped(part.cell) or f'<span class="none">{MISSING}</span>'
+    cell = f'<span class="none">{MISSING}</span>' if part.told == MISSING else escaped(part.told)
     size = abs(part.value) if math.isfinite(part.value) else 0.0
     place = axis.share(axis.left - (size if part.value < 0 else 0.0))
     bar = f'<b class="{"down" if part.value < 0 else "up"}" style="margin-left:{place:.2f}%;width:{axis.share(size):.2f}%"></b>'  # noqa: E501

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxsal.viz.columns.attribution import MISSING, Attribution, Part
+from onnxsal.viz.columns.attribution import Attribution, Part
 from onnxsal.viz.columns.bars import MOST
 from onnxsal.viz.columns.shades import Rgb, sides
 from onnxsal.viz.words.terminal import Depth, columns, nearest
@@ -27,7 +27,7 @@ def lines(
     """
     parts = shown.shortened(most)
     names = [_cut(part.name, width * _NAME) for part in parts]
-    cells = [_cut("" if part.cell is None else part.cell or MISSING, width * _CELL) for part in parts]
+    cells = [_cut(part.told, width * _CELL) for part in parts]
     texts = [part.shown for part in parts]
     ends = [(name, "", text) for name, text in shown.ends]
     rows = list(zip(names, cells, texts, strict=True))
