@@ -204,10 +204,12 @@ class Explanation:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is a picture that the map is drawn over, or words; without one it is numbers."""
+        """Whether there is a picture that the map is drawn over, or words, or columns; without one it is numbers."""
+        from onnxsal.explanation.columns import is_of_row
         from onnxsal.explanation.words import is_of_text
 
-        return self.image is not None or is_of_text(self) or (self.sample is not None and self.sample.is_drawn)
+        own = is_of_text(self) or is_of_row(self) or (self.sample is not None and self.sample.is_drawn)
+        return self.image is not None or own
 
     def words(self) -> tuple[tuple[str, float], ...]:
         """Return the words of a text in its order, each with its score: the sum of its tokens', in the unit of ``raw``.
@@ -220,27 +222,29 @@ class Explanation:
         return tuple((word.text, word.score) for word in words_of(self))
 
     def html(self, *, colours: str | None = None) -> str:
-        """Return a page of a text, each word on the colour of its score, that needs nothing beside: light and dark.
+        """Return a page of a text, each word on the colour of its score, or of a row, a bar a column: it needs nothing
+        beside, light and dark.
 
         Args: colours: a colour map by name.
-        Raises: UnsupportedError: no text was explained.
+        Raises: UnsupportedError: something else was explained.
         """
         from onnxsal.explanation.page import page_of
 
         return page_of([self], colours=colours)
 
     def _repr_html_(self) -> str | None:
-        """Show the words of a text in a notebook."""
+        """Show the words of a text, or the columns of a row, in a notebook."""
+        from onnxsal.explanation.columns import is_of_row
         from onnxsal.explanation.words import is_of_text
 
-        if not is_of_text(self):
+        if not (is_of_text(self) or is_of_row(self)):
             return None
         from onnxsal.explanation.page import part_of
 
         return part_of(self)
 
     def _repr_png_(self) -> bytes | None:
-        """Draw it in a notebook, where it can be drawn; texts are shown as words."""
+        """Draw it in a notebook, where it can be drawn; texts are shown as words, rows as a table."""
         return self.png() if self.is_drawn and self._repr_html_() is None else None
 
 

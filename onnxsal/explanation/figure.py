@@ -9,17 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError, nearest
+from onnxsal.explanation.columns import drawn_bars, is_of_row
 from onnxsal.explanation.words import drawn_words, is_of_text
 from onnxsal.modalities.registry import Sample, Seen
 from onnxsal.viz.boxes import boxed
 from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.grid import Tile, grid
+from onnxsal.viz.layout import below
 from onnxsal.viz.overlay import for_display, heat_map, overlay, product
 from onnxsal.viz.save import PillowImage, as_image
 from onnxsal.viz.sound import Style
 
 Kind = Literal["overlay", "heat", "product"]
 KINDS = ("overlay", "heat", "product")
+
+_SMALL = 20
+"""Letters of the caption of bars, which are read and not seen from afar. Units: pixels."""
 
 PARTIAL = "part of the draws"
 """What is said of a map that a limit or Ctrl-C ended."""
@@ -78,7 +83,8 @@ def drawn(
 ) -> NDArray[np.uint8]:
     """Return the picture of one explanation as pixels, uint8 [h, w, 3]; arguments as of ``draw``."""
     image = _image(explanation, kind, colours, opacity)
-    return with_caption(image, caption_of(explanation)) if caption else image
+    size = _SMALL if is_of_row(explanation) else None
+    return with_caption(image, caption_of(explanation), size=size) if caption else image
 
 
 def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float) -> NDArray[np.uint8]:
@@ -86,6 +92,8 @@ def _image(explanation: Drawable, kind: str, colours: str | None, opacity: float
         raise UsageError(f"there is no kind of picture {kind!r}{nearest(kind, KINDS)} (there are: {', '.join(KINDS)})")
     if kind != "heat" and is_of_text(explanation):
         return drawn_words(explanation, "ink" if kind == "product" else "colours", colours)
+    if is_of_row(explanation):
+        return drawn_bars(explanation, colours)
     sample: Sample | None = getattr(explanation, "sample", None)
     if sample is not None and sample.drawing is not None:
         return sample.drawing(explanation.saliency, Style(kind, colours, opacity, explanation.signed))
@@ -127,7 +135,8 @@ def caption_of(explanation: Drawable) -> Caption:
     """Return what stands below a picture: class and probability, method, layer and what it cost."""
     layer = explanation.manifest.get("layer")
     names = [layer] if isinstance(layer, str) else list(layer or ())
-    parts = [explanation.method, *(_short(name) for name in names)]
+    own = [explanation.name] if is_of_row(explanation) else []
+    parts = [*own, explanation.method, *(_short(name) for name in names)]
     samples = explanation.manifest.get("samples")
     if samples and samples > 1:
         parts.append(f"{samples} samples")
@@ -183,6 +192,8 @@ def compare(
 ) -> PillowImage:
     """Return a grid: the photograph, or what else was explained, first; then every explanation by its method's name."""
     first = explanations[0]
+    if is_of_row(first):
+        return as_image(below([_with_method(each, colours) for each in explanations]))
     seen, _ = first.drawn()
     photo, _ = for_display(seen.photo if kind == "overlay" else seen.image)
     several = len({title_of(e) for e in explanations}) > 1
@@ -192,6 +203,14 @@ def compare(
     tiles += [Tile(_image(e, kind, colours, opacity), e.method, _detail(e, several)) for e in explanations]
     heading = Caption(title_of(first), score_of(first)) if not several else None
     return as_image(grid(tiles, heading=heading))
+
+
+def _with_method(explanation: Drawable, colours: str | None) -> NDArray[np.uint8]:
+    """Return the bars of one of several methods or targets: each says in a line of its own which it is."""
+    caption = Caption(
+        title_of(explanation), score_of(explanation), f"{explanation.method} · {_detail(explanation, False)}"
+    )
+    return with_caption(drawn_bars(explanation, colours), caption, size=_SMALL)
 
 
 def _detail(explanation: Drawable, with_label: bool) -> str:
