@@ -49,6 +49,10 @@ class Asked:
     """Where what matters of a sound is written as a sound."""
     chunks: Chunks = field(default_factory=Chunks)
     """What is said of recordings, where things are such."""
+    background: str | None = None
+    """Of rows of a table: those that columns are replaced from."""
+    row: int | None = None
+    """The one row that is meant, from 1."""
 
     @property
     def goals(self) -> tuple[str | None, ...]:

@@ -63,7 +63,12 @@ class Written:
 def as_text(result: Result) -> list[str]:
     """Return the lines about one picture: its path, then what is explained and the methods, indented."""
     first = result.made[0][1]
-    lines = [result.drawing or result.image, f"  {_noun(first):6}  {_class(first)}", *_candidate(first), *_chunk(first)]
+    lines = [
+        result.drawing or result.image,
+        f"  {noun_of(first):6}  {class_of(first)}",
+        *_candidate(first),
+        *_chunk(first),
+    ]
     rows = [_row(result, request, explanation) for request, explanation in result.made]
     for at, line in enumerate(table(rows)):
         lines.append(f"  {'method' if at == 0 else '':6}  {line}")
@@ -83,12 +88,13 @@ def _words(result: Result) -> list[str]:
     return [line for block in blocks for line in ("", *block)]
 
 
-def _noun(explanation: Explanation) -> str:
+def noun_of(explanation: Explanation) -> str:
     """Return what its target is: a class, of tasks that have some, unless it is a program."""
     return get(explanation.task).noun if explanation.target is not None else Task.noun
 
 
-def _class(explanation: Explanation) -> str:
+def class_of(explanation: Explanation) -> str:
+    """Return what is explained, with its number, and how sure the model is of it."""
     shown = score_of(explanation)
     if isinstance(explanation.target, tuple):
         first, second = explanation.target

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.images import short
 from onnxsal.errors import UsageError
 from onnxsal.modalities.csv_rows import is_rows_file
+from onnxsal.modalities.npy import is_npy
+from onnxsal.modalities.said import Said
 from onnxsal.modalities.table import Table
 from onnxsal.modalities.table_rows import TableRows
 from onnxsal.model import Model
 from onnxsal.model.table import as_table, table_in
+
+
+def opened_first(asked: Asked) -> Model | None:
+    """Return the model where what is named may be rows of a table, which it tells; None of anything else."""
+    if any(isinstance(each, Said) for each in asked.images):
+        return None
+    may_be = all(is_rows_file(each) or is_npy(each) for each in asked.images)
+    return asked.opening() if may_be or option_of_rows(asked) else None
+
+
+def option_of_rows(asked: Asked) -> str:
+    """Return the option that only rows of a table have, of those that were given; empty where there is none."""
+    return next((f"--{name}" for name in ("background", "row") if getattr(asked, name) is not None), "")
 
 
 def as_table_of(model: Model, things: Sequence[str], *, asked: str = "") -> Model | None:

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError
 from onnxsal.modalities.registry import Sample
+from onnxsal.viz.caption import Caption, with_caption
 from onnxsal.viz.colour import Pixels
 from onnxsal.viz.columns.attribution import Attribution, Part, Swarm
 
 Doubles = NDArray[np.float64]
+
+LETTERS = 20
+"""Of a caption below columns, which are read and not seen from afar. Units: pixels."""
 
 
 class OfRow(Protocol):
@@ -58,11 +62,7 @@ def is_of_row(explanation: Any) -> TypeGuard[OfRow]:
 
 def attribution_of(explanation: Any) -> Attribution:
     """Return what each column of a row counts for. Raises: UnsupportedError: no row was explained."""
-    if not is_of_row(explanation):
-        raise UnsupportedError(
-            f"columns are of rows of a table, and {explanation.name!r} is {explanation.modality}: take the numbers, "
-            "Explanation.raw and saliency"
-        )
+    _check(explanation)
     values, errors = values_of(explanation), explanation.stderr
     known = [None] * len(values) if errors is None or errors.shape != values.shape else errors.tolist()
     parts = [
@@ -71,7 +71,17 @@ def attribution_of(explanation: Any) -> Attribution:
                                             strict=True)
     ]  # fmt: skip
     base = explanation.base_value
-    return Attribution(parts, base, None if base is None else explained_score(explanation), title_of_axis(explanation))
+    return Attribution(
+        parts, base, None if base is None else explained_score(explanation), title_of_axis([explanation])
+    )
+
+
+def _check(explanation: Any) -> None:
+    if not is_of_row(explanation):
+        raise UnsupportedError(
+            f"columns are of rows of a table, and {explanation.name!r} is {explanation.modality}: take the numbers, "
+            "Explanation.raw and saliency"
+        )
 
 
 def values_of(explanation: OfRow) -> Doubles:
@@ -97,22 +107,25 @@ def explained_score(explanation: OfRow) -> float:
     return explanation.score if explanation.manifest.get("score") == "probability" else explanation.logit
 
 
-def title_of_axis(explanation: OfRow) -> str:
-    """Return what the numbers are of: a class's margin or probability, a value."""
-    kind = "probability" if explanation.manifest.get("score") == "probability" else "margin"
-    plain = math.isnan(explanation.score) or not isinstance(explanation.target, int)
-    return explanation.label if plain else f"{kind} of {explanation.label}"
+def title_of_axis(explanations: Sequence[OfRow]) -> str:
+    """Return what the numbers are of: a class's margin or probability, a value; of rows with several classes so."""
+    first, several = explanations[0], len({each.label for each in explanations}) > 1
+    label = "the class that each row is predicted" if several else first.label
+    if math.isnan(first.score) or not isinstance(first.target, int):
+        return label
+    return f"{'probability' if first.manifest.get('score') == 'probability' else 'margin'} of {label}"
 
 
 def swarm_of(explanations: Sequence[Any]) -> Swarm:
     """Return what the columns of many rows count for. Raises: UnsupportedError: one is of something else."""
-    parts = [attribution_of(each) for each in explanations]
+    for each in explanations:
+        _check(each)
     values = np.array([values_of(each) for each in explanations])
     cells = np.array([each.sample.row for each in explanations], np.float64)
     shown = np.array([cells_of(each) for each in explanations], object)
     texts = [not all(map(_is_number, column)) for column in shown.T]
     cells[:, texts] = np.nan  # their numbers are codes, which have no order
-    return Swarm(names_of(explanations[0]), values, cells, parts[0].title)
+    return Swarm(names_of(explanations[0]), values, cells, title_of_axis(explanations))
 
 
 def _is_number(cell: str) -> bool:
@@ -131,7 +144,13 @@ def drawn_bars(explanation: Any, colours: str | None = None) -> Pixels:
 
 
 def drawn_swarm(explanations: Sequence[Any], colours: str | None = None) -> Pixels:
-    """Return the beeswarm of many rows."""
+    """Return the beeswarm of many rows, and below it what was explained and how.
+
+    Raises: UnsupportedError: something else than a row was explained.
+    """
     from onnxsal.viz.columns.beeswarm import beeswarm
 
-    return beeswarm(swarm_of(explanations), colours=colours)
+    shown, first = swarm_of(explanations), explanations[0]
+    own = {each.name.rpartition("#")[0] or each.name for each in explanations}
+    detail = " · ".join([*(own if len(own) == 1 else ()), first.method])
+    return with_caption(beeswarm(shown, colours=colours), Caption(shown.title, "", detail), size=LETTERS)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError, nearest
-from onnxsal.explanation.columns import drawn_bars, is_of_row
+from onnxsal.explanation.columns import LETTERS, drawn_bars, is_of_row
 from onnxsal.explanation.words import drawn_words, is_of_text
 from onnxsal.modalities.registry import Sample, Seen
 from onnxsal.viz.boxes import boxed
@@ -22,9 +22,6 @@ from onnxsal.viz.sound import Style
 
 Kind = Literal["overlay", "heat", "product"]
 KINDS = ("overlay", "heat", "product")
-
-_SMALL = 20
-"""Letters of the caption of bars, which are read and not seen from afar. Units: pixels."""
 
 PARTIAL = "part of the draws"
 """What is said of a map that a limit or Ctrl-C ended."""
@@ -83,7 +80,7 @@ def drawn(
 ) -> NDArray[np.uint8]:
     """Return the picture of one explanation as pixels, uint8 [h, w, 3]; arguments as of ``draw``."""
     image = _image(explanation, kind, colours, opacity)
-    size = _SMALL if is_of_row(explanation) else None
+    size = LETTERS if is_of_row(explanation) else None
     return with_caption(image, caption_of(explanation), size=size) if caption else image
 
 
@@ -210,7 +207,7 @@ def _with_method(explanation: Drawable, colours: str | None) -> NDArray[np.uint8
     caption = Caption(
         title_of(explanation), score_of(explanation), f"{explanation.method} · {_detail(explanation, False)}"
     )
-    return with_caption(drawn_bars(explanation, colours), caption, size=_SMALL)
+    return with_caption(drawn_bars(explanation, colours), caption, size=LETTERS)
 
 
 def _detail(explanation: Drawable, with_label: bool) -> str:

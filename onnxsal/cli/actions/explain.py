@@ -17,6 +17,7 @@ from onnxsal.cli.opening import notes_of, tell
 from onnxsal.cli.outputs import check_outputs, slug
 from onnxsal.cli.planning import layers_for, planned
 from onnxsal.cli.stages import Stages, Writer, serve
+from onnxsal.cli.tables import as_table_of, opened_first, option_of_rows
 from onnxsal.cli.text import command_line, many
 from onnxsal.cli.words import is_page
 from onnxsal.errors import UsageError
@@ -48,6 +49,11 @@ def explain_all(asked: Asked) -> int:
 
     A picture that cannot be read is reported, and the others are served.
     """
+    opened = None if asked.chunks else opened_first(asked)
+    if opened is not None and (of_rows := as_table_of(opened, asked.images, asked=option_of_rows(asked))) is not None:
+        from onnxsal.cli.actions.explain_rows import explain_rows
+
+        return explain_rows(replace(asked, methods=()) if asked.is_usual else asked, of_rows)
     named = asked.images
     asked = _checked(replace(asked, images=_meant(named)))
     telling = Telling(as_json=asked.as_json)
@@ -65,7 +71,7 @@ def explain_all(asked: Asked) -> int:
         raise UsageError("--actors says how many workers of a cluster explain: say which cluster (--ray local)")
     recording = asked.chunks.recording(asked.opening.rate) if asked.chunks else None
     plans = None if asked.is_usual else planned(asked.methods, asked.settings)  # what is wrong is said first
-    model = _opened(asked)
+    model = _opened(asked, opened)
     asked = _of_usual_method(asked, model)
     if not asked.images:
         telling.close(failed=False)
@@ -245,9 +251,10 @@ def _kept(asked: Asked) -> dict[str, str]:
     return {"keep_partial": "false" if asked.skip_existing else "true"}
 
 
-def _opened(asked: Asked) -> Model:
+def _opened(asked: Asked, opened: Model | None) -> Model:
     steps = asked.chunks.chunk if asked.chunks.axis is None else None  # what has several axes has none of its own
-    opened = (asked.opening if steps is None else asked.opening.of_length(steps))()
+    if opened is None:
+        opened = (asked.opening if steps is None else asked.opening.of_length(steps))()
     named = replace(opened, question=opened.question.replace(f" {THING} ", f" {command_line(asked.images[:1])} "))
     return opened_for_all(named, asked.goals)
 

@@ -15,6 +15,7 @@ from onnxsal.cli.options import (
     json_option,
     loading_options,
     model_argument,
+    row_option,
     text_option,
 )
 from onnxsal.importing import uncollected
@@ -45,6 +46,9 @@ Examples:
   onnxsal explain vad.onnx meeting.wav -m gradient --input sr=16000 --chunk 576 --hop 512 --unrolled 8 --sound part.wav
       a recording, chunk by chunk, and what of it mattered to the surest chunk as a sound
 
+  onnxsal explain pipeline.onnx rows.csv --background train.csv -o beeswarm.png --out values.csv
+      what each column of a table counts for: bars of one row (--row 3), a beeswarm of many, a table of all
+
 Ctrl-C ends a method that runs many times with its map so far (-O keep_partial=false: with nothing).
 Results are printed, notes and progress go to stderr. What methods there are: onnxsal methods. Which options
 a method takes: onnxsal methods -m METHOD.
@@ -62,7 +66,7 @@ a method takes: onnxsal methods -m METHOD.
     multiple=True,
     metavar="METHOD[,METHOD]",
     help="Method, or several for a comparison in one picture. [default: grad-cam++; without a layer gradient; of texts "
-    "integrated-gradients]",
+    "integrated-gradients; of rows of a table shapley]",
 )
 @click.option(
     "-t",
@@ -111,8 +115,14 @@ a method takes: onnxsal methods -m METHOD.
     "--out",
     metavar="MAPS",
     help="Write the maps as data: a Parquet file (.parquet), or a folder (FOLDER/) of .npz files. Pictures are drawn "
-    "with -o alone then, or later by onnxsal draw.",
+    "with -o alone then, or later by onnxsal draw. Of rows of a table: a line for each column of each row (.csv, "
+    ".parquet).",
 )
+@click.option(
+    "--background", metavar="FILE",
+    help="Of rows of a table: rows that columns are replaced from, such as those that the model was trained on.",
+)  # fmt: skip
+@row_option
 @click.option(
     "--dtype", type=click.Choice(["float32", "float16", "uint8"]), help="What --out keeps maps in. [default: float16]"
 )  # fmt: skip

@@ -1,10 +1,10 @@
-"""Bars of one row as lines of a terminal."""
+"""Bars of one row, and the mean sizes of many, as lines of a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxsal.viz.columns.attribution import Attribution, Part
+from onnxsal.viz.columns.attribution import Attribution, Part, Swarm
 from onnxsal.viz.columns.bars import MOST
 from onnxsal.viz.columns.shades import Rgb, sides
 from onnxsal.viz.words.terminal import Depth, columns, nearest
@@ -41,6 +41,20 @@ def lines(
         f"{line}  {bar}".rstrip() for line, bar in zip(told[first : first + len(rows)], bars, strict=True)
     ]
     return told
+
+
+def sizes(shown: Swarm, *, width: int = 80, most: int = MOST, blocks: bool = True) -> list[str]:
+    """Return a line for each column of many rows, the largest first: its name, its values' mean size, a bar.
+
+    Args: as of ``lines``.
+    """
+    told = shown.shortened(most)
+    parts = [Part(name, size) for name, size in zip(told.names, told.importance().tolist(), strict=True)]
+    names, texts = [_cut(part.name, width * _NAME) for part in parts], [f"{part.value:.4g}" for part in parts]
+    widest, longest = max(map(columns, names)), max(map(len, texts))
+    bars = _bars(parts, width - widest - longest - 4, None, blocks=blocks)
+    return [f"{_padded(name, widest)}  {text:>{longest}}  {bar}".rstrip()
+            for name, text, bar in zip(names, texts, bars, strict=True)]  # fmt: skip
 
 
 def _bars(parts: Sequence[Part], room: int, depth: Depth | None, *, blocks: bool) -> list[str]:
