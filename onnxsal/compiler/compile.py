@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.compiler.columns import compiled_columns
 from onnxsal.compiler.front import ONE, check_read, takes_one
 from onnxsal.compiler.inputs import EXPLAIN
 from onnxsal.compiler.metadata import METADATA
@@ -25,8 +26,9 @@ from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.baselines import KNOWN
 from onnxsal.explanation.build import build
-from onnxsal.explanation.method_plan import plan, split_options
+from onnxsal.explanation.method_plan import Common, plan, split_options
 from onnxsal.explanation.request import Request, no_sign, prepare_request
+from onnxsal.explanation.tables import is_of_rows, steps_of
 from onnxsal.explanation.target import TargetSource, opened_for, resolve_target
 from onnxsal.folding import fits_any_length
 from onnxsal.graph import load_ir, made_whole, to_proto, warn_of_files
@@ -84,6 +86,9 @@ def compile(
         mask_in: makes the mask of a model of texts an input again: texts of several lengths, padded to one, go in
             together, and each is explained as it is alone; the scores of pads are 0.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
+    Of a model of rows of a table (``shapley``) the file gives ``values``, what each column adds to ``base_value``,
+    doubles [B, F] and [B]: in closed form where the score is a sum of columns, else by all coalitions, as far as these
+    times the background rows are 65,536 rows a row. It takes its columns as the model itself does.
     Shape: ``saliency`` is float32 [B, H, W], exactly ``Explanation.saliency``; ``raw`` is [B, h, w] or [B, C, H, W];
         ``drawing`` is uint8 [B, H, W, 3], drawn over the input where that is bytes. Bytes in are uint8 [B, H, W, 3].
         Of detectors ``explained`` is float32 [B, 6]: the box that is explained in pixels of the model's picture, its
@@ -133,13 +138,15 @@ def answering(model: Model, target: TargetSource) -> Model:
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
     model = answering(model, asked.target)
+    if is_of_rows(model, asked.method):
+        return _of_rows(model, asked)
     model = _of_texts(with_mask(model) if asked.mask_in else model, asked)
     request = _request(model, asked)
     if not asked.keep_custom:
         _check_domains(model)
     if not asked.keep_random:
         _check_repeatable(model)
-    goal = _goal(request, asked.target)
+    goal = _goal(request.model, asked.target, request.score)
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
@@ -156,6 +163,29 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return made_whole(assembled)
+
+
+def _of_rows(model: Model, asked: Asked) -> ir.Model:
+    """Return the file of a model of rows, with what its columns count for.
+
+    Raises: UsageError: an option is for maps.
+    """
+    common, own = split_options(_allowed(asked.options))
+    given = {"layer": asked.layer, "preprocess": asked.preprocess, "bytes_in": asked.bytes_in or None,
+             "give": None if asked.give in ("saliency", ("saliency",)) else asked.give,
+             **{name: value for name, value in vars(common).items() if value != getattr(Common(), name)}}  # fmt: skip
+    if wrong := [name for name, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(wrong)}: values of columns are no maps of pictures, which have such")
+    if not asked.keep_random:
+        _check_repeatable(model)
+    steps = steps_of(asked.method, own)
+    made = compiled_columns(
+        model, steps, asked.score, _goal(model, asked.target, None), required=asked.explain_required
+    )
+    write_moved(made.graph)
+    if asked.opset is not None:
+        lower_opset(made, asked.opset)
+    return made_whole(made)
 
 
 def _of_texts(model: Model, asked: Asked) -> Model:
@@ -247,14 +277,13 @@ def _kinds(give: str | Sequence[str]) -> tuple[Kind, ...]:
     return names  # type: ignore[return-value]
 
 
-def _goal(request: Request, target: Any) -> FileTarget:
-    model = request.model
+def _goal(model: Model, target: Any, score: str | None) -> FileTarget:
     asked = model.task.as_inputs(target)
     inputs, target = asked if asked is not None else ((), target)
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         check_own(found.program, model)
-    return FileTarget(None if found is None else model.task.aimed(found, request.score), inputs)
+    return FileTarget(found if found is None or score is None else model.task.aimed(found, score), inputs)
 
 
 def _parts(request: Request, goal: FileTarget) -> tuple[Any, ...]:

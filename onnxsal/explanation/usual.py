@@ -14,8 +14,8 @@ from onnxsal.model.positions import check_positions
 USUAL = "grad-cam++"
 """Where a model has a layer that lies as the thing does."""
 
-_CHOICES = {"tokens": ("integrated-gradients", "occlusion")}
-"""What is tried in turn; of words first a method whose scores add up."""
+_CHOICES = {"tokens": ("integrated-gradients", "occlusion"), "table": ("shapley",)}
+"""What is tried in turn; of words and of rows first a method whose scores add up."""
 _OTHERWISE = (USUAL, "gradient", "occlusion")
 
 

@@ -26,6 +26,7 @@ def write_compiled(
     target: str | None,
     layers: Sequence[str],
     settings: Sequence[tuple[str, str]],
+    background: str | None,
     opening: Opening,
     **asked: Any,
 ) -> None:
@@ -33,7 +34,8 @@ def write_compiled(
     names = [name for name in (method or "").split(",") if name.strip()]
     if len(names) > 1:
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
-    check_outputs([Path(output)], opening.files)
+    settings = [*settings, *([] if background is None else [("background", background)])]
+    check_outputs([Path(output)], [*opening.files, *([] if background is None else [background])])
     check_model(output)
     opened = answering(opening(), target)
     opened = with_mask(opened) if asked["mask_in"] else opened

@@ -26,6 +26,9 @@ Examples:
   onnxsal compile model.onnx -m smoothgrad -O samples=20 --bytes-in --give drawing -o out.onnx
       bytes [B, H, W, 3] in, the map drawn over them out
 
+  onnxsal compile pipeline.onnx --background train.csv -t 1 -o out.onnx
+      rows of a table in, what it predicts and what each column adds to the score out
+
 What a file says of itself: onnxsal inspect out.onnx
 """
 
@@ -52,6 +55,11 @@ class OneFile(Once):
 )
 @click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="As for explain. Several are fused.")
 @click.option("-O", "--option", "settings", type=Setting(), multiple=True, metavar="NAME=VALUE", help="Of the method.")
+@click.option(
+    "--background",
+    metavar="FILE",
+    help="Of rows of a table: rows that columns are replaced from. They go into the file.",
+)
 @click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
 @click.option(

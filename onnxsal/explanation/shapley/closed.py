@@ -29,7 +29,7 @@ Labels = NDArray[np.int64]
 
 OF_TREES = "background=covers: the score is no sum of trees alone whose features depend on one column each; give background rows"
 
-_PART = "sal/part/{}"
+PART = "sal/part/{}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Closed:
         fed = self.model.run_rows(self.form.program, rows)
         values, base = np.zeros((len(rows), self.width, len(self.form.constant))), self.form.constant.copy()
         for at, part in enumerate(self.form.parts):
-            name = _PART.format(at)
+            name = PART.format(at)
             behind = None if self.behind is None else self.behind[name]
             own, mean = _values(part, fed[name], behind)
             values[:, : own.shape[1]] += own
@@ -141,7 +141,7 @@ def closed_form(program: Program, name: str) -> Form | None:
     if len(found) < len(parts):
         return None
     op = program.extend()
-    fed = op.finish_with({_PART.format(at): op[part.name] for at, part in enumerate(found)})
+    fed = op.finish_with({PART.format(at): op[part.name] for at, part in enumerate(found)})
     return Form(found, terms.constant, fed)
 
 

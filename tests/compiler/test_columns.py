@@ -1,0 +1,96 @@
+"""Compiled files of rows of tables, in ONNX Runtime: what they give is what all coalitions of the file itself give."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from math import factorial
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tables import LINEAR, NAMES, NET, ROWS, TREES, feeds, pipeline, run
+
+import onnxsal
+from onnxsal.compiler.metadata import METADATA
+from onnxsal.errors import UnsupportedError, UsageError
+
+BACKGROUND = ROWS[1:4]
+EXPLAINED = (ROWS[0], ROWS[4], ROWS[5])
+
+
+def shapley(proto: onnx.ModelProto, row: dict[str, Any], number: Any) -> tuple[list[float], float]:
+    """The values of columns by their definition, and their base: each coalition is run by the file itself."""
+    sets = [frozenset(n for n, own in zip(NAMES, each, strict=True) if own) for each in product((0, 1), repeat=4)]
+    mixed = [{name: (row if name in own else each)[name] for name in NAMES} for own in sets for each in BACKGROUND]
+    scores = np.array([number(chances) for chances in run(proto, mixed, "chances")[0]])
+    means = dict(zip(sets, scores.reshape(len(sets), -1).mean(axis=1).tolist(), strict=True))
+    share = {n: factorial(n) * factorial(3 - n) / factorial(4) for n in range(4)}
+    values = [sum(share[len(s)] * (means[s | {name}] - means[s]) for s in means if name not in s) for name in NAMES]
+    return values, means[frozenset()]
+
+
+def margin(chances: np.ndarray) -> float:
+    return float(np.log(np.float64(chances[1])) - np.log1p(-np.float64(chances[1])))
+
+
+@pytest.mark.parametrize(
+    ("head", "score", "number", "way"),
+    [
+        (LINEAR, None, margin, "closed form of sums"), (LINEAR, "probability", lambda each: each[1], "all coalitions"),
+        (TREES, "probability", lambda each: each[1], "all coalitions"),
+        (NET, "probability", lambda each: each[1], "all coalitions"),
+    ],
+)  # fmt: skip
+def test_values_are_those_of_all_coalitions(head: str, score: str | None, number: Any, way: str) -> None:
+    proto = pipeline(head)
+    made = onnxsal.compile(proto, method="shapley", target=1, score=score, background=list(BACKGROUND))
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    assert [each.name for each in session.get_inputs()] == list(NAMES)  # explain has a default
+    found = session.run(["chances", "values", "base_value"], feeds(proto, EXPLAINED))
+    wanted = [shapley(proto, row, number) for row in EXPLAINED]
+    np.testing.assert_allclose(found[1], [values for values, _ in wanted], atol=2e-6)
+    np.testing.assert_allclose(found[2], [base for _, base in wanted], atol=2e-6)
+    unasked = session.run(["chances", "values"], feeds(proto, EXPLAINED) | {"explain": np.array(False)})
+    np.testing.assert_array_equal(found[0], unasked[0])
+    assert not unasked[1].any()
+    np.testing.assert_allclose(found[0], run(proto, EXPLAINED, "chances")[0], rtol=1e-6)
+    assert json.loads({each.key: each.value for each in made.metadata_props}[METADATA])["way"] == way
+
+
+def test_the_target_is_predicted_fixed_or_fed() -> None:
+    proto, told = pipeline(TREES), feeds(pipeline(TREES), EXPLAINED)
+    asked = {"method": "shapley", "background": list(BACKGROUND)}
+    chances = run(proto, EXPLAINED, "chances")[0]
+    model = onnxsal.load(proto)
+    each = [onnxsal.explain(model, row, target=[0, 1], **asked) for row in EXPLAINED]
+    by_class = np.array([[own.values for own in row] for row in each])
+
+    def values(asked_for: Any, **more: Any) -> np.ndarray:
+        session = onnxruntime.InferenceSession(onnxsal.compile(model, target=asked_for, **asked).SerializeToString())
+        return session.run(["values"], told | more)[0]
+
+    rows = np.arange(len(EXPLAINED))
+    np.testing.assert_allclose(values(None), by_class[rows, chances.argmax(axis=1)], atol=1e-12)
+    np.testing.assert_allclose(values("1 minus 0"), by_class[:, 1] - by_class[:, 0], atol=1e-12)
+    fed = np.array([1, 0, 1])
+    np.testing.assert_allclose(values("input", target=fed), by_class[rows, fed], atol=1e-12)
+
+
+def test_what_is_too_much_says_by_how_much() -> None:
+    wide = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[N, 20] x) => (float[N, 1] y) {
+        scaled = ai.onnx.ml.Scaler <offset = [0.0], scale = [2.0]> (x) curved = Tanh (scaled)
+        summed = ReduceSum <keepdims = 1> (curved, axes) y = Exp (summed) }"""
+    )
+    wide.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "axes"))
+    rows = np.zeros((3, 20))
+    said = r"2\^20 of 20 columns x 3 background rows = 3,145,728 rows a row, 48 times the 65,536 .*or 14 columns with"
+    with pytest.raises(UnsupportedError, match=said):
+        onnxsal.compile(wide, method="shapley", background=rows)
+    with pytest.raises(UsageError, match="name some, such as those that the model was trained on"):
+        onnxsal.compile(wide, method="shapley")
+    with pytest.raises(UsageError, match="give, percentile: values of columns are no maps"):
+        onnxsal.compile(wide, method="shapley", background=rows, give="drawing", percentile=50)
