@@ -104,7 +104,11 @@ def cells_of(explanation: OfRow) -> tuple[str, ...]:
 
 def explained_score(explanation: OfRow) -> float:
     """Return the score that the values are parts of: in front of softmax or sigmoid, or the probability."""
-    return explanation.score if explanation.manifest.get("score") == "probability" else explanation.logit
+    if explanation.manifest.get("score") != "probability":
+        return explanation.logit
+    if isinstance(explanation.target, tuple) and explanation.values is not None and explanation.base_value is not None:
+        return explanation.base_value + math.fsum(explanation.values.tolist())  # score is the first class's alone
+    return explanation.score
 
 
 def title_of_axis(explanations: Sequence[OfRow]) -> str:
