@@ -17,6 +17,7 @@ from onnxsal.explanation.rates import Rates, measure
 from onnxsal.graph import Program
 from onnxsal.graph.operations import operations
 from onnxsal.graph.program import values_by_name
+from onnxsal.modalities.table import Table
 from onnxsal.modalities.tokens.tokenizer import Tokenizer, beside
 from onnxsal.model.file_report import described, file_facts, operator_counts, operator_name
 from onnxsal.model.model import Model
@@ -82,12 +83,20 @@ def _pad(tokenizer: Tokenizer) -> dict[str, Any] | None:
     return None if number is None else {"token": tokenizer.word(number), "id": number, "from": where}
 
 
+def _columns(model: Model) -> dict[str, Any]:
+    """Return, of a model of rows of a table, what its columns are called, and what each holds."""
+    if not isinstance(model.modality, Table):
+        return {}
+    return {"columns": [{"name": each.name, "holds": each.kind, **({"known": list(each.known)} if each.known else {})}
+                        for each in model.modality.columns]}  # fmt: skip
+
+
 def _parts(model: Model) -> dict[str, Any]:
     entry, automatic = model.anatomy.entry, model.anatomy.layers.automatic
     return {
         "input": {"name": entry.input, "type": entry.dtype.name.lower(), "axes": entry.input_axes,
                   "size": list(model.size), "channels": entry.channels, "explained": entry.value,
-                  "modality": model.modality.name, **_text(model)},
+                  "modality": model.modality.name, **_text(model), **_columns(model)},
         "output": model.task.facts(),
         "layers": len(model.layers), "layer": None if automatic is None else model.layers[automatic].name,
         "levels": [layer.name for layer in level_layers(model.anatomy)],

@@ -19,6 +19,9 @@ from onnxsal.model import Model
 from onnxsal.model.file_report import inspect_file
 from onnxsal.runtime import Session
 
+_COLUMNS = 12
+"""That are named."""
+
 
 def opened_or_why(opening: Opening) -> Model | str:
     """Return the model, or why there is none though ONNX Runtime runs its file.
@@ -156,6 +159,8 @@ def _command(known: Mapping[str, Any], usual: UsualMethod) -> str:
     if "ids" in known["input"]:
         thing = '"A TEXT"' if known["input"]["words"] else "IDS.npy"
     target = known["output"].get("target")
+    if "columns" in known["input"]:
+        return f"onnxsal explain {shlex.quote(str(known['file']))} ROWS.csv --background TRAIN.csv"
     method = f" -m {usual.name}" if usual.passed_over else ""
     asked = method + (f" -t {shlex.quote(target)}" if target else "")
     open_ = {"IMAGE": " --preprocess P", "SOUND.wav": " --rate HZ"} if known["preprocess"] is None else {}
@@ -172,7 +177,10 @@ def _print_costs(methods: Sequence[Mapping[str, Any]]) -> None:
         if m["applies"]
     ]
     print("\n" + "\n".join(table([head, *rows], right=frozenset({1, 2, 3, 4}))))
-    for m in methods:
+    of_rows = any(m["method"] == "shapley" and m["applies"] for m in methods)
+    if of_rows:  # most methods are for pictures, and say so at length
+        print("\nThe others do not apply to rows of a table; --json says why of each.")
+    for m in () if of_rows else methods:
         if not m["applies"]:
             print("\n".join(wrapped(f"{m['method']} does not apply: {m['reason']}", 0)))
     legend = (
@@ -265,12 +273,21 @@ def _taken(known: Mapping[str, Any]) -> tuple[str, str]:
         pad = taken.get("pad")
         fills = "" if pad is None else f"; {pad['token']!r} fills texts up ({pad['from']})"
         return "text", f"{vector}, which is explained, at {_name(taken['explained'])} ({taken['found']}){fills}"
+    if "columns" in taken:
+        return "columns", f"{len(taken['columns'])}: {', '.join(map(_column, taken['columns'][:_COLUMNS]))}" + (
+            " ..." if len(taken["columns"]) > _COLUMNS else ""
+        )
     kind, across = "picture" if _is_image(known) else "input", " x ".join(map(str, taken["size"][::-1]))
     explained = "" if taken["explained"] == taken["name"] else f"; explained at {_name(taken['explained'])}"
     return (
         kind,
         f"{taken['name']!r}: {across}, {taken['channels']} channels, {taken['type']} {taken['axes']}{explained}",
     )
+
+
+def _column(column: Mapping[str, str]) -> str:
+    """Return a column's name and what it holds, where that is no number."""
+    return column["name"] if column["holds"] == "number" else f"{column['name']} ({column['holds']})"
 
 
 def _facts(known: Mapping[str, Any], usual: UsualMethod) -> list[tuple[str, str]]:
