@@ -63,7 +63,8 @@ def _cost(model: Model, name: str, rates: Rates, found: _Found) -> Cost:
     except OnnxsalError as error:
         return Cost(name, str(error))
     if steps.method.of_rows:
-        return Cost(name, None if takes_rows(model) else f"{name} is for rows of tables")
+        vector = ", and takes a vector for one where it is asked for" if takes_rows(model) else ""
+        return Cost(name, None if model.modality.name == "table" else f"{name} is for rows of tables{vector}")
     layers = level_choice(model, steps) or (chosen,)
     family = (_family(steps), steps.needs_layer)
     if family not in found.families:

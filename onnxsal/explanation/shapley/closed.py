@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.errors import OnnxsalError, UnsupportedError
+from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.shapley.linear import terms_of
 from onnxsal.explanation.shapley.pipeline import NONE, SEVERAL, Columns, columns_in
 from onnxsal.graph import Program
@@ -27,7 +27,9 @@ from onnxsal.trees import Ensemble, ensemble_of, is_ensemble
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-OF_TREES = "background=covers: the score is no sum of trees alone whose features depend on one column each; give background rows"
+OF_TREES = (
+    "background=covers: the score is no sum of trees alone whose features depend on one column each; give rows instead"
+)
 
 PART = "sal/part/{}"
 
@@ -165,7 +167,7 @@ def _trees(node: ir.Node, value: ir.Value, weights: Doubles, columns: Columns) -
         return None
     try:
         ensemble = ensemble_of(node)
-    except OnnxsalError:  # its answers are no sums: it is played with as any other model
+    except UnsupportedError:  # its answers are no sums: it is played with as any other model
         return None
     own, tested = labels.reshape(-1), np.unique(ensemble.nodes.feature[ensemble.nodes.other >= 0])
     if ensemble.post_transform != "NONE" or len(weights) != ensemble.outputs or (own[tested] == SEVERAL).any():

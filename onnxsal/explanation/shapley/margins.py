@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.anatomy.by_rows import by_rows
-from onnxsal.errors import OnnxsalError, UnsupportedError
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Program, attributes
 from onnxsal.graph.maps import ML
 from onnxsal.graph.program import values_by_name
@@ -131,7 +131,7 @@ def _trees(model: Model, node: ir.Node) -> Program | None:
     """Return the margins of an ensemble, which a regressor of the same trees adds up."""
     try:
         ensemble = ensemble_of(node)
-    except OnnxsalError:  # what it adds up is not known
+    except UnsupportedError:  # what it adds up is not known
         return None
     sums = len(ensemble.mix)
     own = {name: attr for name, attr in node.attributes.items() if name.startswith("nodes_")}
