@@ -9,7 +9,23 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tables import CROSSED, LINEAR, MIXED, NAMES, NET, ROWS, SPLITS, SQUARES, TREES, UNMIXED, VOTE, form, pipeline, run
+from tables import (
+    BAGGED,
+    CROSSED,
+    LINEAR,
+    MIXED,
+    NAMES,
+    NET,
+    ROWS,
+    SPLITS,
+    SQUARES,
+    TREES,
+    UNMIXED,
+    VOTE,
+    form,
+    pipeline,
+    run,
+)
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
@@ -82,7 +98,8 @@ def test_shares_are_those_of_the_file_in_all_orders(
     ("head", "way"),
     [
         (VOTE, "closed form of trees and closed form of sums"), (SQUARES, "closed form of sums"),
-        (UNMIXED, "closed form of trees"), (MIXED, "all coalitions"), (CROSSED, "all coalitions"),
+        (UNMIXED, "closed form of trees"), (BAGGED, "closed form of trees"),
+        (MIXED, "all coalitions"), (CROSSED, "all coalitions"),
     ],
 )  # fmt: skip
 def test_a_form_is_closed_where_each_number_depends_on_one_column(head: str, way: str) -> None:

@@ -67,11 +67,16 @@ SQUARES = """square = Mul (x, x) all = Concat <axis = 1> (x, square)
     y = ai.onnx.ml.LinearRegressor <coefficients = [1.0, -2.0, 0.5, 0.25, 0.5, -1.0]> (scaled)"""
 """A sum of functions of one column each."""
 
-MIXED = f"""turned = MatMul (x, mixing) y{SPLITS}(turned)"""
+MIXED = f"""mixed = MatMul (x, mixing) y{SPLITS}(mixed)"""
 """Trees whose features are mixed of columns."""
 
 UNMIXED = f"""same = MatMul (x, mixing) picked = Gather <axis = 1> (same, first) y{SPLITS}(picked)"""
 """The same over those that are not."""
+
+BAGGED = f"""one{SPLITS}(x) picked = Gather <axis = 1> (x, first) other{SPLITS}(picked)
+    first_one = Reshape (one, turned) first_other = Reshape (other, turned)
+    each = Concat <axis = 0> (first_one, first_other) y = ReduceMean <keepdims = 0> (each, zero)"""
+"""Two trees whose rows are turned to another axis before their mean is taken, as converters of bags do."""
 
 CROSSED = """shares = ai.onnx.ml.Normalizer <norm = "L1"> (x) y = ReduceMax <keepdims = 1> (shares, second)"""
 
@@ -79,7 +84,8 @@ CROSSED = """shares = ai.onnx.ml.Normalizer <norm = "L1"> (x) y = ReduceMax <kee
 def form(head: str) -> onnx.ModelProto:
     """Return a model of three columns of numbers with a head."""
     proto = onnx.parser.parse_model(FORMS.replace("HEAD", head))
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "second"))
+    for name, held in {"second": [1], "zero": [0], "turned": [1, -1, 1]}.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(held), name))
     return proto
 
 

@@ -152,7 +152,7 @@ def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | Tree
     if node is not None and is_ensemble(node):
         return _trees(node, value, weights, columns)
     labels = columns.of(value)
-    if labels is None:
+    if labels is None or not columns.is_by_row(value):
         return None
     own, counts = labels.reshape(-1), weights.any(axis=1)
     if (own[counts] == SEVERAL).any():
@@ -163,7 +163,7 @@ def _part(value: ir.Value, weights: Doubles, columns: Columns) -> Numbers | Tree
 def _trees(node: ir.Node, value: ir.Value, weights: Doubles, columns: Columns) -> Trees | None:
     """Return an ensemble whose margins a value holds, where each feature that it tests depends on one column."""
     labels, source = columns.of(node.inputs[0]), node.inputs[0]
-    if labels is None or source is None or value is not node.outputs[-1]:
+    if labels is None or source is None or value is not node.outputs[-1] or not columns.is_by_row(source):
         return None
     try:
         ensemble = ensemble_of(node)

@@ -68,9 +68,13 @@ def terms_of(graph: ir.Graph, output: ir.Value, columns: Columns) -> Terms | Non
 
 
 def _is_settled(value: ir.Value, weights: Doubles, columns: Columns) -> bool:
-    """Whether the numbers of a value that count depend on one column each."""
+    """Whether a value has a part for each row, whose numbers that count depend on one column each."""
     labels = columns.of(value)
-    return labels is not None and bool((labels.reshape(-1)[weights.any(axis=1)] != SEVERAL).all())
+    return (
+        labels is not None
+        and columns.is_by_row(value)
+        and bool((labels.reshape(-1)[weights.any(axis=1)] != SEVERAL).all())
+    )
 
 
 def _sized(node: ir.Node, columns: Columns) -> bool:
@@ -151,14 +155,17 @@ def _multiplied(node: ir.Node, own: Mapping[int, Doubles], columns: Columns) -> 
 
 
 def _summed(node: ir.Node, own: Mapping[int, Doubles], columns: Columns) -> _Parts | None:
-    """A sum or a mean over axes behind the first."""
+    """A sum or a mean over axes of which none can be that of the rows: of one row that is of one number."""
     value, a = node.inputs[0], attributes(node)
     labels = columns.of(value)
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = columns.constants[given].reshape(-1).tolist() if given in columns.constants else a.get("axes")
-    if value is None or labels is None or not axes or 0 in [axis % labels.ndim for axis in axes]:
+    if value is None or labels is None or not axes:
         return None
-    kept = tuple(1 if i in [axis % labels.ndim for axis in axes] else n for i, n in enumerate(labels.shape))
+    over = [axis % labels.ndim for axis in axes]
+    if any(labels.shape[axis] == 1 for axis in over):
+        return None
+    kept = tuple(1 if i in over else n for i, n in enumerate(labels.shape))
     places = np.broadcast_to(np.arange(int(np.prod(kept))).reshape(kept), labels.shape).reshape(-1)
     count = labels.size / max(int(np.prod(kept)), 1) if node.op_type == "ReduceMean" else 1
     return [(value, own[0][places] / count)]

@@ -47,6 +47,13 @@ class Columns:
     """Of values that depend on the row; those of unknown size are missing."""
     constants: dict[ir.Value, Array] = field(default_factory=dict)
     """The contents of values that do not."""
+    rows: int | str | None = None
+    """What the first axis of what has a part for each row is called."""
+
+    def is_by_row(self, value: ir.Value) -> bool:
+        """Return whether a value's first axis is that of the rows; batches may be turned on their way."""
+        shape = dims(value)
+        return shape is not None and len(shape) > 0 and self.rows is not None and shape[0] == self.rows
 
     def of(self, value: ir.Value | None) -> Labels | None:
         """Return what a value's numbers depend on; of a constant none of them on anything."""
@@ -60,9 +67,9 @@ class Columns:
 def columns_in(graph: ir.Graph) -> Columns:
     """Return what the values of a sorted graph with one input [rows, F] depend on."""
     (source,) = graph.inputs
-    width = (dims(source) or (0, 0))[1]
+    rows, width = dims(source) or (None, 0)
     assert isinstance(width, int)
-    found = Columns({source: np.arange(width)[None]})
+    found = Columns({source: np.arange(width)[None]}, rows=rows)
     for value in graph.initializers.values():
         if value.const_value is not None:
             found.constants[value] = value.const_value.numpy()
