@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxsal.graph import attributes, dims
@@ -52,9 +53,32 @@ def _proved(value: ir.Value, see: See) -> Held | None:
 def _classifier(node: ir.Node, value: ir.Value, see: See) -> Held | None:
     """What a classifier of ai.onnx.ml makes of its sums, which are inside it."""
     by = {"LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}.get(str(attributes(node).get("post_transform")))
-    if by is None or value is not node.outputs[-1]:
+    if value is not node.outputs[-1] or (by is None and not _votes(node)):
         return None
-    return Held(by, node_title(node), 1, whole=by == "softmax")
+    return Held(by or "none", node_title(node), 1, whole=by != "sigmoid")
+
+
+def _votes(node: ir.Node) -> bool:
+    """Whether trees share out votes: weights of no leaf are below 0, and one leaf of each tree together has 1.
+
+    Of two classes the leaves may hold the weights of one, up to 1 together: the runtime gives the other the rest.
+    """
+    a = attributes(node)
+    weights, trees, nodes, classes = (
+        np.asarray(a.get(f"class_{name}", ())) for name in ("weights", "treeids", "nodeids", "ids")
+    )
+    labels = a.get("classlabels_int64s") or a.get("classlabels_strings") or ()
+    if not weights.size or (weights < 0).any() or a.get("base_values"):
+        return False
+    width = int(nodes.max()) + 1
+    leaves, place = np.unique(trees * width + nodes, return_inverse=True)
+    sums, held = np.bincount(place.reshape(-1), weights), len(np.unique(classes))
+    starts = np.flatnonzero(np.diff(leaves // width, prepend=-1))
+    least, most = (end.reduceat(sums, starts).sum() for end in (np.minimum, np.maximum))
+    if (held, len(labels)) == (1, 2):
+        return bool(most < 1 + CLOSE)
+    whole = len(leaves) == [str(mode) for mode in a.get("nodes_modes", ())].count("LEAF")
+    return whole and held == len(labels) and bool(max(abs(least - 1), abs(most - 1)) < CLOSE)
 
 
 def _normalizer(node: ir.Node, value: ir.Value, see: See) -> Held | None:

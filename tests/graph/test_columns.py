@@ -101,3 +101,16 @@ def test_a_file_of_one_row_is_run_row_by_row_where_it_cannot_take_more() -> None
     model = onnxsal.load(onnx.parser.parse_model(text))
     found = onnxsal.explain(model, np.array([[1.0, 2.0], [3.0, 5.0]]), background=np.zeros((3, 2)))
     assert [list(each.values) for each in found] == [[1, -4], [3, -10]]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("weights", "proven"), [([0.25, 0.75, 0.5, 0.5], True), ([0.25, 0.75, 0.5, 0.6], False)])
+def test_votes_of_trees_are_proven_to_be_probabilities(weights: list[float], proven: bool) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (float[N, 2] x) => (int64[N] label, float[N, 2] y) {
+        label, y = ai.onnx.ml.TreeEnsembleClassifier <classlabels_int64s = [0, 1], class_ids = [0, 1, 0, 1],
+        class_nodeids = [1, 1, 2, 2], class_treeids = [0, 0, 0, 0], class_weights = WEIGHTS, nodes_treeids = [0, 0, 0],
+        nodes_nodeids = [0, 1, 2], nodes_featureids = [0, 0, 0], nodes_values = [0.5, 0.0, 0.0],
+        nodes_modes = ["BRANCH_LEQ", "LEAF", "LEAF"], nodes_truenodeids = [1, 0, 0], nodes_falsenodeids = [2, 0, 0]> (x)
+    }"""
+    model = onnxsal.load(onnx.parser.parse_model(text.replace("WEIGHTS", str(weights))))
+    assert ("TreeEnsembleClassifier" in str(model.decided[-1].why), model.notes == ()) == (proven, proven)
