@@ -14,6 +14,8 @@ import pytest
 from tables import NAMES, ROWS, TREES, pipeline
 from tables import run as run_file
 
+import onnxsal
+
 Run = Callable[..., Any]
 
 
@@ -44,3 +46,52 @@ def test_predict_tells_of_every_row(table: Path, run: Run) -> None:
     assert one.startswith("rows.csv#4\n") and f"{100 * wanted[3].max():.1f} %" in one
     assert "rows 1 to 6, and no row 7" in run("predict", "pipeline.onnx", "rows.csv", "--row", "7").err
     assert "--row is for rows of a table" in run("predict", "model.onnx", "red.png", "--row", "1").err
+
+
+def test_explain_shows_draws_and_writes_what_columns_count_for(table: Path, run: Run) -> None:
+    model = onnxsal.load(table / "pipeline.onnx")
+    wanted = onnxsal.explain(model, str(table / "rows.csv"), method="shapley", target=1)
+    asked = ["explain", "pipeline.onnx", "rows.csv", "--background", "rows.csv", "-t", "1"]
+
+    one = run(*asked, "--row", "4", "-o", "bars.png", "--npz", "{stem}.npz")
+    told = dict(re.findall(r"^  (\w[\w ]*?)  +(?:\S+ +)?([-+]?[\d.]+(?:e-\d+)?)(?:  [█▏▎▍▌▋▊▉]+)?$", one.out, re.M))
+    assert one.status == 0 and one.out.startswith("bars.png\nrows.csv#4\n  class   class 1 (1)")
+    assert [float(told[name]) for name in NAMES] == pytest.approx(wanted[3].values.tolist(), rel=1e-3, abs=1e-9)
+    assert float(told["score"]) == pytest.approx(float(told["base value"]) + wanted[3].values.sum(), abs=1e-3)
+    with np.load("rows.npz") as arrays:
+        np.testing.assert_array_equal(arrays["raw"], wanted[3].raw)
+
+    many = run(*asked, "-o", "{stem}.{target}.png", "--out", "values.csv")
+    sizes = dict(re.findall(r"^  (\w+) +([\d.e-]+)(?:  [█▏▎▍▌▋▊▉]+)?$", many.out.partition("mean |value|")[2], re.M))
+    mean = np.abs([each.values for each in wanted]).mean(axis=0)
+    assert [float(sizes[name]) for name in NAMES] == pytest.approx(mean.tolist(), rel=1e-3)
+    assert {"rows.1.png", "bars.png", "values.csv"} <= {each.name for each in table.iterdir()}
+    lines = (table / "values.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 4 * len(ROWS) and lines[1].startswith("rows.csv#1,class 1,shapley,age,22,")
+
+    document = json.loads(run(*asked, "--json").out)["explanations"]
+    values = [[column["value"] for column in each["columns"]] for each in document]
+    np.testing.assert_allclose(values, [each.values for each in wanted], atol=1e-12)
+    assert run(*asked, "-o", "page.html").status == 0 and "rows.csv#6" in Path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--row", "1"], "what a column adds is told against other rows: name some"),
+        (["--background", "other.csv"], "other.csv has no column 'sex'"),
+        (["--background", "gone.csv"], "no such file: 'gone.csv'"),
+        (["--row", "9"], "there are rows 1 to 6, and no row 9"),
+        (["--kind", "heat"], "--kind: rows of a table have no maps that this is for"),
+        (["--out", "values.xlsx"], "is written as .csv or .parquet"),
+        (["--npz", "x.npz"], "--npz holds one row, and 'rows.csv' has 6"),
+        (["-o", "rows.csv"], "'rows.csv' would be overwritten, and it is read"),
+        (["-l", "features"], "has no layers"),
+        (["-m", "shaply"], "did you mean 'shapley'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_with_rows_is_said(table: Path, run: Run, more: list[str], message: str) -> None:
+    (table / "other.csv").write_text("age,cabin\n1,2\n", encoding="utf-8")
+    ended = run("explain", "pipeline.onnx", "rows.csv", *more)
+    assert ended.status != 0 and message in " ".join(ended.err.split())
+    assert not (table / "values.xlsx").exists()

@@ -174,12 +174,16 @@ def _print_costs(methods: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (m["method"], f"{m['forwards']:,}", f"{m['backwards']:,}", seconds(m["seconds"]), _bytes(m["memory"]))
         for m in methods
-        if m["applies"]
+        if m["applies"] and m["seconds"] is not None
     ]
     print("\n" + "\n".join(table([head, *rows], right=frozenset({1, 2, 3, 4}))))
-    of_rows = any(m["method"] == "shapley" and m["applies"] for m in methods)
+    of_rows = [m["method"] for m in methods if m["applies"] and m["seconds"] is None]
     if of_rows:  # most methods are for pictures, and say so at length
-        print("\nThe others do not apply to rows of a table; --json says why of each.")
+        told = (
+            f"What {' and '.join(of_rows)} takes depends on the rows and their background. The others do not apply to "
+            "rows of a table; --json says why of each."
+        )
+        print("\n" + "\n".join(wrapped(told, 0)))
     for m in () if of_rows else methods:
         if not m["applies"]:
             print("\n".join(wrapped(f"{m['method']} does not apply: {m['reason']}", 0)))
