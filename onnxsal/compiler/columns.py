@@ -17,7 +17,7 @@ from onnxsal.compiler.row_values import Doubles, Explainer, Pick, Sums, coalitio
 from onnxsal.compiler.work import FileTarget
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.explanation.shapley.background import background_of
-from onnxsal.explanation.shapley.closed import PART, Form, closed_form
+from onnxsal.explanation.shapley.closed import PART, Form, Numbers, closed_form
 from onnxsal.explanation.shapley.margins import SCORES, scored
 from onnxsal.folding import guarded
 from onnxsal.graph import Tape, dims
@@ -93,7 +93,7 @@ def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) 
 
 def _is_sum(form: Form) -> bool:
     """Whether all parts of a closed form are numbers of one column: values of trees need loops that no graph has."""
-    return all(hasattr(part, "columns") and not hasattr(part, "ensemble") for part in form.parts)
+    return all(isinstance(part, Numbers) for part in form.parts)
 
 
 def _sums(model: Model, form: Form, own: Sequence[OwnInput], background: Doubles) -> Sums:
