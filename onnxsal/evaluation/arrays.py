@@ -13,6 +13,7 @@ from onnxsal.metrics import registry
 from onnxsal.metrics.baselines import OF_TEXTS
 from onnxsal.metrics.registry import Metric
 from onnxsal.modalities.registry import Usual
+from onnxsal.modalities.table import Table
 from onnxsal.model import Model
 
 FILL = "zero"
@@ -29,6 +30,16 @@ _IN_PICTURES: Mapping[str, str] = {
 _OF_NEIGHBOURS = ("road", "road-morf", "road-lerf")
 
 
+_BY_DEGREES = "changes numbers by degrees, and a column is the row's or a background row's"
+
+_IN_DEGREES: Mapping[str, str] = {
+    **dict.fromkeys(("average-drop", "increase-in-confidence", "adcc", "infidelity"), _BY_DEGREES),
+    "max-sensitivity": "asks for maps of things that differ by degrees",
+    "randomisation": "asks for maps by models whose weights are drawn anew",
+}
+"""Metrics that do not judge rows of a table, and why."""
+
+
 def judging(found: Judge, told: Mapping[str, Any], model: Model) -> Judge:
     """Return a metric as it judges what a model takes: where that is no picture, by default numbers go to ``FILL``.
 
@@ -37,8 +48,10 @@ def judging(found: Judge, told: Mapping[str, Any], model: Model) -> Judge:
     """
     if model.takes_images:
         return found
-    if why := _why_not(found.metric, told):
-        raise UsageError(f"metric {found.label!r} {why}, and {_takes(model)}; these judge such: {', '.join(_known())}")
+    if why := _why_not(found.metric, told) or _not_of_rows(found.metric, model):
+        raise UsageError(
+            f"metric {found.label!r} {why}, and {_takes(model)}; these judge such: {', '.join(_known(model))}"
+        )
     is_open = "to" in found.options and "to" not in told
     return replace(found, options={**found.options, "to": _fill(model)}) if is_open else found
 
@@ -59,11 +72,17 @@ def _why_not(metric: Metric, told: Mapping[str, Any]) -> str:
     return next((_IN_PICTURES[need] for need in metric.needs if need in _IN_PICTURES), "")
 
 
-def _known() -> list[str]:
+def _not_of_rows(metric: Metric, model: Model) -> str:
+    """Return why a metric does not judge rows of a table, whose columns are exchanged whole; empty where it does."""
+    return _IN_DEGREES.get(metric.name, "") if isinstance(model.modality, Table) else ""
+
+
+def _known(model: Model) -> list[str]:
     found = []
     for name in registry.names():
         with suppress(EnvironmentSetupError):  # a broken package hurts only who asks for it
-            found += [] if _why_not(registry.get(name), {}) else [name]
+            metric = registry.get(name)
+            found += [] if _why_not(metric, {}) or _not_of_rows(metric, model) else [name]
     return found
 
 

@@ -13,6 +13,7 @@ from onnxsal.errors import ImageError, ModelError, UsageError, nearest
 from onnxsal.evaluation.annotations import of_classes, with_boxes
 from onnxsal.evaluation.arrays import check_places, judging
 from onnxsal.evaluation.class_names import classes_of
+from onnxsal.evaluation.columns import about, explained_rows, judged_against, of_rows, opened_for_rows
 from onnxsal.evaluation.detections import summed
 from onnxsal.evaluation.evaluation import Evaluation
 from onnxsal.evaluation.items import Item, gather
@@ -40,7 +41,8 @@ from onnxsal.tasks.detection.box import place_of
 
 Names = NameSource | Iterable[NameSource]
 
-_UNCHECKED = ("truth", "target", "boxes", "masks", "maps", "layer", "preprocess", "journal", "progress")
+_UNCHECKED = ("truth", "target", "boxes", "masks", "maps", "layer", "preprocess", "journal", "progress",
+              "background")  # fmt: skip
 """Options of types that text cannot stand for; each is checked where it is used."""
 
 
@@ -60,6 +62,8 @@ class Options:
         confidence: how sure a picture's class has to be for a mosaic. mosaics: how many at most.
         stages: of drawing the model's weights anew.
         known_only: take what the journal has and judge nothing: what there is of a run that is under way.
+        background: of rows of a table, those that columns are exchanged for, by metrics and methods alike; by default
+            the rows that are judged.
     """
 
     truth: Truth | None = None
@@ -79,6 +83,7 @@ class Options:
     stages: Samples = 5
     known_only: bool = False
     progress: Report | None = None
+    background: Any = None
     common: Mapping[str, Any] = field(default_factory=dict)
     """Options that every method takes: ``sign``, ``percentile``, ``fuse``, ``forwards``, ``seconds``, ``tolerance``."""
 
@@ -102,20 +107,24 @@ def evaluate(
     UnsupportedError: a method cannot serve this model.
     """
     given = checked(options)
-    loaded = _loaded(model, given.preprocess)
+    loaded = opened_for_rows(_loaded(model, given.preprocess), images)
     if given.target not in BY_PICTURE:
         given = replace(given, target=as_pair(loaded, given.target))
         loaded = opened_for(loaded, given.target)
     check_places(loaded, boxes=given.boxes, masks=given.masks)
     judges = _judges(metrics, loaded)
+    jobs = _jobs(loaded, images, given)
+    items = [job.item for job in jobs]
+    background = judged_against(loaded, given.background, items)
     making = Making(
         given.layer, given.score, given.seed, given.stages, {"batch_size": given.batch_size, **given.common}
     )
-    jobs = _jobs(loaded, images, given)
-    items = [job.item for job in jobs]
+    making = replace(making, of_rows=explained_rows(background, making))
     made = sources(loaded, named(methods, "method"), _folders(given.maps), making, items)
     classes = classes_of(loaded, items) if loaded.task.has_boxes and any(i.boxes is not None for i in items) else None
-    setup = Setup(loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only, classes)
+    setup = Setup(
+        loaded, made, judges, given.seed, given.batch_size, given.stages, given.known_only, classes, background
+    )
     _check_asked(setup, jobs)
     if loaded.task.has_boxes:
         _check_detector(setup, given.target)
@@ -210,7 +219,8 @@ def _folders(maps: Any) -> list[Any]:
 
 
 def _jobs(model: Model, images: Any, given: Options) -> list[Job]:
-    items = with_truth(gather(images, words=model.modality.name == "tokens"), given.truth)
+    found = of_rows(model, gather(images, words=model.modality.name == "tokens"))
+    items = with_truth(found, given.truth)
     items = with_boxes(items, given.boxes)
     items = with_masks(items if model.task.has_boxes else of_classes(items, model), given.masks)
     truth = resolved(items, model, given.label_offset)
@@ -314,7 +324,7 @@ def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, An
         "methods": {source.label: source.identity() for source in setup.sources},
         "metrics": {each.label: fingerprint(each.options) for each in setup.judges}, "seed": given.seed,
         "confidence of mosaics": given.confidence if any(j.on_mosaics for j in setup.judges) else None,
-        "provider": model.provider or "cpu",
+        "provider": model.provider or "cpu", **about(setup.background),
         **({"batch": found[0]} if (found := found_of(model)) else {}),
         "versions": {"onnxsal": __version__, "onnxruntime": onnxruntime().__version__},
     }  # fmt: skip

@@ -20,6 +20,7 @@ from onnxsal.modalities import scans, series_file
 from onnxsal.modalities.audio import files as sound_files
 from onnxsal.modalities.image import ImageSource, content_of, name_of, read_image
 from onnxsal.modalities.said import Said, as_said
+from onnxsal.modalities.table_rows import TableRows
 from onnxsal.modalities.tokens import text as text_files
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jfif", ".avif")
@@ -97,6 +98,8 @@ class Item:
 
     def digest(self) -> str:
         """Return the SHA-256 of its contents. Raises: ImageError: it cannot be read."""
+        if isinstance(self.source, TableRows):
+            return hashlib.sha256(repr(self.source.columns).encode() + self.source.values.tobytes()).hexdigest()
         if self.path is None:
             array, form = _pixels(self.source)
             return hashlib.sha256(repr((array.shape, array.dtype.str, *form)).encode() + array.tobytes()).hexdigest()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal import plugins
 from onnxsal.errors import ImageError, UsageError
+from onnxsal.evaluation.columns import given_of
 from onnxsal.evaluation.items import Item
 from onnxsal.evaluation.mosaics import cell
 from onnxsal.evaluation.named import Named
@@ -21,6 +22,7 @@ from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.score import scorer_of
 from onnxsal.evaluation.sources import Found, Maps, Source, Subject
 from onnxsal.explanation.run import Clean
+from onnxsal.explanation.shapley.background import Background
 from onnxsal.explanation.target import TargetSource, placed_in, resolve_target
 from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.baselines import OF_TEXTS
@@ -107,6 +109,8 @@ class Conditions:
     cell: int | None = None
     within: bool = False
     """Whether a mask counts within the boxes alone: it is of all objects, and one of them is explained."""
+    background: Background | None = None
+    """Of rows of a table: those that columns are exchanged for."""
 
 
 def opened(model: Model, item: Item, target: TargetSource, conditions: Conditions) -> Opened:
@@ -130,6 +134,8 @@ def opened(model: Model, item: Item, target: TargetSource, conditions: Condition
         "baseline": plane.flat(spread(model.black(), prepared.x.shape)), "seed": conditions.seed,
         "region": _region(model, goal), "cell": None if at is None else cell(at, model.image_size),
     }  # fmt: skip
+    if conditions.background is not None:
+        given |= given_of(model, prepared, goal, conditions.background.values)
     place, boxed = _object(model, item.of(goal.target), prepared, within=conditions.within)
     told = goal.target if isinstance(goal.target, int | str) else None
     shown = model.task.shown(goal, numbers)[0] if "probability" in model.task.kinds else math.nan

@@ -23,6 +23,7 @@ from onnxsal.evaluation.sources import Found, Source, file_identity
 from onnxsal.evaluation.thumbnails import image_jpeg, map_png
 from onnxsal.evaluation.together import Together
 from onnxsal.explanation.identity import model_identity
+from onnxsal.explanation.shapley.background import Background
 from onnxsal.explanation.target import TargetSource
 from onnxsal.fingerprint import fingerprint
 from onnxsal.modalities.registry import Seen
@@ -56,10 +57,13 @@ class Setup:
     """Whether only the journal is read, and nothing is judged."""
     classes: Classes | None = None
     """Of a detector: what annotations call its classes; None where there are none."""
+    background: Background | None = None
+    """Of rows of a table: those that columns are exchanged for."""
 
     def identity(self) -> Any:
         """Return what every result depends on."""
-        return model_identity(self.model)
+        of_rows = [] if self.background is None else [self.background.about()]
+        return [*model_identity(self.model), *of_rows]
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ class _Work:
     def _open(self) -> Opened:
         if self._opened is None:
             setup, job = self.setup, self.job
-            conditions = Conditions(setup.seed, setup.batch_size, job.cell, job.detection is not None)
+            conditions = Conditions(setup.seed, setup.batch_size, job.cell, job.detection is not None, setup.background)
             self._opened = opened(setup.model, job.item, job.target, conditions)
             prepared = self._opened.subject.prepared
             if prepared.is_drawn:

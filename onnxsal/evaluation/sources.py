@@ -222,6 +222,8 @@ class Making:
     seed: int
     stages: int
     options: dict[str, Any]
+    of_rows: Callable[[str, MethodPlan, Common], Source] | None = None
+    """What makes the source of a method of rows of a table; None of a model that takes something else."""
 
 
 def sources(
@@ -240,7 +242,8 @@ def sources(
         who = f"methods: {', '.join(each.label for each in methods)}" if methods else "maps made elsewhere alone"
         raise UsageError(f"layer={making.layer!r}: nothing here takes a layer ({who})")
     found: list[Source] = [
-        _explained(cascade, each.label, *of, making) for each, of in zip(methods, planned, strict=True)
+        _of_rows(each.label, *of, making) if of[0].method.of_rows else _explained(cascade, each.label, *of, making)
+        for each, of in zip(methods, planned, strict=True)
     ]
     found += [_stored(Path(each.name), images) for each in maps]
     return tuple(found)
@@ -257,6 +260,12 @@ def _stored(folder: Path, images: Sequence[Item]) -> Stored:
 def _planned(each: Named, making: Making) -> tuple[MethodPlan, Common]:
     common, own = split_options({**making.options, **each.options})
     return plan(each.name, own), common
+
+
+def _of_rows(label: str, steps: MethodPlan, common: Common, making: Making) -> Source:
+    if making.of_rows is None:
+        raise UsageError(f"method {label!r} is for rows of a table, and this model takes something else")
+    return making.of_rows(label, steps, common)
 
 
 def _explained(cascade: Cascade, label: str, steps: MethodPlan, common: Common, making: Making) -> Explained:

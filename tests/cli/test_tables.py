@@ -95,3 +95,20 @@ def test_what_cannot_be_done_with_rows_is_said(table: Path, run: Run, more: list
     ended = run("explain", "pipeline.onnx", "rows.csv", *more)
     assert ended.status != 0 and message in " ".join(ended.err.split())
     assert not (table / "values.xlsx").exists()
+
+
+def test_evaluate_judges_every_row(table: Path, run: Run) -> None:
+    found = run("evaluate", "pipeline.onnx", "rows.csv", "-m", "shapley", "--json", "rows.json")
+    assert found.status == 0 and "the 6 rows themselves are the background" in found.err
+    rows = json.loads((table / "rows.json").read_text(encoding="utf-8"))["rows"]
+    assert {(row["image"], row["metric"]) for row in rows} == {
+        (f"rows.csv#{at}", metric) for at in range(1, 7) for metric in ("deletion", "insertion", "sparseness")
+    }
+    means = {
+        each: np.mean([row["value"] for row in rows if row["metric"] == each]) for each in ("deletion", "insertion")
+    }
+    assert means["deletion"] < means["insertion"]
+    assert (
+        "background= is for rows"
+        in run("evaluate", "model.onnx", "red.png", "-m", "rise", "--background", "rows.csv").err
+    )

@@ -6,13 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsal.cli.images import gathered
 from onnxsal.cli.opening import Opening, notes_of, tell
 from onnxsal.cli.outputs import check_outputs, check_page
 from onnxsal.cli.progress import StatusBar
+from onnxsal.cli.tables import as_table_of
 from onnxsal.cli.text import many, seconds, width, wrapped
 from onnxsal.errors import EnvironmentSetupError, UsageError
 from onnxsal.evaluation import Evaluation
@@ -58,6 +59,7 @@ class Asked:
     parquet: str | None
     opening: Opening
     """What the model is opened with."""
+    background: str | None
     told: frozenset[str]
     """The options that were given, whatever their values; the others have their defaults."""
 
@@ -73,11 +75,15 @@ class Asked:
         return {kind: path for kind, path in wanted.items() if path is not None and (kind, path) != ("json", "-")}
 
 
-def evaluate_all(asked: Asked) -> int:
-    """Judge, print and write; return the exit status: 1 where a picture or a map could not be judged."""
+def evaluate_all(asked: Asked, usual: tuple[str, str]) -> int:
+    """Judge, print and write; return the exit status: 1 where a picture or a map could not be judged.
+
+    Args: usual: the metrics where none is named, and those of rows of a table.
+    """
     images = gathered(asked.images)
     _check(asked, images)
     model = asked.opening()
+    asked = replace(asked, metrics=asked.metrics or (usual[as_table_of(model, images) is not None],))
     goal = None if asked.target in BY_PICTURE else asked.target
     tell([*notes_of(model, images, goal), *_unread(asked)])
     progress = _Progress()
@@ -132,7 +138,8 @@ def _reads(name: str, needs: Sequence[str]) -> bool:
 
 def _inputs(asked: Asked, images: Sequence[str]) -> list[str]:
     """Every file that is read, those of folders too: an output must be none of them."""
-    named = [path for path in (*asked.maps, asked.boxes, asked.masks, asked.truth) if path is not None]
+    told = (*asked.maps, asked.boxes, asked.masks, asked.truth, asked.background)
+    named = [path for path in told if path is not None]
     below = [str(each) for path in named if Path(path).is_dir() for each in Path(path).rglob("*")]
     return [*asked.opening.files, *images, *named, *below, str(asked.kept)]
 
@@ -145,12 +152,14 @@ def _options(asked: Asked) -> dict[str, object]:
 
 _SAME = (
     "truth", "label_offset", "boxes", "masks", "score", "seed", "batch_size", "confidence", "mosaics",
-    "stages",
+    "stages", "background",
 )  # fmt: skip
 
 
 def _notes(asked: Asked, found: Evaluation) -> list[str]:
     notes = []
+    if asked.background is None and (background := found.settings.get("background")) is not None:
+        notes.append(f"the {background['rows']} rows themselves are the background; --background FILE.csv names others")
     if found.reused:
         notes.append(f"{many(found.reused, 'result')} of {len(found.rows)} were in {asked.kept} already")
     if found.journal.unreadable:

@@ -30,12 +30,16 @@ Examples:
       a page to read in a browser, and a row an image x method x metric
   onnxsal evaluate model.onnx photos/ --maps mine/ --metrics deletion,insertion
       maps made elsewhere: mine/NAME.npy for photos/NAME.jpg
+  onnxsal evaluate pipeline.onnx rows.csv -m shapley --background train.csv
+      the rows of a table: columns go to those of background rows, and come back
 
 Results go into a journal as they come, so the same command goes on where it was interrupted. Pictures that cannot
 be judged are named and left out; the exit status is then 1, and 0 otherwise.
 """
 
 METRICS = "deletion,insertion,average-drop,sparseness"
+OF_ROWS = "deletion,insertion,sparseness"
+"""Of rows of a table, whose columns do not change by degrees."""
 
 
 @click.command("evaluate", help=HELP, short_help="Judge methods on many pictures: metrics, intervals, a report.")
@@ -45,7 +49,8 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
 @click.option("-m", "--method", "methods", multiple=True, metavar="METHODS", help="Methods, with commas between them.")
 @click.option("-O", "--option", "settings", type=Setting(), multiple=True, hidden=True)
-@click.option("--metrics", multiple=True, metavar="METRICS", help=f"With commas between them. [default: {METRICS}]")
+@click.option("--metrics", multiple=True, metavar="METRICS", help=f"With commas between them. [default: {METRICS}; of "
+              f"rows of a table {OF_ROWS}]")  # fmt: skip
 @click.option("--maps", multiple=True, metavar="FOLDER", help="Judge maps made elsewhere, .npy [H, W] named like the "
               "pictures. May be repeated.")  # fmt: skip
 @click.option("--truth", metavar="T", help="What the pictures show: names (0207_dog.jpg: class 207), folders, or a "
@@ -74,6 +79,8 @@ METRICS = "deletion,insertion,average-drop,sparseness"
 @click.option("--mosaics", type=click.IntRange(1), metavar="N", help="At most so many mosaics. [default: all]")
 @click.option("--stages", type=click.IntRange(1), default=5, metavar="N",
               help="Of drawing the model's weights anew (randomisation). [default: 5]")  # fmt: skip
+@click.option("--background", metavar="FILE", help="Of rows of a table: rows that columns are exchanged for, by "
+              "metrics and methods alike. [default: the rows that are judged]")  # fmt: skip
 @click.option("--journal", metavar="FILE", help="Where results are kept as they come, and taken from again. "
               "[default: MODEL.evaluation.jsonl in this folder]")  # fmt: skip
 @click.option(
@@ -90,8 +97,7 @@ def command(**given: Any) -> int:
     _refuse_settings(given.pop("settings"), given["methods"])
     context = click.get_current_context()
     told = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    given["metrics"] = given["metrics"] or (METRICS,)
-    return evaluate_all(Asked(**given, told=frozenset(told)))
+    return evaluate_all(Asked(**given, told=frozenset(told)), (METRICS, OF_ROWS))
 
 
 def _refuse_settings(settings: Sequence[tuple[str, str]], methods: Sequence[str]) -> None:
