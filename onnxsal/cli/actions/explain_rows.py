@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from onnxsal.explanation.explain import explain
 from onnxsal.explanation.explanation import finite
 from onnxsal.explanation.figure import sheet
 from onnxsal.maps.columns import check_columns, write_columns
+from onnxsal.modalities.table_rows import TableRows
 from onnxsal.model import Model
 from onnxsal.viz.colour import colour_table
 from onnxsal.viz.columns.terminal import lines, sizes
@@ -52,6 +54,8 @@ class Result:
     thing: str
     goal: str | None
     made: Methods
+    seconds: tuple[float, ...]
+    """That each method took for all targets: what rows share is worked out once."""
     drawing: str | None = None
 
 
@@ -64,7 +68,8 @@ def explain_rows(asked: Asked, model: Model) -> int:
     asked = replace(asked, methods=asked.methods or (METHOD,))
     _check(asked)
     tell(model.notes)
-    results = [result for thing in asked.images for result in _results(asked, model, thing)]
+    tables = [(thing, rows_meant(model, thing, asked.row)) for thing in asked.images]  # all are read before any is run
+    results = [result for thing, rows in tables for result in _results(asked, model, thing, rows)]
     every = [each for result in results for own in result.made for each in own]
     notes = dict.fromkeys(note for each in every for note in each.manifest["notes"])
     tell(note for note in notes if note not in model.notes)
@@ -106,28 +111,29 @@ def _check(asked: Asked) -> None:
         colour_table(asked.colours)
 
 
-def _results(asked: Asked, model: Model, thing: str) -> Iterator[Result]:
+def _results(asked: Asked, model: Model, thing: str, rows: TableRows) -> Iterator[Result]:
     """Yield the explanations of a file's rows, target by target."""
-    rows = rows_meant(model, thing, asked.row)
     each: list[Any] = [rows.row(number) for number in range(1, len(rows) + 1)]
-    made = [_explained(asked, model, each, at) for at in range(len(asked.methods))]
+    timed = [_explained(asked, model, each, at) for at in range(len(asked.methods))]
+    made, took = [own for own, _ in timed], tuple(seconds for _, seconds in timed)
     count = len(made[0]) // len(each)
     for at in range(count):
         goal = asked.goals[at] if count == len(asked.goals) else None
-        yield Result(thing, goal, tuple(tuple(own[at::count]) for own in made))
+        yield Result(thing, goal, tuple(tuple(own[at::count]) for own in made), took)
 
 
-def _explained(asked: Asked, model: Model, rows: list[Any], at: int) -> list[Explanation]:
-    """Return what one of the methods makes of the rows: row by row an explanation for each target."""
+def _explained(asked: Asked, model: Model, rows: list[Any], at: int) -> tuple[list[Explanation], float]:
+    """Return what one of the methods makes of the rows, row by row an explanation for each target, and the seconds."""
     own = [*asked.settings, *([] if asked.background is None else [("background", asked.background)])]
     steps, common = planned(asked.methods, own)[at]
-    progress = Progress(steps.method.name)
+    progress, started = Progress(steps.method.name), time.perf_counter()
     options: dict[str, Any] = {**steps.options, **common, "progress": progress}
     try:
-        return explain(
+        found = explain(
             model, rows, method=steps.method.name, target=list(asked.goals), layer=list(asked.layers) or None,
             score=asked.score, seed=asked.seed, **options,
         )  # fmt: skip
+        return found, time.perf_counter() - started
     finally:
         progress.close()
 
@@ -176,8 +182,8 @@ def _as_text(result: Result) -> list[str]:
     what = ", ".join(labels) if several and len(labels) <= _LABELS else f"{len(labels)} of them"
     said = f"{what}{', as each row is predicted' if len(labels) > 1 else ''}" if several else class_of(first)
     told = [*([] if result.drawing is None else [result.drawing]), head, f"  {noun_of(first):6}  {said}"]
-    for own in result.made:
-        told += [f"  {'method':6}  {_cost(own)}"]
+    for own, took in zip(result.made, result.seconds, strict=True):
+        told += [f"  {'method':6}  {_cost(own, took)}"]
     for own in result.made:
         told += ["", *([f"  {own[0].method}"] if len(result.made) > 1 else []), *(f"  {line}" for line in _shown(own))]
     return [*told, ""]
@@ -190,9 +196,9 @@ def _shown(own: Sequence[Explanation]) -> list[str]:
     return lines(attribution_of(own[0]), width=room, depth=colour_depth(), blocks=blocks)
 
 
-def _cost(own: Sequence[Explanation]) -> str:
+def _cost(own: Sequence[Explanation], took: float) -> str:
     """Return the method, how it came to its values, and what that took."""
-    forwards, took = (sum(each.manifest[name] for each in own) for name in ("forwards", "seconds"))
+    forwards = sum(each.manifest["forwards"] for each in own)
     ways = dict.fromkeys(each.manifest["way"] for each in own if "way" in each.manifest)
     error = own[0].manifest.get("relative_error", math.nan) if len(own) == 1 else math.nan
     parts = [*ways, many(forwards, "forward"), seconds(took), *([f"error {percent(error)}"] * math.isfinite(error))]
