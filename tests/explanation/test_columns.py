@@ -22,11 +22,11 @@ VALUES = np.array([0.5, -0.25, 1.0, -2.0])
 
 @pytest.fixture(scope="module")
 def found() -> list[Explanation]:
-    """What occlusion makes of every row, and the first one with values that add up."""
-    model = onnxsal.load(pipeline(NET))
-    made = [onnxsal.explain(model, row, method="occlusion", target=1) for row in ROWS]
-    adding = replace(made[0], values=VALUES, base_value=made[0].score - VALUES.sum(), stderr=None)
-    return [adding, *made[1:]]
+    """Every row: the first one with values that add up, the third one with a map alone, as of methods of pictures."""
+    made = onnxsal.explain(onnxsal.load(pipeline(NET)), list(ROWS), target=1, score="probability")
+    adding = replace(made[0], values=VALUES, base_value=made[0].score - VALUES.sum())
+    alone = replace(made[2], values=None, base_value=None, names=(), features=())
+    return [adding, made[1], alone, *made[3:]]
 
 
 def test_parts_are_the_values_of_the_columns(found: list[Explanation]) -> None:
@@ -73,7 +73,7 @@ def test_a_table_has_a_line_for_each_column_of_each_row(found: list[Explanation]
     np.testing.assert_array_equal(values, swarm_of(found).values)
     assert [line["column"] for line in lines[:4]] == list(NAMES) and lines[8]["cell"] == ""
     base, score = (float(lines[0][name]) for name in ("base_value", "score"))
-    assert score - base == pytest.approx(VALUES.sum()) and lines[4]["base_value"] in ("", None)
+    assert score - base == pytest.approx(VALUES.sum()) and lines[8]["base_value"] in ("", None)
 
 
 def test_what_is_no_row_and_what_is_no_table_is_refused(found: list[Explanation], tmp_path: Path) -> None:
