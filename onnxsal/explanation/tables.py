@@ -12,6 +12,7 @@ from onnxsal.methods import get
 from onnxsal.modalities.csv_rows import is_rows_file
 from onnxsal.modalities.table import Table
 from onnxsal.model import Model
+from onnxsal.model.missing import told_missing
 from onnxsal.model.table import as_table, table_in, takes_rows
 
 USUAL = "shapley"
@@ -43,7 +44,7 @@ def explain_table(model: Model, thing: Any, target: Any, options: Options) -> Ex
     Raises: UnsupportedError: the model takes no rows. Others as of ``explain``.
     """
     opened = as_table(model)
-    rows = table_in(opened).rows(thing)
+    rows = told_missing(opened, table_in(opened).rows(thing))
     found = explain_rows(opened, rows, target if isinstance(target, list) else [target], options)
     return found if _are_several(thing, len(rows)) or isinstance(target, list) else found[0]
 
@@ -52,7 +53,7 @@ def single_rows(model: Model, image: Any) -> Any:
     """Return the rows of a thing of several as a list of such, anything else as it is: other methods take one each."""
     if not isinstance(model.modality, Table):
         return image
-    rows = table_in(model).rows(image)
+    rows = told_missing(model, table_in(model).rows(image))
     each = [rows.row(number) for number in range(1, len(rows) + 1)]
     return each if _are_several(image, len(rows)) else each[0]
 

@@ -14,6 +14,7 @@ from onnxsal.cli.tables import rows_meant
 from onnxsal.cli.text import many, table
 from onnxsal.explanation.explanation import finite
 from onnxsal.model import Model, Prediction
+from onnxsal.model.missing import told_missing
 
 _TOP = 5
 
@@ -43,7 +44,7 @@ def predict_rows(model: Model, things: Sequence[str], top: int | None, number: i
 
 
 def _seen(model: Model, thing: str, top: int | None, number: int | None) -> Iterator[tuple[str, list[Prediction]]]:
-    rows: Any = rows_meant(model, thing, number)
+    rows: Any = told_missing(model, rows_meant(model, thing, number))
     tell(rows.notes)
     for at in range(len(rows)):
         sample = model.prepare(rows.row(at + 1))
