@@ -12,12 +12,12 @@ import onnx_ir as ir
 
 from onnxsal._version import __version__
 from onnxsal.compiler.metadata import METADATA
-from onnxsal.compiler.own_columns import OwnInput, at_own_inputs, own_inputs, with_own_inputs
-from onnxsal.compiler.row_values import Doubles, Explainer, Pick, Sums, coalitions
+from onnxsal.compiler.own_columns import OwnInput, own_inputs, with_own_inputs
+from onnxsal.compiler.row_values import Doubles, Explainer, Pick, coalitions, sums
 from onnxsal.compiler.work import FileTarget
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.explanation.shapley.background import background_of
-from onnxsal.explanation.shapley.closed import PART, Form, Numbers, closed_form
+from onnxsal.explanation.shapley.closed import Form, Numbers, closed_form
 from onnxsal.explanation.shapley.margins import SCORES, scored
 from onnxsal.folding import guarded
 from onnxsal.graph import Tape, dims
@@ -85,7 +85,7 @@ def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) 
     form = closed_form(found.program, SCORES)
     explainer: Explainer
     if form is not None and _is_sum(form):
-        explainer = _sums(model, form, own, background.values)
+        explainer = sums(model, form, own, background.values)
     else:
         explainer = coalitions(model, found.program, own, background.values)
     return _Work(model, steps, explainer, own, found.kind, goal, background.values, background.notes)
@@ -94,13 +94,6 @@ def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) 
 def _is_sum(form: Form) -> bool:
     """Whether all parts of a closed form are numbers of one column: values of trees need loops that no graph has."""
     return all(isinstance(part, Numbers) for part in form.parts)
-
-
-def _sums(model: Model, form: Form, own: Sequence[OwnInput], background: Doubles) -> Sums:
-    behind = model.run_rows(form.program, background)
-    parts = [behind[PART.format(at)] for at in range(len(form.parts))]
-    means = [part.reshape(len(part), -1).mean(axis=0, dtype=np.float64) for part in parts]
-    return Sums(form, at_own_inputs(form.program, model.anatomy.entry.input, own), own, means, background.shape[1])
 
 
 def _pick(work: _Work, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], rows: ir.Value) -> Pick:

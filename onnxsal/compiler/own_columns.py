@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from onnxsal.graph import Program
-from onnxsal.graph.columns import INPUT, Column, other_than
+from onnxsal.graph.columns import Column, other_than
 from onnxsal.graph.program import Trace
 from onnxsal.graph.scopes import PREFIX
 
@@ -41,7 +41,8 @@ def _text(column: Column, code: float) -> str:
 def own_inputs(graph: ir.Graph, entry: str, columns: Sequence[Column]) -> list[OwnInput]:
     """Return the inputs that a file had itself, in the order of its columns; the one that it has where it is that."""
     source = next(value for value in graph.inputs if value.name == entry)
-    if not entry.startswith(INPUT):
+    readers = source.consumers()
+    if not readers or not all(str(node.name).startswith(PREFIX) for node in readers):  # nobody joined any
         return [OwnInput(entry, 0, tuple(columns))]
     found = []
     for node in source.consumers():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -18,6 +18,7 @@ from onnxsal.explanation.shapley.margins import SCORES
 from onnxsal.folding import graft
 from onnxsal.graph import Program, Tape
 from onnxsal.model import Model
+from onnxsal.runtime import Session
 
 Doubles = NDArray[np.float64]
 Values = Mapping[str, ir.Value]
@@ -141,8 +142,33 @@ class Sums:
         return values, op.Squeeze(pick(op, bases), [1])
 
 
+def _each_alone(model: Model, program: Program, background: Doubles) -> Mapping[str, NDArray[Any]]:
+    """Return what a program gives for background rows, having seen that rows do not change each other.
+
+    Raises: UnsupportedError: they do, and a file runs many at once.
+    """
+    found = model.run_rows(program, background)
+    if len(background) == 1:  # one more, whatever it is, or there is nothing to see
+        model.run_rows(program, np.concatenate([background, background + 1]))
+    session = model.session(program)
+    if isinstance(session, Session) and session.verdict in ("mixes", "draws"):
+        raise UnsupportedError(
+            "rows that are run together change each other's scores in this model, and a file runs all coalitions "
+            "together; onnxsal.explain runs each alone"
+        )
+    return found
+
+
+def sums(model: Model, form: Form, own: Sequence[OwnInput], background: Doubles) -> Sums:
+    """Return the graph of a closed form. Raises: UnsupportedError: rows change each other."""
+    behind = _each_alone(model, form.program, background)
+    parts = [behind[PART.format(at)] for at in range(len(form.parts))]
+    means = [part.reshape(len(part), -1).mean(axis=0, dtype=np.float64) for part in parts]
+    return Sums(form, at_own_inputs(form.program, model.anatomy.entry.input, own), own, means, background.shape[1])
+
+
 def coalitions(model: Model, scores: Program, own: Sequence[OwnInput], background: Doubles) -> Coalitions:
     """Return the graph by all coalitions. Raises: UnsupportedError: there are too many."""
     check_budget(background.shape[1], len(background))
-    outputs = model.run_rows(scores, background[:1])[SCORES].shape[1]
+    outputs = _each_alone(model, scores, background)[SCORES].shape[1]
     return Coalitions(at_own_inputs(scores, model.anatomy.entry.input, own), own, background, outputs)

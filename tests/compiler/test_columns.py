@@ -94,3 +94,33 @@ def test_what_is_too_much_says_by_how_much() -> None:
         onnxsal.compile(wide, method="shapley")
     with pytest.raises(UsageError, match="give, percentile: values of columns are no maps"):
         onnxsal.compile(wide, method="shapley", background=rows, give="drawing", percentile=50)
+
+
+def test_rows_that_change_each_other_are_refused() -> None:
+    mixing = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[N, 3] x) => (float[N, 1] y)
+        <int64[1] rows = {0}, int64[1] columns = {1}> { s = ai.onnx.ml.Scaler <offset = [0.0], scale = [1.0]> (x)
+        m = ReduceMean <keepdims = 1> (s, rows) d = Sub (s, m) t = Tanh (d)
+        y = ReduceSum <keepdims = 1> (t, columns) }"""
+    )
+    with pytest.raises(UnsupportedError, match="rows that are run together change each other's scores"):
+        onnxsal.compile(mixing, method="shapley", background=np.random.default_rng(0).normal(size=(4, 3)))
+
+
+def test_inputs_of_several_columns_stay_what_they_are() -> None:
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+        g (double[N, 2] columns, string[N, 1] word) => (float[N, 1] y) {
+        code = ai.onnx.ml.LabelEncoder <keys_strings = ["a", "b"], values_floats = [1.0, 2.0]> (word)
+        first, second = Split <axis = 1, num_outputs = 2> (columns) both = Mul (first, second)
+        float = Cast <to = 1> (both) y = Mul (float, code) }"""
+    )
+    numbers, words = np.array([[2.0, 3], [1, -1]]), np.array([["b"], ["a"]], object)
+    rows = [[*row, word] for row, (word,) in zip(numbers.tolist(), words.tolist(), strict=True)]
+    model = onnxsal.load(proto, task="regression")
+    made = onnxsal.compile(model, method="shapley", background=[[1.0, 1.0, "a"], [0.0, 2.0, "b"]])
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    found = session.run(["values", "base_value"], {"columns": numbers, "word": words})
+    each = [onnxsal.explain(model, row, background=[[1.0, 1.0, "a"], [0.0, 2.0, "b"]]) for row in rows]
+    np.testing.assert_allclose(found[0], [own.values for own in each], atol=1e-6)
+    np.testing.assert_allclose(found[0].sum(axis=1) + found[1], [12, -1], atol=1e-6)
