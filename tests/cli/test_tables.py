@@ -97,6 +97,19 @@ def test_what_cannot_be_done_with_rows_is_said(table: Path, run: Run, more: list
     assert not (table / "values.xlsx").exists()
 
 
+def test_ctrl_c_leaves_the_rows_that_are_whole(table: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = onnxsal.explain(table / "pipeline.onnx", str(table / "rows.csv"), method="shapley", target=[0, 1])
+    monkeypatch.setattr("onnxsal.cli.actions.explain_rows.explain", lambda *given, **named: whole[:5])
+    asked = ["explain", "pipeline.onnx", "rows.csv", "-t", "0", "-t", "1", "--out", "values.csv"]
+    ended = run(*asked)
+    assert ended.status == 130 and "interrupted; what there is so far is written" in ended.err
+    assert ended.out.count("rows.csv: 2 rows") == 2  # of the third there is one target of two
+    assert len((table / "values.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 2 * len(NAMES)
+
+    monkeypatch.setattr("onnxsal.cli.actions.explain_rows.explain", lambda *given, **named: whole[:1])
+    assert (run(*asked[:-1], "none.csv").status, (table / "none.csv").exists()) == (130, False)
+
+
 def test_evaluate_judges_every_row(table: Path, run: Run) -> None:
     found = run("evaluate", "pipeline.onnx", "rows.csv", "-m", "shapley", "--json", "rows.json")
     assert found.status == 0 and "the 6 rows themselves are the background" in found.err

@@ -11,6 +11,7 @@ from onnxsal.cli.actions.inspect import print_rows
 from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
+from onnxsal.cli.tables import as_table_of
 from onnxsal.compiler.compile import Asked, answering, compiled
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.padded import with_mask
@@ -37,7 +38,10 @@ def write_compiled(
     settings = [*settings, *([] if background is None else [("background", background)])]
     check_outputs([Path(output)], [*opening.files, *([] if background is None else [background])])
     check_model(output)
-    opened = answering(opening(), target)
+    model = opening()
+    if background is not None:
+        model = as_table_of(model, [background], asked="--background") or model
+    opened = answering(model, target)
     opened = with_mask(opened) if asked["mask_in"] else opened
     usual = usual_method(opened, layer=bool(layers)) if method is None else UsualMethod(method)
     tell([*opened.notes, *usual.notes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from onnxsal._version import __version__
 from onnxsal.cli.asked_maps import Asked
-from onnxsal.cli.explanations import class_of, noun_of
+from onnxsal.cli.explanations import INTERRUPTED, class_of, noun_of
 from onnxsal.cli.images import short
 from onnxsal.cli.opening import tell
 from onnxsal.cli.outputs import PREDICTED, Template, check_outputs, slug
@@ -57,6 +58,8 @@ class Result:
     seconds: tuple[float, ...]
     """That each method took for all targets: what rows share is worked out once."""
     drawing: str | None = None
+    interrupted: bool = False
+    """Whether Ctrl-C ended it: it has the rows that were explained by then."""
 
 
 def explain_rows(asked: Asked, model: Model) -> int:
@@ -69,7 +72,7 @@ def explain_rows(asked: Asked, model: Model) -> int:
     _check(asked)
     tell(model.notes)
     tables = [(thing, rows_meant(model, thing, asked.row)) for thing in asked.images]  # all are read before any is run
-    results = [result for thing, rows in tables for result in _results(asked, model, thing, rows)]
+    results = _until_interrupted(asked, model, tables)
     every = [each for result in results for own in result.made for each in own]
     notes = dict.fromkeys(note for each in every for note in each.manifest["notes"])
     tell(note for note in notes if note not in model.notes)
@@ -84,7 +87,25 @@ def explain_rows(asked: Asked, model: Model) -> int:
     else:
         print("\n".join(line for result in results for line in _as_text(result)))
         print("\n".join([] if asked.out is None else ["", asked.out]), end="\n" if asked.out else "")
+    if results[-1].interrupted:
+        print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def _until_interrupted(asked: Asked, model: Model, tables: Sequence[tuple[str, TableRows]]) -> list[Result]:
+    """Return the explanations of files, target by target; Ctrl-C leaves fewer."""
+    found = list[Result]()
+    for thing, rows in tables:
+        try:
+            found += _results(asked, model, thing, rows)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            return [*found[:-1], replace(found[-1], interrupted=True)]
+        if found[-1].interrupted:
+            break
+    return found
 
 
 _OF_PICTURES = ("sound", "dtype", "ray", "actors", "skip_existing", "memory")
@@ -112,14 +133,31 @@ def _check(asked: Asked) -> None:
 
 
 def _results(asked: Asked, model: Model, thing: str, rows: TableRows) -> Iterator[Result]:
-    """Yield the explanations of a file's rows, target by target."""
+    """Yield the explanations of a file's rows, target by target; Ctrl-C leaves the rows and methods that are whole."""
     each: list[Any] = [rows.row(number) for number in range(1, len(rows) + 1)]
-    timed = [_explained(asked, model, each, at) for at in range(len(asked.methods))]
-    made, took = [own for own, _ in timed], tuple(seconds for _, seconds in timed)
-    count = len(made[0]) // len(each)
-    for at in range(count):
-        goal = asked.goals[at] if count == len(asked.goals) else None
-        yield Result(thing, goal, tuple(tuple(own[at::count]) for own in made), took)
+    made, took, count = list[list[Explanation]](), list[float](), len(asked.goals)
+    for at in range(len(asked.methods)):
+        try:
+            found, seconds = _explained(asked, model, each, at)
+        except KeyboardInterrupt:
+            if not made:
+                raise
+            break
+        made.append(found)
+        took.append(seconds)
+        if _is_partial(found, count * len(each)):
+            break
+    interrupted = len(made) < len(asked.methods) or _is_partial(made[-1], count * len(each))
+    whole = min(len(own) // count for own in made) * count
+    if not whole:
+        raise KeyboardInterrupt
+    for at, goal in enumerate(asked.goals):
+        parts = tuple(tuple(own[at:whole:count]) for own in made)
+        yield Result(thing, goal, parts, tuple(took), interrupted=interrupted)
+
+
+def _is_partial(found: Sequence[Explanation], expected: int) -> bool:
+    return len(found) < expected or found[-1].manifest.get("stopped") == "interrupted"
 
 
 def _explained(asked: Asked, model: Model, rows: list[Any], at: int) -> tuple[list[Explanation], float]:
@@ -127,7 +165,7 @@ def _explained(asked: Asked, model: Model, rows: list[Any], at: int) -> tuple[li
     own = [*asked.settings, *([] if asked.background is None else [("background", asked.background)])]
     steps, common = planned(asked.methods, own)[at]
     progress, started = Progress(steps.method.name), time.perf_counter()
-    options: dict[str, Any] = {**steps.options, **common, "progress": progress}
+    options: dict[str, Any] = {**steps.options, "keep_partial": "true", **common, "progress": progress}
     try:
         found = explain(
             model, rows, method=steps.method.name, target=list(asked.goals), layer=list(asked.layers) or None,
