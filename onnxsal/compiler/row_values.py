@@ -48,9 +48,10 @@ def check_budget(columns: int, background: int) -> None:
     fewer = max(BUDGET >> columns, 0)
     kept = f"{fewer} background row{'s' if fewer > 1 else ''} would do" if fewer else "no background is small enough"
     most = max(int(np.log2(BUDGET // background)), 0) if background <= BUDGET else 0
+    times = f"{needed / BUDGET:,.0f}" if needed >= 10 * BUDGET else f"{needed / BUDGET:.1f}"
     raise UnsupportedError(
         f"shapley in a file runs the model on every coalition: 2^{columns} of {columns} columns x {background:,} "
-        f"background rows = {needed:,} rows a row, {needed / BUDGET:,.4g} times the {BUDGET:,} that a file may run; "
+        f"background rows = {needed:,} rows a row, {times} times the {BUDGET:,} that a file may run; "
         f"{kept}, or {most} columns with this background. Scores that are sums of columns have a closed form without "
         "such a limit; onnxsal.explain has none for trees either"
     )
