@@ -15,6 +15,7 @@ from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_columns import OwnInput, own_inputs, with_own_inputs
 from onnxsal.compiler.row_values import Doubles, Explainer, Pick, coalitions, sums
 from onnxsal.compiler.work import FileTarget
+from onnxsal.errors import UsageError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.explanation.shapley.background import background_of
 from onnxsal.explanation.shapley.closed import Form, Numbers, closed_form
@@ -81,6 +82,8 @@ def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) 
     table, found = table_in(model), scored(model, score)
     nothing = TableRows(("",), np.zeros((1, len(table.columns))), ((),), ())  # no row stands for the background here
     background = background_of(table, steps.options["background"], nothing)
+    if background.by_covers:
+        raise UsageError("background=covers: values in a file are means over rows; give some (--background FILE.csv)")
     own = own_inputs(model.anatomy.model.graph, model.anatomy.entry.input, table.columns)
     form = closed_form(found.program, SCORES)
     explainer: Explainer

@@ -61,7 +61,13 @@ def judged_against(model: Model, given: Any, items: Sequence[Item]) -> Backgroun
             raise UsageError(f"background= is for rows of a table, and this model takes {model.modality.name}")
         return None
     table = table_in(model)
-    return background_of(table, given, table.rows([each.source for each in items]))
+    found = background_of(table, given, table.rows([each.source for each in items]))
+    if found.by_covers:
+        raise UsageError(
+            "background=covers: metrics exchange columns for those of rows; give some, and the covers to the method "
+            "alone, shapley[background=covers]"
+        )
+    return found
 
 
 def given_of(model: Model, prepared: Sample, goal: Target, background: Doubles) -> dict[str, Any]:
@@ -110,9 +116,9 @@ class ExplainedRows:
     computed = True
 
     def identity(self) -> Any:
-        """Return method and who brought it, options, score, seed and limits; the background is the run's."""
+        """Return method and who brought it, options, score, seed and limits."""
         steps, common = self.options.steps, self.options.common
-        own = {name: value for name, value in steps.options.items() if name != "background"}
+        own = {**steps.options, "background": fingerprint(steps.options.get("background"))}
         return {
             "method": steps.method.name, "origins": steps.origins(), "options": fingerprint(own),
             "score": self.options.score, "seed": self.options.seed,
@@ -154,7 +160,8 @@ def explained_rows(
     values = background.values
 
     def made(label: str, steps: MethodPlan, common: Common) -> ExplainedRows:
-        own = replace(steps, options={**steps.options, "background": values})
+        told = steps.options.get("background")
+        own = replace(steps, options={**steps.options, "background": values if told is None else told})
         return ExplainedRows(label, Options(own, common, given.score, given.seed))
 
     return made

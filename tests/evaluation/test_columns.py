@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import onnxsal
-from onnxsal.errors import UsageError
+from onnxsal.errors import UnsupportedError, UsageError
 
 WEIGHTS, OFFSET = np.array([2.0, -1.0, 0.5]), 0.25
 LINEAR = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[N, 3] x) => (float[N, 1] y) {
@@ -58,3 +58,15 @@ def test_what_does_not_judge_rows_says_why(metric: str, rows: np.ndarray, said: 
     model = onnxsal.load(onnx.parser.parse_model(LINEAR), task="regression")
     with pytest.raises(UsageError, match=said):
         onnxsal.evaluate(model, [rows], methods=["shapley"], metrics=[metric])
+
+
+def test_covers_are_of_the_method_and_no_rows() -> None:
+    model = onnxsal.load(onnx.parser.parse_model(LINEAR), task="regression")
+    with pytest.raises(UsageError, match=r"the covers to the method alone, shapley\[background=covers\]"):
+        onnxsal.evaluate(model, ROWS, methods=["shapley"], metrics=["deletion"], background="covers")
+    with pytest.raises(
+        UnsupportedError, match="the score is no sum of trees alone"
+    ):  # so the method was asked for them
+        onnxsal.evaluate(model, ROWS, methods=["shapley[background=covers]"], metrics=["deletion"])
+    with pytest.raises(UsageError, match="values in a file are means over rows"):
+        onnxsal.compile(model, method="shapley", background="covers")
