@@ -1,9 +1,10 @@
-"""Exact interventional Shapley values pair by pair: few rows, or leaves with more players than can be tabulated.
+"""Exact interventional Shapley values of pairs of rows: few rows, or leaves with more players than can be tabulated.
 
-A row and a row of the background walk through a tree together. Where they part, the player that is asked takes either
-side: on the row's it has to be in the coalition from there on, on the background's out of it. A leaf behind p players
-that are in and n that are out is worth (p - 1)! n! / (p + n)! of its weight to each of the p, and as much less
--p! (n - 1)! / (p + n)! to each of the n (Lundberg et al. 2020, arXiv:1905.04610).
+A leaf is worth something to a pair (a row, a row of the background) if each player on its way is met by one of the two
+at least. Those that only the row meets, p of them, have to be in the coalition and are worth (p - 1)! n! / (p + n)! of
+the leaf's weight each; those that only the background meets, n of them, as much less, -p! (n - 1)! / (p + n)! (Lundberg
+et al. 2020, arXiv:1905.04610). A row walks through a tree with those rows of the background for which leaves below can
+still be worth something; where none is left, it turns back.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 import numpy as np
 
 from onnxsal.kernels.native import kernel, part
-from onnxsal.kernels.tree_walk import passes
+from onnxsal.kernels.tree_walk import answers, passes
 
-BACKGROUND = 256
-"""Rows of the background whose answers are kept at once."""
+BACKGROUND = 128
+"""Rows of the background that are walked with together."""
 
-IN, OUT = 1, 2
+BITS = 62
+"""Slots in one word of a pattern."""
 
 
 @kernel
 def add_pairs(out: Any, columns: Any, background: Any, context: Any, pairs: Any, span: Any) -> None:
-    """Add to ``out`` [players, columns, rows] what leaves under ``pairs`` are worth, as a mean over the background.
+    """Add to ``out`` [rows, players, columns] what leaves under ``pairs`` are worth, as a mean over the background.
 
     Args:
         columns, background: [F, rows].
@@ -31,41 +33,32 @@ def add_pairs(out: Any, columns: Any, background: Any, context: Any, pairs: Any,
         pairs: of every node whether leaves below it are meant.
         span: the first row and the end of rows, and of the background.
     """
-    tests, _, ways, players = context
-    start, share = tests[5], 1.0 / background.shape[1]
-    table = _shares(_most(ways[4]) + 2)
+    tests, _, ways, _ = context
+    start, most, deep = tests[5], _most(ways[4]) + 1, _most(ways[2]) + 1
+    table, words = _shares(most + 1, 1.0 / background.shape[1]), most // BITS + 1
     largest = 0
     for tree in range(start.size - 1):
         largest = max(largest, start[tree + 1] - start[tree])
-    mine, theirs = np.zeros(largest, np.uint8), np.zeros((BACKGROUND, largest), np.uint8)
-    sums = np.zeros((_most(players) + 1, out.shape[1]))
-    depth = _most(ways[2]) + 2
-    side, fixed, stack = np.zeros(sums.shape[0], np.uint8), np.zeros(depth, np.int32), np.zeros((depth, 4), np.int64)
+    theirs = np.zeros((largest, words, BACKGROUND), np.int64)
+    mine, answer = np.zeros((deep, words), np.int64), np.zeros((deep, BACKGROUND), np.uint8)
+    alive, count = np.zeros((deep, BACKGROUND), np.int32), np.zeros(deep, np.int32)
+    values, names = np.zeros(most), np.zeros(most, np.int32)
     for tree in range(start.size - 1):
-        begin, end = start[tree], start[tree + 1]
-        if not pairs[begin]:
+        if not pairs[start[tree]]:
             continue
+        bounds = start[tree], start[tree + 1]
         for first in range(span[2], span[3], BACKGROUND):
             size = min(BACKGROUND, span[3] - first)
-            for z in range(size):
-                _answer(theirs[z], background, first + z, (begin, end), tests, pairs)
+            _patterns(theirs, answer, background, (first, size), bounds, (tests, ways, pairs))
             for row in range(span[0], span[1]):
-                _answer(mine, columns, row, (begin, end), tests, pairs)
-                for z in range(size):
-                    _pair(sums, (begin, share), context, pairs, (side, fixed, stack, mine, theirs[z], table))
-                for player in range(sums.shape[0]):
-                    for k in range(out.shape[1]):
-                        if player < out.shape[0]:
-                            out[player, k, row] += sums[player, k]
-                        sums[player, k] = 0
-
-
-@part
-def _answer(mine: Any, columns: Any, row: Any, span: Any, tests: Any, pairs: Any) -> None:
-    begin, end = span
-    for node in range(begin, end):
-        if pairs[node] and tests[4][node] >= 0:
-            mine[node - begin] = passes(columns[tests[0][node], row], node, tests)
+                _walk(
+                    out,
+                    columns,
+                    row,
+                    (bounds, size),
+                    context,
+                    (pairs, theirs, mine, alive, count, values, names, table),
+                )
 
 
 @part
@@ -77,57 +70,136 @@ def _most(values: Any) -> Any:
 
 
 @part
-def _shares(size: Any) -> Any:
-    """Return p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
+def _shares(size: Any, share: Any) -> Any:
+    """Return share p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
     table = np.zeros((size, size))
     for total in range(size):
-        table[0, total] = 1
+        table[0, total] = share
         for p in range(1, total + 1):
             table[p, total] = table[p - 1, total] * p / (total - p + 1)
     return table
 
 
 @part
-def _pair(sums: Any, at: Any, context: Any, pairs: Any, work: Any) -> None:
-    tests, held, _, players = context
-    first, column, weight = held
-    side, fixed, stack, mine, theirs, table = work
-    feature, other = tests[0], tests[4]
-    begin, share = at
-    node, count, inside, open_ends = begin, 0, 0, 0
-    while True:
-        while pairs[node] and other[node] >= 0:
-            one, two = mine[node - begin], theirs[node - begin]
-            player = players[feature[node]]
-            taken = one
-            if one != two:
-                if side[player] == 0:
-                    stack[open_ends, 0] = node + 1 if two else other[node]
-                    stack[open_ends, 1], stack[open_ends, 2], stack[open_ends, 3] = count, inside, player
-                    open_ends += 1
-                    side[player], fixed[count] = IN, player
-                    count += 1
-                    inside += 1
-                elif side[player] == OUT:
-                    taken = two
-            node = node + 1 if taken else other[node]
-        if pairs[node] and count:
-            total = share * table[inside, count]
-            for w in range(first[node], first[node + 1]):
-                for i in range(count):
-                    if side[fixed[i]] == IN:
-                        sums[fixed[i], column[w]] += weight[w] * total / inside
-                    else:
-                        sums[fixed[i], column[w]] -= weight[w] * total / (count - inside)
-        if not open_ends:
-            break
-        open_ends -= 1
-        node = stack[open_ends, 0]
-        for i in range(stack[open_ends, 1], count):
-            side[fixed[i]] = 0
-        count, inside = stack[open_ends, 1], stack[open_ends, 2]
-        player = stack[open_ends, 3]
-        side[player], fixed[count] = OUT, player
-        count += 1
-    for i in range(count):
-        side[fixed[i]] = 0
+def _patterns(theirs: Any, answer: Any, background: Any, chunk: Any, bounds: Any, what: Any) -> None:
+    """Write of every node and row of the background a bit for each slot above: whether it meets all that is asked."""
+    tests, (parent, end, depth, slot, width), pairs = what
+    node = bounds[0]
+    while node < bounds[1]:
+        if not pairs[node]:
+            node = end[node]
+            continue
+        above, here = parent[node], theirs[node - bounds[0]]
+        for w in range(theirs.shape[1]):
+            for z in range(chunk[1]):
+                here[w, z] = theirs[above - bounds[0], w, z] if above >= 0 else 0
+        if above >= 0:
+            word, bit = slot[above] // BITS, np.int64(1) << (slot[above] % BITS)
+            new, wanted, said = slot[above] == width[above], node == above + 1, answer[depth[above]]
+            for z in range(chunk[1]):
+                if (said[z] == 1) == wanted:
+                    here[word, z] |= bit if new else 0
+                else:
+                    here[word, z] &= ~bit
+        if tests[4][node] >= 0:
+            of = background[tests[0][node], chunk[0] : chunk[0] + chunk[1]]
+            answers(answer[depth[node], : chunk[1]], of, node, tests)
+        node += 1
+
+
+@part
+def _walk(out: Any, columns: Any, row: Any, where: Any, context: Any, work: Any) -> None:
+    """Add what one row's pairs with a part of the background are worth in one tree."""
+    tests, _, (parent, end, depth, slot, width), players = context
+    pairs, theirs, mine, alive, count, values, names, table = work
+    bounds, size = where
+    words = mine.shape[1]
+    node = bounds[0]
+    while node < bounds[1]:
+        if not pairs[node]:
+            node = end[node]
+            continue
+        d, above = depth[node], parent[node]
+        if above < 0:
+            for w in range(words):
+                mine[0, w] = 0
+            for z in range(size):
+                alive[0, z] = z
+            count[0] = size
+        else:
+            met = passes(columns[tests[0][above], row], above, tests) == (node == above + 1)
+            for w in range(words):
+                mine[d, w] = mine[d - 1, w]
+            word, bit = slot[above] // BITS, np.int64(1) << (slot[above] % BITS)
+            if not met:
+                mine[d, word] &= ~bit
+            elif slot[above] == width[above]:
+                mine[d, word] |= bit
+            names[slot[above]] = players[tests[0][above]]
+            _filter(alive, count, mine[d], theirs[node - bounds[0]], (d, width[node]))
+            if not count[d]:
+                node = end[node]
+                continue
+        if tests[4][node] < 0:
+            _leaf(values, alive[d, : count[d]], mine[d], theirs[node - bounds[0]], (width[node], table))
+            _spread(out, values, names, (node, row, width[node]), context)
+        node += 1
+
+
+@part
+def _filter(alive: Any, count: Any, mine: Any, theirs: Any, at: Any) -> None:
+    """Keep those of the background that meet all that the row does not."""
+    d, slots = at
+    size = count[d - 1]
+    for i in range(size):
+        alive[d, i] = alive[d - 1, i]
+    for w in range(mine.size):
+        bits = min(max(slots - w * BITS, 0), BITS)
+        lacking = ((np.int64(1) << bits) - 1) & ~mine[w]
+        kept = 0
+        if lacking:
+            for i in range(size):
+                z = alive[d, i]
+                alive[d, kept] = z
+                kept += (theirs[w, z] & lacking) == lacking
+            size = kept
+    count[d] = size
+
+
+@part
+def _ones(word: Any) -> Any:
+    """Return how many bits of a word are 1 (Warren 2013, Hacker's Delight, section 5-1)."""
+    word = word - ((word >> 1) & 0x5555555555555555)
+    word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333)
+    word = (word + (word >> 4)) & 0x0F0F0F0F0F0F0F0F
+    return ((word & 0xFFFFFFFF) * 0x01010101 >> 24 & 0xFF) + ((word >> 32) * 0x01010101 >> 24 & 0xFF)
+
+
+@part
+def _leaf(values: Any, alive: Any, mine: Any, theirs: Any, at: Any) -> None:
+    """Write, by slot, what a leaf of weight 1 is worth, summed over the background that is left."""
+    slots, table = at
+    for i in range(slots):
+        values[i] = 0
+    for z in alive:
+        inside, outside = 0, 0
+        for w in range(mine.size):
+            inside += _ones(mine[w] & ~theirs[w, z])
+            outside += _ones(theirs[w, z] & ~mine[w])
+        share = table[inside, inside + outside]
+        more = share / inside if inside else 0.0
+        less = share / outside if outside else 0.0
+        for w in range(mine.size):
+            wins, losses = mine[w] & ~theirs[w, z], theirs[w, z] & ~mine[w]
+            for i in range(min(slots - w * BITS, BITS)):
+                values[w * BITS + i] += more * ((wins >> i) & 1) - less * ((losses >> i) & 1)
+
+
+@part
+def _spread(out: Any, values: Any, names: Any, at: Any, context: Any) -> None:
+    first, column, weight = context[1]
+    node, row, slots = at
+    for w in range(first[node], first[node + 1]):
+        for i in range(slots):
+            if names[i] < out.shape[1]:
+                out[row, names[i], column[w]] += weight[w] * values[i]

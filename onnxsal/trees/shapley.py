@@ -183,15 +183,14 @@ class _Game:
 
         columns, behind = given
         rows, others = columns.shape[1], behind.shape[1]
-        if rows >= self._threads:
-            spans = [(begin, end, 0, others) for begin, end in _slices(rows, self._threads)]
-            _each(pool, lambda span: add_pairs(out, columns, behind, self._context, pairs, span), spans)
-            return
-        spans = [(0, rows, begin, end) for begin, end in _slices(others, self._threads)]
-        parts = [np.zeros_like(out) for _ in spans]
-        todo = list(zip(parts, spans, strict=True))
+        by_rows = rows >= self._threads
+        cuts = _slices(rows if by_rows else others, self._threads)
+        spans = [(*cut, 0, others) if by_rows else (0, rows, *cut) for cut in cuts]
+        parts = [np.zeros((rows, *out.shape[:2])) for _ in (cuts[:1] if by_rows else cuts)]  # a row's numbers together
+        todo = list(zip(itertools.cycle(parts), spans, strict=False))
         _each(pool, lambda one: add_pairs(one[0], columns, behind, self._context, pairs, one[1]), todo)
-        out += sum(parts)
+        for part in parts:
+            out += part.transpose(1, 2, 0)
 
     def _add_tables(self, pool: ThreadPoolExecutor, out: Doubles, given: Any, groups: Any, size: int) -> None:
         from onnxsal.kernels.tree_paths import ALONE

@@ -74,7 +74,7 @@ def test_they_are_those_of_all_coalitions(
         np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("count", [12, 24, 40])
+@pytest.mark.parametrize("count", [12, 24, 70])
 def test_a_path_of_many_players_has_its_closed_form(count: int) -> None:
     tree: Any = {0: 3.0}
     for feature in range(count):
