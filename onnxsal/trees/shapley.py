@@ -31,6 +31,10 @@ def interventional(
     The game of a row: players of a coalition have the row's values, all others those of a row of the background,
     whose mean is taken. So a row's values and the base, the mean margin of the background, add up to its margin.
 
+    The cost grows with rows plus background where no more than ``ALONE`` players are asked on the way to a leaf, and
+    with the pairs that a leaf is worth something to where more are. Memory is that of the result, of the rows once
+    more, and of a few MB of tables.
+
     Args:
         ensemble: from ``ensemble_of``.
         rows: [N, F].
