@@ -103,20 +103,22 @@ class Closed:
         for at, part in enumerate(self.form.parts):
             name = PART.format(at)
             behind = None if self.behind is None else self.behind[name]
-            own, mean = _values(part, fed[name], behind)
+            own, mean = _values(part, fed[name], behind, self.model.threads)
             values[:, : own.shape[1]] += own
             base += mean
         return values, base
 
 
-def _values(part: Numbers | Trees, rows: NDArray[Any], background: NDArray[Any] | None) -> tuple[Doubles, Doubles]:
+def _values(
+    part: Numbers | Trees, rows: NDArray[Any], background: NDArray[Any] | None, threads: int | None
+) -> tuple[Doubles, Doubles]:
     """Return the values of a part of a sum, [n, players, N], and the mean of it over the background, [N]."""
     if isinstance(part, Trees):
         from onnxsal.trees.shapley import interventional, path_dependent
 
         values, base = (
-            path_dependent(part.ensemble, rows, part.columns) if background is None
-            else interventional(part.ensemble, rows, background, part.columns)
+            path_dependent(part.ensemble, rows, part.columns, threads=threads) if background is None
+            else interventional(part.ensemble, rows, background, part.columns, threads=threads)
         )  # fmt: skip
         return values @ part.weights, base @ part.weights
     background = rows[:1] if background is None else background  # the same for any row
