@@ -35,6 +35,11 @@ def _warmed(model: Model, method: str, options: dict[str, Any]) -> Warmed:
 
 def _explained(model: Model, method: str, options: dict[str, Any]) -> None:
     from onnxsal.explanation.method_plan import plan, split_options  # the methods are loaded only for who asks
+    from onnxsal.explanation.tables import is_of_rows
+
+    if is_of_rows(model, method):
+        _explained_rows(model, method, options)
+        return
     from onnxsal.explanation.request import prepare_request
     from onnxsal.explanation.run import explain_image
 
@@ -43,6 +48,20 @@ def _explained(model: Model, method: str, options: dict[str, Any]) -> None:
     common, own = split_options(options)
     request = prepare_request(model, plan(method, own), common=common, **asked)
     explain_image(request, _noise(model), target if isinstance(target, list) else [target])
+
+
+def _explained_rows(model: Model, method: str, options: dict[str, Any]) -> None:
+    """Explain two rows of what the columns may hold; they are the background too, where none is given."""
+    from onnxsal.explanation.explain import explain
+    from onnxsal.model.table import as_table, table_in
+
+    opened = as_table(model)
+    columns = table_in(opened).columns
+
+    def row(at: float) -> dict[str, Any]:
+        return {each.name: next(iter(each.known), "") if each.kind == "text" else at for each in columns}
+
+    explain(opened, [row(0.0), row(1.0)], method=method, **options)
 
 
 def _noise(model: Model) -> NDArray[np.float32]:

@@ -76,9 +76,10 @@ def test_the_line_that_inspect_gives_explains(run, folder: Path, text: str, shap
     assert (words[0], made.status) == ("onnxsal", 0), made.err
 
 
-NO_RULE = """<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]> g (float[B, 4] x) => (float[B, 1] y)
+NO_RULE = """<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]> g (float[B, 1, 4] x) => (float[B, 1] y)
     <float[4, 1] w = {1, 2, -1, 3}>
-    { a = ai.onnx.ml.Imputer <imputed_value_floats = [0.5], replaced_value_float = -1.0> (x) y = MatMul (a, w) }"""
+    { f = Flatten (x) a = ai.onnx.ml.Imputer <imputed_value_floats = [0.5], replaced_value_float = -1.0> (f)
+      y = MatMul (a, w) }"""
 
 
 @pytest.mark.parametrize(("text", "method"), [(TABLE, "gradient"), (NO_RULE, "occlusion")])
@@ -87,7 +88,7 @@ def test_without_m_the_method_is_one_that_applies_which_is_said(run, folder: Pat
     onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
     things = np.array([[0.5, 1, 2, -3], [3, 0.25, -2, 1]], np.float32)
     for name, thing in zip("ab", things, strict=True):
-        np.save(folder / f"{name}.npy", thing)
+        np.save(folder / f"{name}.npy", thing if method == "gradient" else thing[None])
     made = run("explain", "any.onnx", "a.npy", "-t", "0", "-o", "a.png", "--npz", "a.npz")
     assert made.status == 0 and f"note: explains with {method}" in made.err and "grad-cam++ does not" in made.err
     share = 1 if method == "gradient" else things[0]

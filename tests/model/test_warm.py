@@ -7,18 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnx
 import pytest
+import tables
 from tinynet import TinyNet, image
 
 import onnxsal
 from onnxsal.errors import UnsupportedError, UsageError
 
 
-@pytest.mark.parametrize("method", sorted({*onnxsal.methods()} - {"similarity-map"}))  # for embeddings alone
+@pytest.mark.parametrize("method", sorted({*onnxsal.methods()} - {"similarity-map", "shapley"}))  # for other things
 def test_the_first_request_opens_nothing_more(method):
     model = onnxsal.load(TinyNet().model())
     (done,) = model.warm(method)
     assert done.method == method and done.sessions == model.opened >= 2 and done.seconds > 0
     onnxsal.explain(model, image(), method=method, seconds=9.0 if method == "score-cam" else None)
+    assert model.opened == done.sessions
+
+
+def test_rows_of_tables_open_nothing_more():
+    model = onnxsal.load(tables.pipeline(tables.TREES))
+    (done,) = model.warm("shapley")
+    assert done.sessions == model.opened >= 1
+    row = {"age": 30.0, "cabin": 2, "sex": "f", "port": "Q"}
+    onnxsal.explain(model, row, background=[row | {"age": 50.0, "port": "elsewhere"}])
     assert model.opened == done.sessions
 
 

@@ -77,7 +77,7 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
 def built_in() -> list[str]:
     """Return the names of the methods that come with onnxsal."""
     own = [name for name, method in onnxsal.methods().items() if method.origin.startswith("onnxsal ")]
-    return [name for name in own if name != "similarity-map"]  # for embeddings, and these are classifiers
+    return [name for name in own if name not in {"similarity-map", "shapley"}]  # for embeddings, and for rows of tables
 
 
 @dataclass(frozen=True)
