@@ -65,11 +65,11 @@ def attribution_of(explanation: Any) -> Attribution:
     _check(explanation)
     values, errors = values_of(explanation), explanation.stderr
     known = [None] * len(values) if errors is None or errors.shape != values.shape else errors.tolist()
+    missing = np.isnan(explanation.sample.row).tolist()
     parts = [
-        Part(name, value, cell, error)
-        for name, value, cell, error in zip(names_of(explanation), values.tolist(), cells_of(explanation), known,
-                                            strict=True)
-    ]  # fmt: skip
+        Part(*part)
+        for part in zip(names_of(explanation), values.tolist(), cells_of(explanation), known, missing, strict=True)
+    ]
     base = explanation.base_value
     return Attribution(
         parts, base, None if base is None else explained_score(explanation), title_of_axis([explanation])
@@ -98,7 +98,7 @@ def names_of(explanation: OfRow) -> tuple[str, ...]:
 
 
 def cells_of(explanation: OfRow) -> tuple[str, ...]:
-    """Return what stands in the columns, as it is shown."""
+    """Return what stands in the columns, as their file has it."""
     return explanation.features or (() if explanation.sample is None else explanation.sample.cells)
 
 
@@ -127,6 +127,7 @@ def swarm_of(explanations: Sequence[Any]) -> Swarm:
     values = np.array([values_of(each) for each in explanations])
     cells = np.array([each.sample.row for each in explanations], np.float64)
     shown = np.array([cells_of(each) for each in explanations], object)
+    shown[np.isnan(cells)] = ""  # whatever the file writes there; of a word the code is a number
     texts = [not all(map(_is_number, column)) for column in shown.T]
     cells[:, texts] = np.nan  # their numbers are codes, which have no order
     return Swarm(names_of(explanations[0]), values, cells, title_of_axis(explanations))

@@ -86,7 +86,7 @@ class Explanation:
     names: tuple[str, ...] = ()
     """What the columns are called."""
     features: tuple[str, ...] = ()
-    """What stands in them, as it is shown; empty where something is missing."""
+    """What stands in them, as their file has it; of arrays empty where something is missing."""
 
     @property
     def method(self) -> str:

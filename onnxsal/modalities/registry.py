@@ -88,7 +88,7 @@ class Sample:
     columns: tuple[str, ...] = ()
     """What its columns are called."""
     cells: tuple[str, ...] = ()
-    """What stands in them, as it is shown."""
+    """What stands in them, as it was given."""
 
     def image(self) -> Seen:
         """Return the image. Raises: UnsupportedError: there is none, the model takes something else."""

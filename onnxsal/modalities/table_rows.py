@@ -19,9 +19,6 @@ from onnxsal.modalities.npy import is_npy, read_file
 
 Doubles = NDArray[np.float64]
 
-_DIGITS = 6
-"""Of numbers as they are shown, of those that no file spells out."""
-
 _MADE_UP = "x{}"
 
 
@@ -34,7 +31,7 @@ class TableRows:
     values: Doubles
     """[rows, columns], as doubles; of a text its code, of what is missing NaN."""
     cells: tuple[tuple[str, ...], ...]
-    """As they are shown."""
+    """As they stand in the file; of numbers that no file spells out the shortest text that gives them back."""
     columns: tuple[str, ...]
     """What the columns are called: the model's own names, or where it has none those of the table."""
     notes: tuple[str, ...] = ()
@@ -112,12 +109,7 @@ def _of_file(path: str | os.PathLike[str], columns: Sequence[Column]) -> TableRo
         else:
             values[:, i] = found.numbers(i)
             _check(values[:, i], column, found.names[i] if found.names else column.name, found.where, found.lines)
-    texts = [column.kind == "text" for column in columns]
-    shown = tuple(
-        tuple(cell if text else _shown(number) for cell, number, text in zip(*row, texts, strict=True))
-        for row in zip(found.cells, values.tolist(), strict=True)
-    )
-    return TableRows(_numbered(found.where, len(found)), values, shown, found.names or tuple(names), tuple(notes))
+    return TableRows(_numbered(found.where, len(found)), values, found.cells, found.names or tuple(names), tuple(notes))
 
 
 def _of_mapping(thing: Mapping[str, Any], columns: Sequence[Column], what: str) -> TableRows:
@@ -156,7 +148,9 @@ def _of_array(array: NDArray[Any], columns: Sequence[Column], where: str) -> Tab
         raise ImageError(f"{where!r} holds no rows")
     if array.dtype.kind not in "fiubOUS":
         raise UsageError(f"{where!r} is {array.dtype}: a row holds numbers and texts")
-    return _of_cells(rows.tolist(), columns, where)
+    single = rows.dtype.kind == "f" and rows.dtype.itemsize < np.dtype(float).itemsize
+    # Python's own numbers are doubles, in which a float32's 0.1 would be 0.10000000149011612.
+    return _of_cells([list(row) for row in rows] if single else rows.tolist(), columns, where)
 
 
 def _of_cells(rows: Sequence[Sequence[Any]], columns: Sequence[Column], where: str) -> TableRows:
@@ -171,9 +165,10 @@ def _of_cells(rows: Sequence[Sequence[Any]], columns: Sequence[Column], where: s
         else:
             values[:, i] = [_number(cell, column, where, line) for cell, line in zip(cells, lines, strict=True)]
             _check(values[:, i], column, column.name, where, lines)
-    shown = tuple(tuple(map(_shown, row)) for row in rows)
+    spelt = tuple(tuple(_text(cell).removesuffix(".0") if _is_float(cell) else _text(cell) for cell in row)
+                  for row in rows)  # fmt: skip
     names = tuple(column.name for column in columns)
-    return TableRows(_numbered(where, len(rows)), values, shown, names, tuple(notes))
+    return TableRows(_numbered(where, len(rows)), values, spelt, names, tuple(notes))
 
 
 def _codes(
@@ -216,15 +211,13 @@ def _number(cell: Any, column: Column, where: str, line: int) -> float:
 
 
 def _text(cell: Any) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+    if cell is None or (_is_float(cell) and math.isnan(cell)):
         return ""
     return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
 
 
-def _shown(cell: Any) -> str:
-    if isinstance(cell, float):
-        return "" if math.isnan(cell) else f"{cell:.{_DIGITS}g}"
-    return _text(cell)
+def _is_float(cell: Any) -> bool:
+    return isinstance(cell, float | np.floating)
 
 
 def _listed(names: Any) -> str:

@@ -23,7 +23,8 @@ Run = Callable[..., Any]
 def table(folder: Path) -> Path:
     """The current folder with ``rows.csv``, which has a column that the model does not take, and its model."""
     onnx.save(pipeline(TREES), folder / "pipeline.onnx")
-    cells = [["" if row[name] is None else str(row[name]) for name in NAMES] for row in ROWS]
+    cells = [["NA" if row[name] is None else str(row[name]) for name in NAMES] for row in ROWS]
+    cells[0][0] = "22.000000000"
     lines = [";".join(("who", *NAMES)), *(";".join((str(at), *row)) for at, row in enumerate(cells))]
     (folder / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -67,11 +68,15 @@ def test_explain_shows_draws_and_writes_what_columns_count_for(table: Path, run:
     assert [float(sizes[name]) for name in NAMES] == pytest.approx(mean.tolist(), rel=1e-3)
     assert {"rows.1.png", "bars.png", "values.csv"} <= {each.name for each in table.iterdir()}
     lines = (table / "values.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 1 + 4 * len(ROWS) and lines[1].startswith("rows.csv#1,class 1,shapley,age,22,")
+    assert len(lines) == 1 + 4 * len(ROWS) and lines[1].startswith("rows.csv#1,class 1,shapley,age,22.000000000,")
+    assert lines[9].startswith("rows.csv#3,class 1,shapley,age,NA,")
+    third = run(*asked, "--row", "3").out
+    assert "age         (missing)" in third and "NA" not in third
 
     document = json.loads(run(*asked, "--json").out)["explanations"]
     values = [[column["value"] for column in each["columns"]] for each in document]
     np.testing.assert_allclose(values, [each.values for each in wanted], atol=1e-12)
+    assert [document[at]["columns"][0]["cell"] for at in (0, 2)] == ["22.000000000", "NA"]
     assert run(*asked, "-o", "page.html").status == 0 and "rows.csv#6" in Path("page.html").read_text(encoding="utf-8")
 
 

@@ -38,6 +38,10 @@ def test_parts_are_the_values_of_the_columns(found: list[Explanation]) -> None:
     assert whole.title == "probability of class 1"
     assert [part.value for part in attribution_of(found[2]).parts] == pytest.approx(found[2].raw.ravel().tolist())
     assert attribution_of(found[2]).parts[0].label == "age = (missing)"
+    ages = [{**ROWS[0], "age": age} for age in (np.float32(0.1), 1 / 3)]
+    exact = onnxsal.explain(onnxsal.load(pipeline(NET)), ages, target=1)
+    assert [each.features[0] for each in exact] == ["0.1", "0.3333333333333333"]
+    assert attribution_of(exact[1]).parts[0].label == "age = 0.333333"
 
 
 def test_a_swarm_has_cells_for_numbers_and_none_for_words(found: list[Explanation]) -> None:

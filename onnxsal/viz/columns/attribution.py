@@ -21,24 +21,28 @@ _CELL = 0.45
 
 @dataclass(frozen=True)
 class Part:
-    """One column: its name, the value that the method gave it, its cell as shown, the value's standard error."""
+    """One column: its name, the value that the method gave it, its cell, the value's standard error."""
 
     name: str
     value: float
     cell: str | None = None
     """None where there is none to show: of several columns together, or of a name alone."""
     error: float | None = None
+    is_missing: bool = False
+    """Whether the cell, such as NA, stands for nothing."""
 
     @property
     def told(self) -> str:
         """The cell as it is shown: numbers of many digits with six of them, but for whole ones, which may be names."""
         cell = (self.cell or "").strip()
-        if self.cell is None or not cell:
-            return "" if self.cell is None else MISSING
+        if self.cell is None:
+            return ""
+        if self.is_missing or not cell:
+            return MISSING
         if len(cell) <= _LONG or cell.lstrip("+-").isdigit():
             return cell
         try:
-            return f"{float(cell):.6g}"
+            return f"{float(cell.replace(',', '.')):.6g}"
         except ValueError:
             return cell
 
