@@ -319,7 +319,8 @@ def _settings(setup: Setup, jobs: Sequence[Job], given: Options) -> dict[str, An
 
     model = setup.model
     return {
-        "model": model.name, "model_sha256": model.digest, "pictures": len(jobs), "target": identity_of(given.target),
+        "model": model.name, "model_sha256": model.digest, "modality": model.modality.name, "pictures": len(jobs),
+        "target": identity_of(given.target),
         "preprocess": None if model.preprocess is None else model.preprocess.described(),
         "methods": {source.label: source.identity() for source in setup.sources},
         "metrics": {each.label: fingerprint(each.options) for each in setup.judges}, "seed": given.seed,

@@ -11,9 +11,11 @@ from typing import Any
 from onnxsal.evaluation.detections import Detections
 from onnxsal.evaluation.export import to_csv, to_json, to_parquet
 from onnxsal.evaluation.journal import Journal
+from onnxsal.evaluation.results import nouns_in
 from onnxsal.evaluation.rows import About, Failure, Row
 from onnxsal.evaluation.statistics import PROCEDURE
 from onnxsal.evaluation.summary import Summary, notes, summarise, text_table
+from onnxsal.modalities.nouns import spoken
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class Evaluation:
     @cached_property
     def summary(self) -> Summary:
         """Means with intervals and the differences between methods, by metric."""
-        return summarise(self.rows, self.metrics)
+        return summarise(self.rows, self.metrics, nouns_in(self.settings))
+
+    @property
+    def _procedure(self) -> str:
+        return spoken(PROCEDURE, nouns_in(self.settings))
 
     def table(self, width: int | None = None) -> str:
         """Return the summary as text: a line a method, a column a metric, 95 % intervals.
@@ -62,7 +68,7 @@ class Evaluation:
         """Return what is to know of the run as plain data: settings, summary, differences, failures."""
         summary = self.summary
         return {
-            "settings": dict(self.settings), "statistics": PROCEDURE,
+            "settings": dict(self.settings), "statistics": self._procedure,
             "summary": {m: {name: vars(mean) for name, mean in each.items()} for m, each in summary.means.items()},
             "differences": {m: [{**vars(d), "more_than_chance": d.more_than_chance} for d in each]
                             for m, each in summary.differences.items()},
@@ -81,7 +87,7 @@ class Evaluation:
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as typed columns. Raises: EnvironmentSetupError: pyarrow is missing. OutputError."""
-        to_parquet(self.rows, {"settings": dict(self.settings), "statistics": PROCEDURE}, path)
+        to_parquet(self.rows, {"settings": dict(self.settings), "statistics": self._procedure}, path)
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write one self-contained HTML page: tables, curves, best and worst examples, settings.

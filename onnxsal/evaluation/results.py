@@ -9,6 +9,7 @@ from onnxsal.evaluation.detections import Detections
 from onnxsal.evaluation.journal import Journal
 from onnxsal.evaluation.rows import Failure, Row
 from onnxsal.evaluation.summary import Summary
+from onnxsal.modalities.nouns import Nouns, nouns_of, spoken
 
 
 class Results(Protocol):
@@ -30,9 +31,15 @@ class Results(Protocol):
     def detections(self) -> Detections | None: ...
 
 
+def nouns_in(settings: Mapping[str, Any]) -> Nouns:
+    """Return what the things that were judged are called."""
+    return nouns_of(settings.get("modality", "image"))
+
+
 def left_out(count: int, found: Results) -> str:
     """Return why a metric left out so many pictures or detections."""
     if found.detections is not None:
         return f"{count} {'detection is' if count == 1 else 'detections are'} on no true box of the label"
     pictures = "1 picture" if count == 1 else f"{count} pictures"
-    return f"the object of {pictures} is not in the model's view, or of another class"
+    said = f"the object of {pictures} is not in the model's view, or of another class"
+    return spoken(said, nouns_in(found.settings))

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from onnxsal.evaluation.rows import About, Row
 from onnxsal.evaluation.statistics import Difference, Mean, Values, differences, means
+from onnxsal.modalities.nouns import Nouns, nouns_of
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,12 @@ class Summary:
     """Values by metric, method and picture, or detection."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """The pictures that detections are on."""
+    nouns: Nouns = field(default_factory=lambda: nouns_of("image"))
 
     @property
     def things(self) -> str:
         """What values are counted in."""
-        return "detections" if self.owners else "pictures"
+        return "detections" if self.owners else self.nouns.things
 
     @cached_property
     def means(self) -> dict[str, dict[str, Mean]]:
@@ -57,7 +59,7 @@ class Summary:
         return {m for m, mean in self.means[metric.name].items() if mean.n} - behind
 
 
-def summarise(rows: Sequence[Row], metrics: Sequence[About]) -> Summary:
+def summarise(rows: Sequence[Row], metrics: Sequence[About], nouns: Nouns | None = None) -> Summary:
     """Return the summary of rows; methods come in the order in which they appear."""
     methods = tuple(dict.fromkeys(row.method for row in rows))
     values: dict[str, dict[str, dict[str, float]]] = {each.name: {} for each in metrics}
@@ -65,7 +67,8 @@ def summarise(rows: Sequence[Row], metrics: Sequence[About]) -> Summary:
         values[row.metric].setdefault(row.method, {})[row.name] = row.value
     owners = {row.name: row.image for row in rows if row.detection is not None}
     ordered = {metric: {m: each[m] for m in methods if m in each} for metric, each in values.items()}
-    return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered, owners)
+    return Summary(methods, tuple(metric for metric in metrics if ordered[metric.name]), ordered, owners,
+                   nouns or nouns_of("image"))  # fmt: skip
 
 
 def text_table(summary: Summary, width: int | None = None) -> str:

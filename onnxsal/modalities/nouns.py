@@ -20,6 +20,7 @@ _OF = {
     "audio": Nouns("sound", "sounds", "samples"),
     "sequence": Nouns("series", "series", "steps"),
     "volume": Nouns("volume", "volumes", "voxels"),
+    "table": Nouns("row", "rows", "columns"),
 }
 _ANY = Nouns("array", "arrays", "positions")
 

@@ -116,7 +116,9 @@ def test_ctrl_c_leaves_the_rows_that_are_whole(table: Path, run: Run, monkeypatc
 
 
 def test_evaluate_judges_every_row(table: Path, run: Run) -> None:
-    found = run("evaluate", "pipeline.onnx", "rows.csv", "-m", "shapley", "--json", "rows.json")
+    found = run(
+        "evaluate", "pipeline.onnx", "rows.csv", "-m", "shapley", "--json", "rows.json", "--report", "page.html"
+    )
     assert found.status == 0 and "the 6 rows themselves are the background" in found.err
     rows = json.loads((table / "rows.json").read_text(encoding="utf-8"))["rows"]
     assert {(row["image"], row["metric"]) for row in rows} == {
@@ -126,6 +128,8 @@ def test_evaluate_judges_every_row(table: Path, run: Run) -> None:
         each: np.mean([row["value"] for row in rows if row["metric"] == each]) for each in ("deletion", "insertion")
     }
     assert means["deletion"] < means["insertion"]
+    page = (table / "page.html").read_text(encoding="utf-8")
+    assert "on 6 rows." in page and "Means over rows with" in page and not re.search(r">[^<]*[Pp]icture", page)
     assert (
         "background= is for rows"
         in run("evaluate", "model.onnx", "red.png", "-m", "rise", "--background", "rows.csv").err

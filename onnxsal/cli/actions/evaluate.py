@@ -25,6 +25,7 @@ from onnxsal.evaluation.remaining_time import Pace
 from onnxsal.evaluation.results import left_out
 from onnxsal.explanation.explanation import finite
 from onnxsal.metrics import registry
+from onnxsal.modalities.nouns import nouns_of
 from onnxsal.model.batch_check import found_of
 
 _SHOWN = 10
@@ -83,10 +84,11 @@ def evaluate_all(asked: Asked, usual: tuple[str, str]) -> int:
     images = gathered(asked.images)
     _check(asked, images)
     model = asked.opening()
-    asked = replace(asked, metrics=asked.metrics or (usual[as_table_of(model, images) is not None],))
+    of_rows = as_table_of(model, images) is not None
+    asked = replace(asked, metrics=asked.metrics or (usual[of_rows],))
     goal = None if asked.target in BY_PICTURE else asked.target
     tell([*notes_of(model, images, goal), *_unread(asked)])
-    progress = _Progress()
+    progress = _Progress(nouns_of("table" if of_rows else model.modality.name).things)
     try:
         found = evaluate(
             model, list(images), methods=asked.methods, metrics=asked.metrics, progress=progress,
@@ -190,7 +192,8 @@ def _finish(asked: Asked, found: Evaluation) -> int:
 class _Progress:
     """A bar with the time that is left; where stderr is no terminal, a line a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, things: str) -> None:
+        self._things = things
         self._bar, self._shown = StatusBar(), time.monotonic()
 
     def __call__(self, pace: Pace) -> None:
@@ -199,7 +202,9 @@ class _Progress:
             self._bar(pace.name, pace.done, pace.total, left)
         elif time.monotonic() - self._shown > 60:
             self._shown = time.monotonic()
-            print(f"{pace.done} of {pace.total} pictures{', ' if left else ''}{left}", file=sys.stderr, flush=True)
+            print(
+                f"{pace.done} of {pace.total} {self._things}{', ' if left else ''}{left}", file=sys.stderr, flush=True
+            )
 
     def close(self) -> None:
         """Take the bar away."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from markupsafe import Markup
@@ -14,12 +15,13 @@ from onnxsal.evaluation.report.examples import examples
 from onnxsal.evaluation.report.page import Section, page
 from onnxsal.evaluation.report.render import part
 from onnxsal.evaluation.report.tables import Cell, Column, Row, Table
-from onnxsal.evaluation.results import Results, left_out
+from onnxsal.evaluation.results import Results, left_out, nouns_in
 from onnxsal.evaluation.rows import About
 from onnxsal.evaluation.rows import Row as Judged
 from onnxsal.evaluation.statistics import PROCEDURE, Difference, Doubles, Mean, drawn, interval
 from onnxsal.evaluation.summary import Summary
 from onnxsal.files import replacing
+from onnxsal.modalities.nouns import Nouns, spoken
 
 PAIRS = 24
 """Compared pairs of methods that are shown without a click."""
@@ -39,18 +41,19 @@ def report(found: Results) -> str:
     """Return the page as HTML."""
     summary = found.summary
     model = os.path.basename(str(found.settings.get("model") or "")) or "a model"
+    nouns = nouns_in(found.settings)
+    say = partial(spoken, nouns=nouns)
     lead = (
         f"{len(summary.methods)} methods judged by {len(summary.metrics)} metrics on "
-        f"{found.settings.get('pictures', len({row.image for row in found.rows}))} pictures."
+        f"{found.settings.get('pictures', len({row.image for row in found.rows}))} {nouns.things}."
     )
     sections = [
-        Section("Summary", _summary(summary), _READ),
-        *([Section("Curves", _curves(found.rows, summary), _CURVES)] if any(r.curve for r in found.rows) else []),
+        Section("Summary", _summary(summary), say(_READ)),
+        *([Section("Curves", _curves(found.rows, summary), say(_CURVES))] if any(r.curve for r in found.rows) else []),
         Section("Intervals", _intervals(summary), "The same means as dots, their 95 % intervals as lines."),
-        Section("Differences", _differences(summary), f"{PROCEDURE} Printed are those that are more than chance."),
-        Section("Examples", examples(found), _EXAMPLES),
-        Section("All values", _rows(found.rows), "Every picture, method and metric. Files written with --csv, --json "
-                "or --parquet hold the same."),
+        Section("Differences", _differences(summary), say(f"{PROCEDURE} Printed are those that are more than chance.")),
+        Section("Examples", examples(found), say(_EXAMPLES)),
+        Section("All values", _rows(found.rows, nouns.thing), say(_VALUES)),
         *([Section("Detections", part("blocks", "listed", found.detections.says()))] if found.detections else []),
         *([Section("Left out", _failures(found))] if found.failures or found.left_out else []),
         Section("Settings", _settings(found)),
@@ -63,6 +66,7 @@ _READ = (
     "A method a line, a metric a column; below each mean is its 95 % interval. Shaded: the best, and what may equal it "
     "by chance. Numbers compare only with numbers of the same steps, baselines and pictures."
 )
+_VALUES = "Every picture, method and metric. Files written with --csv, --json or --parquet hold the same."
 _CURVES = "Means over pictures with 95 % intervals. Point at a name to see its curve alone, click to take it away."
 _EXAMPLES = (
     "For each method and metric the pictures on which it does best and worst. A click enlarges, arrow keys go on."
@@ -74,11 +78,11 @@ def _arrow(metric: About) -> str:
 
 
 def _summary(summary: Summary) -> Markup:
-    columns = [Column("method"), *(_column(metric) for metric in summary.metrics)]
+    columns = [Column("method"), *(_column(metric, summary.nouns) for metric in summary.metrics)]
     levels = {metric.name: summary.level(metric) for metric in summary.metrics}
     rows = [Row([_named(method), *(_mean(summary, m, method, levels) for m in summary.metrics)])
             for method in summary.methods]  # fmt: skip
-    rewards = {_arrow(metric): f"{metric.when}. {metric.paper}." for metric in summary.metrics}
+    rewards = {_arrow(metric): f"{spoken(metric.when, summary.nouns)}. {metric.paper}." for metric in summary.metrics}
     table = Table(columns, rows, "summary-table", "Means by method and metric")
     return part("evaluation", "summary", table, rewards)
 
@@ -89,10 +93,11 @@ def _named(method: str) -> Cell:
     return Cell(name, small=options.removesuffix("]").replace(",", ", "))
 
 
-def _column(metric: About) -> Column:
+def _column(metric: About, nouns: Nouns) -> Column:
     name, _, options = metric.name.partition("[")
     shown = f"{name} {'↑' if metric.higher_is_better else '↓'}"
-    return Column(shown, metric.when, True, metric.higher_is_better, options.removesuffix("]").replace(",", ", "))
+    when = spoken(metric.when, nouns)
+    return Column(shown, when, True, metric.higher_is_better, options.removesuffix("]").replace(",", ", "))
 
 
 def _mean(summary: Summary, metric: About, method: str, levels: Mapping[str, set[str]]) -> Cell:
@@ -195,8 +200,8 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _rows(rows: Sequence[Judged]) -> Markup:
-    columns = [Column("picture"), Column("class"), Column("probability", numeric=True, high_first=True),
+def _rows(rows: Sequence[Judged], thing: str) -> Markup:
+    columns = [Column(thing), Column("class"), Column("probability", numeric=True, high_first=True),
                Column("method"), Column("metric"), Column("value", numeric=True, high_first=True)]  # fmt: skip
     shown = [_value(row) for row in rows[:ROWS]]
     selects = {
@@ -228,8 +233,9 @@ def _settings(found: Results) -> Markup:
     methods = settings.pop("methods", {})
     settings.pop("metrics", None)
     versions = ", ".join(f"{name} {version}" for name, version in settings.pop("versions", {}).items())
-    plain = {name.replace("_", " "): value for name, value in settings.items()}
-    known = {**plain, "versions": versions, "statistics": PROCEDURE}
+    say = partial(spoken, nouns=nouns_in(settings))
+    plain = {say(name.replace("_", " ")): value for name, value in settings.items()}
+    known = {**plain, "versions": versions, "statistics": say(PROCEDURE)}
     return part("evaluation", "settings", known, _json(methods), _json(parameters))
 
 
