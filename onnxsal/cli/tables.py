@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from onnxsal.cli.asked_maps import Asked
 from onnxsal.cli.images import short
-from onnxsal.errors import UsageError
+from onnxsal.errors import ImageError, ModelError, UsageError
 from onnxsal.modalities.csv_rows import is_rows_file
 from onnxsal.modalities.npy import is_npy
 from onnxsal.modalities.said import Said
@@ -14,6 +17,8 @@ from onnxsal.modalities.table import Table
 from onnxsal.modalities.table_rows import TableRows
 from onnxsal.model import Model
 from onnxsal.model.table import as_table, table_in
+
+_T = TypeVar("_T")
 
 
 def opened_first(asked: Asked) -> Model | None:
@@ -43,6 +48,28 @@ def as_table_of(model: Model, things: Sequence[str], *, asked: str = "") -> Mode
     if asked:
         raise UsageError(f"{asked} is for rows of a table, and this model takes {model.modality.name} {model.size}")
     return None
+
+
+def each_of(things: Sequence[str], make: Callable[[str], _T], *, strict: bool = False) -> list[tuple[str, _T]]:
+    """Return what is made of each file; one of several that cannot be used is reported, and the others go on.
+
+    Raises: as ``make``, where there is one file, or ``strict``: the first that cannot be used ends it.
+    """
+    found = list[tuple[str, _T]]()
+    for thing in things:
+        try:
+            found.append((thing, make(thing)))
+        except (ImageError, ModelError, UsageError) as error:
+            if strict or len(things) == 1:
+                raise
+            tell_broken(thing, error)
+    return found
+
+
+def tell_broken(thing: str, error: Exception) -> None:
+    """Print why a file could not be served."""
+    own = "" if Path(thing).name in str(error) else f"{short(thing)}: "
+    print(f"onnxsal: {own}{error}", file=sys.stderr, flush=True)
 
 
 def rows_meant(model: Model, thing: str, number: int | None = None) -> TableRows:

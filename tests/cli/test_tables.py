@@ -102,6 +102,22 @@ def test_what_cannot_be_done_with_rows_is_said(table: Path, run: Run, more: list
     assert not (table / "values.xlsx").exists()
 
 
+@pytest.mark.parametrize("action", ["explain", "predict"])
+def test_one_bad_file_of_several_is_left_out(table: Path, run: Run, action: str) -> None:
+    (table / "other.csv").write_text("age,cabin\n1,2\n", encoding="utf-8")
+    asked = [action, "pipeline.onnx", "other.csv", "rows.csv", "gone.csv", "--json"]
+    ended, whole = run(*asked), run(action, "pipeline.onnx", "rows.csv", "--json")
+    assert (
+        ended.status == 1 and "other.csv has no column 'sex'" in ended.err and "no such file: 'gone.csv'" in ended.err
+    )
+    first, second = (
+        next(each for each in json.loads(one.out).values() if type(each) is list) for one in (ended, whole)
+    )
+    assert [each["image"] for each in first] == [each["image"] for each in second] and len(first) == len(ROWS)
+    bad = run(action, "pipeline.onnx", "other.csv", "gone.csv")
+    assert (bad.status, bad.out) == (1, "") and bad.err.count("onnxsal: ") == 2
+
+
 def test_ctrl_c_leaves_the_rows_that_are_whole(table: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = onnxsal.explain(table / "pipeline.onnx", str(table / "rows.csv"), method="shapley", target=[0, 1])
     monkeypatch.setattr("onnxsal.cli.actions.explain_rows.explain", lambda *given, **named: whole[:5])

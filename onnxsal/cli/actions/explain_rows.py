@@ -19,10 +19,10 @@ from onnxsal.cli.opening import tell
 from onnxsal.cli.outputs import PREDICTED, Template, check_outputs, slug
 from onnxsal.cli.planning import planned
 from onnxsal.cli.progress import Progress
-from onnxsal.cli.tables import rows_meant
+from onnxsal.cli.tables import each_of, rows_meant, tell_broken
 from onnxsal.cli.text import can_write, many, percent, seconds, width
 from onnxsal.cli.words import colour_depth, is_page, write_page
-from onnxsal.errors import UsageError
+from onnxsal.errors import ImageError, ModelError, NotSeenError, UsageError
 from onnxsal.explanation import Explanation
 from onnxsal.explanation.columns import attribution_of, drawn_swarm, swarm_of
 from onnxsal.explanation.explain import explain
@@ -63,7 +63,8 @@ class Result:
 
 
 def explain_rows(asked: Asked, model: Model) -> int:
-    """Explain rows of tables, print what comes out and write what was asked for; return the exit status.
+    """Explain rows of tables, print what comes out and write what was asked for; return the exit status: 1 where one
+    of several files could not be used.
 
     Raises: UsageError: an option is for pictures. Others as ``onnxsal.explain``; before anything is explained as far as
     that can be known.
@@ -71,8 +72,11 @@ def explain_rows(asked: Asked, model: Model) -> int:
     asked = replace(asked, methods=asked.methods or (METHOD,))
     _check(asked)
     tell(model.notes)
-    tables = [(thing, rows_meant(model, thing, asked.row)) for thing in asked.images]  # all are read before any is run
-    results = _until_interrupted(asked, model, tables)
+    tables = each_of(asked.images, lambda thing: rows_meant(model, thing, asked.row), strict=asked.strict)
+    results, served = _until_interrupted(asked, model, tables)  # all are read before any is run
+    status = 0 if served == len(asked.images) else 1
+    if not results:
+        return status
     every = [each for result in results for own in result.made for each in own]
     notes = dict.fromkeys(note for each in every for note in each.manifest["notes"])
     tell(note for note in notes if note not in model.notes)
@@ -90,22 +94,27 @@ def explain_rows(asked: Asked, model: Model) -> int:
     if results[-1].interrupted:
         print("onnxsal: interrupted; what there is so far is written", file=sys.stderr)
         return INTERRUPTED
-    return 0
+    return status
 
 
-def _until_interrupted(asked: Asked, model: Model, tables: Sequence[tuple[str, TableRows]]) -> list[Result]:
-    """Return the explanations of files, target by target; Ctrl-C leaves fewer."""
-    found = list[Result]()
+def _until_interrupted(asked: Asked, model: Model, tables: Sequence[tuple[str, TableRows]]) -> tuple[list[Result], int]:
+    """Return the explanations of files, target by target, and of how many files they are; Ctrl-C leaves fewer."""
+    found, served = list[Result](), 0
     for thing, rows in tables:
         try:
             found += _results(asked, model, thing, rows)
+            served += 1
+        except (ImageError, ModelError, NotSeenError) as error:  # of this file; the next one may be another
+            if asked.strict or len(asked.images) == 1:
+                raise
+            tell_broken(thing, error)
         except KeyboardInterrupt:
             if not found:
                 raise
-            return [*found[:-1], replace(found[-1], interrupted=True)]
-        if found[-1].interrupted:
+            return [*found[:-1], replace(found[-1], interrupted=True)], served
+        if found and found[-1].interrupted:
             break
-    return found
+    return found, served
 
 
 _OF_PICTURES = ("sound", "dtype", "ray", "actors", "skip_existing", "memory")

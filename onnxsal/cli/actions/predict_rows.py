@@ -10,7 +10,7 @@ from typing import Any
 from onnxsal.cli.actions.predict import bars_of, share_of
 from onnxsal.cli.images import short
 from onnxsal.cli.opening import tell
-from onnxsal.cli.tables import rows_meant
+from onnxsal.cli.tables import each_of, rows_meant
 from onnxsal.cli.text import many, table
 from onnxsal.explanation.explanation import finite
 from onnxsal.model import Model, Prediction
@@ -20,19 +20,20 @@ _TOP = 5
 
 
 def predict_rows(model: Model, things: Sequence[str], top: int | None, number: int | None, *, as_json: bool) -> int:
-    """Print what the model says of rows; return the exit status.
+    """Print what the model says of rows; return the exit status: 1 where one of several files could not be used.
 
     Args: number: of the row that is meant, from 1; None for all of them.
-    Raises: ImageError, UsageError: a file or a row of it cannot be used.
+    Raises: ImageError, UsageError: the only file, or a row of it, cannot be used.
     """
-    found = [(thing, list(_seen(model, thing, top, number))) for thing in things]
+    found = each_of(things, lambda thing: list(_seen(model, thing, top, number)))
+    status = 0 if len(found) == len(things) else 1
     tell(model.assumed)
     if as_json:
         results = [
             {"image": name, "classes": [asdict(each) for each in seen]} for _, rows in found for name, seen in rows
         ]
         print(json.dumps({"model": model.name, "preprocess": None, "results": finite(results)}, indent=2))
-        return 0
+        return status
     for thing, rows in found:
         if len(rows) == 1:
             print("\n".join([rows[0][0], *bars_of(rows[0][1])]))
@@ -40,7 +41,7 @@ def predict_rows(model: Model, things: Sequence[str], top: int | None, number: i
         print(f"{short(thing)}: {many(len(rows), 'row')}")
         cells = [[f"  {name.rpartition('#')[2]}", *_cells(seen, top or 1)] for name, seen in rows]
         print("\n".join(table(cells, right=frozenset(range(0, 2 * (top or 1), 2)))))
-    return 0
+    return status
 
 
 def _seen(model: Model, thing: str, top: int | None, number: int | None) -> Iterator[tuple[str, list[Prediction]]]:
