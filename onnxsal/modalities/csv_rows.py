@@ -61,9 +61,10 @@ class Rows:
 
     def numbers(self, column: int) -> Doubles:
         """Return a column's numbers, NaN where one is missing. Raises: UsageError: a cell holds something else."""
-        cells = [row[column].strip() for row in self.cells]
+        cells = [row[column] for row in self.cells]
         if (plain := _plain(cells)) is not None:
             return plain
+        cells = [cell.strip() for cell in cells]
         found = [_number(cell, comma=self.comma) for cell in cells]
         if None in found:
             at = found.index(None)
@@ -87,8 +88,10 @@ class Rows:
         found = [_found(column, self.names, keys, self.where) for column in columns]
         further = [name for at, name in enumerate(self.names) if at not in found]
         note = f"{self.where}: the model does not take {_listed(further)}; left aside"
+        as_they_are = found == list(range(self.width))
+        cells = self.cells if as_they_are else tuple(tuple([row[at] for at in found]) for row in self.cells)
         return replace(
-            self, names=tuple(columns), cells=tuple(tuple(row[at] for at in found) for row in self.cells),
+            self, names=tuple(columns), cells=cells,
             notes=(*self.notes, *([note] if further else [])),
         )  # fmt: skip
 
@@ -205,7 +208,7 @@ def _plain(cells: Sequence[str]) -> Doubles | None:
         found = np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         return None
-    return found if np.isfinite(found).all() and not any("_" in cell for cell in cells) else None
+    return found if np.isfinite(found).all() and "_" not in "".join(cells) else None
 
 
 def _number(cell: str, *, comma: bool) -> float | None:
