@@ -45,6 +45,7 @@ from woodelf import WoodelfExplainer
 
 from onnxsal.graph.maps import without_maps
 from onnxsal.trees import Ensemble, added, ensemble_of, interventional, is_ensemble, mapped, over
+from onnxsal.trees.paths import paths
 from onnxsal.trees.transforms import transformed
 
 RNG = np.random.default_rng(0)
@@ -184,8 +185,6 @@ def compare() -> None:
 
 def deepest(trees: Ensemble) -> int:
     """Return the number of branches on the longest way."""
-    from onnxsal.kernels.tree_paths import paths
-
     return int(paths(trees.tests, np.arange(trees.features, dtype=np.int32))[2].max(initial=0))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.trees.ensemble import Doubles, Ensemble
+from onnxsal.trees.paths import ALONE, paths, plan
 
 TABLES = 4 * 2**20
 """Bytes of tables that are made before rows go through them, about."""
@@ -107,8 +108,6 @@ class _Game:
     """An ensemble with its players: what lies on each node's way, and which columns of weights there are."""
 
     def __init__(self, ensemble: Ensemble, players: NDArray[np.int32], count: int, threads: int | None) -> None:
-        from onnxsal.kernels.tree_paths import paths
-
         self._threads = threads or _processors()
         self._tests, self._mix = ensemble.tests, ensemble.mix
         first, column, weight = ensemble.held
@@ -120,8 +119,6 @@ class _Game:
 
     def values(self, columns: NDArray[Any], behind: NDArray[Any]) -> Doubles:
         """Return the values [rows, players, outputs] of columns [F, rows]."""
-        from onnxsal.kernels.tree_paths import ALONE, plan
-
         local, used = self._columns_by_tree()
         sizes = columns.shape[1], behind.shape[1], ALONE
         counts = (local >= 0).sum(axis=1).astype(np.int32)
@@ -197,7 +194,6 @@ class _Game:
             out += part.transpose(1, 2, 0)
 
     def _add_tables(self, pool: ThreadPoolExecutor, out: Doubles, given: Any, groups: Any, size: int) -> None:
-        from onnxsal.kernels.tree_paths import ALONE
         from onnxsal.kernels.tree_tables import add_tables, fill_tables
 
         columns, behind = given

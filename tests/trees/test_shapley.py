@@ -12,8 +12,7 @@ import pytest
 from tiny_trees import TESTS, covered, drawn, flat, newer, node_of, older, values
 
 from onnxsal.errors import UnsupportedError, UsageError
-from onnxsal.kernels import tree_paths
-from onnxsal.trees import ensemble_of
+from onnxsal.trees import ensemble_of, shapley
 from onnxsal.trees.shapley import interventional, path_dependent
 
 RNG = np.random.default_rng(0)
@@ -48,9 +47,9 @@ def against(score: Callable[[Any], Any], x: Any, background: Any) -> Callable[[A
 
 def planned(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Have all leaves tabulated, or none: few rows would not be."""
-    plan = tree_paths.plan
-    sizes = {"tables": (10**9, 10**6, tree_paths.ALONE), "pairs": (1, 1, -1)}[how]
-    monkeypatch.setattr(tree_paths, "plan", lambda *given: plan(*given[:-1], sizes))
+    plan = shapley.plan
+    sizes = {"tables": (10**9, 10**6, shapley.ALONE), "pairs": (1, 1, -1)}[how]
+    monkeypatch.setattr(shapley, "plan", lambda *given: plan(*given[:-1], sizes))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
