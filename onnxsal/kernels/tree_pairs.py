@@ -24,18 +24,19 @@ BITS = 62
 
 
 @kernel
-def add_pairs(out: Any, columns: Any, background: Any, context: Any, pairs: Any, span: Any) -> None:
-    """Add to ``out`` [rows, players, columns] what leaves under ``pairs`` are worth, as a mean over the background.
+def add_pairs(out: Any, columns: Any, background: Any, context: Any, given: Any, span: Any) -> None:
+    """Add to ``out`` [rows, players, columns] what some leaves are worth, as a mean over the background.
 
     Args:
         columns, background: [F, rows].
         context: tests, weights, ways, players by feature.
-        pairs: of every node whether leaves below it are meant.
+        given: of every node whether leaves below it are meant; p! n! / (p + n)! by p and p + n, as a share of the
+            background.
         span: the first row and the end of rows, and of the background.
     """
-    tests, _, ways, _ = context
+    (tests, _, ways, _), (pairs, table) = context, given
     start, most, deep = tests[5], _most(ways[4]) + 1, _most(ways[2]) + 1
-    table, words = _shares(most + 1, 1.0 / background.shape[1]), most // BITS + 1
+    words = most // BITS + 1
     largest = 0
     for tree in range(start.size - 1):
         largest = max(largest, start[tree + 1] - start[tree])
@@ -67,17 +68,6 @@ def _most(values: Any) -> Any:
     for value in values:
         most = max(most, value)
     return most
-
-
-@part
-def _shares(size: Any, share: Any) -> Any:
-    """Return share p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
-    table = np.zeros((size, size))
-    for total in range(size):
-        table[0, total] = share
-        for p in range(1, total + 1):
-            table[p, total] = table[p - 1, total] * p / (total - p + 1)
-    return table
 
 
 @part

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
+from onnxsal.trees import few
 from onnxsal.trees.transforms import transformed
 
 Doubles = NDArray[np.float64]
+
+FEW = 5 * 10**5
+"""Rows times trees that are walked without a kernel, at most: it takes a second to compile."""
 
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
 """Tests of a branch, by their number in TreeEnsemble of ai.onnx.ml 5."""
@@ -104,11 +108,14 @@ class Ensemble:
 
     def margins(self, rows: NDArray[Any]) -> Doubles:
         """Return what the file says before its post transform, [N, outputs]. Raises: UsageError: see ``columns``."""
-        from onnxsal.kernels.tree_walk import leaf_sums
-
         columns = self.columns(rows)
         sums = np.zeros((columns.shape[1], len(self.mix)))
-        leaf_sums(sums, columns, self.tests, self.held)
+        if columns.shape[1] * self.trees <= FEW:
+            few.leaf_sums(sums, columns, self.tests, self.held)
+        else:
+            from onnxsal.kernels.tree_walk import leaf_sums
+
+            leaf_sums(sums, columns, self.tests, self.held)
         return np.asarray(sums @ self.mix + self.base)
 
     def scores(self, rows: NDArray[Any]) -> Doubles:

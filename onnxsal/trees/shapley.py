@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.trees.ensemble import Doubles, Ensemble
+from onnxsal.trees.few import add_few, shares
 from onnxsal.trees.paths import ALONE, paths, plan
+
+FEW = 2 * 10**7
+"""Slots of leaves, times rows, times rows of the background, that are gone through without kernels, at most.
+
+That takes half a second; to compile the kernels takes more than ten."""
+
+ROW = 20_000
+"""Of these, what a row alone takes."""
 
 TABLES = 4 * 2**20
 """Bytes of tables that are made before rows go through them, about."""
@@ -119,17 +128,24 @@ class _Game:
 
     def values(self, columns: NDArray[Any], behind: NDArray[Any]) -> Doubles:
         """Return the values [rows, players, outputs] of columns [F, rows]."""
+        out = np.zeros((self._count, len(self._used), columns.shape[1]))
+        slots = int(self._ways[4][self._tests[4] < 0].sum())
+        if columns.shape[1] * max(slots * behind.shape[1], ROW) <= FEW:
+            add_few(out, columns, behind, self._context, self._shares())
+            return self._mixed(out)
         local, used = self._columns_by_tree()
         sizes = columns.shape[1], behind.shape[1], ALONE
         counts = (local >= 0).sum(axis=1).astype(np.int32)
         together, pairs = plan(self._tests, self._ways, self._context[3], counts, sizes)
-        out = np.zeros((self._count, len(self._used), columns.shape[1]))
         with ThreadPoolExecutor(self._threads) as pool:
             if pairs.any():
                 self._add_pairs(pool, out, (columns, behind), pairs)
             for groups, size in self._batches(together, local, used):
                 self._add_tables(pool, out, (columns, behind), groups, size)
         return self._mixed(out)
+
+    def _shares(self) -> Doubles:
+        return shares(int(self._ways[4].max(initial=0)) + 2)
 
     def by_covers(self, columns: NDArray[Any], covers: Doubles) -> Doubles:
         """Return path-dependent values [rows, players, outputs] of columns [F, rows]."""
@@ -188,8 +204,9 @@ class _Game:
         cuts = _slices(rows if by_rows else others, self._threads)
         spans = [(*cut, 0, others) if by_rows else (0, rows, *cut) for cut in cuts]
         parts = [np.zeros((rows, *out.shape[:2])) for _ in (cuts[:1] if by_rows else cuts)]  # a row's numbers together
-        todo = list(zip(itertools.cycle(parts), spans, strict=False))
-        _each(pool, lambda one: add_pairs(one[0], columns, behind, self._context, pairs, one[1]), todo)
+        todo, given = list(zip(itertools.cycle(parts), spans, strict=False)), (columns, behind, self._context)
+        table = self._shares() / others
+        _each(pool, lambda one: add_pairs(one[0], *given, (pairs, table), one[1]), todo)
         for part in parts:
             out += part.transpose(1, 2, 0)
 

@@ -46,17 +46,20 @@ def against(score: Callable[[Any], Any], x: Any, background: Any) -> Callable[[A
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """Have all leaves tabulated, or none: few rows would not be."""
+    """Have all leaves tabulated, or none, or all of it done without kernels."""
+    if how == "few":
+        monkeypatch.delattr(shapley, "plan")
+        return
+    monkeypatch.setattr(shapley, "FEW", -1)
     plan = shapley.plan
     sizes = {"tables": (10**9, 10**6, shapley.ALONE), "pairs": (1, 1, -1)}[how]
     monkeypatch.setattr(shapley, "plan", lambda *given: plan(*given[:-1], sizes))
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("how", ["tables", "pairs"])
+@pytest.mark.parametrize(("how", "threads"), [("tables", 1), ("tables", 3), ("pairs", 1), ("pairs", 3), ("few", 1)])
 @pytest.mark.parametrize("players", [[0, 1, 2, 3, 4, 5], [0, 1, 1, 2, 0, 3]], ids=["columns", "groups"])
 def test_they_are_those_of_all_coalitions(
-    how: str, players: list[int], threads: int, monkeypatch: pytest.MonkeyPatch
+    players: list[int], how: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned(monkeypatch, how)
     x, background = values(RNG, 2 if how == "pairs" else 9, 6), values(RNG, 11, 6)
@@ -73,8 +76,10 @@ def test_they_are_those_of_all_coalitions(
         np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("few", [-1, shapley.FEW], ids=["kernels", "few"])
 @pytest.mark.parametrize("count", [12, 24, 70])
-def test_a_path_of_many_players_has_its_closed_form(count: int) -> None:
+def test_a_path_of_many_players_has_its_closed_form(count: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapley, "FEW", few)
     tree: Any = {0: 3.0}
     for feature in range(count):
         tree = (feature, "GT", 0.0, False, tree, {0: 0.0})

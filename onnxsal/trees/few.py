@@ -1,0 +1,107 @@
+"""What trees say of few rows, in numpy: compiling the kernels would take longer than they save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+
+BLOCK = 2**18
+"""Numbers of leaves, slots and rows of the background that are held at once, about."""
+
+_TESTS = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
+
+
+def passes(x: NDArray[Any], node: NDArray[Any], tests: tuple[Any, ...]) -> Bools:
+    """Return whether values [nodes, rows] pass their nodes' tests, missing or not."""
+    _, threshold, mode, missing, _, _, first, values, whole = tests
+    found, modes = np.isnan(x) & missing[node][:, None], mode[node]
+    for number, holds in enumerate(_TESTS):
+        at = np.flatnonzero(modes == number)
+        found[at] |= holds(x[at], threshold[node[at]][:, None])
+    for i in np.flatnonzero(modes == len(_TESTS)):
+        chosen = int(threshold[node[i]])
+        look = np.trunc(x[i]) if whole[chosen] else x[i]
+        found[i] |= np.isin(look, values[first[chosen] : first[chosen + 1]])
+    return np.asarray(found)
+
+
+def leaf_sums(out: NDArray[Any], columns: NDArray[Any], tests: tuple[Any, ...], held: tuple[Any, ...]) -> None:
+    """Add to ``out`` [rows, columns of weights] what the leaves say that each row of ``columns`` [F, rows] ends in."""
+    feature, other, start = tests[0], tests[4], tests[5]
+    node, row = np.tile(start[:-1], len(out)), np.repeat(np.arange(len(out)), start.size - 1)
+    live = np.flatnonzero(other[node] >= 0)
+    while live.size:
+        at = node[live]
+        x = columns[feature[at], row[live]][:, None]
+        node[live] = np.where(passes(x, at, tests)[:, 0], at + 1, other[at])
+        live = live[other[node[live]] >= 0]
+    owner, weights = _weights(node, held)
+    np.add.at(out, (row[owner], held[1][weights]), held[2][weights])
+
+
+def add_few(out: NDArray[Any], columns: NDArray[Any], background: NDArray[Any], context: Any, table: Any) -> None:
+    """Add to ``out`` [players, columns, rows] Shapley values, leaf by leaf as ``tree_pairs`` has them.
+
+    Args: table: from ``shares``.
+    """
+    tests, held, (_, _, _, _, width), _ = context
+    leaves = np.flatnonzero(tests[4] < 0)
+    leaves = leaves[np.argsort(width[leaves], kind="stable")]  # a block's slots are as many as its last leaf has
+    while leaves.size:
+        sizes = width[leaves].astype(np.int64) * np.arange(1, leaves.size + 1) * background.shape[1]
+        block, leaves = np.split(leaves, [max(int(np.searchsorted(sizes, BLOCK)), 1)])
+        (mine, names), (theirs, _) = (_met(block, of, context) for of in (columns, background))
+        owner, weights = _weights(block, held)
+        kept = names[owner] < len(out)  # the player behind the last is the one that nothing depends on
+        for row in range(columns.shape[1]):
+            worth = held[2][weights][:, None] * _worth(mine[..., row, None], theirs, table)[owner]
+            into = np.broadcast_to(held[1][weights][:, None], kept.shape)[kept]
+            np.add.at(out[..., row], (names[owner][kept], into), worth[kept])
+
+
+def shares(size: int) -> NDArray[np.float64]:
+    """Return p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
+    table, total = np.zeros((size, size)), np.arange(size)
+    table[:1] = 1
+    for p in range(1, size):
+        table[p, p:] = table[p - 1, p:] * p / (total[p:] - p + 1)
+    return table
+
+
+def _worth(mine: Bools, theirs: Bools, table: NDArray[Any]) -> NDArray[Any]:
+    """Return what leaves of weight 1 are worth to one row [leaves, slots], as a mean over the background."""
+    wins, losses, closed = mine & ~theirs, theirs & ~mine, ~(mine | theirs).all(axis=1)
+    inside, outside = wins.sum(axis=1), losses.sum(axis=1)
+    share = np.where(closed, 0, table[inside, inside + outside]) / theirs.shape[2]
+    more, less = share / np.maximum(inside, 1), share / np.maximum(outside, 1)
+    return np.asarray(np.einsum("lsm,lm->ls", wins, more) - np.einsum("lsm,lm->ls", losses, less))
+
+
+def _met(leaves: NDArray[Any], columns: NDArray[Any], context: Any) -> tuple[Bools, NDArray[Any]]:
+    """Return by slot whether rows meet all that is asked [leaves, slots, rows], and who is asked [leaves, slots]."""
+    tests, _, (parent, _, _, slot, width), players = context
+    most = int(width[leaves].max())
+    met, names = np.ones((leaves.size, most, columns.shape[1]), bool), np.zeros((leaves.size, most), players.dtype)
+    at, node = np.arange(leaves.size), leaves
+    while True:
+        inner = parent[node] >= 0
+        at, node = at[inner], node[inner]
+        if not at.size:
+            return met, names
+        above = parent[node]
+        names[at, slot[above]] = players[tests[0][above]]
+        passed = passes(columns[tests[0][above]], above, tests)
+        met[at, slot[above]] &= passed == (node == above + 1)[:, None]
+        node = above
+
+
+def _weights(leaves: NDArray[Any], held: tuple[Any, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return of all weights that leaves have the number of the leaf among them, and that of the weight."""
+    first = held[0]
+    counts = first[leaves + 1] - first[leaves]
+    owner = np.repeat(np.arange(leaves.size), counts)
+    return owner, np.arange(owner.size) + np.repeat(first[leaves] - (np.cumsum(counts) - counts), counts)
