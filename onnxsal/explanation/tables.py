@@ -11,6 +11,7 @@ from onnxsal.explanation.shapley.explain import Options, explain_rows
 from onnxsal.methods import get
 from onnxsal.modalities.csv_rows import is_rows_file
 from onnxsal.modalities.table import Table
+from onnxsal.modalities.table_rows import is_cell
 from onnxsal.model import Model
 from onnxsal.model.missing import told_missing
 from onnxsal.model.table import as_table, table_in, takes_rows
@@ -60,4 +61,4 @@ def single_rows(model: Model, image: Any) -> Any:
 
 def _are_several(thing: Any, count: int) -> bool:
     """Whether a list is given back: of several rows, and of a list of things of one."""
-    return count > 1 or (isinstance(thing, list) and not all(isinstance(each, int | float | str) for each in thing))
+    return count > 1 or (isinstance(thing, list) and not all(map(is_cell, thing)))

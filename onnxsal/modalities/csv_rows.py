@@ -107,6 +107,8 @@ class Rows:
                 f"{f': {_listed(columns)}' if named else ', and tells no names of them'}"
             )
         if self.names:
+            for column in filter(None, self.names):
+                _found(column, self.names, self.names, self.where)
             return self
         note = f"{self.where} has no line with names: columns are taken as the model has them, {_listed(columns)}"
         return replace(self, names=tuple(columns), notes=(*self.notes, *([note] if named else [])))

@@ -75,26 +75,56 @@ def read_table(thing: Any, columns: Sequence[Column], what: str) -> TableRows:
         return _of_mapping(thing, columns, what)
     if hasattr(thing, "columns") and hasattr(thing, "to_numpy"):  # a data frame, pandas' or another one's
         return _of_frame(thing, columns, what)
-    if isinstance(thing, list | tuple) and thing and not all(map(_is_cell, thing)):
-        return _of_several([read_table(each, columns, what) for each in thing])
+    if isinstance(thing, np.void) and thing.dtype.names is not None:  # one row of an array of fields
+        return _of_fields(np.array([thing], thing.dtype), columns, what)
+    if isinstance(thing, list | tuple) and thing and not all(map(is_cell, thing)):
+        return _of_several([read_table(each, columns, what) for each in thing], columns)
     if isinstance(thing, np.ndarray | list | tuple):
-        return _of_array(np.asarray(thing, object if _has_text(columns) else None), columns, "row")
+        if isinstance(thing, np.ndarray) and thing.dtype.names is not None:
+            return _of_fields(np.atleast_1d(thing), columns, what)
+        return _of_array(np.asarray(thing, object if _has_text(columns) else None), columns, _noun(what))
     raise UsageError(f"{what} is a CSV file, an .npy file, a mapping of names or an array; got {type(thing).__name__}")
 
 
-def _is_cell(thing: Any) -> bool:
-    return thing is None or isinstance(thing, int | float | str | bytes | np.generic)
+def is_cell(thing: Any) -> bool:
+    """Return whether a thing stands in one column, rather than being a row or rows itself."""
+    single = thing is None or isinstance(thing, int | float | str | bytes | np.generic)
+    return single and not isinstance(thing, np.void)  # which is one row of an array of fields
+
+
+def _noun(what: str) -> str:
+    return what.rpartition(" ")[2]
 
 
 def _has_text(columns: Sequence[Column]) -> bool:
     return any(column.kind == "text" for column in columns)
 
 
-def _of_several(parts: Sequence[TableRows]) -> TableRows:
+def told_order(rows: TableRows, others: TableRows, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return what is to be said where two tables for a model call its columns differently.
+
+    Raises: UsageError: they have the same names in another order: the model has none, and takes columns by place.
+    """
+    first, second, own = rows.columns, others.columns, tuple(column.name for column in columns)
+    if second == first or own in (first, second) or not first or not second:
+        return ()
+    at = next(i for i, (one, other) in enumerate(zip(first, second, strict=True)) if one != other)
+    where, there = (each.names[0].rpartition("#")[0] or each.names[0] for each in (rows, others))
+    said = f"column {at + 1} is {first[at]!r} in {where}, and {second[at]!r} in {there}"
+    if sorted(first) == sorted(second):
+        raise UsageError(
+            f"{said}: the model tells no names of its columns, so that nothing says which order is right; bring both "
+            "into the model's"
+        )
+    return (f"{said}: the model tells no names, and columns are taken in their order",)
+
+
+def _of_several(parts: Sequence[TableRows], columns: Sequence[Column]) -> TableRows:
+    notes = [note for each in parts for note in (*told_order(parts[0], each, columns), *each.notes)]
     return TableRows(
         tuple(name for each in parts for name in each.names), np.concatenate([each.values for each in parts]),
         tuple(row for each in parts for row in each.cells), parts[0].columns,
-        tuple(dict.fromkeys(note for each in parts for note in each.notes)),
+        tuple(dict.fromkeys(notes)),
     )  # fmt: skip
 
 
@@ -119,21 +149,35 @@ def _of_mapping(thing: Mapping[str, Any], columns: Sequence[Column], what: str) 
             raise UsageError(f"{what} has no column {name!r}{nearest(name, map(str, thing))} (it has {_listed(thing)})")
     further = [name for name in thing if name not in names]
     notes = (f"the model does not take {_listed(further)}; left aside",) if further else ()
-    if all(_is_cell(thing[name]) for name in names):
-        found = _of_cells([[thing[name] for name in names]], columns, "row")
+    if all(is_cell(thing[name]) for name in names):
+        found = _of_cells([[thing[name] for name in names]], columns, _noun(what))
     else:
         lists = [list(thing[name]) for name in names]
         if len({len(each) for each in lists}) != 1:
             raise UsageError(f"{what}: its columns are of different lengths, {[len(each) for each in lists]}")
-        found = _of_cells(list(zip(*lists, strict=True)), columns, "row")
+        found = _of_cells(list(zip(*lists, strict=True)), columns, _noun(what))
     return replace(found, notes=(*notes, *found.notes))
 
 
 def _of_frame(thing: Any, columns: Sequence[Column], what: str) -> TableRows:
-    own = [str(name) for name in thing.columns]
-    cells = np.asarray(thing.to_numpy(), object)
-    if not has_names(columns) and not {column.name for column in columns} <= set(own):
-        return replace(_of_array(cells, columns, "row"), columns=tuple(own))
+    return _of_named([str(name) for name in thing.columns], np.asarray(thing.to_numpy(), object), columns, what)
+
+
+def _of_fields(array: NDArray[Any], columns: Sequence[Column], what: str) -> TableRows:
+    """Return the rows of a structured array, whose fields are columns."""
+    own = list(array.dtype.names or ())
+    cells = np.empty((array.size, len(own)), object)
+    cells[:] = [list(row) for row in array.ravel().tolist()]
+    return _of_named(own, cells, columns, what)
+
+
+def _of_named(own: list[str], cells: NDArray[Any], columns: Sequence[Column], what: str) -> TableRows:
+    by_place = not has_names(columns) and not {column.name for column in columns} <= set(own)
+    for name in own if by_place else [column.name for column in columns]:
+        if own.count(name) > 1:
+            raise UsageError(f"{what} has {own.count(name)} columns that are called {name!r}; which one is meant?")
+    if by_place:
+        return replace(_of_array(cells, columns, _noun(what)), columns=tuple(own))
     return _of_mapping(dict(zip(own, cells.T, strict=True)), columns, what)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,41 @@ def test_without_a_background_several_rows_are_their_own_and_one_is_asked_for_it
 def test_what_is_wrong_is_said(options: Mapping[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         onnxsal.explain(onnxsal.load(pipeline(TREES)), ROWS[0], **options)
+
+
+def vector() -> onnx.ModelProto:
+    """Return a model of vectors that tells no names of columns: two logits, the second linear."""
+    return onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]> g (float[N, 5] x) => (float[N, 2] y)
+        <float[5, 2] w = {0, 1, 0, -2, 0, 3, 0, 0.5, 0, 0}> { y = MatMul (x, w) }""")
+
+
+def test_tables_for_a_model_without_names_are_held_against_one_another(tmp_path: Path) -> None:
+    """A vector of floats whose file tells no names: c0 to c4."""
+    rows = np.random.default_rng(3).normal(size=(6, 5)).astype(np.float32)
+    explained = partial(onnxsal.explain, onnxsal.load(vector()), method="shapley", target=1)
+    names = [f"c{i}" for i in range(rows.shape[1])]
+
+    def written(name: str, names: list[str], order: slice = slice(None)) -> str:
+        np.savetxt(tmp_path / name, rows[:, order], delimiter=",", header=",".join(names[order]), comments="")
+        return str(tmp_path / name)
+
+    own = written("own.csv", names)
+    expected = [each.values for each in explained(rows[:2], background=rows)]
+    fields = np.rec.fromarrays(rows.T.astype(float), names=names)
+    for table in (fields[:2], list(fields[:2])):
+        found = explained(table, background=own)
+        np.testing.assert_array_equal([each.values for each in found], expected)
+        assert found[0].names == tuple(names) and not any("column" in note for note in found[0].manifest["notes"])
+    alone = explained([np.float32(1), *map(np.float32, rows[0, 1:])], background=own)
+    assert not isinstance(alone, list), "one row"
+    with pytest.raises(UsageError, match=r"column 1 is 'c0' in row, and 'c4' in turned\.csv: .*which order is right"):
+        explained(fields[:2], background=written("turned.csv", names, slice(None, None, -1)))
+    other = explained(fields[:2], background=written("other.csv", ["z", *names[1:]]))
+    assert "column 1 is 'c0' in row, and 'z' in other.csv" in " ".join(other[0].manifest["notes"])
+    with pytest.raises(UsageError, match="has 2 columns that are called 'c1'"):
+        explained(written("twice.csv", ["c1", *names[1:]]), background=rows)
+    with pytest.raises(UsageError, match="'background' is float64"):
+        explained(rows[0], background=np.ones((3, len(names) + 1)))
 
 
 def test_models_of_pictures_have_no_columns() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError
 from onnxsal.modalities.table import Table
-from onnxsal.modalities.table_rows import TableRows
+from onnxsal.modalities.table_rows import TableRows, told_order
 
 COVERS = "covers"
 """What is asked for in place of rows where the shares of training's rows in a file of trees are taken."""
@@ -43,14 +43,14 @@ class Background:
 def background_of(table: Table, given: Any, rows: TableRows) -> Background:
     """Return the background that was given, or the rows themselves where there are several.
 
-    Raises: UsageError: none was given for one row. Others as of ``Table.rows``.
+    Raises: UsageError: none was given for one row, or with the columns in another order. Others as ``Table.rows``.
     """
     if isinstance(given, str) and given == COVERS:
         return Background(rows.values[:0], (_OF_COVERS,), by_covers=True)
     if given is not None:
         found = table.rows(given, "a background")
         own = tuple(note for note in found.notes if note not in rows.notes)
-        return Background(found.values, own)
+        return Background(found.values, (*told_order(rows, found, table.columns), *own))
     if len(rows) > 1:
         note = f"the {len(rows)} rows themselves are the background; --background FILE.csv (background=) names others"
         return Background(rows.values, (note,))
