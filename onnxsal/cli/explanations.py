@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -191,15 +190,15 @@ class Telling:
         for result in found.results:
             self.told, self.interrupted = self.told + 1, result.interrupted
             for at in range(len(result.made) if self._as_json else 0):
-                self._print(_plain(result, at))
+                self.add(_plain(result, at))
         if not self._as_json:
             print("\n".join(line for result in found.results for line in as_text(result)), flush=True)
 
-    def _print(self, explanation: Mapping[str, Any]) -> None:
+    def add(self, explanation: Mapping[str, Any]) -> None:
         """Print one more element of the document's list."""
         print(_OPENING if self._printed == 0 else ",", end="\n")
         text = json.dumps(explanation, indent=2, default=str)
-        print(textwrap.indent(text, " " * 4), end="", flush=True)
+        print(" " * 4 + text.replace("\n", "\n" + " " * 4), end="", flush=True)  # strings in it have no line breaks
         self._printed += 1
 
     def close(self, *, failed: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -11,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnxsal._version import __version__
 from onnxsal.cli.asked_maps import Asked
-from onnxsal.cli.explanations import INTERRUPTED, class_of, noun_of
+from onnxsal.cli.explanations import INTERRUPTED, Telling, class_of, noun_of
 from onnxsal.cli.images import short
 from onnxsal.cli.opening import tell
 from onnxsal.cli.outputs import PREDICTED, Template, check_outputs, slug
@@ -87,7 +85,7 @@ def explain_rows(asked: Asked, model: Model) -> int:
     if asked.out is not None:
         write_columns(every, asked.out)
     if asked.as_json:
-        print(_document(asked, results))
+        _print_document(asked, results)
     else:
         print("\n".join(line for result in results for line in _as_text(result)))
         print("\n".join([] if asked.out is None else ["", asked.out]), end="\n" if asked.out else "")
@@ -252,14 +250,17 @@ def _cost(own: Sequence[Explanation], took: float) -> str:
     return f"{own[0].method}  {', '.join(parts)}"
 
 
-def _document(asked: Asked, results: Sequence[Result]) -> str:
-    """Return the explanations as JSON, one a row, target and method."""
-    found = [
-        {"image": each.name, "picture": result.drawing, "table": asked.out, **each.to_dict(maps=False),
-         "columns": _columns(each)}
-        for result in results for own in result.made for each in own
-    ]  # fmt: skip
-    return json.dumps({"onnxsal": __version__, "explanations": finite(found)}, indent=2, default=str)
+def _print_document(asked: Asked, results: Sequence[Result]) -> None:
+    """Print the explanations as JSON, one a row, target and method, each by itself: of many none is held as text."""
+    telling = Telling(as_json=True)
+    for result in results:
+        about = {"picture": result.drawing, "table": asked.out}
+        for own in result.made:
+            for each in own:
+                telling.add(
+                    {"image": each.name, **about, **each.to_dict(maps=False), "columns": finite(_columns(each))}
+                )
+    telling.close(failed=False)
 
 
 def _columns(explanation: Explanation) -> list[dict[str, Any]]:
