@@ -67,17 +67,3 @@ def _integrate(values: Any, met: Any, shares: Any, slots: Any, before: Any, at: 
     for i in range(slots - 1, -1, -1):
         values[i] += weight * (met[i] - shares[i]) * before[i] * behind
         behind *= t * met[i] + (1 - t) * shares[i]
-
-
-@kernel
-def expected(out: Any, tests: Any, held: Any, ways: Any, covers: Any) -> None:
-    """Add to ``out`` [columns] the mean of the leaves' weights by their covers: what nobody's values are worth."""
-    first, column, weight = held
-    for leaf in range(covers.size):
-        if tests[4][leaf] < 0:
-            share, node = 1.0, leaf
-            while ways[0][node] >= 0:
-                share *= covers[node] / covers[ways[0][node]]
-                node = ways[0][node]
-            for w in range(first[leaf], first[leaf + 1]):
-                out[column[w]] += share * weight[w]

@@ -63,6 +63,18 @@ def add_few(out: NDArray[Any], columns: NDArray[Any], background: NDArray[Any], 
             np.add.at(out[..., row], (names[owner][kept], into), worth[kept])
 
 
+def expected(out: NDArray[Any], context: Any, covers: NDArray[Any]) -> None:
+    """Add to ``out`` [columns] the mean of the leaves' weights by their covers: what nobody's values are worth."""
+    tests, held, (parent, _, depth, _, _), _ = context
+    share = np.ones(covers.size)
+    order = np.argsort(depth, kind="stable")
+    for level in np.split(order, np.cumsum(np.bincount(depth)))[1:]:
+        share[level] = share[parent[level]] * covers[level] / covers[parent[level]]
+    leaves = np.flatnonzero(tests[4] < 0)
+    owner, weights = _weights(leaves, held)
+    np.add.at(out, held[1][weights], share[leaves][owner] * held[2][weights])
+
+
 def shares(size: int) -> NDArray[np.float64]:
     """Return p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
     table, total = np.zeros((size, size)), np.arange(size)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.trees.ensemble import Doubles, Ensemble
-from onnxsal.trees.few import add_few, shares
+from onnxsal.trees.few import add_few, expected, shares
 from onnxsal.trees.paths import ALONE, paths, plan
 
 FEW = 2 * 10**7
@@ -160,10 +160,8 @@ class _Game:
 
     def expected(self, covers: Doubles) -> Doubles:
         """Return the margins' mean by covers, without their base, [outputs]."""
-        from onnxsal.kernels.tree_covers import expected
-
         sums = np.zeros(len(self._used))
-        expected(sums, self._tests, self._context[1], self._ways, covers)
+        expected(sums, self._context, covers)
         return np.asarray(sums @ self._mix[self._used])
 
     def _columns_by_tree(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
