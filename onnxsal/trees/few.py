@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,8 @@ def add_few(out: NDArray[Any], columns: NDArray[Any], background: NDArray[Any], 
 
     Args: table: from ``shares``.
     """
-    tests, held, (_, _, _, _, width), _ = context
-    leaves = np.flatnonzero(tests[4] < 0)
-    leaves = leaves[np.argsort(width[leaves], kind="stable")]  # a block's slots are as many as its last leaf has
-    while leaves.size:
-        sizes = width[leaves].astype(np.int64) * np.arange(1, leaves.size + 1) * background.shape[1]
-        block, leaves = np.split(leaves, [max(int(np.searchsorted(sizes, BLOCK)), 1)])
+    held = context[1]
+    for block in _blocks(context, background.shape[1]):
         (mine, names), (theirs, _) = (_met(block, of, context) for of in (columns, background))
         owner, weights = _weights(block, held)
         kept = names[owner] < len(out)  # the player behind the last is the one that nothing depends on
@@ -75,6 +72,27 @@ def expected(out: NDArray[Any], context: Any, covers: NDArray[Any]) -> None:
     np.add.at(out, held[1][weights], share[leaves][owner] * held[2][weights])
 
 
+def add_few_covers(out: NDArray[Any], columns: NDArray[Any], context: Any, covers: Any, rule: Any) -> None:
+    """Add to ``out`` [players, columns, rows] path-dependent values, leaf by leaf as ``tree_covers`` has them."""
+    held = context[1]
+    for block in _blocks(context, columns.shape[1]):
+        met, names = _met(block, columns, context)
+        slots = names.shape[1]  # a leaf's further ones are met by everybody, and worth nothing
+        apart = np.ones((*names.shape, 1))
+        for at, node, above in _climb(block, context):
+            apart[at, context[2][3][above], 0] *= covers[node] / covers[above]
+        values = np.zeros(met.shape)
+        for t, weight in zip(*(of[slots, : (slots + 1) // 2] for of in rule), strict=True):
+            factors = np.pad(t * met + (1 - t) * apart, ((0, 0), (1, 1), (0, 0)), constant_values=1)
+            before = np.cumprod(factors, axis=1)[:, :-2]
+            behind = np.cumprod(factors[:, ::-1], axis=1)[:, -3::-1] if slots else before
+            values += weight * (met - apart) * before * behind
+        owner, weights = _weights(block, held)
+        kept = names[owner] < len(out)
+        into = np.broadcast_to(held[1][weights][:, None], kept.shape)[kept]
+        np.add.at(out, (names[owner][kept], into), (held[2][weights][:, None, None] * values[owner])[kept])
+
+
 def shares(size: int) -> NDArray[np.float64]:
     """Return p! n! / (p + n)! for p and n below ``size``, by their sum: [p, p + n]."""
     table, total = np.zeros((size, size)), np.arange(size)
@@ -93,22 +111,39 @@ def _worth(mine: Bools, theirs: Bools, table: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.einsum("lsm,lm->ls", wins, more) - np.einsum("lsm,lm->ls", losses, less))
 
 
-def _met(leaves: NDArray[Any], columns: NDArray[Any], context: Any) -> tuple[Bools, NDArray[Any]]:
-    """Return by slot whether rows meet all that is asked [leaves, slots, rows], and who is asked [leaves, slots]."""
-    tests, _, (parent, _, _, slot, width), players = context
-    most = int(width[leaves].max())
-    met, names = np.ones((leaves.size, most, columns.shape[1]), bool), np.zeros((leaves.size, most), players.dtype)
-    at, node = np.arange(leaves.size), leaves
+def _blocks(context: Any, rows: int) -> Iterator[NDArray[Any]]:
+    """Yield leaves by the number of their slots, so that a block's slots are about as many as its last leaf has."""
+    width = context[2][4]
+    leaves = np.flatnonzero(context[0][4] < 0)
+    leaves = leaves[np.argsort(width[leaves], kind="stable")]
+    while leaves.size:
+        sizes = width[leaves].astype(np.int64) * np.arange(1, leaves.size + 1) * rows
+        block, leaves = np.split(leaves, [max(int(np.searchsorted(sizes, BLOCK)), 1)])
+        yield block
+
+
+def _climb(leaves: NDArray[Any], context: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Yield step by step which leaves have nodes above, which node each has come to, and its parent."""
+    parent, at, node = context[2][0], np.arange(leaves.size), leaves
     while True:
         inner = parent[node] >= 0
         at, node = at[inner], node[inner]
         if not at.size:
-            return met, names
-        above = parent[node]
+            return
+        yield at, node, parent[node]
+        node = parent[node]
+
+
+def _met(leaves: NDArray[Any], columns: NDArray[Any], context: Any) -> tuple[Bools, NDArray[Any]]:
+    """Return by slot whether rows meet all that is asked [leaves, slots, rows], and who is asked [leaves, slots]."""
+    tests, _, (_, _, _, slot, width), players = context
+    most = int(width[leaves].max())
+    met, names = np.ones((leaves.size, most, columns.shape[1]), bool), np.zeros((leaves.size, most), players.dtype)
+    for at, node, above in _climb(leaves, context):
         names[at, slot[above]] = players[tests[0][above]]
         passed = passes(columns[tests[0][above]], above, tests)
         met[at, slot[above]] &= passed == (node == above + 1)[:, None]
-        node = above
+    return met, names
 
 
 def _weights(leaves: NDArray[Any], held: tuple[Any, ...]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.trees.ensemble import Doubles, Ensemble
-from onnxsal.trees.few import add_few, expected, shares
+from onnxsal.trees.few import add_few, add_few_covers, expected, shares
 from onnxsal.trees.paths import ALONE, paths, plan
 
 FEW = 2 * 10**7
@@ -124,13 +124,13 @@ class _Game:
         self._places = places.astype(np.int32)
         self._count = count
         self._ways = paths(self._tests, players)
+        self._slots = int(self._ways[4][self._tests[4] < 0].sum())
         self._context = self._tests, (first, self._places, weight), self._ways, players
 
     def values(self, columns: NDArray[Any], behind: NDArray[Any]) -> Doubles:
         """Return the values [rows, players, outputs] of columns [F, rows]."""
         out = np.zeros((self._count, len(self._used), columns.shape[1]))
-        slots = int(self._ways[4][self._tests[4] < 0].sum())
-        if columns.shape[1] * max(slots * behind.shape[1], ROW) <= FEW:
+        if columns.shape[1] * max(self._slots * behind.shape[1], ROW) <= FEW:
             add_few(out, columns, behind, self._context, self._shares())
             return self._mixed(out)
         local, used = self._columns_by_tree()
@@ -149,10 +149,14 @@ class _Game:
 
     def by_covers(self, columns: NDArray[Any], covers: Doubles) -> Doubles:
         """Return path-dependent values [rows, players, outputs] of columns [F, rows]."""
+        out = np.zeros((self._count, len(self._used), columns.shape[1]))
+        most = int(self._ways[4].max(initial=0))
+        rule = _rule(most)
+        if self._slots * most * columns.shape[1] <= FEW:
+            add_few_covers(out, columns, self._context, covers, rule)
+            return self._mixed(out)
         from onnxsal.kernels.tree_covers import add_covers
 
-        out = np.zeros((self._count, len(self._used), columns.shape[1]))
-        rule = _rule(int(self._ways[4].max(initial=0)))
         with ThreadPoolExecutor(self._threads) as pool:
             spans = _slices(columns.shape[1], self._threads)
             _each(pool, lambda span: add_covers(out, columns, self._context, covers, rule, span), spans)

@@ -135,7 +135,9 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("players", [[0, 1, 2, 3, 4], [0, 1, 1, 2, 0]], ids=["columns", "groups"])
-def test_path_dependent_ones_follow_covers_where_nobody_is_inside(players: list[int]) -> None:
+def test_path_dependent_ones_follow_covers_where_nobody_is_inside(
+    players: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, tree = values(RNG, 40, 5), (0, "LT", 0.1, True, *(drawn(RNG, 6, [0], features=5) for _ in range(2)))
     covers, nodes = covered(RNG, tree), flat(tree)
     proto = older("TreeEnsembleRegressor", [tree], n_targets=1, base_values=[3.0], nodes_hitrates=covers)
@@ -154,6 +156,8 @@ def test_path_dependent_ones_follow_covers_where_nobody_is_inside(players: list[
     expected = over_all_coalitions(lambda inside: np.array([[worth(row, inside)] for row in few]), players)
     ensemble = ensemble_of(node_of(proto))
     found, base = path_dependent(ensemble, x, players)
+    monkeypatch.setattr(shapley, "FEW", -1)
+    np.testing.assert_allclose(path_dependent(ensemble, x, players)[0], found, rtol=0, atol=1e-13)
     np.testing.assert_allclose(found[:4], expected, rtol=0, atol=1e-13)
     np.testing.assert_allclose(found.sum(axis=1) + base, ensemble.margins(x), rtol=0, atol=1e-13)
 
