@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from onnxsal.anatomy import Layer
 from onnxsal.errors import OnnxsalError
 from onnxsal.explanation.build import build, choose_layer, level_choice
+from onnxsal.explanation.empty_maps import Case, never
 from onnxsal.explanation.method_plan import BATCH, MethodPlan, plan
 from onnxsal.explanation.rates import Rates
 from onnxsal.graph import Program
@@ -113,9 +114,12 @@ def _family(steps: MethodPlan) -> str:
 def _probed(model: Model, steps: MethodPlan, layer: Layer | None, memo: Memo) -> tuple[str | None, int | None]:
     """Build the program of a method without running it."""
     try:
-        built = build(model, steps, layer=layer, score=model.score(model.task.kind(steps.score)))
+        score = model.score(model.task.kind(steps.score))
+        built = build(model, steps, layer=layer, score=score)
     except OnnxsalError as error:
         return str(error), None
+    if steps.backward and (nothing := never(Case(model, steps, score, layer))) is not None:
+        return nothing, None
     return None, _footprint(model, built, memo).total(BATCH)
 
 

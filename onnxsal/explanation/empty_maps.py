@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer, Score, X
 from onnxsal.autodiff import rule_set
-from onnxsal.autodiff.endings import blind, flow, named
+from onnxsal.autodiff.endings import blind, crossings, flow, named
 from onnxsal.autodiff.probing import Ending, Probe, probe
 from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph.program import values_by_name
 from onnxsal.modalities.nouns import nouns_of, spoken
 from onnxsal.model import Model
+from onnxsal.model.table import takes_rows
 
 FORWARD = "score-cam, ss-cam, is-cam, eigencam, occlusion"
 """Methods that ask for no gradient."""
+
+FORWARD_OF_ROWS = "shapley, occlusion, rise"
+"""The same of rows of tables, which have no layers with positions."""
 
 _AT_ITS_END = 1e-6
 """How near 0 or 1 a probability is saturated."""
@@ -143,7 +147,11 @@ def _advice(case: Case, endings: Sequence[Ending], reached: Sequence[str]) -> st
         return "Explain the logit instead (score=logit)"
     behind = [layer.name for layer in case.model.layers if layer.name in reached]
     layers = f"; and grad-cam with its kin at a layer behind it, such as {behind[-1]!r}" if behind else ""
-    return f"Methods without gradients still tell something: {FORWARD}{layers}"
+    return f"Methods without gradients still tell something: {_forward(case)}{layers}"
+
+
+def _forward(case: Case) -> str:
+    return FORWARD_OF_ROWS if takes_rows(case.model) else FORWARD
 
 
 def _not_multiplied(
@@ -166,6 +174,20 @@ def _not_multiplied(
     )
 
 
+def never(case: Case) -> str | None:
+    """Return why a gradient is 0 whatever goes in, as of trees: it ends on every way; None where it may be another."""
+    graph = case.score.model.graph
+    values = values_by_name(graph)
+    found = flow(graph, [values[case.source]], [values["score"]], rule_set(case.rules))
+    ends = crossings(found)
+    if values["score"] in found.smooth or not ends:
+        return None
+    said = (
+        f"its gradient is 0 everywhere, as it ends at {named(ends[0])}, which changes in steps. {_forward(case)} serve"
+    )
+    return spoken(said, nouns_of(case.model.modality.name, case.model.anatomy.entry.spatial))
+
+
 def unseen(case: Case) -> tuple[str, ...]:
     """Return what is to be said of steps by which the picture reaches the score and no gradient sees it."""
     if not case.steps.backward:
@@ -182,5 +204,5 @@ def _unseen(case: Case) -> tuple[str, ...]:
     more = f" and {len(nodes) - 1} more like it" if len(nodes) > 1 else ""
     return (
         f"no gradient passes {named(nodes[0])}{more}: it changes in steps, so the map shows only what reaches the "
-        f"score by other ways; methods without gradients see all of it: {FORWARD}",
+        f"score by other ways; methods without gradients see all of it: {_forward(case)}",
     )

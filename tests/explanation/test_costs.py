@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny_models
+from tables import SPLITS, form
 from tinynet import TinyNet, image, linear
 
 import onnxsal
@@ -94,6 +95,18 @@ def test_a_model_without_layers_serves_the_methods_that_need_none() -> None:
         "gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "smoothgrad-squared", "vargrad",
         "occlusion", "guided-backprop", "deconvnet", "attnlrp", "temporal-saliency-rescaling",
     }  # fmt: skip
+
+
+def test_a_gradient_that_is_nothing_whatever_goes_in_is_no_offer() -> None:
+    model = onnxsal.load(form(f"y{SPLITS}(x)"))
+    found = told(model)
+    assert {name for name, cost in found.items() if cost.reason is None} == {"occlusion", "rise", "shapley"}
+    for name in ("gradient", "smoothgrad", "integrated-gradients", "guided-backprop"):
+        assert "ends at TreeEnsembleRegressor" in str(found[name].reason)
+        assert "shapley" in str(found[name].reason)
+    explained = onnxsal.explain(model, {"a": 0.1, "b": 0.3, "c": 1.0}, method="gradient")
+    assert not explained.raw.any()
+    assert "shapley, occlusion, rise" in explained.manifest["notes"][-1], "as inspect says"
 
 
 def test_where_no_gradient_was_measured_forwards_alone_count(tiny: onnxsal.Model) -> None:
