@@ -99,7 +99,8 @@ def shares(size: int) -> NDArray[np.float64]:
     table[:1] = 1
     for p in range(1, size):
         table[p, p:] = table[p - 1, p:] * p / (total[p:] - p + 1)
-    return table
+    apart = total - total[:, None]  # from the middle on by symmetry: of many players what lies there is 0 in float64
+    return np.where(apart < total[:, None], table[np.abs(apart), total], table) * (apart >= 0)
 
 
 def _worth(mine: Bools, theirs: Bools, table: NDArray[Any]) -> NDArray[Any]:

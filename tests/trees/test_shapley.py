@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,22 @@ def test_a_path_of_many_players_has_its_closed_form(count: int, few: int, monkey
         if outside:
             expected[:begin] = -3 / (outside * math.comb(inside + outside, outside))
         np.testing.assert_allclose(found[..., 0], np.repeat(expected[None], 70, 0), rtol=1e-11, atol=1e-16)
+
+
+def test_shares_of_many_players_do_not_vanish_where_one_side_has_few() -> None:
+    found = shapley.shares(1201)
+    for p, total in (
+        (0, 1200),
+        (3, 1200),
+        (600, 1200),
+        (1197, 1200),
+        (1199, 1200),
+        (1200, 1200),
+        (2, 3),
+        (1, 2),
+        (0, 0),
+    ):
+        np.testing.assert_allclose(found[p, total], float(Fraction(1, math.comb(total, p))), rtol=1e-11)
 
 
 def test_what_is_cheapest_changes_nothing_and_many_rows_keep_the_sum_rule(monkeypatch: pytest.MonkeyPatch) -> None:
