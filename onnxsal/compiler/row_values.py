@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import factorial
@@ -48,13 +49,18 @@ def check_budget(columns: int, background: int) -> None:
     fewer = max(BUDGET >> columns, 0)
     kept = f"{fewer} background row{'s' if fewer > 1 else ''} would do" if fewer else "no background is small enough"
     most = max(int(np.log2(BUDGET // background)), 0) if background <= BUDGET else 0
-    times = f"{needed / BUDGET:,.0f}" if needed >= 10 * BUDGET else f"{needed / BUDGET:.1f}"
+    times = _said(needed // BUDGET) if needed >= 10 * BUDGET else f"{needed / BUDGET:.1f}"
     raise UnsupportedError(
         f"shapley in a file runs the model on every coalition: 2^{columns} of {columns} columns x {background:,} "
-        f"background rows = {needed:,} rows a row, {times} times the {BUDGET:,} that a file may run; "
+        f"background rows = {_said(needed)} rows a row, {times} times the {BUDGET:,} that a file may run; "
         f"{kept}, or {most} columns with this background. Scores that are sums of columns have a closed form without "
         "such a limit; onnxsal.explain has none for trees either"
     )
+
+
+def _said(count: int) -> str:
+    """Return a number as it can be read: 2^300 has ninety digits, and 2^2000 is no double."""
+    return f"{count:,}" if count < 10**12 else f"more than 10^{math.floor(math.log10(count))}"
 
 
 @dataclass(frozen=True)

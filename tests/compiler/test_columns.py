@@ -15,6 +15,7 @@ from tables import LINEAR, NAMES, NET, ROWS, TREES, feeds, pipeline, run
 
 import onnxsal
 from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.row_values import check_budget
 from onnxsal.errors import UnsupportedError, UsageError
 
 BACKGROUND = ROWS[1:4]
@@ -90,6 +91,8 @@ def test_what_is_too_much_says_by_how_much() -> None:
     said = r"2\^20 of 20 columns x 3 background rows = 3,145,728 rows a row, 48 times the 65,536 .*or 14 columns with"
     with pytest.raises(UnsupportedError, match=said):
         onnxsal.compile(wide, method="shapley", background=rows)
+    with pytest.raises(UnsupportedError, match=r"= more than 10\^603 rows a row, more than 10\^598 times the 65,536"):
+        check_budget(2000, 20)
     with pytest.raises(UsageError, match="name some, such as those that the model was trained on"):
         onnxsal.compile(wide, method="shapley")
     with pytest.raises(UsageError, match="give, percentile: values of columns are no maps"):
