@@ -53,6 +53,7 @@ def test_explain_shows_draws_and_writes_what_columns_count_for(table: Path, run:
     model = onnxsal.load(table / "pipeline.onnx")
     wanted = onnxsal.explain(model, str(table / "rows.csv"), method="shapley", target=1)
     asked = ["explain", "pipeline.onnx", "rows.csv", "--background", "rows.csv", "-t", "1"]
+    assert "grad-cam++ needs maps of a layer" in run(*asked, "-m", "grad-cam++").err
 
     one = run(*asked, "--row", "4", "-o", "bars.png", "--npz", "{stem}.npz")
     told = dict(re.findall(r"^  (\w[\w ]*?)  +(?:\S+ +)?([-+]?[\d.]+(?:e-\d+)?)(?:  [█▏▎▍▌▋▊▉]+)?$", one.out, re.M))

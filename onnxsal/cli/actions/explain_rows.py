@@ -26,6 +26,7 @@ from onnxsal.explanation.columns import attribution_of, drawn_swarm, swarm_of
 from onnxsal.explanation.explain import explain
 from onnxsal.explanation.explanation import finite
 from onnxsal.explanation.figure import sheet
+from onnxsal.explanation.method_plan import plan
 from onnxsal.maps.columns import check_columns, write_columns
 from onnxsal.modalities.table_rows import TableRows
 from onnxsal.model import Model
@@ -124,6 +125,9 @@ def _check(asked: Asked) -> None:
     given += [] if asked.kind == "overlay" else ["--kind"]
     if given:
         raise UsageError(f"{' and '.join(given)}: rows of a table have no maps that this is for")
+    for name in asked.methods:
+        if plan(name, {}).needs_layer:
+            raise UsageError(f"{name} needs maps of a layer, and rows of a table have none: take {METHOD} or occlusion")
     if asked.out is not None:
         check_columns(asked.out)
     goals, joined = [slug(goal) for goal in asked.goals], "+".join(asked.methods)
