@@ -35,33 +35,33 @@ def _warmed(model: Model, method: str, options: dict[str, Any]) -> Warmed:
 
 def _explained(model: Model, method: str, options: dict[str, Any]) -> None:
     from onnxsal.explanation.method_plan import plan, split_options  # the methods are loaded only for who asks
-    from onnxsal.explanation.tables import is_of_rows
-
-    if is_of_rows(model, method):
-        _explained_rows(model, method, options)
-        return
     from onnxsal.explanation.request import prepare_request
     from onnxsal.explanation.run import explain_image
+    from onnxsal.explanation.shapley.explain import Options
+    from onnxsal.explanation.tables import explain_table, is_of_rows, steps_of
 
     asked = {name: options.pop(name, default) for name, default in _ASKED.items()}
     target = options.pop("target", 0)
     common, own = split_options(options)
+    if is_of_rows(model, method):
+        explain_table(
+            model, _rows(model), target, Options(steps_of(method, own), common, asked["score"], asked["seed"])
+        )
+        return
     request = prepare_request(model, plan(method, own), common=common, **asked)
     explain_image(request, _noise(model), target if isinstance(target, list) else [target])
 
 
-def _explained_rows(model: Model, method: str, options: dict[str, Any]) -> None:
-    """Explain two rows of what the columns may hold; they are the background too, where none is given."""
-    from onnxsal.explanation.explain import explain
+def _rows(model: Model) -> list[dict[str, Any]]:
+    """Return two rows of what the columns may hold; they are the background too, where none is given."""
     from onnxsal.model.table import as_table, table_in
 
-    opened = as_table(model)
-    columns = table_in(opened).columns
+    columns = table_in(as_table(model)).columns
 
     def row(at: float) -> dict[str, Any]:
         return {each.name: next(iter(each.known), "") if each.kind == "text" else at for each in columns}
 
-    explain(opened, [row(0.0), row(1.0)], method=method, **options)
+    return [row(0.0), row(1.0)]
 
 
 def _noise(model: Model) -> NDArray[np.float32]:
