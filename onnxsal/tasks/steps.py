@@ -23,7 +23,7 @@ from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Floats, Numbers, Prediction, label_of
 from onnxsal.tasks.tokens.heads import is_of_tokens
-from onnxsal.tasks.tokens.scores import TokenScores
+from onnxsal.tasks.tokens.scores import ScoresOfEach
 from onnxsal.tasks.transcript import Written, blank_of, words_in
 from onnxsal.tasks.words import Words
 
@@ -59,12 +59,10 @@ class StepPrediction(Prediction):
 
 @task("steps", when="scores of each step of time, [B, T, K] or [B, T]: characters of speech, sounds, phases")
 @dataclass(frozen=True)
-class Steps(TokenScores):
+class Steps(ScoresOfEach):
     """Where the scores of steps are. Its numbers are [B, T x K], step by step."""
 
     noun: ClassVar[str] = "step"
-
-    why: str = ""
 
     @classmethod
     def find(cls, graph: ir.Graph) -> Steps:
@@ -94,16 +92,6 @@ class Steps(TokenScores):
         return (Decision("task", self.name, self.why), *activation)
 
     @property
-    def size(self) -> int:
-        """Steps times labels."""
-        return self.length * self.classes
-
-    @property
-    def most(self) -> int:
-        """All that is written is shown."""
-        return 1 << 20
-
-    @property
     def labelled(self) -> int:
         """How many labels there are; one number a step has no name."""
         return self.classes if self.classes > 1 else 0
@@ -112,10 +100,6 @@ class Steps(TokenScores):
     def how(self) -> str:
         """What to ask of it."""
         return _ASK
-
-    def rows(self, op: Tape, value: ir.Value) -> ir.Value:
-        """Return the scores of all steps, one behind the other."""
-        return op.Flatten(value, axis=1)
 
     def in_text(self, target: Any, sample: Sample, labels: Labels | None) -> Any:
         """Return a target whose time is a share of what was read."""
@@ -152,14 +136,14 @@ class Steps(TokenScores):
         Raises: NotSeenError: nothing is written. UsageError: there is no such label, step or word.
         """
         if isinstance(target, tuple):
-            return self._minus([self.resolve(each, numbers, labels) for each in target])
+            return self.difference([self.resolve(each, numbers, labels) for each in target])
         found = self._read(target, labels)
         asked = found if isinstance(found, Step) else Step(found)
         word = self._word(asked, numbers, labels)
         return self._at(asked, numbers, labels) if word is None else word
 
     def _at(self, asked: Step, numbers: Numbers, labels: Labels | None) -> Target:
-        held = self._held(numbers) if numbers else np.zeros((0, self.classes), np.float32)
+        held = self.held(numbers) if numbers else np.zeros((0, self.classes), np.float32)
         number = asked.number if asked.second is None else self._step(asked, len(held))
         index = self._index(asked.label, labels)
         if not numbers and None in (number, index):
@@ -184,13 +168,6 @@ class Steps(TokenScores):
             )
         return min(int(asked.share * count), count - 1)
 
-    def _minus(self, parts: Sequence[Target]) -> Target:
-        if len(parts) != 2:
-            raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(parts)} of them")
-        told, label = (" minus ".join(str(getattr(p, name)) for p in parts) for name in ("target", "label"))
-        signed = [parts[0].coefficients, -parts[1].coefficients]
-        return Target(told, label, None, np.concatenate([p.indices for p in parts]), np.concatenate(signed))
-
     def _index(self, label: Any, labels: Labels | None) -> int | None:
         if self.classes == 1 and label in (None, 0, "0"):
             return 0
@@ -207,7 +184,7 @@ class Steps(TokenScores):
             raise UsageError(f"{text!r} is looked for among what is written, and nothing is read yet: {_ASK}")
         every = self._words(numbers, labels, blank)
         found = [word for word in every if word.text.casefold() == text.strip().casefold()]
-        number = asked.number if asked.second is None else self._step(asked, len(self._held(numbers)))
+        number = asked.number if asked.second is None else self._step(asked, len(self.held(numbers)))
         if number is not None:
             found = [word for word in found if word.steps[0] <= number <= word.steps[-1]]
         if len(found) != 1:
@@ -217,13 +194,10 @@ class Steps(TokenScores):
         return Target(told, told, None, (steps * self.classes + own).astype(np.int64), np.ones(len(own), np.float32))
 
     def _words(self, numbers: Numbers, labels: Labels, blank: int) -> list[Written]:
-        return words_in(self._held(numbers).argmax(axis=1), labels.names, blank)
+        return words_in(self.held(numbers).argmax(axis=1), labels.names, blank)
 
     def _name(self, index: int, labels: Labels | None) -> str:
         return label_of(labels, index, "label")
-
-    def _held(self, numbers: Numbers) -> Floats:
-        return numbers["probability"].reshape(-1, self.classes)
 
     def _highest(self, held: Floats, labels: Labels | None) -> int:
         """Return the step of the highest label that is no blank."""
@@ -236,7 +210,7 @@ class Steps(TokenScores):
     def predict(self, numbers: Numbers, labels: Labels | None, top: int) -> list[Prediction]:
         """Return the words that are written, in their order, with the probability of their steps; without a blank
         among the labels the steps whose highest label is the surest."""
-        held, logits = self._held(numbers), numbers["logit"].reshape(-1, self.classes)
+        held, logits = self.held(numbers), numbers["logit"].reshape(-1, self.classes)
         blank = None if labels is None else blank_of(labels.names)
         if labels is not None and blank is not None:
             return [self._written(w, held, logits) for w in self._words(numbers, labels, blank)[:top]]

@@ -23,7 +23,7 @@ from onnxsal.tasks.target import Target
 from onnxsal.tasks.task import Floats, Numbers, Prediction, label_of
 from onnxsal.tasks.tokens.heads import heads_of, vocabulary
 from onnxsal.tasks.tokens.places import AT, Place, at_one_place, place_in
-from onnxsal.tasks.tokens.scores import TokenScores
+from onnxsal.tasks.tokens.scores import ScoresOfEach
 from onnxsal.tasks.tokens.vocabulary import quoted, token_of
 from onnxsal.tasks.words import Words
 
@@ -47,12 +47,11 @@ class TokenPrediction(Prediction):
 
 @task("token-labels", when="one label of each token of a text: named entities, parts of speech, masked words")
 @dataclass(frozen=True)
-class TokenLabels(TokenScores):
+class TokenLabels(ScoresOfEach):
     """Where the scores of labels are: [B, T, K]. Its numbers are [B, T x K], token by token."""
 
     noun: ClassVar[str] = "label"
 
-    why: str = ""
     is_vocabulary: bool = False
     """Whether its labels are the tokens that the model knows."""
     own: tuple[str, ...] = field(default=(), repr=False, compare=False)
@@ -97,23 +96,9 @@ class TokenLabels(TokenScores):
         return (Decision("task", self.name, self.why),)
 
     @property
-    def size(self) -> int:
-        """Tokens times labels."""
-        return self.length * self.classes
-
-    @property
-    def most(self) -> int:
-        """Every token that has a label is shown."""
-        return 1 << 20
-
-    @property
     def how(self) -> str:
         """What to ask of it."""
         return f"a label is explained at a token: {_ASK}"
-
-    def rows(self, op: Tape, value: ir.Value) -> ir.Value:
-        """Return the scores of all tokens, one behind the other."""
-        return op.Flatten(value, axis=1)
 
     def in_text(self, target: Any, sample: Sample, labels: Labels | None) -> Any:
         """Return a target with the words in it as tokens of a text."""
@@ -148,7 +133,7 @@ class TokenLabels(TokenScores):
         """
         if isinstance(target, tuple):
             places = at_one_place([self._placed(each, numbers, labels) for each in target])
-            return self._minus([self.resolve(each, numbers, labels) for each in places])
+            return self.difference([self.resolve(each, numbers, labels) for each in places])
         place = self._placed(target, numbers, labels)
         if not numbers and None in (place.position, place.label):
             raise UsageError(f"what is predicted, and where, is known when there is a text: {_ASK}")
@@ -160,7 +145,7 @@ class TokenLabels(TokenScores):
         return target if isinstance(target, Place) else Place(target, None)
 
     def _at(self, place: Place, numbers: Numbers, labels: Labels | None) -> Target:
-        held = self._held(numbers) if numbers else np.zeros((0, self.classes), np.float32)
+        held = self.held(numbers) if numbers else np.zeros((0, self.classes), np.float32)
         position = place.position
         index = None if place.label is None else self._index(place.label, labels, None if position is None else (
             held[position] if numbers else None
@@ -173,14 +158,6 @@ class TokenLabels(TokenScores):
         column = np.array([position * self.classes + index], np.int64)
         return Target(told, f"{name} at {place.told(position)}", None, column, np.ones(1, np.float32))
 
-    def _minus(self, parts: Sequence[Target]) -> Target:
-        if len(parts) != 2:
-            raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(parts)} of them")
-        told, label = (" minus ".join(str(getattr(p, name)) for p in parts) for name in ("target", "label"))
-        return Target(
-            told, label, None, np.concatenate([p.indices for p in parts]), np.array([1, -1], np.float32)
-        )  # fmt: skip
-
     def _index(self, label: Any, labels: Labels | None, scores: Floats | None) -> int:
         if self.is_vocabulary and isinstance(label, str):
             label = token_of(label, labels, scores)
@@ -188,9 +165,6 @@ class TokenLabels(TokenScores):
 
     def _label(self, index: int, labels: Labels | None) -> str:
         return quoted(labels, index) if self.is_vocabulary else label_of(labels, index, "label")
-
-    def _held(self, numbers: Numbers) -> Floats:
-        return numbers["probability"].reshape(-1, self.classes)
 
     def _surest(self, held: Floats, labels: Labels | None) -> int:
         """Return the token of the surest label that says something."""
@@ -210,7 +184,7 @@ class TokenLabels(TokenScores):
 
     def _seen(self, numbers: Numbers, labels: Labels | None) -> list[TokenPrediction]:
         """Return the label of every token that has one which says something."""
-        held, logits = self._held(numbers), numbers["logit"].reshape(-1, self.classes)
+        held, logits = self.held(numbers), numbers["logit"].reshape(-1, self.classes)
         best, says, found = held.argmax(axis=1).tolist(), self._foreground(labels), list[TokenPrediction]()
         for t, k in enumerate(best):
             if says[k]:

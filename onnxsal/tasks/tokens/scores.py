@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
@@ -13,7 +14,8 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.tasks.outputs import open_quantiser
-from onnxsal.tasks.task import Task
+from onnxsal.tasks.target import Target
+from onnxsal.tasks.task import Floats, Numbers, Task
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 
@@ -86,3 +88,37 @@ class TokenScores(Task):
         """Return what a compiled file says of its output."""
         return {"name": self.output, "task": self.name, "classes": self.classes, "activation": self.activation,
                 "probabilities": self.probability is not None}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScoresOfEach(TokenScores):
+    """Where scores [B, T, K] are of which a target names any: a label at a token or a step. Its numbers are
+    [B, T x K], one position behind the other."""
+
+    why: str = ""
+
+    @property
+    def size(self) -> int:
+        """Positions times labels."""
+        return self.length * self.classes
+
+    @property
+    def most(self) -> int:
+        """Every position that says something is shown."""
+        return 1 << 20
+
+    def rows(self, op: Tape, value: ir.Value) -> ir.Value:
+        """Return the scores of all positions, one behind the other."""
+        return op.Flatten(value, axis=1)
+
+    def held(self, numbers: Numbers) -> Floats:
+        """Return the probabilities, [T, K]."""
+        return numbers["probability"].reshape(-1, self.classes)
+
+    def difference(self, parts: Sequence[Target]) -> Target:
+        """Return the first target minus the second. Raises: UsageError: they are not two."""
+        if len(parts) != 2:
+            raise UsageError(f"a pair of targets (a, b) means a minus b; got {len(parts)} of them")
+        told, label = (" minus ".join(str(getattr(p, name)) for p in parts) for name in ("target", "label"))
+        signed = [parts[0].coefficients, -parts[1].coefficients]
+        return Target(told, label, None, np.concatenate([p.indices for p in parts]), np.concatenate(signed))
