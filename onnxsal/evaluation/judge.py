@@ -28,6 +28,7 @@ from onnxsal.fingerprint import code_digest
 from onnxsal.metrics.baselines import OF_TEXTS
 from onnxsal.metrics.registry import Metric
 from onnxsal.modalities.frame import Frame
+from onnxsal.modalities.nouns import nouns_of, speaking
 from onnxsal.model import Model, Sample
 from onnxsal.records import spread
 from onnxsal.tasks import Target
@@ -232,7 +233,9 @@ def _asked(each: Judge, opened: Opened, maps: Sequence[Mapping[str, Any]]) -> li
     for name in maps[0]:
         values = [one[name] for one in maps]
         given[name] = np.stack(values) if name in ("saliency", "randomised") else values
-    found = each.metric(**given, **each.options)
+    model = opened.subject.model
+    with speaking(nouns_of(model.modality.name, model.anatomy.entry.spatial)):
+        found = each.metric(**given, **each.options)
     if not isinstance(found, list) or len(found) != len(maps):
         raise UsageError(f"metric {each.label!r} gave {type(found).__name__} for {len(maps)} maps, not one value a map")
     return found

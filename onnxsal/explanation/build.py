@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxsal.anatomy import SCORE, Layer, Score
 from onnxsal.anatomy.levels import level_layers
-from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.errors import UnsupportedError
 from onnxsal.explanation.baselines import on_baseline
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.graph import Program
@@ -16,7 +16,7 @@ from onnxsal.graph.operands import computed_from
 from onnxsal.graph.program import Keeping, values_by_name
 from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
-from onnxsal.modalities.nouns import nouns_of, spoken
+from onnxsal.modalities.nouns import nouns_of, speaking
 from onnxsal.model import Model
 from onnxsal.records import Record
 
@@ -25,13 +25,8 @@ def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score)
     """Return the program or record; made once for a model, a plan, a layer and a score."""
     size = model.size if steps.innermost.method.sized else None
     key: Any = ("built", _own(steps), layer and layer.name, score, size)
-    try:
+    with speaking(nouns_of(model.modality.name)):
         return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
-    except (UnsupportedError, UsageError) as error:
-        nouns = nouns_of(model.modality.name)
-        if (told := spoken(str(error), nouns)) == str(error):
-            raise
-        raise type(error)(told) from error
 
 
 def build_layers(model: Model, steps: MethodPlan, *, layers: Sequence[Layer], score: Score) -> Program | None:
@@ -124,10 +119,8 @@ def _hangs_on(score: Score, layer: Layer) -> bool:
 def choose_layer(model: Model, steps: MethodPlan, name: str | None) -> Layer:
     """Return the layer that is named, else the method's own choice, else the automatic one."""
     chooser = steps.innermost.method.choose_layer
-    try:
+    with speaking(nouns_of(model.modality.name)):
         return chooser(model.anatomy) if name is None and chooser is not None else model.anatomy.layers.find(name)
-    except (UnsupportedError, UsageError) as error:
-        raise type(error)(spoken(str(error), nouns_of(model.modality.name))) from None
 
 
 def level_choice(model: Model, steps: MethodPlan) -> tuple[Layer, ...]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
+
+from onnxsal.errors import UnsupportedError, UsageError
 
 
 class Nouns(NamedTuple):
@@ -45,3 +49,14 @@ def spoken(text: str, nouns: Nouns) -> str:
         return word.capitalize() if found[2] == "P" else word
 
     return text if nouns.thing == "picture" else _WORDS.sub(other, text)
+
+
+@contextmanager
+def speaking(nouns: Nouns) -> Iterator[None]:
+    """Let what is refused inside be said of these things."""
+    try:
+        yield
+    except (UnsupportedError, UsageError) as error:
+        if (told := spoken(str(error), nouns)) == str(error):
+            raise
+        raise type(error)(told) from error

@@ -97,6 +97,8 @@ def test_every_other_metric_judges_or_is_refused_by_name(tmp_path: Path) -> None
     ):  # fmt: skip
         with pytest.raises(UsageError, match=rf"'{metric[:6]}.*{why}.*takes sequence \(16,\); .*deletion"):
             onnxsal.evaluate(opened, [x], methods=["gradient"], metrics=[metric])
+    with pytest.raises(UsageError, match="shares of the steps lie between 0 and 1"):
+        onnxsal.evaluate(opened, [x], methods=["gradient"], metrics=["sensitivity-n[shares=1.5]"], target=1)
     with pytest.raises(UsageError, match="masks say where objects are in pictures, and this model takes sequence"):
         onnxsal.evaluate(opened, [x], methods=["gradient"], metrics=["deletion"], masks=tmp_path)
 
