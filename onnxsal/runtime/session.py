@@ -236,17 +236,10 @@ def _is_single(program: Program) -> bool:
 def _create(program: Program, provider: str | None, threads: int | None, custom_ops: Sequence[str]) -> tuple[Any, Kept]:
     """Return the inference session and what has to live as long as it does."""
     module = onnxruntime()
-    options = module.SessionOptions()
-    options.log_severity_level = 4
-    # Waiting threads that spin take the cores from the thread that fills the next batch, and from everything else.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = options_of(threads, custom_ops)
     # A planned block comes beside what the first run's arena holds already: twice the memory of a gradient, no faster.
     options.enable_mem_pattern = False
-    if threads is not None:
-        options.intra_op_num_threads = threads
     wanted = providers(provider)
-    for library in custom_ops:
-        _register(options, library)
     name = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
     if len(wanted) > 1:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -264,6 +257,19 @@ def _create(program: Program, provider: str | None, threads: int | None, custom_
     if kept:
         give_back()
     return session, kept
+
+
+def options_of(threads: int | None, custom_ops: Sequence[str]) -> Any:
+    """Return the options that every session has. Raises: UnsupportedError: a library of operators cannot be loaded."""
+    options = onnxruntime().SessionOptions()
+    options.log_severity_level = 4
+    # Waiting threads that spin take the cores from the thread that fills the next batch, and from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    for library in custom_ops:
+        _register(options, library)
+    return options
 
 
 def _placed(session: Any) -> dict[str, int]:
