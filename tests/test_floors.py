@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BELOW_MODELS | {"model", "explanation"},
     "experiments": BELOW_MODELS | {"model", "explanation", "evaluation"},
     "cluster": BELOW_MODELS | {"model", "explanation", "maps", "evaluation"},
+    "serving": BELOW_MODELS | {"model", "explanation"},
 }
 """The floors from the ground up: what each package may import beside itself."""
 

@@ -97,6 +97,12 @@ def fast(path: str | os.PathLike[str], effort: int | None) -> int | None:
 
 def png(image: PillowImage) -> bytes:
     """Return a picture as the content of a PNG file, encoded fast."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=FAST)
+    return content(image, ".png")
+
+
+def content(image: PillowImage, suffix: str) -> bytes:
+    """Return a picture as the content of a file with such a suffix. Raises: UsageError: it stands for no picture."""
+    buffer, name = io.BytesIO(), f"map{suffix}"
+    kind, options = encoding(name, fast(name, None))
+    image.save(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -97,6 +97,15 @@ def read_image(source: ImageSource) -> Photo:
     )
 
 
+def pixels_in(content: bytes) -> int:
+    """Return how many pixels a picture says that it has, by its head; of anything else 0."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.width * image.height
+    except (*_MALFORMED, *_BOMBS, Warning, MemoryError):
+        return 0
+
+
 def decoded_bytes(path: str | os.PathLike[str]) -> int:
     """Return about how many bytes reading a picture takes, by the head of its file; of other files their own."""
     try:
