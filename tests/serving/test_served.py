@@ -11,10 +11,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tables
+import tiny_texts
 from PIL import Image
 
 import onnxsal
 from onnxsal.errors import ImageError, NotSeenError, OnnxsalError, UsageError
+from onnxsal.modalities.said import Said
 from onnxsal.serving.served import Answer, Served, StoppedError
 from onnxsal.serving.things import TooManyPixelsError
 
@@ -207,3 +210,41 @@ def test_detections_and_what_is_not_seen(tmp_path: Path) -> None:
         explained(served, {"image": content}, method="layercam", target="#99")
     with pytest.raises(OnnxsalError):
         explained(served, {"image": content}, target="all")
+
+
+def test_words_are_words_whatever_file_is_called_so(tmp_path: Path) -> None:
+    model = tiny_texts.proto("classes")
+    model.graph.input.append(onnx.helper.make_tensor_value_info("bias", onnx.TensorProto.FLOAT, [1, 3]))
+    model.graph.node[-1].output[0] = "plain"
+    model.graph.node.append(onnx.helper.make_node("Add", ["plain", "bias"], ["logits"]))
+    served = Served(tiny_texts.written(tmp_path, model), inputs={"bias": np.zeros((1, 3), np.float32)})
+    secret = tmp_path / "good.npy"
+    np.save(secret, np.ones((1, 3), np.float32))
+    for words in ("Obama lives in Paris", str(secret)):
+        own = onnxsal.explain(served.model, Said(words), method="input-x-gradient", target=1)
+        found = explained(served, {"text": np.array([words], object)}, method="input-x-gradient", target=1)
+        np.testing.assert_array_equal(found.arrays["saliency"], own.saliency)
+    with pytest.raises(OnnxsalError, match="not a picture that can be read"):  # nor is it opened for another input
+        explained(served, {"text": b"good", "bias": str(secret).encode()}, method="gradient", target=1)
+    bias = np.array([[5, 0, 0]], np.float32)
+    ids = tiny_texts.ids("good film")
+    found = explained(served, {"input_ids": ids, "bias": bias}, method="gradient")
+    assert found.told["logit"] == pytest.approx(
+        served.infer({"input_ids": ids, "bias": bias})["logits"].max(), rel=1e-5
+    )
+    assert len(served.rows({"text": np.array([b"good", b"bad"], object), "bias": bias})) == 2
+
+
+def test_rows_of_tables_by_their_columns(tmp_path: Path) -> None:
+    onnx.save(tables.pipeline(tables.TREES), tmp_path / "table.onnx")
+    served, row = Served(tmp_path / "table.onnx"), dict(tables.ROWS[0])
+    columns = tables.feeds(tables.pipeline(tables.TREES), [row])
+    own = onnxsal.explain(served.model, row, background=list(tables.ROWS[1:]), target=1)
+    found = explained(served, columns, background=list(tables.ROWS[1:]), target=1)
+    np.testing.assert_array_equal(found.arrays["values"], own.values)
+    assert found.told["baseline_logit"] == own.base_value
+    assert served.rows({name: np.concatenate([each] * 2) for name, each in columns.items()})[1] == columns
+    np.testing.assert_array_equal(
+        served.infer(columns, ["chances"])["chances"],
+        onnxruntime.InferenceSession(tmp_path / "table.onnx").run(["chances"], columns)[0],
+    )
