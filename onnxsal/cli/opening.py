@@ -46,22 +46,28 @@ class Opening:
 
     def __call__(self) -> Model:
         """Return the model, after the cheap checks."""
+        from onnxsal.model.load import load
+
+        return load(self.model, **self.how())
+
+    def how(self) -> dict[str, Any]:
+        """Return what ``onnxsal.load`` is told beside the file. Raises: UsageError: a cheap check failed."""
         for library in self.custom_ops:
             if not Path(library).is_file():
                 raise UsageError(f"there is no library of custom operators {library!r}")
         from onnxsal.modalities.audio.preprocess import sound_source
         from onnxsal.modalities.image import as_preprocess
         from onnxsal.modalities.scans import axes_in
-        from onnxsal.model.load import load
 
         preprocess = sound_source(self.preprocess, self._of_sound())
         if preprocess is None and self.preprocess is not None:
             preprocess = axes_in(self.preprocess) or as_preprocess(self.preprocess)
-        return load(
-            self.model, preprocess=preprocess, labels=self.labels, provider=self.provider, custom_ops=self.custom_ops,
-            task=self.task, threads=self.threads, size=self.size, head=self.head, activation=self.activation,
-            explained=self.explained, inputs=dict(self.inputs), threshold=self.threshold, iou=self.iou,
-        )  # fmt: skip
+        return {
+            "preprocess": preprocess, "labels": self.labels, "provider": self.provider, "custom_ops": self.custom_ops,
+            "task": self.task, "threads": self.threads, "size": self.size, "head": self.head,
+            "activation": self.activation, "explained": self.explained, "inputs": dict(self.inputs),
+            "threshold": self.threshold, "iou": self.iou,
+        }  # fmt: skip
 
     def of_length(self, steps: int) -> Opening:
         """Return the same opened for so many steps at once, unless it is said how large things are."""

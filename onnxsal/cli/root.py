@@ -15,7 +15,7 @@ PROGRAM = "onnxsal"
 
 COMMANDS = (
     "explain", "predict", "demo", "draw", "evaluate", "experiment", "diff", "study", "methods", "layers", "inspect",
-    "gradient", "compile", "completion",
+    "gradient", "compile", "serve", "completion",
 )  # fmt: skip
 """In the order in which a newcomer wants them."""
 

@@ -1,0 +1,82 @@
+"""A service on a socket, until it is told to end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from onnxsal.errors import UsageError
+from onnxsal.serving.app import application
+from onnxsal.serving.service import Service
+
+CONNECTIONS = 1024
+"""Open at a time, those that ask nothing among them; more are answered 503."""
+
+_HEAD = 64 * 1024
+_LAST_WORDS = 2
+"""Seconds in which answers that are written may be read, once nothing runs any more."""
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises: UsageError: there is no such address, or the port is taken."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
+    except OSError as error:
+        raise UsageError(f"cannot listen at {host} port {port}: {error.strerror or error}") from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where it is called."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, which at its end would close the door at once; and its loop asks here whether to end.
+
+    Args: started: called once requests are answered.
+    """
+
+    def __init__(self, service: Service, started: Callable[[], None] = lambda: None) -> None:
+        config = uvicorn.Config(
+            application(service), log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none",
+            limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=_LAST_WORDS, server_header=False,
+            h11_max_incomplete_event_size=_HEAD,
+        )  # fmt: skip
+        super().__init__(config)
+        self._service, self._told, self._signals = service, started, 0
+        self._until = 0.0
+
+    def serve_at(self, listener: socket.socket) -> None:
+        """Answer requests until SIGTERM or Ctrl-C: then finish what runs, answer 503 to the rest, and return.
+
+        A second signal ends it at once.
+        """
+        try:
+            self.run(sockets=[listener])
+        finally:
+            self._service.close()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Count a signal; the loop looks at it within a tenth of a second."""
+        self._signals += 1
+        if self._signals > 1:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end: once nothing is under way, or what is takes longer than it may."""
+        told, self._told = self._told, lambda: None
+        told()
+        service = self._service
+        if self._signals and not service.admission.stopping:
+            service.stop()
+            self._until = time.monotonic() + service.limits.grace
+        if service.admission.stopping and (service.idle or time.monotonic() > self._until):
+            service.end()
+            self.should_exit = True
+        return await super().on_tick(counter)

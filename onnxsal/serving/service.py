@@ -1,0 +1,174 @@
+"""Requests on their way: let in, read, worked on by threads, answered; the loop itself computes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from starlette.requests import ClientDisconnect, Request
+
+from onnxsal.errors import nearest
+from onnxsal.serving.gather import Gatherer, Gathering, Work
+from onnxsal.serving.limits import Admission, Limits, Refused, Share
+from onnxsal.serving.metrics import Metrics
+from onnxsal.serving.served import Served
+
+T = TypeVar("T")
+
+READERS = 2
+"""Threads that read requests and write answers, beside those that predict and those that explain."""
+
+
+class ClientLeftError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Service:
+    """The models of a server, and the threads that work for it. ``close`` it.
+
+    Args: usual: parameters of explanations where a request does not say them.
+    """
+
+    def __init__(
+        self, models: Iterable[Served], limits: Limits, gathering: Gathering, usual: Mapping[str, Any] | None = None
+    ) -> None:
+        self.usual = dict(usual or {})
+        self.models = {served.name: served for served in models}
+        self.limits, self.admission, self.metrics = limits, Admission(limits), Metrics()
+        self._explaining: Gatherer[Any, Any] = Gatherer(gathering, self.metrics.batches.observe, "explain")
+        self._predicting: Gatherer[Any, Any] = Gatherer(replace(gathering, batch=1), name="predict")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="onnxsal-read")
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self.metrics.watch("requests_under_way", "Requests that run or wait.", lambda: self.admission.requests)
+        self.metrics.watch("bytes_under_way", "Bytes that requests under way take.", lambda: self.admission.bytes)
+        self.metrics.watch("explanations_waiting", "Things not begun on.", lambda: self._explaining.waiting)
+
+    def served(self, name: str, version: str = "1") -> Served:
+        """Return a model by its name, which is never a path. Raises: Refused: there is none, or no such version."""
+        if name not in self.models:
+            raise Refused(404, f"there is no model {name!r}{nearest(name, self.models)}")
+        if version != "1":
+            raise Refused(404, f"model {name!r} has one version, '1'; there is no {version!r}")
+        return self.models[name]
+
+    async def read(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Return what a thread that reads and writes makes."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *arguments))
+
+    async def predict(self, work: Callable[[], T]) -> T:
+        """Return what a thread that predicts makes: predictions do not wait behind explanations."""
+        found = await self._worked(self._predicting, lambda several, stopped: [each() for each in several], [work])
+        return cast(T, found[0])
+
+    async def explain(self, served: Served, wanted: Sequence[Any]) -> list[Any]:
+        """Return the answers of wants, in order. Raises: the error of the first that cannot be served."""
+        keys = [(served.name, each.key) for each in wanted]
+        return await self._worked(self._explaining, served.explain, wanted, keys)
+
+    async def _worked(
+        self, gatherer: Gatherer[Any, Any], work: Work[Any, Any], wanted: Sequence[Any], keys: Sequence[Any] = (None,)
+    ) -> list[Any]:
+        if self.admission.stopping:
+            raise Refused(503, "the server is shutting down", retry_after=5)
+        jobs = [gatherer.put(work, each, key) for each, key in zip(wanted, keys, strict=True)]
+        try:
+            return list(await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs)))
+        finally:
+            for job in jobs:
+                if not job.future.done():
+                    gatherer.leave(job)
+
+    async def answered(self, request: Request, work: Callable[[bytes, Share], Awaitable[T]]) -> T:
+        """Return what work makes of a request's body within its deadline, for as long as the client waits.
+
+        Raises: Refused: no room, too large, too late, or the server ends. ClientLeftError: nobody waits.
+        """
+        end = time.monotonic() + self.limits.deadline
+        with self.admission.enter() as share:
+            body = await self._body(request, share, end)
+            started = time.monotonic()
+            task = asyncio.ensure_future(work(body, share))
+            del body
+            gone = asyncio.ensure_future(_left(request))
+            self._tasks.add(task)
+            try:
+                await asyncio.wait({task, gone}, timeout=end - started, return_when=asyncio.FIRST_COMPLETED)
+                self._check(task, gone)
+                self.admission.took(time.monotonic() - started)
+                return task.result()
+            finally:
+                self._tasks.discard(task)
+                await _ended(task, gone)
+
+    def _check(self, task: asyncio.Future[Any], gone: asyncio.Future[Any]) -> None:
+        if task.cancelled():
+            raise Refused(503, "the server is shutting down", retry_after=5)
+        if task.done():
+            return
+        if gone.done():
+            raise ClientLeftError
+        raise Refused(
+            504, f"there was no answer within {self.limits.deadline:g} s, which is as long as a request may take"
+        )
+
+    async def _body(self, request: Request, share: Share, end: float) -> bytes:
+        """Return the body, counted as it comes. Raises: Refused: it is too large, compressed, or comes too slowly."""
+        most, said = self.limits.body, request.headers.get("content-length", "")
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, "compressed bodies are not taken: leave Content-Encoding out")
+        if said.isdecimal() and (len(said) > 18 or int(said) > most):
+            raise Refused(413, f"the body has {said} bytes; {most} are allowed")
+        parts, length = list[bytes](), 0
+        try:
+            async with asyncio.timeout(max(0.0, end - time.monotonic())):
+                async for part in request.stream():
+                    length += len(part)
+                    if length > most:
+                        raise Refused(413, f"the body has more than the {most} bytes that are allowed")
+                    share.take(len(part))
+                    parts.append(part)
+        except TimeoutError:
+            raise Refused(408, f"the body did not come within {self.limits.deadline:g} s") from None
+        except ClientDisconnect:
+            raise ClientLeftError from None
+        return b"".join(parts)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self.admission.requests == 0
+
+    def stop(self) -> None:
+        """Finish what runs, and refuse the rest: what waits, and what comes."""
+        self.admission.stopping = True
+        self._explaining.drop_waiting()
+        self._predicting.drop_waiting()
+
+    def end(self) -> None:
+        """Answer at once what is still under way; call it in the loop's thread."""
+        for task in self._tasks:
+            task.cancel()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """End the threads, waiting so long for what runs in them."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        for gatherer in (self._explaining, self._predicting):
+            gatherer.close(seconds)
+
+
+async def _left(request: Request) -> None:
+    """Return once the client has left; whatever else comes behind a body is let by."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _ended(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what is not done, and wait until it has let go of what it holds."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

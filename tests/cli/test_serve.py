@@ -1,0 +1,75 @@
+"""``onnxsal serve``: names, messages, and a process that SIGTERM ends in good order. What it answers: tests/serving."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from onnxsal.errors import UsageError
+from onnxsal.serving.sharing import named, threads_and_workers
+
+MODELS = Path(__file__).resolve().parent.parent.parent / "models"
+
+
+def test_a_model_is_called_as_its_file_or_as_is_said(tmp_path: Path) -> None:
+    odd = tmp_path / "a=b.onnx"
+    odd.touch()
+    found = named(["v1/cats.onnx", "dogs=v2/model.onnx", "x=y=z.onnx", str(odd)])
+    assert found == {"cats": "v1/cats.onnx", "dogs": "v2/model.onnx", "x": "y=z.onnx", "a=b": str(odd)}
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [(["a/m.onnx", "b/m.onnx"], "both be called 'm'"), (["..=m.onnx"], "no name"), (["a/b=m.onnx"], "no name"),
+     (["=m.onnx"], "no name"), (["a:explain=m.onnx"], "no name"), (["a\n=m.onnx"], "no name")],
+)  # fmt: skip
+def test_a_name_is_one_models_and_fits_into_an_address(models: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        named(models)
+
+
+def test_threads_times_workers_are_the_processors_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processors in (1, 2, 3, 16, 64):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=processors: set(range(n)), raising=False)
+        for threads in (None, 1, 2):
+            for workers in (None, 1, 3):
+                found = threads_and_workers(threads, workers)
+                assert found[0] == (threads or max(1, processors // found[1]))
+                assert found[1] == workers or 1 <= found[1] <= min(4, processors)
+
+
+def test_a_port_that_is_taken_is_said(run) -> None:
+    pytest.importorskip("starlette", reason="needs the extra serve")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run("serve", "model.onnx", "--port", str(taken.getsockname()[1]))
+    assert ended.status == 2
+    assert "cannot listen at 127.0.0.1 port" in ended.err
+
+
+def test_without_the_extra_it_says_what_to_install(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith(("onnxsal.serving.s", "onnxsal.serving.app"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    ended = run("serve", "model.onnx")
+    assert ended.status == 1
+    assert "pip install 'onnxsal[serve]'" in ended.err
+
+
+def test_a_process_serves_until_it_is_told_to_end() -> None:
+    pytest.importorskip("starlette", reason="needs the extra serve")
+    command = [sys.executable, "-m", "onnxsal", "serve", f"shapes={MODELS / 'shapes.onnx'}", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name, _, address = process.stdout.readline().strip().partition(": ")
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert json.load(answer)["name"] == name == "shapes"
+        process.send_signal(signal.SIGTERM)
+        _rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
