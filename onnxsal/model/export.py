@@ -13,9 +13,11 @@ import onnx_ir as ir
 from onnxsal.autodiff import gradient as _gradient
 from onnxsal.autodiff import lower_gradients
 from onnxsal.graph import load_ir, save_ir
+from onnxsal.graph.files import weight_bytes
 from onnxsal.methods import Method, catalogue
 from onnxsal.model.held import fixed
 from onnxsal.model.model import Model
+from onnxsal.runtime.heap import DROPPED
 
 ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
 
@@ -56,7 +58,12 @@ def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
 
 
 def _ir(model: ModelSource, beside: Path | None = None) -> ir.Model:
-    return model.source if isinstance(model, Model) else load_ir(model, beside=beside)
+    if isinstance(model, Model):
+        return model.source
+    DROPPED.collect()
+    found = load_ir(model, beside=beside)
+    DROPPED.watch(found, weight_bytes(found))
+    return found
 
 
 def methods() -> dict[str, Method]:

@@ -47,6 +47,7 @@ from onnxsal.model.taken import normal_form, told_of
 from onnxsal.model.text_source import words_apart
 from onnxsal.model.words import Recognised, read_words
 from onnxsal.options import byte_count, is_count
+from onnxsal.runtime.heap import DROPPED
 from onnxsal.runtime.providers import CPU, full_name, providers
 from onnxsal.tasks import Task, task_of
 from onnxsal.tasks.evidence import Evidence, Floats, Settled
@@ -104,6 +105,7 @@ def load(
     running = Running(provider, tuple(custom_ops), _threads(threads), _memory(memory))
     if provider is not None:
         providers(provider)
+    DROPPED.collect()
     source = load_ir(path)
     if not custom_ops:
         check_operators(source)

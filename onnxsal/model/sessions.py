@@ -14,7 +14,7 @@ from onnxsal.anatomy import Anatomy
 from onnxsal.graph import Program
 from onnxsal.graph.files import weight_bytes
 from onnxsal.runtime import Session
-from onnxsal.runtime.heap import give_back
+from onnxsal.runtime.heap import DROPPED, give_back
 from onnxsal.runtime.session import Rows
 
 PROGRAMS = 256
@@ -97,6 +97,7 @@ class Sessions:
         with opened.lock:
             session = opened.session
             if session is None:
+                DROPPED.collect()
                 session = opened.session = self._open(program, opened.rows)
                 with self._lock:
                     self.opens += 1
@@ -185,6 +186,7 @@ class Kept:
 
     def __init__(self, basis: Basis) -> None:
         self.basis = basis
+        DROPPED.watch(basis.source, weight_bytes(basis.source))
         self.programs = Programs()
         self.others = Programs(OTHERS)
         self.sessions = Sessions(basis.open, basis.bound(), SPARED if basis.memory is None else 1)
