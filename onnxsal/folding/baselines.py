@@ -28,7 +28,8 @@ class BaselineMaker:
     """Of one thing, [C, *S]."""
     black: NDArray[np.float32]
     """The value of nothing there, [C]; or [C, *S], where it is not the same everywhere."""
-    key: tuple[int, int]
+    key: noise.Key
+    """Seeds that are known when the graph runs are uint32 [B, 1]."""
 
     def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
         """Return the baseline in the shape of x. Raises: UsageError: no such name, or an array of another shape."""
@@ -74,10 +75,10 @@ def _reflected(op: Tape, x: ir.Value, size: tuple[int, int]) -> ir.Value:
     return x
 
 
-def uniform_baseline(op: Tape, x: ir.Value, shape: Shape, key: tuple[int, int]) -> ir.Value:
+def uniform_baseline(op: Tape, x: ir.Value, shape: Shape, key: noise.Key) -> ir.Value:
     """Return uniform noise in the range of each picture, the same numbers as streaming draws."""
     axes = [1, 2, 3]
     low = op.ReduceMin(x, axes, keepdims=1)
     span = op.Sub(op.ReduceMax(x, axes, keepdims=1), low)
     drawn = noise.uniform(op, op.const(np.zeros(1, np.int64)), int(np.prod(shape)), key)
-    return op.Add(low, op.Mul(op.Reshape(drawn, [1, *shape]), span))
+    return op.Add(low, op.Mul(op.Reshape(drawn, [-1, *shape]), span))

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError
+from onnxsal.folding.noise import Key
 from onnxsal.folding.planes import IMAGE
 from onnxsal.folding.rows import Schedule, Shape
 from onnxsal.graph import Program, Tape, dims, infer_shapes
@@ -34,12 +35,19 @@ class Folded:
     baseline: Callable[[Tape, ir.Value], ir.Value]
     """The baseline [B, C, rows, columns] of x."""
     key: tuple[int, int] = (0, 0)
+    """Seed and image; of ``seeds`` the image alone."""
     rows: int = 8
     """Draws that go through the model at once."""
     any_length: bool = False
     """Whether the positions lie in a row of any length, and ``shape`` has but one of them."""
     most_cells: int | None = None
     """Cells that drawn masks of such a row have at most, where there is one a position; None: as the record says."""
+    seeds: ir.Value | None = None
+    """Of each thing, uint32 [B], where they are known when the graph runs."""
+
+    def key_of(self, op: Tape, thing: ir.Value) -> Key:
+        """Return the key that a thing's noise is drawn with. Args: thing: its number, int64, a scalar."""
+        return self.key if self.seeds is None else (op.Gather(self.seeds, thing), self.key[1])
 
     @property
     def body(self) -> Program:

@@ -28,6 +28,8 @@ _LOWEST = -34
 """No number that is drawn lies below 2^-33."""
 
 Words = tuple[ir.Value, ir.Value]
+Key = tuple[int | ir.Value, int]
+"""A seed and an image; a seed that is known when the graph runs is uint32, and fits in front of [r, pairs]."""
 FLOAT, UINT32, INT64 = ir.DataType.FLOAT, ir.DataType.UINT32, ir.DataType.INT64
 
 
@@ -35,19 +37,32 @@ def _u32(op: Tape, value: int) -> ir.Value:
     return op.const(np.array(value, np.uint32))
 
 
-def _threefry(op: Tape, counter: Words, key: tuple[int, int]) -> Words:
-    keys = (key[0], key[1], key[0] ^ key[1] ^ int(f.PARITY))
+def _threefry(op: Tape, counter: Words, key: Key) -> Words:
+    keys = _keys(op, key)
     a, b = _plus(op, counter[0], keys[0]), _plus(op, counter[1], keys[1])
     for i in range(20):
         a, b = _round(op, a, b, _TURNS[i % 8])
         if i % 4 == 3:
             j = i // 4 + 1
-            a, b = _plus(op, a, keys[j % 3]), _plus(op, b, (keys[(j + 1) % 3] + j) % 2**32)
+            a, b = _plus(op, a, keys[j % 3]), _plus(op, b, _with(op, keys[(j + 1) % 3], j))
     return a, b
 
 
-def _plus(op: Tape, word: ir.Value, number: int) -> ir.Value:
+def _keys(op: Tape, key: Key) -> tuple[int | ir.Value, ...]:
+    """Return the words that the rounds add in turn."""
+    seed, rest = key[0], key[1] ^ int(f.PARITY)
+    mixed = seed ^ rest if isinstance(seed, int) else op.BitwiseXor(seed, _u32(op, rest))
+    return seed, key[1], mixed
+
+
+def _with(op: Tape, word: int | ir.Value, turn: int) -> int | ir.Value:
+    return (word + turn) % 2**32 if isinstance(word, int) else op.Add(word, _u32(op, turn))
+
+
+def _plus(op: Tape, word: ir.Value, number: int | ir.Value) -> ir.Value:
     """Return the sum modulo 2^32; OpenVINO cuts constants off at 2^31."""
+    if isinstance(number, ir.Value):
+        return op.Add(word, number)
     if number < 2**31:
         return op.Add(word, _u32(op, number))
     return op.Sub(word, _u32(op, 2**32 - number))
@@ -84,7 +99,7 @@ def _float(op: Tape, word: ir.Value) -> ir.Value:
     return op.Add(op.Mul(op.Cast(high, to=FLOAT), 2.0**16), op.Cast(low, to=FLOAT))
 
 
-def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> Words:
+def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: Key) -> Words:
     """Return two words [r, pairs] for draws [r], int64."""
     pairs = op.Range(op.const(0, INT64), op.const(-(-size // 2), INT64), op.const(1, INT64))
     elements = op.Unsqueeze(op.Cast(op.Add(pairs, stream << STREAM_BITS), to=UINT32), [0])
@@ -93,14 +108,14 @@ def _words(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, in
     return _threefry(op, (op.Add(elements, zero), op.Add(numbers, op.Sub(elements, elements))), key)
 
 
-def normal(op: Tape, draws: ir.Value, size: int, stream: int, key: tuple[int, int]) -> ir.Value:
+def normal(op: Tape, draws: ir.Value, size: int, stream: int, key: Key) -> ir.Value:
     """Return standard normal numbers [r, size] for draws [r]; key is (seed, image)."""
     a, b = _words(op, draws, size, stream, key)
     radius, (cosine, sine) = _radius(op, a), _turned(op, b)
     return _interleave(op, op.Mul(radius, cosine), op.Mul(radius, sine), size)
 
 
-def uniform(op: Tape, draws: ir.Value, size: int, key: tuple[int, int]) -> ir.Value:
+def uniform(op: Tape, draws: ir.Value, size: int, key: Key) -> ir.Value:
     """Return uniform numbers in [0, 1), [r, size], multiples of 2^-24."""
     words = _words(op, draws, size, Stream.UNIFORM, key)
     first, second = (op.Mul(op.Cast(_shifted(op, w, 8), to=FLOAT), 2.0**-24) for w in words)

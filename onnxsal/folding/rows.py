@@ -82,7 +82,7 @@ class Source:
     """Of the thing itself, [C, *S]."""
     grid: tuple[int, ...]
     """The maps' own positions."""
-    key: tuple[int, int]
+    key: counter.Key
     placement: Placement = WHOLE_IMAGE
     """Where the maps lie in the picture."""
     length: ir.Value | None = None
@@ -166,11 +166,15 @@ def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Val
 def _declared(op: Tape, masks: Boxes | CoarseMasks, chunk: Chunk, source: Source) -> ir.Value:
     """Return masks that do not depend on the picture, [r, 1 or C, *S]."""
     numbers = chunk.samples if isinstance(masks, CoarseMasks) or chunk.masks is None else chunk.masks
+    seed = source.key[0]
+    if not isinstance(seed, int):
+        assert isinstance(masks, Boxes), "masks of cells are drawn as the file is written"
+        seed = 0
     if source.length is not None:
-        return row_masks(op, masks, numbers, source.length, Drawn(source.key[0], source.most_cells))
+        return row_masks(op, masks, numbers, source.length, Drawn(seed, source.most_cells))
     size = source.whole if source.channels else source.whole[1:]
     if isinstance(masks, CoarseMasks):
-        made = coarse_masks(op, masks, size, numbers, source.key[0])
+        made = coarse_masks(op, masks, size, numbers, seed)
     else:
         made = box_masks(op, masks, size, numbers)
     return op.Squeeze(made, [1]) if source.channels else made

@@ -76,8 +76,9 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.
         if "kept" in head:
             maps = op.Gather(maps, op.Gather(head["kept"], chunk.image, axis=0), axis=0)
         maps = maps_on_plane(op, maps, folded.maps_size) if len(folded.size) <= IMAGE else maps
+    key = folded.key_of(op, chunk.image)
     source = Source(
-        x, base, maps, folded.declared, folded.shape, folded.maps_size, folded.key, folded.placement,
+        x, base, maps, folded.declared, folded.shape, folded.maps_size, key, folded.placement,
         op.Shape(x, start=-1) if folded.any_length else None, folded.most_cells, folded.record.draws.channels,
     )  # fmt: skip
     return fill(op, folded.record.draws, chunk, source)

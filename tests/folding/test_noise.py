@@ -13,11 +13,17 @@ from onnxsal.kernels.noise import Stream, normal, uniform
 
 
 def drawn(kind: str, draws: np.ndarray, size: int, key: tuple[int, int], stream: Stream = Stream.INPUT) -> np.ndarray:
+    """Return what a graph draws with a key that it holds, having seen that it draws the same with a seed it is fed."""
     op = empty(18)
-    numbers = op.input("draws", ir.DataType.INT64, ["r"])
-    made = noise.normal(op, numbers, size, stream, key) if kind == "normal" else noise.uniform(op, numbers, size, key)
-    model = op.finish(noise=made).to_proto()
-    return ort.InferenceSession(model.SerializeToString()).run(None, {"draws": draws})[0]
+    numbers, seed = op.input("draws", ir.DataType.INT64, ["r"]), op.input("seed", ir.DataType.UINT32, [])
+    found = [
+        noise.normal(op, numbers, size, stream, each) if kind == "normal" else noise.uniform(op, numbers, size, each)
+        for each in (key, (seed, key[1]))
+    ]
+    session = ort.InferenceSession(op.finish(held=found[0], fed=found[1]).to_proto().SerializeToString())
+    held, fed = session.run(["held", "fed"], {"draws": draws, "seed": np.array(key[0], np.uint32)})
+    np.testing.assert_array_equal(held, fed)
+    return held
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
