@@ -10,12 +10,23 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
+from onnxsal.compiler.by_row import asking, by_things, put_back, reading_rows, taken
 from onnxsal.compiler.front import front_of, laid_in_front, read_past, stands_in
-from onnxsal.compiler.inputs import EXPLAIN, batch_of, bytes_in, count_of, explain_input, fed_batch, photo_of
+from onnxsal.compiler.inputs import (
+    EXPLAIN,
+    batch_of,
+    bytes_in,
+    count_of,
+    explain_input,
+    fed_batch,
+    photo_of,
+    told_inputs,
+)
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.outputs import finished, outputs_of, shapes_of, zeros_of
 from onnxsal.compiler.padded import Rows, row_by_row
-from onnxsal.compiler.work import Result, Values, Work
+from onnxsal.compiler.work import SEED, Result, Values, Work
+from onnxsal.errors import UsageError
 from onnxsal.explanation.request import Request
 from onnxsal.folding import (
     Folded,
@@ -35,7 +46,8 @@ from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.records import CoarseMasks, Record
-from onnxsal.tasks.task import Sought
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.task import Sought, Task
 
 CHEAP = 4
 """Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
@@ -47,7 +59,7 @@ def assemble(work: Work) -> ir.Model:
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
     came = frozenset(trace.graph)
-    ours = {EXPLAIN, *(fed.name for fed in work.goal.inputs), *work.form.outputs, *work.told}
+    ours = {EXPLAIN, *(fed.name for fed in work.inputs), *work.form.outputs, *work.told}
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
@@ -61,22 +73,33 @@ def assemble(work: Work) -> ir.Model:
     if work.form.mask_in is not None and masked is not None:
         there[work.form.mask_in.name] = masked
     batch = batch_of(source, anatomy.entry)
-    given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in work.goal.inputs}
-    explain = explain_input(trace, required=work.form.explain_required)
+    given = told_inputs(work, trace, batch)
+    seeds = given.pop(SEED.name, None)
+    explain = explain_input(work, trace, batch)
     sought = _sought(trace, work, given, source, there)
-    inputs = _Inputs(source, given, photo, sought, front, masked)
+    inputs = _Inputs(source, given, photo, sought, front, masked, seeds)
+    asked = _asked(trace, work, explain, sought)
 
     def then(op: Tape) -> Values:
-        if masked is not None:
-            return _text_by_text(op, work, inputs, there)
+        if work.form.by_row and batch != 1:
+            rows = _Rows(asked, asking(op, asked), batch)
+            return put_back(op, _explanation(op, work, inputs, there, rows), asked)
         return _explanation(op, work, inputs, there)
 
-    asked = explain if sought is None else trace.And(explain, _any(trace, sought.seen))
-    found = guarded(trace, asked, then, lambda op: zeros_of(op, work, source))
+    found = guarded(
+        trace, _any(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
+    )
     _read_copies(trace, own, found)
     read_apart(trace, came)
     told = {} if sought is None else {name: sought.told[name] for name in work.told}
     return finished(work, trace, {**own, **found, **told})
+
+
+def _asked(trace: Trace, work: Work, explain: ir.Value, sought: Sought | None) -> ir.Value:
+    """Return what is asked for and can be explained: a scalar, or where each row is asked for itself, bool [B]."""
+    if sought is None:
+        return explain
+    return trace.And(explain, sought.seen if work.form.by_row else _any(trace, sought.seen))
 
 
 def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Values) -> Sought | None:
@@ -88,7 +111,18 @@ def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Va
     fixed = {name: trace.const(value) for name, value in goal.constants(task.fed.name).items()}
     asked = {name: _for_all(trace, value, batch) for name, value in {**fixed, **given}.items()}
     task = task if goal.fixed is None else task.opened(goal.fixed)
-    return task.sought(trace, _numbers(trace, work, there), asked, work.request.score)
+    numbers = _numbers(trace, work, there)
+    found = task.sought(trace, numbers, asked, work.request.score)
+    if found is None or list(given) != [task.fed.name]:
+        return found
+    best = task.sought(trace, numbers, {}, work.request.score)
+    assert best is not None
+    asked_for = asked[task.fed.name]
+    return Sought(
+        _or_predicted(trace, found.feeds, asked_for, best.feeds),
+        trace.Where(trace.Less(asked_for, 0), best.seen, found.seen),
+        {**found.told, **_or_predicted(trace, {"explained": found.told["explained"]}, asked_for, best.told)},
+    )
 
 
 def _for_all(op: Tape, value: ir.Value, batch: ir.Value) -> ir.Value:
@@ -122,18 +156,32 @@ class _Inputs:
     """The input that the explained value is computed from, such as the ids of tokens; None where it is one itself."""
     mask: ir.Value | None = None
     """Which of these ids count, where the file is told."""
+    seeds: ir.Value | None = None
+    """Of the draws, where the file is told, int64 [B] or [1]."""
 
 
-def _folded(work: Work, record: Record, layer: Layer | None, shape: tuple[int, ...], front: ir.Value | None) -> Folded:
-    request, key = work.request, (work.request.seed, 0)
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that are explained, where each is asked for itself."""
+
+    asked: ir.Value
+    """Bool [B]."""
+    numbers: ir.Value
+    """Int64 [K]."""
+    batch: int | str | None
+
+
+def _folded(op: Tape, work: Work, record: Record, layer: Layer | None, read: _Read) -> Folded:
+    request, key, shape = work.request, (work.request.seed, 0), _varied_shape(work, record)
     name = named(record)
     baseline: Callable[[Tape, ir.Value], ir.Value]
-    baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), key)
-    if front is not None and name is not None and (token := nothing_of(request.model, name)):
-        baseline = partial(token.laid, ids=front)
+    own = key if read.seeds is None else (op.Unsqueeze(read.seeds, [1]), 0)
+    baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), own)
+    if read.front is not None and name is not None and (token := nothing_of(request.model, name)):
+        baseline = partial(token.laid, ids=read.front)
     maps = 0 if layer is None else layer.channels
     return Folded(
-        record, X, shape, maps, baseline, key, _rows(request), work.any_length, _most_cells(work, record)
+        record, X, shape, maps, baseline, key, _rows(request), work.any_length, _most_cells(work, record), read.seeds
     )  # fmt: skip
 
 
@@ -167,37 +215,60 @@ def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
             feed(inner, copy)
 
 
-def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
-    anatomy = work.request.model.anatomy
-    x = explained(op, there[anatomy.entry.value], anatomy.entry)
-    sought = inputs.sought
-    targets = _targets(op, work, inputs, there) if sought is None else sought.feeds
-    pairs = zip(work.parts, work.layers, strict=True)
-    read = _Read(x, targets, there, inputs.front)
-    raws = [_map(op, work, part, layer, read) for part, layer in pairs]
+def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values, rows: _Rows | None = None) -> Values:
+    """Return what is explained: of all things, [B, ...], or of rows that are asked for, [K, ...]."""
+    if inputs.mask is not None:
+        return _text_by_text(op, work, inputs, there, rows)
+    read = _read(op, work, inputs, there)
+    if rows is None:
+        return _maps(op, work, read, inputs.sought)
+    shared = by_things(there, rows.batch)
+    read = read.of(op, rows.numbers, shared)
+    with reading_rows(op, shared, rows.numbers):
+        return _maps(op, work, read, None)
+
+
+def _read(op: Tape, work: Work, inputs: _Inputs, there: Values) -> _Read:
+    model = work.request.model
+    x = explained(op, there[model.anatomy.entry.value], model.anatomy.entry)
+    targets = _targets(op, work, inputs, there) if inputs.sought is None else inputs.sought.feeds
+    seeds = None
+    if inputs.seeds is not None:
+        seeds = op.Cast(_for_all(op, inputs.seeds, op.Shape(x, start=0, end=1)), to=ir.DataType.UINT32)
+    return _Read(x, targets, there, inputs.front, inputs.photo, seeds)
+
+
+def _maps(op: Tape, work: Work, read: _Read, sought: Sought | None) -> Values:
+    raws = [_map(op, work, part, layer, read) for part, layer in zip(work.parts, work.layers, strict=True)]
     if sought is not None:
         raws = [_only_seen(op, raw, sought.seen) for raw in raws]
-    return outputs_of(op, work, raws, inputs.photo, op.Shape(x, start=-1))
+    return outputs_of(op, work, raws, read.photo, op.Shape(read.x, start=-1))
 
 
-def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
+def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values, rows: _Rows | None) -> Values:
     """Return what is explained of padded texts, of each what it is alone."""
     model, mask, front = work.request.model, work.form.mask_in, front_of(work.request.model)
     assert mask is not None and inputs.mask is not None and inputs.front is not None and front is not None
     ((name, _),) = front.inputs.items()
     batch = count_of(op, inputs.source, model.anatomy.entry)
-    given = {key: _for_all(op, value, batch) for key, value in inputs.given.items()}
-    weights = _weights(there)
+    every = {**inputs.given, **({} if inputs.seeds is None else {SEED.name: inputs.seeds})}
+    given: Mapping[str, ir.Value] = {key: _for_all(op, value, batch) for key, value in every.items()}
+    weights, texts, counts = _weights(there), inputs.front, mask.counts(op, inputs.mask)
+    if rows is not None:
+        given = taken(op, given, rows.numbers)
+        texts, counts = (op.Gather(value, rows.numbers, axis=0) for value in (texts, counts))
 
     def one(inner: Tape, ids: ir.Value, own: Mapping[str, ir.Value]) -> Values:
         vectors = graft(inner, front, {name: ids}, weights)[model.anatomy.entry.input]
         read = {**weights, **{name: ids for name in weights if stands_in(name)}}
         values = laid(inner, Program(model.anatomy.model), {model.anatomy.entry.input: vectors}, read)
-        alone = replace(inputs, source=vectors, given=dict(own), front=ids, mask=None)
+        told = dict(own)
+        seeds = told.pop(SEED.name, None)
+        alone = replace(inputs, source=vectors, given=told, front=ids, mask=None, seeds=seeds)
         return _explanation(inner, work, alone, values)
 
     ranks = {kind: len(shape) for kind, shape in shapes_of(work).items() if kind in work.maps}
-    return row_by_row(op, Rows(inputs.front, mask.counts(op, inputs.mask), given), one, ranks)
+    return row_by_row(op, Rows(texts, counts, given), one, ranks)
 
 
 def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
@@ -206,13 +277,35 @@ def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     given = inputs.given.get(task.fed.name) if inputs.given else work.goal.opened(op)
     if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
         return {} if work.goal.is_program else held
-    return task.targets(op, numbers, given, batch, work.request.model.labels)
+    labels = work.request.model.labels
+    found = task.targets(op, numbers, given, batch, labels)
+    if not inputs.given or (predicted := _predicted(op, task, numbers, batch, labels)) is None:
+        return found
+    return _or_predicted(op, found, inputs.given[task.fed.name], predicted)
+
+
+def _predicted(op: Tape, task: Task, numbers: Values, batch: ir.Value, labels: Labels | None) -> Values | None:
+    """Return the target inputs of what is predicted; None of a task that predicts none of what may be explained."""
+    try:
+        return task.targets(op, numbers, None, batch, labels)
+    except UsageError:
+        return None
+
+
+def _or_predicted(op: Tape, fed: Mapping[str, ir.Value], given: ir.Value, predicted: Mapping[str, ir.Value]) -> Values:
+    """Return what is fed, [B, ...] by name, or what is predicted where the class that is given is -1."""
+    return {name: _where(op, op.Less(given, 0), predicted[name], value) for name, value in fed.items()}
 
 
 def _only_seen(op: Tape, raw: ir.Value, seen: ir.Value) -> ir.Value:
     """Return maps [B, ...] that are 0 where nothing was seen that could be explained."""
-    ones = op.Expand(op.const([1]), op.Sub(op.Shape(op.Shape(raw)), op.const([1])))
-    return op.Where(op.Reshape(seen, op.Concat(op.Shape(seen), ones, axis=0)), raw, 0.0)
+    return _where(op, seen, raw, 0.0)
+
+
+def _where(op: Tape, flags: ir.Value, value: ir.Value, other: ir.Value | float) -> ir.Value:
+    """Return rows of a value where flags [B] hold, else those of another; one flag may be for all."""
+    ones = op.Expand(op.const([1]), op.Sub(op.Shape(op.Shape(value)), op.const([1])))
+    return op.Where(op.Reshape(flags, op.Concat(op.Shape(flags), ones, axis=0)), value, other)
 
 
 @dataclass(frozen=True)
@@ -227,6 +320,15 @@ class _Read:
     """The model's own values by name."""
     front: ir.Value | None
     """What the explained value is computed from."""
+    photo: ir.Value | None
+    """What is drawn on."""
+    seeds: ir.Value | None
+    """Of each thing, uint32 [B]."""
+
+    def of(self, op: Tape, rows: ir.Value, there: Values) -> _Read:
+        """Return what is read of rows [K] alone."""
+        own = {name: value for name, value in vars(self).items() if isinstance(value, ir.Value)}
+        return replace(self, targets=taken(op, self.targets, rows), there=there, **taken(op, own, rows))
 
 
 def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -> ir.Value:
@@ -236,7 +338,7 @@ def _map(op: Tape, work: Work, part: Result, layer: Layer | None, read: _Read) -
         bound = {X: read.x, **{name: value for name, value in read.targets.items() if name in part.inputs}}
         return graft(op, part, bound, _shared(work, part, layer, there), outputs=["saliency"])["saliency"]
     head = there if part.head is None else _shared(work, part.head, layer, there)
-    folded = _folded(work, part, layer, _varied_shape(work, part), read.front)
+    folded = _folded(op, work, part, layer, read)
     images, state = fold_record(op, folded, read.x, Shared(head, _weights(there)), read.targets)
     return fold_tail(op, folded, images, state)
 

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import assemble
 from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.compiler.by_row import one_at_once
 from onnxsal.compiler.columns import compiled_columns
 from onnxsal.compiler.front import ONE, check_read, takes_one
 from onnxsal.compiler.inputs import EXPLAIN
@@ -22,6 +23,7 @@ from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.padded import Mask, check_mask, mask_of, with_mask
+from onnxsal.compiler.seeds import check_seeds
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.baselines import KNOWN
@@ -52,7 +54,7 @@ def compile(
     target: Any = None,
     layer: str | Sequence[str] | None = None,
     score: str | None = None,
-    seed: int = 0,
+    seed: int | str = 0,
     preprocess: PreprocessSource | None = None,
     opset: int | None = None,
     give: str | Sequence[str] = "saliency",
@@ -61,6 +63,7 @@ def compile(
     explain_required: bool = False,
     keep_random: bool = False,
     mask_in: bool = False,
+    runtime: str | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -69,10 +72,12 @@ def compile(
 
     Args:
         model: a Model, its path or a ModelProto.
-        method, layer, score, seed, preprocess: as for ``explain``.
+        method, layer, score, preprocess: as for ``explain``.
+        seed: of all draws; ``"input"`` adds the input ``seed``, int64 [B], or [1] for all things.
         target: None explains the predicted class; an index, a label or a pair (a, b) fixes it, of an embedding a
             ``Like``, and so do an ``Element`` or its text, and a Program from ``sal/x`` to ``score`` [B]; ``"input"``
-            adds the input ``target``, int64 [B], or [1] for all pictures, of an embedding the input ``reference``,
+            adds the input ``target``, int64 [B], or [1] for all pictures, where -1 is the predicted class, of an
+            embedding the input ``reference``,
             float32 [B, N] or [1, N], a vector of any length but 0. A detector takes ``"input@input"``, a class and the
             input ``box``, float32 [B, 4] or [1, 4], or a class that is fixed at such a box, ``"dog@input"``.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
@@ -85,6 +90,8 @@ def compile(
             another score.
         mask_in: makes the mask of a model of texts an input again: texts of several lengths, padded to one, go in
             together, and each is explained as it is alone; the scores of pads are 0.
+        runtime: ``triton``: everything has a row a thing in front, ``explain`` is bool [B, 1], ``target`` and ``seed``
+            int64 [B, 1]; the rows that ask are explained, each as it is alone, and others cost the prediction only.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Of a model of rows of a table (``shapley``) the file gives ``values``, what each column adds to ``base_value``,
     doubles [B, F] and [B]: in closed form where the score is a sum of columns, else by all coalitions, as far as these
@@ -99,7 +106,7 @@ def compile(
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
-        keep_random, mask_in,
+        keep_random, mask_in, runtime,
     )  # fmt: skip
     opened = model if isinstance(model, Model) else load(model)
     made = compiled(opened, asked)
@@ -115,7 +122,7 @@ class Asked:
     target: Any = None
     layer: str | Sequence[str] | None = None
     score: str | None = None
-    seed: int = 0
+    seed: int | str = 0
     preprocess: PreprocessSource | None = None
     opset: int | None = None
     give: str | Sequence[str] = "saliency"
@@ -125,6 +132,23 @@ class Asked:
     options: Mapping[str, Any] = field(default_factory=dict)
     keep_random: bool = False
     mask_in: bool = False
+    runtime: str | None = None
+
+    @property
+    def by_row(self) -> bool:
+        """Whether everything has a row a thing, as servers that gather requests want it."""
+        return self.runtime == "triton"
+
+    @property
+    def seed_in(self) -> bool:
+        """Whether the file takes the seed. Raises: UsageError: it is a text and not that."""
+        if isinstance(self.seed, str) and self.seed != INPUT:
+            raise UsageError(f"seed={self.seed!r}: expected a whole number, or {INPUT!r} for an input of the file")
+        return self.seed == INPUT
+
+
+INPUT = "input"
+"""What is told as the file runs."""
 
 
 def answering(model: Model, target: TargetSource) -> Model:
@@ -150,9 +174,13 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
-    form = Form(_kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required)
+    form = Form(
+        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in
+    )  # fmt: skip
     _check_given(request.model, form)
     work = Work(request, goal, form, _parts(request, goal))
+    if form.seed_in:
+        check_seeds(request.steps.method.name, work.parts)
     if form.mask_in is not None:
         check_mask(request.model, form.mask_in, work.parts if "raw" in form.outputs else ())
     _check_names(work)
@@ -244,6 +272,7 @@ def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
     """Return the model with the batch that its file may promise: free, or one picture at a time."""
     try:
         why = alone_in_file(model, parts) or (ONE if takes_one(model) else None)
+        why = why or (one_at_once(model) if asked.by_row else None)
     except UnsupportedError:
         if not asked.keep_custom:
             raise
@@ -255,7 +284,8 @@ def _batched(model: Model, parts: tuple[Any, ...], asked: Asked) -> Model:
 def _request(model: Model, asked: Asked) -> Request:
     common, own = split_options(_allowed(asked.options))
     return prepare_request(
-        model, plan(asked.method, own), layer=asked.layer, score=asked.score, seed=asked.seed,
+        model, plan(asked.method, own), layer=asked.layer, score=asked.score,
+        seed=0 if asked.seed_in else asked.seed,  # type: ignore[arg-type]
         preprocess=asked.preprocess, common=common,
     )  # fmt: skip
 
@@ -310,8 +340,8 @@ def _check_given(model: Model, form: Form) -> None:
 
 
 def _check_names(work: Work) -> None:
-    graph, goal = work.request.model.anatomy.model.graph, work.goal
-    inputs = {EXPLAIN, *(fed.name for fed in goal.inputs)}
+    graph = work.request.model.anatomy.model.graph
+    inputs = {EXPLAIN, *(fed.name for fed in work.inputs)}
     taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
     for kind, names in (("input", inputs), ("output", {*work.form.outputs, *work.told})):
         for name in sorted(names & taken):

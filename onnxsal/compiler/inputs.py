@@ -13,6 +13,7 @@ from onnxsal.graph import Tape, dims
 from onnxsal.graph.cut import cut
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.image import Preprocess
+from onnxsal.tasks.task import Fed
 
 EXPLAIN = "explain"
 """The optional input (bool, default true) without which only the prediction is computed."""
@@ -58,10 +59,23 @@ def photo_of(work: Work, trace: Trace) -> ir.Value | None:
     return trace[entry.input]
 
 
-def explain_input(trace: Trace, *, required: bool) -> ir.Value:
-    """A scalar input, mostly with a default: who does not feed it gets the explanation."""
+def told_inputs(work: Work, trace: Trace, batch: int | str | None) -> dict[str, ir.Value]:
+    """Return the inputs that say what is explained, by name, [B, ...]: where each has a row, numbers are [B, 1]."""
+    return {fed.name: _told(trace, fed, batch, by_row=work.form.by_row) for fed in work.inputs}
+
+
+def _told(trace: Trace, fed: Fed, batch: int | str | None, *, by_row: bool) -> ir.Value:
+    if fed.shape or not by_row:
+        return trace.input(fed.name, fed.dtype, [batch, *fed.shape])
+    return trace.Squeeze(trace.input(fed.name, fed.dtype, [batch, 1]), [1])
+
+
+def explain_input(work: Work, trace: Trace, batch: int | str | None) -> ir.Value:
+    """A scalar input, mostly with a default: who does not feed it gets the explanation; or one a row, bool [B]."""
+    if work.form.by_row:
+        return _told(trace, Fed(EXPLAIN, ir.DataType.BOOL, ()), batch, by_row=True)
     value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
-    if required:
+    if work.form.explain_required:
         return value
     value.const_value = ir.tensor(np.array(True))
     trace.graph.register_initializer(value)

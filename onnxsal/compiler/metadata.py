@@ -52,7 +52,10 @@ def _target(work: Work) -> Any:
 def _means(work: Work) -> dict[str, str]:
     """Return what the inputs and outputs mean that a task has beside a class and maps, by name."""
     names = [*(each.name for each in work.goal.inputs), *work.told]
-    return {name: text for name, text in work.request.model.task.means.items() if name in names}
+    own = {name: text for name, text in work.request.model.task.means.items() if name in names}
+    rows = {"explain": "bool [B, 1]: which rows are explained; the maps of others are 0"} if work.form.by_row else {}
+    seeds = {"seed": "int64, modulo 2^32, of all draws of a thing"} if work.form.seed_in else {}
+    return {**rows, **own, **seeds}
 
 
 def _described(work: Work) -> dict[str, Any]:
@@ -62,7 +65,8 @@ def _described(work: Work) -> dict[str, Any]:
     if work.form.bytes_in:
         axes, dtype = entry.channels_last, "uint8"
     return {
-        "method": request.steps.method.name, "options": request.steps.described(), "seed": request.seed,
+        "method": request.steps.method.name, "options": request.steps.described(),
+        "seed": "input" if work.form.seed_in else request.seed,
         "layer": [layer.name for layer in request.layers], "score": request.score,
         "target": _target(work),
         **({} if work.goal.fixed is None else work.goal.fixed.about),
@@ -73,6 +77,7 @@ def _described(work: Work) -> dict[str, Any]:
         "output": request.model.task.written(),
         "outputs": [*work.form.outputs, *(name for name in work.told if name not in work.form.outputs)],
         **({} if not (means := _means(work)) else {"means": means}), "notes": list(request.model.notes),
+        **({"batched": True} if work.form.by_row else {}),
         **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
         "source_sha256": request.model.digest, "onnxsal": __version__,

@@ -24,6 +24,9 @@ KINDS: tuple[str, ...] = get_args(Kind)
 Values = dict[str, ir.Value]
 Result = Program | Record
 
+SEED = Fed("seed", ir.DataType.INT64, ())
+"""Of all draws of a thing."""
+
 
 @dataclass(frozen=True)
 class FileTarget:
@@ -72,6 +75,10 @@ class Form:
     """The mask of texts that becomes an input."""
     explain_required: bool = False
     """Whether ``explain`` has no default: JavaScript's runtimes feed no input that has one."""
+    by_row: bool = False
+    """Whether every input and output has the batch in front, and rows are explained that ask for it."""
+    seed_in: bool = False
+    """Whether the seed is an input."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,11 @@ class Work:
     def layers(self) -> tuple[Layer | None, ...]:
         """The layer of each part."""
         return self.request.layers or (None,)
+
+    @property
+    def inputs(self) -> tuple[Fed, ...]:
+        """What the file is told beside what it explains."""
+        return (*self.goal.inputs, *((SEED,) if self.form.seed_in else ()))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -33,6 +33,17 @@ What a file says of itself: onnxsal inspect out.onnx
 """
 
 
+class Seed(click.IntRange):
+    """A whole number of 32 bits, or ``input``."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 2**32 - 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or ``input``."""
+        return value if value == "input" else super().convert(value, param, ctx)
+
+
 class OneFile(Once):
     """What is written is one explanation."""
 
@@ -61,7 +72,13 @@ class OneFile(Once):
     help="Of rows of a table: rows that columns are replaced from. They go into the file.",
 )
 @click.option("--score", metavar="S", help="Explain the logit or the probability. By default as the method says.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of all random draws.")
+@click.option(
+    "--seed",
+    type=Seed(),
+    default=0,
+    metavar="N",
+    help='Of all random draws; "input" for an input `seed`, one for each thing.',
+)
 @click.option(
     "--give",
     type=Names(),
