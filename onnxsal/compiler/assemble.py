@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
-from onnxsal.compiler.by_row import asking, by_things, put_back, reading_rows, taken
+from onnxsal.compiler.aims import rows_where, sought_told, targets_told
+from onnxsal.compiler.by_row import any_of, asking, by_picture, by_things, put_back, reading_rows, taken
 from onnxsal.compiler.front import front_of, laid_in_front, read_past, stands_in
 from onnxsal.compiler.inputs import (
     EXPLAIN,
@@ -25,8 +26,7 @@ from onnxsal.compiler.inputs import (
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.outputs import finished, outputs_of, shapes_of, zeros_of
 from onnxsal.compiler.padded import Rows, row_by_row
-from onnxsal.compiler.work import SEED, Result, Values, Work
-from onnxsal.errors import UsageError
+from onnxsal.compiler.work import LISTED, SEED, Result, Values, Work
 from onnxsal.explanation.request import Request
 from onnxsal.folding import (
     Folded,
@@ -46,8 +46,7 @@ from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import feed, uses_of
 from onnxsal.graph.program import Trace
 from onnxsal.records import CoarseMasks, Record
-from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.task import Sought, Task
+from onnxsal.tasks.task import Sought
 
 CHEAP = 4
 """Pictures' worth of numbers that a guarded branch may read from the model. Whatever a branch reads has to be written
@@ -75,7 +74,7 @@ def assemble(work: Work) -> ir.Model:
     batch = batch_of(source, anatomy.entry)
     given = told_inputs(work, trace, batch)
     seeds = given.pop(SEED.name, None)
-    explain = explain_input(work, trace, batch)
+    explain = explain_input(trace, batch, by_row=work.form.by_row, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
     inputs = _Inputs(source, given, photo, sought, front, masked, seeds)
     asked = _asked(trace, work, explain, sought)
@@ -87,11 +86,13 @@ def assemble(work: Work) -> ir.Model:
         return _explanation(op, work, inputs, there)
 
     found = guarded(
-        trace, _any(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
+        trace, any_of(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
     )
     _read_copies(trace, own, found)
     read_apart(trace, came)
     told = {} if sought is None else {name: sought.told[name] for name in work.told}
+    if work.form.by_row and LISTED in told:
+        told[LISTED] = by_picture(trace, told[LISTED], count_of(trace, source, anatomy.entry))
     return finished(work, trace, {**own, **found, **told})
 
 
@@ -99,7 +100,7 @@ def _asked(trace: Trace, work: Work, explain: ir.Value, sought: Sought | None) -
     """Return what is asked for and can be explained: a scalar, or where each row is asked for itself, bool [B]."""
     if sought is None:
         return explain
-    return trace.And(explain, sought.seen if work.form.by_row else _any(trace, sought.seen))
+    return trace.And(explain, sought.seen if work.form.by_row else any_of(trace, sought.seen))
 
 
 def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Values) -> Sought | None:
@@ -112,16 +113,10 @@ def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Va
     asked = {name: _for_all(trace, value, batch) for name, value in {**fixed, **given}.items()}
     task = task if goal.fixed is None else task.opened(goal.fixed)
     numbers = _numbers(trace, work, there)
-    found = task.sought(trace, numbers, asked, work.request.score)
-    if found is None or list(given) != [task.fed.name]:
-        return found
-    best = task.sought(trace, numbers, {}, work.request.score)
-    assert best is not None
-    asked_for = asked[task.fed.name]
-    return Sought(
-        _or_predicted(trace, found.feeds, asked_for, best.feeds),
-        trace.Where(trace.Less(asked_for, 0), best.seen, found.seen),
-        {**found.told, **_or_predicted(trace, {"explained": found.told["explained"]}, asked_for, best.told)},
+    return (
+        sought_told(trace, task, numbers, asked, work.request.score)
+        if given
+        else task.sought(trace, numbers, asked, work.request.score)
     )
 
 
@@ -136,11 +131,6 @@ def _numbers(op: Tape, work: Work, there: Values) -> Values:
     task = work.request.model.task
     written = task.write(op, there)
     return {kind: written[name] for kind, name in {**task.kinds, **task.beside}.items()}
-
-
-def _any(op: Tape, seen: ir.Value) -> ir.Value:
-    """Return whether one of bools [B] is true, a scalar."""
-    return op.Cast(op.ReduceMax(op.Cast(seen, to=ir.DataType.INT32), keepdims=0), to=ir.DataType.BOOL)
 
 
 @dataclass(frozen=True)
@@ -274,38 +264,17 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values, rows: _R
 def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     task, batch = work.request.model.task, count_of(op, inputs.source, work.request.model.anatomy.entry)
     numbers = _numbers(op, work, there)
-    given = inputs.given.get(task.fed.name) if inputs.given else work.goal.opened(op)
     if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
         return {} if work.goal.is_program else held
     labels = work.request.model.labels
-    found = task.targets(op, numbers, given, batch, labels)
-    if not inputs.given or (predicted := _predicted(op, task, numbers, batch, labels)) is None:
-        return found
-    return _or_predicted(op, found, inputs.given[task.fed.name], predicted)
-
-
-def _predicted(op: Tape, task: Task, numbers: Values, batch: ir.Value, labels: Labels | None) -> Values | None:
-    """Return the target inputs of what is predicted; None of a task that predicts none of what may be explained."""
-    try:
-        return task.targets(op, numbers, None, batch, labels)
-    except UsageError:
-        return None
-
-
-def _or_predicted(op: Tape, fed: Mapping[str, ir.Value], given: ir.Value, predicted: Mapping[str, ir.Value]) -> Values:
-    """Return what is fed, [B, ...] by name, or what is predicted where the class that is given is -1."""
-    return {name: _where(op, op.Less(given, 0), predicted[name], value) for name, value in fed.items()}
+    if inputs.given:
+        return targets_told(op, task, numbers, inputs.given[task.fed.name], batch, labels)
+    return task.targets(op, numbers, work.goal.opened(op), batch, labels)
 
 
 def _only_seen(op: Tape, raw: ir.Value, seen: ir.Value) -> ir.Value:
     """Return maps [B, ...] that are 0 where nothing was seen that could be explained."""
-    return _where(op, seen, raw, 0.0)
-
-
-def _where(op: Tape, flags: ir.Value, value: ir.Value, other: ir.Value | float) -> ir.Value:
-    """Return rows of a value where flags [B] hold, else those of another; one flag may be for all."""
-    ones = op.Expand(op.const([1]), op.Sub(op.Shape(op.Shape(value)), op.const([1])))
-    return op.Where(op.Reshape(flags, op.Concat(op.Shape(flags), ones, axis=0)), value, other)
+    return rows_where(op, seen, raw, 0.0)
 
 
 @dataclass(frozen=True)

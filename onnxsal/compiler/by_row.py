@@ -27,6 +27,11 @@ def asking(op: Tape, asked: ir.Value) -> ir.Value:
     return op.Reshape(op.NonZero(asked), [-1])
 
 
+def any_of(op: Tape, flags: ir.Value) -> ir.Value:
+    """Return whether one of bools [B] is true, a scalar."""
+    return op.Cast(op.ReduceMax(op.Cast(flags, to=ir.DataType.INT32), keepdims=0), to=ir.DataType.BOOL)
+
+
 def taken(op: Tape, values: Values, rows: ir.Value) -> dict[str, ir.Value]:
     """Return values of so many rows, [K, ...] of [B, ...]."""
     return {name: op.Gather(value, rows, axis=0) for name, value in values.items()}
@@ -43,6 +48,20 @@ def put_back(op: Tape, found: Values, asked: ir.Value) -> dict[str, ir.Value]:
         zero = op.ConstantOfShape(shape, value=ir.tensor(np.zeros(1, dtype.numpy()), dtype=dtype))
         made[name] = op.Gather(op.Concat(zero, value, axis=0), places, axis=0)
     return made
+
+
+def by_picture(op: Tape, listed: ir.Value, batch: ir.Value) -> ir.Value:
+    """Return what is detected, float32 [B, K, 6], as far as there is something of a picture, and NaN behind that.
+
+    Args: listed: [D, 7], the picture's number in front. batch: how many pictures, int64 [1].
+    """
+    picture = op.Cast(op.Slice(listed, [0], [1], [1]), to=ir.DataType.INT64)
+    zero, one = (op.const(n, ir.DataType.INT64) for n in (0, 1))
+    same = op.Cast(op.Equal(picture, op.Range(zero, op.Squeeze(batch, [0]), one)), to=ir.DataType.INT64)
+    place = op.Sub(op.GatherElements(op.CumSum(same, zero), picture, axis=1), 1)
+    most = op.Max(op.Unsqueeze(op.ReduceMax(op.ReduceSum(same, [0], keepdims=0), keepdims=0), [0]), [1])
+    nothing = op.Expand(op.const(np.array([[[np.nan]]], np.float32)), op.Concat(batch, most, [6], axis=0))
+    return op.ScatterND(nothing, op.Concat(picture, place, axis=1), op.Slice(listed, [1], [7], [1]))
 
 
 def by_things(there: Values, batch: int | str | None) -> dict[str, ir.Value]:

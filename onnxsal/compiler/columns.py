@@ -11,11 +11,14 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal._version import __version__
+from onnxsal.compiler.aims import targets_told
+from onnxsal.compiler.by_row import any_of, asking, one_at_once, put_back, taken
+from onnxsal.compiler.inputs import EXPLAIN, explain_input, told
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_columns import OwnInput, own_inputs, with_own_inputs
 from onnxsal.compiler.row_values import Doubles, Explainer, Pick, coalitions, sums
 from onnxsal.compiler.work import FileTarget
-from onnxsal.errors import UsageError
+from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.explanation.shapley.background import background_of
 from onnxsal.explanation.shapley.closed import Form, Numbers, closed_form
@@ -29,7 +32,7 @@ from onnxsal.modalities.table_rows import TableRows
 from onnxsal.model import Model
 from onnxsal.model.table import as_table, table_in
 
-EXPLAIN, VALUES, BASE = "explain", "values", "base_value"
+VALUES, BASE = "values", "base_value"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,16 @@ class _Work:
 
 
 def compiled_columns(
-    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, *, required: bool
+    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, *, required: bool, by_row: bool = False
 ) -> ir.Model:
     """Return the file of a model and the values of its columns.
 
-    Args: required: whether ``explain`` has no default.
-    Raises: UsageError: there is no background. UnsupportedError: the values are more work than a file may do.
+    Args: required: whether ``explain`` has no default. by_row: whether each row is asked for itself.
+    Raises: UsageError: there is no background. UnsupportedError: the values are more work than a file may do, or an
+    output has no row for each.
     """
+    if by_row and (why := one_at_once(model)):
+        raise UnsupportedError(f"runtime=triton: {why}, and rows of tables go in together")
     work = _work(as_table(model), steps, score, goal)
     entry, anatomy = work.model.anatomy.entry.input, work.model.anatomy
     trace = Trace(anatomy.model.clone())
@@ -63,19 +69,26 @@ def compiled_columns(
     numbers = anatomy.head.write(trace, trace)
     batch = (dims(trace[entry]) or (BATCH,))[0]
     rows = with_own_inputs(trace, entry, work.own, batch)
-    given = {fed.name: trace.input(fed.name, fed.dtype, [batch, *fed.shape]) for fed in goal.inputs}
-    explain = trace.input(EXPLAIN, ir.DataType.BOOL, [])
-    if not required:
-        explain.const_value = ir.tensor(np.array(True))
-        trace.graph.register_initializer(explain)
-    pick = _pick(work, {kind: numbers[name] for kind, name in anatomy.head.kinds.items()}, given, rows[0])
+    given = {fed.name: told(trace, fed, batch, by_row=by_row) for fed in goal.inputs}
+    explain = explain_input(trace, batch, by_row=by_row, required=required)
+    kinds = {kind: numbers[name] for kind, name in anatomy.head.kinds.items()}
 
     def then(op: Tape) -> dict[str, ir.Value]:
-        values, base = work.explainer.write(op, rows, pick)
-        return {VALUES: values, BASE: base}
+        if not by_row:
+            return _values(op, work, rows, _pick(work, kinds, given, rows[0]))
+        at = asking(op, explain)
+        some = [op.Gather(value, at, axis=0) for value in rows]
+        pick = _pick(work, taken(op, kinds, at), taken(op, given, at), some[0])
+        return put_back(op, _values(op, work, some, pick), explain)
 
-    found = guarded(trace, explain, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
+    asked = any_of(trace, explain) if by_row else explain
+    found = guarded(trace, asked, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
     return _finished(trace, work, {**own_outputs, **found}, batch)
+
+
+def _values(op: Tape, work: _Work, rows: Sequence[ir.Value], pick: Pick) -> dict[str, ir.Value]:
+    values, base = work.explainer.write(op, rows, pick)
+    return {VALUES: values, BASE: base}
 
 
 def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) -> _Work:
@@ -112,8 +125,11 @@ def _pick(work: _Work, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.V
 
     def chosen(op: Tape, scores: ir.Value) -> ir.Value:
         batch = op.Shape(scores, start=0, end=1)
-        (column,) = task.targets(op, numbers, next(iter(given.values()), None), op.Shape(rows, start=0, end=1),
-                                 work.model.labels).values()  # fmt: skip
+        told, count, labels = next(iter(given.values()), None), op.Shape(rows, start=0, end=1), work.model.labels
+        if told is None:
+            (column,) = task.targets(op, numbers, None, count, labels).values()
+        else:
+            (column,) = targets_told(op, task, numbers, told, count, labels).values()
         at = op.Expand(op.Reshape(column, [-1, 1, 1]), op.Concat(batch, op.Shape(scores, start=1, end=2), [1], axis=0))
         return op.Squeeze(op.GatherElements(scores, at, axis=2), [2])
 

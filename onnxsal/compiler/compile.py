@@ -208,8 +208,9 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
         _check_repeatable(model)
     steps = steps_of(asked.method, own)
     made = compiled_columns(
-        model, steps, asked.score, _goal(model, asked.target, None), required=asked.explain_required
-    )
+        model, steps, asked.score, _goal(model, asked.target, None), required=asked.explain_required,
+        by_row=asked.by_row,
+    )  # fmt: skip
     write_moved(made.graph)
     if asked.opset is not None:
         lower_opset(made, asked.opset)
@@ -332,6 +333,8 @@ def _check_given(model: Model, form: Form) -> None:
         if model.task.has_boxes:
             raise UnsupportedError("give=detections: no operator leaves out boxes that are turned; predict lists them")
         raise UsageError(f"give=detections is for detectors, and the task is {model.task.name!r}")
+    if form.outputs == ("detections",):
+        raise UsageError("give=detections alone explains nothing: give saliency, raw or drawing beside it")
     if "drawing" in form.outputs and len(model.size) != 2:
         raise UnsupportedError(
             f"give=drawing is a picture, and maps of this model are {' x '.join(map(str, model.size))} numbers "

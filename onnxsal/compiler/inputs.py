@@ -61,21 +61,22 @@ def photo_of(work: Work, trace: Trace) -> ir.Value | None:
 
 def told_inputs(work: Work, trace: Trace, batch: int | str | None) -> dict[str, ir.Value]:
     """Return the inputs that say what is explained, by name, [B, ...]: where each has a row, numbers are [B, 1]."""
-    return {fed.name: _told(trace, fed, batch, by_row=work.form.by_row) for fed in work.inputs}
+    return {fed.name: told(trace, fed, batch, by_row=work.form.by_row) for fed in work.inputs}
 
 
-def _told(trace: Trace, fed: Fed, batch: int | str | None, *, by_row: bool) -> ir.Value:
+def told(trace: Trace, fed: Fed, batch: int | str | None, *, by_row: bool) -> ir.Value:
+    """Return what is told by an input of the file, [B, ...]."""
     if fed.shape or not by_row:
         return trace.input(fed.name, fed.dtype, [batch, *fed.shape])
     return trace.Squeeze(trace.input(fed.name, fed.dtype, [batch, 1]), [1])
 
 
-def explain_input(work: Work, trace: Trace, batch: int | str | None) -> ir.Value:
+def explain_input(trace: Trace, batch: int | str | None, *, by_row: bool, required: bool) -> ir.Value:
     """A scalar input, mostly with a default: who does not feed it gets the explanation; or one a row, bool [B]."""
-    if work.form.by_row:
-        return _told(trace, Fed(EXPLAIN, ir.DataType.BOOL, ()), batch, by_row=True)
+    if by_row:
+        return told(trace, Fed(EXPLAIN, ir.DataType.BOOL, ()), batch, by_row=True)
     value = trace.input(EXPLAIN, ir.DataType.BOOL, [])
-    if work.form.explain_required:
+    if required:
         return value
     value.const_value = ir.tensor(np.array(True))
     trace.graph.register_initializer(value)

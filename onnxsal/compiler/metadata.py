@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from onnxsal._version import __version__
-from onnxsal.compiler.work import Work
+from onnxsal.compiler.work import LISTED, Work
 from onnxsal.model import Model
 
 METADATA = "onnxsal.explainer"
@@ -54,6 +54,8 @@ def _means(work: Work) -> dict[str, str]:
     names = [*(each.name for each in work.goal.inputs), *work.told]
     own = {name: text for name, text in work.request.model.task.means.items() if name in names}
     rows = {"explain": "bool [B, 1]: which rows are explained; the maps of others are 0"} if work.form.by_row else {}
+    if work.form.by_row and LISTED in own:
+        own[LISTED] = "float32 [B, K, 6], best first: sides, score, class, as in explained; NaN behind the last"
     seeds = {"seed": "int64, modulo 2^32, of all draws of a thing"} if work.form.seed_in else {}
     return {**rows, **own, **seeds}
 

@@ -59,7 +59,7 @@ def finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
     batch, shapes = fed_batch(model.anatomy), shapes_of(work)
     for name, shape in work.told.items():
         outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
-        outputs[name].shape = ir.Shape([batch, *shape] if None not in shape else shape)
+        outputs[name].shape = ir.Shape([batch, *shape] if work.form.by_row or None not in shape else shape)
     for name in work.maps:
         outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])

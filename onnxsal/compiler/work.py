@@ -24,6 +24,9 @@ KINDS: tuple[str, ...] = get_args(Kind)
 Values = dict[str, ir.Value]
 Result = Program | Record
 
+LISTED = "detections"
+"""The output whose rows say themselves of which picture they are, unless each picture has its own."""
+
 SEED = Fed("seed", ir.DataType.INT64, ())
 """Of all draws of a thing."""
 
@@ -114,7 +117,9 @@ class Work:
     def told(self) -> dict[str, tuple[int | None, ...]]:
         """The outputs of what is looked for before anything is explained, and their shapes: those of detections are
         given where they are asked for, the others always."""
-        told = {} if self.goal.is_program else self.request.model.task.told
+        told = {} if self.goal.is_program else dict(self.request.model.task.told)
+        if self.form.by_row and LISTED in told:
+            told[LISTED] = (None, 6)
         return {name: shape for name, shape in told.items() if name not in KINDS or name in self.form.outputs}
 
     @property

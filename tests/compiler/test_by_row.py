@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import tiny_texts as tiny
 from compiled_cases import BUNDLED, QUICK, Photos, built_in, photos
+from tables import LINEAR, NET, feeds, pipeline
+from tables import ROWS as ROWS_OF_TABLES
+from tiny_detectors import NAMES, detector, picture
 
 import onnxsal
+from onnxsal.errors import UnsupportedError, UsageError
 
 CLOSE = 1e-5
 """Of a map's range, which is 1: how many rows lie together changes how a runtime rounds."""
@@ -87,3 +93,161 @@ def test_rows_that_ask_get_the_maps_of_explain(
         np.testing.assert_allclose(found["saliency"][row], wanted, rtol=0, atol=CLOSE)
     turned = run(**{name: value[::-1] for name, value in feeds.items()}, explain=flags(1, 1, 1, 1))["saliency"][::-1]
     np.testing.assert_allclose(turned[[1, 3]], found["saliency"][[1, 3]], rtol=0, atol=CLOSE)
+
+
+def one_of(file: str, **weights: np.ndarray) -> onnx.ModelProto:
+    proto = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 21]> g ' + file)
+    arrays = {name: array.astype(np.float32) for name, array in weights.items()}
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    return proto
+
+
+def normal(*shape: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def check_rows(
+    model: Any, things: dict[str, np.ndarray], method: str, *, told: dict[str, np.ndarray] | None = None, **how: Any
+) -> dict[str, np.ndarray]:
+    """Hold rows 1 and 3 of four to what a file that takes no rows gives of each alone; return what all rows give."""
+    told = told or {}
+    alone, batched = (
+        session_of(onnxsal.compile(model, method=method, runtime=name, **how)) for name in (None, "triton")
+    )
+    columns = {name: value if value.ndim > 1 else value[:, None] for name, value in told.items()}
+    found = batched(**things, **columns, explain=flags(0, 1, 0, 1))
+    rest = batched(**things, **columns, explain=flags(1, 0, 1, 0))
+    none = batched(**things, **columns, explain=flags(0, 0, 0, 0))
+    made = [name for name in ("saliency", "raw", "drawing", "values") if name in found]
+    for row in range(4):
+        one = alone(**{name: value[row : row + 1] for name, value in {**things, **told}.items()})
+        given, other = (found, rest) if row % 2 else (rest, found)
+        for name in made:
+            np.testing.assert_allclose(
+                given[name][row : row + 1], one[name], rtol=0, atol=1e-5 * np.abs(one[name]).max()
+            )
+            assert not other[name][row].any()
+        for name in set(found) - set(made) - {"detections", "base_value"}:
+            np.testing.assert_allclose(none[name][row : row + 1], one[name], rtol=1e-4, atol=1e-5)
+    assert all(found[name].any() and not none[name].any() for name in made)
+    return found
+
+
+POOL = """(float[B, 6, 5] x) => (float[B, 3] y)
+    <int64[1] two = {2}, int64[1] one = {1}, int64 zero = {0}, int64 step = {1}> {
+    s = ReduceSum <keepdims = 0> (x, two) best = ArgMax <axis = 1, keepdims = 1> (s) t = Tanh (x)
+    shape = Shape <start = 0, end = 1> (x) b = Squeeze (shape) r = Range (zero, b, step) row = Unsqueeze (r, one)
+    at = Concat <axis = 1> (row, best) picked = GatherND (t, at) y = MatMul (picked, v) }"""
+"""Rows that say themselves where they lie in the batch, as CLIP's texts do."""
+
+
+def test_rows_that_know_their_place_in_the_batch() -> None:
+    model = one_of(POOL, v=normal(5, 3))
+    check_rows(
+        model, {"x": normal(4, 6, 5, seed=2)}, "gradient", target="input", told={"target": np.array([0, 2, -1, 1])}
+    )
+
+
+@pytest.mark.parametrize(("target", "told"), [
+    ("input", {"target": np.array([2, -1, 0, 1])}), (None, {}),
+    ("input@input", {"target": np.array([0, 0, 1, 1]), "box": np.array([[0, 0, 9, 9]] * 4, np.float32)}),
+])  # fmt: skip
+def test_detectors_list_and_explain_what_each_picture_has(target: str | None, told: dict[str, np.ndarray]) -> None:
+    pictures = [picture((0, 4, 4), (1, 20, 16)), picture((0, 3, 3), (1, 8, 8), (2, 22, 20)), picture((1, 4, 4))]
+    x = np.concatenate([*pictures, picture((1, 2, 2), (0, 20, 8))])
+    model = onnxsal.load(detector("v8"), labels=list(NAMES))
+    found = check_rows(model, {"picture": x}, "gradient", target=target, told=told, give=["saliency", "detections"])
+    listed = session_of(onnxsal.compile(model, method="gradient", give="saliency,detections"))(picture=x)["detections"]
+    for row, own in enumerate(found["detections"]):
+        np.testing.assert_allclose(own[~np.isnan(own[:, 0])], listed[listed[:, 0] == row, 1:], rtol=1e-5)
+    nothing = session_of(onnxsal.compile(model, method="gradient", give="saliency,detections", runtime="triton"))(
+        picture=np.zeros_like(x), explain=flags(1, 1, 1, 1)
+    )
+    assert np.isnan(nothing["detections"]).all() and nothing["detections"].shape == (4, 1, 6)
+
+
+REGIONS = """(float[N, 3, 8, 8] x) => (float[N, 4, 8, 8] y) { a = Conv <pads = [1, 1, 1, 1]> (x, w) t = Tanh (a)
+    l = Conv <pads = [1, 1, 1, 1]> (t, u) y = Softmax <axis = 1> (l) }"""
+LIKE = """(float[B, 2, 24] x) => (float[B, 3] y) <int64[1] last = {2}, int64[1] one = {1}> {
+    a = Conv <pads = [2, 2]> (x, w) r = Relu (a) m = ReduceMean <keepdims = 0> (r, last)
+    n = ReduceL2 <keepdims = 1> (m, one) y = Div (m, n) }"""
+VOLUME = """(float[B, 2, 4, 5, 6] x) => (float[B, 3] y) <int64[3] behind = {2, 3, 4}> {
+    a = Conv <pads = [1, 1, 1, 1, 1, 1]> (x, w) m = Tanh (a) p = ReduceMean <keepdims = 0> (m, behind)
+    y = MatMul (p, v) }"""
+SIZES = """(float[N, 4] x) => (float[N, 3] y, int64[2] size) { size = Shape (x) t = Tanh (x) y = MatMul (t, v) }"""
+
+
+@pytest.mark.parametrize(("file", "shape", "method", "how"), [
+    (REGIONS, (3, 8, 8), "grad-cam", {"layer": "t", "target": "input"}),
+    (LIKE, (2, 24), "grad-cam", {"target": "input"}),
+    (VOLUME, (2, 4, 5, 6), "smoothgrad", {"samples": 2, "seed": "input", "target": "input"}),
+    (VOLUME, (2, 4, 5, 6), "score-cam", {"give": ["saliency", "raw"]}),
+])  # fmt: skip
+def test_regions_references_and_volumes(file: str, shape: tuple[int, ...], method: str, how: dict[str, Any]) -> None:
+    weights = {REGIONS: {"w": normal(5, 3, 3, 3), "u": normal(4, 5, 3, 3)}, LIKE: {"w": normal(3, 2, 5)},
+               VOLUME: {"w": normal(4, 2, 3, 3, 3), "v": normal(4, 3)}}[file]  # fmt: skip
+    told: dict[str, np.ndarray] = {"seed": np.array([3, 2**32 - 1, 5, 3])} if "seed" in how else {}
+    if "target" in how:
+        told.update({"reference": normal(4, 3, seed=4)} if file is LIKE else {"target": np.array([2, -1, 0, 1])})
+    check_rows(one_of(file, **weights), {"x": normal(4, *shape, seed=2)}, method, told=told, **how)
+
+
+MASKED = """(int64[B, T] input_ids, int64[B, T] attention_mask) => (float[B, 3] logits)
+    <int64[1] time = {1}, int64[1] last = {2}> { e = Gather (table, input_ids) m0 = Cast <to = 1> (attention_mask)
+    m = Unsqueeze (m0, last) h = MatMul (e, mix) t = Tanh (h) u = Mul (t, m) p = ReduceSum <keepdims = 0> (u, time)
+    logits = MatMul (p, head) }"""
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated-gradients"])
+def test_texts(tmp_path: Path, method: str) -> None:
+    proto = tiny.proto("classes")
+    model = onnxsal.load(tiny.written(tmp_path, proto, config={"id2label": tiny.LABELS}))
+    ids = np.random.default_rng(0).integers(5, tiny.ROWS, (4, 7))
+    options: dict[str, Any] = {"steps": 3, "baseline": "mask"} if method == "integrated-gradients" else {}
+    check_rows(model, {"input_ids": ids}, method, target="input", told={"target": np.array([2, -1, 0, 1])}, **options)
+
+
+def test_padded_texts(tmp_path: Path) -> None:
+    proto = one_of(MASKED, table=tiny.TABLE, mix=tiny.MIX, head=tiny.HEAD)
+    model = onnxsal.load(tiny.written(tmp_path, proto))
+    ids, mask = np.random.default_rng(0).integers(5, tiny.ROWS, (4, 7)), np.ones((4, 7), np.int64)
+    mask[0, :2], mask[1, 5:], mask[3, 3:] = 0, 0, 0
+    told = {"target": np.array([2, -1, 0, 1])}
+    check_rows(model, {"input_ids": ids, "attention_mask": mask}, "occlusion", target="input", mask_in=True, told=told)
+
+
+@pytest.mark.parametrize("head", [LINEAR, NET])
+def test_rows_of_tables(head: str) -> None:
+    proto, told = pipeline(head), {"target": np.array([1, -1, 0, 0])}
+    check_rows(
+        proto,
+        feeds(proto, ROWS_OF_TABLES[:4]),
+        "shapley",
+        target="input",
+        told=told,
+        background=list(ROWS_OF_TABLES[4:]),
+    )
+
+
+def test_where_no_row_is_each_thing_s_one_goes_in_at_a_time() -> None:
+    """The batch lies in front of all that a file of rows gives; where it does not, one thing goes in."""
+    proto = onnxsal.compile(one_of(SIZES, v=normal(4, 3)), method="gradient", runtime="triton")
+    said = {each.key: each.value for each in proto.metadata_props}["onnxsal.explainer"]
+    assert "output 'size' has no batch in front" in said
+    run, x = session_of(proto), normal(1, 4)
+    wanted = session_of(onnxsal.compile(one_of(SIZES, v=normal(4, 3)), method="gradient"))(x=x)
+    np.testing.assert_allclose(run(x=x, explain=flags(1))["saliency"], wanted["saliency"], atol=1e-6)
+    assert not run(x=x, explain=flags(0))["saliency"].any()
+
+
+@pytest.mark.parametrize(("method", "error", "said"), [
+    ("grad-cam", UsageError, "'grad-cam' with these options draws nothing"),
+    ("rise", UnsupportedError, "'rise' draws the cells of its masks as the file is written"),
+])  # fmt: skip
+def test_a_seed_that_would_change_nothing_is_refused(
+    model: onnxsal.Model, method: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        onnxsal.compile(model, method=method, seed="input")
+    with pytest.raises(UsageError, match="expected a whole number, or 'input'"):
+        onnxsal.compile(model, method=method, seed="inputs")

@@ -141,6 +141,8 @@ def test_detections_are_of_detectors() -> None:
 
     with pytest.raises(UsageError, match="give=detections is for detectors"):
         onnxsal.compile(tiny_models.classifier(), method="gradient", give="detections")
+    with pytest.raises(UsageError, match="give=detections alone explains nothing"):
+        onnxsal.compile(model(), method="gradient", give="detections")
 
 
 # Random tables: the graph against NumPy.

@@ -1,0 +1,60 @@
+"""What a file explains of each thing where it is told: a class, or with -1 the one that is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from onnxsal.errors import UsageError
+from onnxsal.graph import Tape
+from onnxsal.tasks.labels import Labels
+from onnxsal.tasks.task import Sought, Task
+
+Values = Mapping[str, ir.Value]
+
+
+def targets_told(
+    op: Tape, task: Task, numbers: Values, given: ir.Value, batch: ir.Value, labels: Labels | None
+) -> dict[str, ir.Value]:
+    """Return the programs' target inputs of what is told, or of what is predicted where that is -1.
+
+    Args: as of ``Task.targets``. A task that predicts nothing which may be explained takes what is told as it is.
+    """
+    found = task.targets(op, numbers, given, batch, labels)
+    try:
+        predicted = task.targets(op, numbers, None, batch, labels)
+    except UsageError:
+        return found
+    return _or_predicted(op, found, given, predicted)
+
+
+def sought_told(op: Tape, task: Task, numbers: Values, asked: Values, kind: str) -> Sought | None:
+    """Return what is looked for of each picture, or the best of all where its class alone is told, as -1.
+
+    Args: as of ``Task.sought``.
+    """
+    found = task.sought(op, numbers, asked, kind)
+    if found is None or list(asked) != [task.fed.name]:
+        return found
+    best = task.sought(op, numbers, {}, kind)
+    assert best is not None
+    given = asked[task.fed.name]
+    open_ = op.Less(given, 0)  # ONNX Runtime has no Where of bools
+    seen = op.Or(op.And(open_, best.seen), op.And(op.Not(open_), found.seen))
+    told = {name: value for name, value in best.told.items() if name != "detections"}
+    return Sought(
+        _or_predicted(op, found.feeds, given, best.feeds),
+        seen,
+        {**found.told, **_or_predicted(op, {name: found.told[name] for name in told}, given, told)},
+    )
+
+
+def _or_predicted(op: Tape, found: Values, given: ir.Value, predicted: Values) -> dict[str, ir.Value]:
+    return {name: rows_where(op, op.Less(given, 0), predicted[name], value) for name, value in found.items()}
+
+
+def rows_where(op: Tape, flags: ir.Value, value: ir.Value, other: ir.Value | float) -> ir.Value:
+    """Return rows of a value where flags [B] hold, else those of another; one flag may be for all."""
+    ones = op.Expand(op.const([1]), op.Sub(op.Shape(op.Shape(value)), op.const([1])))
+    return op.Where(op.Reshape(flags, op.Concat(op.Shape(flags), ones, axis=0)), value, other)
