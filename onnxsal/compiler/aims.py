@@ -47,6 +47,7 @@ def sought_told(op: Tape, task: Task, numbers: Values, asked: Values, kind: str)
         _or_predicted(op, found.feeds, given, best.feeds),
         seen,
         {**found.told, **_or_predicted(op, {name: found.told[name] for name in told}, given, told)},
+        op.Where(open_, best.score, found.score),
     )
 
 

@@ -74,16 +74,21 @@ def assemble(work: Work) -> ir.Model:
     batch = batch_of(source, anatomy.entry)
     given = told_inputs(work, trace, batch)
     seeds = given.pop(SEED.name, None)
-    explain = explain_input(trace, batch, by_row=work.form.by_row, required=work.form.explain_required)
+    explain = None
+    if work.form.when is None or not work.form.by_row:  # whoever only predicts knows nothing of it
+        explain = explain_input(trace, batch, by_row=work.form.by_row, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
-    inputs = _Inputs(source, given, photo, sought, front, masked, seeds)
-    asked = _asked(trace, work, explain, sought)
+    inputs = _Inputs(source, given, photo, front, masked, None if sought is None else sought.feeds, seeds)
+    inputs = inputs if work.form.when is None else replace(inputs, targets=_targets(trace, work, inputs, there))
+    chosen = _chosen(trace, work, inputs, sought, there)
+    asked = _asked(trace, work, explain, chosen)
 
     def then(op: Tape) -> Values:
         if work.form.by_row and batch != 1:
             rows = _Rows(asked, asking(op, asked), batch)
             return put_back(op, _explanation(op, work, inputs, there, rows), asked)
-        return _explanation(op, work, inputs, there)
+        found = _explanation(op, work, inputs, there)
+        return found if chosen is None else _only(op, found, chosen)
 
     found = guarded(
         trace, any_of(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
@@ -96,11 +101,13 @@ def assemble(work: Work) -> ir.Model:
     return finished(work, trace, {**own, **found, **told})
 
 
-def _asked(trace: Trace, work: Work, explain: ir.Value, sought: Sought | None) -> ir.Value:
+def _asked(trace: Trace, work: Work, explain: ir.Value | None, chosen: ir.Value | None) -> ir.Value:
     """Return what is asked for and can be explained: a scalar, or where each row is asked for itself, bool [B]."""
-    if sought is None:
-        return explain
-    return trace.And(explain, sought.seen if work.form.by_row else any_of(trace, sought.seen))
+    if chosen is None or explain is None:
+        both = explain if chosen is None else chosen
+        assert both is not None
+        return both
+    return trace.And(explain, chosen if work.form.by_row else any_of(trace, chosen))
 
 
 def _sought(trace: Trace, work: Work, given: Values, source: ir.Value, there: Values) -> Sought | None:
@@ -133,6 +140,20 @@ def _numbers(op: Tape, work: Work, there: Values) -> Values:
     return {kind: written[name] for kind, name in {**task.kinds, **task.beside}.items()}
 
 
+def _chosen(op: Tape, work: Work, inputs: _Inputs, sought: Sought | None, there: Values) -> ir.Value | None:
+    """Return which things are explained, bool [B], where what is computed tells; None: all of them are."""
+    when, goal = work.form.when, work.goal
+    if when is None:
+        return None if sought is None else sought.seen
+    if sought is not None:
+        return op.And(sought.seen, when.holds(op, sought.score))
+    if goal.fixed is not None and goal.fixed.program is not None:
+        entry = work.request.model.anatomy.entry
+        x = explained(op, there[entry.value], entry)
+        return when.holds(op, graft(op, goal.fixed.program, {X: x}, there, outputs=["score"])["score"])
+    return when.holds(op, when.number(op, _numbers(op, work, there), inputs.targets or {}))
+
+
 @dataclass(frozen=True)
 class _Inputs:
     source: ir.Value
@@ -141,11 +162,12 @@ class _Inputs:
     """What says what is explained."""
     photo: ir.Value | None
     """Bytes [B, H, W, 3] to draw on."""
-    sought: Sought | None
     front: ir.Value | None
     """The input that the explained value is computed from, such as the ids of tokens; None where it is one itself."""
     mask: ir.Value | None = None
     """Which of these ids count, where the file is told."""
+    targets: Mapping[str, ir.Value] | None = None
+    """The programs' target inputs, where they are known in front of the guard."""
     seeds: ir.Value | None = None
     """Of the draws, where the file is told, int64 [B] or [1]."""
 
@@ -211,27 +233,24 @@ def _explanation(op: Tape, work: Work, inputs: _Inputs, there: Values, rows: _Ro
         return _text_by_text(op, work, inputs, there, rows)
     read = _read(op, work, inputs, there)
     if rows is None:
-        return _maps(op, work, read, inputs.sought)
+        return _maps(op, work, read)
     shared = by_things(there, rows.batch)
     read = read.of(op, rows.numbers, shared)
     with reading_rows(op, shared, rows.numbers):
-        return _maps(op, work, read, None)
+        return _maps(op, work, read)
 
 
 def _read(op: Tape, work: Work, inputs: _Inputs, there: Values) -> _Read:
     model = work.request.model
     x = explained(op, there[model.anatomy.entry.value], model.anatomy.entry)
-    targets = _targets(op, work, inputs, there) if inputs.sought is None else inputs.sought.feeds
     seeds = None
     if inputs.seeds is not None:
         seeds = op.Cast(_for_all(op, inputs.seeds, op.Shape(x, start=0, end=1)), to=ir.DataType.UINT32)
-    return _Read(x, targets, there, inputs.front, inputs.photo, seeds)
+    return _Read(x, _targets(op, work, inputs, there), there, inputs.front, inputs.photo, seeds)
 
 
-def _maps(op: Tape, work: Work, read: _Read, sought: Sought | None) -> Values:
+def _maps(op: Tape, work: Work, read: _Read) -> Values:
     raws = [_map(op, work, part, layer, read) for part, layer in zip(work.parts, work.layers, strict=True)]
-    if sought is not None:
-        raws = [_only_seen(op, raw, sought.seen) for raw in raws]
     return outputs_of(op, work, raws, read.photo, op.Shape(read.x, start=-1))
 
 
@@ -254,14 +273,17 @@ def _text_by_text(op: Tape, work: Work, inputs: _Inputs, there: Values, rows: _R
         values = laid(inner, Program(model.anatomy.model), {model.anatomy.entry.input: vectors}, read)
         told = dict(own)
         seeds = told.pop(SEED.name, None)
-        alone = replace(inputs, source=vectors, given=told, front=ids, mask=None, seeds=seeds)
+        alone = replace(inputs, source=vectors, given=told, front=ids, mask=None, targets=None, seeds=seeds)
         return _explanation(inner, work, alone, values)
 
     ranks = {kind: len(shape) for kind, shape in shapes_of(work).items() if kind in work.maps}
     return row_by_row(op, Rows(texts, counts, given), one, ranks)
 
 
-def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
+def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Mapping[str, ir.Value]:
+    """Return the programs' target inputs by name."""
+    if inputs.targets is not None:
+        return inputs.targets
     task, batch = work.request.model.task, count_of(op, inputs.source, work.request.model.anatomy.entry)
     numbers = _numbers(op, work, there)
     if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
@@ -272,9 +294,10 @@ def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Values:
     return task.targets(op, numbers, work.goal.opened(op), batch, labels)
 
 
-def _only_seen(op: Tape, raw: ir.Value, seen: ir.Value) -> ir.Value:
-    """Return maps [B, ...] that are 0 where nothing was seen that could be explained."""
-    return rows_where(op, seen, raw, 0.0)
+def _only(op: Tape, found: Values, chosen: ir.Value) -> Values:
+    """Return outputs [B, ...] that are 0 where nothing is explained, whatever else is in the batch."""
+    zero = {name: ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT for name in found}
+    return {name: rows_where(op, chosen, value, op.const(0, zero[name])) for name, value in found.items()}
 
 
 @dataclass(frozen=True)

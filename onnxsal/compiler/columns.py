@@ -17,6 +17,7 @@ from onnxsal.compiler.inputs import EXPLAIN, explain_input, told
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.own_columns import OwnInput, own_inputs, with_own_inputs
 from onnxsal.compiler.row_values import Doubles, Explainer, Pick, coalitions, sums
+from onnxsal.compiler.when import When, when_of
 from onnxsal.compiler.work import FileTarget
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.explanation.method_plan import MethodPlan
@@ -47,20 +48,23 @@ class _Work:
     goal: FileTarget
     background: Doubles
     notes: tuple[str, ...]
+    when: When | None
 
 
 def compiled_columns(
-    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, *, required: bool, by_row: bool = False
-) -> ir.Model:
+    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, *, required: bool, by_row: bool = False,
+    when: str | None = None,
+) -> ir.Model:  # fmt: skip
     """Return the file of a model and the values of its columns.
 
-    Args: required: whether ``explain`` has no default. by_row: whether each row is asked for itself.
+    Args: required: whether ``explain`` has no default. by_row: whether each row is asked for itself. when: which rows
+    are explained; see ``when_of``.
     Raises: UsageError: there is no background. UnsupportedError: the values are more work than a file may do, or an
     output has no row for each.
     """
     if by_row and (why := one_at_once(model)):
         raise UnsupportedError(f"runtime=triton: {why}, and rows of tables go in together")
-    work = _work(as_table(model), steps, score, goal)
+    work = _work(as_table(model), steps, score, goal, when)
     entry, anatomy = work.model.anatomy.entry.input, work.model.anatomy
     trace = Trace(anatomy.model.clone())
     own_outputs = {str(v.name): v for v in trace.graph.outputs}
@@ -70,20 +74,35 @@ def compiled_columns(
     batch = (dims(trace[entry]) or (BATCH,))[0]
     rows = with_own_inputs(trace, entry, work.own, batch)
     given = {fed.name: told(trace, fed, batch, by_row=by_row) for fed in goal.inputs}
-    explain = explain_input(trace, batch, by_row=by_row, required=required)
     kinds = {kind: numbers[name] for kind, name in anatomy.head.kinds.items()}
+    rows_asked = None if work.when is None else _chosen(trace, work, work.when, kinds, given, rows[0])
+    asked = _asked(trace, rows_asked, batch, by_row=by_row, required=required)
 
     def then(op: Tape) -> dict[str, ir.Value]:
         if not by_row:
-            return _values(op, work, rows, _pick(work, kinds, given, rows[0]))
-        at = asking(op, explain)
+            found = _values(op, work, rows, _pick(work, kinds, given, rows[0]))
+            return found if rows_asked is None else _only(op, found, rows_asked)
+        at = asking(op, asked)
         some = [op.Gather(value, at, axis=0) for value in rows]
         pick = _pick(work, taken(op, kinds, at), taken(op, given, at), some[0])
-        return put_back(op, _values(op, work, some, pick), explain)
+        return put_back(op, _values(op, work, some, pick), asked)
 
-    asked = any_of(trace, explain) if by_row else explain
-    found = guarded(trace, asked, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
+    asked_at_all = any_of(trace, asked) if by_row else asked
+    found = guarded(trace, asked_at_all, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
     return _finished(trace, work, {**own_outputs, **found}, batch)
+
+
+def _asked(trace: Trace, chosen: ir.Value | None, batch: Dim, *, by_row: bool, required: bool) -> ir.Value:
+    """Return what is asked for: a scalar, or where each row is asked for itself, bool [B]."""
+    if by_row and chosen is not None:
+        return chosen
+    explain = explain_input(trace, batch, by_row=by_row, required=required)
+    return explain if chosen is None else trace.And(explain, any_of(trace, chosen))
+
+
+def _only(op: Tape, found: Mapping[str, ir.Value], chosen: ir.Value) -> dict[str, ir.Value]:
+    """Return values that are 0 in rows that are not explained."""
+    return {VALUES: op.Where(op.Unsqueeze(chosen, [1]), found[VALUES], 0.0), BASE: op.Where(chosen, found[BASE], 0.0)}
 
 
 def _values(op: Tape, work: _Work, rows: Sequence[ir.Value], pick: Pick) -> dict[str, ir.Value]:
@@ -91,7 +110,7 @@ def _values(op: Tape, work: _Work, rows: Sequence[ir.Value], pick: Pick) -> dict
     return {VALUES: values, BASE: base}
 
 
-def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) -> _Work:
+def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, when: str | None) -> _Work:
     table, found = table_in(model), scored(model, score)
     nothing = TableRows(("",), np.zeros((1, len(table.columns))), ((),), ())  # no row stands for the background here
     background = background_of(table, steps.options["background"], nothing)
@@ -104,7 +123,9 @@ def _work(model: Model, steps: MethodPlan, score: str | None, goal: FileTarget) 
         explainer = sums(model, form, own, background.values)
     else:
         explainer = coalitions(model, found.program, own, background.values)
-    return _Work(model, steps, explainer, own, found.kind, goal, background.values, background.notes)
+    condition = None if when is None else when_of(when, model.task, goal.fixed, found.kind)
+    notes = (*background.notes, *(() if condition is None else (condition.note,)))
+    return _Work(model, steps, explainer, own, found.kind, goal, background.values, notes, condition)
 
 
 def _is_sum(form: Form) -> bool:
@@ -114,7 +135,7 @@ def _is_sum(form: Form) -> bool:
 
 def _pick(work: _Work, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], rows: ir.Value) -> Pick:
     """Return what takes the target's numbers: of a fixed one its sum, else the column that is fed or predicted."""
-    fixed, task = work.goal.fixed, work.model.task
+    fixed = work.goal.fixed
     if fixed is not None and not fixed.is_open:
 
         def summed(op: Tape, scores: ir.Value) -> ir.Value:
@@ -125,15 +146,30 @@ def _pick(work: _Work, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.V
 
     def chosen(op: Tape, scores: ir.Value) -> ir.Value:
         batch = op.Shape(scores, start=0, end=1)
-        told, count, labels = next(iter(given.values()), None), op.Shape(rows, start=0, end=1), work.model.labels
-        if told is None:
-            (column,) = task.targets(op, numbers, None, count, labels).values()
-        else:
-            (column,) = targets_told(op, task, numbers, told, count, labels).values()
+        (column,) = _targets(op, work, numbers, given, rows).values()
         at = op.Expand(op.Reshape(column, [-1, 1, 1]), op.Concat(batch, op.Shape(scores, start=1, end=2), [1], axis=0))
         return op.Squeeze(op.GatherElements(scores, at, axis=2), [2])
 
     return chosen
+
+
+def _targets(
+    op: Tape, work: _Work, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], rows: ir.Value
+) -> Mapping[str, ir.Value]:
+    """Return what says which numbers of each row are explained."""
+    batch = op.Shape(rows, start=0, end=1)
+    fixed = work.goal.fixed_at(op, batch)
+    task, told_of, labels = work.model.task, next(iter(given.values()), None), work.model.labels
+    if told_of is not None:
+        return targets_told(op, task, numbers, told_of, batch, labels)
+    return fixed or task.targets(op, numbers, None, batch, labels)
+
+
+def _chosen(
+    op: Tape, work: _Work, when: When, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], rows: ir.Value
+) -> ir.Value:
+    """Return which rows are explained, bool [B]."""
+    return when.holds(op, when.number(op, numbers, _targets(op, work, numbers, given, rows)))
 
 
 def _nothing(op: Tape, rows: ir.Value, width: int) -> dict[str, ir.Value]:
@@ -170,7 +206,7 @@ def _described(work: _Work) -> dict[str, Any]:
         "output": model.task.written(), "outputs": [VALUES, BASE],
         "means": {VALUES: "what each column adds to the base value, double [B, F]",
                   BASE: "the mean of the score over the background, double [B]"},
-        "notes": [*model.notes, *work.notes],
+        **({} if work.when is None else {"when": str(work.when)}), "notes": [*model.notes, *work.notes],
         "source": model.name.replace("\\", "/").rsplit("/", 1)[-1], "source_sha256": model.digest,
         "onnxsal": __version__,
     }  # fmt: skip

@@ -24,6 +24,7 @@ from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.padded import Mask, check_mask, mask_of, with_mask
 from onnxsal.compiler.seeds import check_seeds
+from onnxsal.compiler.when import when_of
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
 from onnxsal.explanation.baselines import KNOWN
@@ -64,6 +65,7 @@ def compile(
     keep_random: bool = False,
     mask_in: bool = False,
     runtime: str | None = None,
+    when: str | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -92,6 +94,9 @@ def compile(
             together, and each is explained as it is alone; the scores of pads are 0.
         runtime: ``triton``: everything has a row a thing in front, ``explain`` is bool [B, 1], ``target`` and ``seed``
             int64 [B, 1]; the rows that ask are explained, each as it is alone, and others cost the prediction only.
+        when: which things are explained, each by itself: ``score < 0.6``, with one of < <= > >=; of others maps are 0.
+            ``score`` is that of what is explained: its probability where there is one. So are the kinds of numbers by
+            name (``probability``, ``logit``), and ``margin``, how far a class is above the next best.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Of a model of rows of a table (``shapley``) the file gives ``values``, what each column adds to ``base_value``,
     doubles [B, F] and [B]: in closed form where the score is a sum of columns, else by all coalitions, as far as these
@@ -106,7 +111,7 @@ def compile(
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
-        keep_random, mask_in, runtime,
+        keep_random, mask_in, runtime, when,
     )  # fmt: skip
     opened = model if isinstance(model, Model) else load(model)
     made = compiled(opened, asked)
@@ -133,6 +138,7 @@ class Asked:
     keep_random: bool = False
     mask_in: bool = False
     runtime: str | None = None
+    when: str | None = None
 
     @property
     def by_row(self) -> bool:
@@ -174,9 +180,10 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     batched = _batched(model, _parts(request, goal), asked)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
+    when = None if asked.when is None else when_of(asked.when, model.task, goal.fixed, request.score)
     form = Form(
-        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in
-    )  # fmt: skip
+        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in, when
+    )
     _check_given(request.model, form)
     work = Work(request, goal, form, _parts(request, goal))
     if form.seed_in:
@@ -207,10 +214,10 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
     if not asked.keep_random:
         _check_repeatable(model)
     steps = steps_of(asked.method, own)
+    goal = _goal(model, asked.target, None)
     made = compiled_columns(
-        model, steps, asked.score, _goal(model, asked.target, None), required=asked.explain_required,
-        by_row=asked.by_row,
-    )  # fmt: skip
+        model, steps, asked.score, goal, required=asked.explain_required, by_row=asked.by_row, when=asked.when
+    )
     write_moved(made.graph)
     if asked.opset is not None:
         lower_opset(made, asked.opset)

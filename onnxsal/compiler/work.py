@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer
 from onnxsal.compiler.padded import Mask
+from onnxsal.compiler.when import When
 from onnxsal.explanation.request import Request
 from onnxsal.folding import Finish, raw_shape, repeated
 from onnxsal.graph import Program, Tape
@@ -82,6 +83,8 @@ class Form:
     """Whether every input and output has the batch in front, and rows are explained that ask for it."""
     seed_in: bool = False
     """Whether the seed is an input."""
+    when: When | None = None
+    """What decides which things are explained; None: all of them are."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ class Sought:
     """Whether there is something to explain, bool [B]."""
     told: Mapping[str, ir.Value]
     """More outputs of the file."""
+    score: ir.Value
+    """How sure the model is of it, [B]."""
 
 
 @dataclass(frozen=True)

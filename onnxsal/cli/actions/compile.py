@@ -68,6 +68,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
         ("target", _goal(known["target"]) + _places(known)),
+        *([("when", known["when"])] if "when" in known else []),
         ("layer", ", ".join(known["layer"]) or "none: it works on the input itself"),
         ("score", str(known["score"])),
         ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",

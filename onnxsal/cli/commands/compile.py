@@ -97,6 +97,11 @@ class OneFile(Once):
 @click.option(
     "--explain-required", is_flag=True, help="Give `explain` no default: JavaScript feeds no input that has one."
 )
+@click.option(
+    "--when",
+    metavar="CONDITION",
+    help='Explain only where it holds, such as "score < 0.6"; also probability, logit, margin, and <= > >=.',
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @loading_options
 def command(**given: Any) -> None:

@@ -102,13 +102,15 @@ class Seen:
         sides = op.Add(op.Mul(place, op.const(4, INT)), op.const(np.arange(4)[None]))
         its_box = op.GatherElements(op.Flatten(self.boxes, axis=1), sides, axis=1)
         index = op.Squeeze(op.GatherElements(self.kinds, place, axis=1), [1]) if kind is None else kind
-        told = [its_box, op.GatherElements(own, place, axis=1), op.Cast(op.Unsqueeze(index, [1]), to=FLOAT)]
+        score = op.GatherElements(own, place, axis=1)
+        told = [its_box, score, op.Cast(op.Unsqueeze(index, [1]), to=FLOAT)]
         explained = op.Where(op.Unsqueeze(seen, [1]), op.Concat(*told, axis=1), float("nan"))
         column = row if self.of.labels is not None else op.Add(op.Mul(row, op.const(self.of.classes, INT)), index)
         target = index if anew and self.of.labels is not None else op.Max(column, op.const(0, INT))
         aim = self._aim(row, its_box if box is None else box, asked=box is not None)
         more = {} if part is None else self._part(part, Parts(self.of, size), row)
-        return Sought({TARGET: target, BOX: aim, CLASS: index, **more}, seen, {"explained": explained})
+        feeds = {TARGET: target, BOX: aim, CLASS: index, **more}
+        return Sought(feeds, seen, {"explained": explained}, op.Squeeze(score, [1]))
 
     def _numbered(self, number: int, kind: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Return row and class of the detection of a number in each picture, among those of a class, int64 [B], where
