@@ -44,6 +44,7 @@ from onnxsal.folding.baselines import BaselineMaker
 from onnxsal.graph import Program, Tape, dims
 from onnxsal.graph.apart import read_apart
 from onnxsal.graph.cut import feed, uses_of
+from onnxsal.graph.operands import operands
 from onnxsal.graph.program import Trace
 from onnxsal.records import CoarseMasks, Record
 from onnxsal.tasks.task import Sought
@@ -58,7 +59,8 @@ def assemble(work: Work) -> ir.Model:
     anatomy = work.request.model.anatomy
     trace = Program(anatomy.model).extend()
     came = frozenset(trace.graph)
-    ours = {EXPLAIN, *(fed.name for fed in work.inputs), *work.form.outputs, *work.told}
+    always = work.form.switches.always
+    ours = {*(() if always else (EXPLAIN,)), *(fed.name for fed in work.inputs), *work.form.outputs, *work.told}
     _free_names(trace, ours)
     own = {str(v.name): v for v in trace.graph.outputs}
     there = {name: trace[name] for name in trace.names()}
@@ -75,25 +77,32 @@ def assemble(work: Work) -> ir.Model:
     given = told_inputs(work, trace, batch)
     seeds = given.pop(SEED.name, None)
     explain = None
-    if work.form.when is None or not work.form.by_row:  # whoever only predicts knows nothing of it
+    if not always and (work.form.when is None or not work.form.by_row):  # whoever only predicts knows nothing of it
         explain = explain_input(trace, batch, by_row=work.form.by_row, required=work.form.explain_required)
     sought = _sought(trace, work, given, source, there)
     inputs = _Inputs(source, given, photo, front, masked, None if sought is None else sought.feeds, seeds)
     inputs = inputs if work.form.when is None else replace(inputs, targets=_targets(trace, work, inputs, there))
     chosen = _chosen(trace, work, inputs, sought, there)
-    asked = _asked(trace, work, explain, chosen)
 
-    def then(op: Tape) -> Values:
-        if work.form.by_row and batch != 1:
-            rows = _Rows(asked, asking(op, asked), batch)
-            return put_back(op, _explanation(op, work, inputs, there, rows), asked)
+    def every(op: Tape) -> Values:
         found = _explanation(op, work, inputs, there)
         return found if chosen is None else _only(op, found, chosen)
 
-    found = guarded(
-        trace, any_of(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
-    )
-    _read_copies(trace, own, found)
+    if always:
+        found = every(trace)
+    else:
+        asked = _asked(trace, work, explain, chosen)
+
+        def then(op: Tape) -> Values:
+            if work.form.by_row and batch != 1:
+                rows = _Rows(asked, asking(op, asked), batch)
+                return put_back(op, _explanation(op, work, inputs, there, rows), asked)
+            return every(op)
+
+        found = guarded(
+            trace, any_of(trace, asked) if work.form.by_row else asked, then, lambda op: zeros_of(op, work, source)
+        )
+    _read_copies(trace, own)
     read_apart(trace, came)
     told = {} if sought is None else {name: sought.told[name] for name in work.told}
     if work.form.by_row and LISTED in told:
@@ -215,15 +224,14 @@ def _rows(request: Request) -> int:
     return 1 if isinstance(fed_batch(request.model.anatomy), int) else request.batch_size
 
 
-def _read_copies(trace: Trace, outputs: Values, found: Values) -> None:
-    """Let branches read copies of the model's outputs: OpenVINO refuses those that read an output itself."""
-    guard = next(iter(found.values())).producer()
-    assert guard is not None
+def _read_copies(trace: Trace, outputs: Values) -> None:
+    """Let branches and loops read copies of the model's outputs: OpenVINO refuses those that read an output itself."""
     for value in outputs.values():
         inner = [use for use in uses_of(value) if use[0].graph is not trace.graph]
         if inner:
             copy = ir.Value(name=trace.unique("copy"), type=value.type, shape=value.shape)
-            trace.graph.insert_before(guard, ir.node("Identity", [value], outputs=[copy], name=copy.name))
+            reader = next(node for node in trace.graph if any(v is value for v in operands(node)))
+            trace.graph.insert_before(reader, ir.node("Identity", [value], outputs=[copy], name=copy.name))
             feed(inner, copy)
 
 

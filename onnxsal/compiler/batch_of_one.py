@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import COEFFICIENTS, X
 from onnxsal.anatomy.select import entered
-from onnxsal.errors import ModelError, OutOfMemoryError
+from onnxsal.errors import ModelError, OutOfMemoryError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.batch import fixed_batch, set_size
 from onnxsal.modalities.nouns import nouns_of, spoken
@@ -56,6 +56,15 @@ def for_one(model: Model, why: str) -> Model:
     fixed = set_size(model.anatomy.model, model.anatomy.entry.input, {0: 1})
     anatomy = dissect(fixed, model.modality.find_entry(fixed.graph), Wanted.same(model.task))
     return replace(model, anatomy=anatomy, notes=(*model.notes, why))
+
+
+def check_batch(model: Model, count: int) -> None:
+    """Raises: UnsupportedError: the model takes another number of things at a time, and only that."""
+    entry = model.anatomy.entry
+    own = 1 if entry.one_by_one else fixed_batch(model.anatomy.model, entry.input)
+    if own not in (None, count):
+        why = next((f" ({note})" for note in reversed(model.notes) if "(batch 1)" in note), "")
+        raise UnsupportedError(f"batch={count}: the file takes {own} at a time{why}: choose {own}, or leave it out")
 
 
 def _scores_alone(model: Model) -> tuple[str | None, Floats]:

@@ -14,11 +14,13 @@ from onnxsal._version import __version__
 from onnxsal.compiler.aims import targets_told
 from onnxsal.compiler.by_row import any_of, asking, one_at_once, put_back, taken
 from onnxsal.compiler.inputs import EXPLAIN, explain_input, told
-from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.metadata import METADATA, say_more
 from onnxsal.compiler.own_columns import OwnInput, own_inputs, with_own_inputs
 from onnxsal.compiler.row_values import Doubles, Explainer, Pick, coalitions, sums
+from onnxsal.compiler.switches import switched
 from onnxsal.compiler.when import When, when_of
 from onnxsal.compiler.work import FileTarget
+from onnxsal.compiler.work import Form as FileForm
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.explanation.method_plan import MethodPlan
 from onnxsal.explanation.shapley.background import background_of
@@ -52,16 +54,16 @@ class _Work:
 
 
 def compiled_columns(
-    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, *, required: bool, by_row: bool = False,
-    when: str | None = None,
-) -> ir.Model:  # fmt: skip
+    model: Model, steps: MethodPlan, score: str | None, goal: FileTarget, form: FileForm, when: str | None = None
+) -> ir.Model:
     """Return the file of a model and the values of its columns.
 
-    Args: required: whether ``explain`` has no default. by_row: whether each row is asked for itself. when: which rows
-    are explained; see ``when_of``.
+    Args: form: whether ``explain`` is there, has a default, and is asked for each row. when: which rows are explained;
+    see ``when_of``.
     Raises: UsageError: there is no background. UnsupportedError: the values are more work than a file may do, or an
     output has no row for each.
     """
+    by_row, switches = form.by_row, form.switches
     if by_row and (why := one_at_once(model)):
         raise UnsupportedError(f"runtime=triton: {why}, and rows of tables go in together")
     work = _work(as_table(model), steps, score, goal, when)
@@ -76,20 +78,29 @@ def compiled_columns(
     given = {fed.name: told(trace, fed, batch, by_row=by_row) for fed in goal.inputs}
     kinds = {kind: numbers[name] for kind, name in anatomy.head.kinds.items()}
     rows_asked = None if work.when is None else _chosen(trace, work, work.when, kinds, given, rows[0])
-    asked = _asked(trace, rows_asked, batch, by_row=by_row, required=required)
 
-    def then(op: Tape) -> dict[str, ir.Value]:
-        if not by_row:
-            found = _values(op, work, rows, _pick(work, kinds, given, rows[0]))
-            return found if rows_asked is None else _only(op, found, rows_asked)
-        at = asking(op, asked)
-        some = [op.Gather(value, at, axis=0) for value in rows]
-        pick = _pick(work, taken(op, kinds, at), taken(op, given, at), some[0])
-        return put_back(op, _values(op, work, some, pick), asked)
+    def every(op: Tape) -> dict[str, ir.Value]:
+        found = _values(op, work, rows, _pick(work, kinds, given, rows[0]))
+        return found if rows_asked is None else _only(op, found, rows_asked)
 
-    asked_at_all = any_of(trace, asked) if by_row else asked
-    found = guarded(trace, asked_at_all, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
-    return _finished(trace, work, {**own_outputs, **found}, batch)
+    if switches.always:
+        found = every(trace)
+    else:
+        asked = _asked(trace, rows_asked, batch, by_row=by_row, required=form.explain_required)
+
+        def then(op: Tape) -> dict[str, ir.Value]:
+            if not by_row:
+                return every(op)
+            at = asking(op, asked)
+            some = [op.Gather(value, at, axis=0) for value in rows]
+            pick = _pick(work, taken(op, kinds, at), taken(op, given, at), some[0])
+            return put_back(op, _values(op, work, some, pick), asked)
+
+        asked_at_all = any_of(trace, asked) if by_row else asked
+        found = guarded(trace, asked_at_all, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
+    made = _finished(trace, work, {**own_outputs, **found}, batch)
+    say_more(made, switched(made, switches, frozenset({EXPLAIN}), batch), switches.described)
+    return made
 
 
 def _asked(trace: Trace, chosen: ir.Value | None, batch: Dim, *, by_row: bool, required: bool) -> ir.Value:

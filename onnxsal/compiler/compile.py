@@ -14,16 +14,17 @@ import onnx_ir as ir
 
 from onnxsal.anatomy.drawn import drawn_note
 from onnxsal.compiler.assemble import assemble
-from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, for_one
+from onnxsal.compiler.batch_of_one import UNASKED, alone_in_file, check_batch, for_one
 from onnxsal.compiler.by_row import one_at_once
 from onnxsal.compiler.columns import compiled_columns
 from onnxsal.compiler.front import ONE, check_read, takes_one
-from onnxsal.compiler.inputs import EXPLAIN
-from onnxsal.compiler.metadata import METADATA
+from onnxsal.compiler.inputs import EXPLAIN, fed_batch
+from onnxsal.compiler.metadata import METADATA, say_more
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.padded import Mask, check_mask, mask_of, with_mask
 from onnxsal.compiler.seeds import check_seeds
+from onnxsal.compiler.switches import Switches, check_switches, switched
 from onnxsal.compiler.when import when_of
 from onnxsal.compiler.work import KINDS, FileTarget, Form, Kind, Work
 from onnxsal.errors import ModelError, UnsupportedError, UsageError, nearest
@@ -66,6 +67,9 @@ def compile(
     mask_in: bool = False,
     runtime: str | None = None,
     when: str | None = None,
+    no_if: bool = False,
+    batch: int | None = None,
+    fold_weights: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
     """Return one standard model that predicts and explains: the original outputs plus ``saliency``.
@@ -97,6 +101,9 @@ def compile(
         when: which things are explained, each by itself: ``score < 0.6``, with one of < <= > >=; of others maps are 0.
             ``score`` is that of what is explained: its probability where there is one. So are the kinds of numbers by
             name (``probability``, ``logit``), and ``margin``, how far a class is above the next best.
+        no_if: leaves out the input ``explain`` and the If behind it: the file always explains.
+        batch: how many things the file takes at a time, where that is to be fixed, and with it every shape.
+        fold_weights: computes what depends on weights alone when the file is written, such as their transposes.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Of a model of rows of a table (``shapley``) the file gives ``values``, what each column adds to ``base_value``,
     doubles [B, F] and [B]: in closed form where the score is a sum of columns, else by all coalitions, as far as these
@@ -111,7 +118,7 @@ def compile(
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
-        keep_random, mask_in, runtime, when,
+        keep_random, mask_in, runtime, when, no_if, batch, fold_weights,
     )  # fmt: skip
     opened = model if isinstance(model, Model) else load(model)
     made = compiled(opened, asked)
@@ -139,6 +146,9 @@ class Asked:
     mask_in: bool = False
     runtime: str | None = None
     when: str | None = None
+    no_if: bool = False
+    batch: int | None = None
+    fold_weights: bool = False
 
     @property
     def by_row(self) -> bool:
@@ -151,6 +161,17 @@ class Asked:
         if isinstance(self.seed, str) and self.seed != INPUT:
             raise UsageError(f"seed={self.seed!r}: expected a whole number, or {INPUT!r} for an input of the file")
         return self.seed == INPUT
+
+    @property
+    def switches(self) -> Switches:
+        """What is written otherwise for some runtimes. Raises: UsageError: they say nothing, or contradict others."""
+        found = Switches(self.no_if, self.batch, self.fold_weights)
+        check_switches(found, explain_required=self.explain_required)
+        if self.mask_in and self.batch is not None:
+            raise UsageError(
+                "mask_in explains each text at its own length, and batch fixes every shape: leave one of them out"
+            )
+        return found
 
 
 INPUT = "input"
@@ -167,6 +188,7 @@ def answering(model: Model, target: TargetSource) -> Model:
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
     """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
+    switches = asked.switches
     model = answering(model, asked.target)
     if is_of_rows(model, asked.method):
         return _of_rows(model, asked)
@@ -178,12 +200,15 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
         _check_repeatable(model)
     goal = _goal(request.model, asked.target, request.score)
     batched = _batched(model, _parts(request, goal), asked)
+    if switches.batch is not None:
+        check_batch(batched, switches.batch)
     request = request if batched is model else _request(batched, asked)
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
     when = None if asked.when is None else when_of(asked.when, model.task, goal.fixed, request.score)
     form = Form(
-        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in, when
-    )
+        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in, when,
+        switches,
+    )  # fmt: skip
     _check_given(request.model, form)
     work = Work(request, goal, form, _parts(request, goal))
     if form.seed_in:
@@ -195,6 +220,8 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     assembled = assemble(work)
     check_read(assembled.graph)
     write_moved(assembled.graph)
+    notes = switched(assembled, switches, frozenset({EXPLAIN}), fed_batch(request.model.anatomy))
+    say_more(assembled, notes, switches.described)
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return made_whole(assembled)
@@ -216,7 +243,12 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
     steps = steps_of(asked.method, own)
     goal = _goal(model, asked.target, None)
     made = compiled_columns(
-        model, steps, asked.score, goal, required=asked.explain_required, by_row=asked.by_row, when=asked.when
+        model,
+        steps,
+        asked.score,
+        goal,
+        Form(explain_required=asked.explain_required, by_row=asked.by_row, switches=asked.switches),
+        asked.when,
     )
     write_moved(made.graph)
     if asked.opset is not None:
@@ -241,11 +273,12 @@ def _of_texts(model: Model, asked: Asked) -> Model:
             raise UsageError(f"baseline={name!r} is no token of a tokenizer beside the model: {known} or an array")
     free: Model | None = model.program("any length", lambda: of_any_length(model))
     unfit = [part for part in parts if isinstance(part, Record) and not fits_any_length(part)]
-    if free is not None and not unfit and not any(request.layers):
+    if free is not None and not unfit and not any(request.layers) and asked.batch is None:
         return free
     (length,) = model.size
     knows = "the method's draws know" if unfit else "the maps of a layer know"
-    why = "its graph knows one length" if free is None else f"{knows} one length"
+    knows = "its graph knows" if free is None else knows
+    why = f"{knows} one length" if asked.batch is None else "batch fixes every shape"
     fixed = f"the file takes texts of {length} tokens and of no other number: {why}; --size N (size=) sets it"
     return replace(model, notes=(*model.notes, fixed))
 
@@ -351,7 +384,7 @@ def _check_given(model: Model, form: Form) -> None:
 
 def _check_names(work: Work) -> None:
     graph = work.request.model.anatomy.model.graph
-    inputs = {EXPLAIN, *(fed.name for fed in work.inputs)}
+    inputs = {*(() if work.form.switches.always else (EXPLAIN,)), *(fed.name for fed in work.inputs)}
     taken = {str(v.name) for v in (*graph.inputs, *graph.outputs)}
     for kind, names in (("input", inputs), ("output", {*work.form.outputs, *work.told})):
         for name in sorted(names & taken):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import onnx_ir as ir
 
 from onnxsal._version import __version__
 from onnxsal.compiler.work import LISTED, Work
@@ -27,6 +29,14 @@ def metadata_of(work: Work) -> Mapping[str, str]:
     elif model.preprocess is not None:
         found["onnxsal.preprocess"] = model.preprocess.to_json()
     return found
+
+
+def say_more(model: ir.Model, notes: Sequence[str], switches: Mapping[str, Any]) -> None:
+    """Let a compiled file say what was noted of it since, and how it was written for some runtimes, in place."""
+    if notes or switches:
+        said = json.loads(model.metadata_props[METADATA])
+        more = {**said, "notes": [*said["notes"], *notes], **({"switches": switches} if switches else {})}
+        model.metadata_props[METADATA] = json.dumps(more)
 
 
 def _inputs(model: Model, mask: str | None) -> dict[str, Any]:

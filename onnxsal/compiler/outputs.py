@@ -64,9 +64,6 @@ def finished(work: Work, trace: Trace, outputs: Values) -> ir.Model:
         outputs[name].type = ir.TensorType(ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT)
         outputs[name].shape = ir.Shape([batch, *shapes[name]])
     program = trace.finish_with(outputs)
-    for graph in program.model.graph.subgraphs():
-        for unused in [key for key, value in graph.initializers.items() if not value.uses()]:
-            graph.initializers.pop(unused)
     program.model.producer_name, program.model.producer_version = "onnxsal", __version__
     program.model.metadata_props.update(metadata_of(work))
     return program.model

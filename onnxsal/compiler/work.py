@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsal.anatomy import Layer
 from onnxsal.compiler.padded import Mask
+from onnxsal.compiler.switches import Switches
 from onnxsal.compiler.when import When
 from onnxsal.explanation.request import Request
 from onnxsal.folding import Finish, raw_shape, repeated
@@ -85,6 +86,8 @@ class Form:
     """Whether the seed is an input."""
     when: When | None = None
     """What decides which things are explained; None: all of them are."""
+    switches: Switches = field(default_factory=Switches)
+    """What is written otherwise for runtimes that have not every operator."""
 
 
 @dataclass(frozen=True)

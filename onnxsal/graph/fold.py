@@ -11,9 +11,13 @@ from onnxsal.graph.initializers import add_initializer
 from onnxsal.graph.shapes import dims
 
 
-def fold_constants(graph: ir.Graph, known: Study) -> None:
-    """Replace nodes that compute small constants by initializers, in place, and let no Reshape read the batch."""
-    folded = {node: arrays for node in graph if (arrays := _arrays(node, known)) is not None}
+def fold_constants(graph: ir.Graph, known: Study, *, most: int | None = None) -> None:
+    """Replace nodes that compute small constants by initializers, in place, and let no Reshape read the batch.
+
+    Args: most: elements of a constant, fewer than those that the study knows.
+    """
+    computed = {node: arrays for node in graph if (arrays := _arrays(node, known)) is not None}
+    folded = {n: arrays for n, arrays in computed.items() if most is None or all(a.size <= most for a in arrays)}
     for node, arrays in folded.items():
         for value, array in zip(node.outputs, arrays, strict=True):
             if any(use.node not in folded for use in value.uses()):

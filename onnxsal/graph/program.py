@@ -85,9 +85,7 @@ class Trace(Tape):
         graph.outputs.clear()
         for name, value in {**{name: self[name] for name in self._kept}, **outputs}.items():
             graph.outputs.append(self._named(name, value))
-        RemoveUnusedNodesPass()(self.model)
-        _drop_dead(graph)
-        _drop_unread(graph)
+        drop_unread(self.model)
         separate_names(graph, self.unique)
         return Program(self.model)
 
@@ -104,6 +102,13 @@ class Trace(Tape):
         return out
 
 
+def drop_unread(model: ir.Model) -> None:
+    """Remove nodes and weights that no output needs, in place; unused inputs stay."""
+    RemoveUnusedNodesPass()(model)
+    _drop_dead(model.graph)
+    _drop_unread(model.graph)
+
+
 def _drop_dead(graph: ir.Graph) -> None:
     """Remove nodes that only bodies of removed nodes read: onnx_ir counts those as readers still."""
     alive, dead = set(graph.outputs), list[ir.Node]()
@@ -116,11 +121,12 @@ def _drop_dead(graph: ir.Graph) -> None:
 
 
 def _drop_unread(graph: ir.Graph) -> None:
-    """Remove weights that only bodies of removed nodes read: onnx_ir counts those as readers still."""
+    """Remove weights, of bodies too, that only bodies of removed nodes read: onnx_ir counts those as readers still."""
     read = {value for node in graph.all_nodes() for value in node.inputs}
     read.update(value for each in (graph, *graph.subgraphs()) for value in (*each.outputs, *each.inputs))
-    for name in [name for name, value in graph.initializers.items() if value not in read]:
-        graph.initializers.pop(name)
+    for each in (graph, *graph.subgraphs()):
+        for name in [name for name, value in each.initializers.items() if value not in read]:
+            each.initializers.pop(name)
 
 
 def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:

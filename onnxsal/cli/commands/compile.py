@@ -102,6 +102,9 @@ class OneFile(Once):
     metavar="CONDITION",
     help='Explain only where it holds, such as "score < 0.6"; also probability, logit, margin, and <= > >=.',
 )
+@click.option("--no-if", is_flag=True, help="Always explain: without the input `explain` and the If behind it.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Take N things at a time: every shape is fixed.")
+@click.option("--fold-weights", is_flag=True, help="Compute what depends on weights alone, such as their transposes.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @loading_options
 def command(**given: Any) -> None:

@@ -1,0 +1,80 @@
+"""Switches of a compiled file: the same numbers, written for runtimes that have not every operator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.graph.names import node_title
+from onnxsal.graph.precomputed import precompute
+from onnxsal.graph.shapes import Dim
+from onnxsal.graph.static import fix_batch, settle_shapes, unsettled
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is written otherwise."""
+
+    always: bool = False
+    """Whether the file always explains: without the input ``explain`` and the If behind it."""
+    batch: int | None = None
+    """How many things the file takes at a time, where that is fixed and with it every shape."""
+    fold_weights: bool = False
+    """Whether what depends on weights alone is computed when the file is written."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the file says of them, by the names that ``compile`` has for them."""
+        found = {"no_if": self.always, "batch": self.batch, "fold_weights": self.fold_weights}
+        return {name: value for name, value in found.items() if value}
+
+
+def check_switches(switches: Switches, *, explain_required: bool) -> None:
+    """Raises: UsageError: they say nothing, or contradict each other."""
+    if switches.batch is not None and (isinstance(switches.batch, bool) or switches.batch < 1):
+        raise UsageError(f"batch={switches.batch!r}: expected how many things the file takes at a time, 1 or more")
+    if switches.always and explain_required:
+        raise UsageError("no_if leaves out the input explain, and explain_required would require it: choose one")
+
+
+def switched(model: ir.Model, switches: Switches, opaque: frozenset[str], batch: Dim = None) -> tuple[str, ...]:
+    """Write an assembled model as its switches say, in place; return notes on what stays open.
+
+    Args:
+        opaque: names of inputs whose defaults are no constants.
+        batch: what its inputs call the number of things that they take.
+    Raises: UnsupportedError: an operator stays that a switch promises to leave out.
+    """
+    notes: tuple[str, ...] = ()
+    if switches.batch is not None:
+        fix_batch(model.graph, batch, switches.batch)
+        settle_shapes(model, opaque)
+        notes = _open_shapes(model.graph)
+    if switches.fold_weights:
+        precompute(model)
+    if switches.always:
+        _without(model.graph, "If", "no_if")
+    return notes
+
+
+def _open_shapes(graph: ir.Graph) -> tuple[str, ...]:
+    """Return a note on values whose shapes depend on what goes in."""
+    makers = Counter(node.op_type for node in unsettled(graph))
+    if not makers:
+        return ()
+    named = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in sorted(makers.items()))
+    return (f"batch: not every shape is fixed, for some depend on the numbers that go in: {named}",)
+
+
+def _without(graph: ir.Graph, op_type: str, switch: str) -> None:
+    """Raises: UnsupportedError: there is such an operator."""
+    left = [node for node in graph.all_nodes() if node.op_type == op_type and not node.domain]
+    if left:
+        raise UnsupportedError(
+            f"{switch}: {len(left)} {op_type} of the model itself would stay, such as {node_title(left[0])}: what it "
+            "does depends on what goes in; export the model without, or leave the switch out"
+        )
