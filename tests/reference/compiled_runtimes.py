@@ -65,8 +65,8 @@ def laid_out(folder: Path, jobs: Mapping[str, Job]) -> Jobs:
     told: dict[str, Any] = {}
     for name, job in jobs.items():
         onnx.save(job.model, folder / f"{name}.onnx")
-        for key, array in job.feeds.items():
-            np.ascontiguousarray(array).tofile(folder / f"{name}.{key}.in")
+        for k, array in enumerate(job.feeds.values()):
+            np.ascontiguousarray(array).tofile(folder / f"{name}.{k}.in")
         told[name] = {"feeds": {key: [str(a.dtype), list(a.shape)] for key, a in job.feeds.items()},
                       "outputs": list(job.wanted)}  # fmt: skip
     (folder / "jobs.json").write_text(json.dumps(told))
@@ -131,11 +131,11 @@ def _stock() -> list[str]:
         python = str(place("python", "bin", "python"))
     except Absent:
         python = sys.executable
-    return [python, "-P", str(RUNNERS / "run_ort.py")]
+    return [python, str(RUNNERS / "run_ort.py")]
 
 
 def _openvino() -> list[str]:
-    return [str(place("openvino", "bin", "python")), "-P", str(RUNNERS / "run_openvino.py")]
+    return [str(place("openvino", "bin", "python")), str(RUNNERS / "run_openvino.py")]
 
 
 def _node() -> list[str]:
@@ -174,8 +174,8 @@ def _referenced(jobs: Jobs, name: str) -> Cell:
 def _cell(jobs: Jobs, name: str) -> Cell:
     """Return how far a map is from what it should be, or what else is wrong."""
     error, given = jobs.folder / f"{name}.error", dict[str, np.ndarray]()
-    for output, wanted in jobs.wanted[name].items():
-        found = jobs.folder / f"{name}.{output}.out"
+    for k, (output, wanted) in enumerate(jobs.wanted[name].items()):
+        found = jobs.folder / f"{name}.{k}.out"
         if not found.exists():
             return error.read_text().strip() or "no result"
         numbers = np.fromfile(found, np.float32)

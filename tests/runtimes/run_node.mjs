@@ -11,10 +11,10 @@ writeFileSync(`${folder}/version`, `onnxruntime-node ${version}, Node ${process.
 for (const [name, { feeds, outputs }] of Object.entries(JSON.parse(readFileSync(`${folder}/jobs.json`, "utf8")))) {
   try {
     const session = await ort.InferenceSession.create(`${folder}/${name}.onnx`, { logSeverityLevel: 3 });
-    const found = await session.run(await tensors(ort, feeds, (key) => readFileSync(`${folder}/${name}.${key}.in`)), outputs);
-    for (const output of outputs) {
+    const found = await session.run(await tensors(ort, feeds, (n) => readFileSync(`${folder}/${name}.${n}.in`)), outputs);
+    for (const [i, output] of outputs.entries()) {
       const { data } = found[output];
-      writeFileSync(`${folder}/${name}.${output}.out`, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+      writeFileSync(`${folder}/${name}.${i}.out`, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     }
   } catch (error) {
     writeFileSync(`${folder}/${name}.error`, String(error));

@@ -20,7 +20,7 @@ for (const [name, { feeds, outputs }] of Object.entries(jobs)) {
     try {
       const ort = await import("/ort/ort.wasm.min.mjs"), { tensors } = await import("/here/tensors.mjs");
       ort.env.wasm.numThreads = 1;
-      const given = await tensors(ort, feeds, async (key) => (await fetch(`/jobs/${name}.${key}.in`)).arrayBuffer());
+      const given = await tensors(ort, feeds, async (n) => (await fetch(`/jobs/${name}.${n}.in`)).arrayBuffer());
       const session = await ort.InferenceSession.create(`/jobs/${name}.onnx`, { executionProviders: ["wasm"], logSeverityLevel: 3 });
       const made = await session.run(given, outputs);
       await session.release();
@@ -37,7 +37,7 @@ for (const [name, { feeds, outputs }] of Object.entries(jobs)) {
     }
   }, [name, feeds, outputs]);
   if (found.error) writeFileSync(`${folder}/${name}.error`, found.error);
-  else outputs.forEach((output, i) => writeFileSync(`${folder}/${name}.${output}.out`, Buffer.from(found.data[i], "base64")));
+  else outputs.forEach((_, i) => writeFileSync(`${folder}/${name}.${i}.out`, Buffer.from(found.data[i], "base64")));
 }
 await opened.close();
 server.close();

@@ -2,11 +2,11 @@
 
 const KINDS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array, int64: BigInt64Array };
 
-/** Returns tensors by name; `bytes` gives what is in the file of one. */
+/** Returns tensors by name; `bytes` gives what is in the file of the n-th. */
 export async function tensors(ort, feeds, bytes) {
   const found = {};
-  for (const [name, [type, shape]] of Object.entries(feeds)) {
-    const held = Uint8Array.from(new Uint8Array(await bytes(name)));
+  for (const [n, [name, [type, shape]]] of Object.entries(feeds).entries()) {
+    const held = Uint8Array.from(new Uint8Array(await bytes(n)));
     found[name] = new ort.Tensor(type, new KINDS[type](held.buffer), shape);
   }
   return found;
