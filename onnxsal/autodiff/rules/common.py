@@ -85,10 +85,36 @@ def put_back(op: Tape, g: ir.Value, source: ir.Value, x: ir.Value) -> ir.Value:
 
 
 def add_elements(op: Tape, g: ir.Value, indices: ir.Value, x: ir.Value, axis: int) -> ir.Value:
-    """Return zeros in the shape of ``x`` with ``g`` added at ``indices`` along ``axis`` (ScatterElements)."""
+    """Return zeros in the shape of ``x`` with ``g`` added at ``indices`` along ``axis``.
+
+    One element of each row, such as the score of a class, is put there by a comparison: several runtimes leave the
+    attribute ``reduction`` of ScatterElements out, or have no such operator.
+    """
+    if _one_of_each_row(indices, x, axis):
+        return op.Where(_is_at(op, indices, x, axis), g, 0.0)
     wide = widened(op, g)
     moved = op.ScatterElements(op.zeros_like(x, wide.dtype), indices, wide, axis=axis, reduction="add")
     return op.cast(moved, g.dtype)
+
+
+def _one_of_each_row(indices: ir.Value, x: ir.Value, axis: int) -> bool:
+    """Return whether indices are known to name one element along an axis, everywhere along all others."""
+    mine, theirs = dims(indices), dims(x)
+    if mine is None or theirs is None or len(mine) != len(theirs):
+        return False
+    axis %= len(mine)
+    others = [(a, b) for k, (a, b) in enumerate(zip(mine, theirs, strict=True)) if k != axis]
+    return mine[axis] == 1 and all(a is not None and a == b for a, b in others)
+
+
+def _is_at(op: Tape, indices: ir.Value, x: ir.Value, axis: int) -> ir.Value:
+    """Return where an element of ``x`` is the one that indices name along an axis; negative ones count from behind."""
+    size, n = size_at(op, x, axis % rank_of(x)), rank_of(x)
+    named = op.cast(indices, ir.DataType.INT64)
+    if (maker := indices.producer()) is None or maker.op_type not in ("ArgMax", "ArgMin", "TopK"):
+        named = op.Where(op.Less(named, 0), op.Add(named, size), named)
+    numbers = op.Range(0, op.Squeeze(size, [0]), 1)
+    return op.Equal(named, op.Unsqueeze(numbers, [k for k in range(n) if k != axis % n]) if n > 1 else numbers)
 
 
 def add_slices(op: Tape, g: ir.Value, indices: ir.Value, x: ir.Value) -> ir.Value:
