@@ -22,6 +22,8 @@ def run(path: Path, feeds: Arrays, outputs: list[str]) -> Arrays:
         for array in feeds.values()
     ]
     found = module.forward(given)
+    if len(found) != len(outputs):
+        raise RuntimeError(f"gives {len(found)} of {len(outputs)} outputs")
     return {name: MNN.expr.convert(one, MNN.expr.NCHW).read() for name, one in zip(outputs, found, strict=True)}
 
 
