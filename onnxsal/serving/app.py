@@ -64,6 +64,8 @@ async def _posted(service: Service, kind: str, handler: Handler, request: Reques
         service.metrics.left.inc()
         response = Response(status_code=LEFT)
     except Exception as error:  # noqa: BLE001  # every failure is one clear message
+        if isinstance(error, Refused) and error.status != 408:  # most come before the body was read
+            await service.let_by(request)
         response = refusal(error)
     known = name if name in service.models else ""
     service.metrics.requests.labels(known, kind, str(response.status_code)).inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,7 @@ async def explain_v2(at: Exchange, body: bytes, share: Share) -> Response:
 
     with share.for_now(_as_text(body, header)):
         call, wanted = await at.service.read(read)
-    answers = await _explained(at, wanted)
-    return await at.service.read(_written_v2, at.served.name, call, answers, as_picture)
+    return await at.service.explain(at.served, wanted, partial(_written_v2, at.served.name, call, as_picture))
 
 
 async def explain_v1(at: Exchange, body: bytes, share: Share) -> Response:
@@ -104,13 +104,7 @@ async def explain_v1(at: Exchange, body: bytes, share: Share) -> Response:
 
     with share.for_now(_as_text(body, None)):
         wanted = await at.service.read(read)
-    answers = await _explained(at, wanted)
-    return await at.service.read(_written_v1, answers)
-
-
-async def _explained(at: Exchange, wanted: Sequence[Wanted]) -> list[Answer]:
-    answers: list[Answer] = await at.service.explain(at.served, wanted)
-    return answers
+    return await at.service.explain(at.served, wanted, _written_v1)
 
 
 def _as_text(body: bytes, header: str | None) -> int:
@@ -173,7 +167,7 @@ def _with_batch(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: array[None] for name, array in inputs.items()}
 
 
-def _written_v2(name: str, call: Call, answers: Sequence[Answer], as_picture: str | None) -> Response:
+def _written_v2(name: str, call: Call, as_picture: str | None, answers: Sequence[Answer]) -> Response:
     if as_picture:
         return Response(answers[0].picture, media_type=f"image/{as_picture}")
     arrays = _arrays(answers)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 W = TypeVar("W")
 A = TypeVar("A")
@@ -39,7 +39,9 @@ class Job(Generic[W, A]):
     wanted: W
     key: Hashable
     work: Work[W, A]
-    future: Future[A] = field(default_factory=Future)
+    then: Callable[[A], Any]
+    """Makes of the answer what the future gives, in the thread that made the answer."""
+    future: Future[Any] = field(default_factory=Future)
     left: bool = False
     """Nobody waits for it any more."""
 
@@ -60,9 +62,14 @@ class Gatherer(Generic[W, A]):
         for thread in self._threads:
             thread.start()
 
-    def put(self, work: Work[W, A], wanted: W, key: Hashable) -> Job[W, A]:
-        """Return a want that is worked on in its turn, with others of equal key; its future gives the answer."""
-        job = Job(wanted, key, work)
+    def put(
+        self, work: Work[W, A], wanted: W, key: Hashable, then: Callable[[A], Any] = lambda answer: answer
+    ) -> Job[W, A]:
+        """Return a want that is worked on in its turn, with others of equal key; its future gives the answer.
+
+        Args: then: makes of the answer what the future is to give.
+        """
+        job = Job(wanted, key, work, then)
         with self._changed:
             if self._closed:
                 job.future.cancel()
@@ -148,10 +155,18 @@ class Gatherer(Generic[W, A]):
                 return
             answers = [_failure(error)]
         for job, answer in zip(batch, answers, strict=False):
-            if isinstance(answer, Exception):
-                job.future.set_exception(answer)
-            else:
-                job.future.set_result(answer)
+            _settle(job, answer)
+
+
+def _settle(job: Job[Any, Any], answer: Any) -> None:
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        made = job.then(answer)
+    except BaseException as error:  # noqa: BLE001  # as above
+        job.future.set_exception(_failure(error))
+    else:
+        job.future.set_result(made)
 
 
 def _failure(error: BaseException) -> Exception:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -13,7 +14,7 @@ from typing import Any, TypeVar, cast
 from starlette.requests import ClientDisconnect, Request
 
 from onnxsal.errors import nearest
-from onnxsal.serving.gather import Gatherer, Gathering, Work
+from onnxsal.serving.gather import Gatherer, Gathering, Job
 from onnxsal.serving.limits import Admission, Limits, Refused, Share
 from onnxsal.serving.metrics import Metrics
 from onnxsal.serving.served import Served
@@ -62,20 +63,24 @@ class Service:
 
     async def predict(self, work: Callable[[], T]) -> T:
         """Return what a thread that predicts makes: predictions do not wait behind explanations."""
-        found = await self._worked(self._predicting, lambda several, stopped: [each() for each in several], [work])
-        return cast(T, found[0])
+        put = partial(self._predicting.put, lambda several, stopped: [each() for each in several], work, None)
+        return cast(T, (await self._worked(self._predicting, [put]))[0])
 
-    async def explain(self, served: Served, wanted: Sequence[Any]) -> list[Any]:
-        """Return the answers of wants, in order. Raises: the error of the first that cannot be served."""
-        keys = [(served.name, each.key) for each in wanted]
-        return await self._worked(self._explaining, served.explain, wanted, keys)
+    async def explain(self, served: Served, wanted: Sequence[Any], write: Callable[[Sequence[Any]], T]) -> T:
+        """Return what is written of the answers of wants, in order, by a thread.
 
-    async def _worked(
-        self, gatherer: Gatherer[Any, Any], work: Work[Any, Any], wanted: Sequence[Any], keys: Sequence[Any] = (None,)
-    ) -> list[Any]:
+        Raises: the error of the first that cannot be served.
+        """
+        one = len(wanted) == 1  # the thread that explains it writes it too
+        then = (lambda answer: write([answer])) if one else (lambda answer: answer)
+        puts = [partial(self._explaining.put, served.explain, each, (served.name, each.key), then) for each in wanted]
+        found = await self._worked(self._explaining, puts)
+        return cast(T, found[0]) if one else await self.read(write, found)
+
+    async def _worked(self, gatherer: Gatherer[Any, Any], puts: Sequence[Callable[[], Job[Any, Any]]]) -> list[Any]:
         if self.admission.stopping:
             raise Refused(503, "the server is shutting down", retry_after=5)
-        jobs = [gatherer.put(work, each, key) for each, key in zip(wanted, keys, strict=True)]
+        jobs = [put() for put in puts]
         try:
             return list(await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs)))
         finally:
@@ -137,6 +142,22 @@ class Service:
         except ClientDisconnect:
             raise ClientLeftError from None
         return b"".join(parts)
+
+    async def let_by(self, request: Request) -> None:
+        """Take what is left of a body and forget it: a socket that is closed on unread bytes takes the answer along.
+
+        Not of a client that waits to be asked for it, and no more than a large request within a second.
+        """
+        if "expect" in request.headers:
+            return
+        left = self.limits.body
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while left > 0:
+                    part = await request.receive()
+                    left -= len(part.get("body", b""))
+                    if not part.get("more_body", False):
+                        return
 
     @property
     def idle(self) -> bool:

@@ -165,8 +165,25 @@ def to_json(array: NDArray[Any], name: str) -> list[Any]:
             raise UsageError(f"output {name!r} is no text: ask for it with binary_data") from None
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UsageError(f"output {name!r} holds NaN or infinity, which JSON cannot write: ask for it with binary_data")
-    values: list[Any] = array.ravel().tolist()
+    values: list[Any] = shortest(array.ravel()).tolist()
     return values
+
+
+_DIGITS = {"float32": 9, "float16": 5}
+"""That tell every number of a type from its neighbours."""
+
+
+def shortest(array: NDArray[Any]) -> NDArray[Any]:
+    """Return floats as doubles of few digits that stand for the same numbers, which are written in two thirds."""
+    digits = _DIGITS.get(array.dtype.name)
+    if digits is None:
+        return array
+    exact = array.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        places = digits - 1 - np.floor(np.log10(np.abs(exact)))
+    scale = 10.0 ** np.where(np.isfinite(places), places, 0)
+    rounded = np.rint(exact * scale) / scale
+    return np.where(rounded.astype(array.dtype) == array, rounded, exact)
 
 
 def nested(array: NDArray[Any], name: str) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from onnxsal.errors import UsageError
 from onnxsal.serving.protocol import Call, read_v1, read_v2, write_v2
-from onnxsal.serving.tensors import DATATYPES
+from onnxsal.serving.tensors import DATATYPES, to_json
 
 # (datatype, values as JSON has them, struct's letter): little-endian, row by row
 NUMBERS = [
@@ -69,6 +69,17 @@ def test_files_and_texts_are_bytes_behind_their_lengths_or_text() -> None:
     answer = json.loads(write_v2("m", call, {"p": call.inputs["a"]}, {}, files={"p"})[0])
     assert answer["id"] == "7"
     assert answer["outputs"][0]["data"] == coded
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_floats_of_every_size_are_the_same_when_they_were_text(dtype: type[np.floating[Any]]) -> None:
+    whole = np.dtype(dtype).itemsize * 8
+    bits = np.random.default_rng(0).integers(0, 2**whole, 20_000 if whole == 32 else 2**16, np.uint64)
+    several = bits.astype(f"u{whole // 8}").view(dtype)
+    several = np.concatenate([several[np.isfinite(several)], np.zeros(1, dtype), np.finfo(dtype).max.reshape(1)])
+    text = json.dumps(to_json(several, "y"))
+    assert np.array(json.loads(text), dtype).tobytes() == several.tobytes()
+    assert len(text) < 0.8 * len(json.dumps(several.tolist()))
 
 
 def test_what_json_cannot_write_is_said_and_goes_as_bytes() -> None:

@@ -246,6 +246,11 @@ def test_version_1_explains(up: Running, right: Any) -> None:
         np.testing.assert_array_equal(np.array(each["saliency"], np.float32), right.saliency)
 
 
+def test_small_answers_are_sent_at_once() -> None:
+    with server.listening("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "asyncio leaves Nagle's algorithm on for others: 40 ms an answer"
+
+
 def test_what_there_is(up: Running) -> None:
     client = up.client()
     assert client.get("/v2").json["extensions"][0] == "binary_tensor_data"
