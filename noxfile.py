@@ -6,9 +6,12 @@ Sessions run in the environment that nox lies in (CONTRIBUTING.md makes it), so 
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import nox
@@ -19,6 +22,12 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).resolve().parent
 PLUGINS = [str(each.parent) for each in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""The lowest one, and those whose wheels are resolved (docs/versions.md)."""
+RESOLVED = {"cpu": ("linux", "windows", "macos"), "gpu": ("linux", "windows")}
+"""The systems of each of the two extras of which one is installed."""
+MACOS = "14.0"
+"""From where on ONNX Runtime has wheels for Apple's processors and Python 3.14."""
 LOWEST_PYTHON = "3.11" if shutil.which("python3.11") else None
 INSTALLED = """
 from importlib.resources import files
@@ -150,6 +159,36 @@ def bounds(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "list")
     _demo(session, "python")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="virtualenv")
+def wheels(session: nox.Session) -> None:
+    """What pip would install from wheels alone, for other Pythons and systems than this one; nothing is installed.
+
+    uv resolves, with the markers of the Python and the system that are asked for: pip takes those of its own.
+    """
+    session.install("uv")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    wanted = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-config",
+        "--only-binary",
+        ":all:",
+        "--no-header",
+        "--no-annotate",
+    ]
+    for processor, systems in RESOLVED.items():
+        named = [f"--extra={name}" for name in extras if name == processor or name not in RESOLVED]
+        for system, version in itertools.product(systems, PYTHONS):
+            found = session.run(
+                *wanted, *named, "--python-version", version, "--python-platform", system, "pyproject.toml",
+                env={"MACOSX_DEPLOYMENT_TARGET": MACOS}, silent=True,
+            )  # fmt: skip
+            key = re.findall(r"^((?:onnxruntime|numpy|numba|onnx)[\w-]*==\S+)", str(found), re.MULTILINE)
+            session.log(f"{processor}, {system}, Python {version}: {len(str(found).split())} wheels, {', '.join(key)}")
 
 
 @nox.session
