@@ -73,6 +73,8 @@ FOR_PLUGINS = {
     "onnxsal.metrics.judgement": {"Judgement"},
     "onnxsal.modalities.registry": {"Modality", "Reader", "Sample"},
     "onnxsal.tasks": {"Numbers", "Prediction", "Target", "Task", "difference", "one"},
+    "onnxsal.serving.protocol": {"plain_v1", "read_v1"},
+    "onnxsal.serving.served": {"Answer", "DATATYPES", "Served"},
     "onnxsal.records": {"Boxes", "Draws", "Grids", "HostMasks", "Moments", "Noise", "Record"},
 }
 """What docs/plugins.md promises to plug-ins beside the top level."""

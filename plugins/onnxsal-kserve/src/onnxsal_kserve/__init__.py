@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from kserve.errors import InvalidInput
 from kserve.utils.utils import generate_uuid
 
 from onnxsal.errors import ImageError, UsageError
-from onnxsal.serving.protocol import plain_v1, read_v1, to_base64
+from onnxsal.serving.protocol import plain_v1, read_v1
 from onnxsal.serving.served import DATATYPES, Answer, Served
 
 
@@ -87,5 +88,5 @@ def _whole(answers: Sequence[Answer | Exception]) -> list[Answer]:
 
 
 def _plain(answer: Answer) -> dict[str, Any]:
-    picture = {} if answer.picture is None else {"picture": {"b64": to_base64(answer.picture)}}
+    picture = {} if answer.picture is None else {"picture": {"b64": base64.b64encode(answer.picture).decode()}}
     return {"saliency": answer.arrays["saliency"].tolist(), **answer.told, **picture}
