@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,17 @@ class Boxes:
         return masks
 
 
+class Cells(NamedTuple):
+    """What ``numpy.random.Philox(key=seed)`` draws at the counter (0, 0, 0, number) for a mask: which cells stay, and
+    then where it begins along each axis."""
+
+    chance: float
+    shape: tuple[int, ...]
+    """Of the cells of one mask."""
+    bounds: tuple[int, ...]
+    """Below what a mask begins along each axis; 1 where nothing is drawn for it."""
+
+
 @dataclass(frozen=True)
 class CoarseMasks:
     """Masks drawn on a grid of few cells, enlarged, and cut out of it at random: each is one sample of many.
@@ -114,6 +125,9 @@ class CoarseMasks:
     those of fewer cells, and words of 32 bits of which the shifts are made, [count]. None of masks of more axes."""
     cells: int = 0
     """How many cells a row has."""
+    drawn: Callable[[tuple[int, ...]], Cells] | None = None
+    """``drawn(S)`` says how ``draw`` and ``row`` make their numbers, so that a file can make them of any seed; None of
+    draws that are made otherwise."""
     random: ClassVar[bool] = True
 
     def make(self, seed: int, start: int, stop: int, size: tuple[int, ...]) -> Floats:

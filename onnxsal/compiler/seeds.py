@@ -10,19 +10,21 @@ from onnxsal.records import CoarseMasks, Record
 
 
 def check_seeds(method: str, parts: Iterable[Result]) -> None:
-    """Raise where a seed that is fed could change nothing, or what it draws is made as a file is written.
+    """Raise where a seed that is fed could change nothing, or no graph can draw what it stands for.
 
-    Raises: UsageError: the method draws nothing. UnsupportedError: it draws masks of cells.
+    Raises: UsageError: the method draws nothing. UnsupportedError: it draws masks in a way of its own.
     """
     records = [part for part in parts if isinstance(part, Record)]
-    if any(isinstance(record.draws.masks, CoarseMasks) for record in records):
+    masks = [record.draws.masks for record in records]
+    if any(isinstance(each, CoarseMasks) and each.drawn is None for each in masks):
         raise UnsupportedError(
-            f"seed=input: {method!r} draws the cells of its masks as the file is written, with the seed that is given "
-            "there; write a file for each seed, or leave it out"
+            f"seed=input: {method!r} does not say how it draws the cells of its masks (CoarseMasks.drawn), so that "
+            "they are drawn as the file is written; write a file for each seed"
         )
     if not any(_draws(record) for record in records):
         raise UsageError(f"seed=input: {method!r} with these options draws nothing, so that no seed changes its map")
 
 
 def _draws(record: Record) -> bool:
-    return record.draws.noise is not None or record.draws.baseline == "uniform"
+    draws = record.draws
+    return draws.noise is not None or draws.baseline == "uniform" or isinstance(draws.masks, CoarseMasks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from onnxsal.folding import philox
 from onnxsal.graph import Tape
 from onnxsal.records import Boxes, CoarseMasks
 
@@ -25,7 +26,7 @@ def row_masks(op: Tape, masks: Boxes | CoarseMasks, numbers: ir.Value, length: i
 class Drawn:
     """How cells along a row are drawn: of which seed, and how many at most, where there is one a position."""
 
-    seed: int
+    seed: int | ir.Value
     most: int | None = None
 
 
@@ -42,10 +43,10 @@ def _row_cells(op: Tape, masks: CoarseMasks, numbers: ir.Value, length: ir.Value
     """A row of as many cells as positions is these; else each begins somewhere in the first of cells of ``per``."""
     assert masks.row is not None
     most = how.most or masks.cells
-    cells, words = masks.row(how.seed, most)
     g = op.const([most]) if how.most is None else op.Min(op.Max(length, op.const([_FEWEST])), op.const([most]))
     per = op.Div(op.Sub(op.Add(length, g), 1), g)
-    shift = op.Div(op.Mul(op.Gather(op.const(words), numbers), per), 1 << 32)  # as numpy draws below a bound
+    cells, words = _row_drawn(op, masks, numbers, how.seed, most)
+    shift = op.Div(op.Mul(words, per), 1 << 32)  # as numpy draws below a bound
     places = op.Add(op.Unsqueeze(shift, [1]), op.Unsqueeze(op.Range(*_span(op, length)), [0]))
     real = op.Cast(places, to=ir.DataType.DOUBLE)
     wide, many = (op.Cast(v, to=ir.DataType.DOUBLE) for v in (op.Mul(op.Add(g, 1), per), g))
@@ -54,9 +55,21 @@ def _row_cells(op: Tape, masks: CoarseMasks, numbers: ir.Value, length: ir.Value
     centre = op.Unsqueeze(op.Where(op.Equal(length, g), real, centre), [2])
     each = op.Cast(op.Range(*_span(op, g)), to=ir.DataType.DOUBLE)
     window = op.Relu(op.Sub(1.0, op.Abs(op.Sub(centre, each))))
-    own = op.Slice(op.Gather(op.const(cells), numbers), [0], g, [1])
+    own = op.Slice(cells, [0], g, [1])
     found = op.MatMul(window, op.Unsqueeze(op.Cast(own, to=ir.DataType.DOUBLE), [2]))
     return op.Cast(op.Transpose(found, perm=[0, 2, 1]), to=ir.DataType.FLOAT)
+
+
+def _row_drawn(
+    op: Tape, masks: CoarseMasks, numbers: ir.Value, seed: int | ir.Value, most: int
+) -> tuple[ir.Value, ir.Value]:
+    """Return the cells [r, most] of masks along a row, and words of 32 bits, int64 [r]."""
+    assert masks.row is not None
+    if isinstance(seed, int):
+        cells, words = masks.row(seed, most)
+        return op.Gather(op.const(cells), numbers), op.Gather(op.const(words), numbers)
+    assert masks.drawn is not None
+    return philox.cells_and_words(op, seed, numbers, masks.drawn((most,)).chance, most)
 
 
 _FEWEST = 2
@@ -87,16 +100,27 @@ def box_masks(op: Tape, boxes: Boxes, size: Size, numbers: ir.Value) -> ir.Value
     return op.Where(within, *pair)
 
 
-def coarse_masks(op: Tape, masks: CoarseMasks, size: Size, numbers: ir.Value, seed: int) -> ir.Value:
+def coarse_masks(op: Tape, masks: CoarseMasks, size: Size, numbers: ir.Value, seed: int | ir.Value) -> ir.Value:
     """Return masks number [r] of a seed, float32 [r, 1, *S]; twin of ``CoarseMasks.make``, in float64 as that is."""
-    cells, shifts = masks.draw(seed, 0, masks.count, size)
-    wide = op.Cast(op.Gather(op.const(cells), numbers), to=ir.DataType.DOUBLE)
-    first, tables = op.Gather(op.const(shifts), numbers), masks.enlarging(size)
+    cells, first, shape = _cells(op, masks, size, numbers, seed)
+    wide, tables = op.Cast(cells, to=ir.DataType.DOUBLE), masks.enlarging(size)
     for axis, (table, n) in enumerate(zip(tables, size, strict=True)):
         window = _window(op, table, op.Slice(first, [axis], [axis + 1], [1]), n)
-        wide = _along(op, wide, window, (math.prod(size[:axis]), math.prod(cells.shape[axis + 2 :])))
-    shape = op.Concat(op.Shape(numbers), [1, *size], axis=0)
-    return op.Cast(op.Reshape(wide, shape), to=ir.DataType.FLOAT)
+        wide = _along(op, wide, window, (math.prod(size[:axis]), math.prod(shape[axis + 1 :])))
+    whole = op.Concat(op.Shape(numbers), [1, *size], axis=0)
+    return op.Cast(op.Reshape(wide, whole), to=ir.DataType.FLOAT)
+
+
+def _cells(
+    op: Tape, masks: CoarseMasks, size: Size, numbers: ir.Value, seed: int | ir.Value
+) -> tuple[ir.Value, ir.Value, tuple[int, ...]]:
+    """Return cells [r, ...] of masks, where these begin, [r, rank], and the shape of one mask's cells."""
+    if isinstance(seed, int):
+        cells, shifts = masks.draw(seed, 0, masks.count, size)
+        return op.Gather(op.const(cells), numbers), op.Gather(op.const(shifts), numbers), cells.shape[1:]
+    assert masks.drawn is not None
+    drawn = masks.drawn(size)
+    return *philox.cells_and_shifts(op, seed, numbers, drawn), drawn.shape
 
 
 def _along(op: Tape, values: ir.Value, window: ir.Value, sides: tuple[int, int]) -> ir.Value:

@@ -166,15 +166,11 @@ def _masks(op: Tape, draws: Draws, chunk: Chunk, source: Source) -> tuple[ir.Val
 def _declared(op: Tape, masks: Boxes | CoarseMasks, chunk: Chunk, source: Source) -> ir.Value:
     """Return masks that do not depend on the picture, [r, 1 or C, *S]."""
     numbers = chunk.samples if isinstance(masks, CoarseMasks) or chunk.masks is None else chunk.masks
-    seed = source.key[0]
-    if not isinstance(seed, int):
-        assert isinstance(masks, Boxes), "masks of cells are drawn as the file is written"
-        seed = 0
     if source.length is not None:
-        return row_masks(op, masks, numbers, source.length, Drawn(seed, source.most_cells))
+        return row_masks(op, masks, numbers, source.length, Drawn(source.key[0], source.most_cells))
     size = source.whole if source.channels else source.whole[1:]
     if isinstance(masks, CoarseMasks):
-        made = coarse_masks(op, masks, size, numbers, seed)
+        made = coarse_masks(op, masks, size, numbers, source.key[0])
     else:
         made = box_masks(op, masks, size, numbers)
     return op.Squeeze(made, [1]) if source.channels else made

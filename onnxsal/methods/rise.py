@@ -15,7 +15,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.program import empty
 from onnxsal.methods.parts import Along, By, axes_along, by_of
 from onnxsal.methods.registry import Cost, Range, Samples, method
-from onnxsal.records import CoarseMasks, Draws, Moments, Record
+from onnxsal.records import Cells, CoarseMasks, Draws, Moments, Record
 
 
 @method(
@@ -65,7 +65,8 @@ def rise(
 def coarse_masks(samples: int, grid: int, p: float, along: Along | None = None) -> CoarseMasks:
     """Return so many masks of ``grid`` cells a side, of which each stays with the chance p."""
     row = partial(_row, samples, p)
-    return CoarseMasks(samples, partial(_drawn, grid, p, along), partial(_enlarging, grid, along), row, grid)
+    enlarging, cells = partial(_enlarging, grid, along), partial(_cells, grid, p, along)
+    return CoarseMasks(samples, partial(_drawn, grid, p, along), enlarging, row, grid, cells)
 
 
 def _grids(grid: int, along: Along | None, rank: int) -> tuple[int, ...]:
@@ -78,7 +79,8 @@ def _masks(samples: int, grid: int, p: float, by: By, along: Along | None = None
     if by == "segment":
         return coarse_masks(samples, grid, p, along)
     cells = 1 if by == "channel" else grid
-    return CoarseMasks(samples, partial(_by_channel, cells, p, along), partial(_enlarging_each, cells, along))
+    draw, drawn = partial(_by_channel, cells, p, along), partial(_cells_by_channel, cells, p, along)
+    return CoarseMasks(samples, draw, partial(_enlarging_each, cells, along), drawn=drawn)
 
 
 def _by_channel(
@@ -112,6 +114,18 @@ def _drawn(
         cells[at] = rng.random(cells.shape[1:]) < p
         shifts[at] = [rng.integers(math.ceil(n / g)) for n, g in zip(size, grids, strict=True)]
     return cells, shifts
+
+
+def _cells(grid: int, p: float, along: Along | None, size: tuple[int, ...]) -> Cells:
+    """Return what ``_drawn`` draws."""
+    grids = _grids(grid, along, len(size))
+    return Cells(p, grids, tuple(math.ceil(n / g) for n, g in zip(size, grids, strict=True)))
+
+
+def _cells_by_channel(grid: int, p: float, along: Along | None, size: tuple[int, ...]) -> Cells:
+    """Return what ``_by_channel`` draws."""
+    one = _cells(grid, p, along, size[1:])
+    return Cells(p, (size[0], *one.shape), (1, *(one.bounds if grid > 1 else (1,) * len(one.bounds))))
 
 
 def _row(samples: int, p: float, seed: int, cells: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
