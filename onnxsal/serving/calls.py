@@ -15,10 +15,20 @@ from starlette.responses import Response
 
 from onnxsal.errors import UsageError
 from onnxsal.serving.limits import TEXT_TIMES, Refused, Share
-from onnxsal.serving.protocol import HEADER_LENGTH, Call, plain_v1, read_v1, read_v2, to_base64, write_json, write_v2
+from onnxsal.serving.protocol import (
+    HEADER_LENGTH,
+    Call,
+    plain_v1,
+    read_v1,
+    read_v2,
+    to_base64,
+    with_text,
+    write_json,
+    write_v2,
+)
 from onnxsal.serving.served import Answer, Served, Wanted
 from onnxsal.serving.service import Service
-from onnxsal.serving.tensors import nested
+from onnxsal.serving.tensors import to_json
 
 JSON = "application/json"
 PICTURES = {"image/png": "png", "image/webp": "webp"}
@@ -65,7 +75,7 @@ async def infer_v1(at: Exchange, body: bytes, share: Share) -> Response:
                 f"output {alone[0]!r} has no row for each instance: ask for it by version 2 of the protocol"
             )
         rows = [plain_v1({name: array[row] for name, array in found.items()}) for row in range(len(calls))]
-        return Response(write_json({"predictions": rows}), media_type=JSON)
+        return Response(f'{{"predictions":[{",".join(rows)}]}}', media_type=JSON)
 
     with share.for_now(_as_text(body, None)):
         return await at.service.predict(work)
@@ -131,7 +141,11 @@ def _of_picture(body: bytes, request: Request) -> Call:
         if name in parameters:
             raise UsageError(f"parameter {name!r} is there twice")
         parameters[name] = _value(text)
-    return Call({"image": _one_of_bytes(body)}, parameters)
+    binary = parameters.pop("binary_data_output", False)
+    if not isinstance(binary, bool):
+        raise UsageError("binary_data_output: expected true or false")
+    outputs = [each for each in str(parameters.pop("outputs", "")).split(",") if each]
+    return Call({"image": _one_of_bytes(body)}, parameters, dict.fromkeys(outputs), binary)
 
 
 def _value(text: str) -> Any:
@@ -204,5 +218,6 @@ def _written_v1(answers: Sequence[Answer]) -> Response:
     explanations = []
     for each in answers:
         picture = {} if each.picture is None else {_PICTURE: {"b64": to_base64(each.picture)}}
-        explanations.append({"saliency": nested(each.arrays["saliency"], "saliency"), **each.told, **picture})
-    return Response(write_json({"explanations": explanations}), media_type=JSON)
+        saliency = to_json(each.arrays["saliency"], "saliency", nested=True)
+        explanations.append(with_text({**each.told, **picture}, "saliency", saliency))
+    return Response(b'{"explanations":[' + b",".join(explanations) + b"]}", media_type=JSON)

@@ -20,7 +20,6 @@ from onnxsal.serving.tensors import (
     datatype_of,
     from_bytes,
     from_json,
-    nested,
     to_bytes,
     to_json,
     unnested,
@@ -135,21 +134,21 @@ def write_v2(
     Args: told: the parameters of the answer. files: outputs whose elements are the content of files.
     Raises: UsageError: an output that is wanted is not there, or JSON cannot write it.
     """
-    outputs, behind = [], list[bytes]()
+    outputs, behind = list[bytes](), list[bytes]()
     for output, array in chosen(arrays, call.outputs).items():
         wanted = call.outputs.get(output)
         one: dict[str, Any] = {"name": output, "datatype": datatype_of(array), "shape": list(array.shape)}
         if call.binary if wanted is None else wanted:
             behind.append(to_bytes(array))
-            one["parameters"] = {"binary_data_size": len(behind[-1])}
+            outputs.append(write_json(one | {"parameters": {"binary_data_size": len(behind[-1])}}))
         elif output in files:
-            one |= {"parameters": {"content_type": BASE64}, "data": [to_base64(each) for each in array.ravel()]}
+            coded = [to_base64(each) for each in array.ravel()]
+            outputs.append(write_json(one | {"parameters": {"content_type": BASE64}, "data": coded}))
         else:
-            one["data"] = to_json(array, output)
-        outputs.append(one)
+            outputs.append(with_text(one, "data", to_json(array, output)))
     answer = {"model_name": name, "model_version": "1", **({} if call.id is None else {"id": call.id}),
-              **({"parameters": told} if told else {}), "outputs": outputs}  # fmt: skip
-    head = write_json(answer)
+              **({"parameters": told} if told else {})}  # fmt: skip
+    head = with_text(answer, "outputs", f"[{b','.join(outputs).decode()}]")
     return b"".join([head, *behind]), len(head) if behind else None
 
 
@@ -219,10 +218,12 @@ def to_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def plain_v1(arrays: Arrays) -> Any:
+def plain_v1(arrays: Arrays) -> str:
     """Return what an instance gave: its one output, or {name: value}. Raises: UsageError: JSON cannot write it."""
-    several = {name: nested(array, name) for name, array in arrays.items()}
-    return next(iter(several.values())) if len(several) == 1 else several
+    several = {name: to_json(array, name, nested=True) for name, array in arrays.items()}
+    if len(several) == 1:
+        return next(iter(several.values()))
+    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in several.items())}}}"
 
 
 def read_object(body: bytes | memoryview) -> dict[str, Any]:
@@ -243,6 +244,11 @@ def read_object(body: bytes | memoryview) -> dict[str, Any]:
 def write_json(value: Any) -> bytes:
     """Return JSON without spaces, and without the NaN that JSON does not have."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def with_text(value: Mapping[str, Any], name: str, text: str) -> bytes:
+    """Return an object, which is not empty, with one thing more, that is JSON already."""
+    return write_json(value)[:-1] + f",{json.dumps(name)}:{text}}}".encode()
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

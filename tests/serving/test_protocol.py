@@ -71,15 +71,17 @@ def test_files_and_texts_are_bytes_behind_their_lengths_or_text() -> None:
     assert answer["outputs"][0]["data"] == coded
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_of_every_size_are_the_same_when_they_were_text(dtype: type[np.floating[Any]]) -> None:
     whole = np.dtype(dtype).itemsize * 8
-    bits = np.random.default_rng(0).integers(0, 2**whole, 20_000 if whole == 32 else 2**16, np.uint64)
+    bits = np.random.default_rng(0).integers(0, 2**whole, 20_000, np.uint64)
     several = bits.astype(f"u{whole // 8}").view(dtype)
     several = np.concatenate([several[np.isfinite(several)], np.zeros(1, dtype), np.finfo(dtype).max.reshape(1)])
-    text = json.dumps(to_json(several, "y"))
-    assert np.array(json.loads(text), dtype).tobytes() == several.tobytes()
-    assert len(text) < 0.8 * len(json.dumps(several.tolist()))
+    several = np.concatenate([several, -np.zeros(1, dtype), several[:1], -np.zeros(1, dtype)])
+    for text in (to_json(several, "y"), to_json(several.reshape(1, -1, 1), "y", nested=True)):
+        assert np.array(json.loads(text), dtype).tobytes() == several.tobytes()
+    assert json.loads(to_json(several[0], "y", nested=True)) == several[0]
+    assert dtype == np.float64 or len(to_json(several, "y")) < 0.8 * len(json.dumps(several.tolist()))
 
 
 def test_what_json_cannot_write_is_said_and_goes_as_bytes() -> None:

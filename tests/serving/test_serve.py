@@ -197,7 +197,8 @@ def test_an_explanation_is_that_of_explain_however_it_comes(way: str, up: Runnin
     elif way == "base64":
         said = up.client().post(EXPLAIN, base64_call(parameters=ASKED))
     else:
-        said = up.client().post(f"{EXPLAIN}?method=layercam&target=ring", PHOTO, Content_Type="image/png")
+        more = "binary_data_output=true&outputs=saliency,told"
+        said = up.client().post(f"{EXPLAIN}?method=layercam&target=ring&{more}", PHOTO, Content_Type="image/png")
     assert said.status == 200, said.body
     assert said.arrays["saliency"].tobytes() == right.saliency.tobytes()
     told = json.loads(said.arrays["told"][0])
