@@ -54,6 +54,11 @@ class OutputError(OnnxsalError):
     """A result cannot be written where it was asked for."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return what another package says, on one line; its error's name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -11,10 +11,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from onnxsal.errors import UsageError
+from onnxsal.errors import UsageError, one_line
 from onnxsal.files import nearest_file, parse_json, read_text
 from onnxsal.maps.arrow import rows_in
-from onnxsal.maps.record import SavedMap, record_of
+from onnxsal.maps.record import SavedMap, record_of, undamaged
 from onnxsal.maps.schema import COLUMNS, KEY, check_header
 from onnxsal.maps.write import BYTES, MANIFEST
 from onnxsal.parquet import pyarrow
@@ -56,7 +56,9 @@ class Maps:
                 raise UsageError(
                     f"the map of {row['id']!r} is of the run {row['run']!r}, which the header does not know"
                 )
-            yield record_of(row, runs[row["run"]])
+            with undamaged(row["id"]):
+                found = record_of(row, runs[row["run"]])
+            yield found
 
     def words(self) -> Iterator[dict[str, Any]]:
         """Yield the rows without their maps and errors: what they are of, quickly."""
@@ -88,10 +90,14 @@ class _Parquet:
                 found = (file.metadata.metadata or {}).get(KEY.encode())
                 self._rows, groups = file.metadata.num_rows, file.metadata.num_row_groups
                 size = sum(file.metadata.row_group(at).total_byte_size for at in range(groups))
+                lost = [each.name for each in COLUMNS if each.name not in file.schema_arrow.names]
         except self._wrong as error:
-            raise UsageError(f"{str(path)!r} cannot be read as Parquet: {error}") from None
+            raise UsageError(f"{str(path)!r} cannot be read as Parquet: {one_line(error)}") from None
         where = repr(str(path))
-        self.header = check_header(None if found is None else parse_json(found.decode(), where), where)
+        said = None if found is None else parse_json(found.decode(errors="replace"), where)
+        self.header = check_header(said, where)
+        if lost:
+            raise UsageError(f"{where} is damaged: it has no column {lost[0]!r}")
         self._at_once = max(1, BYTES * self._rows // max(size, 1))
 
     def __len__(self) -> int:
@@ -106,7 +112,7 @@ class _Parquet:
             with self._parquet.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True) as file:
                 yield from file.iter_batches(self._at_once, columns=columns)
         except self._wrong as error:
-            raise UsageError(f"{str(self._path)!r} is damaged: {error}") from None
+            raise UsageError(f"{str(self._path)!r} is damaged: {one_line(error)}") from None
 
 
 class _Folder:

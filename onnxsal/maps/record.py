@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsal.errors import OnnxsalError, UsageError, one_line
 from onnxsal.explanation import Explanation
 from onnxsal.kernels.placement import Placement
 from onnxsal.maps.packing import Packed
@@ -21,6 +23,20 @@ from onnxsal.modalities.registry import Sample, Seen
 from onnxsal.viz.maps import cam_saliency, normalise, over_recording, pixel_saliency
 
 Floats = NDArray[np.float32]
+
+
+_STRANGE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError)
+
+
+@contextmanager
+def undamaged(id: str) -> Iterator[None]:
+    """Turn what is raised over values that no writer of maps wrote into a UsageError that names the map."""
+    try:
+        yield
+    except OnnxsalError:
+        raise
+    except _STRANGE as error:
+        raise UsageError(f"the map of {id!r} is damaged: {one_line(error)}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +95,10 @@ class SavedMap:
     def saliency(self) -> Floats:
         """The map at the model's input resolution, as an Explanation has it; from float32 bit for bit."""
         about = self.manifest.get("recording")
-        if isinstance(about, Mapping) and "part" in about:
-            return over_recording(self.raw, self.size, about, self._saliency)
-        return self._saliency(self.raw, self.size)
+        with undamaged(self.id):
+            if isinstance(about, Mapping) and "part" in about:
+                return over_recording(self.raw, self.size, about, self._saliency)
+            return self._saliency(self.raw, self.size)
 
     def _saliency(self, raw: Floats, size: tuple[int, ...]) -> Floats:
         sign, layer = self.manifest.get("sign"), self.manifest.get("layer")

@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -228,6 +229,52 @@ def test_maps_without_their_manifest_are_named(
     (tmp_path / "manifest.json").write_text(json.dumps({**whole, "runs": runs}))
     with pytest.raises(UsageError, match=said):
         list(onnxsal.read_maps(tmp_path))
+
+
+RUNS: dict[str, Any] = {
+    "percentile": "99", "sign": 3, "modality": [], "channels": {}, "method": None, "layer": [], "seed": [[]],
+}  # fmt: skip
+ROWS: dict[str, Any] = {
+    "shape": [3], "size": "x", "about": "[", "placement": '{"rows": [["1", "2", "3", "x"]]}', "map_scale": "x",
+    "minus": 1, "notes": 7, "detection": "{", "box": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [*((k, v, True) for k, v in RUNS.items()), *((k, v, False) for k, v in ROWS.items())])
+def test_values_that_no_writer_wrote_are_a_map_or_a_message(
+    found: list[onnxsal.Explanation], tmp_path: Path, change: tuple[str, Any, bool]
+) -> None:
+    key, value, of_run = change
+    with FolderOfMaps(tmp_path, "float16") as out:
+        out.write(found[0], "a.png")
+    whole = json.loads((tmp_path / "manifest.json").read_text())
+    file = next(tmp_path.glob("*.npz"))
+    with np.load(file) as arrays:
+        held = dict(arrays)
+    row = json.loads(held["row"].item())
+    (next(iter(whole["runs"].values())) if of_run else row)[key] = value
+    (tmp_path / "manifest.json").write_text(json.dumps(whole))
+    np.savez(file, **{**held, "row": np.array(json.dumps(row).encode())})
+    try:
+        (one,) = onnxsal.read_maps(tmp_path)
+        assert np.isfinite(one.saliency).all()
+    except UsageError as error:
+        assert re.match(r"the map of 'a\.png' is damaged: .|sign", str(error))
+
+
+def test_parquet_without_a_column_or_with_bytes_for_a_header(
+    found: list[onnxsal.Explanation], tmp_path: Path
+) -> None:
+    with map_writer(tmp_path / "maps.parquet") as out:
+        out.write(found[0], "a.png")
+    table = parquet.read_table(tmp_path / "maps.parquet")
+    kept = {KEY: parquet.read_metadata(tmp_path / "maps.parquet").metadata[KEY.encode()]}
+    parquet.write_table(table.drop_columns(["crc32"]).replace_schema_metadata(kept), tmp_path / "less.parquet")
+    with pytest.raises(UsageError, match=r"less\.parquet' is damaged: it has no column 'crc32'"):
+        onnxsal.read_maps(tmp_path / "less.parquet")
+    parquet.write_table(table.replace_schema_metadata({KEY: b"\xff{"}), tmp_path / "bytes.parquet")
+    with pytest.raises(UsageError, match=r"bytes\.parquet' is not valid JSON"):
+        onnxsal.read_maps(tmp_path / "bytes.parquet")
 
 
 def test_without_pyarrow_there_is_the_folder(
