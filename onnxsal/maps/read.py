@@ -15,7 +15,7 @@ from onnxsal.errors import UsageError, one_line
 from onnxsal.files import nearest_file, parse_json, read_text
 from onnxsal.maps.arrow import rows_in
 from onnxsal.maps.record import SavedMap, record_of, undamaged
-from onnxsal.maps.schema import COLUMNS, KEY, check_header
+from onnxsal.maps.schema import COLUMNS, KEY, check_header, check_row
 from onnxsal.maps.write import BYTES, MANIFEST
 from onnxsal.parquet import pyarrow
 
@@ -51,7 +51,7 @@ class Maps:
 
     def __iter__(self) -> Iterator[SavedMap]:
         runs = self.header["runs"]
-        for row in self._source.rows():
+        for row in self._checked(None):
             if row["run"] not in runs:
                 raise UsageError(
                     f"the map of {row['id']!r} is of the run {row['run']!r}, which the header does not know"
@@ -62,7 +62,12 @@ class Maps:
 
     def words(self) -> Iterator[dict[str, Any]]:
         """Yield the rows without their maps and errors: what they are of, quickly."""
-        return self._source.rows(WORDS)
+        return self._checked(WORDS)
+
+    def _checked(self, columns: tuple[str, ...] | None) -> Iterator[dict[str, Any]]:
+        for row in self._source.rows(columns):
+            check_row(row)
+            yield row
 
 
 def read_maps(path: str | os.PathLike[str]) -> Maps:

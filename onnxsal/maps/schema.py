@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from onnxsal._version import __version__
@@ -64,6 +65,18 @@ COLUMNS = (
     Column("about", "string", "JSON: what else the manifest says of this map"),
     Column("run", "string", "by which key the rest of its manifest stands among `runs` of the whole"),
 )
+
+
+_PLAIN: Mapping[str, Any] = {"string": str, "int32": int, "int64": int, "float64": Real}
+"""What holds a value of a column that is no list."""
+
+
+def check_row(row: Mapping[str, Any]) -> None:
+    """Check that a row has values of its columns' types. Raises: UsageError: it has not."""
+    for each in COLUMNS:
+        value, kind = row.get(each.name), _PLAIN.get(each.type)
+        if each.name in row and kind is not None and not (value is None and each.open) and not isinstance(value, kind):
+            raise UsageError(f"the map of {row.get('id')!r} is damaged: its {each.name} is no {each.type}: {value!r:.60}")
 
 
 def check_dtype(dtype: str) -> str:

@@ -26,6 +26,7 @@ from onnxsal.maps.schema import COLUMNS, KEY, VERSION
 from onnxsal.maps.things import OTHER, Things
 from onnxsal.maps.write import FolderOfMaps
 
+pyarrow = pytest.importorskip("pyarrow", reason="Parquet is an extra")
 parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is an extra")
 
 RNG = np.random.default_rng(0)
@@ -275,6 +276,11 @@ def test_parquet_without_a_column_or_with_bytes_for_a_header(
     parquet.write_table(table.replace_schema_metadata({KEY: b"\xff{"}), tmp_path / "bytes.parquet")
     with pytest.raises(UsageError, match=r"bytes\.parquet' is not valid JSON"):
         onnxsal.read_maps(tmp_path / "bytes.parquet")
+    at = table.column_names.index("method")
+    other = table.set_column(at, "method", pyarrow.array([[1.0]])).replace_schema_metadata(kept)
+    parquet.write_table(other, tmp_path / "other.parquet")
+    with pytest.raises(UsageError, match=r"the map of 'a\.png' is damaged: its method is no string: \[1\.0\]"):
+        next(onnxsal.read_maps(tmp_path / "other.parquet").words())
 
 
 def test_without_pyarrow_there_is_the_folder(
