@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from onnxsal.errors import UnsupportedError
+from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.external import bring_in, external_values
 from onnxsal.graph.memory import footprint
@@ -225,6 +225,10 @@ def _rows(given: Mapping[str, Array]) -> int:
 
 def _joined(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
     found = list(parts)
+    apart = next((n for n, first in found[0].items() if any(p[n].shape[1:] != first.shape[1:] for p in found)), None)
+    if apart is not None:
+        shapes = " and ".join(sorted({str(list(part[apart].shape)) for part in found})[:2])
+        raise ModelError(f"output {apart!r} has other sizes for other rows of a batch, {shapes}: give one at a time")
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 

@@ -123,6 +123,12 @@ def test_inspect_tells_of_a_detector(folder: Path, capsys: pytest.CaptureFixture
     assert f"detection, {len(NAMES)} classes: " in capsys.readouterr().out
 
 
+def test_a_detector_of_one_picture_that_lists_what_it_finds_is_inspected(folder: Path) -> None:
+    """Of other pictures its lists are of other lengths: rows that no array holds together."""
+    onnx.save(detector("three"), "lists.onnx")
+    assert run("inspect", "lists.onnx", "--json") == 0
+
+
 def test_a_level_that_an_object_has_no_share_of_is_no_fault() -> None:
     """A disc that the coarse grid of the bundled detector finds: the map of the fine one is empty, as it should be."""
     models = Path(__file__).resolve().parents[2] / "models"

@@ -37,6 +37,16 @@ def test_a_fixed_batch_is_run_image_by_image() -> None:
     np.testing.assert_array_equal(session.run({"x": x})["y"], x * x + 1)
 
 
+def test_rows_of_other_sizes_are_named() -> None:
+    """What an operator finds of each row may be more of one than of another."""
+    op = empty(21)
+    found = op.NonZero(op.input("x", FLOAT, [1, 3]))
+    with pytest.raises(
+        ModelError, match=r"output 'y' has other sizes for other rows of a batch, \[2, 1\] and \[2, 3\]"
+    ):
+        Session(op.finish(y=found)).run({"x": np.array([[1, 0, 0], [1, 1, 1]], np.float32)})
+
+
 @pytest.mark.parametrize("batch", ["batch", 1])
 def test_what_lies_in_place_gives_what_arrays_give(batch: int | str) -> None:
     """On the host an address is bound as on a GPU; a fixed batch goes image by image there too."""
