@@ -28,6 +28,10 @@ _TYPED = {
 """The field that holds a tensor's numbers where they are not raw bytes, one entry a number (two for complex ones)."""
 
 
+_LARGEST_VERSION = 2**31 - 1
+"""Of an operator set: the format has 64 bits for it, and onnx's own tables 32."""
+
+
 @contextmanager
 def model_errors(what: str) -> Iterator[None]:
     """Turn what onnx and onnx_ir raise over a damaged model inside the block into one ModelError."""
@@ -60,6 +64,12 @@ def check_proto(proto: onnx.ModelProto, name: str) -> None:
 def _check_versions(proto: onnx.ModelProto, name: str) -> None:
     if not proto.opset_import:
         raise ModelError(f"{name!r} is damaged: it names no operator set")
+    strange = [e for part in (proto, *proto.functions) for e in part.opset_import if abs(e.version) > _LARGEST_VERSION]
+    if strange:
+        which = strange[0]
+        raise ModelError(
+            f"{name!r} is damaged: no operator set {which.domain or 'ai.onnx'!r} is of version {which.version}"
+        )
     newest = onnx.defs.onnx_opset_version()
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     if opset > newest or proto.ir_version > onnx.IR_VERSION:

@@ -44,6 +44,9 @@ _MOVES = frozenset({"Identity", "Concat", "Reshape", "Squeeze", "Unsqueeze", "Sl
                     "Transpose", "Where", "ArrayFeatureExtractor", "Expand", "Tile"})  # fmt: skip
 """Operators behind which a text is a text still, and the same one."""
 
+_MOST = 1 << 20
+"""Columns of an input: a record is kept of each, and a damaged shape may say 2**62."""
+
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
 _PASSED = frozenset({"Cast", "Add", "Sub", "Mul", "Div", "IsNaN", "Not", "Equal", "Clip"})
@@ -95,11 +98,12 @@ def is_table(graph: ir.Graph) -> bool:
 def join_columns(source: ir.Model) -> None:
     """Give a file of columns that was just read one input for them, and name the rows; leave any other file.
 
-    Raises: UnsupportedError: what a text is compared with cannot be told from the graph.
+    Raises: UnsupportedError: what a text is compared with cannot be told from the graph; there are too many columns.
     """
     if not is_table(source.graph):
         return
     graph, values = source.graph, _free(source.graph)
+    _check_width(values)
     columns = tuple(column for value in values for column in _columns(value, alone=len(values) == 1))
     columns = _named(columns, source.metadata_props.get(FEATURE_NAMES))
     if len(values) > 1 or values[0].dtype not in _FLOATS:
@@ -108,6 +112,19 @@ def join_columns(source: ir.Model) -> None:
         (entry,) = values
         entry.shape = ir.Shape([_rows(values), *(dims(entry) or ())[1:]])
     entry.metadata_props[MARK] = json.dumps([asdict(column) for column in columns])
+
+
+def _check_width(values: Sequence[ir.Value]) -> None:
+    wide = max(values, key=_width)
+    if _width(wide) > _MOST:
+        raise UnsupportedError(
+            f"the model's input {wide.name!r} has {_width(wide):,} columns; up to {_MOST:,} are told from one another"
+        )
+
+
+def _width(value: ir.Value) -> int:
+    width = (dims(value) or (0, 0))[1]
+    return width if isinstance(width, int) else 0
 
 
 def _free(graph: ir.Graph) -> list[ir.Value]:
@@ -129,8 +146,7 @@ def _rows(values: Sequence[ir.Value]) -> int | str:
 
 def _columns(value: ir.Value, *, alone: bool) -> list[Column]:
     assert value.dtype is not None
-    width, kind = (dims(value) or (0, 0))[1], _KINDS[value.dtype]
-    assert isinstance(width, int)
+    width, kind = _width(value), _KINDS[value.dtype]
     known, others = _texts(value) if kind == "text" else ((), True)
     stem = "x{}" if alone else f"{value.name}[{{}}]"
     names = [str(value.name)] if width == 1 and not alone else [stem.format(i) for i in range(width)]

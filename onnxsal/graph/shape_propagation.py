@@ -164,6 +164,8 @@ class Sweep:
             return None
         shape, where = self.shape(maker.inputs[0]), self.contents[index]
         known = () if shape is None else _part(maker, shape)
+        if where.dtype.kind not in "iu":  # a damaged file's
+            return None
         picked = [known[i] for i in where.reshape(-1).tolist() if -len(known) <= i < len(known)]
         if len(picked) != where.size or not all(isinstance(d, int) for d in picked):
             return None

@@ -26,6 +26,14 @@ def test_a_row_gives_what_the_file_gives(head: str) -> None:
     assert len(np.unique(expected[:, 0])) > 3
 
 
+def test_more_columns_than_can_be_told_apart_are_refused_at_once() -> None:
+    """A damaged shape says so: a record of each would take all memory, and hours."""
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]>
+    g (float[B, 1099511627776] x) => (float[B, K] y) { y = ai.onnx.ml.Normalizer <norm = "L1"> (x) }"""
+    with pytest.raises(UnsupportedError, match=r"input 'x' has 1,099,511,627,776 columns; up to 1,048,576 are told"):
+        onnxsal.load(onnx.parser.parse_model(text))
+
+
 def test_rows_are_given_in_many_ways() -> None:
     model = onnxsal.load(pipeline(TREES))
     row = ROWS[1]

@@ -97,6 +97,7 @@ DAMAGED = {
     "two values": (make([node("Constant", [], ["y"], value_int=1, value_float=1.0)]), "needs one value; got value_"),
     "no value": (make([node("Constant", [], ["y"], name="c")]), "Constant 'c' needs one value; got none"),
     "value and more": (make([node("Constant", [], ["y"], value_int=1, note="n")]), "one value; got note, value_int"),
+    "an opset of 64 bits": (make(opset=1 << 40), "no operator set 'ai.onnx' is of version 1099511627776"),
     "no opset": (onnx.ModelProto(ir_version=8, graph=make().graph), "names no operator set"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
 from onnxsal.errors import UnsupportedError
 from onnxsal.graph import attributes, dims
-from onnxsal.graph.shapes import Dim, is_float, rank
+from onnxsal.graph.shapes import Dim, rank
 from onnxsal.modalities.image.geometry import front
 
 _IMAGE_OPERATORS = frozenset({"Conv", "QLinearConv", "ConvInteger", "MaxPool", "AveragePool", "DepthToSpace",
@@ -60,7 +60,7 @@ def entry_of(graph: ir.Graph, source: ir.Value) -> Entry:
     axes = _axes(source)
     if axes is None:
         raise _no_picture([source])
-    if is_float(source) and source.dtype not in FED:
+    if source.dtype is not None and source.dtype not in FED and source.dtype.numpy().kind not in "iu":
         raise UnsupportedError(
             f"the model's input {source.name!r} is {str(source.dtype).lower()}, in which ONNX Runtime takes no "
             "pictures; export the model in float32 or float16"

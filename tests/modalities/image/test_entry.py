@@ -93,7 +93,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float8e5m2"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8e5m2", "int4"])
 def test_a_type_that_cannot_be_fed(dtype):
     with pytest.raises(UnsupportedError, match=f"input 'x' is {dtype}.*export the model in float32 or float16"):
         image(f"{dtype}[n,3,8,6] x", "y = Identity(x)")
