@@ -99,7 +99,10 @@ def _part(path: Path, key: str) -> Any:
         return None
     rest = lines[at + 1 :]
     end = next((number for number, line in enumerate(rest) if line and line[0] not in " -#"), len(rest))
-    return parse_yaml("\n".join([lines[at], *rest[:end]]), f"{path}, {key!r}")[key]
+    found = parse_yaml("\n".join([lines[at], *rest[:end]]), f"{path}, {key!r}")
+    if key not in found:
+        raise UsageError(f"{path}, {key!r}: line {at + 1} is no entry of this key: {lines[at]!r:.80}")
+    return found[key]
 
 
 def _boxes(path: Path, told: Convention) -> Iterator[tuple[Box, Kind, Outline | None]]:

@@ -66,7 +66,7 @@ def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
     try:
         with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
             found = np.load(file, allow_pickle=False)
-    except (*_UNREADABLE, MemoryError) as error:
+    except (*UNREADABLE, MemoryError) as error:
         why = getattr(error, "strerror", None) or _what_is(path) or error
         raise ImageError(f"{about}{str(path)!r} is no array that NumPy can read: {why}") from None
     if not isinstance(found, np.ndarray):
@@ -95,5 +95,5 @@ def _what_is(path: Path) -> str:
 _NUMPY = b"\x93NUMPY"
 """What an ``.npy`` file begins with."""
 
-_UNREADABLE = (OSError, ValueError, EOFError, TokenError, BadZipFile)
+UNREADABLE = (OSError, ValueError, EOFError, TokenError, BadZipFile)
 """What NumPy raises of files that are damaged or something else; the last two of a header, and of an archive's end."""

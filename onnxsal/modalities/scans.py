@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import EnvironmentSetupError, ImageError, UsageError
+from onnxsal.errors import EnvironmentSetupError, ImageError, UsageError, one_line
 from onnxsal.files import nearest_file, replacing
 
 Array = NDArray[Any]
@@ -184,8 +184,8 @@ def read_scan(path: str | os.PathLike[str], axes: Axes) -> Scan:
         raise ImageError(f"the scan {os.fspath(path)!r} holds {image.get_data_dtype()}, and a model takes numbers")
     try:
         values = np.asarray(image.dataobj, np.float32).reshape(shape)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise ImageError(f"the scan {os.fspath(path)!r} cannot be read: {error}") from None
+    except (OSError, ValueError, EOFError, zlib.error, ArithmeticError, MemoryError) as error:
+        raise ImageError(f"the scan {os.fspath(path)!r} cannot be read: {one_line(error)}") from None
     codes = _codes(image)
     space = Space(os.fspath(path), np.asarray(image.affine, np.float64), codes, axes.turn(codes))
     return Scan(space.turn.apply(values), space)
@@ -215,8 +215,8 @@ def _opened(path: str | os.PathLike[str]) -> Any:
     tool = _nibabel()
     try:
         return tool.load(path)
-    except (tool.filebasedimages.ImageFileError, OSError, ValueError, EOFError, zlib.error) as error:
-        raise ImageError(f"the scan {os.fspath(path)!r} cannot be read: {error}") from None
+    except Exception as error:  # noqa: BLE001 - nibabel's errors over a damaged header have no base of their own
+        raise ImageError(f"the scan {os.fspath(path)!r} cannot be read: {one_line(error)}") from None
 
 
 def _nibabel() -> Any:

@@ -29,6 +29,12 @@ SAME = {
 }
 
 
+def test_a_line_that_is_no_entry_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names:\n  0: red\nkpt_shape:: red\n")
+    with pytest.raises(UsageError, match=r"data\.yaml, 'kpt_shape': line 3 is no entry of this key: 'kpt_shape:: red'"):
+        convention(tmp_path)
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_the_same_boxes_in_four_formats(model: Model, photos: Path, tmp_path: Path, named: bool) -> None:
     """The picture is 60 x 40; a number without a name is the model's own class, of which 0 is red."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, opening: str, contents: b
     path.write_bytes(contents)
     with pytest.raises(ImageError, match=f"^{opening}'.*broken.npy' is no array that NumPy can read: ."):
         READERS[opening](path)
+
+
+def test_a_mask_of_more_pixels_than_there_can_be_is_one_sentence(tmp_path: Path) -> None:
+    """Pillow's refusal is no OSError, and its other complaints of damaged pictures are of many kinds."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + bytes(4) + b"IDAT" + bytes(4)
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(ImageError, match=r"^the mask '.*mask\.png' cannot be read: .*exceeds limit"):
+        read_mask(tmp_path / "mask.png")
 
 
 @pytest.mark.parametrize(("contents", "why"), [(b"no array", r"it begins with b'no array', and an \.npy file with"),

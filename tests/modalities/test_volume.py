@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,15 @@ def scan(tmp_path: Path) -> Path:
     values[1, 3, 2] = 40
     nibabel.save(nibabel.Nifti1Image(values, AFFINE), tmp_path / "scan.nii.gz")
     return tmp_path / "scan.nii.gz"
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:400], lambda d: d[:70] + b"\x00\x10" + d[72:], lambda d: d[:9]])
+def test_a_damaged_scan_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Cut off, of a type of voxels that there is not, without a whole header."""
+    whole = nibabel.Nifti1Image(np.zeros(SIZE, np.float32), AFFINE).to_bytes()
+    (tmp_path / "scan.nii").write_bytes(damage(whole))
+    with pytest.raises(ImageError, match=r"^the scan '.*scan\.nii' cannot be read: [^\n]+$"):
+        onnxsal.load(net(), preprocess="RAS").predict(tmp_path / "scan.nii")
 
 
 @pytest.mark.parametrize("axes", ["xyz", "zyx", "yxz", "RAS", "LIP", "SPL"])

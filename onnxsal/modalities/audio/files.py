@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError
+from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError, one_line
 from onnxsal.files import nearest_file, replacing
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".opus")
@@ -53,8 +53,8 @@ def read_sound(path: str | os.PathLike[str]) -> Sound:
     soundfile = _soundfile(f"reading {str(path)!r}")
     try:
         samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise ImageError(f"{str(path)!r} is no sound that can be read: {error}") from None
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, MemoryError) as error:
+        raise ImageError(f"{str(path)!r} is no sound that can be read: {one_line(error)}") from None
     if not samples.size:
         raise ImageError(f"{str(path)!r} holds no samples")
     if not np.isfinite(samples).all():

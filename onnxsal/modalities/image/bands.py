@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from onnxsal.anatomy import Entry
 from onnxsal.anatomy.parts import ones
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, one_line
+from onnxsal.modalities.image.images import BOMBS, MALFORMED
 from onnxsal.modalities.npy import opened
 
 PHOTOGRAPHS = (1, 3)
@@ -78,8 +79,8 @@ def _pages(path: Path, channels: int) -> Bands | None:
                 array = np.stack(pages) if len({p.shape for p in pages}) == 1 and pages[0].ndim == 2 else None
             else:
                 array = np.asarray(image).transpose(2, 0, 1) if len(image.getbands()) == channels else None
-    except (OSError, ValueError, UnidentifiedImageError) as error:
-        raise ImageError(f"the picture {str(path)!r} is damaged or truncated: {error}") from None
+    except (*MALFORMED, *BOMBS, MemoryError) as error:
+        raise ImageError(f"the picture {str(path)!r} is damaged or truncated: {one_line(error)}") from None
     return None if array is None else Bands(array, path.name)
 
 

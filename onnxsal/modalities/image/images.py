@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from onnxsal.errors import ImageError, UsageError
+from onnxsal.errors import ImageError, UsageError, one_line
 from onnxsal.files import is_address, nearest_file
 from onnxsal.modalities.image.colours import Levels, of_words, to_rgb
 from onnxsal.modalities.image.sniff import what_is
@@ -31,7 +31,7 @@ _HEAD = 4096
 _BYTES = 10
 """Of a pixel while it is read: four as Pillow holds it, three as an array, the rest for turning and fitting it."""
 # Pillow's decoders raise all of these on malformed bytes, not only OSError.
-_MALFORMED = (
+MALFORMED = (
     OSError,
     ValueError,
     SyntaxError,
@@ -45,7 +45,7 @@ _MALFORMED = (
     struct.error,
     zlib.error,
 )
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def decoded_bytes(path: str | os.PathLike[str]) -> int:
     try:
         with Image.open(path) as image:
             return image.width * image.height * _BYTES
-    except (*_MALFORMED, *_BOMBS, Warning, MemoryError):
+    except (*MALFORMED, *BOMBS, Warning, MemoryError):
         return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
@@ -228,14 +228,14 @@ def _guarded(read: Callable[[], Photo], what: str) -> Photo:
         return read()
     except (ImageError, UsageError, UnidentifiedImageError):
         raise
-    except _BOMBS as error:
+    except BOMBS as error:
         raise ImageError(f"{what} is refused: {_bomb(str(error))}") from None
     except Warning as warning:
         raise ImageError(f"{what}: Pillow warns of it, and your filters make warnings errors: {warning}") from None
     except MemoryError:
         raise ImageError(f"{what} does not fit in memory; make it smaller") from None
-    except _MALFORMED as error:
-        raise ImageError(f"{what} is damaged or truncated: {error}") from None
+    except MALFORMED as error:
+        raise ImageError(f"{what} is damaged or truncated: {one_line(error)}") from None
 
 
 def _bomb(message: str) -> str:

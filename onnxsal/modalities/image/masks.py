@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, one_line
 from onnxsal.files import nearest_file
+from onnxsal.modalities.image.images import BOMBS, MALFORMED
 from onnxsal.modalities.npy import is_npy, read_file
 
 _AS_THEY_ARE = ("1", "P", "I", "I;16", "F", "L")
@@ -36,6 +37,6 @@ def _values(path: str | os.PathLike[str]) -> NDArray[Any]:
             return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("L"))
     except FileNotFoundError:
         raise ImageError(f"the mask: no such file: {os.fspath(path)!r}{nearest_file(Path(path))}") from None
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except (*MALFORMED, *BOMBS, MemoryError) as error:
         why = "it is no picture" if isinstance(error, UnidentifiedImageError) else getattr(error, "strerror", None)
-        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {why or error}") from None
+        raise ImageError(f"the mask {os.fspath(path)!r} cannot be read: {why or one_line(error)}") from None

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import UsageError
-from onnxsal.modalities.npy import is_npy, read_file
+from onnxsal.errors import UsageError, one_line
+from onnxsal.modalities.npy import UNREADABLE, is_npy, read_file
 
 Floats = NDArray[np.float32]
 
@@ -109,5 +109,5 @@ def _array(given: Any) -> Any:
 def _decoded(text: Any, where: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False))
-    except (ValueError, TypeError, EOFError, OSError) as error:
-        raise UsageError(f"{where}: mean holds no .npy file in base64: {error}") from None
+    except (*UNREADABLE, TypeError, MemoryError) as error:
+        raise UsageError(f"{where}: mean holds no .npy file in base64: {one_line(error)}") from None

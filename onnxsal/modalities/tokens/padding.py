@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxsal.errors import UsageError
-from onnxsal.files import read_text
+from onnxsal.files import parse_json, read_text
 
 SAYING = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
 """What lies beside a tokenizer's own file and is asked behind it, in this order."""
@@ -54,7 +52,7 @@ def _numbers(folder: Path, own: Any, said: Mapping[str, Any], config: Mapping[st
             yield number, where
     for part in (config, config.get("text_config")):
         number = part.get("pad_token_id") if isinstance(part, Mapping) else None
-        if isinstance(number, int) and own.id_to_token(number) is not None:
+        if isinstance(number, int) and 0 <= number < 1 << 32 and own.id_to_token(number) is not None:
             yield number, "config.json"
     yield from ((number, "its name") for word in _USUAL if (number := own.token_to_id(word)) is not None)
 
@@ -75,8 +73,5 @@ def _beside(folder: Path, name: str) -> Mapping[str, Any]:
     path = folder / name
     if not path.is_file():
         return {}
-    try:
-        found = json.loads(read_text(path, "tokenizer's"))
-    except ValueError as error:
-        raise UsageError(f"{str(path)!r} is not valid JSON: {error}") from None
+    found = parse_json(read_text(path, "tokenizer's"), repr(str(path)))
     return found if isinstance(found, dict) else {}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsal.errors import ModelError
+from onnxsal.errors import ModelError, one_line
 from onnxsal.modalities.pieces import Piece
 from onnxsal.modalities.tokens.padding import SAYING, Padding, padding_of
 from onnxsal.modalities.tokens.spelling import Spelling, spelling_of, written_out
@@ -149,17 +149,20 @@ def _read(path: str, states: tuple[Any, ...]) -> Tokenizer:
     try:
         text = Path(path).read_text(encoding="utf-8")
         own, said = tokenizers.Tokenizer.from_str(text), json.loads(text)
-    except Exception as error:  # noqa: BLE001 - the package raises Exception itself
+        own.no_padding()
+        placed = frozenset(own.encode("").ids)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the package raises Exception itself, and panics beside that
         raise ModelError(
-            f"{path!r} is no tokenizer that the package tokenizers {tokenizers.__version__} reads: {error}"
+            f"{path!r} is no tokenizer that the package tokenizers {tokenizers.__version__} reads: {one_line(error)}"
         ) from None
-    own.no_padding()
     cut = said.get("truncation") or {}
     special = frozenset(i for i, token in own.get_added_tokens_decoder().items() if token.special)
     return Tokenizer(
         where=path, padding=padding_of(Path(path).parent, own, said), mask=_named(own, None, _MASKS),
         unknown=_unknown(own, said), most=cut.get("max_length"), special=special,
-        placed=frozenset(own.encode("").ids), spelling=spelling_of(said), _own=own,
+        placed=placed, spelling=spelling_of(said), _own=own,
     )  # fmt: skip
 
 

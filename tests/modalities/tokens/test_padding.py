@@ -38,6 +38,14 @@ def test_the_nearest_file_says_it(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize("number", [-1, 1 << 32, 10**400, True, 2.5, [1]])
+def test_a_number_that_is_no_token_is_not_asked_for(tmp_path: Path, number: object) -> None:
+    own = tokenizers.Tokenizer(tokenizers.models.WordLevel({"b": 0, "[PAD]": 1}, unk_token="b"))
+    own.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "config.json").write_text(json.dumps({"pad_token_id": number}))
+    assert read(tmp_path).number == 1
+
+
 def read(folder: Path) -> Padding:
     found = beside(str(folder / "model.onnx"))
     assert isinstance(found, Tokenizer)
