@@ -28,6 +28,11 @@ class ColumnSession:
         self.provider, self.on_gpu, self.device_id = session.provider, session.on_gpu, session.device_id
         self._source, self._index, self._coefficients = source, index, coefficients
 
+    @property
+    def single(self) -> bool:
+        """Whether it is run row by row."""
+        return self.session.single
+
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return ``score`` for arrays by name. Raises: ModelError: the run failed."""
         return self._picked(self.session.run(feeds, [self._source]), feeds)
