@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-QUICK = {"classifier": "py:message", "text labels": "py:gradient", "trees newer": "py:message",
-         "annotations": "py:boxes", "texts": "py:words", "rows": "py:columns", "maps kept": "py:maps", "beside pictures": "py:opened"}  # fmt: skip
+QUICK = {
+    "classifier": "py:message", "text labels": "py:gradient", "trees newer": "py:message", "annotations": "py:boxes",
+    "texts": "py:words", "rows": "py:columns", "maps kept": "py:maps", "beside pictures": "py:opened",
+}  # fmt: skip
 EACH = 6
 
 
