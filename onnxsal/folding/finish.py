@@ -76,8 +76,9 @@ def normalised(op: Tape, values: ir.Value, rank: int = 2) -> ir.Value:
 
 
 def _is_flat(op: Tape, low: ir.Value, high: ir.Value) -> ir.Value:
-    largest = op.Max(op.Abs(low), op.Abs(high))
-    return op.LessOrEqual(op.Sub(high, low), op.Mul(largest, _ROUNDING))
+    """In two comparisons, of which NaN is neither: onnx2torch has LessOrEqual up to opset 15."""
+    span, rounding = op.Sub(high, low), op.Mul(op.Max(op.Abs(low), op.Abs(high)), _ROUNDING)
+    return op.Or(op.Less(span, rounding), op.Equal(span, rounding))
 
 
 def _of_layer(op: Tape, raw: ir.Value, how: Finish) -> ir.Value:
