@@ -9,6 +9,9 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError, UsageError
+from onnxsal.folding import unroll
+from onnxsal.folding.unroll import MOST
+from onnxsal.graph.infer import study
 from onnxsal.graph.names import node_title
 from onnxsal.graph.precomputed import precompute
 from onnxsal.graph.shapes import Dim
@@ -23,13 +26,15 @@ class Switches:
     """Whether the file always explains: without the input ``explain`` and the If behind it."""
     batch: int | None = None
     """How many things the file takes at a time, where that is fixed and with it every shape."""
+    unroll: bool = False
+    """Whether loops are written out turn by turn."""
     fold_weights: bool = False
     """Whether what depends on weights alone is computed when the file is written."""
 
     @property
     def described(self) -> dict[str, Any]:
         """What the file says of them, by the names that ``compile`` has for them."""
-        found = {"no_if": self.always, "batch": self.batch, "fold_weights": self.fold_weights}
+        found = {"no_if": self.always, "batch": self.batch, "unroll": self.unroll, "fold_weights": self.fold_weights}
         return {name: value for name, value in found.items() if value}
 
 
@@ -49,16 +54,26 @@ def switched(model: ir.Model, switches: Switches, opaque: frozenset[str], batch:
         batch: what its inputs call the number of things that they take.
     Raises: UnsupportedError: an operator stays that a switch promises to leave out.
     """
-    notes: tuple[str, ...] = ()
     if switches.batch is not None:
         fix_batch(model.graph, batch, switches.batch)
         settle_shapes(model, opaque)
-        notes = _open_shapes(model.graph)
+    if switches.unroll:
+        _unrolled(model, opaque)
     if switches.fold_weights:
         precompute(model)
-    if switches.always:
-        _without(model.graph, "If", "no_if")
-    return notes
+    for op_type, switch in (("If", "no_if"), ("Loop", "unroll"), ("Scan", "unroll")):
+        if switch in switches.described:
+            _without(model.graph, op_type, switch)
+    return () if switches.batch is None else _open_shapes(model.graph)
+
+
+def _unrolled(model: ir.Model, opaque: frozenset[str]) -> None:
+    """Write out the loops of a model and those that stood in them, in place."""
+    left = MOST
+    while any(node.op_type == "Loop" for node in model.graph.all_nodes()):
+        settle_shapes(model, opaque)
+        left -= unroll(model.graph, study(model.graph, opaque), left)
+    settle_shapes(model, opaque)
 
 
 def _open_shapes(graph: ir.Graph) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from onnxsal.folding.images import Style, coloured, values_of_bytes
 from onnxsal.folding.loop import Shared, fold_record
 from onnxsal.folding.sums import repeated
 from onnxsal.folding.tail import fold_tail
+from onnxsal.folding.unroll import unroll
 
 __all__ = [
     "Finish",
@@ -31,5 +32,6 @@ __all__ = [
     "raw_shape",
     "repeated",
     "typed",
+    "unroll",
     "values_of_bytes",
 ]  # fmt: skip

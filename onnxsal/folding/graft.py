@@ -49,7 +49,7 @@ def graft(
     mapped.update({v: _weight(op, there[str(v.name)]) for v in weights})
     for node in program.model.graph:
         if node in wanted:
-            _copy(op, node, mapped)
+            copied(op, node, mapped)
         else:
             mapped.update({v: there[str(v.name)] for v in node.outputs if _is_there(v, there)})
     return {name: _known(mapped, value, op) for name, value in targets.items()}
@@ -64,7 +64,7 @@ def laid(op: Tape, program: Program, bound: Values, there: Values) -> dict[str, 
     weights = {v: there[str(v.name)] for v in program.model.graph.initializers.values() if v.name in there}
     mapped.update({v: _weight(op, weight) for v, weight in weights.items()})
     for node in program.model.graph:
-        _copy(op, node, mapped, name=node.name)
+        copied(op, node, mapped, name=node.name)
     own = {str(v.name): mapped[v] for node in program.model.graph for v in node.outputs if v.name}
     return {**bound, **own, **{str(v.name): weight for v, weight in weights.items()}}
 
@@ -136,7 +136,8 @@ def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
             yield attribute.as_graph()
 
 
-def _copy(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value], name: str | None = None) -> None:
+def copied(op: Tape, node: ir.Node, mapped: dict[ir.Value, ir.Value], name: str | None = None) -> None:
+    """Append a copy of a node that reads what its values are mapped to, and map its outputs."""
     inputs = [_known(mapped, v, op) if v is not None else None for v in node.inputs]
     for value in _reads(node):
         _known(mapped, value, op)
@@ -170,7 +171,7 @@ def _body(op: Tape, graph: ir.Graph, mapped: dict[ir.Value, ir.Value]) -> ir.Gra
         mapped[value] = ir.Value(name=op.unique("in"), type=value.type, shape=value.shape)
         made.inputs.append(mapped[value])
     for node in graph:
-        _copy(inner, node, mapped)
+        copied(inner, node, mapped)
     made.outputs.extend(_known(mapped, value, inner) for value in graph.outputs)
     return made
 
