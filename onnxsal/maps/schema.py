@@ -76,7 +76,9 @@ def check_row(row: Mapping[str, Any]) -> None:
     for each in COLUMNS:
         value, kind = row.get(each.name), _PLAIN.get(each.type)
         if each.name in row and kind is not None and not (value is None and each.open) and not isinstance(value, kind):
-            raise UsageError(f"the map of {row.get('id')!r} is damaged: its {each.name} is no {each.type}: {value!r:.60}")
+            raise UsageError(
+                f"the map of {row.get('id')!r} is damaged: its {each.name} is no {each.type}: {value!r:.60}"
+            )
 
 
 def check_dtype(dtype: str) -> str:

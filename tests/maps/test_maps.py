@@ -241,7 +241,9 @@ ROWS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", [*((k, v, True) for k, v in RUNS.items()), *((k, v, False) for k, v in ROWS.items())])
+@pytest.mark.parametrize(
+    "change", [*((k, v, True) for k, v in RUNS.items()), *((k, v, False) for k, v in ROWS.items())]
+)
 def test_values_that_no_writer_wrote_are_a_map_or_a_message(
     found: list[onnxsal.Explanation], tmp_path: Path, change: tuple[str, Any, bool]
 ) -> None:
@@ -263,9 +265,7 @@ def test_values_that_no_writer_wrote_are_a_map_or_a_message(
         assert re.match(r"the map of 'a\.png' is damaged: .|sign", str(error))
 
 
-def test_parquet_without_a_column_or_with_bytes_for_a_header(
-    found: list[onnxsal.Explanation], tmp_path: Path
-) -> None:
+def test_parquet_without_a_column_or_with_bytes_for_a_header(found: list[onnxsal.Explanation], tmp_path: Path) -> None:
     with map_writer(tmp_path / "maps.parquet") as out:
         out.write(found[0], "a.png")
     table = parquet.read_table(tmp_path / "maps.parquet")
