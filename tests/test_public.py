@@ -30,6 +30,7 @@ SIGNATURES = {
     "compile": "(model, *, method='grad-cam++', target=None, layer=None, score=None, seed=0, preprocess=None, "
     "opset=None, give='saliency', bytes_in=False, keep_custom=False, explain_required=False, "
     "keep_random=False, mask_in=False, runtime=None, when=None, no_if=False, batch=None, unroll=False, "
+    "noise_as='operators', "
     "fold_weights=False, **options)",
     "evaluate": "(model, images, *, methods=(), metrics, **options)",
     "gradient": "(model, *, of, wrt, rules='plain', opset=None, inputs=None)",

@@ -194,15 +194,16 @@ class _Rows:
 
 def _folded(op: Tape, work: Work, record: Record, layer: Layer | None, read: _Read) -> Folded:
     request, key, shape = work.request, (work.request.seed, 0), _varied_shape(work, record)
-    name = named(record)
+    name, held = named(record), work.form.switches.noise_held
     baseline: Callable[[Tape, ir.Value], ir.Value]
     own = key if read.seeds is None else (op.Unsqueeze(read.seeds, [1]), 0)
-    baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), own)
+    baseline = BaselineMaker(record.draws.baseline, shape, request.model.black(), own, held)
     if read.front is not None and name is not None and (token := nothing_of(request.model, name)):
         baseline = partial(token.laid, ids=read.front)
     maps = 0 if layer is None else layer.channels
     return Folded(
-        record, X, shape, maps, baseline, key, _rows(request), work.any_length, _most_cells(work, record), read.seeds
+        record, X, shape, maps, baseline, key, _rows(request), work.any_length, _most_cells(work, record), read.seeds,
+        held,
     )  # fmt: skip
 
 

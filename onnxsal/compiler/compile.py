@@ -70,6 +70,7 @@ def compile(
     no_if: bool = False,
     batch: int | None = None,
     unroll: bool = False,
+    noise_as: str = "operators",
     fold_weights: bool = False,
     **options: Any,
 ) -> onnx.ModelProto:
@@ -105,6 +106,7 @@ def compile(
         no_if: leaves out the input ``explain`` and the If behind it: the file always explains.
         batch: how many things the file takes at a time, where that is to be fixed, and with it every shape.
         unroll: writes loops of sampling methods out turn by turn, 256 turns at most; it needs ``batch``.
+        noise_as: ``operators`` draw noise in the file, or it lies there as ``constants``, the same bits.
         fold_weights: computes what depends on weights alone when the file is written, such as their transposes.
         options: the method's, and ``batch_size``, ``sign``, ``percentile`` and ``fuse``.
     Of a model of rows of a table (``shapley``) the file gives ``values``, what each column adds to ``base_value``,
@@ -120,7 +122,7 @@ def compile(
     """
     asked = Asked(
         method, target, layer, score, seed, preprocess, opset, give, bytes_in, keep_custom, explain_required, options,
-        keep_random, mask_in, runtime, when, no_if, batch, unroll, fold_weights,
+        keep_random, mask_in, runtime, when, no_if, batch, unroll, noise_as, fold_weights,
     )  # fmt: skip
     opened = model if isinstance(model, Model) else load(model)
     made = compiled(opened, asked)
@@ -151,6 +153,7 @@ class Asked:
     no_if: bool = False
     batch: int | None = None
     unroll: bool = False
+    noise_as: str = "operators"
     fold_weights: bool = False
 
     @property
@@ -168,12 +171,16 @@ class Asked:
     @property
     def switches(self) -> Switches:
         """What is written otherwise for some runtimes. Raises: UsageError: they say nothing, or contradict others."""
-        found = Switches(self.no_if, self.batch, self.unroll, self.fold_weights)
+        found = Switches(self.no_if, self.batch, self.unroll, self.noise_as == "constants", self.fold_weights)
         check_switches(found, explain_required=self.explain_required)
         if self.mask_in and self.batch is not None:
             raise UsageError(
                 "mask_in explains each text at its own length, and batch fixes every shape: leave one of them out"
             )
+        if self.noise_as not in ("operators", "constants"):
+            raise UsageError(f"noise_as={self.noise_as!r}: expected operators or constants")
+        if self.seed_in and found.noise_held:
+            raise UsageError("noise as constants is drawn with one seed, and seed=input feeds others: choose one")
         if self.unroll and self.batch is None:
             raise UsageError("unroll writes out a turn for each thing that goes in: say how many these are (batch=N)")
         return found

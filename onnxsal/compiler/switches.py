@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.folding import unroll
+from onnxsal.folding.noise import HELD
 from onnxsal.folding.unroll import MOST
 from onnxsal.graph.infer import study
 from onnxsal.graph.names import node_title
@@ -28,13 +29,18 @@ class Switches:
     """How many things the file takes at a time, where that is fixed and with it every shape."""
     unroll: bool = False
     """Whether loops are written out turn by turn."""
+    noise_held: bool = False
+    """Whether noise is drawn when the file is written, and lies in it."""
     fold_weights: bool = False
     """Whether what depends on weights alone is computed when the file is written."""
 
     @property
     def described(self) -> dict[str, Any]:
         """What the file says of them, by the names that ``compile`` has for them."""
-        found = {"no_if": self.always, "batch": self.batch, "unroll": self.unroll, "fold_weights": self.fold_weights}
+        found = {
+            "no_if": self.always, "batch": self.batch, "unroll": self.unroll,
+            "noise_as": "constants" if self.noise_held else None, "fold_weights": self.fold_weights,
+        }  # fmt: skip
         return {name: value for name, value in found.items() if value}
 
 
@@ -54,6 +60,7 @@ def switched(model: ir.Model, switches: Switches, opaque: frozenset[str], batch:
         batch: what its inputs call the number of things that they take.
     Raises: UnsupportedError: an operator stays that a switch promises to leave out.
     """
+    notes = _noise(model.graph)
     if switches.batch is not None:
         fix_batch(model.graph, batch, switches.batch)
         settle_shapes(model, opaque)
@@ -64,7 +71,14 @@ def switched(model: ir.Model, switches: Switches, opaque: frozenset[str], batch:
     for op_type, switch in (("If", "no_if"), ("Loop", "unroll"), ("Scan", "unroll")):
         if switch in switches.described:
             _without(model.graph, op_type, switch)
-    return () if switches.batch is None else _open_shapes(model.graph)
+    return notes if switches.batch is None else (*notes, *_open_shapes(model.graph))
+
+
+def _noise(graph: ir.Graph) -> tuple[str, ...]:
+    """Return a note on how much noise lies in a file."""
+    every = [v for each in (graph, *graph.subgraphs()) for v in each.initializers.values()]
+    size = sum(v.const_value.nbytes for v in every if v.const_value is not None and str(v.name).startswith(HELD))
+    return (f"noise lies in the file as {size / 1e6:,.1f} MB of constants",) if size else ()
 
 
 def _unrolled(model: ir.Model, opaque: frozenset[str]) -> None:

@@ -30,6 +30,8 @@ class BaselineMaker:
     """The value of nothing there, [C]; or [C, *S], where it is not the same everywhere."""
     key: noise.Key
     """Seeds that are known when the graph runs are uint32 [B, 1]."""
+    noise_held: bool = False
+    """Whether uniform noise lies in the file."""
 
     def __call__(self, op: Tape, x: ir.Value) -> ir.Value:
         """Return the baseline in the shape of x. Raises: UsageError: no such name, or an array of another shape."""
@@ -40,7 +42,7 @@ class BaselineMaker:
         if self.given == "blur":
             return blurred(op, x, self.shape)
         if self.given == "uniform":
-            return uniform_baseline(op, x, self.shape, self.key)
+            return uniform_baseline(op, x, self.shape, self.key, held=self.noise_held)
         raise UsageError(f"option baseline={self.given!r}: expected zero, black, blur, uniform or an array")
 
     @property
@@ -75,10 +77,12 @@ def _reflected(op: Tape, x: ir.Value, size: tuple[int, int]) -> ir.Value:
     return x
 
 
-def uniform_baseline(op: Tape, x: ir.Value, shape: Shape, key: noise.Key) -> ir.Value:
+def uniform_baseline(op: Tape, x: ir.Value, shape: Shape, key: noise.Key, *, held: bool = False) -> ir.Value:
     """Return uniform noise in the range of each picture, the same numbers as streaming draws."""
     axes = [1, 2, 3]
     low = op.ReduceMin(x, axes, keepdims=1)
     span = op.Sub(op.ReduceMax(x, axes, keepdims=1), low)
+    if held:
+        return op.Add(low, op.Mul(noise.held_uniform(op, shape, key), span))
     drawn = noise.uniform(op, op.const(np.zeros(1, np.int64)), int(np.prod(shape)), key)
     return op.Add(low, op.Mul(op.Reshape(drawn, [-1, *shape]), span))

@@ -44,6 +44,8 @@ class Folded:
     """Cells that drawn masks of such a row have at most, where there is one a position; None: as the record says."""
     seeds: ir.Value | None = None
     """Of each thing, uint32 [B], where they are known when the graph runs."""
+    noise_held: bool = False
+    """Whether noise lies in the file, drawn when it is written, in place of the operators that draw it."""
 
     def key_of(self, op: Tape, thing: ir.Value) -> Key:
         """Return the key that a thing's noise is drawn with. Args: thing: its number, int64, a scalar."""
@@ -65,6 +67,14 @@ class Folded:
         if isinstance(masks, Grids):
             return masks.top_k or self.maps
         return 0 if masks is None or masks.random else masks.count
+
+    @property
+    def noise_draws(self) -> int | None:
+        """How many draws of noise lie in the file; None where operators draw it."""
+        draws = self.record.draws
+        if not self.noise_held:
+            return None
+        return draws.samples * (self.masks or 1 if draws.allocation != "shared" else 1)
 
     @property
     def declared(self) -> Declared | None:

@@ -14,9 +14,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape
+from onnxsal.graph.initializers import add_initializer
+from onnxsal.graph.scopes import PREFIX
 from onnxsal.kernels import formulas as f
+from onnxsal.kernels import noise as kernel
 from onnxsal.kernels.noise import STREAM_BITS, Stream
 
 _TURNS = (13, 15, 26, 6, 17, 29, 16, 24)
@@ -113,6 +118,44 @@ def normal(op: Tape, draws: ir.Value, size: int, stream: int, key: Key) -> ir.Va
     a, b = _words(op, draws, size, stream, key)
     radius, (cosine, sine) = _radius(op, a), _turned(op, b)
     return _interleave(op, op.Mul(radius, cosine), op.Mul(radius, sine), size)
+
+
+HELD = f"{PREFIX}noise"
+"""What the names of noise that lies in a file begin with."""
+
+MOST_HELD = 1 << 30
+"""Bytes of noise that a file may hold."""
+
+
+def held_normal(op: Tape, count: int, shape: tuple[int, ...], stream: Stream, key: Key) -> ir.Value:
+    """Return the standard normal numbers of draws 0 to ``count``, an initializer [count, *shape].
+
+    Raises: UnsupportedError: they are too many for a file.
+    """
+    size, known = math.prod(shape), _known(key)
+    if (needed := 4 * count * size) > MOST_HELD:
+        sizes = " x ".join(map(str, shape))
+        raise UnsupportedError(
+            f"noise as constants: {count} draws of {sizes} numbers are {needed / 1e6:,.0f} MB, and a file may hold "
+            f"{MOST_HELD / 1e6:,.0f}: draw fewer samples, or leave noise to operators"
+        )
+    drawn = [kernel.normal(*known, draw, size, stream=stream) for draw in range(count)]
+    return _held(op, np.stack(drawn).reshape(count, *shape))
+
+
+def held_uniform(op: Tape, shape: tuple[int, ...], key: Key) -> ir.Value:
+    """Return the uniform numbers of draw 0, an initializer [1, *shape]."""
+    return _held(op, kernel.uniform(*_known(key), 0, math.prod(shape)).reshape(1, *shape))
+
+
+def _known(key: Key) -> tuple[int, int]:
+    seed, thing = key
+    assert not isinstance(seed, ir.Value), "a seed that is fed draws in operators"
+    return seed, thing
+
+
+def _held(op: Tape, array: NDArray[np.float32]) -> ir.Value:
+    return add_initializer(op.graph, op.unique("noise"), ir.tensor(array))
 
 
 def uniform(op: Tape, draws: ir.Value, size: int, key: Key) -> ir.Value:

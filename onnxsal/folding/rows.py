@@ -91,6 +91,8 @@ class Source:
     """Cells that masks of such a row have at most, where there is one a position."""
     channels: bool = False
     """Whether masks have channels as positions too."""
+    noise_draws: int | None = None
+    """How many draws of noise the file holds; None where it draws them itself."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -245,6 +247,9 @@ def _field(op: Tape, draws: ir.Value, source: Source, *, on_mask: bool) -> ir.Va
     channels, height, width = source.shape
     depth = 1 if on_mask else channels
     stream = Stream.MASK if on_mask else Stream.INPUT
+    if source.noise_draws is not None:
+        held = counter.held_normal(op, source.noise_draws, (depth, height, width), stream, source.key)
+        return op.Gather(held, draws, axis=0)
     flat = counter.normal(op, draws, depth * height * width, stream, source.key)
     return op.Reshape(flat, [-1, depth, height, width])
 

@@ -80,6 +80,7 @@ def drawn(op: Tape, folded: Folded, chunk: Chunk, outside: Outside) -> tuple[ir.
     source = Source(
         x, base, maps, folded.declared, folded.shape, folded.maps_size, key, folded.placement,
         op.Shape(x, start=-1) if folded.any_length else None, folded.most_cells, folded.record.draws.channels,
+        folded.noise_draws,
     )  # fmt: skip
     return fill(op, folded.record.draws, chunk, source)
 

@@ -35,13 +35,18 @@ def test_a_compiled_file(run, folder: Path) -> None:
 
 def test_every_option_reaches_the_file(run, folder: Path) -> None:
     form = ["--opset", 17, "--bytes-in", "--preprocess", "unit", "--give", "drawing,raw"]
+    form += ["--no-if", "--batch", 3, "--unroll", "--noise", "constants", "--fold-weights"]
     what = ["-m", "gradient", "--score", "probability", "-t", "1 minus 0", "-O", "sign=signed"]
     ended = run("compile", "model.onnx", "-o", "out.onnx", *form, *what)
     assert ended.status == 0, ended.err
     model = onnx.load(folder / "out.onnx")
     assert model.opset_import[0].version == 17
     assert [value.name for value in model.graph.output][-2:] == ["drawing", "raw"]
-    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    (given,) = model.graph.input
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert given.type.tensor_type.shape.dim[0].dim_value == 3
+    switches = "no_if, batch=3, unroll, noise_as=constants, fold_weights"
+    assert f"switches   {switches}\n" in run("inspect", "out.onnx").out
     known = json.loads(run("inspect", "out.onnx", "--json").out)["explainer"]
     assert (known["target"], known["score"], known["signed"]) == ([1, 0], "probability", True)
 

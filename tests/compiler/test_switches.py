@@ -14,11 +14,13 @@ import pytest
 import tiny_detectors
 import tiny_texts
 from compiled_cases import BUNDLED, QUICK, built_in, photos
+from onnx import parser
 
 import onnxsal
 from onnxsal.compiler.metadata import METADATA
+from onnxsal.errors import UnsupportedError, UsageError
 
-FLAT: dict[str, Any] = {"no_if": True, "batch": 2, "unroll": True, "fold_weights": True}
+FLAT: dict[str, Any] = {"no_if": True, "batch": 2, "unroll": True, "noise_as": "constants", "fold_weights": True}
 PHOTOS = photos()
 
 
@@ -60,10 +62,11 @@ def check(ours: onnx.ModelProto, ordinary: onnx.ModelProto, own: onnx.ModelProto
 
 
 FEW: dict[str, dict[str, Any]] = {
-    **QUICK, "score-cam": {"top_k": 5}, "ss-cam": {"samples": 2, "top_k": 3}, "is-cam": {"samples": 2, "top_k": 3},
+    **QUICK, "score-cam": {"top_k": 5}, "is-cam": {"samples": 2, "top_k": 3},
     "ablation-cam": {"layer": "stem/relu"}, "recipro-cam": {"batch_size": 40}, "occlusion": {"patch": 48, "stride": 48},
-    "rise": {"samples": 5}, "smoothgrad": {"samples": 3}, "smoothgrad-squared": {"samples": 3}, "vargrad": {"samples": 3},
-    "smooth-grad-cam++": {"samples": 3}, "integrated-gradients": {"steps": 3},
+    "ss-cam": {"samples": 2, "top_k": 3, "estimator": "independent"}, "smooth-grad-cam++": {"samples": 3},
+    "rise": {"samples": 5}, "integrated-gradients": {"steps": 3, "baseline": "uniform"},
+    "smoothgrad": {"samples": 3}, "smoothgrad-squared": {"samples": 3}, "vargrad": {"samples": 3},
 }  # fmt: skip
 """Options of a few turns, the last of them shorter than the others."""
 
@@ -79,15 +82,17 @@ def test_every_method_without_if_and_loop(model: onnxsal.Model, method: str) -> 
     options = ({"batch_size": 2} if set(few) & {"samples", "top_k", "steps"} else {}) | few
     ours, ordinary = (onnxsal.compile(model, method=method, **options, **form) for form in (FLAT, {}))
     check(ours, ordinary, onnx.load(BUNDLED), {"picture": PHOTOS.feed(2)})
-    assert not {"If", "Loop", "Shape"} & {node.op_type for node in ours.graph.node}
+    assert not {"If", "Loop", "Shape", "BitwiseXor", "BitShift"} & {node.op_type for node in ours.graph.node}
     held = {each.name for each in ours.graph.initializer}
     assert not any(node.op_type in ("Transpose", "Neg") and set(node.input) <= held for node in ours.graph.node)
     inputs = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in ours.graph.input}
     assert inputs == {"picture": [2, 3, 96, 96]}
-    assert (said(ours)["switches"], said(ours)["notes"]) == (FLAT, [])
+    assert said(ours)["switches"] == FLAT
+    noisy = {"smoothgrad", "smoothgrad-squared", "vargrad", "smooth-grad-cam++", "ss-cam", "integrated-gradients"}
+    assert [note[:22] for note in said(ours)["notes"]] == ["noise lies in the file"] * (method in noisy)
 
 
-@pytest.mark.parametrize("form", [{"no_if": True}, {"batch": 2}, {"fold_weights": True}])
+@pytest.mark.parametrize("form", [{"no_if": True}, {"batch": 2}, {"fold_weights": True}, {"noise_as": "constants"}])
 def test_each_switch_stands_alone(model: onnxsal.Model, form: dict[str, Any]) -> None:
     ours, ordinary = (onnxsal.compile(model, method="gradient", **each) for each in (form, {}))
     check(ours, ordinary, onnx.load(BUNDLED), {"picture": PHOTOS.feed(2)})
@@ -114,3 +119,65 @@ def test_a_detector_a_text_a_volume_and_rows_of_a_table(tmp_path: Path) -> None:
     wanted = onnxsal.explain(model, text, method="occlusion").saliency
     np.testing.assert_allclose(run(found, {"input_ids": ids})["saliency"][0], wanted, rtol=0, atol=2e-6)
     assert any("batch fixes every shape" in note for note in said(found)["notes"])
+
+
+def test_noise_in_the_file_has_the_bits_of_the_operators(model: onnxsal.Model) -> None:
+    given: dict[str, Any] = {"method": "smoothgrad", "samples": 2, "give": "raw", "seed": 2**32 - 1}
+    held, drawn = (onnxsal.compile(model, **given, noise_as=each) for each in ("constants", "operators"))
+    feeds = {"picture": PHOTOS.feed(1)}
+    np.testing.assert_array_equal(run(held, feeds, as_written=True)["raw"], run(drawn, feeds, as_written=True)["raw"])
+    assert any(note == "noise lies in the file as 0.2 MB of constants" for note in said(held)["notes"])
+    assert onnxsal.compile(model, **given, noise_as="constants", opset=17).opset_import[0].version == 17
+
+
+LOOP = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, 8, 8] x) => (float[B, 2] y)
+    <float[3, 2] w = {1, -1, 0.5, 2, -0.3, 0.7}, int64[2] axes = {2, 3}, bool go = {1}, float one = {1}>
+    { m = ReduceMean <keepdims = 0> (x, axes) COUNT
+      a = Loop (n, go, m) <body = b (int64 i, bool c, float[B, 3] s) => (bool d, float[B, 3] t)
+          { d = Identity (c) t = Mul (s, m) }>
+      y = MatMul (a, w) }"""
+OFTEN = "most = ReduceMax <keepdims = 0> (x) many = Add (most, one) n = Cast <to = 7> (many)"
+BRANCH = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, 8, 8] x) => (float[B, 2] y)
+    <float[3, 2] w = {1, -1, 0.5, 2, -0.3, 0.7}, int64[2] axes = {2, 3}, float one = {1}>
+    { m = ReduceMean <keepdims = 0> (x, axes) most = ReduceMax <keepdims = 0> (x) c = Greater (most, one)
+      a = If (c) <then_branch = t () => (float[B, 3] u) { u = Neg (m) },
+                  else_branch = e () => (float[B, 3] v) { v = Abs (m) }>
+      y = MatMul (a, w) }"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"no_if": True, "explain_required": True}, "choose one"),
+        ({"batch": 0}, "expected how many things"),
+        ({"unroll": True}, "say how many these are"),
+        ({"noise_as": "tables"}, "expected operators or constants"),
+        (
+            {"method": "rise", "unroll": True, "batch": 1},
+            "501 turns of loops .* may have 256",
+        ),
+        (
+            {"method": "smoothgrad", "samples": 9999, "noise_as": "constants"},
+            "9999 draws .* 1,106 MB",
+        ),
+    ],
+)
+def test_misuse(model: onnxsal.Model, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, UnsupportedError), match=message):
+        onnxsal.compile(model, **asked)
+
+
+def test_loops_and_branches_of_the_model_itself() -> None:
+    """One of three turns is written out; what depends on the picture is refused by name."""
+    three = parser.parse_model(LOOP.replace("COUNT", "n = Constant <value_int = 3> ()"))
+    x = np.random.default_rng(0).uniform(0.5, 1, (1, 3, 8, 8)).astype(np.float32)
+    given: dict[str, Any] = {"method": "occlusion", "patch": 4, "stride": 4, "target": 1, "batch": 1}
+    found = onnxsal.compile(three, **given, no_if=True, unroll=True)
+    assert not {"If", "Loop"} & {node.op_type for node in nodes(found.graph)}
+    wanted = run(onnxsal.compile(three, **given), {"x": x})["saliency"]
+    np.testing.assert_allclose(run(found, {"x": x})["saliency"], wanted, rtol=0, atol=1e-6)
+    with pytest.raises(UnsupportedError, match=r"how many turns Loop .* depends on what goes in"):
+        onnxsal.compile(parser.parse_model(LOOP.replace("COUNT", OFTEN)), **given, unroll=True)
+    with pytest.raises(UnsupportedError, match=r"no_if: \d If of the model itself"):
+        onnxsal.compile(parser.parse_model(BRANCH), **given, no_if=True)
+    np.testing.assert_allclose(run(found, {"x": x})["y"], run(three, {"x": x})["y"], rtol=1e-6)

@@ -74,11 +74,17 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",
          f"{taken['name']!r}: {taken['type']} {taken['axes']}, {_size(taken['size'])}, {taken['channels']} channels"),
         ("gives", ", ".join(dict.fromkeys([given["name"], *known["outputs"]]))),
+        *([("switches", _switches(known["switches"]))] if "switches" in known else []),
         *((name, text) for name, text in known.get("means", {}).items()),
         *(("note", note) for note in known.get("notes", ())),
         ("made from", f"{known['source'] or 'a model in memory'}, sha256 {known['source_sha256']}"),
         ("made by", f"onnxsal {known['onnxsal']}"),
     ]  # fmt: skip
+
+
+def _switches(known: Mapping[str, Any]) -> str:
+    """Return how a file was written for some runtimes, in the words of ``compile``."""
+    return ", ".join(name if value is True else f"{name}={value}" for name, value in known.items())
 
 
 def _goal(goal: Any) -> str:

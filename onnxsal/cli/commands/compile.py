@@ -105,6 +105,13 @@ class OneFile(Once):
 @click.option("--no-if", is_flag=True, help="Always explain: without the input `explain` and the If behind it.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Take N things at a time: every shape is fixed.")
 @click.option("--unroll", is_flag=True, help="Write loops out turn by turn, 256 at most (with --batch).")
+@click.option(
+    "--noise",
+    "noise_as",
+    type=click.Choice(["operators", "constants"]),
+    default="operators",
+    help="Let operators draw noise, or hold it in the file: the same bits. [default: operators]",
+)
 @click.option("--fold-weights", is_flag=True, help="Compute what depends on weights alone, such as their transposes.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
 @loading_options

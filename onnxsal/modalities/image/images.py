@@ -102,7 +102,7 @@ def pixels_in(content: bytes) -> int:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return image.width * image.height
-    except (*_MALFORMED, *_BOMBS, Warning, MemoryError):
+    except (*MALFORMED, *BOMBS, Warning, MemoryError):
         return 0
 
 
