@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import tables
 import tiny_detectors
 import tiny_texts
 from compiled_cases import BUNDLED, QUICK, built_in, photos
@@ -120,6 +121,20 @@ def test_a_detector_a_text_a_volume_and_rows_of_a_table(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(found, {"input_ids": ids})["saliency"][0], wanted, rtol=0, atol=2e-6)
     assert any("batch fixes every shape" in note for note in said(found)["notes"])
 
+    proto = parser.parse_model(VOLUME)
+    feeds = {"x": rng.normal(size=(2, 2, 4, 5, 6)).astype(np.float32)}
+    given = {"method": "smoothgrad", "samples": 3, "target": 1}
+    model = onnxsal.load(proto, task="regression")
+    check(*(onnxsal.compile(model, **given, **each) for each in (FLAT, {})), proto, feeds)
+
+    proto = tables.pipeline(tables.NET)
+    given = {"method": "shapley", "target": 1, "background": list(tables.ROWS[1:3])}
+    ours, ordinary = (onnxsal.compile(proto, **given, **each) for each in (FLAT, {}))
+    feeds = tables.feeds(proto, (tables.ROWS[0], tables.ROWS[4]))
+    np.testing.assert_allclose(run(ours, feeds)["values"], run(ordinary, feeds)["values"], rtol=0, atol=1e-6)
+    assert not {"If", "Loop"} & {node.op_type for node in nodes(ours.graph)}
+    assert ours.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
+
 
 def test_noise_in_the_file_has_the_bits_of_the_operators(model: onnxsal.Model) -> None:
     given: dict[str, Any] = {"method": "smoothgrad", "samples": 2, "give": "raw", "seed": 2**32 - 1}
@@ -130,6 +145,9 @@ def test_noise_in_the_file_has_the_bits_of_the_operators(model: onnxsal.Model) -
     assert onnxsal.compile(model, **given, noise_as="constants", opset=17).opset_import[0].version == 17
 
 
+VOLUME = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 2, 4, 5, 6] x) => (float[B, 2] y)
+    <float[2, 2, 1, 1, 1] w = {1, -1, 0.5, 2}, int64[3] axes = {2, 3, 4}>
+    { a = Conv (x, w) r = Relu (a) q = Mul (r, r) y = ReduceMean <keepdims = 0> (q, axes) }"""
 LOOP = """<ir_version: 10, opset_import: ["" : 21]> g (float[B, 3, 8, 8] x) => (float[B, 2] y)
     <float[3, 2] w = {1, -1, 0.5, 2, -0.3, 0.7}, int64[2] axes = {2, 3}, bool go = {1}, float one = {1}>
     { m = ReduceMean <keepdims = 0> (x, axes) COUNT
