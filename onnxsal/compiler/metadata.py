@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from onnxsal._version import __version__
+from onnxsal.compiler.seeds import said_of_seeds
 from onnxsal.compiler.work import LISTED, Work
 from onnxsal.model import Model
 
@@ -91,7 +92,10 @@ def _described(work: Work) -> dict[str, Any]:
         **({} if not (means := _means(work)) else {"means": means}),
         **({"batched": True} if work.form.by_row else {}),
         **({} if work.form.when is None else {"when": str(work.form.when)}),
-        "notes": [*request.model.notes, *([] if work.form.when is None else [work.form.when.note])],
+        "notes": [
+            *request.model.notes, *([] if work.form.when is None else [work.form.when.note]),
+            *(said_of_seeds(work.parts) if work.form.seed_in else ()),
+        ],
         **({"repeatable": False} if request.model.drawn else {}),
         "source": request.model.name.replace("\\", "/").rsplit("/", 1)[-1],
         "source_sha256": request.model.digest, "onnxsal": __version__,

@@ -25,6 +25,18 @@ def check_seeds(method: str, parts: Iterable[Result]) -> None:
         raise UsageError(f"seed=input: {method!r} with these options draws nothing, so that no seed changes its map")
 
 
+def said_of_seeds(parts: Iterable[Result]) -> tuple[str, ...]:
+    """Return what users are told of a file that is fed a seed: what computes its draws otherwise."""
+    cells = any(isinstance(part, Record) and isinstance(part.draws.masks, CoarseMasks) for part in parts)
+    return (_WORDS,) if cells else ()
+
+
+_WORDS = (
+    "masks are drawn of the seed that is fed in unsigned words of 64 bits, which OpenVINO (2026.4.1) computes "
+    "otherwise: its masks are others, and so is its map"
+)
+
+
 def _draws(record: Record) -> bool:
     draws = record.draws
     return draws.noise is not None or draws.baseline == "uniform" or isinstance(draws.masks, CoarseMasks)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -17,6 +18,7 @@ from tables import ROWS as ROWS_OF_TABLES
 from tiny_detectors import NAMES, detector, picture
 
 import onnxsal
+from onnxsal.cli.commands.compile import Seed
 from onnxsal.errors import UsageError
 
 CLOSE = 1e-5
@@ -248,3 +250,6 @@ def test_a_seed_that_would_change_nothing_is_refused(model: onnxsal.Model) -> No
         onnxsal.compile(model, method="grad-cam", seed="input")
     with pytest.raises(UsageError, match="expected a whole number, or 'input'"):
         onnxsal.compile(model, method="smoothgrad", seed="inputs")
+    with pytest.raises(click.BadParameter, match="'inputs': expected a whole number from 0 to 4294967295, or input"):
+        Seed().convert("inputs", None, None)
+    assert [Seed().convert(given, None, None) for given in ("input", "7")] == ["input", 7]

@@ -41,7 +41,10 @@ class Seed(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number, or ``input``."""
-        return value if value == "input" else super().convert(value, param, ctx)
+        try:
+            return value if value == "input" else super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r}: expected a whole number from 0 to {2**32 - 1}, or input", param, ctx)
 
 
 class OneFile(Once):
