@@ -160,6 +160,8 @@ def test_pixels_are_bounded_before_they_are_decoded(served: Served) -> None:
     Image.new("L", (1001, 1000)).save(buffer, "PNG")
     with pytest.raises(TooManyPixelsError, match="1,001,000 pixels"):
         served.wanted({"image": buffer.getvalue()}, {})
+    with pytest.raises(ImageError, match="not a picture"):  # what has none is told by who reads it
+        explained(served, {"image": b"no picture"})
 
 
 def test_a_batch_is_taken_apart(served: Served) -> None:
