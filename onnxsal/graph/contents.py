@@ -168,7 +168,7 @@ def _clip(given: Given, x: Array, low: Array | None = None, high: Array | None =
 
 
 def _triangle(given: Given, x: Array, k: Array | None = None) -> Array:
-    return (np.triu if given.get("upper", 1) else np.tril)(x, 0 if k is None else int(k))
+    return (np.triu if given.get("upper", 1) else np.tril)(x, 0 if k is None else k.item())
 
 
 _TABLE: dict[str, _Compute] = {

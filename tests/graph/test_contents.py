@@ -92,3 +92,10 @@ def test_every_entry_is_compared():
 def test_what_cannot_be_computed_is_left(op_type, arrays, attributes):
     (node,) = ir.from_proto(node_of(op_type, arrays, attributes, 1)).graph
     assert compute(node, arrays) is None
+
+
+def test_a_diagonal_may_be_a_list_of_one() -> None:
+    """As ONNX Runtime takes it and exporters write it; NumPy no longer makes a number of that by itself."""
+    (node,) = onnx.parser.parse_graph("g (int64[2, 3] x, int64[1] k) => (int64[2, 3] y) { y = Trilu (x, k) }").node
+    (found,) = compute(ir.from_proto(node), [ODD, ints(1)])
+    np.testing.assert_array_equal(found, np.triu(ODD, 1))
