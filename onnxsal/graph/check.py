@@ -89,7 +89,7 @@ def _check_scope(graph: onnx.GraphProto, outer: set[str], name: str, opsets: Map
     for tensor in graph.initializer:
         check_tensor(tensor, name)
     made = _check_nodes(graph.node, known, name, opsets)
-    lost = [v.name for v in graph.output if v.name not in made]
+    lost = [v.name for v in graph.output if v.name not in made or not v.name]
     if lost:
         raise ModelError(f"{name!r} is damaged: nothing computes its output {lost[0]!r}")
 
@@ -133,6 +133,8 @@ class _Signature:
     optional: frozenset[int]
     attributes: Mapping[str, int]
     required: frozenset[str]
+    most: tuple[int, int]
+    """How many inputs and outputs there can be; those that are left out count where others follow, and at the end."""
 
 
 @lru_cache(maxsize=1024)
@@ -144,7 +146,7 @@ def _signature(op_type: str, domain: str, opset: int) -> _Signature | None:
     required = frozenset(name for name, attribute in schema.attributes.items() if attribute.required)
     option = onnx.defs.OpSchema.FormalParameterOption.Optional
     optional = frozenset(i for i, formal in enumerate(schema.inputs) if formal.option == option)
-    return _Signature(schema.min_input, optional, attributes, required)
+    return _Signature(schema.min_input, optional, attributes, required, (schema.max_input, schema.max_output))
 
 
 def _number(kind: Any) -> int:
@@ -161,6 +163,11 @@ def _check_signature(node: onnx.NodeProto, name: str, opsets: Mapping[str, int])
     needed = [i for i in range(signature.inputs) if i not in signature.optional]
     if len(node.input) < signature.inputs or not all(node.input[i] for i in needed):
         raise ModelError(f"{name!r} is damaged: {_label(node)} has too few inputs, {signature.inputs} are needed")
+    for what, there, most in zip(("inputs", "outputs"), (node.input, node.output), signature.most, strict=True):
+        if len(there) > most:
+            raise ModelError(
+                f"{name!r} is damaged: {_label(node)} has {len(there)} {what}, and {most} at most is right"
+            )
     given = {attribute.name: attribute for attribute in node.attribute}
     if lost := sorted(signature.required - set(given)):
         raise ModelError(f"{name!r} is damaged: {_label(node)} has no attribute {lost[0]!r}")

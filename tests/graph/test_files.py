@@ -93,6 +93,8 @@ DAMAGED = {
     "no operator": (make([node("", ["x"], ["y"])]), "has no operator"),
     "too few inputs": (make([node("MatMul", ["x"], ["y"], name="m")]), "MatMul 'm' has too few inputs"),
     "wrong attribute": (make([node("Flatten", ["x"], ["y"], axis="1")]), "attribute 'axis' of Flatten"),
+    "too many inputs": (make([node("Relu", ["x", "x"], ["y"])]), "Relu 'y' has 2 inputs, and 1 at most"),
+    "an output too many": (make([node("Relu", ["x"], ["y", ""])]), "Relu 'y' has 2 outputs, and 1 at most"),
     "no attribute": (make([node("Concat", ["x", "x"], ["y"])]), "no attribute 'axis'"),
     "two values": (make([node("Constant", [], ["y"], value_int=1, value_float=1.0)]), "needs one value; got value_"),
     "no value": (make([node("Constant", [], ["y"], name="c")]), "Constant 'c' needs one value; got none"),
@@ -105,6 +107,13 @@ DAMAGED = {
 @pytest.mark.parametrize(("model", "why"), DAMAGED.values(), ids=DAMAGED)
 def test_damaged_models(model, why):
     with pytest.raises(ModelError, match=why):
+        load_ir(model)
+
+
+def test_an_output_without_a_name_is_lost():
+    model = make()
+    model.graph.output[0].name = ""
+    with pytest.raises(ModelError, match="nothing computes its output ''"):
         load_ir(model)
 
 
