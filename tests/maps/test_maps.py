@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -233,21 +234,22 @@ def test_maps_without_their_manifest_are_named(
 
 
 RUNS: dict[str, Any] = {
-    "percentile": "99", "sign": 3, "modality": [], "channels": {}, "method": None, "layer": [], "seed": [[]],
+    "sign": 3, "modality": [], "channels": {}, "method": None, "layer": [], "seed": [[]],
 }  # fmt: skip
 ROWS: dict[str, Any] = {
     "shape": [3], "size": "x", "about": "[", "placement": '{"rows": [["1", "2", "3", "x"]]}', "map_scale": "x",
-    "minus": 1, "notes": 7, "detection": "{", "box": 5,
+    "notes": 7, "detection": "{", "box": 5,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "change", [*((k, v, True) for k, v in RUNS.items()), *((k, v, False) for k, v in ROWS.items())]
-)
+HARMLESS = ("modality", "channels", "method", "layer", "seed")
+"""What the numbers of a map do not depend on."""
+
+
+@pytest.mark.parametrize(("held_in", "key"), [*(("runs", k) for k in RUNS), *(("row", k) for k in ROWS)])
 def test_values_that_no_writer_wrote_are_a_map_or_a_message(
-    found: list[onnxsal.Explanation], tmp_path: Path, change: tuple[str, Any, bool]
+    found: list[onnxsal.Explanation], tmp_path: Path, held_in: str, key: str
 ) -> None:
-    key, value, of_run = change
     with FolderOfMaps(tmp_path, "float16") as out:
         out.write(found[0], "a.png")
     whole = json.loads((tmp_path / "manifest.json").read_text())
@@ -255,14 +257,16 @@ def test_values_that_no_writer_wrote_are_a_map_or_a_message(
     with np.load(file) as arrays:
         held = dict(arrays)
     row = json.loads(held["row"].item())
-    (next(iter(whole["runs"].values())) if of_run else row)[key] = value
+    if held_in == "runs":
+        next(iter(whole["runs"].values()))[key] = RUNS[key]
+    else:
+        row[key] = ROWS[key]
     (tmp_path / "manifest.json").write_text(json.dumps(whole))
     np.savez(file, **{**held, "row": np.array(json.dumps(row).encode())})
-    try:
+    said = r"the map of 'a\.png' is damaged: .|sign"
+    with contextlib.nullcontext() if key in HARMLESS else pytest.raises(UsageError, match=said):
         (one,) = onnxsal.read_maps(tmp_path)
         assert np.isfinite(one.saliency).all()
-    except UsageError as error:
-        assert re.match(r"the map of 'a\.png' is damaged: .|sign", str(error))
 
 
 def test_parquet_without_a_column_or_with_bytes_for_a_header(found: list[onnxsal.Explanation], tmp_path: Path) -> None:
