@@ -35,11 +35,12 @@ CLOSE = 1e-2
 """Of a prediction's largest number: a step of an int8 softmax is 4e-3."""
 ROUNDING = 1e-4
 """Of a map's largest number."""
-LIMIT = 300
+LIMIT = float(os.environ.get("ONNXSAL_LIMIT", 300))
 """Seconds that one file may take in one runtime, converted and compiled and run."""
 
-RUNTIMES = {
+RUNTIMES: dict[str, tuple[str, ...]] = {
     "ONNX Runtime": ("python", "run_ort.py"),
+    "ONNX Runtime, nothing optimised": ("python", "run_ort.py", "--plain"),
     "OpenVINO": ("openvino", "run_openvino.py"),
     "tract": ("tract", "run_tract.py"),
     "OpenCV": ("opencv", "run_opencv.py"),
@@ -51,7 +52,7 @@ RUNTIMES = {
     "LiteRT": ("litert", "run_litert.py"),
     "ncnn": ("ncnn", "run_ncnn.py"),
 }
-"""Environment and runner of each."""
+"""Environment and runner of each, and what the runner is told."""
 
 OPSETS = {"onnx2torch": 17}
 """Of runtimes that know none of the default."""
@@ -168,12 +169,12 @@ def cell(runtime: str, folder: Path, work: Job) -> Cell:
     """Return the largest difference of the map over its peak, or what is wrong otherwise. Raises: Absent."""
     for old in [*folder.glob("job.*.out"), *folder.glob("job.error"), *folder.glob("version")]:
         old.unlink()
-    environment, runner = RUNTIMES[runtime]
-    command = [str(place(environment, "bin", "python")), str(RUNNERS / runner), str(folder), "job"]
+    environment, runner, *told = RUNTIMES[runtime]
+    command = [str(place(environment, "bin", "python")), str(RUNNERS / runner), str(folder), "job", *told]
     try:
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, env=clean(), check=False)
     except subprocess.TimeoutExpired:
-        return f"not done within {LIMIT} s"
+        return f"not done within {LIMIT:.0f} s"
     if ended.returncode < 0:
         return "ends its process"
     if (error := folder / "job.error").exists():

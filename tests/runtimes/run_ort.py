@@ -1,4 +1,4 @@
-"""Runs compiled models in stock ONNX Runtime: no onnxsal here."""
+"""Runs compiled models in stock ONNX Runtime: no onnxsal here. ``--plain`` leaves out all optimisations."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,10 @@ sys.modules["onnxsal"] = None  # type: ignore[assignment]  # importing it fails,
 
 
 def run(path: Path, feeds: Arrays, outputs: list[str]) -> Arrays:
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    if "--plain" in sys.argv:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return dict(zip(outputs, session.run(outputs, dict(feeds)), strict=True))
 
 
