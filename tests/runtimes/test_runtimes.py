@@ -7,7 +7,8 @@ from pathlib import Path
 import compiled_detectors
 import pytest
 from compiled_cases import built_in
-from compiled_runtimes import COMMANDS, Absent, Jobs, differences, prepare
+from compiled_runtimes import COMMANDS, Absent, Jobs, differences, place, prepare
+from forms_elsewhere import OPSETS, RUNTIMES, cell, job, laid_out
 
 CLOSE = 1e-4
 """Of a map's range, which is 1."""
@@ -48,6 +49,19 @@ def test_detectors_in(request: pytest.FixtureRequest, runtime: str) -> None:
     except Absent as reason:
         pytest.skip(str(reason))
     assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
+
+
+@pytest.mark.slow("another runtime converts, compiles and runs a file")
+@pytest.mark.parametrize("runtime", ["tract", "OpenCV", "MNN", "TVM", "tinygrad", "onnx2torch"])
+def test_a_flat_file_in(runtime: str, tmp_path: Path) -> None:
+    """These have no If, Loop or ScatterElements, or compute them otherwise; docs/runtimes.md has the rest."""
+    try:
+        place(RUNTIMES[runtime][0])
+    except Absent as reason:
+        pytest.skip(str(reason))
+    work = job("bundled", "flat: Grad-CAM++", OPSETS.get(runtime))
+    laid_out(tmp_path, work)
+    assert float(cell(runtime, tmp_path, work)) <= CLOSE
 
 
 def test_some_methods_in_the_reference_evaluator(tmp_path: Path) -> None:
