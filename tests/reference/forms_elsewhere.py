@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -226,23 +227,30 @@ def table(folder: Path) -> str:
     kept = json.loads((folder / "cells.json").read_text())
     lines = list[str]()
     for form in FORMS:
-        rows = kept["cells"].get(form, {})
+        rows = {name: row for name, row in kept["cells"].get(form, {}).items() if row}
+        if not rows:
+            continue
         lines += [f"**{form}**", "", f"| runtime | {' | '.join(SOURCES)} |", "| --- |" + " ---: |" * len(SOURCES)]
         lines += [
             f"| {name} | {' | '.join(shown(rows[name].get(m)) for m in SOURCES)} |" for name in RUNTIMES if name in rows
         ]
         lines.append("")
-    versions = "; ".join(kept["versions"][name] for name in RUNTIMES if name in kept["versions"])
+    versions = "; ".join(dict.fromkeys(kept["versions"][name] for name in RUNTIMES if name in kept["versions"]))
     return "\n".join([*lines, f"Made with onnxsal {onnxsal.__version__}; {versions}."])
 
 
 def shown(found: Cell | None) -> str:
-    """Return a cell: of an error its first line that says something, which wrappers often put last."""
+    """Return a cell: of an error what it names, without what surrounds it."""
     if found is None:
         return ""
-    found = found.split("Stack backtrace")[0].strip()
-    last = [each.strip() for each in found.splitlines() if each.strip()][-1 if "Caused by" in found else 0]
-    return last.replace("|", "/").replace("<", "&lt;")[:90]
+    if "operation_type='" in found:
+        kind, version = re.findall(r"operation_type='(\w+)', version=(\d+)", found)[0]
+        return f"no {kind} of opset {version}"
+    if ended := re.match(r"RuntimeError: (pnnx ends with \d+)", found):
+        return ended[1]
+    lines = [each.strip() for each in found.split("Stack backtrace")[0].splitlines() if each.strip()]
+    said = lines[-1 if "Caused by" in found else 0]
+    return re.sub(r"^\w*Error: ", "", said).replace("|", "/").replace("<", "&lt;")[:90]
 
 
 def main() -> None:
