@@ -23,6 +23,7 @@ from onnxsal.compiler.metadata import METADATA, say_more
 from onnxsal.compiler.nothing import named, nothing_of
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.padded import Mask, check_mask, mask_of, with_mask
+from onnxsal.compiler.runtimes import runtime_of
 from onnxsal.compiler.seeds import check_seeds
 from onnxsal.compiler.switches import Switches, check_switches, switched
 from onnxsal.compiler.when import when_of
@@ -98,8 +99,10 @@ def compile(
             another score.
         mask_in: makes the mask of a model of texts an input again: texts of several lengths, padded to one, go in
             together, and each is explained as it is alone; the scores of pads are 0.
-        runtime: ``triton``: everything has a row a thing in front, ``explain`` is bool [B, 1], ``target`` and ``seed``
-            int64 [B, 1]; the rows that ask are explained, each as it is alone, and others cost the prediction only.
+        runtime: whose forms the file has: ``web``, ``node``, ``openvino`` and ``tensorrt`` feed ``explain`` always;
+            what they compute otherwise is noted, and what TensorRT does not have refused. ``triton``: everything has a
+            row a thing in front, ``explain`` is bool [B, 1], ``target`` and ``seed`` int64 [B, 1]; rows that ask are
+            explained, each as it is alone, and others cost the prediction only (``save_repository``).
         when: which things are explained, each by itself: ``score < 0.6``, with one of < <= > >=; of others maps are 0.
             ``score`` is that of what is explained: its probability where there is one. So are the kinds of numbers by
             name (``probability``, ``logit``), and ``margin``, how far a class is above the next best.
@@ -159,7 +162,14 @@ class Asked:
     @property
     def by_row(self) -> bool:
         """Whether everything has a row a thing, as servers that gather requests want it."""
-        return self.runtime == "triton"
+        named = runtime_of(self.runtime)
+        return named is not None and named.by_row
+
+    @property
+    def required(self) -> bool:
+        """Whether ``explain`` has no default. Raises: UsageError: there is no such runtime."""
+        named = runtime_of(self.runtime)
+        return self.explain_required or (named is not None and named.explain_required and not self.no_if)
 
     @property
     def seed_in(self) -> bool:
@@ -173,6 +183,11 @@ class Asked:
         """What is written otherwise for some runtimes. Raises: UsageError: they say nothing, or contradict others."""
         found = Switches(self.no_if, self.batch, self.unroll, self.noise_as == "constants", self.fold_weights)
         check_switches(found, explain_required=self.explain_required)
+        if self.by_row and (self.no_if or self.batch is not None):
+            raise UsageError(
+                "runtime=triton gathers requests, each of which asks for itself: leave out "
+                + ("no_if" if self.no_if else "batch, which is set in config.pbtxt (max_batch_size)")
+            )
         if self.mask_in and self.batch is not None:
             raise UsageError(
                 "mask_in explains each text at its own length, and batch fixes every shape: leave one of them out"
@@ -218,7 +233,7 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     preprocess = request.model.for_images("bytes_in").known_preprocess() if asked.bytes_in else None
     when = None if asked.when is None else when_of(asked.when, model.task, goal.fixed, request.score)
     form = Form(
-        _kinds(asked.give), preprocess, _mask(model, asked), asked.explain_required, asked.by_row, asked.seed_in, when,
+        _kinds(asked.give), preprocess, _mask(model, asked), asked.required, asked.by_row, asked.seed_in, when,
         switches,
     )  # fmt: skip
     _check_given(request.model, form)
@@ -234,9 +249,21 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     write_moved(assembled.graph)
     notes = switched(assembled, switches, frozenset({EXPLAIN}), fed_batch(request.model.anatomy))
     say_more(assembled, notes, switches.described)
+    _for_runtime(assembled, asked.runtime, pixels=not any(request.layers))
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return made_whole(assembled)
+
+
+def _for_runtime(made: ir.Model, name: str | None, *, pixels: bool) -> None:
+    """Let a file say which runtime it was made for, and what that one computes otherwise.
+
+    Raises: UnsupportedError: it does not run the file.
+    """
+    named = runtime_of(name)
+    if named is not None:
+        named.check(made.graph)
+        say_more(made, named.notes(made.graph, pixels=pixels), {"runtime": name})
 
 
 def _of_rows(model: Model, asked: Asked) -> ir.Model:
@@ -259,10 +286,11 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
         steps,
         asked.score,
         goal,
-        Form(explain_required=asked.explain_required, by_row=asked.by_row, switches=asked.switches),
+        Form(explain_required=asked.required, by_row=asked.by_row, switches=asked.switches),
         asked.when,
     )
     write_moved(made.graph)
+    _for_runtime(made, asked.runtime, pixels=False)
     if asked.opset is not None:
         lower_opset(made, asked.opset)
     return made_whole(made)

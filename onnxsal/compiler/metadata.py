@@ -32,12 +32,10 @@ def metadata_of(work: Work) -> Mapping[str, str]:
     return found
 
 
-def say_more(model: ir.Model, notes: Sequence[str], switches: Mapping[str, Any]) -> None:
-    """Let a compiled file say what was noted of it since, and how it was written for some runtimes, in place."""
-    if notes or switches:
-        said = json.loads(model.metadata_props[METADATA])
-        more = {**said, "notes": [*said["notes"], *notes], **({"switches": switches} if switches else {})}
-        model.metadata_props[METADATA] = json.dumps(more)
+def say_more(model: ir.Model, notes: Sequence[str], more: Mapping[str, Any]) -> None:
+    """Let a compiled file say what was noted of it since, and more of itself, in place."""
+    said = json.loads(model.metadata_props[METADATA])
+    model.metadata_props[METADATA] = json.dumps({**said, **more, "notes": [*said["notes"], *notes]})
 
 
 def _inputs(model: Model, mask: str | None) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class Switches:
             "no_if": self.always, "batch": self.batch, "unroll": self.unroll,
             "noise_as": "constants" if self.noise_held else None, "fold_weights": self.fold_weights,
         }  # fmt: skip
-        return {name: value for name, value in found.items() if value}
+        given = {name: value for name, value in found.items() if value}
+        return {"switches": given} if given else {}
 
 
 def check_switches(switches: Switches, *, explain_required: bool) -> None:
