@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from onnxsal.cluster.evaluate import evaluate_dataset
     from onnxsal.cluster.explain import explain_dataset
     from onnxsal.compiler.compile import compile
+    from onnxsal.compiler.repository import save_repository
     from onnxsal.evaluation import Evaluation
     from onnxsal.evaluation.evaluate import evaluate
     from onnxsal.explanation import Explanation
@@ -57,6 +58,7 @@ _PUBLIC = {
     "modality": "onnxsal.modalities.registry",
     "read_maps": "onnxsal.maps.read",
     "save": "onnxsal.model.export",
+    "save_repository": "onnxsal.compiler.repository",
     "task": "onnxsal.tasks.registry",
     "vjp": "onnxsal.autodiff",
 }
@@ -86,6 +88,7 @@ __all__ = [
     "modality",
     "read_maps",
     "save",
+    "save_repository",
     "task",
     "vjp",
 ]

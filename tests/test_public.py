@@ -36,6 +36,7 @@ SIGNATURES = {
     "gradient": "(model, *, of, wrt, rules='plain', opset=None, inputs=None)",
     "read_maps": "(path)",
     "save": "(model, path)",
+    "save_repository": "(model, folder, *, name=None, max_batch_size=8)",
     "methods": "()",
     "method": "(name, *, paper, when='', **details)",
     "vjp": "(op_type, *, domain='', slots=None)",

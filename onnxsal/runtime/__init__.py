@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnxsal.runtime.column_session import ColumnSession, PickedSession
     from onnxsal.runtime.reference import ReferenceSession
-    from onnxsal.runtime.session import DeviceBuffer, Session
+    from onnxsal.runtime.session import DeviceBuffer, Port, Session
 
 _WHERE = {
-    "ColumnSession": "column_session", "DeviceBuffer": "session", "PickedSession": "column_session",
+    "ColumnSession": "column_session", "DeviceBuffer": "session", "PickedSession": "column_session", "Port": "session",
     "ReferenceSession": "reference", "Session": "session",
 }  # fmt: skip
 
-__all__ = ["ColumnSession", "DeviceBuffer", "PickedSession", "ReferenceSession", "Session"]
+__all__ = ["ColumnSession", "DeviceBuffer", "PickedSession", "Port", "ReferenceSession", "Session"]
 
 
 def __getattr__(name: str) -> Any:

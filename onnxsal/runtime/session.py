@@ -54,6 +54,23 @@ class DeviceBuffer(NamedTuple):
         return DeviceBuffer(self.device, self.address + number * size, (1, *self.shape[1:]))
 
 
+class Port(NamedTuple):
+    """An input or output as ONNX Runtime sees it, which knows more sizes than a file declares."""
+
+    name: str
+    type: str
+    """In ONNX Runtime's words, such as ``tensor(float)``."""
+    shape: tuple[int | str | None, ...]
+    """A name: any size, the same wherever it stands; None: any."""
+    optional: bool = False
+    """Whether it has a default."""
+
+    @classmethod
+    def of(cls, value: Any, *, optional: bool = False) -> Port:
+        """Return what a session tells of one."""
+        return cls(value.name, value.type, tuple(value.shape), optional)
+
+
 @dataclass(eq=False)
 class Rows:
     """What is known of the rows of a program's batch: of every session of it, and after the last one is gone."""
@@ -103,6 +120,13 @@ class Session:
         self.placed = _placed(self._session)
         """How many operators run on which provider; empty where only the CPU was asked for, or ONNX Runtime is old."""
         self._footprint, self._most = footprint(program.model), 1
+
+    @property
+    def ports(self) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+        """What it takes and what it gives."""
+        own = self._session
+        optional = (Port.of(each, optional=True) for each in own.get_overridable_initializers())
+        return (*map(Port.of, own.get_inputs()), *optional), tuple(map(Port.of, own.get_outputs()))
 
     @property
     def single(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from onnxsal.cli.tables import as_table_of
 from onnxsal.compiler.compile import Asked, answering, compiled
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.padded import with_mask
+from onnxsal.compiler.repository import write_repository
+from onnxsal.compiler.runtimes import TRITON
 from onnxsal.errors import UsageError
 from onnxsal.explanation.usual import UsualMethod, usual_method
 from onnxsal.graph import save_ir, told_of_files
@@ -36,8 +39,11 @@ def write_compiled(
     if len(names) > 1:
         raise UsageError(f"a file holds one method, and -m names {len(names)}; write a file for each")
     settings = [*settings, *([] if background is None else [("background", background)])]
-    check_outputs([Path(output)], [*opening.files, *([] if background is None else [background])])
-    check_model(output)
+    read = [*opening.files, *([] if background is None else [background])]
+    folder = _repository(output, asked["runtime"], read)
+    if folder is None:
+        check_outputs([Path(output)], read)
+        check_model(output)
     model = opening()
     if background is not None:
         model = as_table_of(model, [background], asked="--background") or model
@@ -48,9 +54,28 @@ def write_compiled(
     wanted = Asked(method=usual.name, target=target, layer=list(layers) or None, options=once(settings), **asked)
     made = compiled(opened, wanted)
     tell(note for note in json.loads(made.metadata_props[METADATA])["notes"] if note not in opened.notes)
+    if folder is not None:
+        own = folder / write_repository(made, folder, source=opened.source)
+        tell(told_of_files(made, str(own / "1" / "model.onnx")))
+        print(own)
+        return
     save_ir(made, output, source=opened.source)
     tell(told_of_files(made, output))
     print(output)
+
+
+def _repository(output: str, runtime: str | None, read: Sequence[str]) -> Path | None:
+    """Return the folder of a model repository, where it is that which is to be written.
+
+    Raises: UsageError: a folder is named for another runtime. OutputError: nothing can be written there.
+    """
+    if not (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        return None
+    if runtime != TRITON:
+        raise UsageError(f"-o {output!r} is a folder: a model repository is for --runtime triton; name a .onnx file")
+    folder = Path(output)
+    check_outputs([folder / "config.pbtxt" if folder.is_dir() else folder], read)
+    return folder
 
 
 def print_explainer(name: str, known: Mapping[str, Any], *, as_json: bool) -> None:
@@ -68,7 +93,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("explains", f"with {known['method']}{f' ({options})' if options else ''}, seed {known['seed']}"),
         ("target", _goal(known["target"]) + _places(known)),
-        *([("when", known["when"])] if "when" in known else []),
+        *((name, known[name]) for name in ("runtime", "when") if name in known),
         ("layer", ", ".join(known["layer"]) or "none: it works on the input itself"),
         ("score", str(known["score"])),
         ("picture" if taken["axes"].endswith(("HW", "HWC")) else "takes",

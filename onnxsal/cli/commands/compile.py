@@ -101,6 +101,12 @@ class OneFile(Once):
     "--explain-required", is_flag=True, help="Give `explain` no default: JavaScript feeds no input that has one."
 )
 @click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Write the forms of triton, openvino, web, tensorrt or node, and say what it computes otherwise. For triton "
+    "-o FOLDER/ writes a model repository.",
+)
+@click.option(
     "--when",
     metavar="CONDITION",
     help='Explain only where it holds, such as "score < 0.6"; also probability, logit, margin, and <= > >=.',
@@ -116,7 +122,7 @@ class OneFile(Once):
     help="Let operators draw noise, or hold it in the file: the same bits. [default: operators]",
 )
 @click.option("--fold-weights", is_flag=True, help="Compute what depends on weights alone, such as their transposes.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Model to write.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Model to write; of --runtime triton also FOLDER/.")
 @loading_options
 def command(**given: Any) -> None:
     with uncollected():
