@@ -1,13 +1,13 @@
 #!/bin/sh
 # Makes the runtimes that the tests run compiled models in: sh set_up.sh FOLDER [NAME ...], then ONNXSAL_RUNTIMES=FOLDER.
 # NAMEs are those below, an environment each, for what they need excludes one another; without any, those of the tests:
-# python, openvino and node. The others are for docs/runtimes.md (tests/reference/forms_elsewhere.py).
+# python, openvino, node and triton. The others are for docs/runtimes.md (tests/reference/forms_elsewhere.py).
 # Needs Python with venv, Node and npm. A browser is not part of it: a Chromium or Chrome on the PATH is taken, or the one
 # that ONNXSAL_BROWSER names, with the options in ONNXSAL_BROWSER_FLAGS.
 set -e
 folder=$1
 shift
-[ $# -gt 0 ] || set -- python openvino node
+[ $# -gt 0 ] || set -- python openvino node triton
 
 environment() { # NAME PACKAGE ...
     name=$1
@@ -54,6 +54,7 @@ for each in "$@"; do
         tinygrad) environment tinygrad tinygrad ziglang onnx numpy && compiler ;;
         onnx2torch) environment onnx2torch onnx2torch torch numpy ;;
         litert) environment litert onnx2tf numpy ;;
+        triton) environment triton 'tritonclient[grpc]' ;;
         ncnn) environment ncnn ncnn pnnx numpy ;;
         *) echo "no runtime '$each'" >&2 && exit 2 ;;
     esac
