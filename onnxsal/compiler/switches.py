@@ -35,14 +35,18 @@ class Switches:
     """Whether what depends on weights alone is computed when the file is written."""
 
     @property
-    def described(self) -> dict[str, Any]:
-        """What the file says of them, by the names that ``compile`` has for them."""
+    def asked(self) -> dict[str, Any]:
+        """Those that are asked for, by the names that ``compile`` has for them."""
         found = {
             "no_if": self.always, "batch": self.batch, "unroll": self.unroll,
             "noise_as": "constants" if self.noise_held else None, "fold_weights": self.fold_weights,
         }  # fmt: skip
-        given = {name: value for name, value in found.items() if value}
-        return {"switches": given} if given else {}
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the file says of them."""
+        return {"switches": self.asked} if self.asked else {}
 
 
 def check_switches(switches: Switches, *, explain_required: bool) -> None:
@@ -70,7 +74,7 @@ def switched(model: ir.Model, switches: Switches, opaque: frozenset[str], batch:
     if switches.fold_weights:
         precompute(model)
     for op_type, switch in (("If", "no_if"), ("Loop", "unroll"), ("Scan", "unroll")):
-        if switch in switches.described:
+        if switch in switches.asked:
             _without(model.graph, op_type, switch)
     return notes if switches.batch is None else (*notes, *_open_shapes(model.graph))
 
