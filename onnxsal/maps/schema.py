@@ -68,14 +68,15 @@ COLUMNS = (
 
 
 _PLAIN: Mapping[str, Any] = {"string": str, "int32": int, "int64": int, "float64": Real}
-"""What holds a value of a column that is no list."""
+"""What holds a value of a column that is no list; of a number that is none, NaN, JSON has null."""
 
 
 def check_row(row: Mapping[str, Any]) -> None:
     """Check that a row has values of its columns' types. Raises: UsageError: it has not."""
     for each in COLUMNS:
         value, kind = row.get(each.name), _PLAIN.get(each.type)
-        if each.name not in row or kind is None or (value is None and each.open) or isinstance(value, kind):
+        none = value is None and (each.open or kind is Real)
+        if each.name not in row or kind is None or none or isinstance(value, kind):
             continue
         raise UsageError(f"the map of {row.get('id')!r} is damaged: its {each.name} is no {each.type}: {value!r:.60}")
 
