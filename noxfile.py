@@ -193,7 +193,7 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def runtimes(session: nox.Session) -> None:
-    """Compiled files in Node, OpenVINO and a browser, which are kept in the folder given after ``--``."""
+    """Compiled files in Node, OpenVINO, Triton and a browser, which are kept in the folder given after ``--``."""
     home = folder(session)
     if not (home / "runtimes" / "openvino" / "bin" / "python").exists():
         session.run("sh", "tests/runtimes/set_up.sh", str(home / "runtimes"), external=True)

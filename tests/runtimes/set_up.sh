@@ -1,13 +1,13 @@
 #!/bin/sh
 # Makes the runtimes that the tests run compiled models in: sh set_up.sh FOLDER [NAME ...], then ONNXSAL_RUNTIMES=FOLDER.
 # NAMEs are those below, an environment each, for what they need excludes one another; without any, those of the tests:
-# python, openvino, node and triton. The others are for docs/runtimes.md (tests/reference/forms_elsewhere.py).
+# python, openvino, node, triton and tritonserver. The others are for docs/runtimes.md (tests/reference/forms_elsewhere.py).
 # Needs Python with venv, Node and npm. A browser is not part of it: a Chromium or Chrome on the PATH is taken, or the one
 # that ONNXSAL_BROWSER names, with the options in ONNXSAL_BROWSER_FLAGS.
 set -e
 folder=$1
 shift
-[ $# -gt 0 ] || set -- python openvino node triton
+[ $# -gt 0 ] || set -- python openvino node triton tritonserver
 
 environment() { # NAME PACKAGE ...
     name=$1
@@ -55,6 +55,11 @@ for each in "$@"; do
         onnx2torch) environment onnx2torch onnx2torch torch numpy ;;
         litert) environment litert onnx2tf numpy ;;
         triton) environment triton 'tritonclient[grpc]' ;;
+        tritonserver) # for some Pythons alone: 3.11 and 3.12 have both it and a NumPy below 2, which it needs
+            environment tritonserver nvidia-pytriton 'numpy<2' onnxruntime || {
+                rm -rf "$folder/tritonserver" && echo 'no Triton for this Python: its test is skipped' >&2
+            }
+            ;;
         ncnn) environment ncnn ncnn pnnx numpy ;;
         *) echo "no runtime '$each'" >&2 && exit 2 ;;
     esac
