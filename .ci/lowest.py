@@ -22,7 +22,7 @@ def required(lines: list[str]) -> Iterator[tuple[str, str]]:
         if own := re.fullmatch(rf"{project['name']}\[([\w,]+)\]", line):
             for extra in own[1].split(","):
                 yield from required(extras[extra])
-        elif found := re.fullmatch(r"([\w.-]+(?:\[[\w,]+\])?)>=([\w.]+)(?:,.*)?", line):
+        elif found := re.fullmatch(r"([\w.-]+(?:\[[\w,]+\])?)>=([\w.]+)(?:[,;].*)?", line):
             yield found[1], found[2]
 
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LEAST = re.compile(r"([\w-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,\S+)?")
-"""A package and its lower bound; pins and extras of our own are none."""
+LEAST = re.compile(r"([\w-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,[^\s;]+)?(?:; .+)?")
+"""A package and its lower bound, on some systems perhaps; pins and extras of our own are none."""
 
 
 def bounds(lines: list[str]) -> dict[str, str]:
