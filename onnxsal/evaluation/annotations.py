@@ -182,8 +182,12 @@ def _categories(listed: Iterable[Any], path: Path) -> dict[Any, str]:
 
 def _voc(path: Path) -> Marked:
     """Pascal VOC counts pixels from 1, and its right and bottom pixels are inside."""
+    text = read_text(path, "boxes")
+    declared = next((word for word in ("<!DOCTYPE", "<!ENTITY") if word in text), None)
+    if declared:  # entities stand for any text, by each other for more than there is memory
+        raise UsageError(f"{path} has a {declared}: Pascal VOC has none, and none is read; leave it out")
     try:
-        root = ElementTree.fromstring(read_text(path, "boxes"))
+        root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise UsageError(f"{path} is not valid XML: {error}") from None
     if root.tag != "annotation":

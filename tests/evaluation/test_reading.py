@@ -126,6 +126,10 @@ BAD_BOXES = {
     "m.json": ('{"images": [], "annotations": ["bbox"]}', "something is wrong with"),
     "e.xml": ("<annotation>", "not valid XML"),
     "f.xml": ("<thing/>", "root is <thing>"),
+    "g.xml": (
+        '<!DOCTYPE annotation [<!ENTITY n "red">]><annotation><object><name>&n;</name></object></annotation>',
+        r"g\.xml has a <!DOCTYPE: Pascal VOC has none, and none is read",
+    ),
     "q.csv": ('image,left,top,right,bottom\n"x,1,2,3,4\ny,1,2,3,4\n', r"q.csv, line 2: a quote .* does not close"),
     "g.csv": ("a,b,c\n", "the first line names the columns"),
     "h.csv": ("image,left,top,right,bottom\nx,1,2,three,4\n", "line 2: a box is four numbers"),
