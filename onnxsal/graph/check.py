@@ -54,6 +54,9 @@ def check_proto(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name!r} is not an ONNX model: it holds no graph")
     _check_versions(proto, name)
     _check_strings((text for entry in proto.metadata_props for text in (entry.key, entry.value)), name)
+    untyped = [v.name for v in proto.graph.input if v.type.HasField("tensor_type") and not v.type.tensor_type.elem_type]
+    if untyped:
+        raise ModelError(f"{name!r} is damaged: its input {untyped[0]!r} is a tensor of no type")
     opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
     _check_scope(proto.graph, set(), name, opsets)
     for function in proto.functions:

@@ -27,7 +27,7 @@ from onnxsal.graph.foreign import foreign, in_folder
 from onnxsal.graph.lookalikes import instead, lookalike
 from onnxsal.graph.maps import CLASS_LABELS, without_maps
 from onnxsal.graph.sparse import densified
-from onnxsal.graph.weights import hold
+from onnxsal.graph.weights import describe, hold
 from onnxsal.graph.written import check_written
 
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -91,6 +91,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, folder: Path) -> ir.Model:
         model = ir.from_proto(densified(proto, folder))
         bind_external(model, folder)
         hold(model)
+        describe(model)
     model.meta[EXTERNAL_FILES] = external_files(proto, folder)
     model.meta[CLASS_LABELS] = keys
     if not _in_order(proto.graph):

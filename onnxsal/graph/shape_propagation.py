@@ -267,7 +267,7 @@ def _infer(
         return (_ranked(node, kinds, kinds_out[0]),)
     if node.op_type == "STFT" and not node.domain and (kinds_out[0] is None or kinds_out[0][1] is None):
         return (_frames(node, kinds, known) or kinds_out[0],)
-    return _wrong_reshape(node, kinds, kinds_out) or kinds_out
+    return _wrong_reshape(node, kinds, kinds_out) or _wrong_channels(node, kinds) or kinds_out
 
 
 _SHAPED = frozenset({"Reshape", "Expand", "ConstantOfShape"})
@@ -309,6 +309,27 @@ def _wrong_reshape(node: ir.Node, kinds: Sequence[Kind | None], out: Sequence[Ki
     if math.prod(d for d in before if isinstance(d, int)) == math.prod(d for d in after if isinstance(d, int)):
         return ""
     return f"{list(before)} cannot be reshaped to {list(after)}"
+
+
+_CHANNELS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "ConvTranspose": 1}
+"""Operators whose weights say how many channels they take, and the place of the weights among their inputs."""
+
+
+def _wrong_channels(node: ir.Node, kinds: Sequence[Kind | None]) -> str:
+    """onnx does not hold the channels of what a convolution reads against its weights; runtimes do, when they run."""
+    at = _CHANNELS.get(node.op_type)
+    if at is None or node.domain or len(kinds) <= at or kinds[0] is None or (weights := kinds[at]) is None:
+        return ""
+    read, kernel = kinds[0][1], weights[1]
+    if read is None or kernel is None or min(len(read), len(kernel)) < 3:
+        return ""
+    group = node.attributes.get("group")
+    groups = 1 if group is None or group.is_ref() else group.as_int()
+    given, one = read[1], kernel[0 if node.op_type == "ConvTranspose" else 1]
+    if not isinstance(given, int) or not isinstance(one, int):
+        return ""
+    taken = one if node.op_type == "ConvTranspose" else one * groups
+    return "" if given == taken else f"its weights take {taken} channels, and it is given {given}"
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,18 @@ def hold(model: ir.Model) -> None:
         _hold_attributes(node)
 
 
+def describe(model: ir.Model) -> None:
+    """Have every weight of the type and shape that it is: what else a file declares of it, runtimes do not look at."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or value.is_graph_input():  # there the declaration is what may be fed
+                continue
+            shape = ir.Shape([d if isinstance(d, int) else None for d in tensor.shape])
+            if value.shape != shape or value.dtype != tensor.dtype:
+                value.type, value.shape = ir.TensorType(tensor.dtype), shape
+
+
 def _hold_attributes(node: ir.Node) -> None:
     for name, attribute in list(node.attributes.items()):
         if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():

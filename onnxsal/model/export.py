@@ -12,12 +12,15 @@ import onnx_ir as ir
 
 from onnxsal.autodiff import gradient as _gradient
 from onnxsal.autodiff import lower_gradients
+from onnxsal.errors import InvalidGraphError
 from onnxsal.graph import load_ir, save_ir
 from onnxsal.graph.files import weight_bytes
+from onnxsal.graph.program import Program
 from onnxsal.methods import Method, catalogue
 from onnxsal.model.held import fixed
 from onnxsal.model.model import Model
 from onnxsal.runtime.heap import DROPPED
+from onnxsal.runtime.session import Session
 
 ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
 
@@ -39,9 +42,14 @@ def gradient(
     Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Of a gradient that is 0 whatever the input the metadata ``onnxsal.zero/grad/<name>`` says why.
     Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
-    without a rule, all of them named, or forms of them that the opset does not have.
+    without a rule, all of them named, or forms of them that the opset does not have. ModelError: the model is not valid.
     """
-    return _gradient(fixed(_ir(model), inputs or {}), of=of, wrt=wrt, rules=rules, opset=opset)
+    source = fixed(_ir(model), inputs or {})
+    try:
+        return _gradient(source, of=of, wrt=wrt, rules=rules, opset=opset)
+    except InvalidGraphError:
+        Session(Program(source))  # what ONNX Runtime refuses of the model itself is what is wrong
+        raise
 
 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:

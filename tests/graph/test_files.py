@@ -80,6 +80,13 @@ def tensor(**fields):
     return TensorProto(**{"name": "w", "data_type": 1, "dims": [3, 4], **fields})
 
 
+def untyped():
+    """Return a model whose input is a tensor of nothing."""
+    model = make()
+    model.graph.input[0].type.tensor_type.elem_type = 0
+    return model
+
+
 DAMAGED = {
     "lost value": (make([node("Relu", ["h"], ["y"], name="r")]), "nothing computes 'h', read by Relu 'r'"),
     "lost weight": (make(weights=[]), "nothing computes 'w', read by MatMul"),
@@ -100,6 +107,7 @@ DAMAGED = {
     "no value": (make([node("Constant", [], ["y"], name="c")]), "Constant 'c' needs one value; got none"),
     "value and more": (make([node("Constant", [], ["y"], value_int=1, note="n")]), "one value; got note, value_int"),
     "an opset of 64 bits": (make(opset=1 << 40), "no operator set 'ai.onnx' is of version 1099511627776"),
+    "an input of no type": (untyped(), "its input 'x' is a tensor of no type"),
     "no opset": (onnx.ModelProto(ir_version=8, graph=make().graph), "names no operator set"),
 }  # fmt: skip
 
@@ -143,6 +151,42 @@ def test_contradicting_shapes_are_named():
     model = make(weights=[numpy_helper.from_array(np.ones((5, 4), np.float32), "w")])
     with pytest.raises(ModelError, match=r"shapes contradict each other at MatMul 'h'"):
         normalise(load_ir(model))
+
+
+@pytest.mark.parametrize(
+    ("line", "weights", "said"),
+    [
+        ("Conv (x, w)", (6, 3, 1, 1), "take 3 channels, and it is given 4"),
+        ("Conv <group = 2> (x, w)", (6, 4, 1, 1), "take 8 channels"),
+        ("ConvTranspose <group = 2> (x, w)", (6, 2, 1, 1), "take 6 channels"),
+        ("Conv <group = 2> (x, w)", (6, 2, 1, 1), ""),
+        ("ConvTranspose <group = 2> (x, w)", (4, 3, 1, 1), ""),
+    ],
+)
+def test_channels_are_held_against_the_weights(line, weights, said):
+    """As ONNX Runtime does once it runs: onnx's own inference does not, and its checker is content."""
+    ports = f"(float[N, 4, 5, 5] x, float[{', '.join(map(str, weights))}] w) => (float[N, C, 5, 5] y)"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> g {ports} {{ y = {line} }}')
+    onnx.checker.check_model(model, full_check=True)
+    feeds = {"x": np.ones((2, 4, 5, 5), np.float32), "w": np.ones(weights, np.float32)}
+    if not said:
+        assert run(to_proto(normalise(load_ir(model))), **feeds)[0].shape == (2, 6, 5, 5)
+        return
+    with pytest.raises(ModelError, match=rf"the model is not valid.* '?y'?: its weights {said}"):
+        normalise(load_ir(model))
+    with pytest.raises(Exception, match="channels"):
+        run(model, **feeds)
+
+
+def test_a_weight_is_as_it_is_not_as_it_is_declared():
+    """ONNX Runtime does not look at what ``value_info`` says of a weight; a gradient would be built on it."""
+    model = make()
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.INT64, [1, 7]))
+    made = onnxsal.gradient(model, of=["y"], wrt=["x"])
+    right = onnxsal.gradient(make(), of=["y"], wrt=["x"])
+    seed = np.ones_like(run(make(), x=X)[0])
+    for one, other in zip(*(run(each, x=X, **{"seed/y": seed}) for each in (made, right)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("model", [make(opset=999), make(ir_version=99)], ids=["opset", "file format"])

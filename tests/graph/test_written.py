@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 import onnxsal
-from onnxsal.errors import InvalidGraphError
+from onnxsal.errors import InvalidGraphError, ModelError
 from onnxsal.graph import load_ir, save_ir, to_proto
 from onnxsal.graph.scopes import first_free, separate_names
 from onnxsal.graph.tape import Tape
@@ -105,6 +105,16 @@ def test_nothing_bypasses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InvalidGraphError):
         onnxsal.gradient(given, of=["y"], wrt=["x"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_onnx_runtime_refuses_is_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph made of it is no fault of onnxsal then, whatever it lacks."""
+    monkeypatch.setattr(
+        importlib.import_module("onnxsal.autodiff.gradient"), "gradient_model", lambda *a, **k: invalid()
+    )
+    refused = parsed('<ir_version: 10, opset_import: ["": 21]> f (float[2] x) => (float[2] y) { y = Exp <to = 1> (x) }')
+    with pytest.raises(ModelError, match=r"^ONNX Runtime cannot load the model: .*\bto\b"):
+        onnxsal.gradient(refused, of=["y"], wrt=["x"])
 
 
 def test_a_file_with_weights_beside_it_is_checked_before_it_appears(tmp_path: Path) -> None:
