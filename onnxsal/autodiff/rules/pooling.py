@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxsal.autodiff.registry import Call, Gradient, defvjp, vjp
 from onnxsal.autodiff.rules.common import merged, put_back, rank_of
+from onnxsal.autodiff.rules.first_maxima import Back, axes_of, first_maxima
 from onnxsal.autodiff.rules.gates import POOLED, Pooled
 from onnxsal.autodiff.rules.windows import (
     Window,
@@ -25,22 +26,27 @@ from onnxsal.graph.tape import Tape
 
 @vjp("MaxPool", slots=(True,))
 def _max_pool(call: Call) -> list[Gradient]:
-    op, x = call.op, operand(call, 0)
+    x = operand(call, 0)
     g = call.grads[0]
     if g is None:
         return [None]
-    places = _first_maxima(call, x)
-    window = window_of(call.attributes, call.node)
-
-    def back(g: ir.Value) -> ir.Value:
-        if g.dtype == ir.DataType.FLOAT and _tiles(window, x, call.node.outputs[0]):
-            return op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))
-        return put_back(op, g, places, x)
-
+    back = _back(call, x)
     dx = back(g)
     if x not in call.wrt:
         dx.meta[POOLED] = Pooled(x, call.node.outputs[0], g, back)
     return [dx]
+
+
+def _back(call: Call, x: ir.Value) -> Back:
+    """Return what puts the gradient of maxima back to where they were found first."""
+    op, y, window = call.op, call.node.outputs[0], window_of(call.attributes, call.node)
+    tiles = x.dtype == ir.DataType.FLOAT and _tiles(window, x, y)
+    if not tiles and (axes := axes_of(window, x, y)) is not None:
+        return first_maxima(op, x, axes)
+    places = _places(call, x)
+    if tiles:
+        return lambda g: op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))
+    return lambda g: put_back(op, g, places, x)
 
 
 def _tiles(window: Window, x: ir.Value, y: ir.Value) -> bool:
@@ -60,7 +66,7 @@ def _max_unpool(call: Call) -> list[Gradient]:
     return [op.reshape_like(picked, x)]
 
 
-def _first_maxima(call: Call, x: ir.Value) -> ir.Value:
+def _places(call: Call, x: ir.Value) -> ir.Value:
     """Return for every window the element number of its first maximum; the node's own Indices where it has them."""
     outputs = call.node.outputs
     if len(outputs) > 1 and outputs[1].name and not call.attributes["storage_order"]:
