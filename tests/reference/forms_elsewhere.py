@@ -3,9 +3,9 @@
     python tests/reference/forms_elsewhere.py FOLDER [--runtime tract ...] [--model bundled ...] [--form ...] [--write]
 
 Runs what is asked, everything by default, each file in a process of its own, which may take so long and no longer, and
-keeps the cells in FOLDER; ``--write`` puts all that are there into the page. Runtimes are those that
-``tests/runtimes/set_up.sh`` makes, in ONNXSAL_RUNTIMES; models those of the reference material (ONNXSAL_SHARED) and of
-``benchmarks/zoo.py`` (ONNXSAL_ZOO). What is not there stays open.
+keeps the cells in FOLDER; what is kept is not run again, unless ``--again``. ``--write`` puts all that are there into
+the page. Runtimes are those that ``tests/runtimes/set_up.sh`` makes, in ONNXSAL_RUNTIMES; models those of the reference
+material (ONNXSAL_SHARED) and of ``benchmarks/zoo.py`` (ONNXSAL_ZOO). What is not there stays open.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def apart(found: np.ndarray, wanted: np.ndarray) -> Cell:
 
 def table(folder: Path) -> str:
     """Return the cells that are there, a table a form, as Markdown."""
-    kept = json.loads((folder / "cells.json").read_text())
+    kept = cells(folder)
     lines = list[str]()
     for form in FORMS:
         rows = {name: row for name, row in kept["cells"].get(form, {}).items() if row}
@@ -259,13 +259,16 @@ def main() -> None:
     parser.add_argument("--runtime", action="append", choices=list(RUNTIMES))
     parser.add_argument("--model", action="append", choices=list(SOURCES))
     parser.add_argument("--form", action="append", choices=list(FORMS))
+    parser.add_argument("--again", action="store_true", help="what is kept too")
     parser.add_argument("--only-write", action="store_true", help="run nothing: what is kept, into the page")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for form in [] if args.only_write else args.form or FORMS:
         for model in args.model or SOURCES:
-            measure(args.folder, form, model, args.runtime or list(RUNTIMES))
+            kept = {} if args.again else cells(args.folder)["cells"].get(form, {})
+            left = [name for name in args.runtime or RUNTIMES if model not in kept.get(name, {})]
+            measure(args.folder, form, model, left)
     if args.write or args.only_write:
         before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
         text = f"{before}{MARKS[0]}\n{table(args.folder)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
@@ -288,14 +291,19 @@ def measure(folder: Path, form: str, model: str, runtimes: Sequence[str]) -> Non
         keep(folder, runtime, form, model, found)
 
 
+def cells(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the cells that were kept: by form, runtime and model; and the versions of the runtimes."""
+    path = folder / "cells.json"
+    return json.loads(path.read_text()) if path.exists() else {"cells": {}, "versions": {}}
+
+
 def keep(folder: Path, runtime: str, form: str, model: str, found: Cell) -> None:
     """Write a cell down beside the others."""
-    path = folder / "cells.json"
-    cells = json.loads(path.read_text()) if path.exists() else {"cells": {}, "versions": {}}
-    cells["cells"].setdefault(form, {}).setdefault(runtime, {})[model] = found
+    kept = cells(folder)
+    kept["cells"].setdefault(form, {}).setdefault(runtime, {})[model] = found
     if (version := folder / "version").exists():
-        cells["versions"][runtime] = version.read_text()
-    path.write_text(json.dumps(cells, indent=1))
+        kept["versions"][runtime] = version.read_text()
+    (folder / "cells.json").write_text(json.dumps(kept, indent=1))
     print(f"{form} | {model} | {runtime}: {found}", flush=True)
 
 
