@@ -1,4 +1,4 @@
-"""Damaged models, pictures, tokenizers, annotations, maps: does each end in a result or in one clear message?
+"""Damaged models, pictures, tokenizers, annotations, maps, requests: does each end in a result or in one clear message?
 
     python tools/mutate.py run JOURNAL.jsonl --cases 20000 [--first 0] [--workers 2]   # goes on where it stopped
     python tools/mutate.py table JOURNAL.jsonl
@@ -36,7 +36,7 @@ from random import Random
 from threading import Lock
 from typing import Any, TextIO
 
-MEMORY, SECONDS, REUSED = 4 << 30, 20, 250
+MEMORY, SECONDS, REUSED = 4 << 30, 20, 500
 """Bytes of address space a worker may have, seconds of a processor a case may take, and cases until a worker is a new
 one. What neither ends nor computes for a while hangs as well."""
 
@@ -117,6 +117,7 @@ def work() -> None:
     """Answer seeds on stdin with outcomes on stdout, a line each: one worker."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    tempfile.tempdir = os.getcwd()
     answers, stacks = os.fdopen(os.dup(1), "w"), Path("stack").open("w")  # noqa: SIM115
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1), os.dup2(null, 2)
@@ -133,6 +134,7 @@ def work() -> None:
             outcome = called(facts["call"])
         took = round(time.process_time() - begun, 3)
         print(json.dumps({**facts, **outcome, "seconds": took}), file=answers, flush=True)
+    os._exit(0)  # a server that was asked has threads that wait for more
 
 
 @contextlib.contextmanager

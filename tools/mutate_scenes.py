@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from mutate_requests import asked, requests, sent
 from PIL import Image
 
 import onnxsal
@@ -455,6 +456,64 @@ def kept() -> Scene:
     )
 
 
+def kept_of(name: str) -> Scene:
+    """Return maps of what is no picture, as data, beside the things: another scene's, as its commands leave them."""
+    here = scene(name)
+    thing, more = {
+        "texts": ("a.txt", ""),
+        "recording": ("x.wav", " --explained x --head y --task regression --rate 1000 --hop 80"),
+        "series": ("x.npy", ""),
+        "scans": ("x.nii", " --preprocess xyz"),
+    }[name]
+    made_by = f"explain model.onnx {thing}{more} -m gradient --out"
+    files = dict(here.files)
+    files |= left(files, f"{made_by} maps.parquet", "maps.parquet")
+    files |= left(files, f"{made_by} maps/", "maps/*")
+    names = [each for each in files if each.startswith("maps/")]
+    return Scene(
+        files,
+        ("maps.parquet", *names),
+        (
+            "draw maps.parquet --images .",
+            "draw maps/ --images .",
+            "py:maps",
+            f"{made_by} maps/ --skip-existing",
+            f"{made_by} maps.parquet --skip-existing",
+        ),
+    )
+
+
+def values_kept() -> Scene:
+    """Return what columns count for, as data that a run goes on with, and annotations whose boxes a report is of."""
+    here = tables_of_rows()
+    line = "explain model.onnx rows.csv --background other.csv --out"
+    files = here.files | left(here.files, f"{line} v.parquet", "v.parquet") | left(here.files, f"{line} v.csv", "v.csv")
+    return Scene(
+        files,
+        ("v.parquet", "v.csv"),
+        (f"{line} v.parquet", f"{line} v.csv", "draw v.parquet --images .", "predict model.onnx v.csv", "py:values"),
+    )
+
+
+def photographs() -> Scene:
+    """Return photographs of ONNXSAL_SHARED, for a classifier and as what a folder holds; drawn ones where it is not."""
+    import tiny_models
+
+    shared = Path(os.environ.get("ONNXSAL_SHARED") or ROOT / "none")
+    found = sorted((shared / "images" / "imagenet").glob("*.jpg"), key=lambda path: path.stat().st_size)[:3]
+    photos = {f"{at}.jpg": path.read_bytes() for at, path in enumerate(found)} or {"0.jpg": photo()}
+    return Scene(
+        {"model.onnx": tiny_models.classifier().SerializeToString(), **photos},
+        tuple(photos),
+        ("predict model.onnx 0.jpg", "explain model.onnx . -m gradient -o {stem}.{method}.png", "predict model.onnx ."),
+    )
+
+
+def of_request(kind: str) -> Scene:
+    """Return a request to a server."""
+    return Scene({"request.http": requests(photo())[kind]}, ("request.http",), ("py:asked", "py:asked", "py:sent"))
+
+
 def compiled() -> Scene:
     """Return a file that onnxsal made, with its weights beside it."""
     import tiny_models
@@ -522,6 +581,10 @@ OTHERS: dict[str, Callable[[], Scene]] = {
     "annotations": annotations,
     "maps kept": kept,
     "compiled": compiled,
+    **{f"maps of {name}": lambda name=name: kept_of(name) for name in ("texts", "recording", "series", "scans")},
+    "values kept": values_kept,
+    "photographs": photographs,
+    **{f"request {kind}": lambda kind=kind: of_request(kind) for kind in requests(photo())},
 }
 MANY = {"pictures": 6, "annotations": 8, "texts": 5, "beside pictures": 5, "classifier": 4}
 """How many times as often as another scene."""
@@ -611,8 +674,13 @@ def boxes() -> None:
     Journal("kept.jsonl")
 
 
-FUNCTIONS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (gradient, message, read, maps, opened, words, columns, boxes)
+def values() -> None:
+    """Read a Parquet file of values as a table of maps, which it is not."""
+    list(onnxsal.read_maps("v.parquet"))
+
+
+FUNCTIONS: dict[str, Callable[[], Any]] = {
+    each.__name__: each for each in (gradient, message, read, maps, opened, words, columns, boxes, values, asked, sent)
 }
 CHEAP = 4
 """How many times as often as another call one in Python is drawn: it takes a tenth of the time."""

@@ -548,6 +548,7 @@ BY_SUFFIX: dict[str, tuple[Mutator, ...]] = {
     "yml": (lines, lines, lines, *BYTES),
     "csv": (lines, lines, lines, *BYTES),
     "png": (picture, picture, picture, claimed, *BYTES),
+    "jpg": BYTES,
     "npy": (array, array, *BYTES),
     "npz": (arrays, arrays, *BYTES),
     "parquet": (columns, columns, *BYTES),
@@ -556,4 +557,8 @@ BY_SUFFIX: dict[str, tuple[Mutator, ...]] = {
 
 def mutators(name: str) -> tuple[Mutator, ...]:
     """Return what a file of that name may undergo; of a kind that is not in the table, changes of its bytes."""
+    if name.endswith(".http"):
+        from mutate_requests import request
+
+        return (request, request, request, request, *BYTES)
     return BY_SUFFIX.get(name.rpartition(".")[2], BYTES)

@@ -42,7 +42,7 @@ def gradient(
     Weights are inside; those of a model whose weights exceed 2 GB stay references into its files, with a warning.
     Of a gradient that is 0 whatever the input the metadata ``onnxsal.zero/grad/<name>`` says why.
     Raises: UsageError: no such value, or one of integers (the float value to use is named). UnsupportedError: operators
-    without a rule, all of them named, or forms of them that the opset does not have. ModelError: the model is not valid.
+    without a rule, all of them named, or forms of them that the opset does not have. ModelError: it is not valid.
     """
     source = fixed(_ir(model), inputs or {})
     try:

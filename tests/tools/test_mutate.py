@@ -18,16 +18,20 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 QUICK = {
     "classifier": "py:message", "text labels": "py:gradient", "trees newer": "py:message", "annotations": "py:boxes",
     "texts": "py:words", "rows": "py:columns", "maps kept": "py:maps", "beside pictures": "py:opened",
+    "request v2 file": "py:asked", "request v1 predict": "py:asked", "request v2 infer binary": "py:sent",
 }  # fmt: skip
 EACH = 6
 
 
 @pytest.fixture(scope="module")
 def tool() -> Iterator[Any]:
-    pytest.importorskip("tokenizers"), pytest.importorskip("pyarrow")
+    for name in ("tokenizers", "pyarrow", "starlette"):
+        pytest.importorskip(name)
     sys.path.insert(0, str(TOOLS))
     try:
-        yield SimpleNamespace(**{n: importlib.import_module(n) for n in ("mutate", "mutate_scenes", "mutators")})
+        yield SimpleNamespace(
+            **{n: importlib.import_module(n) for n in ("mutate", "mutate_scenes", "mutators", "mutate_requests")}
+        )
     finally:
         sys.path.remove(str(TOOLS))
 
@@ -67,6 +71,17 @@ def test_what_is_no_message_is_a_failure(tool: Any, tmp_path: Path, monkeypatch:
     assert tool.mutate.called("py:broken")["kind"] == "KeyError"
     monkeypatch.chdir(tmp_path)
     assert tool.mutate.called("predict none.onnx a.png")["kind"] == "message"
+
+
+def test_answers_that_no_request_may_get_are_failures(tool: Any) -> None:
+    judged, wrong = tool.mutate_requests._judged, tool.mutate_requests.WrongAnswerError
+    json = {"content-type": "application/json"}
+    assert [judged(200, json, b"{}", False), judged(404, json, b'{"error": "none"}', False)] == [0, 1]
+    bad = [(500, b'{"error": "x"}'), (400, b'{"error": "a\\nb"}'), (400, b'{"told": "x"}'), (200, b'{"x": NaN}'),
+           (404, f'{{"error": "no {sys.prefix}/x"}}'.encode())]  # fmt: skip
+    for status, content in bad:
+        with pytest.raises(wrong):
+            judged(status, json, content, False)
 
 
 def test_a_seed_is_a_case(tool: Any) -> None:
