@@ -1,10 +1,10 @@
 """What the batched form costs (``compile --runtime triton``): nobody, one and all of eight things ask to be explained.
 
-    python benchmarks/triton.py [--shared FOLDER] [--rounds 15] [--method grad-cam++] [MODEL.onnx ...]
+    python benchmarks/triton.py [--shared FOLDER] [--rounds 9] [--method grad-cam++] [--write] [MODEL.onnx ...]
 
 Calls are made in turns within one round, on one thread; a ratio is the median over rounds, in processor time of this
 process (the clock in brackets). Without models, those of the reference material. "one explanation" is the ordinary
-compiled file on one picture, its prediction with it.
+compiled file on one picture, its prediction with it. ``--write`` puts the table into docs/compile.md.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from compiled import Call, measured, session
+from compiled import PAGE, Call, measured, session
 
 import onnxsal
 from onnxsal.graph import to_proto
 
 ROWS = 8
+MARKS = "<!-- rows -->", "<!-- /rows -->"
 LIMITS = {"nobody": 1.05, "one": 1.5}
 MODELS = ("mobilenet_v2_int8.onnx", "squeezenet1.0_fp32.onnx")
 
@@ -88,18 +89,26 @@ def table(args: argparse.Namespace, folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and write it down where that is asked for."""
     import tempfile
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", type=Path)
     shared = Path(os.environ.get("ONNXSAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     parser.add_argument("--shared", type=Path, default=shared)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--method", default="grad-cam++")
+    parser.add_argument("--write", action="store_true")
+    args, lines = parser.parse_args(), list[str]()
     with tempfile.TemporaryDirectory() as name:
-        for text in table(parser.parse_args(), Path(name)):
+        for text in table(args, Path(name)):
             print(text, flush=True)
+            lines.append(text)
+    if args.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, rest = page.split(MARKS[0])
+        made = "\n".join((MARKS[0], *lines, MARKS[1]))
+        PAGE.write_text(f"{before}{made}{rest.split(MARKS[1])[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
