@@ -89,7 +89,7 @@ def read_maps(path: str | os.PathLike[str]) -> Maps:
 class _Parquet:
     def __init__(self, path: Path) -> None:
         arrow, parquet = pyarrow("read a folder of .npz files")
-        self._path, self._parquet, self._wrong = path, parquet, (OSError, arrow.ArrowException)
+        self._path, self._parquet, self._wrong = path, parquet, (OSError, arrow.ArrowException, UnicodeDecodeError)
         try:
             with parquet.ParquetFile(path) as file:
                 found = (file.metadata.metadata or {}).get(KEY.encode())
@@ -109,13 +109,10 @@ class _Parquet:
         return int(self._rows)
 
     def rows(self, columns: tuple[str, ...] | None = None) -> Iterator[dict[str, Any]]:
-        for batch in self._batches(columns):
-            yield from rows_in(batch)
-
-    def _batches(self, columns: tuple[str, ...] | None) -> Iterator[Any]:
         try:
             with self._parquet.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True) as file:
-                yield from file.iter_batches(self._at_once, columns=columns)
+                for batch in file.iter_batches(self._at_once, columns=columns):
+                    yield from rows_in(batch)
         except self._wrong as error:
             raise UsageError(f"{str(self._path)!r} is damaged: {one_line(error)}") from None
 

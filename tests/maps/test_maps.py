@@ -280,6 +280,10 @@ def test_parquet_without_a_column_or_with_bytes_for_a_header(found: list[onnxsal
     parquet.write_table(table.replace_schema_metadata({KEY: b"\xff{"}), tmp_path / "bytes.parquet")
     with pytest.raises(UsageError, match=r"bytes\.parquet' is not valid JSON"):
         onnxsal.read_maps(tmp_path / "bytes.parquet")
+    whole = (tmp_path / "maps.parquet").read_bytes()
+    (tmp_path / "strange.parquet").write_bytes(whole.replace(b"crc32", b"crc3\xb9"))
+    with pytest.raises(UsageError, match=r"strange\.parquet' cannot be read as Parquet: 'utf-8' codec"):
+        onnxsal.read_maps(tmp_path / "strange.parquet")
     at = table.column_names.index("method")
     other = table.set_column(at, "method", pyarrow.array([[1.0]])).replace_schema_metadata(kept)
     parquet.write_table(other, tmp_path / "other.parquet")
