@@ -96,7 +96,8 @@ def judged(status: object, text: str) -> Outcome:
     said = [line for line in text.split("\n") if line.startswith("onnxsal: ")]
     if status not in (1, 2) or "Traceback" in text or not text.strip():
         return {"kind": f"status {status} without a message", "text": text[-400:]}
-    last = text.rstrip("\n").split("\n")[-1]
+    # Of several pictures one may be wrong, and notes of the others come behind.
+    last = next(line for line in reversed(text.rstrip("\n").split("\n")) if not (said and line.startswith("note: ")))
     if re.search(r"is not valid: onnxsal|fault of onnxsal", text):
         return {"kind": "invalid graph", "text": text[-400:]}
     if said and last != said[-1]:

@@ -63,10 +63,19 @@ def test_what_is_no_message_is_a_failure(tool: Any, tmp_path: Path, monkeypatch:
         (1, "onnxsal: no\n"),
         (2, "note\nonnxsal: no\n"),
         (1, ""),
+        (1, "onnxsal: a\nnote: of another\n"),
         (1, "onnxsal: a\nb\n"),
         (7, "onnxsal: x"),
     ]
-    assert [judged(*each)["kind"] in tool.mutate.FINE for each in ended] == [True, True, True, False, False, False]
+    assert [judged(*each)["kind"] in tool.mutate.FINE for each in ended] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
     monkeypatch.setitem(functions, "broken", lambda: {}["x"])
     assert tool.mutate.called("py:broken")["kind"] == "KeyError"
     monkeypatch.chdir(tmp_path)
