@@ -13,6 +13,7 @@ from tiny_detectors import NAMES, SIDE, TEXTS, TOTAL, detector, picture
 
 import onnxsal
 from onnxsal import errors
+from onnxsal.anatomy.select import entered
 from onnxsal.graph.program import empty
 from onnxsal.model import Model
 from onnxsal.runtime.environment import onnxruntime
@@ -203,6 +204,17 @@ def test_ultralytics_words_and_a_shape_tell_what_a_graph_hides() -> None:
 def test_every_form_but_one_is_recognised_by_its_graph() -> None:
     names = {form: onnxsal.load(detector(form)).task.name for form in TEXTS}
     assert {form for form, name in names.items() if name != "detection"} == {"yolox"}
+
+
+def test_a_shape_that_only_the_file_declares_is_a_message() -> None:
+    """No operator with such an attribute has a shape, and the output's declared one goes with the output."""
+    proto = detector("detr")
+    last = next(node for node in proto.graph.node if node.op_type == "Transpose" and "said" in node.output)
+    last.attribute[0].name = "turn"
+    with pytest.raises(
+        errors.UnsupportedError, match=r"nothing in the graph proves the shape of 's\w+', which holds numbers"
+    ):
+        entered(onnxsal.load(proto).anatomy)
 
 
 def test_what_is_no_detector_is_none() -> None:

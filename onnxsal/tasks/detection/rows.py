@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from onnxsal.errors import UnsupportedError
 from onnxsal.graph import Tape, dims
 from onnxsal.graph.program import Trace
 
@@ -36,12 +37,16 @@ class Rows:
         return Rows(self.values, self.axis, self.start + start, self.start + stop, self.batched)
 
     def write(self, op: Tape, values: Mapping[str, ir.Value] | Trace) -> ir.Value:
-        """Return the numbers, float32 [B, N, C]."""
+        """Return the numbers, float32 [B, N, C]. Raises: UnsupportedError: a value's shape is not known."""
         each = [self._level(op, op.cast(values[name], ir.DataType.FLOAT), dims(values[name])) for name in self.values]
         return each[0] if len(each) == 1 else op.Concat(*each, axis=1)
 
     def _level(self, op: Tape, value: ir.Value, shape: tuple[int | str | None, ...] | None) -> ir.Value:
-        assert shape is not None
+        if shape is None:  # a file may say more of an output than anything inside it proves
+            raise UnsupportedError(
+                f"nothing in the graph proves the shape of {' or '.join(map(repr, self.values))}, which holds numbers "
+                "of each candidate: has its operator an attribute too many, or is it of nobody's?"
+            )
         if not self.batched:
             value = op.Unsqueeze(value, [0])
         rank, axis = len(shape) + (not self.batched), self._axis(len(shape))
