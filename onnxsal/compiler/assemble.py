@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxsal.anatomy import Layer, X
 from onnxsal.anatomy.select import explained
-from onnxsal.compiler.aims import rows_where, sought_told, targets_told
+from onnxsal.compiler.aims import rows_where, sought_told, targets_told, unknown
 from onnxsal.compiler.by_row import any_of, asking, by_picture, by_things, put_back, reading_rows, taken
 from onnxsal.compiler.front import front_of, laid_in_front, read_past, stands_in
 from onnxsal.compiler.inputs import (
@@ -85,7 +86,7 @@ def assemble(work: Work) -> ir.Model:
     chosen = _chosen(trace, work, inputs, sought, there)
 
     def every(op: Tape) -> Values:
-        found = _explanation(op, work, inputs, there)
+        found = _without(op, _explanation(op, work, inputs, there), _unknown(op, work, inputs, there))
         return found if chosen is None else _only(op, found, chosen)
 
     if always:
@@ -96,7 +97,8 @@ def assemble(work: Work) -> ir.Model:
         def then(op: Tape) -> Values:
             if work.form.by_row and batch != 1:
                 rows = _Rows(asked, asking(op, asked), batch)
-                return put_back(op, _explanation(op, work, inputs, there, rows), asked)
+                found, none = _explanation(op, work, inputs, there, rows), _unknown(op, work, inputs, there)
+                return put_back(op, _without(op, found, none, rows), asked)
             return every(op)
 
         found = guarded(
@@ -160,7 +162,9 @@ def _chosen(op: Tape, work: Work, inputs: _Inputs, sought: Sought | None, there:
         entry = work.request.model.anatomy.entry
         x = explained(op, there[entry.value], entry)
         return when.holds(op, graft(op, goal.fixed.program, {X: x}, there, outputs=["score"])["score"])
-    return when.holds(op, when.number(op, _numbers(op, work, there), inputs.targets or {}))
+    holds = when.holds(op, when.number(op, _numbers(op, work, there), inputs.targets or {}))
+    nothing = _unknown(op, work, inputs, there)
+    return holds if nothing is None else op.Or(holds, nothing)
 
 
 @dataclass(frozen=True)
@@ -303,10 +307,32 @@ def _targets(op: Tape, work: Work, inputs: _Inputs, there: Values) -> Mapping[st
     return task.targets(op, numbers, work.goal.opened(op), batch, labels)
 
 
-def _only(op: Tape, found: Values, chosen: ir.Value) -> Values:
-    """Return outputs [B, ...] that are 0 where nothing is explained, whatever else is in the batch."""
-    zero = {name: ir.DataType.UINT8 if name == "drawing" else ir.DataType.FLOAT for name in found}
-    return {name: rows_where(op, chosen, value, op.const(0, zero[name])) for name, value in found.items()}
+def _unknown(op: Tape, work: Work, inputs: _Inputs, there: Values) -> ir.Value | None:
+    """Return which things are told the number of no target, bool [B] or of one for all; None where none is told, or
+    where the task looks for what is told and says itself that it is not there."""
+    task = work.request.model.task
+    if task.told or not inputs.given:
+        return None
+    numbers = _numbers(op, work, there) if task.by_length else {}
+    return unknown(op, task, numbers, inputs.given.get(task.fed.name))
+
+
+def _without(op: Tape, found: Values, nothing: ir.Value | None, rows: _Rows | None = None) -> Values:
+    """Return outputs that are NaN where there is no such target: of all things, or of rows that are asked for."""
+    if nothing is None:
+        return found
+    of = nothing if rows is None else op.Gather(nothing, rows.numbers, axis=0)
+    return _only(op, found, op.Not(of), np.nan)
+
+
+def _only(op: Tape, found: Values, chosen: ir.Value, other: float = 0) -> Values:
+    """Return outputs [B, ...] that are another number where nothing is explained, whatever else is in the batch;
+    drawings are black there."""
+    black = op.const(0, ir.DataType.UINT8)
+    number = op.const(np.float32(other))
+    return {
+        name: rows_where(op, chosen, value, black if name == "drawing" else number) for name, value in found.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxsal._version import __version__
-from onnxsal.compiler.aims import targets_told
+from onnxsal.compiler.aims import rows_where, targets_told, unknown
 from onnxsal.compiler.by_row import any_of, asking, one_at_once, put_back, taken
 from onnxsal.compiler.inputs import EXPLAIN, explain_input, told
 from onnxsal.compiler.metadata import METADATA, say_more
@@ -80,7 +80,7 @@ def compiled_columns(
     rows_asked = None if work.when is None else _chosen(trace, work, work.when, kinds, given, rows[0])
 
     def every(op: Tape) -> dict[str, ir.Value]:
-        found = _values(op, work, rows, _pick(work, kinds, given, rows[0]))
+        found = _without(op, work, _values(op, work, rows, _pick(work, kinds, given, rows[0])), kinds, given)
         return found if rows_asked is None else _only(op, found, rows_asked)
 
     if switches.always:
@@ -93,8 +93,9 @@ def compiled_columns(
                 return every(op)
             at = asking(op, asked)
             some = [op.Gather(value, at, axis=0) for value in rows]
-            pick = _pick(work, taken(op, kinds, at), taken(op, given, at), some[0])
-            return put_back(op, _values(op, work, some, pick), asked)
+            own, told_of = taken(op, kinds, at), taken(op, given, at)
+            found = _values(op, work, some, _pick(work, own, told_of, some[0]))
+            return put_back(op, _without(op, work, found, own, told_of), asked)
 
         asked_at_all = any_of(trace, asked) if by_row else asked
         found = guarded(trace, asked_at_all, then, lambda op: _nothing(op, rows[0], len(table_in(work.model).columns)))
@@ -111,9 +112,17 @@ def _asked(trace: Trace, chosen: ir.Value | None, batch: Dim, *, by_row: bool, r
     return explain if chosen is None else trace.And(explain, any_of(trace, chosen))
 
 
-def _only(op: Tape, found: Mapping[str, ir.Value], chosen: ir.Value) -> dict[str, ir.Value]:
-    """Return values that are 0 in rows that are not explained."""
-    return {VALUES: op.Where(op.Unsqueeze(chosen, [1]), found[VALUES], 0.0), BASE: op.Where(chosen, found[BASE], 0.0)}
+def _only(op: Tape, found: Mapping[str, ir.Value], chosen: ir.Value, other: float = 0.0) -> dict[str, ir.Value]:
+    """Return values that are another number in rows that are not explained."""
+    return {name: rows_where(op, chosen, value, op.const(np.float64(other))) for name, value in found.items()}
+
+
+def _without(
+    op: Tape, work: _Work, found: dict[str, ir.Value], numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value]
+) -> dict[str, ir.Value]:
+    """Return values that are NaN in rows that are told the number of no target."""
+    none = unknown(op, work.model.task, numbers, next(iter(given.values()), None))
+    return found if none is None else _only(op, found, op.Not(none), np.nan)
 
 
 def _values(op: Tape, work: _Work, rows: Sequence[ir.Value], pick: Pick) -> dict[str, ir.Value]:
@@ -180,7 +189,9 @@ def _chosen(
     op: Tape, work: _Work, when: When, numbers: Mapping[str, ir.Value], given: Mapping[str, ir.Value], rows: ir.Value
 ) -> ir.Value:
     """Return which rows are explained, bool [B]."""
-    return when.holds(op, when.number(op, numbers, _targets(op, work, numbers, given, rows)))
+    holds = when.holds(op, when.number(op, numbers, _targets(op, work, numbers, given, rows)))
+    none = unknown(op, work.model.task, numbers, next(iter(given.values()), None))
+    return holds if none is None else op.Or(holds, none)
 
 
 def _nothing(op: Tape, rows: ir.Value, width: int) -> dict[str, ir.Value]:

@@ -105,6 +105,11 @@ class Ordinal(Task):
         return 1 + self.steps + self.ranks
 
     @property
+    def numbered(self) -> int:
+        """The ranks."""
+        return self.ranks
+
+    @property
     def labelled(self) -> int:
         """Every rank has a name."""
         return self.ranks

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 
 import onnx_ir as ir
 
+from onnxsal.anatomy import TARGET
 from onnxsal.anatomy.select import VALUES
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import Tape, dims
@@ -108,6 +109,12 @@ class Regression(Task):
     def shown(self, target: Target, numbers: Numbers) -> tuple[float, float]:
         """Return NaN, for there is no probability, and the number."""
         return float("nan"), target.value(numbers["value"])
+
+    def targets(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
+    ) -> dict[str, ir.Value]:
+        """Return the number whose index is fed, or the first, as ``resolve`` does."""
+        return {TARGET: op.Expand(op.const([0]) if given is None else given, batch)}
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""

@@ -202,6 +202,11 @@ class Task(Head):
         raise NotImplementedError
 
     @property
+    def numbered(self) -> int:
+        """How many targets have a number that a compiled file is fed: by default its columns."""
+        return self.size
+
+    @property
     def has_regions(self) -> bool:
         """Whether what it predicts has a place in the picture, and its targets are asked for at one (``where``)."""
         return False

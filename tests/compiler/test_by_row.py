@@ -132,6 +132,13 @@ def check_rows(
         for name in set(found) - set(made) - {"detections", "base_value"}:
             np.testing.assert_allclose(none[name][row : row + 1], one[name], rtol=1e-4, atol=1e-5)
     assert all(found[name].any() and not none[name].any() for name in made)
+    if "target" in told and "explained" not in found:  # what is no target has no map, and hurts nothing beside it
+        columns["target"] = np.where(flags(1, 0, 1, 0), column(-2, 0, 10**9, 0), columns["target"])
+        beside = batched(**things, **columns, explain=flags(1, 1, 0, 1))
+        one = alone(**{name: value[:1] for name, value in {**things, **told, "target": column(10**9)[0]}.items()})
+        for name in made:
+            assert np.isnan(beside[name][0]).all() and np.isnan(one[name]).all() and not beside[name][2].any()
+            np.testing.assert_allclose(beside[name][[1, 3]], found[name][[1, 3]], rtol=0, atol=1e-5)
     return found
 
 
@@ -192,6 +199,19 @@ def test_regions_references_and_volumes(file: str, shape: tuple[int, ...], metho
     if "target" in how:
         told.update({"reference": normal(4, 3, seed=4)} if file is LIKE else {"target": np.array([2, -1, 0, 1])})
     check_rows(one_of(file, **weights), {"x": normal(4, *shape, seed=2)}, method, told=told, **how)
+
+
+@pytest.mark.parametrize(("task", "end"), [("regression", 3), ("ordinal", 4)])
+def test_without_a_target_a_number_is_explained_as_explain_does(task: str, end: int) -> None:
+    """-1 is no place from behind: of several numbers the first, of ranks the expected one; one past the end is none."""
+    model = onnxsal.load(one_of(VOLUME, w=normal(4, 2, 3, 3, 3), v=normal(4, 3)), task=task)
+    x, told = normal(4, 2, 4, 5, 6, seed=2), np.array([end - 1, -1, end - 2, 1])
+    found = check_rows(model, {"x": x}, "gradient", target="input", told={"target": told})["saliency"]
+    for row, target in ((1, None), (3, 1)):
+        wanted = onnxsal.explain(model, x[row], method="gradient", target=target).saliency
+        np.testing.assert_allclose(found[row], wanted, rtol=0, atol=CLOSE)
+    run = session_of(onnxsal.compile(model, method="gradient", target="input"))
+    assert [np.isnan(run(x=x[:1], target=np.array([at]))["saliency"]).all() for at in (end - 1, end)] == [False, True]
 
 
 MASKED = """(int64[B, T] input_ids, int64[B, T] attention_mask) => (float[B, 3] logits)

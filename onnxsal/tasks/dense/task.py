@@ -127,6 +127,11 @@ class Dense(DenseScores):
         return self.classes * self.positions
 
     @property
+    def numbered(self) -> int:
+        """The classes."""
+        return self.classes
+
+    @property
     def has_regions(self) -> bool:
         """That is what it is about."""
         return True
