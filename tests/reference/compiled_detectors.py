@@ -44,13 +44,17 @@ def opened(folder: Path, name: str) -> onnxsal.Model:
     )
 
 
-def job(model: onnxsal.Model, name: str, method: str, *, inside: bool) -> Job:
-    """Return a form compiled with the best detection inside, or explaining its last one, whose box it is fed."""
+def job(model: onnxsal.Model, name: str, method: str, *, inside: bool, runtime: str | None = None) -> Job:
+    """Return a form compiled with the best detection inside, or explaining its last one, whose box it is fed.
+
+    Args: runtime: one whose files are fed ``explain`` always.
+    """
     options: dict[str, Any] = QUICK.get(method, {})
     pixels, asked = scene(PICTURES[0]).image, None if inside else "input@input"
     found: Any = model.predict(pixels)
     at = found[0] if inside else found[-1]
-    made = onnxsal.compile(model, method=method, target=asked, give="saliency,detections", **options)
+    made = onnxsal.compile(model, method=method, target=asked, give="saliency,detections", runtime=runtime, **options)
+    always = {} if runtime is None else {"explain": np.array(True)}
     target = {"target": np.array([at.index]), "box": np.array([at.box], np.float32)}
     wanted = onnxsal.explain(model, pixels, method=method, target=f"#{at.number}", **options)
     assert wanted.saliency.max() > 0.99, (name, method)
@@ -59,7 +63,7 @@ def job(model: onnxsal.Model, name: str, method: str, *, inside: bool) -> Job:
         key: array for key, array in feeds(FORMS[name].model(), picture(PICTURES[0])).items() if key != "scale_factor"
     }
     return Job(
-        made, {**own, **({} if inside else target)},
+        made, {**own, **({} if inside else target), **always},
         {"saliency": wanted.saliency[None], "explained": np.array([[*at.box, at.probability, at.index]], np.float32),
          "detections": np.array(listed, np.float32)},
     )  # fmt: skip

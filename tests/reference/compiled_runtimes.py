@@ -86,6 +86,19 @@ def prepare(folder: Path, methods: Sequence[str]) -> Jobs:
     return laid_out(folder, {name: job(name) for name in methods})
 
 
+def named(runtime: str) -> dict[str, Job]:
+    """Return files that are written for a runtime by its name, each asked to explain, and not to."""
+    model, images, jobs = onnxsal.load(BUNDLED), photos(), dict[str, Job]()
+    for name in ("gradient", "grad-cam++", "smoothgrad"):
+        options = QUICK.get(name, {})
+        made = onnxsal.compile(model, method=name, runtime=runtime, **options)
+        wanted = expected(model, images.pixels[:1], name, options)
+        for explain in (True, False):
+            feeds = {"picture": images.feed(1), "explain": np.array(explain)}
+            jobs[f"{name} {explain}"] = Job(made, feeds, {"saliency": wanted * explain})
+    return jobs
+
+
 def browser() -> str:
     """Return where a Chromium is. Raises: Absent."""
     named = os.environ.get("ONNXSAL_BROWSER")

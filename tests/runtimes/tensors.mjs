@@ -1,6 +1,6 @@
 // What a compiled model is fed, out of the bytes that NumPy wrote.
 
-const KINDS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array, int64: BigInt64Array };
+const KINDS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array, bool: Uint8Array, int64: BigInt64Array };
 
 /** Returns tensors by name; `bytes` gives what is in the file of the n-th. */
 export async function tensors(ort, feeds, bytes) {

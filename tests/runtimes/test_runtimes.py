@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import compiled_detectors
+import compiled_runtimes
 import pytest
 from compiled_cases import built_in
 from compiled_runtimes import COMMANDS, Absent, Jobs, differences, place, prepare
@@ -48,6 +49,20 @@ def test_detectors_in(request: pytest.FixtureRequest, runtime: str) -> None:
         found, _ = differences(runtime, request.getfixturevalue("detectors"))
     except Absent as reason:
         pytest.skip(str(reason))
+    assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
+
+
+@pytest.mark.slow("another runtime opens and runs each compiled file")
+@pytest.mark.parametrize(("runtime", "name"), list(zip(list(COMMANDS)[1:], ("node", "web", "openvino"), strict=True)))
+def test_files_of_its_name_in(runtime: str, name: str, tmp_path: Path) -> None:
+    """They are fed ``explain`` always: maps where it is true, zeros where it is not, and a detector's, too."""
+    try:
+        COMMANDS[runtime]()
+    except Absent as reason:
+        pytest.skip(str(reason))
+    detector = compiled_detectors.opened(tmp_path, "v8")
+    told = {"v8": compiled_detectors.job(detector, "v8", "layercam", inside=True, runtime=name)}
+    found, _ = differences(runtime, compiled_runtimes.laid_out(tmp_path, {**compiled_runtimes.named(name), **told}))
     assert {name: cell for name, cell in found.items() if isinstance(cell, str) or not cell <= CLOSE} == {}
 
 
