@@ -62,7 +62,8 @@ def _means(work: Work) -> dict[str, str]:
     """Return what the inputs and outputs mean that a task has beside a class and maps, by name."""
     names = [*(each.name for each in work.goal.inputs), *work.told]
     own = {name: text for name, text in work.request.model.task.means.items() if name in names}
-    rows = {"explain": "bool [B, 1]: which rows are explained; the maps of others are 0"} if work.form.by_row else {}
+    asked = work.form.by_row and work.form.when is None  # a condition takes the place of the input
+    rows = {"explain": "bool [B, 1]: which rows are explained; the maps of others are 0"} if asked else {}
     if work.form.by_row and LISTED in own:
         own[LISTED] = "float32 [B, K, 6], best first: sides, score, class, as in explained; NaN behind the last"
     seeds = {"seed": "int64, modulo 2^32, of all draws of a thing"} if work.form.seed_in else {}

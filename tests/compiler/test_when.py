@@ -90,6 +90,7 @@ def test_a_map_is_made_where_the_condition_holds(target: Any, when: str, told: s
     assert not run(made, feeds | {"explain": np.array(False)})["raw"].any()
     batched = onnxsal.compile(model, when=when, runtime="triton", **asked)
     assert "explain" not in {each.name for each in batched.graph.input}  # plain clients feed what the model takes
+    assert "explain" not in said(batched).get("means", {})
     for rows in (ALL, np.array([7, 2]), ALL[~held], ALL[held][:1]):
         by_row = run(batched, {name: (each if name == "x" else each[:, None])[rows] for name, each in feeds.items()})
         for name in ("p", "saliency", "raw"):
