@@ -53,6 +53,12 @@ def test_a_port_that_is_taken_is_said(run) -> None:
     assert "cannot listen at 127.0.0.1 port" in ended.err
 
 
+def test_which_of_several_models_is_at_fault_is_said(run) -> None:
+    pytest.importorskip("starlette", reason="needs the extra serve")
+    ended = run("serve", "plain=model.onnx", f"boxes={MODELS / 'detector.onnx'}", "--head", "logits")
+    assert (ended.status, ended.err.startswith("onnxsal: boxes: ")) == (2, True), ended.err
+
+
 def test_without_the_extra_it_says_what_to_install(run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [each for each in sys.modules if each.startswith(("onnxsal.serving.s", "onnxsal.serving.app"))]:
         monkeypatch.delitem(sys.modules, name)

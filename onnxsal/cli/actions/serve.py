@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnxsal.cli.opening import Opening, tell
-from onnxsal.errors import EnvironmentSetupError
+from onnxsal.errors import EnvironmentSetupError, OnnxsalError
 from onnxsal.explanation.method_plan import GPU_BATCH
 from onnxsal.runtime.nvidia import ON_GPU
 from onnxsal.runtime.providers import full_name
@@ -61,12 +61,16 @@ def serve_models(asked: Asked) -> None:
 
 
 def _opened(asked: Asked, name: str, path: str, threads: int) -> Served:
-    """Return a model, warm where that was asked for, its notes told."""
-    how = replace(asked.opening, model=path, threads=threads).how()
-    served = Served(path, name, pixels=asked.pixels, **how)
-    tell(served.model.notes, name)
-    if asked.warm:
-        served.model.warm(asked.warm, **({} if asked.batch is None else {"batch_size": asked.batch}))
+    """Return a model, warm where that was asked for, its notes told. What is wrong with it is told with its name."""
+    try:
+        how = replace(asked.opening, model=path, threads=threads).how()
+        served = Served(path, name, pixels=asked.pixels, **how)
+        tell(served.model.notes, name)
+        if asked.warm:
+            served.model.warm(asked.warm, **({} if asked.batch is None else {"batch_size": asked.batch}))
+    except OnnxsalError as error:  # several models are opened by one command, and told the same
+        error.args = (f"{name}: {error}", *error.args[1:])
+        raise
     return served
 
 
