@@ -14,6 +14,8 @@ import argparse
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +39,10 @@ CLOSE = 1e-2
 ROUNDING = 1e-4
 """Of a map's largest number."""
 LIMIT = float(os.environ.get("ONNXSAL_LIMIT", 300))
-"""Seconds that one file may take in one runtime, converted and compiled and run."""
+"""Seconds of processor time that one file may take in one runtime, converted and compiled and run: others may be at
+work beside it."""
+PATIENCE = 10
+"""Times as long by the clock."""
 
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "ONNX Runtime": ("python", "run_ort.py"),
@@ -46,6 +51,7 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
     "tract": ("tract", "run_tract.py"),
     "OpenCV": ("opencv", "run_opencv.py"),
     "MNN": ("mnn", "run_mnn.py"),
+    "MNN, without Winograd": ("mnn", "run_mnn.py", "--direct"),
     "IREE": ("iree", "run_iree.py"),
     "TVM": ("tvm", "run_tvm.py"),
     "tinygrad": ("tinygrad", "run_tinygrad.py"),
@@ -173,14 +179,23 @@ def cell(runtime: str, folder: Path, work: Job) -> Cell:
     environment, runner, *told = RUNTIMES[runtime]
     command = [str(place(environment, "bin", "python")), str(RUNNERS / runner), str(folder), "job", *told]
     try:
-        ended = subprocess.run(command, capture_output=True, timeout=LIMIT, env=clean(), check=False)
+        ended = subprocess.run(
+            command, capture_output=True, timeout=LIMIT * PATIENCE, env=clean(), check=False, preexec_fn=limited
+        )
     except subprocess.TimeoutExpired:
+        return f"not done within {LIMIT * PATIENCE:.0f} s"
+    if ended.returncode == -signal.SIGXCPU:
         return f"not done within {LIMIT:.0f} s"
     if ended.returncode < 0:
         return "ends its process"
     if (error := folder / "job.error").exists():
         return error.read_text().strip() or "an error without a word"
     return compared(folder, work) if not ended.returncode else ended.stderr.decode(errors="replace").strip()[-300:]
+
+
+def limited() -> None:
+    """Let the process that is about to start, and each that it starts, take so much processor time."""
+    resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT), int(LIMIT) + 5))
 
 
 def clean() -> dict[str, str]:

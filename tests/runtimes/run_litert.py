@@ -19,7 +19,9 @@ def run(path: Path, feeds: Arrays, outputs: list[str]) -> Arrays:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     made = next(iter(folder.glob("*_float32.tflite")), None)
     if made is None:
-        raise RuntimeError(f"onnx2tf: {(ended.stdout + ended.stderr).strip()[-300:]}")
+        said = ended.stdout + ended.stderr
+        told = [line for line in said.splitlines() if "ERROR" in line or "Error:" in line]
+        raise RuntimeError(f"onnx2tf ends with {ended.returncode}: {(told or [said.strip()[-300:]])[-1]}")
     interpreter = Interpreter(str(made))
     runner = interpreter.get_signature_runner()
     found = runner(**dict(zip(runner.get_input_details(), feeds.values(), strict=True)))
