@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -20,6 +21,11 @@ CONNECTIONS = 1024
 _HEAD = 64 * 1024
 _LAST_WORDS = 2
 """Seconds in which answers that are written may be read, once nothing runs any more."""
+
+_DRAIN = 0.5
+"""Seconds in which clients whose connections are open hear at their next request that these are closed."""
+
+_CLOSE = (b"connection", b"close")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -62,7 +68,8 @@ class Server(uvicorn.Server):
         )  # fmt: skip
         super().__init__(config)
         self._service, self._told, self._signals = service, started, 0
-        self._until = 0.0
+        self._until, self._drained = 0.0, 0.0
+        self._unread: dict[Any, tuple[Any, float]] = {}
 
     def serve_at(self, listener: socket.socket) -> None:
         """Answer requests until SIGTERM or Ctrl-C: then finish what runs, answer 503 to the rest, and return.
@@ -84,11 +91,39 @@ class Server(uvicorn.Server):
         """Return whether to end: once nothing is under way, or what is takes longer than it may."""
         told, self._told = self._told, lambda: None
         told()
-        service = self._service
+        service, now = self._service, time.monotonic()
         if self._signals and not service.admission.stopping:
             service.stop()
-            self._until = time.monotonic() + service.limits.grace
-        if service.admission.stopping and (service.idle or time.monotonic() > self._until):
+            self._until, self._drained = now + service.limits.grace, now + min(_DRAIN, service.limits.grace)
+            self._close_after_answers()
+        self._abort_slow_readers(now)
+        silent = now > self._drained or not self.server_state.connections
+        if service.admission.stopping and ((service.idle and silent) or now > self._until):
             service.end()
             self.should_exit = True
         return await super().on_tick(counter)
+
+    def _close_after_answers(self) -> None:
+        """Have every answer from now on say that its connection ends, those that are not yet begun among them.
+
+        A connection that was closed without a word would fail the request that its client is just sending.
+        """
+        self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None:  # it has the headers of when it began
+                cycle.default_headers = self.server_state.default_headers
+
+    def _abort_slow_readers(self, now: float) -> None:
+        """End connections whose client has not read an answer within the deadline: its bytes would stay for ever."""
+        unread = dict[Any, tuple[Any, float]]()
+        for connection in list(self.server_state.connections):
+            if not connection.transport.get_write_buffer_size():
+                continue
+            cycle = getattr(connection, "cycle", None)
+            answer, since = self._unread.get(connection, (cycle, now))
+            unread[connection] = (cycle, since if answer is cycle else now)
+            if now - unread[connection][1] > self._service.limits.deadline:
+                connection.transport.abort()
+        self._unread = unread

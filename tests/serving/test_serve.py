@@ -83,15 +83,18 @@ class Client:
     """One connection that is kept."""
 
     def __init__(self, port: int) -> None:
-        self.connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        self.connection, self.busy = HTTPConnection("127.0.0.1", port, timeout=SECONDS), False
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
         body = (
             body if body is None or isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body).encode()
         )
+        self.busy = True
         self.connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
         answer = self.connection.getresponse()
-        return Said(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        said = Said(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        self.busy = False
+        return said
 
     def post(self, path: str, body: Any, **headers: str) -> Said:
         return self("POST", path, body, **headers)
@@ -134,6 +137,9 @@ class Running:
         return float(next((each.rpartition(" ")[2] for each in text.splitlines() if each.startswith(line)), 0))
 
     def end(self) -> None:
+        for each in self.clients:
+            if each.connection.sock and not each.busy:  # the server waits a while for those that are open
+                each.connection.close()
         self.made.handle_exit(signal.SIGTERM, None)
         self.thread.join(SECONDS)
         for each in self.clients:
@@ -243,6 +249,9 @@ def test_a_prediction_is_that_of_the_file(up: Running) -> None:
 def test_version_1_explains(up: Running, right: Any) -> None:
     instance = {"image": {"b64": base64.b64encode(PHOTO).decode()}}
     said = up.client().post("/v1/models/shapes:explain", {"instances": [instance, instance], "parameters": ASKED})
+    # KServe, "V1 Protocol" (docs/concepts/architecture/data-plane/v1-protocol): :explain answers "explanations",
+    # and "predictions" beside them, which ours are asked for by :predict: its payload "is not strictly enforced".
+    assert list(said.json) == ["explanations"] and len(said.json["explanations"]) == 2
     for each in said.json["explanations"]:
         np.testing.assert_array_equal(np.array(each["saliency"], np.float32), right.saliency)
 
@@ -402,6 +411,24 @@ def test_too_late_is_504_and_what_runs_is_told_to_stop() -> None:
         assert up.service.idle
 
 
+def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
+    with running(Held()) as up, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**12)
+        slow.settimeout(SECONDS)
+        slow.connect(("127.0.0.1", up.port))
+        numbers = np.zeros(2**20, np.int64)
+        body, headers = binary("x", "INT64", [2**20], numbers.tobytes(), parameters={"binary_data_output": True})
+        told = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        head = f"POST /v2/models/held/infer HTTP/1.1\r\nhost: a\r\n{told}content-length: {len(body)}\r\n\r\n"
+        slow.sendall(head.encode() + body)
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        up.service.limits = Limits(deadline=0.1)
+        end = time.monotonic() + SECONDS
+        while up.made.server_state.connections:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 def test_a_client_that_leaves_ends_its_explanation() -> None:
     held = Held()
     with running(held) as up:
@@ -421,19 +448,25 @@ def test_a_client_that_leaves_ends_its_explanation() -> None:
 def test_told_to_end_it_finishes_what_runs_and_refuses_the_rest() -> None:
     held = Held()
     with running(held) as up:
+        kept = up.client()
+        assert "connection" not in kept.get("/v2/health/live").headers
         runs = up.at_once(HELD, asked(1))
         assert held.begun.acquire(timeout=SECONDS)
         waits = up.at_once(HELD, asked(2))
         while up.service.admission.requests < 2:
             time.sleep(0.002)
         up.made.handle_exit(signal.SIGTERM, None)
-        assert waits().status == 503
+        refused = waits()
+        assert (refused.status, refused.headers["connection"]) == (503, "close")
+        said = kept.get("/v2/health/ready")  # on a connection that was open before: never reset, told that it ends
+        assert (said.status, said.headers["connection"]) == (503, "close")
         client = up.client()
         assert client.get("/v2/health/live").status == 200
         assert client.get("/v2/health/ready").status == client.post(HELD, asked(3)).status == 503
         assert up.thread.is_alive()
         held.let.set()
-        assert runs().arrays["saliency"].tolist() == [[1.0]]
+        done = runs()
+        assert (done.arrays["saliency"].tolist(), done.headers["connection"]) == ([[1.0]], "close")
         up.thread.join(SECONDS)
         assert not up.thread.is_alive()
         with pytest.raises(OSError):
