@@ -26,8 +26,8 @@ from onnxsal.serving.protocol import (
     write_json,
     write_v2,
 )
-from onnxsal.serving.served import Answer, Served, Wanted
-from onnxsal.serving.service import Service
+from onnxsal.serving.served import Answer, Served
+from onnxsal.serving.service import Service, Things
 from onnxsal.serving.tensors import to_json
 
 JSON = "application/json"
@@ -87,7 +87,7 @@ async def explain_v2(at: Exchange, body: bytes, share: Share) -> Response:
     whole_picture = at.request.headers.get("content-type", "").lower().startswith("image/")
     header = "0" if whole_picture else at.request.headers.get(HEADER_LENGTH)
 
-    def read() -> tuple[Call, list[Wanted]]:
+    def read() -> Things[Response]:
         call = _of_picture(body, at.request) if whole_picture else read_v2(body, header)
         parameters = {**at.service.usual, **call.parameters}
         if as_picture:
@@ -96,25 +96,23 @@ async def explain_v2(at: Exchange, body: bytes, share: Share) -> Response:
         _check_count(len(rows))
         if as_picture and len(rows) > 1:
             raise UsageError(f"a picture is of one thing; there are {len(rows)}")
-        return call, [at.served.wanted(row, parameters) for row in rows]
+        wanted = [at.served.wanted(row, parameters) for row in rows]
+        return Things(wanted, partial(_written_v2, at.served.name, call, as_picture))
 
-    with share.for_now(_as_text(body, header)):
-        call, wanted = await at.service.read(read)
-    return await at.service.explain(at.served, wanted, partial(_written_v2, at.served.name, call, as_picture))
+    return await at.service.explain(at.served, read, share, _as_text(body, header))
 
 
 async def explain_v1(at: Exchange, body: bytes, share: Share) -> Response:
     """Return the explanations of instances."""
 
-    def read() -> list[Wanted]:
+    def read() -> Things[Response]:
         calls = read_v1(body, _declared(at.served))
         _check_count(len(calls))
         usual = at.service.usual
-        return [at.served.wanted(_with_batch(each.inputs), {**usual, **each.parameters}) for each in calls]
+        wanted = [at.served.wanted(_with_batch(each.inputs), {**usual, **each.parameters}) for each in calls]
+        return Things(wanted, _written_v1)
 
-    with share.for_now(_as_text(body, None)):
-        wanted = await at.service.read(read)
-    return await at.service.explain(at.served, wanted, _written_v1)
+    return await at.service.explain(at.served, read, share, _as_text(body, None))
 
 
 def _as_text(body: bytes, header: str | None) -> int:

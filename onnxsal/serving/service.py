@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -21,12 +21,26 @@ from onnxsal.serving.served import Served
 
 T = TypeVar("T")
 
+_QUICK = 0.05
+"""Seconds before it is watched whether a client has left: most answers come before, and watching costs."""
+
+_SMALL = 2**20
+"""Bytes that reading may take where a request waits unread for the thread that explains; more is read before."""
+
 READERS = 2
 """Threads that read requests and write answers, beside those that predict and those that explain."""
 
 
 class ClientLeftError(Exception):
     """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Things(Generic[T]):
+    """What a request wants explained, and what writes the answers to all of it."""
+
+    wanted: Sequence[Any]
+    write: Callable[[Sequence[Any]], T]
 
 
 class Service:
@@ -41,6 +55,7 @@ class Service:
         self.usual = dict(usual or {})
         self.models = {served.name: served for served in models}
         self.limits, self.admission, self.metrics = limits, Admission(limits), Metrics()
+        self._alone = gathering.batch == 1
         self._explaining: Gatherer[Any, Any] = Gatherer(gathering, self.metrics.batches.observe, "explain")
         self._predicting: Gatherer[Any, Any] = Gatherer(replace(gathering, batch=1), name="predict")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="onnxsal-read")
@@ -66,11 +81,25 @@ class Service:
         put = partial(self._predicting.put, lambda several, stopped: [each() for each in several], work, None)
         return cast(T, (await self._worked(self._predicting, [put]))[0])
 
-    async def explain(self, served: Served, wanted: Sequence[Any], write: Callable[[Sequence[Any]], T]) -> T:
-        """Return what is written of the answers of wants, in order, by a thread.
+    async def explain(self, served: Served, read: Callable[[], Things[T]], share: Share, text: int) -> T:
+        """Return what is written of the answers of what is read of a request.
 
+        Where none is gathered with others, one thread reads, explains and writes: every hop to another costs.
+
+        Args: text: bytes that reading may take for a moment, of the request's share.
         Raises: the error of the first that cannot be served.
         """
+        if self._alone and text <= _SMALL:
+            put = partial(self._explaining.put, partial(_read_and_explained, served), read, None)
+            with share.for_now(text):
+                (made,) = await self._worked(self._explaining, [put])
+            if not isinstance(made, Things):
+                return cast(T, made)
+            things = made
+        else:
+            with share.for_now(text):
+                things = await self.read(read)
+        wanted, write = things.wanted, things.write
         one = len(wanted) == 1  # the thread that explains it writes it too
         then = (lambda answer: write([answer])) if one else (lambda answer: answer)
         puts = [partial(self._explaining.put, served.explain, each, (served.name, each.key), then) for each in wanted]
@@ -99,23 +128,26 @@ class Service:
             started = time.monotonic()
             task = asyncio.ensure_future(work(body, share))
             del body
-            gone = asyncio.ensure_future(_left(request))
+            gone: asyncio.Future[Any] | None = None
             self._tasks.add(task)
             try:
-                await asyncio.wait({task, gone}, timeout=end - started, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({task}, timeout=min(_QUICK, end - started))
+                if not task.done():
+                    gone, left = asyncio.ensure_future(_left(request)), end - time.monotonic()
+                    await asyncio.wait({task, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 self._check(task, gone)
                 self.admission.took(time.monotonic() - started)
                 return task.result()
             finally:
                 self._tasks.discard(task)
-                await _ended(task, gone)
+                await _ended(*filter(None, (task, gone)))
 
-    def _check(self, task: asyncio.Future[Any], gone: asyncio.Future[Any]) -> None:
+    def _check(self, task: asyncio.Future[Any], gone: asyncio.Future[Any] | None) -> None:
         if task.cancelled():
             raise Refused(503, "the server is shutting down", retry_after=5)
         if task.done():
             return
-        if gone.done():
+        if gone is not None and gone.done():
             raise ClientLeftError
         raise Refused(
             504, f"there was no answer within {self.limits.deadline:g} s, which is as long as a request may take"
@@ -182,6 +214,18 @@ class Service:
             gatherer.close(seconds)
 
 
+def _read_and_explained(
+    served: Served, reads: Sequence[Callable[[], Things[T]]], stopped: Callable[[], bool]
+) -> list[T | Things[T] | Exception]:
+    """Return what is written of the one thing of a request; of several these, which threads share."""
+    (read,) = reads
+    things = read()
+    if len(things.wanted) != 1:
+        return [things]
+    (answer,) = served.explain(things.wanted, stopped)
+    return [answer if isinstance(answer, Exception) else things.write([answer])]
+
+
 async def _left(request: Request) -> None:
     """Return once the client has left; whatever else comes behind a body is let by."""
     while (await request.receive())["type"] != "http.disconnect":
@@ -190,6 +234,8 @@ async def _left(request: Request) -> None:
 
 async def _ended(*tasks: asyncio.Future[Any]) -> None:
     """Cancel what is not done, and wait until it has let go of what it holds."""
+    tasks = tuple(task for task in tasks if not task.done())
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks:
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -327,6 +327,7 @@ class Held:
     def __init__(self) -> None:
         self.begun, self.let, self.stopped = threading.Semaphore(0), threading.Event(), threading.Event()
         self.batches: list[int] = []
+        self.threads: set[int] = set()
 
     def metadata(self) -> dict[str, Any]:
         return {"inputs": [{"name": "x", "datatype": "INT64"}]}
@@ -335,6 +336,8 @@ class Held:
         return [inputs]
 
     def wanted(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        self.threads.add(threading.get_ident())
+
         @dataclass
         class Wanted:
             number: int
@@ -347,6 +350,7 @@ class Held:
 
     def explain(self, wanted: Sequence[Any], stopped: Callable[[], bool]) -> list[Answer | Exception]:
         self.batches.append(len(wanted))
+        self.threads.add(threading.get_ident())
         for _ in wanted:
             self.begun.release()
         while not self.let.wait(0.005):
@@ -382,6 +386,7 @@ def test_a_full_queue_is_told_when_to_come_back_and_predictions_do_not_wait() ->
         assert (said.status, 1 <= int(said.headers["retry-after"]) <= 60) == (503, True)
         held.let.set()
         assert [each().arrays["saliency"].tolist() for each in several] == [[[1.0]], [[2.0]], [[3.0]]]
+        assert len(held.threads) == 1  # that explains alone reads too: a hop to another thread costs
         assert up.service.admission.bytes == 0
 
 
