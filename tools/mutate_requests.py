@@ -73,6 +73,10 @@ def requests(photo: bytes) -> dict[str, bytes]:
             tensor("picture", "FP32", floats.shape, binary_data_size=floats.nbytes),
             behind=floats.tobytes(), parameters={"binary_data_output": True}, id="seven",
         ),
+        "v2 numbers": v2(
+            explain, tensor("picture", "FP32", floats.shape, floats.ravel().tolist()), parameters={"method": "rise"}
+        ),
+        "ids": v2("/v2/models/texts/infer", tensor("input_ids", "INT64", [1, 4], [2, 7, 5, 3])),
         "v2 file": v2(
             explain, tensor("image", "BYTES", [1], binary_data_size=len(file)), behind=file, parameters=asked
         ),

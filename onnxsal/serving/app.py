@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from onnxsal._version import __version__
-from onnxsal.errors import ImageError, OnnxsalError, UnsupportedError, UsageError
+from onnxsal.errors import ImageError, ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError, UsageError
 from onnxsal.serving import calls
 from onnxsal.serving.calls import JSON, Exchange
 from onnxsal.serving.limits import Refused, Share
@@ -84,9 +84,10 @@ async def _got(
 
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (TooManyPixelsError, 413), (UsageError, 400), (ImageError, 400), (UnsupportedError, 422), (StoppedError, 503),
-    (MemoryError, 503),
+    (MemoryError, 503), (OutOfMemoryError, 503), (ModelError, 422),
 )  # fmt: skip
-"""What a failure is to the client: its own fault, or beyond what the model can; else it is the server's."""
+"""What a failure is to the client: its own fault, or beyond what the model can; else it is the server's. Where a model
+that is served fails, it is on these inputs: ids that it does not know, numbers that overflow."""
 
 
 def refusal(error: BaseException) -> Response:

@@ -294,6 +294,8 @@ BROKEN: dict[str, tuple[int, str, str, Any, dict[str, str]]] = {
     "other shape": (400, "POST", INFER,
                     {"inputs": [{"name": "picture", "shape": [1], "datatype": "FP32", "data": [1]}]}, {}),
     "no such output": (400, "POST", EXPLAIN, base64_call(outputs=[{"name": "salience"}]), {}),
+    "numbers that no model runs on": (422, "POST", EXPLAIN, {"inputs": [
+        {"name": "picture", "shape": [1, 3, 96, 96], "datatype": "FP32", "data": [1e38] * (3 * 96 * 96)}]}, {}),
     "instances that differ": (400, "POST", "/v1/models/shapes:predict", {"instances": [[1], [1, 2]]}, {}),
 }  # fmt: skip
 
