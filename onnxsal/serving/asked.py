@@ -114,9 +114,9 @@ def drawing_of(parameters: Mapping[str, Any]) -> Drawing | None:
         for name in given:
             raise UsageError(f"parameter {name!r} is of a picture: ask for one with drawing, {', '.join(KINDS)}")
         return None
-    kind, suffix = given["drawing"], _FORMATS.get(given.get("format", "png"))
+    kind, suffix = _text("drawing", given["drawing"]), _FORMATS.get(_text("format", given.get("format", "png")))
     if kind not in KINDS:
-        raise UsageError(f"drawing={kind!r}{nearest(str(kind), KINDS)}: expected {', '.join(KINDS)}")
+        raise UsageError(f"drawing={kind!r}{nearest(kind, KINDS)}: expected {', '.join(KINDS)}")
     if suffix is None:
         raise UsageError(f"format={given['format']!r}: expected {' or '.join(_FORMATS)}")
     opacity, caption, colours = given.get("opacity", 0.65), given.get("caption", True), given.get("colours")

@@ -144,6 +144,8 @@ def test_who_leaves_ends_it_between_runs(served: Served) -> None:
         ({"image": CONTENT}, {"method": "shapley", "background": "/etc/rows.csv"}, "give the rows themselves"),
         ({"image": CONTENT}, {"format": "png"}, "'format' is of a picture: ask for one with drawing"),
         ({"image": CONTENT}, {"drawing": "heat", "format": "gif"}, "expected png or webp"),
+        ({"image": CONTENT}, {"drawing": "heat", "format": ["png"]}, r"format=\['png'\]: expected text"),
+        ({"image": CONTENT}, {"drawing": {"kind": "heat"}}, "drawing={'kind': 'heat'}: expected text"),
         ({"image": CONTENT}, {"drawing": "heat", "colours": "none such"}, "no colour map"),
         ({"image": CONTENT}, {"drawing": "overlay", "opacity": 3}, "opacity=3"),
     ],
