@@ -279,6 +279,7 @@ def sent() -> int:
         return 1
     first, *told = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in told)
+    content = content[: int(headers.get("content-length", len(content)))]  # what comes behind answers the next request
     return _judged(int(first.split(" ")[1]), headers, content, data.startswith(b"HEAD"))
 
 
