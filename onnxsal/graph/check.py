@@ -59,6 +59,7 @@ def check_proto(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name!r} is damaged: its input {untyped[0]!r} is a tensor of no type")
     opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
     _check_scope(proto.graph, set(), name, opsets)
+    _check_references(proto.graph, name)
     for function in proto.functions:
         own = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in function.opset_import}
         _check_nodes(function.node, {*function.input, ""}, name, opsets | own)
@@ -189,6 +190,19 @@ def _check_attribute(attribute: onnx.AttributeProto, known: set[str], name: str,
         check_tensor(attribute.t, name)
     for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
         _check_scope(graph, known, name, opsets)
+
+
+def _check_references(graph: onnx.GraphProto, name: str) -> None:
+    """What a function is given is read in its own nodes alone."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"{name!r} is damaged: attribute {attribute.name!r} of {_label(node)} is that of a function, "
+                    f"{attribute.ref_attr_name!r}, and the node is in none"
+                )
+            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _check_references(body, name)
 
 
 def _check_strings(texts: Iterable[object], name: str) -> None:

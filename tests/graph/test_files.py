@@ -80,6 +80,13 @@ def tensor(**fields):
     return TensorProto(**{"name": "w", "data_type": 1, "dims": [3, 4], **fields})
 
 
+def referring():
+    """Return a node outside of any function with an attribute that one would be given."""
+    made = node("Flatten", ["x"], ["y"], axis=1)
+    made.attribute[0].ref_attr_name = "a"
+    return made
+
+
 def untyped():
     """Return a model whose input is a tensor of nothing."""
     model = make()
@@ -107,6 +114,7 @@ DAMAGED = {
     "no value": (make([node("Constant", [], ["y"], name="c")]), "Constant 'c' needs one value; got none"),
     "value and more": (make([node("Constant", [], ["y"], value_int=1, note="n")]), "one value; got note, value_int"),
     "an opset of 64 bits": (make(opset=1 << 40), "no operator set 'ai.onnx' is of version 1099511627776"),
+    "a function's attribute": (make([referring()]), "attribute 'axis' of Flatten 'y' is that of a function, 'a'"),
     "an input of no type": (untyped(), "its input 'x' is a tensor of no type"),
     "no opset": (onnx.ModelProto(ir_version=8, graph=make().graph), "names no operator set"),
 }  # fmt: skip
