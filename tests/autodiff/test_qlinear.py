@@ -181,10 +181,10 @@ class Images(quantization.CalibrationDataReader):
         return next(self._batches, None)
 
 
-def gradient_of(model: onnx.ModelProto, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+def gradient_of(model: onnx.ModelProto, x: np.ndarray, u: np.ndarray, last_bits: float = 0.0) -> np.ndarray:
     graph = autodiff.gradient(ir.from_proto(model), of=["logits"], wrt=["x"])
     results = run_ort(graph, {"x": x, "seed/logits": u})
-    np.testing.assert_array_equal(results["logits"], run_ort(model, {"x": x})["logits"])
+    np.testing.assert_allclose(results["logits"], run_ort(model, {"x": x})["logits"], rtol=0, atol=last_bits)
     return results["grad/x"]
 
 
@@ -204,6 +204,21 @@ def test_what_the_static_quantiser_writes(name: str, tmp_path: Path) -> None:
     assert Counter(n.op_type for n in model.graph.node)["QLinearConv"] > 10
     size = float(np.abs(found["QDQ"]).max())
     np.testing.assert_allclose(found["QOperator"], found["QDQ"], rtol=1e-3, atol=1e-4 * size)
+
+
+@pytest.mark.parametrize("outputs", ["p", "p, places"])
+def test_the_first_of_equal_bytes_is_the_largest(outputs: str) -> None:
+    """Of a window of zeros too, as Relu leaves many: in whole numbers as in the numbers that they stand for."""
+    head = '<ir_version: 8, opset_import: ["" : 17]> g (float[n, 1, h, w] x) => (float[n, 1, i, j] logits)'
+    pool = "MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]>"
+    text = f"<float s = {{1}}, uint8 z = {{0}}> {{ q = QuantizeLinear (x, s, z) {outputs} = {pool} (q)"
+    bytes_ = onnx.parser.parse_model(f"{head} {text} logits = DequantizeLinear (p, s, z) }}")
+    x, u = np.zeros((1, 1, 4, 6), np.float32), np.arange(1, 7, dtype=np.float32).reshape(1, 1, 2, 3)
+    x[..., 4:] = [[0, 2]]
+    found, wanted = (
+        gradient_of(m, x, u) for m in (bytes_, onnx.parser.parse_model(f"{head} {{ logits = {pool} (x) }}"))
+    )
+    np.testing.assert_array_equal(found, wanted)
 
 
 def linear(node: str, w: np.ndarray, shape: tuple[int, ...], **attributes: Any) -> onnx.ModelProto:
@@ -251,14 +266,16 @@ def attending(weight: np.ndarray) -> onnx.ModelProto:
 
 def test_quantised_attention(tmp_path: Path) -> None:
     """Against the float operator with the weights that the integers stand for; the picture is rounded, to 1 in 255."""
-    onnx.save(attending(R.normal(size=(16, 48)).astype(np.float32) * 0.4), tmp_path / "f.onnx")
+    rng = np.random.default_rng(4)
+    onnx.save(attending(rng.normal(size=(16, 48)).astype(np.float32) * 0.4), tmp_path / "f.onnx")
     quantization.quantize_dynamic(str(tmp_path / "f.onnx"), str(tmp_path / "q.onnx"))
     model = onnx.load(tmp_path / "q.onnx")
     assert "QAttention" in {n.op_type for n in model.graph.node}
     arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     exact = (arrays["w_quantized"].astype(np.float32) - arrays["w_zero_point"]) * arrays["w_scale"]
-    x, u = R.normal(size=(2, 2, 5, 16)).astype(np.float32)
-    found, wanted = (gradient_of(m, x, u) for m in (model, attending(exact)))
+    x, u = rng.normal(size=(2, 2, 5, 16)).astype(np.float32)
+    # The parts of attention are other kernels than its own, which add in another order in some versions of the runtime.
+    found, wanted = (gradient_of(m, x, u, last_bits=2e-6) for m in (model, attending(exact)))
     np.testing.assert_allclose(found, wanted, atol=0.02 * float(np.abs(wanted).max()))
 
 

@@ -67,15 +67,19 @@ def _max_unpool(call: Call) -> list[Gradient]:
 
 
 def _places(call: Call, x: ir.Value) -> ir.Value:
-    """Return for every window the element number of its first maximum; the node's own Indices where it has them."""
-    outputs = call.node.outputs
-    if len(outputs) > 1 and outputs[1].name and not call.attributes["storage_order"]:
+    """Return for every window the element number of its first maximum; the node's own Indices where it has them.
+
+    Not those of unsigned bytes: for a window of zeros alone ONNX Runtime has a number below 0 there, up to 1.28.
+    """
+    outputs, unsigned = call.node.outputs, x.dtype == ir.DataType.UINT8
+    if len(outputs) > 1 and outputs[1].name and not call.attributes["storage_order"] and not unsigned:
         return outputs[1]
     names = ("kernel_shape", "strides", "dilations", "pads", "ceil_mode", "auto_pad")
     given = {name: call.attributes[name] for name in names if name in call.attributes}
     if str(given.get("auto_pad", "NOTSET")) != "NOTSET":
         del given["pads"]
-    return call.op.emit("MaxPool", x, outputs=2, **given)[1]
+    seen = call.op.cast(x, ir.DataType.FLOAT) if unsigned else x
+    return call.op.emit("MaxPool", seen, outputs=2, **given)[1]
 
 
 @vjp("AveragePool")
