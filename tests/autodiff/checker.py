@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from able import EVALUATOR, need
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from oracles import ORACLES
@@ -102,6 +103,7 @@ def feeds_of(case: Case, dtype: np.dtype) -> Arrays:
 
 def run_reference(model: onnx.ModelProto, feeds: Arrays) -> Arrays:
     """Return the outputs by name, on onnx's reference evaluator."""
+    need(model, EVALUATOR)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         results = ReferenceEvaluator(model, new_ops=ORACLES).run(None, feeds)
@@ -127,6 +129,7 @@ def run_ort(model: onnx.ModelProto, feeds: Arrays) -> Arrays:
     opset = max(entry.version for entry in model.opset_import if not entry.domain)
     if not loads(opset):
         pytest.skip(f"ONNX Runtime {ort.__version__} loads no opset {opset}")
+    need(model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4

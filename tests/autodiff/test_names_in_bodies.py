@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from able import need
 from checker import Problem, close, quotient, run_ort
 from onnx import TensorProto, helper, numpy_helper
 
@@ -41,6 +42,7 @@ def loads(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxruntime
 
     onnx.checker.check_model(model, full_check=True)
+    need(model)
     onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return model
 

@@ -192,7 +192,18 @@ def path(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def right(path: Path) -> np.ndarray:
-    return onnxruntime.InferenceSession(str(path)).run(None, {"x": X})[0]
+    return itself(path).run(None, {"x": X})[0]
+
+
+def itself(path: Path) -> onnxruntime.InferenceSession:
+    """The runtime's session of the file; where it cannot read places of sparse weights beside it, nothing says what is
+    right."""
+    try:
+        return onnxruntime.InferenceSession(str(path))
+    except Exception as error:
+        if "CopySparseData" in str(error):
+            pytest.skip(f"ONNX Runtime {onnxruntime.__version__} loads no sparse weights beside the model")
+        raise
 
 
 def from_bytes(proto: onnx.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -225,7 +236,7 @@ def test_a_gradient_runs_from_its_bytes(path: Path) -> None:
     found = from_bytes(made, **{"seed/z": seed})
     np.testing.assert_allclose(found["z"], right(path), rtol=1e-5)
     way = R.normal(size=X.shape).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(path))
+    session = itself(path)
     ends = [float((seed * session.run(None, {"x": X + step * way})[0]).sum()) for step in (1e-2, -1e-2)]
     assert float((found["grad/x"] * way).sum()) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=2e-2, abs=1e-3)
 
