@@ -13,11 +13,13 @@ from onnxsal.cli.opening import Opening, tell
 from onnxsal.cli.outputs import check_model, check_outputs
 from onnxsal.cli.planning import once
 from onnxsal.cli.tables import as_table_of
-from onnxsal.compiler.compile import Asked, answering, compiled
+from onnxsal.compiler.asked import Asked
+from onnxsal.compiler.compile import compiled
 from onnxsal.compiler.metadata import METADATA
 from onnxsal.compiler.padded import with_mask
 from onnxsal.compiler.repository import write_repository
 from onnxsal.compiler.runtimes import TRITON
+from onnxsal.compiler.source import answering
 from onnxsal.errors import UsageError
 from onnxsal.explanation.usual import UsualMethod, usual_method
 from onnxsal.graph import save_ir, told_of_files
