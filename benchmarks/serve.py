@@ -63,6 +63,11 @@ class Served:
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
+    def resident(self) -> float:
+        """Return the megabytes that it holds in memory."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+
     def under_way(self) -> float:
         """Return how many requests it has, by its own metrics."""
         text = Client(self.port).get("/metrics")[1].decode()
@@ -266,7 +271,7 @@ def broken(model: str, requests: int) -> None:
     with served(model, "--queue", "64") as server:
         own = onnxsal.load(model)
         expected = [onnxsal.explain(own, each[0], target=k).saliency.tobytes() for k, each in enumerate(things)]
-        numbers, found, lost = iter(range(requests)), Counter[str](), list[str]()
+        numbers, found, lost, held = iter(range(requests)), Counter[str](), list[str](), list[str]()
         lock, begun = threading.Lock(), time.perf_counter()
 
         def run(at: int) -> None:
@@ -274,6 +279,8 @@ def broken(model: str, requests: int) -> None:
             while True:
                 with lock:
                     number = next(numbers, None)
+                    if number in (1000, requests - 1):
+                        held.append(f"{server.resident():.0f} MB after {number}")
                 if number is None:
                     return
                 if number % 20 == 0:
@@ -294,6 +301,7 @@ def broken(model: str, requests: int) -> None:
         _in_threads(run, 8)
         took = time.perf_counter() - begun
         print(f"{requests} requests, one in twenty broken, {took:.0f} s: {len(lost)} lost {lost[:3]}")
+        print(f"  resident memory of the server: {', '.join(held)} requests")
         for name, count in sorted(found.items()):
             print(f"  {name}: {count}")
         assert not lost and server.process.poll() is None
