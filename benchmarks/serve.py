@@ -39,6 +39,9 @@ from onnxsal.viz.save import png
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 PHOTO = Image.open(BUNDLED / "demo.png").convert("RGB").resize((640, 480))
 JSON = {"Content-Type": "application/json"}
+PAGE = BUNDLED.parent / "docs" / "serve.md"
+MARKS = ("<!-- costs: benchmarks/serve.py --write -->", "<!-- end of costs -->")
+HEAD = "| model | Grad-CAM++ | server, ms | one process, ms | ratio |\n| --- | --- | --- | --- | --- |"
 PARTS = ("costs", "load", "broken", "full", "leaving", "restart")
 
 
@@ -143,8 +146,9 @@ def tensor_sent(datatype: str, shape: list[int], content: bytes, *outputs: str, 
     return Sent("/v2/models/m/explain", headers, head + content)
 
 
-def costs(model: str, rounds: int, count: int) -> None:
-    """Print the server's processor time over that of the same maps in one process."""
+def costs(model: str, rounds: int, count: int) -> list[str]:
+    """Print the server's processor time over that of the same maps in one process; return rows of docs/serve.md."""
+    rows = list[str]()
     path, _, preprocess = model.partition(":")
     own = onnxsal.load(path, threads=1, preprocess=preprocess or None)
     pixels = np.asarray(PHOTO.resize(own.image_size[::-1]))
@@ -183,6 +187,8 @@ def costs(model: str, rounds: int, count: int) -> None:
                 f"ratio {median(ratios):.3f} (quartiles {quarters[0]:.3f} to {quarters[1]:.3f})",
                 flush=True,
             )
+            rows.append(f"| {Path(path).name} | {name} | {one:.1f} | {other:.1f} | {median(ratios):.2f} |")
+    return rows
 
 
 def _server_seconds(server: Served, sent: Sent, count: int) -> float:
@@ -402,13 +408,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--write", action="store_true", help="The table of costs into docs/serve.md.")
     asked = parser.parse_args()
+    rows = list[str]()
     bundled, only = str(BUNDLED / "shapes.onnx"), asked.only.split(",")
     for model in asked.models:
         if "costs" in only:
-            costs(model, asked.rounds, asked.count)
+            rows += costs(model, asked.rounds, asked.count)
         if "load" in only:
             load(model, asked.seconds)
+    if asked.write and rows:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+        PAGE.write_text("\n".join([before + MARKS[0], HEAD, *rows, MARKS[1]]) + rest.partition(MARKS[1])[2], "utf-8")
     if "broken" in only:
         broken(bundled, asked.requests)
     for name, part in {"full": full, "leaving": leaving, "restart": restart}.items():
