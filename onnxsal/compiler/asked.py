@@ -67,7 +67,9 @@ class Asked:
     @property
     def switches(self) -> Switches:
         """What is written otherwise for some runtimes. Raises: UsageError: they say nothing, or contradict others."""
-        found = Switches(self.no_if, self.batch, self.unroll, self.noise_as == "constants", self.fold_weights)
+        named = runtime_of(self.runtime)
+        fold = self.fold_weights or (named is not None and named.fold_weights)
+        found = Switches(self.no_if, self.batch, self.unroll, self.noise_as == "constants", fold)
         check_switches(found, explain_required=self.explain_required)
         if self.by_row and (self.no_if or self.batch is not None):
             raise UsageError(

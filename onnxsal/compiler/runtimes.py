@@ -38,6 +38,8 @@ class Runtime:
 
     explain_required: bool = False
     """Whether ``explain`` may have no default: an input that has one cannot be fed."""
+    fold_weights: bool = False
+    """Whether what is computed of weights alone has to lie in the file."""
     by_row: bool = False
     """Whether requests are gathered: everything has a row a thing."""
     otherwise: tuple[Otherwise, ...] = ()
@@ -217,7 +219,7 @@ _TENSORRT_TYPES = frozenset(
 RUNTIMES: Mapping[str, Runtime] = {
     TRITON: Runtime(by_row=True),
     "openvino": Runtime(
-        explain_required=True, otherwise=OPENVINO,
+        explain_required=True, fold_weights=True, otherwise=OPENVINO,
         pixels_of_int8="gradients of pixels of int8 models are others in OpenVINO: of the int8 MobileNetV2 they "
         "correlate .42 with ONNX Runtime's, and maps of layers .9997",
     ),

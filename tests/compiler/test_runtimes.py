@@ -47,6 +47,15 @@ def test_explain_is_fed_always(name: str) -> None:
     assert {each for each, runtime in RUNTIMES.items() if runtime.explain_required} == {*RUNTIMES} - {TRITON}
 
 
+def test_no_weight_is_transposed_in_openvino() -> None:
+    """It multiplies by a square weight where another product has its transpose: both lie in the file."""
+    made = onnxsal.compile(odd(), method="gradient", runtime="openvino")
+    held, bodies = {each.name for each in made.graph.initializer}, [made.graph]
+    bodies += [a.g for node in made.graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    turned = [node for body in bodies for node in body.node if node.op_type == "Transpose" and node.input[0] in held]
+    assert said(made)["switches"] == {"fold_weights": True} and not turned
+
+
 def test_what_openvino_computes_otherwise_is_noted() -> None:
     notes = said(onnxsal.compile(odd(), method="gradient", runtime="openvino"))["notes"]
     for name in ("AveragePool: ", "PRelu: ", "QuantizeLinear: ", "LRN: ", "gradients of pixels of int8 models"):
