@@ -54,6 +54,8 @@ def check_proto(proto: onnx.ModelProto, name: str) -> None:
         raise ModelError(f"{name!r} is not an ONNX model: it holds no graph")
     _check_versions(proto, name)
     _check_strings((text for entry in proto.metadata_props for text in (entry.key, entry.value)), name)
+    _check_strings((e.domain for part in (proto, *proto.functions) for e in part.opset_import), name)
+    _check_strings((s for f in proto.functions for s in (f.name, f.domain, *f.input, *f.output)), name)
     untyped = [v.name for v in proto.graph.input if v.type.HasField("tensor_type") and not v.type.tensor_type.elem_type]
     if untyped:
         raise ModelError(f"{name!r} is damaged: its input {untyped[0]!r} is a tensor of no type")
@@ -86,7 +88,9 @@ def _check_versions(proto: onnx.ModelProto, name: str) -> None:
 def _check_scope(graph: onnx.GraphProto, outer: set[str], name: str, opsets: Mapping[str, int]) -> None:
     own = [v.name for v in graph.input]
     weights = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
-    _check_strings((*own, *weights), name)
+    values = (*graph.input, *graph.output, *graph.value_info)
+    sizes = [d.dim_param for v in values for d in v.type.tensor_type.shape.dim]
+    _check_strings((*weights, *(v.name for v in values), *sizes), name)
     _check_unique(own, name, "inputs are")
     _check_unique(weights, name, "weights are")
     known = outer | {*own, *weights, ""}
@@ -109,7 +113,9 @@ def _check_unique(names: Iterable[str], name: str, what: str) -> None:
 def _check_nodes(nodes: Sequence[onnx.NodeProto], known: set[str], name: str, opsets: Mapping[str, int]) -> set[str]:
     """Check that nodes are of some operator and read what is there, in whatever order; return all that is known."""
     outputs = [output for node in nodes for output in node.output if output]
-    _check_strings((*outputs, *(s for node in nodes for s in (*node.input, node.op_type, node.name))), name)
+    _check_strings(outputs, name)
+    _check_strings((s for node in nodes for s in (*node.input, node.op_type, node.name, node.domain)), name)
+    _check_strings((s for node in nodes for a in node.attribute for s in (a.name, a.ref_attr_name)), name)
     _check_unique(outputs, name, "nodes compute a value")
     known = known | set(outputs)
     for node in nodes:

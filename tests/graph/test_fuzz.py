@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx.parser
 import pytest
 
-from onnxsal.errors import OnnxsalError
+from onnxsal.errors import ModelError, OnnxsalError
 from onnxsal.graph import load_ir, normalise
 
 ZOO = Path(__file__).parent.parent / "data" / "zoo"
@@ -60,3 +62,21 @@ def test_damaged_bytes_of_a_deployed_model(tmp_path, shared, capfd):
         with pytest.raises(OnnxsalError):
             normalise(load_ir(path))
     assert capfd.readouterr() == ("", "")
+
+
+NAMED = """<ir_version: 10, opset_import: ["": 21, "own.domain": 1], metadata_props: ["a.key": "a.word"]>
+    g (float[batch_size] the_input) => (float[batch_size] the_output) <float[1] the_weight = {1}>
+    { [the_node] inner_value = own.domain.the_operator <the_attribute = 1> (the_input, the_weight)
+      the_output = own.domain.the_function (inner_value) }
+    <domain: "own.domain", opset_import: ["": 21]> the_function (of_x) => (of_y) { of_y = Neg (of_x) }"""
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"(?:own\.domain|\w*_\w+|a\.\w+)(?=\b)", NAMED)) - {
+    "ir_version", "opset_import", "metadata_props", "_x", "_y"}))  # fmt: skip
+def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
+    """protobuf hands out bytes for them, which nothing behind expects."""
+    data = onnx.parser.parse_model(NAMED).SerializeToString()
+    assert name.encode() in data
+    (tmp_path / "m.onnx").write_bytes(data.replace(name.encode(), b"\xff" * len(name)))
+    with pytest.raises(ModelError, match="names in it are not text"):
+        load_ir(tmp_path / "m.onnx")
