@@ -187,6 +187,9 @@ def _check_signature(node: onnx.NodeProto, name: str, opsets: Mapping[str, int])
     for key, attribute in given.items():
         if attribute.type != signature.attributes.get(key, attribute.type):
             raise ModelError(f"{name!r} is damaged: attribute {key!r} of {_label(node)} is of the wrong type")
+    order = given.get("perm") if node.op_type == "Transpose" and not domain else None
+    if order is not None and sorted(order.ints) != list(range(len(order.ints))):  # behind, it is turned round
+        raise ModelError(f"{name!r} is damaged: the perm of {_label(node)} is no order of axes: {list(order.ints)}")
 
 
 def _check_attribute(attribute: onnx.AttributeProto, known: set[str], name: str, opsets: Mapping[str, int]) -> None:

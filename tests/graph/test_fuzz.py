@@ -80,3 +80,16 @@ def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
     (tmp_path / "m.onnx").write_bytes(data.replace(name.encode(), b"\xff" * len(name)))
     with pytest.raises(ModelError, match="names in it are not text"):
         load_ir(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("perm", ["0, 2", "0, 2, 2", "-1, 0, 1", "1, 2, 3"])
+def test_orders_of_axes_that_are_none(perm: str) -> None:
+    """In functions too; ONNX Runtime refuses them when it loads a model, and we read them before."""
+    step = f"Transpose <perm = [{perm}]> (x)"
+    head = '<ir_version: 10, opset_import: ["": 21, "own": 1]> g (float[1, 2, 3] x) => (y)'
+    for body in (
+        f"{{ y = {step} }}",
+        f'{{ y = own.f (x) }} <domain: "own", opset_import: ["": 21]> f (x) => (y) {{ y = {step} }}',
+    ):
+        with pytest.raises(ModelError, match=rf"the perm of Transpose 'y' is no order of axes: \[{perm}\]"):
+            load_ir(onnx.parser.parse_model(head + body))
