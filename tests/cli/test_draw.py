@@ -175,3 +175,24 @@ def test_misuse_is_said_before_anything_is_drawn(run, folder: Path, photos: Path
         pytest.importorskip("pyarrow")
     ended = run("draw", *arguments)
     assert (ended.status, said in ended.err, ended.out) == (2, True, ""), ended.err
+
+
+def test_what_no_writer_wrote_in_a_manifest_is_a_picture_or_a_message(run, folder: Path, photos: Path) -> None:
+    """In whichever field: ``run`` lets nothing through but our own errors."""
+    shutil.rmtree(photos / "deep")
+    assert run("explain", "model.onnx", "photos", "-m", "grad-cam", "--out", "maps/").status == 0
+    (file,), said = (folder / "maps").glob("*.npz"), dict[str, str]()
+    with np.load(file) as arrays:
+        held = dict(arrays)
+    row, whole = json.loads(held["row"].item()), json.loads((folder / "maps" / "manifest.json").read_text())
+    about = json.loads(row["about"])
+    ((key, own),) = whole["runs"].items()
+    for field in (*about, *own):
+        runs = {key: {**own, field: -0.5} if field in own else own}
+        wrong = {**row, "about": json.dumps({**about, field: -0.5} if field in about else about)}
+        (folder / "maps" / "manifest.json").write_text(json.dumps({**whole, "runs": runs}))
+        np.savez(file, **{**held, "row": np.array(json.dumps(wrong).encode())})
+        found = run("draw", "maps/", "--images", "photos")
+        assert found.status == 0 or found.err.startswith("onnxsal: "), (field, found.err)
+        said[field] = found.err
+    assert not said["seed"] and "the map of 'noise.webp' is damaged: 'float'" in said["layer"]

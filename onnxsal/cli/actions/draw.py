@@ -18,7 +18,7 @@ from onnxsal.errors import ImageError, UnsupportedError
 from onnxsal.explanation.figure import Kind, sheet
 from onnxsal.interrupts import whole
 from onnxsal.maps.read import Maps, read_maps
-from onnxsal.maps.record import SavedMap
+from onnxsal.maps.record import SavedMap, undamaged
 from onnxsal.maps.things import OTHER, Things
 from onnxsal.modalities.image.images import decoded_bytes
 from onnxsal.pipeline import Bounds, InOrder, bounds
@@ -143,8 +143,9 @@ def _drawn(asked: Asked, work: tuple[Sheet, Sequence[SavedMap]]) -> Drawn:
     try:
         if sheet_of.image is None or sheet_of.output is None:
             raise ImageError(sheet_of.why)
-        made = [record.on(sheet_of.image) for record in records]
-        drawn = sheet(made, kind=asked.kind, colours=asked.colours)
+        with undamaged(records[0].id):  # what stands in a manifest is read where it is drawn
+            made = [record.on(sheet_of.image) for record in records]
+            drawn = sheet(made, kind=asked.kind, colours=asked.colours)
         save_image(drawn, sheet_of.output, effort=fast(sheet_of.output, None))
     except (ImageError, UnsupportedError) as error:
         return Drawn(sheet_of, error)
