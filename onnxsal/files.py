@@ -176,6 +176,14 @@ def number(value: Any, key: str, where: str) -> float:
     return float(value)
 
 
+def positive(value: Any, key: str, where: str) -> float:
+    """Return a number above 0, as of what others are divided by. Raises: UsageError: it is something else."""
+    found = number(value, key, where)
+    if found <= 0:
+        raise UsageError(f"{where}: {key} is a number above 0; got {_shortened(value)}")
+    return found
+
+
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.files import number, numbers
+from onnxsal.files import number, numbers, positive
 from onnxsal.modalities.image.fit import PILLOWS
 from onnxsal.modalities.image.metadata import from_onnx_image, is_onnx_image
 from onnxsal.modalities.image.paddle import from_paddle, is_paddle
@@ -46,7 +46,7 @@ def _timm_fit(own: Config, name: str) -> tuple[Any, float]:
     """The fit and its crop fraction."""
     share, mode = number(own.get("crop_pct") or _TIMM_FRACTION, "crop_pct", name), own.get("crop_mode") or "center"
     fits = {"center": "crop", "squash": "squash", "border": "pad"}
-    if mode not in fits:
+    if not isinstance(mode, str) or mode not in fits:
         raise UsageError(f"{name}: crop_mode is one of {', '.join(fits)}; got {mode!r}")
     return fits[mode], share
 
@@ -67,9 +67,12 @@ def _is_mmdeploy(config: Config) -> bool:
 
 
 def _transforms(config: Config) -> Sequence[Config]:
-    tasks = config["pipeline"].get("tasks")
-    found = [t for t in tasks if isinstance(t, Mapping) and t.get("module") == "Transform"] if tasks else []
-    return found[0].get("transforms") or () if found else ()
+    found = [t for t in _objects(config["pipeline"].get("tasks")) if t.get("module") == "Transform"]
+    return _objects(found[0].get("transforms")) if found else ()
+
+
+def _objects(listed: Any) -> list[Config]:
+    return [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
 
 
 _UNTOUCHED = frozenset({"LoadImageFromFile", "ImageToTensor", "Collect", "PackInputs", "DefaultFormatBundle"})
@@ -97,8 +100,8 @@ def _mmdeploy_fit(steps: Config, name: str) -> tuple[Any, float | None]:
     sides = [side for side in (size if isinstance(size, list) else [size]) if side not in (None, -1)]
     if not sides:
         return ("crop", 1.0) if crop else ("squash", 1.0)
-    resized = number(sides[0], "size", name)
-    share = 1.0 if crop is None else number(crop[0] if isinstance(crop, list) else crop, "crop_size", name) / resized
+    resized, cropped = positive(sides[0], "size", name), crop[0] if isinstance(crop, list) and crop else crop
+    share = 1.0 if crop is None else number(cropped, "crop_size", name) / resized
     if len(sides) == 1 and isinstance(size, list):
         return "crop", share
     return ("pad", None) if "Pad" in steps and steps["Resize"].get("keep_ratio") else ("squash", share)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.files import number, numbers
+from onnxsal.files import number, numbers, positive
 from onnxsal.modalities.image.fit import PILLOWS
 from onnxsal.modalities.image.preprocess import Preprocess
 from onnxsal.modalities.image.processors import completed, facts_of, kind_of, known_kind
@@ -105,7 +105,7 @@ def _fit(config: Config, name: str) -> dict[str, Any]:
     if _edges(size) == {"longest_edge"}:
         return _varies(f"it keeps a photograph's shape (size {size!r})", "pad", None)
     if config.get("crop_pct") is not None:
-        return _convnext(_side(size, name), number(config["crop_pct"], "crop_pct", name))
+        return _convnext(_side(size, name), positive(config["crop_pct"], "crop_pct", name))
     is_square = facts_of(config).square
     return _cropped(config, name, is_square=is_square) if crops else _resized(size, name, is_square=is_square)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxsal.errors import UsageError
-from onnxsal.files import number, numbers
+from onnxsal.files import number, numbers, positive
 from onnxsal.modalities.image.preprocess import PRESETS, Preprocess
 
 _UNTOUCHED = frozenset({"ToCHWImage", "KeepKeys", "DetLabelEncode"})
@@ -28,7 +28,7 @@ def from_paddle(config: Mapping[str, Any], name: str) -> Preprocess:
 
     Raises: UsageError: a step is not known.
     """
-    steps = _steps(config)
+    steps = _steps(config, name)
     if strange := sorted(set(steps) - _UNTOUCHED - _KNOWN):
         raise UsageError(f"{name}: the step {strange[0]!r} is not known")
     normal, imagenet = steps.get("NormalizeImage"), PRESETS["imagenet"]
@@ -44,9 +44,14 @@ def from_paddle(config: Mapping[str, Any], name: str) -> Preprocess:
     )  # fmt: skip
 
 
-def _steps(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def _steps(config: Mapping[str, Any], name: str) -> Mapping[str, Mapping[str, Any]]:
     listed = config["PreProcess"].get("transform_ops") or []
-    return {str(step): given or {} for each in listed if isinstance(each, Mapping) for step, given in each.items()}
+    if not isinstance(listed, list):
+        raise UsageError(f"{name}: transform_ops is a list of steps; got {listed!r:.60}")
+    found = {str(step): given or {} for each in listed if isinstance(each, Mapping) for step, given in each.items()}
+    if strange := [step for step, given in found.items() if not isinstance(given, Mapping)]:
+        raise UsageError(f"{name}: the step {strange[0]!r} has its settings by name; got {found[strange[0]]!r:.60}")
+    return found
 
 
 def _fit(steps: Mapping[str, Mapping[str, Any]], name: str) -> tuple[Any, float | None]:
@@ -54,14 +59,14 @@ def _fit(steps: Mapping[str, Mapping[str, Any]], name: str) -> tuple[Any, float 
     short, crop = steps.get("ResizeImage", {}).get("resize_short"), steps.get("CropImage", {}).get("size")
     if short is None:
         return "squash", 1.0
-    side = crop[0] if isinstance(crop, list) else crop
-    return "crop", 1.0 if side is None else number(side, "size", name) / number(short, "resize_short", name)
+    side = crop[0] if isinstance(crop, list) and crop else crop
+    return "crop", 1.0 if side is None else number(side, "size", name) / positive(short, "resize_short", name)
 
 
 def _scale(value: Any, name: str) -> float:
     """A number, or a quotient as text: ``1./255.``."""
-    parts = re.fullmatch(r"([0-9.]+)/([0-9.]+)", value) if isinstance(value, str) else None
-    return number(value, "scale", name) if parts is None else float(parts[1]) / float(parts[2])
+    parts = re.fullmatch(r"(\d+\.?\d*)/(\d+\.?\d*)", value) if isinstance(value, str) else None
+    return number(value, "scale", name) if parts is None else float(parts[1]) / positive(float(parts[2]), "scale", name)
 
 
 def _filter(resize: Mapping[str, Any], name: str) -> Any:

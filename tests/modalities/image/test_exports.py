@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,37 @@ def test_what_cannot_be_read_is_told_and_passed_over(tmp_path: Path) -> None:
     many = gather_preprocess(beside(tmp_path, config=TIMM, metadata_properties="{}"), {}, channels=6)
     assert many.preprocess is None
     assert "gives 3 channels, the model takes 6" in many.notes[0]
+
+
+PADDLE = {"PreProcess": {"transform_ops": [
+    {"DecodeImage": {"img_mode": "BGR"}}, {"ResizeImage": {"resize_short": 256}}, {"CropImage": {"size": [224, 224]}},
+    {"NormalizeImage": {"mean": MEAN, "std": STD, "scale": "1./255."}}, {"ToCHWImage": None},
+]}}  # fmt: skip
+TASKS = [{"module": "Transform", "transforms": [
+    {"type": "Resize", "size": [256, -1]}, {"type": "CenterCrop", "crop_size": [224, 224]},
+    {"type": "Normalize", "mean": [1, 2, 3], "std": [1, 2, 3]}, {"type": "Pad", "pad_val": {"img": 114}},
+]}]  # fmt: skip
+CONVNEXT = {"image_processor_type": "ConvNextImageProcessor", "do_resize": True, "size": {"shortest_edge": 224},
+            "crop_pct": 0.875, "do_normalize": True, "image_mean": MEAN, "image_std": STD, "resample": 3}  # fmt: skip
+
+
+def places(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Every object and list inside data, with each of its keys."""
+    for key in data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ():
+        yield data, key
+        yield from places(data[key])
+
+
+@pytest.mark.parametrize("form", [TIMM, PADDLE, {"pipeline": {"tasks": TASKS}}, CONVNEXT])
+def test_other_values_in_any_place_are_steps_or_one_of_our_errors(form: dict[str, Any]) -> None:
+    whole, ends = copy.deepcopy(form), {True: 0, False: 0}
+    for inside, key in list(places(whole)):
+        kept = inside[key]
+        for wrong in (None, -0.5, 0, 3, 10**400, "", "1/0", "1..5/2", [], [[]], [16, 16], {}, {"a": 1}, True):
+            inside[key] = wrong
+            try:
+                ends[as_preprocess(whole).scale > 0] += 1
+            except UsageError:
+                ends[False] += 1
+        inside[key] = kept
+    assert min(ends.values()) > 20 and as_preprocess(whole) == as_preprocess(form)
