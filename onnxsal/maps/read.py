@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from onnxsal.maps.arrow import rows_in
 from onnxsal.maps.record import SavedMap, record_of, undamaged
 from onnxsal.maps.schema import COLUMNS, KEY, check_header, check_row
 from onnxsal.maps.write import BYTES, MANIFEST
+from onnxsal.modalities.npy import UNREADABLE
 from onnxsal.parquet import pyarrow
 
 WORDS = tuple(each.name for each in COLUMNS if each.name not in ("map", "stderr"))
@@ -142,6 +142,6 @@ def row_in(path: Path, columns: tuple[str, ...] | None = WORDS) -> dict[str, Any
             if columns is None:
                 row["map"] = arrays["map"].reshape(-1)
                 row["stderr"] = arrays["stderr"].reshape(-1) if "stderr" in arrays else None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (*UNREADABLE, KeyError) as error:
         raise UsageError(f"{str(path)!r} is no map of onnxsal, or is damaged: {error}") from None
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -66,7 +67,7 @@ def read_file(path: str | os.PathLike[str], where: str = "") -> NDArray[Any]:
     try:
         with path.open("rb") as file:  # NumPy leaves a file open that is no whole archive
             found = np.load(file, allow_pickle=False)
-    except (*UNREADABLE, MemoryError) as error:
+    except UNREADABLE as error:
         why = getattr(error, "strerror", None) or _what_is(path) or error
         raise ImageError(f"{about}{str(path)!r} is no array that NumPy can read: {why}") from None
     if not isinstance(found, np.ndarray):
@@ -95,5 +96,6 @@ def _what_is(path: Path) -> str:
 _NUMPY = b"\x93NUMPY"
 """What an ``.npy`` file begins with."""
 
-UNREADABLE = (OSError, ValueError, EOFError, TokenError, BadZipFile)
-"""What NumPy raises of files that are damaged or something else; the last two of a header, and of an archive's end."""
+UNREADABLE = (OSError, ValueError, EOFError, TypeError, SyntaxError, RuntimeError, MemoryError, TokenError, BadZipFile,
+              zlib.error)  # fmt: skip
+"""What NumPy raises of files that are damaged or something else: of a header, of an archive or what is packed in it."""

@@ -196,6 +196,14 @@ def _array(path: Path) -> None:
         np.save(file, np.zeros(3))
 
 
+def _changed(given: Path | bytes, mark: bytes, behind: int, byte: int) -> bytes:
+    """Change a byte behind each of a zip's marks: of what is kept in it, and of its index."""
+    data = bytearray(given if isinstance(given, bytes) else given.read_bytes())
+    for found in re.finditer(re.escape(mark), bytes(data)):
+        data[found.start() + behind] = byte
+    return bytes(data)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty, as after a loss of power": lambda path: path.write_bytes(b""),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:99]),
@@ -203,6 +211,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a row of something else": lambda path: np.savez(path, row=np.array(b"[1]")),
     "a row without columns": lambda path: np.savez(path, row=np.array(b"{}")),
     "no text": lambda path: np.savez(path, row=3),
+    "packed by a later zip": lambda path: path.write_bytes(_changed(path, b"PK\1\2", 6, 208)),
+    "encrypted": lambda path: path.write_bytes(_changed(_changed(path, b"PK\1\2", 8, 1), b"PK\3\4", 6, 1)),
+    "packed otherwise than it says": lambda path: path.write_bytes(
+        _changed(_changed(path, b"PK\1\2", 10, 8), b"PK\3\4", 8, 8)
+    ),
 }
 
 

@@ -109,5 +109,5 @@ def _array(given: Any) -> Any:
 def _decoded(text: Any, where: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False))
-    except (*UNREADABLE, TypeError, MemoryError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{where}: mean holds no .npy file in base64: {one_line(error)}") from None
