@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -48,8 +50,19 @@ def gradient(
     try:
         return _gradient(source, of=of, wrt=wrt, rules=rules, opset=opset)
     except InvalidGraphError:
-        Session(Program(source))  # what ONNX Runtime refuses of the model itself is what is wrong
+        _run_on_zeros(Session(Program(source)))  # what ONNX Runtime refuses of the model itself is what is wrong
         raise
+
+
+_NUMBERS = re.compile(r"tensor\((bool|u?int\d+|float\d*|double)\)")
+"""Types of tensors, in ONNX Runtime's words, that hold zeros."""
+
+
+def _run_on_zeros(session: Session) -> None:
+    """Run a model whose sizes are known but for the batch's: some that no run gets through are loaded all the same."""
+    ports = [each for each in session.ports[0] if not each.optional]
+    if all(_NUMBERS.fullmatch(p.type) and all(isinstance(n, int) for n in p.shape[1:]) for p in ports):
+        session.run({p.name: np.zeros([n if isinstance(n, int) else 1 for n in p.shape]) for p in ports})
 
 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:
