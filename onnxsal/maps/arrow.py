@@ -55,7 +55,7 @@ def _lists(values: Sequence[NDArray[Any] | None], type: Any, arrow: Any) -> Any:
 def rows_in(batch: Any) -> Iterator[dict[str, Any]]:
     """Yield the rows of a batch, with flat arrays where they have so many numbers."""
     plain = {
-        name: _arrays(column) if name in _FLAT else column.to_pylist()
+        name: _arrays(column) if name in _FLAT and hasattr(column, "offsets") else column.to_pylist()
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
     for at in range(batch.num_rows):

@@ -302,6 +302,11 @@ def test_parquet_without_a_column_or_with_bytes_for_a_header(found: list[onnxsal
     parquet.write_table(other, tmp_path / "other.parquet")
     with pytest.raises(UsageError, match=r"the map of 'a\.png' is damaged: its method is no string: \[1\.0\]"):
         next(onnxsal.read_maps(tmp_path / "other.parquet").words())
+    for name, read in (("stderr", contextlib.nullcontext()), ("map", pytest.raises(UsageError, match="is damaged"))):
+        other = table.set_column(table.column_names.index(name), name, pyarrow.nulls(1))  # no list of any type
+        parquet.write_table(other.replace_schema_metadata(kept), tmp_path / "none.parquet")
+        with read:
+            assert [each.stderr for each in onnxsal.read_maps(tmp_path / "none.parquet")] == [None]
 
 
 def test_without_pyarrow_there_is_the_folder(
