@@ -43,7 +43,7 @@ def elements_gathered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -
         return None
     else:
         places = tuple(np.moveaxis(indices, -1, 0))
-    return _read([source], numbers[places], sizes) if _fit(places, numbers) else None
+    return _read([source], numbers[places], sizes) if places is not None and _fit(places, numbers) else None
 
 
 def scattered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
@@ -55,15 +55,17 @@ def scattered(node: ir.Node, index: int, sizes: Sizes, known: Layouts) -> Found:
         return _as_it_was(data, sizes)
     numbers, along = _numbered(data), node.op_type == "ScatterElements"
     places = _along(indices, how.get("axis", 0)) if along else tuple(np.moveaxis(indices, -1, 0))
-    if not _fit(places, numbers) or numbers[places].shape != tuple(placed.sizes):
+    if places is None or not _fit(places, numbers) or numbers[places].shape != tuple(placed.sizes):
         return _as_it_was(data, sizes)
     numbers[places] = _numbered(placed)
     return _read([data, placed], numbers, sizes)
 
 
-def _along(indices: NDArray[Any], axis: int) -> tuple[NDArray[Any], ...]:
-    """Return the places of an operator on elements: their own in ``indices``, but along the axis."""
+def _along(indices: NDArray[Any], axis: int) -> tuple[NDArray[Any], ...] | None:
+    """Return the places of an operator on elements: their own in ``indices``, but along the axis; None: it is none."""
     places: list[NDArray[Any]] = list(np.indices(indices.shape, sparse=True))
+    if not -len(places) <= axis < len(places):
+        return None
     places[axis] = indices
     return tuple(places)
 

@@ -28,6 +28,9 @@ _TYPED = {
 """The field that holds a tensor's numbers where they are not raw bytes, one entry a number (two for complex ones)."""
 
 
+TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
+"""Attributes that say of which type of tensors an operator's output is."""
+
 _LARGEST_VERSION = 2**31 - 1
 """Of an operator set: the format has 64 bits for it, and onnx's own tables 32."""
 
@@ -187,6 +190,8 @@ def _check_signature(node: onnx.NodeProto, name: str, opsets: Mapping[str, int])
     for key, attribute in given.items():
         if attribute.type != signature.attributes.get(key, attribute.type):
             raise ModelError(f"{name!r} is damaged: attribute {key!r} of {_label(node)} is of the wrong type")
+        if key in TYPE_ATTRIBUTES and attribute.i and attribute.i not in onnx.TensorProto.DataType.values():
+            raise ModelError(f"{name!r} is damaged: {key!r} of {_label(node)} is no type of tensors: {attribute.i}")
     order = given.get("perm") if node.op_type == "Transpose" and not domain else None
     if order is not None and sorted(order.ints) != list(range(len(order.ints))):  # behind, it is turned round
         raise ModelError(f"{name!r} is damaged: the perm of {_label(node)} is no order of axes: {list(order.ints)}")

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import onnx
 import onnx_ir as ir
 
+from onnxsal.graph.check import TYPE_ATTRIBUTES
+
 _D = ir.DataType
 _SINCE = {
     **dict.fromkeys((_D.FLOAT8E4M3FN, _D.FLOAT8E4M3FNUZ, _D.FLOAT8E5M2, _D.FLOAT8E5M2FNUZ), 9),
@@ -24,8 +26,6 @@ _SINCE = {
 
 _DEVICES = 11
 """The format that says which device a node runs on."""
-
-_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 
 
 def lowest_format(model: ir.Model) -> int:
@@ -55,7 +55,7 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
 def _made(node: ir.Node) -> Iterator[ir.DataType]:
     """The types that a node's attributes name: what it makes may not be known yet."""
     for name, attribute in node.attributes.items():
-        if name in _TYPE_ATTRIBUTES and attribute.type == ir.AttributeType.INT and not attribute.is_ref():
+        if name in TYPE_ATTRIBUTES and attribute.type == ir.AttributeType.INT and not attribute.is_ref():
             yield ir.DataType(attribute.as_int())
         if attribute.type == ir.AttributeType.TENSOR and attribute.value is not None:
             yield attribute.value.dtype

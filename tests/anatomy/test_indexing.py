@@ -9,6 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import onnxsal
+from onnxsal.errors import ModelError
 
 R = np.random.default_rng(4)
 X = R.normal(size=(1, 3, 8, 8)).astype(np.float32)
@@ -49,3 +50,11 @@ def test_a_file_of_one_picture_keeps_its_batch(operator: str) -> None:
     v = R.normal(size=X.shape).astype(np.float32)
     up, down = (float(session.run(None, {"x": X + step * v})[0][0, 1]) for step in (1e-3, -1e-3))
     assert (found.raw * v[0]).sum() == pytest.approx((up - down) / 2e-3, rel=2e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("axis", [4, -9])
+def test_an_axis_that_is_none_is_one_of_our_errors(axis: int) -> None:
+    model = model_of("GatherElements")
+    model.graph.node[0].attribute[0].i = axis
+    with pytest.raises(ModelError, match=r"the model cannot be run: .*GatherElements"):
+        onnxsal.explain(onnxsal.load(model, task="classification"), X[0], method="gradient", target=1)

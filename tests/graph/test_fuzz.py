@@ -93,3 +93,11 @@ def test_orders_of_axes_that_are_none(perm: str) -> None:
     ):
         with pytest.raises(ModelError, match=rf"the perm of Transpose 'y' is no order of axes: \[{perm}\]"):
             load_ir(onnx.parser.parse_model(head + body))
+
+
+def test_types_that_are_none() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> g (float[2] x) => (y) { y = Cast <to = 99> (x) }'
+    )
+    with pytest.raises(ModelError, match="'to' of Cast 'y' is no type of tensors: 99"):
+        load_ir(model)
