@@ -18,6 +18,7 @@ from onnxsal.graph.scopes import PREFIX
 from onnxsal.methods.registry import Result
 from onnxsal.modalities.nouns import nouns_of, speaking
 from onnxsal.model import Model
+from onnxsal.model.blame import blaming
 from onnxsal.records import Record
 
 
@@ -25,7 +26,7 @@ def build(model: Model, steps: MethodPlan, *, layer: Layer | None, score: Score)
     """Return the program or record; made once for a model, a plan, a layer and a score."""
     size = model.size if steps.innermost.method.sized else None
     key: Any = ("built", _own(steps), layer and layer.name, score, size)
-    with speaking(nouns_of(model.modality.name)):
+    with speaking(nouns_of(model.modality.name)), blaming(model.source, model.custom_ops):
         return model.program(key, lambda: _build(model, steps, layer, score))  # type: ignore[no-any-return]
 
 

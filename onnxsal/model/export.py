@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from onnxsal.autodiff import gradient as _gradient
 from onnxsal.autodiff import lower_gradients
-from onnxsal.errors import InvalidGraphError
 from onnxsal.graph import load_ir, save_ir
 from onnxsal.graph.files import weight_bytes
-from onnxsal.graph.program import Program
 from onnxsal.methods import Method, catalogue
+from onnxsal.model.blame import blaming
 from onnxsal.model.held import fixed
 from onnxsal.model.model import Model
 from onnxsal.runtime.heap import DROPPED
-from onnxsal.runtime.session import Session
 
 ModelSource = Model | onnx.ModelProto | str | os.PathLike[str]
 
@@ -47,22 +43,8 @@ def gradient(
     without a rule, all of them named, or forms of them that the opset does not have. ModelError: it is not valid.
     """
     source = fixed(_ir(model), inputs or {})
-    try:
+    with blaming(source):
         return _gradient(source, of=of, wrt=wrt, rules=rules, opset=opset)
-    except InvalidGraphError:
-        _run_on_zeros(Session(Program(source)))  # what ONNX Runtime refuses of the model itself is what is wrong
-        raise
-
-
-_NUMBERS = re.compile(r"tensor\((bool|u?int\d+|float\d*|double)\)")
-"""Types of tensors, in ONNX Runtime's words, that hold zeros."""
-
-
-def _run_on_zeros(session: Session) -> None:
-    """Run a model whose sizes are known but for the batch's: some that no run gets through are loaded all the same."""
-    ports = [each for each in session.ports[0] if not each.optional]
-    if all(_NUMBERS.fullmatch(p.type) and all(isinstance(n, int) for n in p.shape[1:]) for p in ports):
-        session.run({p.name: np.zeros([n if isinstance(n, int) else 1 for n in p.shape]) for p in ports})
 
 
 def save(model: ModelSource, path: str | os.PathLike[str]) -> None:

@@ -117,17 +117,6 @@ def test_a_model_that_onnx_runtime_refuses_is_what_is_wrong(monkeypatch: pytest.
         onnxsal.gradient(refused, of=["y"], wrt=["x"])
 
 
-UNRUNNABLE = """<ir_version: 10, opset_import: ["": 21]> f (float[B, 2] x) => (float[B, 3] y)
-    <int8[2, 3] q = {1, 2, 3, 4, 5, 6}, float[0] scale = {}, int8[3] zero = {0, 0, 0}>
-    { w = DequantizeLinear <axis = 1> (q, scale, zero) y = MatMul (x, w) }"""
-
-
-def test_a_model_that_loads_and_never_runs_is_what_is_wrong() -> None:
-    """ONNX Runtime looks at what the weights of a quantised one are multiplied by when it runs."""
-    with pytest.raises(ModelError, match=r"^the model cannot be run: .*DequantizeLinear"):
-        onnxsal.gradient(parsed(UNRUNNABLE), of=["y"], wrt=["x"])
-
-
 def test_a_file_with_weights_beside_it_is_checked_before_it_appears(tmp_path: Path) -> None:
     model = invalid()
     (tmp_path / "w.bin").write_bytes(np.zeros(2, np.float32).tobytes())
