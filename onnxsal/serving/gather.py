@@ -172,4 +172,14 @@ def _settle(job: Job[Any, Any], answer: Any) -> None:
 def _failure(error: BaseException) -> Exception:
     """Return what a future can raise in a loop: an end of an iteration is none."""
     fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
-    return error if fits and isinstance(error, Exception) else RuntimeError(f"ended by {type(error).__name__}")
+    found = error if fits and isinstance(error, Exception) else RuntimeError(f"ended by {type(error).__name__}")
+    _leave_frames(found)
+    return found
+
+
+def _leave_frames(error: BaseException | None) -> None:
+    """Let an error and what it came of forget their frames: what was computed there would live until the next
+    collection of garbage, half a megabyte of a picture."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -100,3 +102,24 @@ def test_the_end_drops_what_waits_and_stops_what_runs() -> None:
         for job in (waiting, made.put(held, "late", "a")):
             with pytest.raises(CancelledError):
                 job.future.result(0)
+
+
+def test_an_error_keeps_nothing_of_what_was_computed() -> None:
+    """The arrays of a request that failed are not to wait for a collection of garbage."""
+    kept = list[weakref.ref[Any]]()
+
+    def broken(several: Sequence[Any], stopped: Callable[[], bool]) -> list[Any]:
+        large = Held()
+        kept.append(weakref.ref(large))
+        try:
+            raise KeyError("within")
+        except KeyError as error:
+            raise ValueError("broken") from error
+
+    gc.disable()
+    try:
+        with gatherer() as (made, _):
+            job = made.put(broken, 0, "a")
+            assert str(job.future.exception(10)) == "broken" and kept[0]() is None
+    finally:
+        gc.enable()
