@@ -91,6 +91,7 @@ ONLY_IN: dict[str, set[str]] = {
     "uvicorn": {"serving"},
     "prometheus_client": {"serving"},
     "click": {"cli"},
+    "packaging": {"cli"},
     "rich": {"cli"},
     "numpy": set(MAY_IMPORT) - GROUND | {"fingerprint"},
 }

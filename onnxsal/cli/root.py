@@ -15,7 +15,7 @@ PROGRAM = "onnxsal"
 
 COMMANDS = (
     "explain", "predict", "demo", "draw", "evaluate", "experiment", "diff", "study", "methods", "layers", "inspect",
-    "gradient", "compile", "serve", "completion",
+    "gradient", "compile", "serve", "doctor", "completion",
 )  # fmt: skip
 """In the order in which a newcomer wants them."""
 

@@ -78,6 +78,12 @@ def _every() -> dict[str, str]:
     return _NAMES | {short: full for short, full in known.items() if full not in ours}
 
 
+def short_names() -> list[str]:
+    """Return the providers of this build of ONNX Runtime that have a name of ours, by that name."""
+    offered = onnxruntime().get_available_providers()
+    return [short for short, full in _NAMES.items() if full in offered]
+
+
 def providers(name: str | None) -> Chain:
     """Return ONNX Runtime's provider list for a short or full name; None is the CPU.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
@@ -81,6 +82,11 @@ def fit_line(text: str, width: float, size: int, *, smallest: int | None = None)
         if line.width <= width:
             return line
     return Line(_shortened(line, width), line.font)
+
+
+def without_letters(samples: Mapping[str, str]) -> list[str]:
+    """Return the scripts of which no font of this machine has all letters. Args: samples: some letters of each."""
+    return [name for name, letters in samples.items() if _readable(letters)[0] != letters]
 
 
 def _shortened(line: Line, width: float) -> str:
