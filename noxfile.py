@@ -120,6 +120,14 @@ def docs(session: nox.Session) -> None:
     python(session, "tools/operators.py")
 
 
+@nox.session(venv_backend="virtualenv")
+def site(session: nox.Session) -> None:
+    """The site of the documentation in docs/_build: warnings are errors, links inside it are checked."""
+    session.install(".[cpu,docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build")
+    session.log(f"open {ROOT / 'docs' / '_build' / 'index.html'}")
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration of the README, from the checkout."""

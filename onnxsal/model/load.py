@@ -99,7 +99,7 @@ def load(
         threshold: of a detector: the score above which a candidate is a detection, by default 0.25.
         iou: of a detector: the overlap (intersection over union) above which two boxes of a class are one, by default
             0.5; none where the file itself leaves one box an object.
-    Raises: ModelError: the file cannot be read or run. UnsupportedError: it is not a classifier of pictures.
+    Raises: ModelError: the file cannot be read or run. UnsupportedError: no task takes it.
     UsageError: ``path`` is neither, preprocessing, labels, threads or memory do not fit, or there is no such task.
     """
     running = Running(provider, tuple(custom_ops), _threads(threads), _memory(memory))
