@@ -9,6 +9,7 @@ from pathlib import Path
 
 from onnxsal.cli.text import table, width
 from onnxsal.explanation import Explanation
+from onnxsal.explanation.explanation import PAGES
 from onnxsal.explanation.words import words_of
 from onnxsal.files import replacing
 from onnxsal.viz.words import strongest
@@ -16,7 +17,6 @@ from onnxsal.viz.words.flow import visible
 from onnxsal.viz.words.shades import Scale
 from onnxsal.viz.words.terminal import Depth, coloured
 
-PAGES = (".html", ".htm")
 _LISTED = 12
 _DEEP = ("truecolor", "24bit")
 

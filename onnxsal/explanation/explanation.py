@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from onnxsal.kernels.plane import plane
 from onnxsal.modalities.registry import Sample, Seen, writer_of
 
 Floats = NDArray[np.float32]
+PAGES = (".html", ".htm")
+"""What pages are called, which texts and rows are written to."""
 
 
 def finite(value: Any) -> Any:
@@ -133,7 +136,7 @@ class Explanation:
         """Draw the map on the photograph and write the picture; the format is that of the suffix.
 
         With a suffix of the modality's own the map is written itself: of a volume ``.nii`` and ``.nii.gz``, on the grid
-        of the scan that was explained, and ``.npy``.
+        of the scan that was explained, and ``.npy``. Of a text or a row ``.html`` is what ``html`` returns.
 
         Args:
             effort: of PNG, from 0 (fast, a large file) to 9 (slow, a small one); by default 1.
@@ -146,6 +149,11 @@ class Explanation:
         writer = writer_of(self.modality, path)
         if writer is not None and self.sample is not None:
             writer.write(path, self.saliency, self.sample)
+            return
+        if Path(path).suffix.lower() in PAGES and self._has_page:
+            page = self.html(colours=style.get("colours"))
+            with replacing(path) as part:
+                part.write_text(page, encoding="utf-8")
             return
         effort = fast(path, effort)
         encoding(path, effort)  # before anything is drawn
@@ -232,12 +240,16 @@ class Explanation:
 
         return page_of([self], colours=colours)
 
-    def _repr_html_(self) -> str | None:
-        """Show the words of a text, or the columns of a row, in a notebook."""
+    @property
+    def _has_page(self) -> bool:
         from onnxsal.explanation.columns import is_of_row
         from onnxsal.explanation.words import is_of_text
 
-        if not (is_of_text(self) or is_of_row(self)):
+        return is_of_text(self) or is_of_row(self)
+
+    def _repr_html_(self) -> str | None:
+        """Show the words of a text, or the columns of a row, in a notebook."""
+        if not self._has_page:
             return None
         from onnxsal.explanation.page import part_of
 

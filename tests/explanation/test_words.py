@@ -54,6 +54,8 @@ def test_a_text_is_a_page_a_picture_and_a_part_of_a_notebook(tmp_path: Path) -> 
     with Image.open(tmp_path / "words.png") as drawn:
         assert drawn.width == 640 and len(np.unique(np.asarray(drawn).reshape(-1, 3), axis=0)) > 3
     page = found.html()
+    found.save(tmp_path / "words.html")
+    assert (tmp_path / "words.html").read_text(encoding="utf-8") == page
     assert page.startswith("<!doctype html>") and "positive" in page and f"{RAW.sum(0)[1:3].sum():+.4g}" in page
     assert "&lt;b&gt;" in page and "<b></b>" not in page
     assert found._repr_html_() in page and found._repr_png_() is None
