@@ -19,13 +19,17 @@ from onnxsal._version import __version__  # noqa: E402
 
 project, author, release = "onnxsal", "The onnxsal authors", __version__
 copyright = author
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = f"onnxsal {release}"
 html_static_path, html_css_files = ["_static"], ["site.css"]
 exclude_patterns = ["_build"]
 smartquotes = False  # they make one dash of two, in options too
 
+nb_execution_mode = "cache"  # a notebook is run again where it changed
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # pages that are included begin below their title
