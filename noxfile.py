@@ -115,7 +115,7 @@ def plugins(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the tables of README.md and docs/ that are made from the code (tests hold them)."""
+    """Write the tables of the READMEs and docs/ that are made from the code (tests hold them)."""
     python(session, "tools/generate.py")
     python(session, "tools/operators.py")
 

@@ -1,4 +1,4 @@
-"""Write the tables of README.md, docs/methods.md and docs/maps.md from the code: ``python tools/generate.py``."""
+"""Write the tables of README.md, its translations, docs/methods.md and docs/maps.md: ``python tools/generate.py``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 README, METHODS, MAPS = ROOT / "README.md", ROOT / "docs" / "methods.md", ROOT / "docs" / "maps.md"
+TRANSLATED = {"ko": ROOT / "README.ko.md", "ja": ROOT / "README.ja.md"}
+WORDS = tomllib.loads((ROOT / "tools" / "readme_words.toml").read_text(encoding="utf-8"))
+"""What the table of methods says in other languages, each sentence beside the one that it translates."""
 _COLUMNS = re.compile(r"(<!-- columns -->\n).*?(<!-- /columns -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- (method: (?P<name>\S+)|methods) -->\n).*?(<!-- /methods? -->)", re.DOTALL)
 
@@ -22,15 +26,26 @@ def built_in() -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in json.loads(done.stdout) if each["origin"].startswith("onnxsal ")}
 
 
-def filled(text: str, known: dict[str, dict[str, Any]]) -> str:
+def filled(text: str, known: dict[str, dict[str, Any]], language: str = "en") -> str:
     """Return a page with every block between comment marks written anew."""
-    return _BLOCK.sub(lambda m: f"{m[1]}{_one(known[m['name']]) if m['name'] else _all(known)}{m[4]}", text)
+    known = known if language == "en" else {name: translated(name, each, language) for name, each in known.items()}
+    return _BLOCK.sub(lambda m: f"{m[1]}{_one(known[m['name']]) if m['name'] else _all(known, language)}{m[4]}", text)
 
 
-def _all(known: dict[str, dict[str, Any]]) -> str:
+def translated(name: str, method: dict[str, Any], language: str) -> dict[str, Any]:
+    """Return a method with what it is for and what it costs in another language."""
+    if WORDS["methods"].get(name, {}).get("en") != method["when"]:
+        sys.exit(f"tools/readme_words.toml: translate what {name!r} is for: {method['when']!r}")
+    cost = method["cost"]
+    for said, word in WORDS["cost"][language].items():
+        cost = cost.replace(said, word)
+    return {**method, "when": WORDS["methods"][name][language], "cost": cost}
+
+
+def _all(known: dict[str, dict[str, Any]], language: str) -> str:
     to = anchors(METHODS.read_text(encoding="utf-8"))
     rows = [f"| [`{name}`](docs/methods.md#{to[name]}) | {m['when']} | {m['cost']} |" for name, m in known.items()]
-    return "\n".join(["| method | choose it for | cost |", "| --- | --- | --- |", *rows, ""])
+    return "\n".join([f"| {WORDS['head'][language]} |", "| --- | --- | --- |", *rows, ""])
 
 
 def anchors(page: str) -> dict[str, str]:
@@ -79,6 +94,8 @@ def main() -> None:
     known = built_in()
     for page in (README, METHODS):
         page.write_text(filled(page.read_text(encoding="utf-8"), known), encoding="utf-8")
+    for language, page in TRANSLATED.items():
+        page.write_text(filled(page.read_text(encoding="utf-8"), known, language), encoding="utf-8")
     MAPS.write_text(with_columns(MAPS.read_text(encoding="utf-8")), encoding="utf-8")
 
 
