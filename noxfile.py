@@ -115,9 +115,10 @@ def plugins(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the tables of the READMEs and docs/ that are made from the code (tests hold them)."""
+    """Write what is made from the code: tables of the READMEs and docs/, and docs/messages.md (tests hold them)."""
     python(session, "tools/generate.py")
     python(session, "tools/operators.py")
+    python(session, "tools/messages.py")
 
 
 @nox.session(venv_backend="virtualenv")
