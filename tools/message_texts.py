@@ -159,7 +159,7 @@ class Scope:
         below = Scope(self.package, self.module, self.function, self.depth + 1)
         if self.function is not None:
             values = _bound(self.function).get(name, [])
-            if values or name in _parameters(self.function):
+            if values or name in parameters(self.function):
                 return [one for each in values for one in below.said(each)]
         if name in self.module.constants:
             return Scope(self.package, self.module, None, self.depth + 1).said(self.module.constants[name])
@@ -248,7 +248,8 @@ def _bound(function: Function) -> dict[str, list[ast.expr]]:
     return found
 
 
-def _parameters(function: Function) -> set[str]:
+def parameters(function: Function) -> set[str]:
+    """Return the names that a function is given."""
     every = function.args
     return {each.arg for each in (*every.args, *every.kwonlyargs, *every.posonlyargs)}
 

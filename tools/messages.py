@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from message_texts import Function, Module, Package, Scope
+from message_texts import Function, Module, Package, Scope, parameters
 from message_triggers import first, when
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +54,7 @@ def kinds(package: Package) -> dict[str, ast.ClassDef]:
 
 _SPEAKS = re.compile(
     r"Error\((?!\w+\):)|_Wrong\(|\b(notes?|told)( ?=|\.)|def \w*notes?\w*\(|def warnings_of|\.warn\(|\btell\(|\.fail\("
-    r"|file=sys|BadParameter"
+    r"|file=sys|BadParameter|raise [a-z]\w*\(f"
 )
 """What stands in a module that says something: the others are parsed where a message leads to them."""
 
@@ -92,7 +92,7 @@ def _spoken(module: Module, ours: dict[str, ast.ClassDef]) -> Iterator[tuple[str
                     yield _public(within.name, ours), first
             case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[first, *_])):
                 function = next((each for each in module.around(node) if isinstance(each, Function)), None)
-                if name in _CAUGHT or (function is not None and name in {each.arg for each in function.args.args}):
+                if name in _CAUGHT or (function is not None and name in parameters(function)):
                     yield _CAUGHT.get(name, "UsageError"), first
             case ast.Call(func=ast.Attribute(value=ast.Name(id="click"), attr=name), args=[first, *_]) if (
                 name in _CLICK

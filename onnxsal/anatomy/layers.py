@@ -93,7 +93,8 @@ class Layers:
         if len(fitting) == 1:
             return next(iter(fitting.values()))
         if fitting:
-            raise UsageError(f"layer {name!r} is ambiguous: {', '.join(list(fitting)[:6])}")
+            several = ", ".join(list(fitting)[:6])
+            raise UsageError(f"layer {name!r} is ambiguous: {several}; give its number or a longer name")
         if "," in name and all(self._has(part.strip()) for part in name.split(",")):
             each = " ".join(f"-l {part.strip()!r}" for part in name.split(","))
             raise UsageError(f"layer {name!r} names several: give each on its own ({each}, in Python a list)")

@@ -109,7 +109,7 @@ def _masked(op: Tape, mask: ir.Value, scores: ir.Value, low: float) -> ir.Value:
     """Keys as 0 and 1 [B, L], queries by keys [B, S, L], or which keys count, as ``_counted`` reads it."""
     n = rank(mask)
     if n not in (1, 2, 3):
-        raise UnsupportedError(f"an attention mask of rank {n} has no standard form here")
+        raise UnsupportedError(f"an attention mask of rank {n} has no standard form here: expected 1, 2 or 3")
     keep = _counted(op, mask, scores) if n == 1 else op.Cast(mask, to=ir.DataType.BOOL)
     shaped = op.Unsqueeze(keep, [1] if n == 3 else [1, 2])
     return op.Where(shaped, op.const(0, scores.dtype), op.const(low, scores.dtype))

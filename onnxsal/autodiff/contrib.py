@@ -95,7 +95,9 @@ def _activated(op: Tape, x: ir.Value, a: Attributes, prefix: str = "") -> ir.Val
         return op.Clip(x, *given)
     if name == "HardSigmoid":
         return op.HardSigmoid(x, alpha=alpha, beta=given[1] if given else float(a.get("activation_beta") or 0.5))
-    raise UnsupportedError(f"the fused activation {name!r} has no standard form here")
+    raise UnsupportedError(
+        f"the fused activation {name!r} has no standard form here: take the model as it was before it was optimised"
+    )
 
 
 @parts_of("FusedConv")
@@ -116,7 +118,10 @@ def _fused_gemm(op: Tape, a: Attributes, x: ir.Value, w: ir.Value, c: ir.Value |
 @parts_of("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation")
 def _fused_matmul(op: Tape, a: Attributes, x: ir.Value, w: ir.Value) -> ir.Value:
     if a.get("transBatchA") or a.get("transBatchB"):
-        raise UnsupportedError("com.microsoft.FusedMatMul with transBatchA or transBatchB has no standard form here")
+        raise UnsupportedError(
+            "com.microsoft.FusedMatMul with transBatchA or transBatchB has no standard form here: take the model "
+            "before it was optimised"
+        )
     y = op.MatMul(_swapped(op, x) if a.get("transA") else x, _swapped(op, w) if a.get("transB") else w)
     alpha = float(a.get("alpha", 1.0))
     return _activated(op, y if alpha == 1 else op.Mul(y, alpha), a)

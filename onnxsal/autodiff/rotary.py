@@ -13,7 +13,10 @@ from onnxsal.graph.tape import Tape
 @parts_of("RotaryEmbedding")
 def _rotary(op: Tape, a: Attributes, x: ir.Value, places: ir.Value, cos: ir.Value, sin: ir.Value) -> ir.Value:
     if a.get("is_packed_batching") or float(a.get("scale") or 1.0) != 1.0:
-        raise UnsupportedError("RotaryEmbedding with packed batches or a scale has no standard form here")
+        raise UnsupportedError(
+            "RotaryEmbedding with packed batches or a scale has no standard form here: take the model before "
+            "it was optimised"
+        )
     if rank(x) == 4:
         return turned(op, a, x, _angles(op, x, places, (cos, sin)))
     heads = int(a.get("num_heads") or 0)

@@ -116,7 +116,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
             return value
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         if not names:
-            self.fail("a name is missing", param, ctx)
+            self.fail(f"{value!r} names nothing: expected a name, or several between commas", param, ctx)
         return names
 
 

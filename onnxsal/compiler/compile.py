@@ -182,7 +182,7 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
              "give": None if asked.give in ("saliency", ("saliency",)) else asked.give,
              **{name: value for name, value in vars(common).items() if value != getattr(Common(), name)}}  # fmt: skip
     if wrong := [name for name, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(wrong)}: values of columns are no maps of pictures, which have such")
+        raise UsageError(f"{', '.join(wrong)}: for maps of pictures; of a table a value of each column is given")
     if not asked.keep_random:
         check_repeatable(model)
     steps = steps_of(asked.method, own)

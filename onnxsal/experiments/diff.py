@@ -166,7 +166,7 @@ def _check_classes(models: tuple[Model, Model], target: TargetSource) -> None:
 def nothing_left(errors: Sequence[ImageError | UsageError]) -> NoReturn:
     """Raise what is said where no picture is left."""
     if not errors:
-        raise ImageError("there is no picture")
+        raise ImageError("there are no pictures to compare; name files, folders or patterns")
     kind = UsageError if isinstance(errors[0], UsageError) else ImageError
     raise kind(f"no picture can be compared: {errors[0]}")
 

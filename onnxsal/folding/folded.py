@@ -56,7 +56,7 @@ class Folded:
         """The program of every draw. Raises: UnsupportedError: it is a record itself."""
         if isinstance(self.record.body, Record):
             raise UnsupportedError(
-                "a sampling method round another sampling method cannot be folded into a file; wrap a gradient or a CAM"
+                "a sampling method round another sampling method cannot be compiled; wrap a gradient or a CAM"
             )
         return self.record.body
 
@@ -114,7 +114,7 @@ class Folded:
         """Return how its draws are cut into turns. Raises: UnsupportedError: draws that only streaming makes."""
         if self.record.draws.allocation == "neyman":
             raise UnsupportedError(
-                "draws that depend on scores found before cannot be folded into a file: compile with estimator=plain "
+                "draws that depend on scores found before cannot go into a file: compile with estimator=plain "
                 "or estimator=independent"
             )
         return Schedule(samples_of(self.record), masks, self.rows)
@@ -173,11 +173,11 @@ class Folded:
 def _made_on_the_host(masks: HostMasks) -> UnsupportedError:
     if masks.random:
         return UnsupportedError(
-            "this method draws its masks on the host, in code that no graph can hold; use it with explain"
+            "this method draws its masks in Python, which no graph can hold, and is not compiled; use it with explain"
         )
     return UnsupportedError(
-        "this method makes its masks on the host, in code that no graph can hold; use it with explain, or declare "
-        "rectangles as such (onnxsal.records.Boxes)"
+        "this method makes its masks in Python, which no graph can hold, and is not compiled; use it with explain, or "
+        "declare rectangles as such (onnxsal.records.Boxes)"
     )
 
 

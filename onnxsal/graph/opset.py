@@ -43,7 +43,9 @@ def raise_opset(model: ir.Model, target: int = TARGET) -> ir.Model:
     """
     version = model.graph.opset_imports.get("", model.opset_imports.get("", TARGET))
     if version < 7:
-        raise UnsupportedError(f"the model is in opset {version}; onnxsal serves 7 and newer: export it again")
+        raise UnsupportedError(
+            f"the model is in opset {version}; onnxsal serves 7 and newer: export it again in one of these"
+        )
     model.graph.opset_imports.setdefault("", version)  # a model of ai.onnx.ml alone; what is added to it is standard
     if any(node.domain == _RUNTIMES for node in model.graph.all_nodes()):
         model.graph.opset_imports.setdefault(_RUNTIMES, 1)  # its optimiser may forget it; it runs so

@@ -151,7 +151,7 @@ def _short_of_memory(what: str) -> Iterator[None]:
         said = " ".join(str(error).split())
         if "OUT_OF_MEMORY" in said or getattr(error, "code", None) == _NO_MEMORY:
             raise MemoryError(f"the GPU has no room for {what}") from error
-        raise UnsupportedError(f"the GPU's driver fails: {said}") from error
+        raise UnsupportedError(f"the GPU's driver fails: {said}; --provider cpu does without it") from error
 
 
 def _mib(size: int) -> str:

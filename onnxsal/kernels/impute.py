@@ -95,7 +95,10 @@ def impute(x: NDArray[Any], gone: NDArray[np.bool_], *, tolerance: float = 3e-6)
     """
     images = np.asarray(x, np.float32)
     if gone.shape != images.shape[1:] or images.ndim != 3:
-        raise UsageError(f"impute: a picture of {list(images.shape)} and gone pixels of {list(gone.shape)}")
+        raise UsageError(
+            f"impute: expected a picture [C, H, W] and gone pixels [H, W]; got a picture of {list(images.shape)} "
+            f"and gone pixels of {list(gone.shape)}"
+        )
     if gone.all():
         raise UsageError("impute: every pixel is gone, nothing is left to fill them from")
     if not gone.any():

@@ -57,7 +57,7 @@ class Begun:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise OutputError(f"cannot take away {str(path)!r}, which is to be made again: {error}") from error
+                raise OutputError(f"cannot remove {str(path)!r}, which is to be made again: {error}") from error
 
 
 def _numbers(there: Counter[tuple[Any, Any]], methods: Sequence[str]) -> bool:

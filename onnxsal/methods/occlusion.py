@@ -60,7 +60,9 @@ def occlusion(
     side = patch or max(round(shorter / 7), 1)
     step = stride or max(side // 2, 1)
     if max(side, step) > shorter:
-        raise UsageError(f"options patch={side}, stride={step}: the picture is {' x '.join(map(str, size))}")
+        raise UsageError(
+            f"options patch={side}, stride={step}: expected sides inside the picture, {' x '.join(map(str, size))}"
+        )
     counts = _counts(step, cut, size)
     cells = [np.arange(n) // step if axis in cut else np.zeros(n, np.int64) for axis, n in enumerate(size)]
     if by == "channel":

@@ -124,7 +124,10 @@ def method(name: str, *, paper: str, when: str = "", **details: Any) -> Callable
     """
     unknown = set(details) - set(Method.__dataclass_fields__)
     if unknown:
-        raise UsageError(f"method {name!r}: there is no field {sorted(unknown)}")
+        raise UsageError(
+            f"method {name!r}: there is no field {', '.join(map(repr, sorted(unknown)))}; "
+            f"known are {', '.join(Method.__dataclass_fields__)}"
+        )
 
     def register(build: Callable[..., Result]) -> Method:
         plugins.check_free(plugins.METHODS, name, getattr(build, "__module__", ""), kind="method")

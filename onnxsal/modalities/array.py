@@ -14,6 +14,7 @@ from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, shown
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, Seen, modality
 from onnxsal.viz.series import series
@@ -89,8 +90,7 @@ class ArrayModality:
                 f"{'' if own is None or own.shape == expected else _lengths(own, reader)}"
             )
         x = reader.enter((own if entry.one_by_one else own[None]).astype(entry.dtype.numpy()))
-        if not np.isfinite(x).all():
-            raise UsageError(f"{name!r} holds numbers that are not finite")
+        check_finite(x, repr(name), batch=not entry.one_by_one)
         return Sample(x, name, backdrop=backdrop(x[0]))
 
     def blank(self, reader: Reader) -> Floats:

@@ -16,6 +16,7 @@ from onnxsal.anatomy.entry import FED, explained_at, shown, steps_from
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.image.entry import order_by_following
 from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, Seen, modality
@@ -91,8 +92,7 @@ class SequenceModality:
                 f"{_otherwise(batch.shape, expected)}"
             )
         x = reader.enter(batch.astype(entry.dtype.numpy()))
-        if not np.isfinite(x).all():
-            raise UsageError(f"{name!r} holds numbers that are not finite")
+        check_finite(x, repr(name), batch=False)
         return Sample(x, name, backdrop=partial(drawn, x, names))
 
     def own_size(self, thing: Any, entry: Entry, *, any_size: bool) -> Mapping[str, int] | None:

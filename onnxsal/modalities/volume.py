@@ -20,6 +20,7 @@ from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.files import parse_json, read_text, replacing
 from onnxsal.graph import dims
 from onnxsal.graph.shapes import is_float
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.image.entry import order_by_following
 from onnxsal.modalities.npy import Named, is_npy, read_array
 from onnxsal.modalities.registry import Reader, Sample, Seen, modality
@@ -176,8 +177,7 @@ class VolumeModality:
             raise UsageError(_other(given, sizes, axes, space, entry))
         feed = _in_order(given.array, axes, entry.input_axes).astype(entry.dtype.numpy(), copy=False)
         x = reader.enter(np.ascontiguousarray(feed))
-        if not np.isfinite(x).all():
-            raise UsageError(f"{given.name!r} holds numbers that are not finite")
+        check_finite(x, repr(given.name), batch=False)
         return Volume(x, given.name, space=space)
 
     def blank(self, reader: Reader) -> Floats:

@@ -16,6 +16,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.files import to_proto
 from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.audio.heard import Heard
+from onnxsal.modalities.finite import check_finite
 from onnxsal.model.constants import fitting
 from onnxsal.model.defaults import states
 from onnxsal.model.living import living
@@ -106,8 +107,7 @@ class Recording:
         }
         first = {name: fixed.pop(name) for name in wired}
         cast = array.astype(entry.dtype.numpy())
-        if not np.isfinite(cast).all():
-            raise UsageError(f"{given.name!r} holds numbers that are not finite")
+        check_finite(cast, repr(given.name))
         return Framing(cast, given.name, entry.input, axis, chunk, hop, wired, first, fixed, self.rate, given.heard)
 
     def _axis(self, axes: str, spatial: str) -> int:

@@ -47,7 +47,7 @@ def translated(error: BaseException, what: str, program: Program | None = None) 
         )
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _MEMORY):
         return OutOfMemoryError(
-            f"{what}: out of memory; bound it with --memory, or use a smaller batch_size ({text[:160]})"
+            f"{what}: out of memory; bound it with --memory (memory=), or use a smaller batch_size ({text[:160]})"
         )
     return ModelError(f"{what}: {text[:400]}")
 

@@ -151,7 +151,9 @@ def _halve(work: Work, error: BaseException) -> None:
     if work.batch_size == 1:
         if isinstance(error, OutOfMemoryError):
             raise error
-        raise OutOfMemoryError(f"out of memory, for one image at a time too ({error})") from error
+        raise OutOfMemoryError(
+            f"out of memory, for one image at a time too; use a smaller model or size ({error})"
+        ) from error
     work.batch_size = max(min(work.batch_size, work.plan.total) // 2, 1)
 
 
@@ -237,5 +239,8 @@ def _run(work: Work, batch: Batch, call: Call) -> Ran:
     names = work.record.moments.names
     found = call(work.feeds(batch.rows), names)
     if not all(np.isfinite(found[name]).all() for name in names):
-        raise ModelError(f"the model's output is not finite (NaN or infinity in {', '.join(names)}); are its weights?")
+        raise ModelError(
+            f"the model's output is not finite (NaN or infinity in {', '.join(names)}): "
+            "its weights, or what goes in, hold such numbers or lead to them"
+        )
     return Ran(apart(found, work.targets), batch.rows)

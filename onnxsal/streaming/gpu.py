@@ -31,7 +31,9 @@ class Gpu:
         try:
             self._filler = cuda.Filler(plan.x, plan.baseline, plan.grids, key, placement=plan.placement)
         except MemoryError as error:
-            raise OutOfMemoryError(f"out of memory before the first batch: {error}") from error
+            raise OutOfMemoryError(
+                f"out of memory before the first batch: {error}; --provider cpu does it in the memory of the host"
+            ) from error
 
     def buffer(self, rows: int) -> Any:
         """Return room for so many rows on the GPU."""

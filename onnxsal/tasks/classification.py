@@ -144,7 +144,9 @@ class Classification(Task):
         if self.proof:
             raise UsageError(f"activation={activation!r}: the graph proves {self.activation!r} ({self.proof})")
         if self.classes == 1 and activation == "softmax":
-            raise UsageError("activation='softmax': of one number it is always 1; a logit of two classes has a sigmoid")
+            raise UsageError(
+                "activation='softmax': of one number it is always 1; take sigmoid for a logit of two classes"
+            )
         held = activation == "none"
         return replace(
             self, activation=activation, probability=self.logit if held else None, reading=Reading() if held else None

@@ -420,7 +420,10 @@ class Task(Head):
 
 
 def not_finite() -> ModelError:
-    return ModelError("the model's output is not finite (NaN or infinity): its weights, or the input, are broken")
+    return ModelError(
+        "the model's output is not finite (NaN or infinity): its weights, or what goes in, hold such "
+        "numbers or lead to them"
+    )
 
 
 def task_of(anatomy: Anatomy) -> Task:

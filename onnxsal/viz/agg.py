@@ -31,7 +31,10 @@ def _without_remarks() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentSetupError(f"matplotlib, which draws plots, cannot be loaded: {error}") from error
+        raise EnvironmentSetupError(
+            f"matplotlib, which draws plots, cannot be loaded: {error}; install it again: "
+            "pip install --force-reinstall matplotlib"
+        ) from error
     finally:
         for each in loggers:
             each.removeFilter(_silent)

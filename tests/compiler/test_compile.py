@@ -277,7 +277,7 @@ def test_methods_of_the_host_are_refused(model: onnxsal.Model, monkeypatch: pyte
         return Record(draws=draws, body=score, moments=Moments(("score",), per="weighted"))
 
     monkeypatch.setattr("onnxsal.explanation.method_plan.get", lambda name: thrown)
-    with pytest.raises(UnsupportedError, match=r"draws its masks on the host.*use it with explain"):
+    with pytest.raises(UnsupportedError, match=r"draws its masks in Python.*use it with explain"):
         onnxsal.compile(model, method="thrown")
 
 

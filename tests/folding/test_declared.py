@@ -71,7 +71,7 @@ def ones(seed: int, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("random", "words"),
-    [(True, "draws its masks on the host"), (False, r"declare rectangles.*onnxsal\.records\.Boxes")],
+    [(True, "draws its masks in Python"), (False, r"declare rectangles.*onnxsal\.records\.Boxes")],
 )
 def test_masks_of_the_host_are_refused(random: bool, words: str) -> None:
     with pytest.raises(UnsupportedError, match=words):

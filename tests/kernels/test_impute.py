@@ -80,5 +80,5 @@ def test_thin_pictures(size: tuple[int, int]) -> None:
 def test_misuse() -> None:
     with pytest.raises(UsageError, match="every pixel is gone"):
         impute(X, np.ones((23, 18), bool))
-    with pytest.raises(UsageError, match=r"picture of \[3, 23, 18\] and gone pixels of \[3, 3\]"):
+    with pytest.raises(UsageError, match=r"got a picture of \[3, 23, 18\] and gone pixels of \[3, 3\]"):
         impute(X, np.ones((3, 3), bool))

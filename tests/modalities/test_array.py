@@ -156,7 +156,7 @@ def test_files_and_what_is_wrong_with_them(tmp_path: Path) -> None:
         (tmp_path / "raw.npy", ImageError, "no such file.*did you mean 'row.npy'"),
         (x[:3], UsageError, r"float64 \[3\], and 'x' takes floats \[4\]: the file fixes axis 0 to 4$"),
         (np.stack([x, x]), UsageError, r"float64 \[2, 4\], and 'x' takes floats \[4\]"),
-        (x * np.nan, UsageError, "not finite"),
+        (x * np.nan, UsageError, r"not finite: .* are NaN or infinite, the first at \[0\]"),
         (x.astype(complex), UsageError, r"complex128 \[4\], and"),
         ({1, 2}, UsageError, "an array of floats or an .npy file; got set"),
     ):

@@ -145,7 +145,7 @@ def test_channels_are_the_last_axis_of_a_scan_and_the_first_of_an_array(tmp_path
     for thing, error, message in (
         (values[:, :3], UsageError, r"is int16 \[2, 3, 5, 6\], and the model takes numbers C, D, H, W \[2, 4, 5, 6\]"),
         (values[0], UsageError, r"takes numbers C, D, H, W \[2, 4, 5, 6\]"),
-        (np.full((2, *SIZE), np.nan), UsageError, "not finite"),
+        (np.full((2, *SIZE), np.nan), UsageError, r"the first at \[0, 0, 0, 0\]"),
         (tmp_path / "none.nii", ImageError, "no such file"), (3, UsageError, "a volume is an array"),
     ):  # fmt: skip
         with pytest.raises(error, match=message):

@@ -27,7 +27,7 @@ def _resize(call: Call) -> list[Gradient]:
     """Raises: UnsupportedError: by the scales, of which sizes are steps and places are not."""
     x, roi, scales, _ = (*call.needed, False, False, False)[:4]
     if scales and call.attributes["mode"] != "nearest":
-        raise UnsupportedError(f"Resize {call.node.name!r}: there is no gradient by its scales")
+        raise UnsupportedError(f"Resize {call.node.name!r}: no gradient by its scales")
     dx = resize_gradient(call) if x else None
     return [dx, region_gradient(call, _axes(call, operand(call, 0))) if roi else None]
 
@@ -143,7 +143,9 @@ def _matrix_in_place(call: Call, x: ir.Value, axis: int) -> ir.Value:
     op, n = call.op, rank_of(x)
     named = [a % n for a in call.attributes.get("axes") or range(n)]
     if min(named) < 2:
-        raise UnsupportedError(f"Resize {call.node.name!r}: keep_aspect_ratio_policy over batch or channels")
+        raise UnsupportedError(
+            f"Resize {call.node.name!r}: no gradient with keep_aspect_ratio_policy over batch or channels"
+        )
     size = size_at(op, x, axis)
     zeros = op.ConstantOfShape(op.Concat(size, size, axis=0), value=ir.tensor(np.zeros(1, np.float32)))
     shape = op.Concat([1], size, *(size if a == axis else [1] for a in range(2, n)), axis=0)

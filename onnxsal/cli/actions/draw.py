@@ -72,7 +72,9 @@ def draw_all(asked: Asked) -> int:
         "tell the pictures apart with {stem}, {folder}, {method} and {target} in -o",
     )
     if not maps.header["complete"]:
-        tell([f"{asked.maps} is what a run that was ended early left"])
+        tell(
+            [f"{str(asked.maps)!r} holds the maps of a run that ended early: those of further pictures may be missing"]
+        )
     return _all_drawn(asked, sheets, iter(maps))
 
 

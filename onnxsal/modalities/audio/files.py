@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsal.errors import EnvironmentSetupError, ImageError, OutputError, UsageError, one_line
 from onnxsal.files import nearest_file, replacing
+from onnxsal.modalities.finite import check_finite
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".caf", ".opus")
 """Of files that are taken for sound; libsndfile reads them by what is in them."""
@@ -57,8 +58,7 @@ def read_sound(path: str | os.PathLike[str]) -> Sound:
         raise ImageError(f"{str(path)!r} is no sound that can be read: {one_line(error)}") from None
     if not samples.size:
         raise ImageError(f"{str(path)!r} holds no samples")
-    if not np.isfinite(samples).all():
-        raise ImageError(f"{str(path)!r} holds samples that are not finite")
+    check_finite(samples, repr(str(path)), error=ImageError, things="samples", batch=False)
     return Sound(path.name, samples, int(rate))
 
 
@@ -90,5 +90,7 @@ def _soundfile(what: str) -> Any:
     try:
         import soundfile
     except (ImportError, OSError) as error:
-        raise EnvironmentSetupError(f"{what} takes soundfile: pip install 'onnxsal[audio]' ({error})") from None
+        raise EnvironmentSetupError(
+            f"{what} needs the package soundfile ({error}): pip install 'onnxsal[audio]'"
+        ) from None
     return soundfile

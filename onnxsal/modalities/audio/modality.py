@@ -20,6 +20,7 @@ from onnxsal.modalities.audio.heard import Computed, Heard
 from onnxsal.modalities.audio.preprocess import SoundPreprocess, find_sound_preprocess, says_rate
 from onnxsal.modalities.audio.spectrogram import Spectrogram, has_transform
 from onnxsal.modalities.audio.take import take
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.npy import read_array
 from onnxsal.modalities.registry import Reader, Sample, Told, modality
 
@@ -112,8 +113,7 @@ class AudioModality:
                 f"{given.name!r} is {given.array.dtype} {list(given.array.shape)}, and the model takes floats "
                 f"{list(expected)}{'; load(size=...) opens it for another length' if reader.open_axes else ''}"
             )
-        if not np.isfinite(array).all():
-            raise UsageError(f"{given.name!r} holds numbers that are not finite")
+        check_finite(array, repr(given.name))
         said = reader.preprocess or SoundPreprocess()
         wave = np.zeros(0) if self.front is not None else array.reshape(-1)
         scale = 1.0 if said.normalise else said.scale

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsal.errors import ImageError
+from onnxsal.modalities.finite import check_finite
 
 _DEEP_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N", "I;12")
 _16_BIT = 65535.0
@@ -66,8 +67,7 @@ def _on_white(image: Image.Image) -> InRgb:
 
 def _deep_grey(image: Image.Image) -> InRgb:
     values = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError("the picture has pixels that are not finite (NaN or infinity)")
+    check_finite(values, "the picture", error=ImageError, things="pixels", batch=False)
     low, high, said = _depth(image.mode, values)
     levels = ((values - low) * (255.0 / (high - low)))[:, :, None]
     return InRgb(_in_bytes(levels), said, levels)

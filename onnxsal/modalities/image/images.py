@@ -271,6 +271,9 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
             f"got {array.dtype} {list(array.shape)}"
         )
     if 0 in array.shape:
-        raise ImageError(f"the array is {array.shape[1]} x {array.shape[0]} pixels: nothing to explain")
+        raise ImageError(
+            f"the array is {array.shape[1]} x {array.shape[0]} pixels: nothing to explain; "
+            f"at least {_SMALLEST} x {_SMALLEST} are needed"
+        )
     flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     return Image.fromarray(np.ascontiguousarray(flat))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsal.errors import UsageError, one_line
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.npy import UNREADABLE, is_npy, read_file
 
 Floats = NDArray[np.float32]
@@ -45,8 +46,7 @@ class MeanImage:
                 f"{given.dtype} {list(given.shape)}"
             )
         found = np.array(array, np.float32, order="C")
-        if not np.isfinite(found).all():
-            raise UsageError(f"{where}: the mean picture {name or 'that is given'} holds numbers that are not finite")
+        check_finite(found, f"{where}: the mean picture {name or 'that is given'}", batch=False)
         digest = hashlib.sha256(repr(found.shape).encode() + found.tobytes()).hexdigest()
         return cls(found, name, digest)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnxsal.anatomy import Entry
 from onnxsal.anatomy.parts import ones
 from onnxsal.errors import UsageError
+from onnxsal.modalities.finite import how_many
 from onnxsal.modalities.image.bands import PHOTOGRAPHS, Bands, bands_of
 from onnxsal.modalities.image.entry import find_entry
 from onnxsal.modalities.image.geometry import resizes
@@ -220,16 +221,10 @@ def _prepared(whole: NDArray[Any], reader: Reader) -> tuple[NDArray[Any], tuple[
     return np.moveaxis(reader.preprocess.values_of(levels[0])[None], 1, axis).astype(reader.entry.dtype.numpy()), ()
 
 
-def _how_many(feed: NDArray[Any]) -> str:
-    """Say how many there are, and where the first one is; nothing where the model makes them of what is finite."""
-    at = np.argwhere(~np.isfinite(feed))
-    return f": {len(at)} of {feed.size} are NaN or infinite, the first at {at[0, 1:].tolist()}" if len(at) else ""
-
-
 def _entered(feed: NDArray[Any], reader: Reader) -> Floats:
     x = reader.enter(feed)
     if not np.isfinite(x).all():
-        raise UsageError(f"the picture holds numbers that are not finite{_how_many(feed)}")
+        raise UsageError(f"the picture holds numbers that are not finite{how_many(feed)}")
     return x
 
 

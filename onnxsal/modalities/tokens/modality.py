@@ -14,6 +14,7 @@ from onnxsal.anatomy import Entry
 from onnxsal.anatomy.entry import FED, shown
 from onnxsal.errors import UnsupportedError, UsageError
 from onnxsal.graph import dims
+from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.npy import is_npy, read_array
 from onnxsal.modalities.registry import Reader, Sample, modality
 from onnxsal.modalities.tokens.embedding import Embedding
@@ -93,8 +94,7 @@ class Tokens:
                 f"{words.name!r} is {whole.dtype} {list(vectors.shape)}, and the model takes {list(expected[1:])}"
             )
         x = reader.enter(whole.astype(entry.dtype.numpy()))
-        if not np.isfinite(x).all():
-            raise UsageError(f"{words.name!r} holds numbers that are not finite")
+        check_finite(x, repr(words.name), batch=False)
         tokens = words.tokens
         added = [False] * x.shape[-1] if tokens is None else [piece.added for piece in tokens.pieces]
         baselines = {

@@ -29,8 +29,8 @@ def _note(found: Candidates) -> str:
     where, kin = ("first", "SSD and its kin have") if first else ("last", "DETR and its kin have")
     return (
         f"nothing proves which of the {found.classes} scores is that of no object: the {where} is taken, as {kin} it; "
-        "a label called 'background' among as many labels as scores, or 'background' in the JSON beside the file "
-        "(docs/detection.md), says which it is"
+        "a label called 'background' among as many labels as scores, or 'background' in MODEL.detection.json beside "
+        "the file, says which it is"
     )
 
 

@@ -126,7 +126,10 @@ def visible(points: Keypoints, at: int) -> Reading:
 
 
 def _lacks(part: Part, why: str) -> str:
-    return f"{part.text!r}: nothing of the file proves that it has such a part: {why} (docs/detection.md)"
+    return (
+        f"{part.text!r}: nothing of the file proves that it has such a part: {why}; MODEL.detection.json beside it "
+        "can say it"
+    )
 
 
 _READERS: dict[str, Callable[[Part, Candidates, int], Reading]] = {

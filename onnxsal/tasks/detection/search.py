@@ -56,7 +56,7 @@ class Search:
         """
         at = number(asked.wanted)
         if asked.wanted is None and asked.part is None:
-            raise UsageError("a target is a label, a label at a box, or '#k'")
+            raise UsageError("the target is empty: expected a label, a label at a box, or '#k'")
         index = None if asked.wanted is None or at is not None else self._index(asked.wanted)
         if asked.box is not None and index is not None:
             found = Detected(-1, index, float("nan"), asked.box)
@@ -119,7 +119,7 @@ class Search:
 
     def _at(self, asked: Asked, box: Sides, table: Table) -> Detected:
         if asked.wanted is None:
-            raise UsageError("a box needs the label that is asked for there")
+            raise UsageError("a box without a label: say what is asked for there, Box(label, box)")
         index = self._index(asked.wanted)
         found = table.at(index, box)
         if found is None:

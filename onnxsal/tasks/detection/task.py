@@ -122,7 +122,10 @@ class Detection(Task):
     def _of(cls, graph: ir.Graph, found: Candidates, *, names: tuple[str, ...] = (), said: bool = False) -> Self:
         size = recognise(graph)[1].size
         if size is None or len(size) != 2:
-            raise UnsupportedError(f"boxes need the size of the picture, which is {size}")
+            raise UnsupportedError(
+                "boxes are of a picture of known height and width, and nothing says them: "
+                "open the model for a size, --size (size=)"
+            )
         if found.grid is not None:
             found.grid.check(found.count, (size[0], size[1]), found.proof)
         overlap = (found.overlap or RULE.overlap) if found.suppress else None

@@ -38,7 +38,7 @@ def refusal(graph: ir.Graph, words: Words) -> str:
     name = f"MODEL{SUFFIX}" if path is None else path.name
     return (
         f"nothing proves boxes with classes: {shapes}{_inside(graph)}. If there are some, describe them in {name} "
-        f"beside the file, each ... filled in (docs/detection.md): {json.dumps(known)}"
+        f"beside the file, each ... filled in (the documentation's page on detection has the keys): {json.dumps(known)}"
     )
 
 

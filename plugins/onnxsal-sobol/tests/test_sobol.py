@@ -155,7 +155,7 @@ def test_a_finer_grid_than_the_picture_leaves_cells_without_index() -> None:
 
 
 def test_no_graph_can_hold_it() -> None:
-    with pytest.raises(UnsupportedError, match="makes its masks on the host"):
+    with pytest.raises(UnsupportedError, match="makes its masks in Python"):
         onnxsal.compile(MODEL, method="sobol")
 
 
