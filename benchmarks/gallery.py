@@ -3,9 +3,9 @@
     python benchmarks/gallery.py [--write] [NAME ...]
 
 The pictures are drawn scenes, the models the bundled ones and what is cut from them: a segmenter and an embedder of the
-classifier's last layer, and its int8 file by ONNX Runtime's quantiser. The other tools have the same weights in PyTorch.
-Times are medians of five maps of one picture behind a first one, on one thread each. ``--write`` puts pictures and
-tables into docs/. Needs torch, captum, grad-cam and torchcam beside onnxsal.
+classifier's last layer, and its int8 file by ONNX Runtime's quantiser. The other tools have the same weights in
+PyTorch. Times are medians of five maps of one picture behind a first one, on one thread each. ``--write`` puts pictures
+and tables into docs/. Needs torch, captum, grad-cam and torchcam beside onnxsal.
 """
 
 from __future__ import annotations
