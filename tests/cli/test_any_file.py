@@ -130,7 +130,7 @@ def test_what_a_method_says_is_said_of_the_thing(run, folder: Path, text: str, n
     onnx.save(onnx.parser.parse_model(text), folder / "any.onnx")
     np.save(folder / "thing.npy", np.ones(shape, np.float32))
     ended = run("explain", "any.onnx", "thing.npy", "-m", "occlusion", "-t", "0", "-O", "patch=1", "-O", "stride=900")
-    assert ended.status == 2 and f": the {noun} is " in ended.err and "picture" not in ended.err
+    assert ended.status == 2 and f"expected sides inside the {noun}, " in ended.err and "picture" not in ended.err
 
 
 def test_a_file_that_takes_nothing_is_inspected(run, folder: Path) -> None:

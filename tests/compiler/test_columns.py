@@ -95,7 +95,7 @@ def test_what_is_too_much_says_by_how_much() -> None:
         check_budget(2000, 20)
     with pytest.raises(UsageError, match="name some, such as those that the model was trained on"):
         onnxsal.compile(wide, method="shapley")
-    with pytest.raises(UsageError, match="give, percentile: values of columns are no maps"):
+    with pytest.raises(UsageError, match="give, percentile: for maps of pictures; of a table"):
         onnxsal.compile(wide, method="shapley", background=rows, give="drawing", percentile=50)
 
 
