@@ -180,6 +180,8 @@ def _failure(error: BaseException) -> Exception:
 def _leave_frames(error: BaseException | None) -> None:
     """Let an error and what it came of forget their frames: what was computed there would live until the next
     collection of garbage, half a megabyte of a picture."""
-    while error is not None:
+    seen = set[int]()  # what two errors came of may be each other
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
