@@ -52,7 +52,11 @@ class Gatherer(Generic[W, A]):
     def __init__(self, gathering: Gathering, told: Callable[[int], None] = lambda _: None, name: str = "serve") -> None:
         self._how, self._told = gathering, told
         self._jobs: deque[Job[W, A]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._resting: list[threading.Condition] = []
+        """Of threads without work: the one that rested last is the first to be called. What it ran is still in its
+        processor's cache, which makes a tenth of an explanation of 15 ms."""
         self._closed = False
         self._running: list[Job[W, A]] = []
         self._threads = [
@@ -75,7 +79,8 @@ class Gatherer(Generic[W, A]):
                 job.future.cancel()
             else:
                 self._jobs.append(job)
-                self._changed.notify_all()
+                self._changed.notify_all()  # those that gather
+                self._call_one()
         return job
 
     def leave(self, job: Job[W, A]) -> None:
@@ -105,6 +110,8 @@ class Gatherer(Generic[W, A]):
             for job in self._running:
                 job.left = True
             self._changed.notify_all()
+            while self._resting:
+                self._call_one()
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -125,7 +132,7 @@ class Gatherer(Generic[W, A]):
             while not self._jobs:
                 if self._closed:
                     return None
-                self._changed.wait()
+                self._rest()
             batch = self._begun(self._jobs.popleft())
             key, end = batch[0].key if batch else None, time.monotonic() + self._how.seconds
             while batch and len(batch) < self._how.batch:
@@ -136,6 +143,17 @@ class Gatherer(Generic[W, A]):
                 elif (left := end - time.monotonic()) <= 0 or not self._changed.wait(left):
                     break
             return batch
+
+    def _rest(self) -> None:
+        """Wait for work, or the end."""
+        called = threading.Condition(self._lock)
+        self._resting.append(called)
+        called.wait()
+
+    def _call_one(self) -> None:
+        """Wake a thread that rests, where one does; the lock is held."""
+        if self._resting:
+            self._resting.pop().notify()
 
     def _begun(self, job: Job[W, A]) -> list[Job[W, A]]:
         """Return a job as one that runs; nothing where it was cancelled before."""
