@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.anatomy import COEFFICIENTS, TARGET
 from onnxsal.anatomy.select import LOGITS, PROBABILITIES
 from onnxsal.errors import NotSeenError, UnsupportedError, UsageError
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.tasks.classes import class_index
+from onnxsal.tasks.dense.compiled import mean_in, members_in
 from onnxsal.tasks.dense.heads import main_head
 from onnxsal.tasks.dense.parts import Part, mean_of
 from onnxsal.tasks.dense.region import At, Mask, Region, region_in
 from onnxsal.tasks.dense.scores import DenseScores
-from onnxsal.tasks.dense.seen import SURE, ask_at, foreground, highest, members, surest
+from onnxsal.tasks.dense.seen import ask_at, foreground, highest, members, surest
 from onnxsal.tasks.dense.settle import settled
 from onnxsal.tasks.dense.voxels import placed_in_voxels
 from onnxsal.tasks.evidence import Evidence, Settled
@@ -265,7 +265,7 @@ class Dense(DenseScores):
         self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value | None, batch: ir.Value, labels: Labels | None
     ) -> dict[str, ir.Value]:
         """Return the region of the class that is fed, or of the largest one, as the picture at hand has it."""
-        members = self._members_in(op, op.Reshape(numbers["probability"], [-1, self.classes, self.positions]))
+        members = members_in(op, self, numbers)
         if given is None:
             counts = op.Mul(
                 op.ReduceSum(members, [2], keepdims=0), op.const(foreground(self, labels).astype(np.float32))
@@ -275,17 +275,7 @@ class Dense(DenseScores):
             chosen = op.Unsqueeze(op.Expand(given, batch), [1])
         place = op.Expand(op.Unsqueeze(chosen, [2]), op.Concat(batch, [1, self.positions], axis=0))
         mask = op.Squeeze(op.GatherElements(members, place, axis=1), [1])
-        weights = op.Div(mask, op.Max(op.ReduceSum(mask, [1], keepdims=1), 1.0))
-        # A position outside has the coefficient 0: it stands for one inside, for 0 times minus infinity is NaN.
-        inside = op.Where(op.Greater(mask, 0.0), op.const(np.arange(self.positions)[None]), op.ArgMax(mask, axis=1))
-        return {TARGET: op.Add(op.Mul(chosen, self.positions), inside), COEFFICIENTS: weights}
-
-    def _members_in(self, op: Tape, values: ir.Value) -> ir.Value:
-        """Return which positions belong to which class, float32 [B, classes, positions] of 0 and 1."""
-        if not self.exclusive:
-            return op.Cast(op.Greater(values, SURE), to=ir.DataType.FLOAT)
-        numbers = op.const(np.arange(self.classes)[None, :, None])
-        return op.Cast(op.Equal(op.ArgMax(values, axis=1), numbers), to=ir.DataType.FLOAT)
+        return mean_in(op, self, chosen, mask)
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
