@@ -27,6 +27,10 @@ export function describe(bytes, name) {
     throw new Wrong(`${name} does not list what it detects.`, "Compile it so that it does, and takes the box that is explained:",
       `onnxsal compile … -t input@input --give saliency,detections --explain-required -o ${name}`);
   }
+  if (known.explainer.target?.region === "input") {
+    throw new Wrong(`${name} takes the region that it explains, and this page draws none.`, "Compile it for classes alone:",
+      `onnxsal compile … -t input -o ${name}`);
+  }
   if (!known.preprocess) {
     if (known.explainer.input.type !== "uint8") {
       throw new Wrong(`${name} does not say how it wants its pictures.`, "Say it when compiling, for example:",

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from onnxsal.anatomy import COEFFICIENTS
 from onnxsal.errors import UsageError
 from onnxsal.graph import Tape
 from onnxsal.tasks.labels import Labels
-from onnxsal.tasks.task import Sought, Task
+from onnxsal.tasks.task import Place, Sought, Task
 
 Values = Mapping[str, ir.Value]
 
@@ -32,6 +33,19 @@ def targets_told(
     except UsageError:
         return found
     return _or_predicted(op, found, given, predicted)
+
+
+def targets_there(
+    op: Tape, task: Task, numbers: Values, given: ir.Value, place: Place, labels: Labels | None
+) -> dict[str, ir.Value]:
+    """Return the programs' target inputs of what is told of a region: coefficients are 0 where there is none.
+
+    Args: as of ``Task.targets_at``.
+    """
+    none = unknown(op, task, numbers, given)
+    assert none is not None
+    found = task.targets_at(op, numbers, op.Where(none, 0, given), place, labels)
+    return {**found, COEFFICIENTS: op.Where(op.Unsqueeze(none, [1]), 0.0, found[COEFFICIENTS])}
 
 
 def unknown(op: Tape, task: Task, numbers: Values, given: ir.Value | None) -> ir.Value | None:

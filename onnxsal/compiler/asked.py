@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxsal.compiler.own_score import check_own
@@ -14,7 +14,7 @@ from onnxsal.errors import UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
 from onnxsal.explanation.request import Request, prepare_request
-from onnxsal.explanation.target import resolve_target
+from onnxsal.explanation.target import own_frame, resolve_target
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
 
@@ -133,7 +133,10 @@ def goal_of(model: Model, target: Any, score: str | None) -> FileTarget:
     found = None if target is None else resolve_target(model, target, {})
     if found is not None and found.program is not None:
         check_own(found.program, model)
-    return FileTarget(found if found is None or score is None else model.task.aimed(found, score), inputs)
+    found = found if found is None or score is None else model.task.aimed(found, score)
+    frame = own_frame(model) if any(fed.by_place for fed in inputs) else None
+    inputs = tuple(replace(fed, shape=model.size) if fed.by_place else fed for fed in inputs)
+    return FileTarget(found, inputs, frame)
 
 
 def parts_of(request: Request, goal: FileTarget) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from onnxsal.anatomy.select import explained
 from onnxsal.compiler.by_row import any_of, asking, by_picture, by_things, put_back, reading_rows, taken
 from onnxsal.compiler.chosen import (
     Inputs,
+    aimed_in,
     asked_for,
     chosen_of,
     for_all,
@@ -65,7 +66,8 @@ def assemble(work: Work) -> ir.Model:
     chosen = chosen_of(trace, work, inputs, sought, there)
 
     def every(op: Tape) -> Values:
-        found = without(op, _explanation(op, work, inputs, there), unknown_of(op, work, inputs, there))
+        aim = aimed_in(op, work, inputs, there)
+        found = without(op, _explanation(op, work, aim, there), unknown_of(op, work, aim, there))
         return found if chosen is None else only(op, found, chosen)
 
     if always:
@@ -76,7 +78,8 @@ def assemble(work: Work) -> ir.Model:
         def then(op: Tape) -> Values:
             if work.form.by_row and batch != 1:
                 rows = _Rows(asked, asking(op, asked), batch)
-                found, none = _explanation(op, work, inputs, there, rows), unknown_of(op, work, inputs, there)
+                aim = aimed_in(op, work, inputs, there)
+                found, none = _explanation(op, work, aim, there, rows), unknown_of(op, work, aim, there)
                 return put_back(op, without(op, found, none, rows.numbers), asked)
             return every(op)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from onnxsal.anatomy import X
+from onnxsal.anatomy import COEFFICIENTS, X
 from onnxsal.anatomy.select import explained
-from onnxsal.compiler.aims import rows_where, sought_told, targets_told, unknown
+from onnxsal.compiler.aims import rows_where, sought_told, targets_there, targets_told, unknown
 from onnxsal.compiler.by_row import any_of
 from onnxsal.compiler.inputs import count_of
 from onnxsal.compiler.work import Values, Work
 from onnxsal.folding import graft
 from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
-from onnxsal.tasks.task import Sought
+from onnxsal.tasks.task import Place, Sought
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,21 @@ def targets_of(op: Tape, work: Work, inputs: Inputs, there: Values) -> Mapping[s
     if work.goal.is_program or (held := work.goal.fixed_at(op, batch)):
         return {} if work.goal.is_program else held
     labels = work.request.model.labels
+    if (region := work.goal.region) is not None:
+        asked, frame = {name: for_all(op, value, batch) for name, value in inputs.given.items()}, work.goal.frame
+        assert frame is not None
+        place, fixed = Place(asked.pop(region), frame), work.goal.opened(op)
+        if fixed is not None:
+            return task.targets_at(op, {}, for_all(op, fixed, batch), place, labels)
+        return targets_there(op, task, numbers, asked[task.fed.name], place, labels)
     if inputs.given:
         return targets_told(op, task, numbers, inputs.given[task.fed.name], batch, labels)
     return task.targets(op, numbers, work.goal.opened(op), batch, labels)
+
+
+def aimed_in(op: Tape, work: Work, inputs: Inputs, there: Values) -> Inputs:
+    """Return inputs with the programs' target inputs, where these tell which things are told nothing: of regions."""
+    return inputs if work.goal.region is None else replace(inputs, targets=targets_of(op, work, inputs, there))
 
 
 def numbers_of(op: Tape, work: Work, there: Values) -> Values:
@@ -110,8 +122,10 @@ def for_all(op: Tape, value: ir.Value, batch: ir.Value) -> ir.Value:
 
 
 def unknown_of(op: Tape, work: Work, inputs: Inputs, there: Values) -> ir.Value | None:
-    """Return which things are told the number of no target, bool [B] or of one for all; None where none is told, or
-    where the task looks for what is told and says itself that it is not there."""
+    """Return which things are told the number of no target, or a region of nothing, bool [B] or of one for all; None
+    where none is told, or where the task looks for what is told and says itself that it is not there."""
+    if work.goal.region is not None and inputs.targets is not None:
+        return op.Equal(op.ReduceSum(inputs.targets[COEFFICIENTS], [1], keepdims=0), 0.0)
     task = work.request.model.task
     if task.told or not inputs.given:
         return None

@@ -93,6 +93,7 @@ def _described(work: Work) -> dict[str, Any]:
         **({} if work.form.when is None else {"when": str(work.form.when)}),
         "notes": [
             *request.model.notes, *([] if work.form.when is None else [work.form.when.note]),
+            *([] if work.goal.frame is None or not work.goal.frame.assumed else [work.goal.frame.assumed]),
             *(said_of_seeds(work.parts) if work.form.seed_in else ()),
         ],
         **({"repeatable": False} if request.model.drawn else {}),

@@ -16,6 +16,7 @@ from onnxsal.compiler.when import When
 from onnxsal.explanation.request import Request
 from onnxsal.folding import Finish, raw_shape, repeated
 from onnxsal.graph import Program, Tape
+from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.modalities.image import Preprocess
 from onnxsal.records import Record
 from onnxsal.tasks.target import Target
@@ -40,6 +41,8 @@ class FileTarget:
     fixed: Target | None
     inputs: tuple[Fed, ...] = ()
     """The inputs of the file that say what is explained."""
+    frame: Frame | Voxels | None = None
+    """Where the positions of the output lie under a region that is fed; None where none is."""
 
     @property
     def is_program(self) -> bool:
@@ -50,6 +53,11 @@ class FileTarget:
         """Return the programs' target inputs, [B] or [B, M], of a fixed target; ``batch`` is [1]. None of others."""
         feeds = {} if self.fixed is None or self.fixed.is_open else self.fixed.feeds
         return {name: repeated(op, op.const(v), batch, v.ndim) for name, v in feeds.items()}
+
+    @property
+    def region(self) -> str | None:
+        """The input that says where it is explained, by name."""
+        return next((fed.name for fed in self.inputs if fed.by_place), None)
 
     @property
     def as_input(self) -> bool:

@@ -209,6 +209,13 @@ def _is_region(target: Any) -> bool:
     return any(isinstance(each, Region) for each in (target if isinstance(target, tuple) else (target,)))
 
 
+def own_frame(model: Model) -> Frame | Voxels:
+    """Return where the positions of a model's output lie in the picture that it takes."""
+    found = _frame(model, None)
+    assert found is not None
+    return found
+
+
 def _frame(model: Model, sample: Sample | None) -> Frame | Voxels | None:
     if len(model.size) == 3:
         reader = None if sample is None else sample.mask_reader

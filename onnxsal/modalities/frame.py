@@ -72,6 +72,12 @@ class Frame:
         rows = _summed(mask.astype(np.float64), _cells(top, height, self.rows, grid[0]))
         return _summed(rows.T, _cells(left, width, self.columns, grid[1])).T
 
+    def spread(self, grid: tuple[int, ...]) -> list[Doubles]:
+        """Return what sums a mask's pixels on the positions of each axis as ``of_mask`` does, [count, pixels] each."""
+        left, top, width, height = self.box
+        cells = _cells(top, height, self.rows, grid[0]), _cells(left, width, self.columns, grid[1])
+        return [_summed(np.eye(pixels), own) for pixels, own in zip(self.photo[::-1], cells, strict=True)]
+
     def of_box(self, box: tuple[float, float, float, float], grid: tuple[int, int]) -> Doubles:
         """Return how much of a box (left, top, right, bottom) lies on each position, in the photograph's pixels."""
         left, top, width, height = self.box
@@ -105,6 +111,12 @@ class Voxels:
             rest = [n for at, n in enumerate(found.shape) if at != axis]
             found = np.moveaxis(summed.reshape(count, *rest), 0, axis)
         return found
+
+    def spread(self, grid: tuple[int, ...]) -> list[Doubles]:
+        """Return what sums a mask's voxels on the positions of each axis, [count, voxels] each."""
+        return [
+            _summed(np.eye(size), _cells(0.0, size, _EVEN, count)) for size, count in zip(self.size, grid, strict=True)
+        ]
 
     def of_box(self, box: Sequence[float], grid: tuple[int, ...]) -> Doubles:
         """Return how much of a box (the least of each axis, then the greatest) lies on each position."""

@@ -52,6 +52,17 @@ class Fed:
     name: str
     dtype: ir.DataType
     shape: tuple[int, ...]
+    by_place: bool = False
+    """Whether it has a number for each place of what is explained, whose size stands in place of ``shape``."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region that a compiled file is fed, and where the positions of the output lie under it."""
+
+    region: ir.Value
+    """Bool [B, *S]."""
+    frame: Frame | Voxels
 
 
 @dataclass(frozen=True)
@@ -380,6 +391,17 @@ class Task(Head):
         if given is None and self.size > 1:
             raise UsageError(f"a compiled file of the task {self.name!r} needs a target that is fixed, or an input")
         return {TARGET: op.Expand(op.const([0]) if given is None else given, batch)}
+
+    def targets_at(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value, place: Place, labels: Labels | None
+    ) -> dict[str, ir.Value]:
+        """Return, inside a compiled file, the programs' target inputs of a class at a region that is fed, of a task that
+        asks for one in ``as_inputs``. Coefficients are 0 where it has nothing to explain.
+
+        Args: numbers: [B, N] by kind; empty where no class is predicted. given: classes, int64 [B], -1 for the one that
+        is predicted there.
+        """
+        raise NotImplementedError
 
     by_length: ClassVar[bool] = False
     """Whether there are more numbers of a longer text, and targets find theirs among them."""

@@ -19,7 +19,7 @@ from tiny_detectors import NAMES, detector, picture
 
 import onnxsal
 from onnxsal.cli.commands.compile import Seed
-from onnxsal.errors import UsageError
+from onnxsal.errors import NotSeenError, UsageError
 
 CLOSE = 1e-5
 """Of a map's range, which is 1: how many rows lie together changes how a runtime rounds."""
@@ -199,6 +199,88 @@ def test_regions_references_and_volumes(file: str, shape: tuple[int, ...], metho
     if "target" in how:
         told.update({"reference": normal(4, 3, seed=4)} if file is LIKE else {"target": np.array([2, -1, 0, 1])})
     check_rows(one_of(file, **weights), {"x": normal(4, *shape, seed=2)}, method, told=told, **how)
+
+
+SCENES = """(float[N, 3, H, W] x) => (float[N, 4, P, Q] y) <int64[1] two = {2}, int64[1] ten = {10}> {
+    c = Slice (x, two, ten, two) a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (c, w) t = Tanh (a)
+    l = Conv <pads = [1, 1, 1, 1]> (t, u, b) y = SURE (l) }"""
+"""Classes of rows 2 to 10 of pictures of any size, a position of the output for two by two pixels."""
+SOFT, EACH = "Softmax <axis = 1>", "Sigmoid"
+
+
+def scenes(end: str = SOFT) -> onnx.ModelProto:
+    return one_of(SCENES.replace("SURE", end), w=normal(5, 3, 3, 3), u=normal(4, 5, 3, 3), b=np.array([4, 0, 0, 0.5]))
+
+
+def of_scenes(end: str = SOFT) -> onnxsal.Model:
+    return onnxsal.load(scenes(end), labels=["background", "cat", "dog", "sky"], size=(12, 10), task="dense")
+
+
+def under(region: np.ndarray) -> np.ndarray:
+    """Return how many pixels of regions [B, 12, 10] lie on each position of the output: by hand."""
+    return region[:, 2:10].reshape(-1, 4, 2, 5, 2).sum((2, 4))
+
+
+SCENE = normal(4, 3, 12, 10, seed=2)
+WHERE = np.random.default_rng(0).random((4, 12, 10)) > 0.6
+
+
+@pytest.mark.parametrize(("method", "end", "options"), [
+    ("gradient", EACH, {}), ("grad-cam", SOFT, {"layer": "t"}), ("score-cam", SOFT, {"layer": "t", "top_k": 2}),
+    ("smoothgrad", SOFT, {"samples": 2, "seed": "input"}),
+])  # fmt: skip
+def test_a_region_that_is_fed_is_that_of_explain(method: str, end: str, options: dict[str, Any]) -> None:
+    """A region of each row, and a class: -1 is that of most of the region, background aside; -2 is none."""
+    model, targets, runtime = of_scenes(end), [-2, -1, 0, 1], None if method == "gradient" else "triton"
+    feeds = {"x": SCENE, "region": WHERE, "target": np.array(targets)}
+    feeds.update({"seed": np.array([3, 2**32 - 1, 5, 3])} if "seed" in options else {})
+    run = session_of(onnxsal.compile(model, method=method, target="input@input", runtime=runtime, **options))
+    if runtime is not None:
+        feeds = {name: value[:, None] if value.ndim == 1 else value for name, value in feeds.items()}
+        feeds["explain"] = flags(1, 1, 0, 1)
+    found = run(**feeds)["saliency"]
+    turned = run(**{name: value[::-1] for name, value in feeds.items()})["saliency"][::-1]
+    np.testing.assert_allclose(turned, found, rtol=0, atol=CLOSE)
+    assert np.isnan(found[0]).all() and found[2].any() == (runtime is None)
+    values = session_of(scenes(end))(x=SCENE[1:2])["y"][0]
+    seen = values > 0.5 if end == EACH else values.argmax(0) == np.arange(4)[:, None, None]
+    targets[1] = int((seen * under(WHERE)[1]).sum((1, 2))[1:].argmax()) + 1
+    for row in (1, 3):
+        own = {**options, "seed": int(feeds["seed"][row].item())} if "seed" in options else options
+        where = onnxsal.Region(targets[row], mask=WHERE[row], pixels=True)
+        wanted = onnxsal.explain(model, SCENE[row], method=method, target=where, **own).saliency
+        np.testing.assert_allclose(found[row], wanted, rtol=0, atol=CLOSE)
+
+
+def test_the_gradient_of_a_region_that_is_fed_is_its_difference_quotient(tmp_path: Path) -> None:
+    """Of one class, in rows that are chosen by their score; a region of nothing, which ``explain`` refuses, is NaN."""
+    proto, where, step = scenes(), WHERE.copy(), np.float32(2e-3)
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("l", onnx.TensorProto.FLOAT, None))
+    where[1], where[3, 2:] = False, False  # of row 3 only what the model cuts off
+    weights = under(where)[[0, 2]] / under(where)[[0, 2]].sum((1, 2), keepdims=True)
+
+    def means(x: np.ndarray, name: str) -> np.ndarray:
+        return (session_of(proto)(x=x[[0, 2]])[name][:, 2].astype(np.float64) * weights).sum((1, 2))
+
+    way = normal(*SCENE.shape, seed=7)
+    slopes = (means(SCENE + step * way, "l") - means(SCENE - step * way, "l")) / (2 * step)
+    shown = {"target": "dog@input", "method": "gradient", "give": "raw", "runtime": "triton"}
+    made = onnxsal.compile(of_scenes(), **shown)
+    raw = session_of(made)(x=SCENE, region=where, explain=flags(1, 1, 1, 1))["raw"]
+    np.testing.assert_allclose((raw * way).sum((1, 2, 3))[[0, 2]], slopes, rtol=2e-3)
+    assert np.isnan(raw[[1, 3]]).all()
+    for row, why in ((1, "is 0 everywhere"), (3, "holds no position of the output")):
+        with pytest.raises((UsageError, NotSeenError), match=why):
+            onnxsal.explain(of_scenes(), SCENE[row], target=onnxsal.Region(2, mask=where[row], pixels=True))
+    sure = means(SCENE, "y")
+    doubtful = session_of(onnxsal.compile(of_scenes(), **shown, when=f"score < {sure.mean():.6f}"))
+    some = doubtful(x=SCENE, region=where)["raw"]
+    assert [row.any() for row in some[[0, 2]]] == list(sure < sure.mean()) and np.isnan(some[[1, 3]]).all()
+    name = onnxsal.save_repository(made, tmp_path, name="scenes")
+    told = (tmp_path / name / "config.pbtxt").read_text()
+    assert 'name: "region"\n  data_type: TYPE_BOOL\n  dims: [ 12, 10 ]' in told and '"target"' not in told
+    said = {each.key: each.value for each in made.metadata_props}["onnxsal.explainer"]
+    assert '"target": {"label": 2, "region": "input"}' in said and '"region": "bool [B, height, width]' in said
 
 
 @pytest.mark.parametrize(("task", "end"), [("regression", 3), ("ordinal", 4)])

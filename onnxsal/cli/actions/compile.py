@@ -117,8 +117,9 @@ def _switches(known: Mapping[str, Any]) -> str:
 def _goal(goal: Any) -> str:
     if isinstance(goal, list):
         return f"{goal[0]} minus {goal[1]}"
-    if isinstance(goal, dict):  # a class that is fixed or fed, at a box that is fed
-        return f"{goal.get('label', 'input')}, at a box that is fed"
+    if isinstance(goal, dict):  # a class that is fixed or fed, at a box or in a region that is fed
+        where = "in a region" if "region" in goal else "at a box"
+        return f"{goal.get('label', 'input')}, {where} that is fed"
     return str(goal)
 
 

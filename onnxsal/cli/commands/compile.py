@@ -64,8 +64,8 @@ class OneFile(Once):
     "--target",
     metavar="TARGET",
     help='Class by name or number, "A minus B", an element "NAME[0, 3]", a place CLASS@X,Y, like:FILE, or "input" for '
-    "an input `target` (of an embedding `reference`); of a detector CLASS@L,T,R,B, CLASS@input for an input `box`, "
-    "input@input for both. By default what the model predicts.",
+    "an input `target` (of an embedding `reference`); of a detector CLASS@L,T,R,B, CLASS@input for an input `box` "
+    "(of regions `region`), input@input for both. By default what the model predicts.",
 )
 @click.option("-l", "--layer", "layers", multiple=True, metavar="LAYER", help="As for explain. Several are fused.")
 @click.option("-O", "--option", "settings", type=Setting(), multiple=True, metavar="NAME=VALUE", help="Of the method.")

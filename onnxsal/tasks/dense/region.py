@@ -134,6 +134,10 @@ def region_in(text: str, labels: Labels | None) -> Region | str:
         raise UsageError(f"{text!r} names no class in front of the @, as in 'cat@120,80'")
     if Path(place).suffix.lower() in _MASKS:
         return Region(name, mask=place, pixels=True)
+    if place == "input":
+        raise UsageError(
+            f"{text!r}: a region that is fed is for compiled files, of one class: target='cat@input' or 'input@input'"
+        )
     try:
         numbers = [float(part) for part in place.split(",")]
     except ValueError:

@@ -20,7 +20,7 @@ from onnxsal.graph import Tape
 from onnxsal.graph.program import Trace
 from onnxsal.modalities.frame import Frame, Voxels
 from onnxsal.tasks.classes import class_index
-from onnxsal.tasks.dense.compiled import mean_in, members_in
+from onnxsal.tasks.dense.compiled import FED, FED_REGION, MEANS, counted_in, mean_in, members_in
 from onnxsal.tasks.dense.heads import main_head
 from onnxsal.tasks.dense.parts import Part, mean_of
 from onnxsal.tasks.dense.region import At, Mask, Region, region_in
@@ -33,7 +33,7 @@ from onnxsal.tasks.labels import Labels
 from onnxsal.tasks.outputs import open_quantiser
 from onnxsal.tasks.registry import task
 from onnxsal.tasks.target import Target
-from onnxsal.tasks.task import Numbers, Prediction, label_of
+from onnxsal.tasks.task import Fed, Numbers, Place, Prediction, label_of
 from onnxsal.tasks.words import Words
 
 _ACTIVATIONS: Mapping[str, Callable[[Tape, ir.Value], ir.Value]] = {
@@ -156,6 +156,19 @@ class Dense(DenseScores):
         positions = range(1, 1 + len(self.grid))
         return value if self.axis == 1 or self.classes == 1 else op.Transpose(value, perm=[0, self.axis, *positions])
 
+    def as_inputs(self, target: Any) -> tuple[tuple[Fed, ...], Any] | None:
+        """Return the class (``input``), the region of a class that is fixed (``cat@input``), or both
+        (``input@input``)."""
+        name, _, place = (each.strip() for each in (target if isinstance(target, str) else "").rpartition("@"))
+        if place != FED or not name:
+            return super().as_inputs(target)
+        return ((self.fed, FED_REGION), None) if name == FED else ((FED_REGION,), name)
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """What the inputs mean that say what is explained."""
+        return {FED_REGION.name: MEANS}
+
     def placed(self, target: Any, frame: Frame | Voxels | None, labels: Labels | None) -> Any:
         """Return a target with its regions on the positions of the output; text such as ``cat@120,80`` is one.
 
@@ -276,6 +289,21 @@ class Dense(DenseScores):
         place = op.Expand(op.Unsqueeze(chosen, [2]), op.Concat(batch, [1, self.positions], axis=0))
         mask = op.Squeeze(op.GatherElements(members, place, axis=1), [1])
         return mean_in(op, self, chosen, mask)
+
+    def targets_at(
+        self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value, place: Place, labels: Labels | None
+    ) -> dict[str, ir.Value]:
+        """Return the mean of a class over a region that is fed, whether the model sees it there or not; the class that
+        is predicted there is that of most of the region, background aside."""
+        counted = counted_in(op, self, place)
+        if not numbers:
+            return mean_in(op, self, op.Unsqueeze(given, [1]), counted)
+        share = op.Squeeze(op.MatMul(members_in(op, self, numbers), op.Unsqueeze(counted, [2])), [2])
+        share = op.Mul(share, op.const(foreground(self, labels).astype(np.float32)[None]))
+        open_ = op.Equal(op.Unsqueeze(given, [1]), -1)
+        index = op.Where(open_, op.ArgMax(share, axis=1, keepdims=1), op.Unsqueeze(given, [1]))
+        nothing = op.And(open_, op.Equal(op.ReduceMax(share, [1], keepdims=1), 0.0))
+        return mean_in(op, self, index, op.Where(nothing, 0.0, counted))
 
     def facts(self) -> dict[str, Any]:
         """Return what ``onnxsal inspect`` tells of the output."""
