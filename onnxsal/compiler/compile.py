@@ -74,8 +74,8 @@ def compile(
             adds the input ``target``, int64 [B], or [1] for all pictures, where -1 is the predicted class, of an
             embedding the input ``reference``,
             float32 [B, N] or [1, N], a vector of any length but 0. A detector takes ``"input@input"``, a class and the
-            input ``box``, float32 [B, 4] or [1, 4], or a class that is fixed at such a box, ``"dog@input"``; a model of regions likewise
-            the input ``region``, bool [B, H, W] or [1, H, W], where its picture is asked about.
+            input ``box``, float32 [B, 4] or [1, 4], or a class that is fixed at such a box, ``"dog@input"``; a
+            model of regions likewise the input ``region``, bool [B, H, W] or [1, H, W], where it is asked about.
         opset: of the result, 17 (18 for methods that draw noise) up to the model's own or 21, which is the default.
         give: ``saliency``; ``raw``, what the method computed, at the layer's resolution; ``drawing``, in colour; of a
             detector ``detections``, what ``Model.predict`` finds; or several.

@@ -395,8 +395,8 @@ class Task(Head):
     def targets_at(
         self, op: Tape, numbers: Mapping[str, ir.Value], given: ir.Value, place: Place, labels: Labels | None
     ) -> dict[str, ir.Value]:
-        """Return, inside a compiled file, the programs' target inputs of a class at a region that is fed, of a task that
-        asks for one in ``as_inputs``. Coefficients are 0 where it has nothing to explain.
+        """Return, inside a compiled file, the programs' target inputs of a class at a region that is fed, of a task
+        that asks for one in ``as_inputs``. Coefficients are 0 where it has nothing to explain.
 
         Args: numbers: [B, N] by kind; empty where no class is predicted. given: classes, int64 [B], -1 for the one that
         is predicted there.

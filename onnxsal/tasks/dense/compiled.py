@@ -55,7 +55,7 @@ def members_in(op: Tape, scores: DenseScores, numbers: Mapping[str, ir.Value]) -
 
 
 def mean_in(op: Tape, scores: DenseScores, chosen: ir.Value, mask: ir.Value) -> dict[str, ir.Value]:
-    """Return the target inputs of the means of classes [B, 1] over positions [B, positions], each as much as it counts."""
+    """Return the target inputs of means of classes [B, 1]. Args: mask: how much positions count, [B, positions]."""
     total = op.ReduceSum(mask, [1], keepdims=1)
     weights = op.Div(mask, op.Where(op.Greater(total, 0.0), total, 1.0))
     # A position outside has the coefficient 0: it stands for one inside, for 0 times minus infinity is NaN.
