@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from onnxsal.anatomy import COEFFICIENTS
 from onnxsal.errors import UsageError
 from onnxsal.graph import Tape
 from onnxsal.tasks.labels import Labels
@@ -38,14 +37,12 @@ def targets_told(
 def targets_there(
     op: Tape, task: Task, numbers: Values, given: ir.Value, place: Place, labels: Labels | None
 ) -> dict[str, ir.Value]:
-    """Return the programs' target inputs of what is told of a region: coefficients are 0 where there is none.
+    """Return the programs' target inputs of what is told of a region; what is ``unknown`` stands for any target.
 
     Args: as of ``Task.targets_at``.
     """
     none = unknown(op, task, numbers, given)
-    assert none is not None
-    found = task.targets_at(op, numbers, op.Where(none, 0, given), place, labels)
-    return {**found, COEFFICIENTS: op.Where(op.Unsqueeze(none, [1]), 0.0, found[COEFFICIENTS])}
+    return task.targets_at(op, numbers, given if none is None else op.Where(none, 0, given), place, labels)
 
 
 def unknown(op: Tape, task: Task, numbers: Values, given: ir.Value | None) -> ir.Value | None:

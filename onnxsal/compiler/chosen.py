@@ -104,8 +104,14 @@ def targets_of(op: Tape, work: Work, inputs: Inputs, there: Values) -> Mapping[s
 
 
 def aimed_in(op: Tape, work: Work, inputs: Inputs, there: Values) -> Inputs:
-    """Return inputs with the programs' target inputs, where these tell which things are told nothing: of regions."""
-    return inputs if work.goal.region is None else replace(inputs, targets=targets_of(op, work, inputs, there))
+    """Return inputs with the programs' target inputs, where these tell which things have nothing to explain."""
+    return replace(inputs, targets=targets_of(op, work, inputs, there)) if _of_regions(work) else inputs
+
+
+def _of_regions(work: Work) -> bool:
+    """Whether a mean over a region is explained that a picture decides, or who asks: there may be nothing in it."""
+    goal = work.goal
+    return work.request.model.task.has_regions and (goal.fixed is None or goal.fixed.is_open)
 
 
 def numbers_of(op: Tape, work: Work, there: Values) -> Values:
@@ -122,15 +128,15 @@ def for_all(op: Tape, value: ir.Value, batch: ir.Value) -> ir.Value:
 
 
 def unknown_of(op: Tape, work: Work, inputs: Inputs, there: Values) -> ir.Value | None:
-    """Return which things are told the number of no target, or a region of nothing, bool [B] or of one for all; None
-    where none is told, or where the task looks for what is told and says itself that it is not there."""
-    if work.goal.region is not None and inputs.targets is not None:
-        return op.Equal(op.ReduceSum(inputs.targets[COEFFICIENTS], [1], keepdims=0), 0.0)
+    """Return which things are told the number of no target, or have a region of nothing, bool [B] or of one for all;
+    None where neither can be, or where the task looks for what is told and says itself that it is not there."""
     task = work.request.model.task
-    if task.told or not inputs.given:
-        return None
-    numbers = numbers_of(op, work, there) if task.by_length else {}
-    return unknown(op, task, numbers, inputs.given.get(task.fed.name))
+    given = None if task.told else inputs.given.get(task.fed.name)
+    none = unknown(op, task, numbers_of(op, work, there) if given is not None and task.by_length else {}, given)
+    if not _of_regions(work) or inputs.targets is None:
+        return none
+    nothing = op.Equal(op.ReduceSum(inputs.targets[COEFFICIENTS], [1], keepdims=0), 0.0)
+    return nothing if none is None else op.Or(none, nothing)
 
 
 def without(op: Tape, found: Values, nothing: ir.Value | None, rows: ir.Value | None = None) -> Values:

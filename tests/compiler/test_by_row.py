@@ -208,12 +208,12 @@ SCENES = """(float[N, 3, H, W] x) => (float[N, 4, P, Q] y) <int64[1] two = {2}, 
 SOFT, EACH = "Softmax <axis = 1>", "Sigmoid"
 
 
-def scenes(end: str = SOFT) -> onnx.ModelProto:
-    return one_of(SCENES.replace("SURE", end), w=normal(5, 3, 3, 3), u=normal(4, 5, 3, 3), b=np.array([4, 0, 0, 0.5]))
+def scenes(end: str = SOFT, sky: float = 0.5) -> onnx.ModelProto:
+    return one_of(SCENES.replace("SURE", end), w=normal(5, 3, 3, 3), u=normal(4, 5, 3, 3), b=np.array([4, 0, 0, sky]))
 
 
-def of_scenes(end: str = SOFT) -> onnxsal.Model:
-    return onnxsal.load(scenes(end), labels=["background", "cat", "dog", "sky"], size=(12, 10), task="dense")
+def of_scenes(end: str = SOFT, sky: float = 0.5) -> onnxsal.Model:
+    return onnxsal.load(scenes(end, sky), labels=["background", "cat", "dog", "sky"], size=(12, 10), task="dense")
 
 
 def under(region: np.ndarray) -> np.ndarray:
@@ -250,6 +250,20 @@ def test_a_region_that_is_fed_is_that_of_explain(method: str, end: str, options:
         where = onnxsal.Region(targets[row], mask=WHERE[row], pixels=True)
         wanted = onnxsal.explain(model, SCENE[row], method=method, target=where, **own).saliency
         np.testing.assert_allclose(found[row], wanted, rtol=0, atol=CLOSE)
+
+
+def test_a_class_that_is_seen_nowhere_has_no_map_in_its_row() -> None:
+    """``explain`` refuses it, and a map that no score changes would be drawn all the same."""
+    model, asked = of_scenes(sky=-60), {"method": "eigencam", "layer": "t"}
+    made = onnxsal.compile(model, target="input", runtime="triton", **asked)
+    maps = session_of(made)(x=SCENE, target=column(0, 3, -1, 1), explain=flags(1, 1, 1, 0))["saliency"]
+    assert [np.isnan(each).all() for each in maps] == [False, True, False, False] and not maps[3].any()
+    with pytest.raises(NotSeenError):
+        onnxsal.explain(model, SCENE[1], target=3, **asked)
+    for row, target in ((0, 0), (2, None)):
+        np.testing.assert_allclose(
+            maps[row], onnxsal.explain(model, SCENE[row], target=target, **asked).saliency, rtol=0, atol=CLOSE
+        )
 
 
 def test_the_gradient_of_a_region_that_is_fed_is_its_difference_quotient(tmp_path: Path) -> None:
