@@ -125,7 +125,24 @@ def notes(summary: Summary) -> list[str]:
         lines.append(
             f"Numbers of {summary.things} differ: " + "; ".join(_counts(summary, m) for m in summary.metrics) + "."
         )
+    without = _without(summary)
+    if without:
+        lines.append(f"No value, as for a map that is the same everywhere: {'; '.join(without)}.")
     return lines
+
+
+def _without(summary: Summary) -> list[str]:
+    """Say on how many pictures a method has no value, and under which metrics where it is not under all."""
+    found: dict[str, list[str]] = {}
+    for metric in summary.metrics:
+        for method, values in summary.values[metric.name].items():
+            gone = sum(value != value for value in values.values())
+            if gone:
+                found.setdefault(f"{method} {gone} of {len(values)} {summary.things}", []).append(metric.name)
+    return [
+        text if len(metrics) == len(summary.metrics) else f"{text} ({', '.join(metrics)})"
+        for text, metrics in found.items()
+    ]
 
 
 def _counts(summary: Summary, metric: About) -> str:

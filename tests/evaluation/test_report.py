@@ -436,3 +436,19 @@ def test_one_picture_has_no_interval() -> None:
     found = Evaluation((row,), (), (About("sparseness", "", True),), {})
     assert "no interval" in report(found) and not re.search(r"[\"> ,\[]nan\b", report(found))
     assert "0.250*" in found.table() and "nan" not in found.table()
+
+
+def test_pictures_without_a_value_are_counted_beside_the_means() -> None:
+    """Also where every method has the same number of values: a mean over half of the pictures says so."""
+    from onnxsal.evaluation.report.evaluation import report
+
+    nan = float("nan")
+    values = {("cam", "sparseness"): (0.2, nan, nan), ("cam", "deletion"): (0.2, 0.4, nan), ("flat", "deletion"): [nan]}
+    rows = [Row(f"{at}.jpg", 0, "c", 0.5, *names, value)
+            for names, several in values.items() for at, value in enumerate(several)]  # fmt: skip
+    metrics = About("sparseness", "", True), About("deletion", "", False)
+    every = "cam 2 of 3 pictures (sparseness); cam 1 of 3 pictures (deletion); flat 1 of 1 pictures (deletion)"
+    for left, said in ((rows, every), (rows[:3], "cam 2 of 3 pictures"), (rows[:1], "")):
+        table = Evaluation(tuple(left), (), metrics, {}).table()
+        assert table.endswith(f"No value, as for a map that is the same everywhere: {said}." if said else "by chance.")
+    assert "n = 1 of 3" in report(Evaluation(tuple(rows), (), metrics, {}))

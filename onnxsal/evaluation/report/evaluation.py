@@ -105,8 +105,8 @@ def _mean(summary: Summary, metric: About, method: str, levels: Mapping[str, set
     if mean is None or not mean.n:
         return Cell("–", float("nan"))
     small = f"{_short(mean.low)} to {_short(mean.high)}" if mean.low == mean.low else "no interval"
-    most = max(each.n for each in summary.means[metric.name].values())
-    small += f", n = {mean.n}" if mean.n < most else ""
+    most = max(map(len, summary.values[metric.name].values()))
+    small += f", n = {mean.n} of {most}" if mean.n < most else ""
     return Cell(_short(mean.value), mean.value, small, best=method in levels[metric.name])
 
 
