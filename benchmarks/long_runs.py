@@ -1,11 +1,13 @@
 """What a process that goes on for long takes: resident memory after so many explanations, models, commands.
 
     python benchmarks/long_runs.py [CASE ...] [--times 100 1000 10000] [--models 50 500] [--shared FOLDER]
+        [--also MODEL[:PREPROCESS] ...]
 
 Each case is a process of its own on one thread. Memory is what is resident after the garbage collector ran, in MB, and
 beside it the Python objects that the collector knows, which tell a leak of ours from a heap that has not settled. A
 case takes as many turns as ``--times`` says (of models, folders and what takes as long ``--models``). Growth is from
-the last but one count to the last. Read from /proc: Linux alone. Cases of real files are left out without ``--shared``.
+the last but one count to the last. Read from /proc: Linux alone. Cases of real files are left out without ``--shared``;
+``--also`` has further models loaded and dropped among them.
 """
 
 from __future__ import annotations
@@ -39,6 +41,13 @@ Turn = Callable[[int], Any]
 CASES: dict[str, Callable[[Path], Turn]] = {}
 SLOW: set[str] = set()
 """Cases that are counted in models."""
+ONE = {
+    "one_folder": ["-o", "maps/{stem}.png"],
+    "one_folder_out": ["--out", "maps/"],
+    "one_folder_parquet": ["--out", "maps.parquet", "-o", "maps/{stem}.png"],
+    "one_folder_smooth": ["-m", "smoothgrad", "-O", "samples=4", "-o", "maps/{stem}.png"],
+}
+"""Cases of one command on as many pictures as the last count says; it writes a file of each into ``maps``."""
 REAL: set[str] = set()
 """Cases that need the reference material."""
 PHOTO, SHAPES = ROOT / "models" / "demo.png", ROOT / "models" / "shapes.onnx"
@@ -232,6 +241,24 @@ def plug_ins(folder: Path) -> Turn:
 
 
 @case()
+def made_methods(folder: Path) -> Turn:
+    """A method that is written anew each time, as in a notebook's cell, and forgotten with its name's next."""
+    from onnxsal.methods.gradients import input_gradient
+
+    model = onnxsal.load(SHAPES)
+
+    def turn(at: int) -> None:
+        @onnxsal.method("made-here", paper="none")
+        def made(score: Any, *, times: float = 1.0) -> Any:
+            op = input_gradient(score).extend()
+            return op.finish(saliency=op.Mul(op["saliency"], op.const(np.float32(times + at))))
+
+        explained(model, PHOTO, method="made-here")
+
+    return turn
+
+
+@case()
 def boxes(folder: Path) -> Turn:
     """A detector's best box, any box, and all."""
     model = onnxsal.load(ROOT / "models" / "detector.onnx")
@@ -263,10 +290,12 @@ def real_models(folder: Path) -> Turn:
         ("squeezenet1.0_fp32.onnx", "caffe"), ("mobilenet_v2_int8.onnx", "raw"), ("mobilenet_v2_fp32.onnx", "raw"),
         ("squeezenet1.0_fp16.onnx", "caffe"), ("mobilenet_v1_025_int8.onnx", "raw"),
     ]  # fmt: skip
+    also = [each.partition(":")[::2] for each in os.environ.get("ALSO", "").splitlines()]
+    every = [(shared() / "models" / name, preset) for name, preset in files] + [(Path(a), b or None) for a, b in also]
 
     def turn(at: int) -> None:
-        name, preprocess = files[at % len(files)]
-        explained(onnxsal.load(shared() / "models" / name, preprocess=preprocess), PHOTO)
+        path, preprocess = every[at % len(every)]
+        explained(onnxsal.load(path, preprocess=preprocess), PHOTO)
 
     return turn
 
@@ -320,6 +349,15 @@ def folders(folder: Path) -> Turn:
     return turn
 
 
+def photographs(folder: Path, count: int) -> Path:
+    """Return a folder of so many pictures, of many sizes."""
+    found = folder / "photographs"
+    found.mkdir()
+    for at in range(count):
+        photo(at).save(found / f"{at:05d}.png", compress_level=1)
+    return found
+
+
 def shared() -> Path:
     return Path(os.environ["ONNXSAL_SHARED"])
 
@@ -332,14 +370,49 @@ def resident() -> float:
 def measured(name: str, counts: list[int]) -> Iterator[dict[str, Any]]:
     """Run a case, and yield what it takes at each count."""
     with tempfile.TemporaryDirectory() as folder:
+        if name in ONE:
+            yield from watched(Path(folder), ONE[name], counts)
+            return
         turn, done, started = CASES[name](Path(folder)), 0, time.process_time()
         for count in counts:
             for at in range(done, count):
                 turn(at)
             done = count
-            gc.collect()
-            used = time.process_time() - started
-            yield {"count": count, "resident": resident(), "objects": len(gc.get_objects()), "seconds": used}
+            yield taken(count, started)
+
+
+def taken(count: int, started: float) -> dict[str, Any]:
+    gc.collect()
+    used = time.process_time() - started
+    return {"count": count, "resident": resident(), "objects": len(gc.get_objects()), "seconds": used}
+
+
+def watched(folder: Path, options: list[str], counts: list[int]) -> list[dict[str, Any]]:
+    """Run one command, and return what its process takes once so many files are written.
+
+    At the last one file is still to come: a command that has ended has let go.
+    """
+    from onnxsal.cli import main
+
+    photos, found = photographs(folder, counts[-1] + 1), list[dict[str, Any]]()
+    os.chdir(folder)
+    (folder / "maps").mkdir()
+    started = time.process_time()
+
+    def watch() -> None:
+        for count in counts:
+            while len(os.listdir("maps")) < count:
+                time.sleep(0.002)
+            found.append(taken(count, started))
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        status = main(["explain", str(SHAPES), str(photos), *options])
+    assert status == 0, said.getvalue()
+    watching.join()
+    os.chdir(ROOT)
+    return found
 
 
 def in_child(name: str, counts: list[int]) -> list[dict[str, Any]]:
@@ -358,27 +431,30 @@ def row(name: str, found: list[dict[str, Any]]) -> str:
     before, after = found[-2:]
     grown = after["resident"] - before["resident"]
     per = 1e3 * (after["seconds"] - before["seconds"]) / (after["count"] - before["count"])
-    return f"{name:14}{cells}  {grown:+7.1f} MB {after['objects'] - before['objects']:+6d}  {per:7.1f} ms a turn"
+    return f"{name:18}{cells}  {grown:+7.1f} MB {after['objects'] - before['objects']:+6d}  {per:7.1f} ms a turn"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join([*CASES, *ONE]))
     parser.add_argument("--times", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--models", type=int, nargs="+", default=[50, 250, 500])
     parser.add_argument("--shared", help="the reference material; by default what ONNXSAL_SHARED names")
+    parser.add_argument("--also", nargs="+", metavar="MODEL[:PREPROCESS]", help="further models for real_models")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.shared:
         os.environ["ONNXSAL_SHARED"] = given.shared
+    if given.also:
+        os.environ["ALSO"] = "\n".join(given.also)
     if given.child:
         for each in measured(given.child, given.times):
             print(json.dumps(each), flush=True)
         return
-    for name in given.cases or CASES:
+    for name in given.cases or [*CASES, *ONE]:
         if name in REAL and "ONNXSAL_SHARED" not in os.environ:
             continue
-        found = in_child(name, given.models if name in SLOW else given.times)
+        found = in_child(name, given.models if name in SLOW or name in ONE else given.times)
         if len(found) > 1:
             print(row(name, found), flush=True)
 
