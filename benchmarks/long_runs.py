@@ -286,6 +286,8 @@ def small_models(folder: Path) -> Turn:
 
 @case(SLOW, REAL)
 def real_models(folder: Path) -> Turn:
+    """Files of very different size: the last one leaves free memory, so that counts are best multiples of how many
+    there are."""
     files = [
         ("squeezenet1.0_fp32.onnx", "caffe"), ("mobilenet_v2_int8.onnx", "raw"), ("mobilenet_v2_fp32.onnx", "raw"),
         ("squeezenet1.0_fp16.onnx", "caffe"), ("mobilenet_v1_025_int8.onnx", "raw"),
