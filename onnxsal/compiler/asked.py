@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxsal.compiler.own_score import check_own
 from onnxsal.compiler.runtimes import runtime_of
+from onnxsal.compiler.seeds import draws_noise
 from onnxsal.compiler.switches import Switches, check_switches
-from onnxsal.compiler.work import KINDS, FileTarget, Kind
+from onnxsal.compiler.work import KINDS, FileTarget, Kind, Result
 from onnxsal.errors import UsageError, nearest
 from onnxsal.explanation.build import build
 from onnxsal.explanation.method_plan import plan, split_options
@@ -63,6 +64,12 @@ class Asked:
         if isinstance(self.seed, str) and self.seed != INPUT:
             raise UsageError(f"seed={self.seed!r}: expected a whole number, or {INPUT!r} for an input of the file")
         return self.seed == INPUT
+
+    def held_for(self, switches: Switches, parts: Iterable[Result]) -> Switches:
+        """Return switches with noise in the file, where some is drawn and the runtime has no operators to draw it."""
+        named = runtime_of(self.runtime)
+        held = named is not None and named.noise_held and not self.seed_in and draws_noise(parts)
+        return replace(switches, noise_held=switches.noise_held or held)
 
     @property
     def switches(self) -> Switches:

@@ -133,7 +133,9 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     if not asked.keep_random:
         check_repeatable(model)
     goal = goal_of(request.model, asked.target, request.score)
-    batched = batched_of(model, parts_of(request, goal), asked)
+    parts = parts_of(request, goal)
+    switches = asked.held_for(switches, parts)
+    batched = batched_of(model, parts, asked)
     if switches.batch is not None:
         check_batch(batched, switches.batch)
     request = request if batched is model else request_of(batched, asked)
@@ -156,21 +158,21 @@ def compiled(model: Model, asked: Asked) -> ir.Model:
     write_moved(assembled.graph)
     notes = switched(assembled, switches, frozenset({EXPLAIN}), fed_batch(request.model.anatomy))
     say_more(assembled, notes, switches.described)
-    _for_runtime(assembled, asked.runtime, pixels=not any(request.layers))
+    _for_runtime(assembled, asked, pixels=not any(request.layers))
     if asked.opset is not None:
         lower_opset(assembled, asked.opset)
     return made_whole(assembled)
 
 
-def _for_runtime(made: ir.Model, name: str | None, *, pixels: bool) -> None:
+def _for_runtime(made: ir.Model, asked: Asked, *, pixels: bool) -> None:
     """Let a file say which runtime it was made for, and what that one computes otherwise.
 
     Raises: UnsupportedError: it does not run the file.
     """
-    named = runtime_of(name)
+    named = runtime_of(asked.runtime)
     if named is not None:
-        named.check(made.graph)
-        say_more(made, named.notes(made.graph, pixels=pixels), {"runtime": name})
+        named.check(made.graph, seed_in=asked.seed_in)
+        say_more(made, named.notes(made.graph, pixels=pixels), {"runtime": asked.runtime})
 
 
 def _of_rows(model: Model, asked: Asked) -> ir.Model:
@@ -197,7 +199,7 @@ def _of_rows(model: Model, asked: Asked) -> ir.Model:
         asked.when,
     )
     write_moved(made.graph)
-    _for_runtime(made, asked.runtime, pixels=False)
+    _for_runtime(made, asked, pixels=False)
     if asked.opset is not None:
         lower_opset(made, asked.opset)
     return made_whole(made)

@@ -40,6 +40,8 @@ class Runtime:
     """Whether ``explain`` may have no default: an input that has one cannot be fed."""
     fold_weights: bool = False
     """Whether what is computed of weights alone has to lie in the file."""
+    noise_held: bool = False
+    """Whether noise has to lie in the file, for it computes no words of 32 bits."""
     by_row: bool = False
     """Whether requests are gathered: everything has a row a thing."""
     otherwise: tuple[Otherwise, ...] = ()
@@ -52,21 +54,29 @@ class Runtime:
     """Where what is refused is known from."""
     pixels_of_int8: str = ""
     """What it makes of the gradients of pixels of a model with quantised activations."""
+    doubles: str = ""
+    """What it makes of doubles, which sums over draws are kept in."""
 
     def notes(self, graph: ir.Graph, *, pixels: bool) -> list[str]:
         """Return what it computes otherwise in a graph. Args: pixels: whether gradients of pixels are explained."""
         found = [f"{_counted(nodes)}: {each.what}" for each, nodes in _which(graph, self.otherwise)]
         int8 = pixels and any(node.op_type == "QuantizeLinear" for node in graph.all_nodes())
-        return [*found, *([self.pixels_of_int8] if int8 and self.pixels_of_int8 else [])]
+        found += [self.pixels_of_int8] if int8 else []
+        found += [self.doubles] if ir.DataType.DOUBLE.name in _types(graph) else []
+        return [note for note in found if note]
 
-    def check(self, graph: ir.Graph) -> None:
-        """Raises: UnsupportedError: it does not run a graph; all that it lacks is named."""
+    def check(self, graph: ir.Graph, *, seed_in: bool = False) -> None:
+        """Raise where it does not run a graph; all that it lacks is named.
+
+        Args: seed_in: whether the file takes a seed, of which it draws in unsigned words.
+        Raises: UnsupportedError: it lacks something.
+        """
         lacks = [f"{_counted(nodes)} ({each.what})" for each, nodes in _which(graph, self.absent)]
         if self.types is not None:
             lacks += sorted({f"numbers of type {name}" for name in _types(graph) - {t.name for t in self.types}})
         if lacks:
-            drawn = "; draws are written as constants with --noise constants" if "Bitwise" in "".join(lacks) else ""
-            raise UnsupportedError(f"{self.known} does not have: {'; '.join(lacks)}{drawn}")
+            drawn = "; without seed=input the draws would lie in the file, and no operator would draw them"
+            raise UnsupportedError(f"{self.known} does not have: {'; '.join(lacks)}{drawn if seed_in else ''}")
 
 
 def runtime_of(name: str | None) -> Runtime | None:
@@ -225,7 +235,8 @@ RUNTIMES: Mapping[str, Runtime] = {
     ),
     "web": Runtime(explain_required=True),
     "tensorrt": Runtime(
-        explain_required=True, absent=TENSORRT, types=_TENSORRT_TYPES,
+        explain_required=True, noise_held=True, absent=TENSORRT, types=_TENSORRT_TYPES,
+        doubles="sums over draws, and all else in double, are computed in float32 in TensorRT, by what it publishes",
         known="TensorRT's ONNX parser (10.15, by the list that it publishes; nothing was run)",
     ),
     "node": Runtime(explain_required=True),

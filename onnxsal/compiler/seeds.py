@@ -37,6 +37,14 @@ _WORDS = (
 )
 
 
+def draws_noise(parts: Iterable[Result]) -> bool:
+    """Return whether noise is drawn, or baselines are; cells and shifts of masks lie in a file of one seed anyway."""
+    return any(isinstance(part, Record) and _is_noisy(part) for part in parts)
+
+
 def _draws(record: Record) -> bool:
-    draws = record.draws
-    return draws.noise is not None or draws.baseline == "uniform" or isinstance(draws.masks, CoarseMasks)
+    return _is_noisy(record) or isinstance(record.draws.masks, CoarseMasks)
+
+
+def _is_noisy(record: Record) -> bool:
+    return record.draws.noise is not None or record.draws.baseline == "uniform"

@@ -123,18 +123,22 @@ def added(op: Tape, folded: Folded, chunk: Chunk, outputs: Values, sums: Values)
 
 
 def _added(op: Tape, folded: Folded, total: ir.Value, y: ir.Value, chunk: Chunk) -> ir.Value:
-    """Add a chunk's outputs to the sums of its image: by mask, or all of them with their weights."""
+    """Add a chunk's outputs to the sums of its image: by mask, or all of them with their weights.
+
+    No place is there twice, so that what was there is read and written back: TensorRT's ScatterND has no reduction.
+    """
     if folded.record.moments.per == "mask":
         assert chunk.masks is not None
         image = op.Expand(chunk.image, op.Shape(chunk.masks))
         places = op.Concat(op.Unsqueeze(image, [1]), op.Unsqueeze(chunk.masks, [1]), axis=1)
-        return op.ScatterND(total, places, op.Reshape(y, [-1]), reduction="add")
+        return op.ScatterND(total, places, op.Add(op.GatherND(total, places), op.Reshape(y, [-1])))
     weights = folded.record.draws.weights
     if weights is not None:
         w = op.Gather(op.const(np.array(weights, np.float64)), chunk.samples)
         y = op.Mul(y, op.Reshape(w, op.Concat(op.Shape(w), [1] * _depth(folded), axis=0)))
+    mine = op.Gather(total, op.Unsqueeze(chunk.image, [0]), axis=0)
     place = op.Reshape(chunk.image, [1, 1])
-    return op.ScatterND(total, place, op.ReduceSum(y, [0], keepdims=1), reduction="add")
+    return op.ScatterND(total, place, op.Add(mine, op.ReduceSum(y, [0], keepdims=1)))
 
 
 def _depth(folded: Folded) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import onnxsal
@@ -66,10 +67,35 @@ def test_what_openvino_computes_otherwise_is_noted() -> None:
     )
 
 
+SAMPLING: dict[str, dict[str, Any]] = {
+    "smoothgrad": {"samples": 2}, "integrated-gradients": {"baseline": "uniform", "steps": 2},
+    "rise": {"samples": 16}, "occlusion": {"patch": 48, "stride": 48},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", SAMPLING)
+def test_sampling_methods_are_written_for_tensorrt(method: str) -> None:
+    """What is drawn lies in the file without being asked for, and only there; the map is that of ``explain``."""
+    model, given = onnxsal.load(BUNDLED), {"method": method, **SAMPLING[method]}
+    made = onnxsal.compile(model, **given, runtime="tensorrt")
+    noisy = method not in ("rise", "occlusion")
+    assert said(made).get("switches") == ({"noise_as": "constants"} if noisy else None)
+    assert any(note.startswith("noise lies in the file") for note in said(made)["notes"]) == noisy
+    assert sum("float32 in TensorRT" in note for note in said(made)["notes"]) == 1
+    photo = np.random.default_rng(0).normal(size=(1, 3, 96, 96)).astype(np.float32)
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    (ours,) = session.run(["saliency"], {"picture": photo, "explain": np.array(True)})
+    np.testing.assert_allclose(ours[0], onnxsal.explain(model, photo, **given).saliency, rtol=0, atol=5e-6)
+
+
 def test_what_tensorrt_does_not_have_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedError, match=r"BitShift \(\d+\), BitwiseAnd.*UINT32.*--noise constants"):
-        onnxsal.compile(BUNDLED, method="smoothgrad", runtime="tensorrt")
-    with pytest.raises(UnsupportedError, match=r"DequantizeLinear.*, QuantizeLinear \(a zero point has to be 0\)"):
+    """Of what a seed that is fed draws, the only way out is said; of a model's own operators none is."""
+    with pytest.raises(UnsupportedError, match=r"BitShift \(\d+\), BitwiseAnd.*UINT32; without seed=input"):
+        onnxsal.compile(BUNDLED, method="smoothgrad", runtime="tensorrt", seed="input")
+    with pytest.raises(
+        UnsupportedError,
+        match=r"DequantizeLinear.*, QuantizeLinear \(a zero point has to be 0\); numbers of type UINT8$",
+    ):
         onnxsal.compile(odd(), method="gradient", runtime="tensorrt")
     with pytest.raises(UsageError, match="did you mean 'openvino'"):
         onnxsal.compile(BUNDLED, runtime="openvin")
