@@ -33,6 +33,7 @@ from onnxsal.graph.lower import lower_opset
 from onnxsal.graph.moved import write_moved
 from onnxsal.modalities.image import PreprocessSource
 from onnxsal.model import Model
+from onnxsal.model.blame import blaming
 from onnxsal.model.load import load
 
 
@@ -121,7 +122,15 @@ def compile(
 
 
 def compiled(model: Model, asked: Asked) -> ir.Model:
-    """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs."""
+    """Return what ``compile`` does, as ``onnx_ir`` holds it: weights too many for one file still know theirs.
+
+    Raises: ModelError: ONNX Runtime does not run the model itself.
+    """
+    with blaming(model.source, model.custom_ops):
+        return _compiled(model, asked)
+
+
+def _compiled(model: Model, asked: Asked) -> ir.Model:
     switches = asked.switches
     model = answering(model, asked.target)
     if is_of_rows(model, asked.method):

@@ -30,6 +30,21 @@ def test_a_rule_that_fails_over_such_a_model_says_so_too() -> None:
         onnxsal.gradient(model, of=["y"], wrt=["x"])
     with pytest.raises(ModelError, match=r"^ONNX Runtime cannot load the model"):
         onnxsal.explain(onnxsal.load(model), np.ones((3, 8, 8), np.float32), method="gradient", target=0)
+    with pytest.raises(ModelError, match=r"^ONNX Runtime cannot load the model"):
+        onnxsal.compile(model, method="gradient", no_if=True)
+
+
+def test_what_compile_alone_does_to_such_a_model_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that runs, what is raised stays as it is."""
+
+    def strange(*given: object, **more: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("onnxsal.compiler.compile.assemble", strange)
+    for size, error in ((0, ModelError), (3, IndexError)):
+        model = onnxsal.load(onnx.parser.parse_model(PICTURES.replace("size = 0", f"size = {size}")))
+        with pytest.raises(error):
+            onnxsal.compile(model, method="occlusion", target=0)
 
 
 def test_a_fault_of_ours_stays_one() -> None:
