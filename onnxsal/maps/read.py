@@ -80,6 +80,8 @@ def read_maps(path: str | os.PathLike[str]) -> Maps:
     Raises: UsageError: there is nothing, something else, or a file of a later version. EnvironmentSetupError: Parquet
         needs a package that is not installed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"read_maps: expected the path of a file of maps, got {type(path).__name__}")
     where = Path(path)
     if not where.exists():
         raise UsageError(f"no such file of maps: {str(where)!r}{nearest_file(where)}")

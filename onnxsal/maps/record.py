@@ -114,15 +114,22 @@ class SavedMap:
         Its notes say where the pixels are not those that were explained.
 
         Args: image: the path of the photograph, or of the array.
-        Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture.
+        Raises: ImageError: it cannot be read, or is of another size. UnsupportedError: it is no picture. UsageError: no
+            path is given, or the map is damaged.
         """
+        if not isinstance(image, str | os.PathLike):
+            raise UsageError(f"on: expected the path of what was explained, got {type(image).__name__}")
+        with undamaged(self.id):
+            return self._on(Path(image))
+
+    def _on(self, path: Path) -> Explanation:
         from onnxsal.maps.samples import sample_on  # what is only read needs no pictures
         from onnxsal.maps.things import OTHER, seen_on
 
-        sample = sample_on(self, Path(image))
+        sample = sample_on(self, path)
         if sample is not None:
             return self.explanation(None, sample)
-        seen = seen_on(self, Path(image))
+        seen = seen_on(self, path)
         found = self.explanation(seen)
         if self.photo_size is None or checksum(seen.photo) == self.crc32:
             return found

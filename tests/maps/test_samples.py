@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import tiny_models
+from PIL import Image
 
 import onnxsal
-from onnxsal.errors import ImageError
+from onnxsal.errors import ImageError, OnnxsalError, UsageError
 from onnxsal.maps.record import record_of
 from onnxsal.maps.rows import row_and_run
 
@@ -34,6 +38,34 @@ def test_a_series_is_drawn_again_with_its_names_and_a_map_for_each_channel(tmp_p
     path.write_text("left,right\n" + "1,2\n" * 6)
     with pytest.raises(ImageError, match="does not hold what was explained"):
         record.on(path)
+    with pytest.raises(ImageError, match="no such file"):
+        record.on(tmp_path / "y.csv")
+    with pytest.raises(UsageError, match="expected the path of what was explained, got ndarray"):
+        record.on(values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "file", "message"),
+    [
+        ({}, "none.png", "no such picture"),
+        ({}, "broken.png", "is damaged or truncated"),
+        ({}, "small.png", "is 4 x 4 pixels, and the picture that was explained"),
+        ({"preprocess": {"colour": "red"}}, "whole.png", "colour"),
+        ({"preprocess": ...}, "whole.png", "the map of 'whole.png' is damaged"),
+    ],
+)
+def test_what_a_map_of_a_picture_cannot_be_drawn_on_is_said(
+    tmp_path: Path, manifest: dict[str, Any], file: str, message: str
+) -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "whole.png")
+    Image.fromarray(photo[:4, :4]).save(tmp_path / "small.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    found = onnxsal.explain(tiny_models.classifier(), tmp_path / "whole.png", method="gradient")
+    record = record_of(*row_and_run(found, "whole.png", dtype="float32"))
+    said = {k: v for k, v in {**record.manifest, **manifest}.items() if v is not ...}
+    with pytest.raises(OnnxsalError, match=message):
+        replace(record, manifest=said).on(tmp_path / file)
 
 
 def test_a_volume_is_drawn_again_on_its_slices_and_written_on_its_grid(tmp_path: Path) -> None:
