@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onnxsal.errors import UsageError
+from onnxsal.modalities.image.sniff import is_picture, what_is
 from onnxsal.serving.limits import TEXT_TIMES, Refused, Share
 from onnxsal.serving.protocol import (
     HEADER_LENGTH,
@@ -84,7 +85,7 @@ async def infer_v1(at: Exchange, body: bytes, share: Share) -> Response:
 async def explain_v2(at: Exchange, body: bytes, share: Share) -> Response:
     """Return the explanations of the things of a body, which may be one picture's file: as tensors, or a picture."""
     as_picture = _accepted(at.request)
-    whole_picture = at.request.headers.get("content-type", "").lower().startswith("image/")
+    whole_picture = _is_picture(at.request, body)
     header = "0" if whole_picture else at.request.headers.get(HEADER_LENGTH)
 
     def read() -> Things[Response]:
@@ -113,6 +114,32 @@ async def explain_v1(at: Exchange, body: bytes, share: Share) -> Response:
         return Things(wanted, _written_v1)
 
     return await at.service.explain(at.served, read, share, _as_text(body, None))
+
+
+def _is_picture(request: Request, body: bytes) -> bool:
+    """Return whether a body is a picture's file, by its type or, as clients often tell none or a wrong one, itself.
+
+    Raises: UsageError: it is neither that nor JSON, or was changed on the way.
+    """
+    kind, head = request.headers.get("content-type", "").lower(), body[:64]
+    if HEADER_LENGTH in request.headers:
+        return False
+    if is_picture(head):
+        _check_whole(body, kind)
+        return True
+    if not kind.startswith("image/") and head.strip() and head.lstrip()[:1] not in b"{[":
+        raise UsageError(
+            f"the body is neither JSON nor a picture; {what_is(body[:512], '')}. A picture's file is the body itself: "
+            "curl --data-binary @dog.jpg -H 'Content-Type: image/jpeg'"
+        )
+    return kind.startswith("image/")
+
+
+def _check_whole(body: bytes, kind: str) -> None:
+    """Raise where a file has lost the ends of its lines: what is left may be decoded, to another picture."""
+    is_form = kind.startswith("application/x-www-form-urlencoded")
+    if body.startswith(b"\x89PNG\x1a") or (is_form and len(body) > 4096 and b"\n" not in body and b"\r" not in body):
+        raise UsageError("the picture has lost bytes on the way, as by curl -d: send it with curl --data-binary")
 
 
 def _as_text(body: bytes, header: str | None) -> int:

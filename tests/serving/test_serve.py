@@ -220,8 +220,26 @@ def test_a_picture_is_that_of_save(up: Running, right: Any) -> None:
     )
     assert (said.status, said.headers["content-type"]) == (200, "image/png")
     assert said.body == right.png()
+    for kind in ({}, {"Content_Type": "application/x-www-form-urlencoded"}):  # as curl --data-binary says
+        again = up.client().post(f"{EXPLAIN}?method=layercam&target=ring", PHOTO, **kind, Accept="image/png")
+        assert again.body == said.body
     asked = up.client().post(EXPLAIN, base64_call(parameters={**ASKED, "drawing": "overlay"}))
     assert base64.b64decode(asked.arrays["picture"][0]) == right.png()
+
+
+def test_a_body_that_is_no_request_is_told_what_it_is_and_how_pictures_go(up: Running) -> None:
+    """As curl -d makes it, which drops the ends of lines, and as -F wraps it; a picture elsewhere than at explain."""
+    form, noise = "application/x-www-form-urlencoded", bytes(range(14, 256)) * 20
+    stripped = "lost bytes on the way, as by curl -d"
+    for path, body, kind, words in [
+        (EXPLAIN, PHOTO.replace(b"\r", b"").replace(b"\n", b""), form, stripped),
+        (EXPLAIN, b"\xff\xd8\xff" + noise, form, stripped),
+        (EXPLAIN, b"--x\r\nContent-Disposition: form-data", "multipart/form-data; boundary=x", "--data-binary"),
+        (EXPLAIN, b"%PDF-1.7", "", "it is a PDF"),
+        (EXPLAIN.replace("explain", "infer"), PHOTO, "", "the body is a picture's file"),
+    ]:
+        said = up.client().post(path, body, Content_Type=kind)
+        assert said.status == 400 and words in said.json["error"], said.body
 
 
 def test_several_of_one_call_and_other_outputs(up: Running) -> None:

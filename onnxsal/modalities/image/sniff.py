@@ -9,7 +9,17 @@ _KNOWN = (
     (b"\x93NUMPY", "it is a numpy file; load it and hand the array over in Python"),
     (b"\x89HDF", "it is an HDF5 file"),
 )
+_PICTURES = (
+    (0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (8, b"WEBP"), (0, b"GIF8"), (0, b"BM"), (0, b"II*\0"), (0, b"MM\0*"),
+    (0, b"II+\0"), (0, b"MM\0+"), (4, b"ftypavi"), (0, b"\0\0\0\x0cjP  "),
+)  # fmt: skip
+"""Where the kinds of pictures that are read have what tells them."""
 _LATEST_IR = 30
+
+
+def is_picture(content: bytes) -> bool:
+    """Return whether bytes begin as the file of a picture does; no text and no JSON does."""
+    return any(content.startswith(magic, at) for at, magic in _PICTURES)
 
 
 def what_is(head: bytes, suffix: str) -> str:
