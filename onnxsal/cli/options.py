@@ -200,9 +200,14 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
 
 
+def loading_names() -> list[str]:
+    """Return what opening a model depends on, by the names of parameters."""
+    return [each.name for each in fields(Opening) if each.name != "model"]
+
+
 def loading_options(command: Command) -> Command:
     """Add what opening a model depends on; the command is given all of it as one ``Opening``."""
-    names = [each.name for each in fields(Opening) if each.name != "model"]
+    names = loading_names()
 
     @wraps(command)
     def gathered(**given: Any) -> Any:

@@ -231,8 +231,8 @@ def read_object(body: bytes | memoryview) -> dict[str, Any]:
     """Return the object that a body is. Raises: UsageError: it is none, or says something twice."""
     if is_picture(bytes(body[:16])):
         raise UsageError(
-            "the body is a picture's file, which /v2/models/MODEL/explain alone takes so; elsewhere it goes into a tensor "
-            "of BYTES, or into JSON as base64"
+            "the body is a picture's file, which /v2/models/MODEL/explain alone takes so; elsewhere it goes into a "
+            "tensor of BYTES, or into JSON as base64"
         )
     try:
         found = json.loads(bytes(body), object_pairs_hook=_once, parse_constant=_no_number)

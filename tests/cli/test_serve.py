@@ -9,10 +9,13 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from onnxsal.errors import UsageError
+from onnxsal.modalities.image import as_preprocess
 from onnxsal.serving.sharing import named, threads_and_workers
 
 MODELS = Path(__file__).resolve().parent.parent.parent / "models"
@@ -57,6 +60,36 @@ def test_which_of_several_models_is_at_fault_is_said(run) -> None:
     pytest.importorskip("starlette", reason="needs the extra serve")
     ended = run("serve", "plain=model.onnx", f"boxes={MODELS / 'detector.onnx'}", "--head", "logits")
     assert (ended.status, ended.err.startswith("onnxsal: boxes: ")) == (2, True), ended.err
+
+
+def test_what_a_model_is_opened_with_is_said_of_all_or_of_one(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option's own type reads it; what is said of one goes before what is said of all, wherever it stands."""
+    opened: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr("onnxsal.cli.actions.serve.Served", lambda path, name, **how: _Kept(opened, name, how))
+    monkeypatch.setattr("onnxsal.serving.server.Server.serve_at", lambda self, listener: listener.close())
+    Path("b=c.txt").touch()
+    asked = (
+        "--preprocess b=clip a=model.onnx --preprocess a=imagenet b=model.onnx --size b=32 48 --size 9 c=model.onnx "
+        "--rate=c=8000 --mono=c --input x=1 --input b=x=2 --input a=3 --iou b=0.5 --labels b=c.txt --port 0"
+    )
+    ended = run("serve", *asked.split())
+    assert ended.status == 0, ended.err
+    a, b, c = (opened[name] for name in "abc")
+    assert (a["size"], b["size"], a["iou"], b["iou"]) == ((9,), (32, 48), None, 0.5)
+    assert (a["inputs"], b["inputs"]) == ({"x": "1", "a": "3"}, {"x": "2", "a": "3"})
+    assert a["labels"] == b["labels"] == "b=c.txt"  # there is such a file
+    assert (a["preprocess"], b["preprocess"]) == (as_preprocess("imagenet"), as_preprocess("clip"))
+    assert c["preprocess"] == {"sampling_rate": 8000, "mono": True}
+    for wrong, said in (("--threads b=2", "all models share it: leave b= out"), ("--iou b=two", "'two' is not")):
+        ended = run("serve", "a=model.onnx", "b=model.onnx", *wrong.split())
+        assert (ended.status, said in ended.err) == (2, True), ended.err
+
+
+class _Kept:
+    """A model that is not opened."""
+
+    def __init__(self, opened: dict[str, dict[str, Any]], name: str, how: dict[str, Any]) -> None:
+        opened[name], self.name, self.model = how, name, SimpleNamespace(notes=())
 
 
 def test_without_the_extra_it_says_what_to_install(run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from onnxsal.cli.opening import Opening, tell
+from onnxsal.cli.per_model import opening_for
 from onnxsal.errors import EnvironmentSetupError, OnnxsalError
 from onnxsal.explanation.method_plan import GPU_BATCH
 from onnxsal.runtime.nvidia import ON_GPU
@@ -34,6 +36,8 @@ class Asked:
     pixels: int
     memory: int
     grace: float
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What was said of single models, by their names."""
 
     @property
     def limits(self) -> Limits:
@@ -63,7 +67,8 @@ def serve_models(asked: Asked) -> None:
 def _opened(asked: Asked, name: str, path: str, threads: int) -> Served:
     """Return a model, warm where that was asked for, its notes told. What is wrong with it is told with its name."""
     try:
-        how = replace(asked.opening, model=path, threads=threads).how()
+        opening = opening_for(asked.opening, asked.own.get(name, {}))
+        how = replace(opening, model=path, threads=threads).how()
         served = Served(path, name, pixels=asked.pixels, **how)
         tell(served.model.notes, name)
         if asked.warm:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from onnxsal.cli.options import Methods, Size, loading_options
+from onnxsal.cli.per_model import PerModel, own_options
 from onnxsal.importing import uncollected
 
 HELP = """Answer predictions and explanations of MODELS over HTTP, until Ctrl-C or SIGTERM.
@@ -20,6 +21,8 @@ Examples:
       POST http://127.0.0.1:8080/v2/models/model/explain and .../infer, GET .../metrics
   onnxsal serve cats=cats.onnx dogs=v7/model.onnx --port 9000 --warm grad-cam++,layercam
       two models; what the first request of two methods needs is opened before
+  onnxsal serve cats.onnx dogs.onnx --preprocess imagenet --preprocess dogs=clip --labels dogs=dogs.txt
+      what a model is opened with: of all, or NAME=... of one (but --provider and --threads)
   curl --data-binary @dog.jpg -H "Content-Type: image/jpeg" -H "Accept: image/png" \\
       "http://127.0.0.1:8080/v2/models/model/explain?method=grad-cam" -o map.png
       a photograph in, a picture of its map out
@@ -32,7 +35,7 @@ NUMBER = click.IntRange(1)
 SECONDS = click.FloatRange(0, min_open=True)
 
 
-@click.command("serve", help=HELP, short_help="Answer predictions and explanations over HTTP.")
+@click.command("serve", cls=PerModel, help=HELP, short_help="Answer predictions and explanations over HTTP.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path())
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="To listen at. [default: 127.0.0.1, this machine]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, metavar="N", help="0: any. [default: 8080]")
@@ -86,4 +89,4 @@ def command(**given: Any) -> None:
     with uncollected():
         from onnxsal.cli.actions.serve import Asked, serve_models
 
-    serve_models(Asked(**given))
+    serve_models(Asked(**given, own=own_options(click.get_current_context())))
