@@ -41,6 +41,8 @@ _CRISP = 24
 """Rows that a channel's map is drawn in, so that it does not run into the next."""
 
 LAST = "array"
+BY_CHUNKS = "a model of streams takes a recording chunk by chunk: --chunk N (onnxsal.Recording)"
+"""What is said of a length that a model of sound or of series does not take."""
 """The modality that a model is tried with behind all others, those of packages too: it takes any floats."""
 
 

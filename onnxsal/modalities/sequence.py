@@ -19,7 +19,7 @@ from onnxsal.graph.shapes import is_float
 from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.image.entry import order_by_following
 from onnxsal.modalities.npy import read_array
-from onnxsal.modalities.registry import Reader, Sample, Seen, modality
+from onnxsal.modalities.registry import BY_CHUNKS, Reader, Sample, Seen, modality
 from onnxsal.modalities.series_file import SeriesFile, is_series_file, read_series
 from onnxsal.viz.series import series
 
@@ -126,7 +126,7 @@ def _otherwise(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     """Say what to do with a sequence of another shape."""
     if shape[:0:-1] == expected[1:]:
         return ": its axes are the other way round, so hand over its transpose (array.T)"
-    return "; where its file leaves the length open, load(size=...) opens it for another"
+    return "; where its file leaves the length open, load(size=...) opens it for another; " + BY_CHUNKS
 
 
 def _other_columns(name: str, file: SeriesFile, channels: int) -> str:

@@ -14,7 +14,7 @@ from onnxsal.decisions import Decision
 from onnxsal.errors import ModelError, UsageError
 from onnxsal.graph import Program, dims
 from onnxsal.graph.batch import set_size
-from onnxsal.modalities.registry import Modality, Sizing, StatedSize
+from onnxsal.modalities.registry import BY_CHUNKS, LAST, Modality, Sizing, StatedSize
 from onnxsal.model.asked import Asked
 from onnxsal.model.batch_axis import Running
 from onnxsal.options import is_count
@@ -234,9 +234,11 @@ def _assumed(opening: _Opening, modality: Modality, known: Known) -> Sized:
             continue
         return _at_first(opening, made, opening.whole(sizes), failed, says=modality.says_size)
     usual, why = next(iter(failed.items()))
+    of_time = len(opening.entry.spatial) == 1 and modality.name in ("audio", "sequence", LAST)
+    chunks = f"; {BY_CHUNKS}" if of_time else ""
     raise ModelError(
         f"the file leaves the size of {opening.entry.input!r} open, and runs at none that was tried "
-        f"({'; '.join(failed)}), at {usual}: {why}; {opening.option} names its own"
+        f"({'; '.join(failed)}), at {usual}: {why}; {opening.option} names its own{chunks}"
     )
 
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 import onnxsal
-from onnxsal.errors import UsageError
+from onnxsal.errors import ModelError, UsageError
 
 KEEP, CHUNK = 0.5, 4
 W = np.array([1.0, -2, 0.5, 3])
@@ -139,3 +139,23 @@ def test_speech_is_found_in_the_second_where_it_is(shared: Path) -> None:
     assert found.logit == pytest.approx(ran.scores.max(), rel=1e-4) or found.score == pytest.approx(ran.scores.max())
     energy = np.abs(found.raw[0])
     assert energy[rate : 2 * rate].sum() > 0.99 * energy.sum()
+
+
+def test_a_whole_recording_where_chunks_are_taken_is_told_how_to_go_in() -> None:
+    """A graph whose If hides which lengths it takes, as of models of streams at two rates."""
+    text = MODEL % ("N", "h0", "hN", "h0", "hN", "hN", "hN")
+    text = text.replace("float keep", "float[8, 1] w8, float keep").replace("x, float", "x, bool slow, float")
+    text = text.replace(
+        "f = MatMul (x, w)",
+        """f = If (slow) <then_branch = t () => (float[B, 1] u) { u = MatMul (x, w8) },
+                       else_branch = e () => (float[B, 1] v) { v = MatMul (x, w) }>""",
+    )
+    proto = onnx.parser.parse_model(text.replace("float[8, 1] w8", "float[8, 1] w8 = {1, 1, 1, 1, 1, 1, 1, 1}"))
+    given = {"task": "regression", "head": "y", "explained": "x", "inputs": {"slow": False}}
+    with pytest.raises(ModelError, match=r"runs at none that was tried.*chunk by chunk: --chunk N"):
+        onnxsal.load(proto, **given)
+    opened = onnxsal.load(proto, **given, size=(4,), preprocess={"sampling_rate": 16000})
+    with pytest.raises(UsageError, match=r"chunk by chunk: --chunk N \(onnxsal.Recording\)"):
+        onnxsal.explain(opened, X, method="gradient")
+    whole = onnxsal.Recording(X, at=3)
+    np.testing.assert_allclose(whole.run(opened).scores, closed(X, 4)[0] ** 2, rtol=1e-5)

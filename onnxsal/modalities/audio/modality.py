@@ -22,7 +22,7 @@ from onnxsal.modalities.audio.spectrogram import Spectrogram, has_transform
 from onnxsal.modalities.audio.take import take
 from onnxsal.modalities.finite import check_finite
 from onnxsal.modalities.npy import read_array
-from onnxsal.modalities.registry import Reader, Sample, Told, modality
+from onnxsal.modalities.registry import BY_CHUNKS, Reader, Sample, Told, modality
 
 Floats = NDArray[np.float32]
 Held: TypeAlias = tuple[tuple[str, float], ...]
@@ -111,7 +111,8 @@ class AudioModality:
         if array.dtype.kind != "f" or array.shape != expected:
             raise UsageError(
                 f"{given.name!r} is {given.array.dtype} {list(given.array.shape)}, and the model takes floats "
-                f"{list(expected)}{'; load(size=...) opens it for another length' if reader.open_axes else ''}"
+                f"{list(expected)}{'; load(size=...) opens it for another length' if reader.open_axes else ''}; "
+                f"{BY_CHUNKS}"
             )
         check_finite(array, repr(given.name))
         said = reader.preprocess or SoundPreprocess()
