@@ -1,16 +1,18 @@
 """The gallery of docs/gallery.md: every method on the same six questions, beside other tools' maps of the same weights.
 
-    python benchmarks/gallery.py [--write] [NAME ...]
+    python benchmarks/gallery.py [--write] [--keep-times] [NAME ...]
 
 The pictures are drawn scenes, the models the bundled ones and what is cut from them: a segmenter and an embedder of the
 classifier's last layer, and its int8 file by ONNX Runtime's quantiser. The other tools have the same weights in
 PyTorch. Times are medians of five maps of one picture behind a first one, on one thread each. ``--write`` puts pictures
-and tables into docs/. Needs torch, captum, grad-cam and torchcam beside onnxsal.
+and tables into docs/. ``--keep-times`` draws the pictures alone, with the times of the page: for a change of the
+drawing, on a machine that has other work. Needs torch, captum, grad-cam and torchcam beside onnxsal.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
@@ -24,7 +26,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 import onnxsal
 from onnxsal.explanation.figure import draw
@@ -37,10 +39,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT / "tests" / "data" / "zoo"), str(ROOT / "models")]
 import export as zoo  # noqa: E402
 from scenes import LABELS, draw_objects, draw_pair, draw_scene  # noqa: E402
+from tiny import embedder, segmenter  # noqa: E402
 
 PAGE, IMAGES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images"
 TIMES = 5
-LAYER = "block3/relu"
 FEW: Mapping[str, Mapping[str, Any]] = {"rise": {"samples": 1000}, "occlusion": {"patch": 24, "stride": 8}}
 """Options other than the usual ones, so that a page of pictures is made in minutes."""
 
@@ -97,40 +99,6 @@ class Question:
     peers: Mapping[str, Callable[[], Floats]]
     without: str = ""
     """Why there is no other tool's map, where there is none."""
-
-
-def cut(path: Path, nodes: Sequence[onnx.NodeProto], weights: Mapping[str, Any], out: tuple[str, list[Any]]) -> Path:
-    """Write the bundled classifier up to its last layer, with another end. Returns: where."""
-    proto = onnx.load(ROOT / "models" / "shapes.onnx")
-    kept = [node for node in proto.graph.node if node.op_type not in ("ReduceMean", "Gemm")]
-    del proto.graph.node[:]
-    proto.graph.node.extend([*kept, *nodes])
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), n) for n, a in weights.items())
-    del proto.graph.output[:]
-    proto.graph.output.append(helper.make_tensor_value_info(out[0], TensorProto.FLOAT, out[1]))
-    onnx.save(proto, path)
-    return path
-
-
-def segmenter(folder: Path) -> Path:
-    """Return a file that says a class at every position of the last layer, enlarged to the picture."""
-    nodes = [
-        helper.make_node("Unsqueeze", ["head.weight", "two"], ["kernel"]),
-        helper.make_node("Conv", [LAYER, "kernel", "head.bias"], ["coarse"]),
-        helper.make_node("Resize", ["coarse", "", "four"], ["large"], mode="linear"),
-        helper.make_node("Softmax", ["large"], ["regions"], axis=1),
-    ]
-    weights = {"two": np.array([2, 3]), "four": np.array([1, 1, 4, 4], np.float32)}
-    return cut(folder / "segmenter.onnx", nodes, weights, ("regions", ["N", 10, 96, 96]))
-
-
-def embedder(folder: Path) -> Path:
-    """Return a file that gives the mean of the last layer, at unit length."""
-    nodes = [
-        helper.make_node("ReduceMean", [LAYER, "pool.axes"], ["mean"], keepdims=0),
-        helper.make_node("LpNormalization", ["mean"], ["embedding"], axis=1, p=2),
-    ]
-    return cut(folder / "embedder.onnx", nodes, {}, ("embedding", ["N", 128]))
 
 
 def quantised(folder: Path, model: onnxsal.Model) -> Path:
@@ -263,6 +231,33 @@ def timed(run: Callable[[], Any]) -> tuple[Any, float]:
     return found, statistics.median(taken)
 
 
+def kept(question: Question) -> dict[str, str]:
+    """Return the times that the page has of a question, by the method's or the other tool's name."""
+    part = PAGE.read_text(encoding="utf-8").partition(f"## {question.asks}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (?:(.+), ([^|,]+))? \|", part, re.MULTILINE)
+    return {name: took for ours, took, tool, other in rows for name, took in ((ours, took), (tool, other)) if name}
+
+
+def redrawn(question: Question) -> list[Tile]:
+    """Return the tiles of a question with the times of the page."""
+    tiles, times = list[Tile](), kept(question)
+    for method in question.methods:
+        if method not in times:
+            continue
+        options = FEW.get(method, {})
+        found = onnxsal.explain(question.model, question.image, target=question.target, method=method, **options)
+        tiles.append(Tile(np.asarray(draw(found, caption=False)), method, times[method]))
+        tiles += [other(found, question.peers[name](), name, times[name.partition("/")[2]])
+                  for name in question.peers if name.partition("/")[0] == method]  # fmt: skip
+    return tiles
+
+
+def other(ours: onnxsal.Explanation, theirs: Floats, name: str, took: str) -> Tile:
+    """Return the tile of another tool's map, drawn as ours is."""
+    shown = replace(ours, saliency=fitted(theirs, ours.saliency, ours.manifest["percentile"] or 100))
+    return Tile(np.asarray(draw(shown, caption=False)), name.partition("/")[2], took)
+
+
 def answered(question: Question) -> tuple[list[Tile], list[tuple[str, ...]]]:
     """Return the tiles and the rows of the table of a question."""
     tiles, rows = list[Tile](), list[tuple[str, ...]]()
@@ -285,10 +280,8 @@ def answered(question: Question) -> tuple[list[Tile], list[tuple[str, ...]]]:
         rows.append((method, told(seconds), "", "") if not names else (method, told(seconds)))
         for name in names:
             theirs, took = timed(question.peers[name])
-            shown = replace(found, saliency=fitted(theirs, found.saliency, found.manifest["percentile"] or 100))
-            tool = name.partition("/")[2]
-            tiles.append(Tile(np.asarray(draw(shown, caption=False)), tool, told(took)))
-            rows[-1] = (*rows[-1], f"{tool}, {told(took)}", f"{alike(ours(whole), theirs):.3f}")
+            tiles.append(other(found, theirs, name, told(took)))
+            rows[-1] = (*rows[-1], f"{tiles[-1].title}, {told(took)}", f"{alike(ours(whole), theirs):.3f}")
     return tiles, rows
 
 
@@ -327,11 +320,17 @@ def image_of(question: Question) -> str:
     return f"images/gallery-{question.name}.webp"
 
 
+def shown_at(question: Question) -> Path:
+    """Return the file of a question's picture."""
+    return PAGE.parent / image_of(question)
+
+
 def main() -> None:
     """Print the tables; write the page where that is asked for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--keep-times", action="store_true")
     given, sections = parser.parse_args(), []
     zoo.torchvision_models()  # which pytorch-grad-cam imports
     torch.set_num_threads(1)
@@ -339,13 +338,15 @@ def main() -> None:
         for question in questions(Path(folder)):
             if given.names and question.name not in given.names:
                 continue
+            if given.keep_times:
+                save_image(grid(redrawn(question), heading=Caption(question.asks), columns=6), shown_at(question))
+                continue
             tiles, rows = answered(question)
             sections.append(section(question, rows))
             print(sections[-1], flush=True)
             if given.write:
-                sheet = grid(tiles, heading=Caption(question.asks), columns=6)
-                save_image(sheet, PAGE.parent / image_of(question))
-    if given.write and not given.names:
+                save_image(grid(tiles, heading=Caption(question.asks), columns=6), shown_at(question))
+    if given.write and not given.names and not given.keep_times:
         before, mark, _ = PAGE.read_text(encoding="utf-8").partition("<!-- gallery -->\n")
         PAGE.write_text(before + mark + "\n".join(["", *sections]), encoding="utf-8")
 
