@@ -40,7 +40,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 copybutton_prompt_text = "$ "
 
-_IN_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)#\s]+)(#[^)\s]*)?\)")
+_IN_REPOSITORY = re.compile(r"\[([^\[\]]+)\]\(((?:\.\./)+)([^)#\s]+)(#[^)\s]*)?\)")
 _PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md"}
 """Files of the repository that are pages of the site."""
 
@@ -49,7 +49,9 @@ def _relink(app: Any, name: str, source: list[str]) -> None:
     """Links to files that are no pages become the name of the file, which whoever has a clone can open."""
 
     def other(found: re.Match[str]) -> str:
-        text, path, anchor = found[1], found[2], found[3] or ""
+        text, path, anchor = found[1], found[3], found[4] or ""
+        if found[2].count("../") <= name.count("/"):
+            return found[0]  # from a folder of the site: another page of it
         if path in _PAGES:
             return f"[{text}]({_PAGES[path]}{anchor if path != 'README.md' else ''})"
         same = text.strip("`/") == path.strip("/")

@@ -4,6 +4,7 @@
     python docs/pictures.py FOLDER --write    # run them, and write pictures and what they print into docs/
 
 A command is read from the page, from the block behind ``<!-- pictures -->``, so that page and picture say the same.
+Needs the extras ``text`` and ``audio`` beside onnxsal.
 """
 
 from __future__ import annotations
