@@ -44,7 +44,8 @@ def batch_of(rows: Sequence[Mapping[str, Any]], schema: Any) -> Any:
 def _lists(values: Sequence[NDArray[Any] | None], type: Any, arrow: Any) -> Any:
     """Return arrays as a column of lists, their numbers copied once."""
     there = [each for each in values if each is not None]
-    dtype = type.value_type.to_pandas_dtype()
+    # Not to_pandas_dtype, for which older pyarrow imports pandas.
+    dtype = arrow.array([], type.value_type).to_numpy(zero_copy_only=False).dtype
     ends = np.cumsum([0, *(0 if each is None else len(each) for each in values)]).astype(np.int32)
     flat = np.concatenate(there) if there else np.zeros(0, dtype)
     missing = np.array([each is None for each in values])
