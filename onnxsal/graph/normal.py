@@ -32,6 +32,7 @@ from onnxsal.graph.scopes import separate_names
 from onnxsal.graph.shapes import dims
 from onnxsal.graph.tape import Tape
 from onnxsal.graph.training import write_out_training
+from onnxsal.graph.unpooled import write_ranks
 
 
 def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = frozenset()) -> ir.Model:
@@ -46,6 +47,7 @@ def normalise(model: ir.Model, *, opset: int = TARGET, keep: frozenset[str] = fr
         work = model.clone()
     work = _run(work, InlinePass())
     _separate(work.graph)
+    write_ranks(work)
     work = raise_opset(work, opset)
     adopt_quantisers(work)
     lift_constants(work.graph)

@@ -25,6 +25,7 @@ from onnxsal.graph.ml_kinds import ml_kinds
 from onnxsal.graph.names import node_title
 from onnxsal.graph.shapes import Dim
 from onnxsal.graph.tape import schema_of
+from onnxsal.graph.unpooled import unpooled_rank
 
 Shape = tuple[Dim, ...]
 Kind = tuple[ir.DataType, Shape | None]
@@ -173,6 +174,8 @@ class Sweep:
 
     def _infer(self, node: ir.Node) -> tuple[Kind | None, ...]:
         kinds = [None if v is None else self.kinds.get(v) for v in node.inputs]
+        if (rank := unpooled_rank(node)) and (places := kinds[1]) and places[1] is None:
+            kinds[1] = places[0], (None,) * rank
         if any(v is not None and k is None for v, k in zip(node.inputs, kinds, strict=True)):
             return ()
         known = {i: self.contents[v] for i, v in enumerate(node.inputs) if v is not None and self._tells(node, i, v)}

@@ -18,6 +18,7 @@ from onnxsal.graph import Program, dims
 from onnxsal.graph.external import bring_in, external_values
 from onnxsal.graph.memory import footprint
 from onnxsal.graph.moved import is_moved_int8, write_moved
+from onnxsal.graph.unpooled import lacks_ranks, write_ranks
 from onnxsal.runtime.environment import onnxruntime
 from onnxsal.runtime.failures import failures, translated
 from onnxsal.runtime.heap import give_back
@@ -322,9 +323,10 @@ def _register(options: Any, library: str) -> None:
 
 def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
     """Large weights stay where they are: the message names them, ONNX Runtime gets the arrays beside it."""
-    if is_moved_int8(model):
+    if is_moved_int8(model) or lacks_ranks(model):
         model = model.clone()
         write_moved(model.graph)
+        write_ranks(model)
     weights = [v for v in model.graph.initializers.values() if v.const_value is not None]
     if not external_values(model) and sum(v.const_value.nbytes for v in weights if v.const_value) < _INLINE:
         return ir.to_proto(model).SerializeToString(), []

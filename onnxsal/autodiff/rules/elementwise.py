@@ -73,6 +73,7 @@ defvjp("Exp", lambda op, g, y, x: op.Mul(g, y))
 defvjp("Log", _log)
 defvjp("Erf", lambda op, g, y, x: op.Mul(g, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2 / math.sqrt(math.pi))))
 
+
 # Trigonometry
 def _cosine(op: Tape, x: ir.Value) -> ir.Value:
     """cos x; in float64, of which ONNX Runtime up to 1.28 has sines alone, as 1 - 2 sin² x/2, to its last bits."""

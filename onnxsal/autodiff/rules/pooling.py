@@ -45,6 +45,7 @@ def _back(call: Call, x: ir.Value) -> Back:
         return first_maxima(op, x, axes)
     places = _places(call, x)
     if tiles:
+        places.shape = places.shape or y.shape  # without one, where the graph is split, older runtimes end the process
         return lambda g: op.MaxUnpool(g, places, kernel_shape=list(window.kernel), strides=list(window.strides))
     return lambda g: put_back(op, g, places, x)
 
