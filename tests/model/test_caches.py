@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from able import need
 from numpy.typing import NDArray
 
 import onnxsal
@@ -64,6 +65,7 @@ def test_what_came_before_is_nothing_or_room_in_which_nothing_counts(
 ) -> None:
     """Slopes are central differences of the attention in float64, and the score is the file's own."""
     proto = decoder(past, window, slides)
+    need(proto)
     onnx.save(proto, tmp_path / "model.onnx")
     model = onnxsal.load(tmp_path / "model.onnx")
     assert {each.at for each in model.inputs if each.name.startswith("past")} == {held}

@@ -56,6 +56,13 @@ QUESTIONS = (
         lambda node, _: node.op_type == "GroupQueryAttention" and len(node.output) == 1, np.zeros((1, 1, 8)),
     ),
     Question(
+        RUNTIME, "GroupQueryAttention whose room for keys slides",
+        """(float[1, 1, 8] q, float[1, 1, 8] k, float[1, 1, 8] v, float[1, 1, 1, 8] p, int32[1] n) => (float[1, 1, 8] y)
+        <int32[1] t = {1}> { y, pk, pv = com.microsoft.GroupQueryAttention <num_heads = 1, kv_num_heads = 1,
+        local_window_size = 1, sliding_window_cache = 1> (q, k, v, p, p, n, t) }""",
+        lambda node, _: _has(node, "sliding_window_cache"), np.zeros((1, 1, 8)),
+    ),
+    Question(
         RUNTIME, "integers in another type than their step's",
         "(float s) => (float16[2] y) <int8[2] q = {1, 2}> { y = DequantizeLinear <output_dtype = 10> (q, s) }",
         lambda node, _: node.op_type == "DequantizeLinear" and _has(node, "output_dtype"), np.zeros(2), 23,
