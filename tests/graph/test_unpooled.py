@@ -15,7 +15,8 @@ BODIES = {
     "inside": (
         "j = Reshape (i, s) t = Constant <value_int = 1> () on = Cast <to = 9> (t)",
         """z = If <
-            then_branch = a () => (float[B, 1, c, d] u) { u = MaxUnpool <kernel_shape = [2, 2], strides = [2, 2]> (x, j) },
+            then_branch = a () => (float[B, 1, c, d] u) {
+                u = MaxUnpool <kernel_shape = [2, 2], strides = [2, 2]> (x, j) },
             else_branch = b () => (float[B, 1, c, d] v) { v = Identity (x) }> (on)""",
     ),
 }
