@@ -291,4 +291,6 @@ def test_onnx_runtime_crops_no_axis_whose_size_stays():
     x = np.broadcast_to(np.arange(S, dtype=np.float32)[:, None], (1, 3, S, S)).copy()
     (y,) = ort.InferenceSession(model_of(nodes, constants).SerializeToString()).run(None, {"x": x})
     assert y[0, 0, 0, 0] == 0 and y[0, 0, -1, 0] == S - 1
-    assert onnx.reference.ReferenceEvaluator(model_of(nodes, constants)).run(None, {"x": x})[0][0, 0, 0, 0] > 10
+    narrow = model_of(*crop([0, 0, 0.5, 0.1, 1, 1, 1, 1], 32, 2))  # the evaluator up to 1.21 takes 20 s for 24 columns
+    (cropped,) = onnx.reference.ReferenceEvaluator(narrow).run(None, {"x": x[:, :1]})
+    assert cropped[0, 0, 0, 0] > 10
