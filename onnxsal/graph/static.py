@@ -46,6 +46,23 @@ def settle_shapes(model: ir.Model, opaque: frozenset[str]) -> None:
     known = study(graph, opaque)
     for each in (graph, *graph.subgraphs()):
         write_shapes(each, known)
+        _add_whole(each)
+
+
+def _add_whole(graph: ir.Graph) -> None:
+    """Write what is added to the one row there is as a sum: runtimes have no ScatterND that adds, or not of float64."""
+    for node in graph:
+        if node.op_type != "ScatterND" or node.domain or node.attributes.get_string("reduction", "none") != "add":
+            continue
+        data, place, added = node.inputs
+        assert data is not None and place is not None and added is not None
+        first = None if place.is_graph_input() or place.const_value is None else place.const_value.numpy()
+        shape = static(data)
+        if first is not None and first.shape == (1, 1) and shape and shape[0] == 1 and static(added) == shape:
+            node.op_type = "Add"
+            node.replace_input_with(1, added)
+            node.resize_inputs(2)
+            del node.attributes["reduction"]
 
 
 _SMALL = 4096

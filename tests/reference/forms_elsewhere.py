@@ -98,9 +98,11 @@ FORMS: dict[str, dict[str, Any]] = {
     "as it is": {"method": "grad-cam++"},
     "flat: Grad-CAM++": {"method": "grad-cam++", **FLAT},
     "flat: gradient": {"method": "gradient", **FLAT},
-    "unrolled: SmoothGrad": {"method": "smoothgrad", "samples": 3, "batch_size": 3, **FLAT, "unroll": True},
-}
-SWITCHES = {"no_if", "batch", "fold_weights", "unroll"}
+    "unrolled: SmoothGrad": {
+        "method": "smoothgrad", "samples": 3, "batch_size": 3, **FLAT, "unroll": True, "noise_as": "constants",
+    },
+}  # fmt: skip
+SWITCHES = {"no_if", "batch", "fold_weights", "unroll", "noise_as"}
 
 
 def photo(name: str) -> Path:
