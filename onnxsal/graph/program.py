@@ -103,8 +103,17 @@ class Trace(Tape):
 
 
 def drop_unread(model: ir.Model) -> None:
-    """Remove nodes and weights that no output needs, in place; unused inputs stay."""
+    """Remove nodes and weights that no output needs, in place; unused inputs stay.
+
+    Of a node's outputs, those behind the last one that is read go. One between others keeps its name: left out, OpenCV
+    gives it to operators that leave an input out, and IREE refuses the node.
+    """
+    named = {value: value.name for node in model.graph.all_nodes() for value in node.outputs[:-1]}
     RemoveUnusedNodesPass()(model)
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if not value.name:
+                value.name = named.get(value) or value.name
     _drop_dead(model.graph)
     _drop_unread(model.graph)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx.parser
 import pytest
 from checker import Case, check
+
+import onnxsal
 
 R = np.random.default_rng(3)
 
@@ -58,3 +61,14 @@ CASES += [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_slope(case: Case) -> None:
     check(case)
+
+
+def test_no_output_is_left_out_before_one_that_is_read() -> None:
+    """OpenCV and IREE refuse a gradient of LayerNormalization without the mean, which nothing reads."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["": 21]> g (float[2, 4] x, float[4] w) => (float[2, 4] y)
+        { y = LayerNormalization <axis = -1> (x, w) }"""
+    )
+    nodes = onnxsal.gradient(model, of=["y"], wrt=["x"]).graph.node
+    outputs = [list(node.output) for node in nodes if node.op_type == "LayerNormalization"]
+    assert [len(each) for each in outputs] == [1, 3] and all(all(each) for each in outputs)
