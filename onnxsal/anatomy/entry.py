@@ -61,8 +61,10 @@ def _next(step: Step) -> Step | None:
     (node,) = nodes
     after = node.outputs[0]
     if node.op_type == "Transpose":
-        perm = attributes(node).get("perm") or list(range(len(step.order)))[::-1]
-        return Step(after, tuple(step.order[p] for p in perm)) if perm[0] == 0 else None
+        axes = list(range(len(step.order)))
+        perm = attributes(node).get("perm") or axes[::-1]
+        rows_stay = sorted(perm) == axes and perm[0] == 0
+        return Step(after, tuple(step.order[p] for p in perm)) if rows_stay else None
     if dims(after) != dims(value):
         return None
     constants = [v for v in node.inputs if v is not None and v is not value]

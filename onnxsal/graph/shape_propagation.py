@@ -270,7 +270,8 @@ def _infer(
         return (_ranked(node, kinds, kinds_out[0]),)
     if node.op_type == "STFT" and not node.domain and (kinds_out[0] is None or kinds_out[0][1] is None):
         return (_frames(node, kinds, known) or kinds_out[0],)
-    return _wrong_reshape(node, kinds, kinds_out) or _wrong_channels(node, kinds) or kinds_out
+    wrong = _wrong_reshape(node, kinds, kinds_out) or _wrong_channels(node, kinds) or _wrong_bounds(node, kinds)
+    return wrong or kinds_out
 
 
 _SHAPED = frozenset({"Reshape", "Expand", "ConstantOfShape"})
@@ -333,6 +334,15 @@ def _wrong_channels(node: ir.Node, kinds: Sequence[Kind | None]) -> str:
         return ""
     taken = one if node.op_type == "ConvTranspose" else one * groups
     return "" if given == taken else f"its weights take {taken} channels, and it is given {given}"
+
+
+def _wrong_bounds(node: ir.Node, kinds: Sequence[Kind | None]) -> str:
+    """onnx does not look at the bounds of a Clip, which are one number each; runtimes do, when they run."""
+    if node.op_type != "Clip" or node.domain:
+        return ""
+    shapes = [kind[1] for kind in kinds[1:] if kind is not None and kind[1]]
+    wrong = next((shape for shape in shapes if len(shape) > 1 or (isinstance(shape[0], int) and shape[0] > 1)), None)
+    return "" if wrong is None else f"its bounds are a number each, and one has the shape {list(wrong)}"
 
 
 @lru_cache(maxsize=4096)

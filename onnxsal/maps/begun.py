@@ -76,7 +76,7 @@ def begun_in(folder: Path, request: str, dtype: str) -> Begun | None:
         return None
     where = repr(str(folder))
     header = check_header(parse_json(read_text(folder / MANIFEST, "maps"), repr(str(folder / MANIFEST))), where)
-    if header.get(REQUEST) != request or header["dtype"] != dtype:
+    if header.get(REQUEST) != request or header.get("dtype") != dtype:
         raise UsageError(
             f"--skip-existing: the maps in {where} are of another model, method, option, target or type than is asked "
             "for now, or of another version: name another folder"

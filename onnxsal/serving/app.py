@@ -111,7 +111,7 @@ def _said(status: int, text: str, headers: dict[str, str] | None = None) -> Resp
 
 async def _no_such(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
+    text = {404: "there is nothing at this address", 405: f"{' '.join(request.method.split())} is not for this address"}
     return _said(error.status_code, text.get(error.status_code, error.detail), dict(error.headers or {}))
 
 

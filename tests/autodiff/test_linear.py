@@ -25,6 +25,7 @@ CASES = [
          {"transA": t, "transB": u, "alpha": 0.7, "beta": 1.3})
     for t in (0, 1) for u in (0, 1) for c in (None, normal(2), normal(3, 1), normal())
 ]  # fmt: skip
+CASES += [Case("Gemm", [normal(4, 3), normal(2, 4)], {"transA": 7, "transB": 26})]  # any number but 0 turns
 SHAPES = [
     ((3, 4), (4, 2)), ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((1, 3, 4), (2, 4, 5)), ((2, 3, 4), (1, 4, 5)),
     ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (3, 4, 5)), ((4,), (4,)), ((4,), (4, 2)), ((3, 4), (4,)), ((2, 3, 4), (4,)),

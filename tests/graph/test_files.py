@@ -186,6 +186,17 @@ def test_channels_are_held_against_the_weights(line, weights, said):
         run(model, **feeds)
 
 
+def test_bounds_of_a_clip_are_held_to_one_number():
+    """As ONNX Runtime does once it runs; a gradient would be built on it, and not be valid."""
+    ports = "(float[N, 4, 5, 5] x, float[1, 4, 1, 1] w) => (float[N, 4, 5, 5] y)"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> g {ports} {{ y = Clip(x, w) }}')
+    onnx.checker.check_model(model, full_check=True)
+    with pytest.raises(ModelError, match=r"at Clip '?y'?: its bounds are a number each, and one has .* \[1, 4, 1, 1\]"):
+        normalise(load_ir(model))
+    with pytest.raises(Exception, match="calar"):
+        run(model, x=np.ones((2, 4, 5, 5), np.float32), w=np.ones((1, 4, 1, 1), np.float32))
+
+
 def test_a_weight_is_as_it_is_not_as_it_is_declared():
     """ONNX Runtime does not look at what ``value_info`` says of a weight; a gradient would be built on it."""
     model = make()

@@ -234,6 +234,17 @@ def test_a_damaged_file_of_a_folder_is_named_and_gone_on_without(
     assert begun is not None and begun.damaged == [file] and list(begun.files) == ["b.png"]
 
 
+def test_a_folder_whose_manifest_lost_the_type_of_its_maps_is_not_gone_on_with(
+    found: list[onnxsal.Explanation], tmp_path: Path
+) -> None:
+    with FolderOfMaps(tmp_path, "float32", "this") as out:
+        out.write(found[0], "a.png")
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(manifest.read_text("utf-8").replace('"dtype"', '"type"'), "utf-8")
+    with pytest.raises(UsageError, match="name another folder"):
+        begun_in(tmp_path, "this", "float32")
+
+
 @pytest.mark.parametrize(("runs", "said"), [(None, "its header does not say"), ({}, "which the header does not know")])
 def test_maps_without_their_manifest_are_named(
     found: list[onnxsal.Explanation], tmp_path: Path, runs: object, said: str

@@ -17,7 +17,7 @@ def _gemm(call: Call) -> list[Gradient]:
     """Y = alpha A' B' + beta C, where ' transposes on request."""
     op, g, y = call.op, call.g, call.y
     a, b, c = [*call.node.inputs, None][:3]
-    t, u = call.attributes["transA"], call.attributes["transB"]
+    t, u = (int(bool(call.attributes[name])) for name in ("transA", "transB"))  # any number but 0 turns
     alpha, beta = call.attributes["alpha"], call.attributes["beta"]
     needs = [*call.needed, False]
     b = b if b is None else float_weight(op, b)

@@ -127,8 +127,9 @@ def _moved(node: ir.Node, read: list[ir.Value | None], orders: Mapping[ir.Value 
     """Return the order of the input's axes behind a node, None where they are not followed."""
     order = orders[read[0]]
     if node.op_type == "Transpose":
-        perm = attributes(node).get("perm") or list(range(len(order)))[::-1]
-        return tuple(order[p] for p in perm)
+        axes = list(range(len(order)))
+        perm = attributes(node).get("perm") or axes[::-1]
+        return tuple(order[p] for p in perm) if sorted(perm) == axes else None  # the runtime says what is wrong
     kept = node.op_type in _KEEPING and all(rank(v) == len(order) for v in node.outputs)
     return order if kept and all(orders[v] == order for v in read) else None
 

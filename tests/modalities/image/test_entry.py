@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
 
-from onnxsal.errors import UnsupportedError
+import onnxsal
+from onnxsal.errors import ModelError, UnsupportedError
 from onnxsal.graph import load_ir, normalise
 from onnxsal.modalities.image.entry import find_entry
 
@@ -104,3 +106,12 @@ def test_what_is_no_picture(inputs, why):
     body = "y = Identity(x)" if "z" not in inputs else "a = Identity(z) y = Relu(x)"
     with pytest.raises(UnsupportedError, match=f"models of one picture.*{why}"):
         image(inputs, body)
+
+
+@pytest.mark.parametrize(("inputs", "perm"), [("float[n,m,3] x", [0, 3, 1, 2]), ("float[n,8,6,3] x", [0, 2, 1])])
+def test_axes_are_not_followed_through_an_order_of_others(inputs, perm):
+    """The runtime, which loads no such file, says what is wrong."""
+    body = f"c = Transpose<perm={perm}>(x) p = GlobalAveragePool(c) y = Flatten(p)"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> g ({inputs}) => (float y) {{ {body} }}')
+    with pytest.raises(ModelError, match="perm"):
+        onnxsal.explain(onnxsal.load(model), np.zeros((1, 8, 6, 3), np.float32), method="gradient")
