@@ -42,8 +42,9 @@ class PerModel(click.Command):
     def _models(self, ctx: click.Context, args: Sequence[str], options: Mapping[str, Any]) -> Collection[str]:
         """Return what the models are called, none where that is wrong, which is said when they are opened."""
         plain = [each for each in args if not (_is_flag(options.get(each.partition("=")[0])) and "=" in each)]
+        models = self.make_parser(ctx).parse_args(plain)[0].get("models")
         try:
-            return named(self.make_parser(ctx).parse_args(plain)[0].get("models") or ())
+            return named(models) if isinstance(models, tuple | list) else ()  # a mark of click's where none is named
         except UsageError:
             return ()
 

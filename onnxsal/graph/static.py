@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxsal.graph.attributes import attributes
 from onnxsal.graph.branches import settle_branches
 from onnxsal.graph.fold import fold_constants
 from onnxsal.graph.infer import Study, study, write_shapes
@@ -46,23 +47,25 @@ def settle_shapes(model: ir.Model, opaque: frozenset[str]) -> None:
     known = study(graph, opaque)
     for each in (graph, *graph.subgraphs()):
         write_shapes(each, known)
-        _add_whole(each)
+        _leave_whole(each)
 
 
-def _add_whole(graph: ir.Graph) -> None:
-    """Write what is added to the one row there is as a sum: runtimes have no ScatterND that adds, or not of float64."""
+def _leave_whole(graph: ir.Graph) -> None:
+    """Take the one row there is as it is, instead of reading it and writing it back: runtimes have no ScatterND of
+    float64."""
     for node in graph:
-        if node.op_type != "ScatterND" or node.domain or node.attributes.get_string("reduction", "none") != "add":
+        if node.domain or node.op_type not in ("Gather", "ScatterND") or attributes(node).get("axis"):
             continue
-        data, place, added = node.inputs
-        assert data is not None and place is not None and added is not None
-        first = None if place.is_graph_input() or place.const_value is None else place.const_value.numpy()
-        shape = static(data)
-        if first is not None and first.shape == (1, 1) and shape and shape[0] == 1 and static(added) == shape:
-            node.op_type = "Add"
-            node.replace_input_with(1, added)
-            node.resize_inputs(2)
-            del node.attributes["reduction"]
+        data, place, *written = node.inputs
+        assert data is not None
+        shape, first = static(data), None if place is None or place.is_graph_input() else place.const_value
+        if not shape or shape[0] != 1 or first is None or first.numpy().shape != (1,) * (1 + len(written)):
+            continue
+        if static(node.outputs[0]) == shape and node.attributes.get_string("reduction", "none") == "none":
+            node.op_type = "Identity"
+            node.replace_input_with(0, written[0] if written else data)
+            node.resize_inputs(1)
+            node.attributes.clear()
 
 
 _SMALL = 4096

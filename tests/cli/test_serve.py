@@ -10,13 +10,16 @@ import sys
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from onnxsal.errors import UsageError
 from onnxsal.modalities.image import as_preprocess
 from onnxsal.serving.sharing import named, threads_and_workers
+
+if TYPE_CHECKING:  # needs the extra serve
+    from onnxsal.serving.server import Server
 
 MODELS = Path(__file__).resolve().parent.parent.parent / "models"
 
@@ -66,7 +69,7 @@ def test_what_a_model_is_opened_with_is_said_of_all_or_of_one(run, monkeypatch: 
     """Each option's own type reads it; what is said of one goes before what is said of all, wherever it stands."""
     opened: dict[str, dict[str, Any]] = {}
     monkeypatch.setattr("onnxsal.cli.actions.serve.Served", lambda path, name, **how: _Kept(opened, name, how))
-    monkeypatch.setattr("onnxsal.serving.server.Server.serve_at", lambda self, listener: listener.close())
+    monkeypatch.setattr("onnxsal.serving.server.Server.serve_at", _ended)
     Path("b=c.txt").touch()
     asked = (
         "--preprocess b=clip a=model.onnx --preprocess a=imagenet b=model.onnx --size b=32 48 --size 9 c=model.onnx "
@@ -83,6 +86,12 @@ def test_what_a_model_is_opened_with_is_said_of_all_or_of_one(run, monkeypatch: 
     for wrong, said in (("--threads b=2", "all models share it: leave b= out"), ("--iou b=two", "'two' is not")):
         ended = run("serve", "a=model.onnx", "b=model.onnx", *wrong.split())
         assert (ended.status, said in ended.err) == (2, True), ended.err
+
+
+def _ended(server: Server, listener: socket.socket) -> None:
+    """Serve nobody."""
+    listener.close()
+    server._service.close()
 
 
 class _Kept:
