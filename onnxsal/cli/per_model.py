@@ -42,9 +42,9 @@ class PerModel(click.Command):
     def _models(self, ctx: click.Context, args: Sequence[str], options: Mapping[str, Any]) -> Collection[str]:
         """Return what the models are called, none where that is wrong, which is said when they are opened."""
         plain = [each for each in args if not (_is_flag(options.get(each.partition("=")[0])) and "=" in each)]
-        models = self.make_parser(ctx).parse_args(plain)[0].get("models")
+        said = self.make_parser(ctx).parse_args(plain)[0].get("models")
         try:
-            return named(models) if isinstance(models, tuple | list) else ()  # a mark of click's where none is named
+            return named(said) if isinstance(said, tuple) else ()  # nothing said is None, from click 8.3 on a sentinel
         except UsageError:
             return ()
 
@@ -108,5 +108,5 @@ def _is_flag(option: Any) -> bool:
 def _parsed(ctx: click.Context, options: Sequence[click.Parameter], tokens: list[str]) -> dict[str, Any]:
     """Return the values of options that were said, as the command itself would have them."""
     command = click.Command(ctx.command.name, params=list(options), add_help_option=False)
-    with command.make_context(ctx.info_name, tokens, parent=ctx) as inner:
+    with command.make_context(ctx.info_name, tokens, parent=ctx.parent) as inner:
         return {n: v for n, v in inner.params.items() if inner.get_parameter_source(n) is ParameterSource.COMMANDLINE}

@@ -83,9 +83,17 @@ def test_what_a_model_is_opened_with_is_said_of_all_or_of_one(run, monkeypatch: 
     assert a["labels"] == b["labels"] == "b=c.txt"  # there is such a file
     assert (a["preprocess"], b["preprocess"]) == (as_preprocess("imagenet"), as_preprocess("clip"))
     assert c["preprocess"] == {"sampling_rate": 8000, "mono": True}
-    for wrong, said in (("--threads b=2", "all models share it: leave b= out"), ("--iou b=two", "'two' is not")):
+    wrongs = (("--threads b=2", "all models share it: leave b= out"), ("--iou b=two", "'two' is not"),
+              ("--size b=", "(see onnxsal serve --help)"))  # fmt: skip
+    for wrong, said in wrongs:
         ended = run("serve", "a=model.onnx", "b=model.onnx", *wrong.split())
         assert (ended.status, said in ended.err) == (2, True), ended.err
+
+
+def test_without_a_model_it_tells_its_use(run) -> None:
+    for arguments, statuses in ((["--help"], {0}), ([], {0, 2}), (["--port", "0"], {2})):
+        ended = run("serve", *arguments)
+        assert ended.status in statuses and "MODEL..." in ended.out + ended.err, ended.err
 
 
 def _ended(server: Server, listener: socket.socket) -> None:
