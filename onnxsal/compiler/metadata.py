@@ -12,9 +12,10 @@ import onnx_ir as ir
 from onnxsal._version import __version__
 from onnxsal.compiler.seeds import said_of_seeds
 from onnxsal.compiler.work import LISTED, Work
+from onnxsal.graph.files import EXPLAINER
 from onnxsal.model import Model
 
-METADATA = "onnxsal.explainer"
+METADATA = EXPLAINER
 """Where the file says what it is, as JSON."""
 
 

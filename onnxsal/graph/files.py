@@ -36,6 +36,9 @@ PROTOBUF_LIMIT = 2**31 - 2**20
 EXTERNAL_THRESHOLD = 1024
 """Tensors smaller than this many bytes stay in the file even when weights go outside."""
 
+EXPLAINER = "onnxsal.explainer"
+"""The key of the metadata of a file that explains itself: what it computes."""
+
 EXTERNAL_FILES = "onnxsal.external_files"
 """Where a model that was read keeps the paths of the files that hold weights of it, in ``meta``."""
 

@@ -14,13 +14,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from onnxsal.errors import OnnxsalError, UsageError
+from onnxsal.errors import OnnxsalError, UnsaidError, UnsupportedError, UsageError
 from onnxsal.explanation.explanation import Explanation
 from onnxsal.explanation.images import explain_read, images_at_once
 from onnxsal.explanation.run import read_fitted
 from onnxsal.explanation.tables import explain_table, single_rows
+from onnxsal.graph import load_ir
+from onnxsal.graph.files import EXPLAINER, EXTERNAL_FILES
 from onnxsal.model import Model
 from onnxsal.model.load import load
+from onnxsal.model.model import digest
 from onnxsal.runtime.file_session import FileSession, Port
 from onnxsal.serving.answers import Answer, Drawing, Hidden, answer_of
 from onnxsal.serving.asked import Asked, drawing_of, prepared
@@ -71,12 +74,28 @@ class Served:
         self, path: str | os.PathLike[str], name: str | None = None, *, pixels: int | None = None, **how: Any
     ) -> None:
         self.name = Path(path).stem if name is None else name
-        self.model: Model = load(path, **how)
+        self._model = _explained_from_outside(path, how)
         self._pixels, self._hidden = pixels, Hidden(path, self.name)
-        model = self.model
-        self._file = FileSession(path, provider=model.provider, threads=model.threads, custom_ops=model.custom_ops)
+        self._file = FileSession(path, **{key: how[key] for key in ("provider", "threads", "custom_ops") if key in how})
+        self._digest = digest(path, load_ir(path).meta[EXTERNAL_FILES]) if self._model is None else self._model.digest
         self._asked: OrderedDict[str, Asked] = OrderedDict()
         self._lock = Lock()
+
+    @property
+    def model(self) -> Model:
+        """The model that is explained. Raises: UnsupportedError: the file explains itself, by inputs of its own."""
+        if self._model is None:
+            raise UnsupportedError(f"{self._itself}: /explain is for models that do not")
+        return self._model
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is to be told of the model."""
+        return (self._itself,) if self._model is None else self._model.notes
+
+    @property
+    def _itself(self) -> str:
+        return f"the file explains itself: /infer takes {', '.join(self._file.inputs)}, and gives its maps"
 
     def metadata(self) -> dict[str, Any]:
         """Return what the Open Inference Protocol tells of a model; ``-1`` is an axis that its file leaves open.
@@ -89,7 +108,7 @@ class Served:
             "name": self.name, "versions": ["1"], "platform": "onnxruntime_onnx",
             "inputs": [_told(port) for port in self._file.inputs.values()],
             "outputs": [_told(port) for port in ports if port.dtype is not None],
-            "parameters": {"sha256": self.model.digest, **({"left_out": left_out} if left_out else {})},
+            "parameters": {"sha256": self._digest, **({"left_out": left_out} if left_out else {})},
         }  # fmt: skip
 
     def infer(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
@@ -180,6 +199,16 @@ class Served:
         request = replace(asked.request, common=replace(asked.request.common, progress=progress))
         reads = [read_fitted(request, _one(single_rows(asked.model, each.thing))) for each in wanted]
         return [own for (own,) in explain_read(reads, asked.targets)]
+
+
+def _explained_from_outside(path: str | os.PathLike[str], how: Mapping[str, Any]) -> Model | None:
+    """Return the model of a file; None where it was compiled to be told by its own inputs what to explain."""
+    try:
+        return load(path, **how)
+    except UnsaidError:
+        if EXPLAINER not in load_ir(path).metadata_props:
+            raise
+    return None
 
 
 def _alike(wanted: Sequence[Wanted]) -> Iterator[list[int]]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,7 +105,7 @@ class _Kept:
     """A model that is not opened."""
 
     def __init__(self, opened: dict[str, dict[str, Any]], name: str, how: dict[str, Any]) -> None:
-        opened[name], self.name, self.model = how, name, SimpleNamespace(notes=())
+        opened[name], self.name, self.notes = how, name, ()
 
 
 def test_without_the_extra_it_says_what_to_install(run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import tiny_texts
 from PIL import Image
 
 import onnxsal
-from onnxsal.errors import ImageError, NotSeenError, OnnxsalError, UsageError
+from onnxsal.errors import ImageError, NotSeenError, OnnxsalError, UnsaidError, UnsupportedError, UsageError
 from onnxsal.modalities.said import Said
 from onnxsal.serving.served import Answer, Served, StoppedError
 from onnxsal.serving.things import TooManyPixelsError
@@ -252,3 +252,20 @@ def test_rows_of_tables_by_their_columns(tmp_path: Path) -> None:
         served.infer(columns, ["chances"])["chances"],
         onnxruntime.InferenceSession(tmp_path / "table.onnx").run(["chances"], columns)[0],
     )
+
+
+def test_a_file_that_is_told_what_to_explain_by_its_own_inputs_is_served_as_it_is(tmp_path: Path) -> None:
+    onnx.save(onnxsal.compile(MODELS / "shapes.onnx", method="grad-cam", target="input"), tmp_path / "own.onnx")
+    served = Served(tmp_path / "own.onnx")
+    feeds = {"picture": FLOATS, "target": np.array([3], np.int64), "explain": np.array(True)}
+    right = onnxruntime.InferenceSession(tmp_path / "own.onnx").run(None, feeds)
+    for one, other in zip(served.infer(feeds).values(), right, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert right[1].any() and [each["name"] for each in served.metadata()["inputs"]] == list(feeds)
+    with pytest.raises(UnsupportedError, match="explains itself: /infer takes picture, target, explain"):
+        served.wanted({"image": CONTENT}, {})
+    two = "g (float[n,3,8,8] x, float[n,3,8,8] z) => (float y) { s = Add(x, z) p = ReduceMax(s) y = Flatten(p) }"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {two}')
+    onnx.save(model, tmp_path / "two.onnx")
+    with pytest.raises(UnsaidError, match="--input z="):  # which is explained, once that is said
+        Served(tmp_path / "two.onnx")

@@ -70,7 +70,7 @@ def _opened(asked: Asked, name: str, path: str, threads: int) -> Served:
         opening = opening_for(asked.opening, asked.own.get(name, {}))
         how = replace(opening, model=path, threads=threads).how()
         served = Served(path, name, pixels=asked.pixels, **how)
-        tell(served.model.notes, name)
+        tell(served.notes, name)
         if asked.warm:
             served.model.warm(asked.warm, **({} if asked.batch is None else {"batch_size": asked.batch}))
     except OnnxsalError as error:  # several models are opened by one command, and told the same
