@@ -333,6 +333,19 @@ def _serialise(model: ir.Model, options: Any) -> tuple[bytes, Kept]:
     return _with_references(model, weights, options)
 
 
+_LEFT_ALONE = frozenset({
+    "Conv", "ConvInteger", "ConvTranspose", "GRU", "Gather", "Gemm", "LSTM", "MatMul", "MatMulInteger", "MatMulNBits",
+    "QLinearConv", "QLinearMatMul", "RNN",
+})  # fmt: skip
+"""Operators whose weights ONNX Runtime does not turn: of others it does, in place and under their old name, where a
+Transpose moves past them. An array handed over under that name would be read the other way round, in silence where its
+sides are equal (findings/ort-initializer-turned-in-place.sh). Most of what weighs much is read by these."""
+
+
+def _is_left_alone(weight: ir.Value) -> bool:
+    return all(node.op_type in _LEFT_ALONE for node, _ in weight.uses())
+
+
 def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> tuple[bytes, Kept]:
     module = onnxruntime()
     large = [v for v in weights if v.const_value is not None and v.const_value.nbytes > 4096]
@@ -354,5 +367,6 @@ def _with_references(model: ir.Model, weights: list[ir.Value], options: Any) -> 
     options.add_external_initializers([str(v.name) for v in large], values)
     for weight, array in zip(large, values, strict=True):
         # The first call lets the optimiser see a weight, this one lets the session use it where it lies.
-        options.add_initializer(str(weight.name), array)
+        if _is_left_alone(weight):
+            options.add_initializer(str(weight.name), array)
     return ir.to_proto(stub).SerializeToString(), [*arrays, *values]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from onnxsal.errors import ModelError, OnnxsalError, OutOfMemoryError, UnsupportedError
-from onnxsal.graph import Program, load_ir
+from onnxsal.graph import Program, Tape, load_ir
 from onnxsal.graph.program import empty
 from onnxsal.runtime import DeviceBuffer, ReferenceSession, Session
 from onnxsal.runtime.failures import translated
@@ -140,6 +142,38 @@ def test_views_that_are_handed_over_by_reference_keep_their_numbers(monkeypatch:
         op = empty(21)
         program = op.finish(y=op.Add(op.input("x", FLOAT, list(view.shape)), op.const(view)))
         np.testing.assert_array_equal(Session(program).run({"x": np.zeros(view.shape, np.float32)})["y"], view)
+
+
+TURNED = {
+    "Add": lambda op, x, w: op.Add(x, w),
+    "Where": lambda op, x, w: op.Where(op.Less(x, w), x, w),
+    "Concat": lambda op, x, w: op.Concat(x, op.Unsqueeze(w, [0]), axis=1),
+    "MatMul": lambda op, x, w: op.MatMul(x, w),
+    "MatMul from the left": lambda op, x, w: op.MatMul(w, x),
+    "Gemm": lambda op, x, w: op.Unsqueeze(op.Gemm(op.Squeeze(x, [0]), w, transB=1), [0]),
+    "Gather": lambda op, x, w: op.Add(x, op.Gather(w, list(range(63, -1, -1)), axis=0)),
+    "Gather of columns": lambda op, x, w: op.Add(x, op.Gather(w, list(range(63, -1, -1)), axis=1)),
+    "Conv": lambda op, x, w: op.Conv(x, op.Unsqueeze(w, [2])),
+    "ConvTranspose": lambda op, x, w: op.ConvTranspose(x, op.Unsqueeze(w, [2])),
+    "a Transpose of its own": lambda op, x, w: op.Add(x, op.Transpose(w, perm=[1, 0])),
+    "MatMul by its Transpose": lambda op, x, w: op.MatMul(x, op.Transpose(w, perm=[1, 0])),
+    "both": lambda op, x, w: op.MatMul(op.Add(x, w), w),
+}
+
+
+@pytest.mark.parametrize("between", TURNED.values(), ids=list(TURNED))
+def test_weights_that_onnx_runtime_turns_are_not_handed_over_as_they_were(
+    between: Callable[[Tape, ir.Value, ir.Value], ir.Value], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its optimiser turns them in place where Transposes meet across an operator; their sides are equal here."""
+    rng = np.random.default_rng(0)
+    weight, x = (rng.normal(size=shape).astype(np.float32) for shape in ((64, 64), (1, 64, 64)))
+    op = empty(21)
+    turned = op.Transpose(op.input("x", FLOAT, [1, 64, 64]), perm=[0, 2, 1])
+    program = op.finish(y=op.Transpose(between(op, turned, op.const(weight)), perm=[0, 2, 1]))
+    right = ReferenceEvaluator(ir.to_proto(program.model)).run(None, {"x": x})[0]
+    monkeypatch.setattr("onnxsal.runtime.session._INLINE", 1000)
+    np.testing.assert_allclose(Session(program).run({"x": x})["y"], right, rtol=1e-4, atol=1e-4)
 
 
 def test_small_weights_that_lie_outside_go_along(tmp_path: Path) -> None:
