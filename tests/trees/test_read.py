@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 from tiny_trees import TESTS, drawn, newer, node_of, older, run, values, without_transform
@@ -78,6 +79,12 @@ def test_two_classes(columns: Any, transform: str, base: int, positive: bool) ->
         with pytest.raises(UnsupportedError, match="leaves class 1's trees out"):
             ensemble_of(node_of(proto))
         return
+    if positive and columns == (0,) and transform != "LOGISTIC" and base < 2:
+        of_one = older("TreeEnsembleClassifier", [{0: 2.0}], classlabels_strings=["no", "yes"])
+        if run(of_one, np.zeros((1, 4), np.float32))[0, 0] != 1 - 2.0:
+            pytest.skip(
+                f"ONNX Runtime {ort.__version__} gives one of two classes -s where it is 1 - s of a sum s by now"
+            )
     rows, ensemble = values(RNG, 60), ensemble_of(node_of(proto))
     np.testing.assert_allclose(ensemble.scores(rows), run(proto, rows), rtol=2e-5, atol=2e-6)
     if transform == "LOGISTIC" and columns == (0,) and base < 2:  # the file shows votes otherwise, not margins
@@ -114,7 +121,8 @@ def test_thresholds_are_compared_in_the_type_of_the_file() -> None:
 
 def test_no_tree_a_leaf_alone_leaves_without_weights_and_no_rows() -> None:
     rows = values(RNG, 5)
-    compare(older("TreeEnsembleRegressor", [], n_targets=2), rows)
+    if tuple(map(int, ort.__version__.split(".")[:2])) > (1, 28):  # up to there, and perhaps later, it ends the process
+        compare(older("TreeEnsembleRegressor", [], n_targets=2), rows)
     compare(older("TreeEnsembleRegressor", [{0: 2.0}, (0, "LT", 0.0, False, {0: 1.0}, {})], n_targets=1), rows)
     compare(newer([(0, "LEQ", 0.0, False, {0: 1.0}, {0: 1.5})], n_targets=1, nodes_falsenodeids=[0]), rows)
     assert ensemble_of(node_of(newer(several([0]), n_targets=1))).margins(rows[:0]).shape == (0, 1)
